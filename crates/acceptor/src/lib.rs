@@ -1,1 +1,31 @@
-//! Skeleton.
+//! The connection engine: listeners, one driver per core, receive buffers, timers and wake-ups.
+//!
+//! A [`Driver`] turns [`Operations`] into bytes on sockets and bytes on sockets into
+//! [`Completion`]s. There are three: [`uring`] (io_uring, the product's data path), [`epoll`]
+//! (where io_uring is forbidden) and [`sim`] (a seeded network with faults, for tests).
+//! It never knows a WebSocket, HTTP or a policy.
+
+#![deny(unsafe_code)]
+
+pub mod completion;
+pub mod connection;
+pub mod cores;
+pub mod descriptors;
+pub mod driver;
+pub mod engine;
+pub mod epoll;
+pub mod listener;
+pub mod operation;
+pub mod sim;
+pub mod slots;
+pub mod uring;
+pub mod waker;
+pub mod wheel;
+
+pub use completion::{Completion, Failure};
+pub use connection::Connection;
+pub use driver::{Counters, Driver, Settings, WaitMode};
+pub use listener::Listener;
+pub use operation::{Operation, Operations, Outgoing, SendMark};
+pub use waker::Waker;
+pub use wheel::Wheel;

@@ -1,0 +1,86 @@
+//! What a driver reports: a closed set of events, each about one connection or the core itself.
+//!
+//! Kernel results are data here (see `Failure`); nothing in this file judges a peer.
+
+use std::net::SocketAddr;
+
+use crate::Connection;
+
+/// One thing that happened. Lent bytes live until the next call of [`Driver::next`].
+///
+/// [`Driver::next`]: crate::Driver::next
+#[derive(Debug)]
+pub enum Completion<'a> {
+    /// A client connected. The driver already receives from it.
+    Accepted {
+        /// The new connection's name.
+        connection: Connection,
+        /// Index of the listener in the order given to the driver.
+        listener: u16,
+        /// The client's address; unspecified when the client had left again.
+        peer: SocketAddr,
+    },
+    /// Bytes arrived. At least one byte; may be modified in place.
+    Received {
+        /// Who sent them.
+        connection: Connection,
+        /// The bytes, lent from the driver's receive buffers.
+        bytes: &'a mut [u8],
+    },
+    /// The peer will send no more (FIN). Nothing more is received on this connection.
+    EndOfStream {
+        /// Whose stream ended.
+        connection: Connection,
+    },
+    /// The connection broke. Nothing more is received, and what was queued is dropped.
+    Failed {
+        /// Which connection.
+        connection: Connection,
+        /// How it broke.
+        failure: Failure,
+    },
+    /// The socket did not take all that was sent: the driver keeps the rest, in order, and
+    /// reports [`Completion::Drained`] when it is gone. More may be sent; it queues behind.
+    Backlogged {
+        /// Which connection.
+        connection: Connection,
+        /// Bytes that the driver keeps for it now.
+        unsent_bytes: usize,
+    },
+    /// All that was backlogged has been handed to the kernel.
+    Drained {
+        /// Which connection.
+        connection: Connection,
+    },
+    /// The last completion of a connection, after [`Operation::Close`]: its name is void now.
+    ///
+    /// [`Operation::Close`]: crate::Operation::Close
+    Closed {
+        /// Which connection.
+        connection: Connection,
+    },
+    /// Clients were turned away because no descriptor or slot was free.
+    Refused {
+        /// How many, since the last such report.
+        count: u32,
+    },
+    /// Another thread called [`Waker::wake`](crate::Waker::wake).
+    Woken,
+}
+
+/// How a connection broke: an `errno` of the receive or the send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failure(pub i32);
+
+impl Failure {
+    /// The peer reset the connection (`ECONNRESET`) or had closed it before a send (`EPIPE`).
+    pub fn is_reset(self) -> bool {
+        matches!(self.0, libc::ECONNRESET | libc::EPIPE)
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::io::Error::from_raw_os_error(self.0).fmt(f)
+    }
+}

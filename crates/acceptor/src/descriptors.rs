@@ -1,0 +1,49 @@
+//! The descriptor limit: raised to the hard limit at the start, then divided.
+//!
+//! It never lowers a limit.
+
+use std::io;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Descriptors that are not connections: standard streams, rings, listeners, eventfds, logs, the
+/// control thread and its clients.
+pub const RESERVED: u64 = 128;
+
+/// Raises the soft NOFILE limit to the hard one (getrlimit(2)); returns the limit in force.
+///
+/// # Errors
+/// `setrlimit(2)` refused, which a soft limit below the hard one never is.
+pub fn raise_limit() -> io::Result<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    let hard = limit.maximum.unwrap_or(u64::MAX);
+    if limit.current != limit.maximum {
+        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
+    }
+    Ok(hard)
+}
+
+/// The largest number of connections that `limit` descriptors can hold.
+///
+/// ```
+/// assert_eq!(ringway_acceptor::descriptors::connections_max(20_000), 19_872);
+/// ```
+pub fn connections_max(limit: u64) -> u64 {
+    limit.saturating_sub(RESERVED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_soft_limit_becomes_the_hard_limit() {
+        let raised = raise_limit().unwrap();
+        assert_eq!(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX), raised);
+    }
+
+    #[test]
+    fn a_tiny_limit_holds_nothing() {
+        assert_eq!(connections_max(RESERVED - 1), 0);
+    }
+}

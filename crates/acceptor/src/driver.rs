@@ -1,0 +1,93 @@
+//! The contract of a driver, and the settings and counters that all of them share.
+//!
+//! The call order is a loop: `submit`, `wait`, then `next` until it returns `None`.
+
+use std::{io, time::Duration};
+
+use crate::{Completion, Operations};
+
+/// An engine for one thread. Bytes in by [`Driver::next`], bytes out by [`Driver::submit`].
+///
+/// Guarantees to the caller:
+/// - Sends of one connection reach the socket in the order submitted, whole or (when the
+///   connection breaks) up to a prefix.
+/// - After [`Operation::Close`](crate::Operation::Close) exactly one
+///   [`Completion::Closed`] follows, and nothing else for that name after it.
+/// - An operation on a name that is void, or already closing, is ignored.
+pub trait Driver {
+    /// Takes the operations; `operations` is empty afterwards and may be filled again at once.
+    ///
+    /// Kernel work may happen here or in the following [`Driver::wait`].
+    fn submit(&mut self, operations: &mut Operations);
+
+    /// Hands the operations to the kernel and sleeps until something completes, another thread
+    /// wakes this one, or `timeout` passes (`None`: for ever; zero: does not sleep).
+    ///
+    /// # Errors
+    /// Only what no retry mends, such as an `io_uring_enter` refused by a new seccomp filter.
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
+
+    /// The next completion of this turn. `None` ends the turn.
+    fn next(&mut self) -> Option<Completion<'_>>;
+
+    /// What has happened since the start.
+    fn counters(&self) -> Counters;
+}
+
+/// How long a driver may hold back completions to find more of them in one wake-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WaitMode {
+    /// One completion wakes.
+    Latency,
+    /// One completion wakes while the load is light; under load as `Throughput`.
+    #[default]
+    Adaptive,
+    /// Waits up to 200 us for a batch whenever there is load.
+    Throughput,
+}
+
+/// What a driver is built with.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Connections beyond this are refused. Bounds every table of the driver.
+    pub connections_max: u32,
+    /// Receive buffers of this core; io_uring wants a power of two.
+    pub receive_buffers: u16,
+    /// Bytes of each receive buffer.
+    pub receive_buffer_bytes: u32,
+    /// Entries of the submission queue.
+    pub submission_entries: u32,
+    /// When to wake.
+    pub wait: WaitMode,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            connections_max: 16_384,
+            receive_buffers: 1_024,
+            receive_buffer_bytes: 4_096,
+            submission_entries: 1_024,
+            wait: WaitMode::Adaptive,
+        }
+    }
+}
+
+/// Counted since the driver was built.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Turns of the loop, so wake-ups.
+    pub turns: u64,
+    /// Completions reported.
+    pub completions: u64,
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Connections turned away for want of a descriptor or a slot.
+    pub refused: u64,
+    /// Bytes received.
+    pub received_bytes: u64,
+    /// Sends that the socket took whole at once are not counted here; these it did not.
+    pub short_sends: u64,
+    /// Receives that found no buffer (`ENOBUFS`) and were queued to be armed again.
+    pub buffer_shortages: u64,
+}
