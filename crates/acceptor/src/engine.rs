@@ -1,1 +1,84 @@
-//! Skeleton.
+//! Which engine to run: io_uring where the kernel passes the self-test, else epoll.
+//!
+//! It chooses once, at the start, and says why.
+
+use std::{fmt, str::FromStr};
+
+use crate::uring::probe;
+
+/// What the operator asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Io {
+    /// io_uring, or epoll where that is refused.
+    #[default]
+    Auto,
+    /// io_uring or nothing.
+    Uring,
+    /// epoll.
+    Epoll,
+}
+
+impl FromStr for Io {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "uring" => Ok(Self::Uring),
+            "epoll" => Ok(Self::Epoll),
+            _ => Err(format!("`{text}` is not one of auto, uring, epoll")),
+        }
+    }
+}
+
+/// What runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Engine {
+    /// io_uring, with what the kernel offers.
+    Uring(probe::Offer),
+    /// epoll, and why not io_uring when that was wanted.
+    Epoll {
+        /// `None` when the operator asked for epoll.
+        fallback_reason: Option<String>,
+    },
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Uring(_) => "io_uring",
+            Self::Epoll { .. } => "epoll",
+        })
+    }
+}
+
+/// Chooses by a self-test of this kernel.
+///
+/// # Errors
+/// io_uring was demanded and is refused: the reason, for an operator.
+pub fn choose(io: Io) -> Result<Engine, String> {
+    match io {
+        Io::Epoll => Ok(Engine::Epoll { fallback_reason: None }),
+        Io::Uring => probe::check().map(Engine::Uring),
+        Io::Auto => Ok(match probe::check() {
+            Ok(offer) => Engine::Uring(offer),
+            Err(reason) => Engine::Epoll { fallback_reason: Some(reason) },
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn epoll_is_had_for_the_asking() {
+        assert_eq!(choose(Io::Epoll), Ok(Engine::Epoll { fallback_reason: None }));
+    }
+
+    #[test]
+    fn auto_never_fails() {
+        let engine = choose(Io::Auto).unwrap();
+        assert!(matches!(engine, Engine::Uring(_) | Engine::Epoll { fallback_reason: Some(_) }));
+    }
+}

@@ -137,6 +137,16 @@ impl Operations {
         }
     }
 
+    /// The operations in order.
+    pub(crate) fn list(&self) -> &[Operation] {
+        &self.list
+    }
+
+    /// The operations, for a driver that takes buffers out of them.
+    pub(crate) fn list_mut(&mut self) -> &mut [Operation] {
+        &mut self.list
+    }
+
     /// Adds an operation that is not a send.
     pub fn push(&mut self, operation: Operation) {
         debug_assert!(!matches!(operation, Operation::Send { .. }), "sends go through `send`");

@@ -1,0 +1,122 @@
+//! What a connection still has to send: owned pieces in order, the first perhaps in the kernel's
+//! hands.
+//!
+//! Invariant: the memory of the first piece neither moves nor changes while it is `armed`.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+/// Small pieces are merged up to this size, so that a slow reader costs few sends.
+const MERGED_BYTES_MAX: usize = 64 << 10;
+
+/// Pieces that wait for the socket.
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    pieces: VecDeque<Piece>,
+    unsent_bytes: usize,
+    /// Whether the first piece is being sent.
+    pub(super) armed: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Piece {
+    memory: Memory,
+    sent: usize,
+}
+
+#[derive(Debug)]
+pub(super) enum Memory {
+    Owned(Vec<u8>),
+    Shared(Bytes),
+}
+
+impl Piece {
+    /// What is left of the piece.
+    pub(super) fn rest(&self) -> &[u8] {
+        match &self.memory {
+            Memory::Owned(bytes) => &bytes[self.sent..],
+            Memory::Shared(bytes) => &bytes[self.sent..],
+        }
+    }
+}
+
+impl Backlog {
+    /// Adds `memory` from `start` on.
+    pub(super) fn push(&mut self, memory: Memory, start: usize) {
+        let piece = Piece { memory, sent: start };
+        self.unsent_bytes += piece.rest().len();
+        self.pieces.push_back(piece);
+    }
+
+    /// Adds a copy of `bytes`, merged into the last piece where that is free to grow.
+    pub(super) fn push_copy(&mut self, bytes: &[u8]) {
+        let pinned = usize::from(self.armed);
+        if self.pieces.len() > pinned
+            && let Some(Piece { memory: Memory::Owned(last), .. }) = self.pieces.back_mut()
+            && last.len() + bytes.len() <= MERGED_BYTES_MAX
+        {
+            last.extend_from_slice(bytes);
+            self.unsent_bytes += bytes.len();
+        } else {
+            self.push(Memory::Owned(bytes.to_vec()), 0);
+        }
+    }
+
+    /// The piece to send next.
+    pub(super) fn first(&self) -> Option<&Piece> {
+        self.pieces.front()
+    }
+
+    /// Counts `sent` bytes of the first piece as gone, and forgets the piece when none are left.
+    pub(super) fn advance(&mut self, sent: usize) {
+        let first = self.pieces.front_mut().expect("bytes were sent from a piece");
+        first.sent += sent;
+        self.unsent_bytes -= sent;
+        if first.rest().is_empty() {
+            self.pieces.pop_front();
+        }
+    }
+
+    pub(super) fn unsent_bytes(&self) -> usize {
+        self.unsent_bytes
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_armed_piece_is_never_merged_into() {
+        let mut backlog = Backlog::default();
+        backlog.push_copy(b"first");
+        let address = backlog.first().unwrap().rest().as_ptr();
+        backlog.armed = true;
+        for _ in 0..1000 {
+            backlog.push_copy(b"more");
+        }
+        assert_eq!(backlog.first().unwrap().rest(), b"first");
+        assert_eq!(backlog.first().unwrap().rest().as_ptr(), address);
+        assert_eq!(backlog.pieces.len(), 2);
+        assert_eq!(backlog.unsent_bytes(), 4005);
+    }
+
+    #[test]
+    fn advancing_keeps_the_order_and_the_count() {
+        let mut backlog = Backlog::default();
+        backlog.push(Memory::Shared(Bytes::from_static(b"_abc")), 1);
+        backlog.push(Memory::Owned(b"def".to_vec()), 0);
+        let mut seen = Vec::new();
+        while let Some(first) = backlog.first() {
+            seen.push(first.rest()[0]);
+            backlog.advance(1);
+        }
+        assert_eq!(seen, b"abcdef");
+        assert!(backlog.is_empty() && backlog.unsent_bytes() == 0);
+    }
+}

@@ -1,0 +1,162 @@
+//! Whether this kernel lets io_uring do what the driver needs: tried out, not guessed from a
+//! version.
+//!
+//! It leaves nothing behind.
+
+use std::{
+    io::{self, Read, Write},
+    net::{Ipv4Addr, TcpStream},
+    time::{Duration, Instant},
+};
+
+use super::UringDriver;
+use crate::{
+    Completion, Connection, Driver, Listener, Operation, Operations, SendMark, Settings, WaitMode,
+};
+
+/// What the kernel offers beyond the needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offer {
+    /// Waits can be batched (Linux 6.12); without, every completion wakes.
+    pub has_min_wait: bool,
+}
+
+/// Longer than any healthy kernel needs for a few loopback round trips.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Sets up a ring and takes it through accept, receive, inline send, short send and cancel over
+/// loopback.
+///
+/// # Errors
+/// Why io_uring cannot be used, in words for an operator.
+pub fn check() -> Result<Offer, String> {
+    // A ring belongs to one thread, and this one may live on without it.
+    std::thread::spawn(|| run().map_err(|error| explain(&error)))
+        .join()
+        .unwrap_or_else(|_| Err("the io_uring self-test panicked".into()))
+}
+
+fn explain(error: &io::Error) -> String {
+    let reason = match error.raw_os_error() {
+        Some(libc::ENOSYS) => "the kernel has no io_uring, or a seccomp filter hides it",
+        Some(libc::EPERM | libc::EACCES) => {
+            "io_uring is forbidden: sysctl kernel.io_uring_disabled or a seccomp filter"
+        }
+        Some(libc::EINVAL) => "the kernel's io_uring lacks a feature: Linux 6.1 or newer is needed",
+        Some(libc::ENOMEM) => "memory for the ring was refused: raise the memlock limit",
+        Some(libc::EMFILE) => "no descriptor was left for the ring",
+        _ => return format!("io_uring self-test: {error}"),
+    };
+    format!("{reason} ({error})")
+}
+
+fn run() -> io::Result<Offer> {
+    let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), 4)?;
+    let address = listener.address();
+    let settings = Settings {
+        connections_max: 4,
+        receive_buffers: 4,
+        receive_buffer_bytes: 256,
+        submission_entries: 16,
+        wait: WaitMode::Latency,
+    };
+    let mut test = SelfTest {
+        driver: UringDriver::new(&settings, vec![listener])?,
+        operations: Operations::default(),
+        give_up: Instant::now() + PATIENCE,
+    };
+    let mut client = TcpStream::connect_timeout(&address, PATIENCE)?;
+    client.set_read_timeout(Some(PATIENCE))?;
+    let connection = test.until("accept", |completion| match completion {
+        Completion::Accepted { connection, .. } => Some(connection),
+        _ => None,
+    })?;
+    test.echoes(&mut client, connection)?;
+    test.keeps_the_rest_of_a_short_send(&mut client, connection)?;
+    test.cancels(&mut client, connection)?;
+    Ok(Offer { has_min_wait: test.driver.has_min_wait() })
+}
+
+struct SelfTest {
+    driver: UringDriver,
+    operations: Operations,
+    give_up: Instant,
+}
+
+impl SelfTest {
+    fn until<T>(
+        &mut self,
+        step: &str,
+        mut found: impl FnMut(Completion<'_>) -> Option<T>,
+    ) -> io::Result<T> {
+        while Instant::now() < self.give_up {
+            self.driver.submit(&mut self.operations);
+            self.driver.wait(Some(Duration::from_millis(50)))?;
+            let mut result = None;
+            while let Some(completion) = self.driver.next() {
+                result = result.or(found(completion));
+            }
+            if let Some(result) = result {
+                return Ok(result);
+            }
+        }
+        Err(io::Error::other(format!("{step} did not complete")))
+    }
+
+    fn echoes(&mut self, client: &mut TcpStream, connection: Connection) -> io::Result<()> {
+        client.write_all(b"ping")?;
+        self.until("receive", |completion| match completion {
+            Completion::Received { bytes, .. } => (bytes == b"ping").then_some(()),
+            _ => None,
+        })?;
+        self.operations.send(connection, &mut SendMark::default(), |out| out.extend(b"pong"));
+        self.driver.submit(&mut self.operations);
+        self.driver.wait(Some(Duration::ZERO))?;
+        while self.driver.next().is_some() {}
+        let mut answer = [0; 4];
+        client.read_exact(&mut answer)?;
+        if answer == *b"pong" { Ok(()) } else { Err(io::Error::other("the send was garbled")) }
+    }
+
+    fn keeps_the_rest_of_a_short_send(
+        &mut self,
+        client: &mut TcpStream,
+        connection: Connection,
+    ) -> io::Result<()> {
+        // More than any default socket buffer takes from a peer that does not read.
+        const BYTES: usize = 16 << 20;
+        self.operations.send_owned(connection, &mut SendMark::default(), vec![7; BYTES], 0);
+        self.until("short send", |completion| {
+            matches!(completion, Completion::Backlogged { .. }).then_some(())
+        })?;
+        let mut reader = client.try_clone()?;
+        let reading =
+            std::thread::spawn(move || reader.read_exact(&mut vec![0; BYTES]).map(|()| BYTES));
+        self.until("backlog send", |completion| {
+            matches!(completion, Completion::Drained { .. }).then_some(())
+        })?;
+        reading.join().map_err(|_| io::Error::other("the reader panicked"))??;
+        Ok(())
+    }
+
+    fn cancels(&mut self, client: &mut TcpStream, connection: Connection) -> io::Result<()> {
+        self.operations.push(Operation::Close(connection));
+        self.until("cancel and close", |completion| {
+            matches!(completion, Completion::Closed { .. }).then_some(())
+        })?;
+        match client.read(&mut [0]) {
+            Ok(0) => Ok(()),
+            _ => Err(io::Error::other("a close did not reach the peer")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn this_kernel_passes_or_says_why() {
+        if let Err(reason) = super::check() {
+            assert!(reason.contains("io_uring") || reason.contains("ring"), "{reason}");
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! One io_uring instance: set up for a single issuer, entered by its registered descriptor.
+//!
+//! It pushes entries and hands out completions; what they mean is not known here.
+
+use std::{io, mem::size_of, os::fd::AsRawFd, time::Duration};
+
+use io_uring::{IoUring, cqueue, squeue, types::Timespec};
+use libc::{SYS_io_uring_enter, SYS_io_uring_register, c_long, syscall};
+
+// <linux/io_uring.h>; the `io-uring` crate keeps these to itself.
+const ENTER_GETEVENTS: u32 = 1 << 0;
+const ENTER_EXT_ARG: u32 = 1 << 3;
+const ENTER_REGISTERED_RING: u32 = 1 << 4;
+const REGISTER_RING_FDS: u32 = 20;
+
+/// The completion queue is many times the submission queue: one multishot receive posts many
+/// completions.
+const COMPLETION_ENTRIES: u32 = 16_384;
+
+/// How long and for how much an enter waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wait {
+    /// Completions to wait for.
+    pub(super) want: u32,
+    /// For this long all of `want` are waited for, afterwards one is enough (Linux 6.12).
+    pub(super) min_wait_us: u32,
+    /// Until then at the latest. `None`: for ever.
+    pub(super) timeout: Option<Duration>,
+}
+
+impl Wait {
+    /// Runs what is due without sleeping.
+    pub(super) const NONE: Self = Self { want: 1, min_wait_us: 0, timeout: Some(Duration::ZERO) };
+}
+
+/// `struct io_uring_getevents_arg`, io_uring_enter(2).
+#[repr(C)]
+struct GetEvents {
+    sigmask: u64,
+    sigmask_bytes: u32,
+    min_wait_us: u32,
+    timespec: u64,
+}
+
+/// `struct io_uring_rsrc_update`, io_uring_register(2).
+#[repr(C)]
+struct ResourceUpdate {
+    offset: u32,
+    reserved: u32,
+    data: u64,
+}
+
+/// A ring bound to the thread that made it.
+pub(super) struct Ring {
+    ring: IoUring,
+    enter_descriptor: i32,
+    enter_flags: u32,
+    has_min_wait: bool,
+}
+
+impl Ring {
+    /// Sets up a ring on this thread, and only for it.
+    pub(super) fn new(submission_entries: u32) -> io::Result<Self> {
+        let ring = IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_submit_all()
+            .setup_clamp()
+            .setup_cqsize(COMPLETION_ENTRIES.max(4 * submission_entries))
+            .dontfork()
+            .build(submission_entries)?;
+        let has_min_wait = ring.params().is_feature_min_timeout();
+        let (enter_descriptor, enter_flags) = match register_descriptor(&ring) {
+            Some(index) => (index, ENTER_REGISTERED_RING),
+            None => (ring.as_raw_fd(), 0),
+        };
+        Ok(Self { ring, enter_descriptor, enter_flags, has_min_wait })
+    }
+
+    /// The instance itself, for registrations.
+    pub(super) fn instance(&self) -> &IoUring {
+        &self.ring
+    }
+
+    /// Whether `Wait::min_wait_us` has an effect.
+    pub(super) fn has_min_wait(&self) -> bool {
+        self.has_min_wait
+    }
+
+    /// Queues an entry, submitting those before it when the queue is full.
+    ///
+    /// # Safety
+    /// What the entry points to stays valid and unmoved until its last completion, or, for a send
+    /// with MSG_DONTWAIT, until an enter has consumed it.
+    pub(super) unsafe fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
+        loop {
+            // SAFETY: passed on to the caller by this function's contract.
+            if unsafe { self.ring.submission().push(entry) }.is_ok() {
+                return Ok(());
+            }
+            self.flush()?;
+        }
+    }
+
+    /// Submits what is queued without waiting and without running deferred work.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        let queued = self.ring.submission().len() as u32;
+        self.enter(queued, 0, 0, None)
+    }
+
+    /// Submits what is queued and waits.
+    pub(super) fn submit_and_wait(&mut self, wait: Wait) -> io::Result<()> {
+        let queued = self.ring.submission().len() as u32;
+        let timespec =
+            wait.timeout.map(|t| Timespec::new().sec(t.as_secs()).nsec(t.subsec_nanos()));
+        let argument = GetEvents {
+            sigmask: 0,
+            sigmask_bytes: 0,
+            min_wait_us: if self.has_min_wait { wait.min_wait_us } else { 0 },
+            timespec: timespec.as_ref().map_or(0, |timespec| std::ptr::from_ref(timespec) as u64),
+        };
+        self.enter(queued, wait.want, ENTER_GETEVENTS | ENTER_EXT_ARG, Some(&argument))
+    }
+
+    /// Whether completions wait in the kernel because the queue was full.
+    pub(super) fn has_overflowed(&mut self) -> bool {
+        self.ring.submission().cq_overflow()
+    }
+
+    /// Moves all posted completions to `into`.
+    pub(super) fn take_completions(&mut self, into: &mut Vec<cqueue::Entry>) {
+        into.extend(self.ring.completion());
+    }
+
+    fn enter(
+        &self,
+        queued: u32,
+        want: u32,
+        flags: u32,
+        argument: Option<&GetEvents>,
+    ) -> io::Result<()> {
+        let bytes = if argument.is_some() { size_of::<GetEvents>() } else { 0 };
+        let argument = argument.map_or(std::ptr::null(), std::ptr::from_ref);
+        // SAFETY: the descriptor is this ring's; `argument` and the timespec it points to live in
+        // the callers' frames until the call returns. Queued entries are covered by `push`.
+        let result = unsafe {
+            syscall(
+                SYS_io_uring_enter,
+                c_long::from(self.enter_descriptor),
+                c_long::from(queued),
+                c_long::from(want),
+                c_long::from(flags | self.enter_flags),
+                argument,
+                bytes,
+            )
+        };
+        if result >= 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            // A signal, the time-out, or completions that wait to be taken: all normal.
+            Some(libc::EINTR | libc::ETIME | libc::EBUSY | libc::EAGAIN) => Ok(()),
+            _ => Err(error),
+        }
+    }
+}
+
+/// Spares each enter a look-up of the descriptor (Linux 5.18); `None` where it is refused.
+fn register_descriptor(ring: &IoUring) -> Option<i32> {
+    let mut update =
+        ResourceUpdate { offset: u32::MAX, reserved: 0, data: ring.as_raw_fd() as u64 };
+    // SAFETY: `update` outlives the call, which reads and writes one structure of this shape.
+    let result = unsafe {
+        syscall(
+            SYS_io_uring_register,
+            c_long::from(ring.as_raw_fd()),
+            c_long::from(REGISTER_RING_FDS),
+            &raw mut update,
+            1 as c_long,
+        )
+    };
+    (result == 1).then_some(update.offset as i32)
+}

@@ -1,0 +1,161 @@
+//! Sends of the io_uring driver: inline first, the rest as a backlog.
+//!
+//! A send with MSG_DONTWAIT runs during the enter that submits it; MSG_WAITALL makes a short one
+//! post its count, and CQE_SKIP_SUCCESS makes a whole one post nothing. So success costs no
+//! completion, and its memory is free once the enter has returned (send(2), io_uring_enter(2)).
+
+use std::os::fd::AsRawFd;
+
+use io_uring::{opcode, squeue, types::Fd};
+use libc::{MSG_DONTWAIT, MSG_NOSIGNAL, MSG_WAITALL};
+
+use super::{
+    Event, UringDriver,
+    backlog::Memory,
+    socket::{Ending, Stream},
+    user_data::{self, Kind},
+};
+use crate::{Connection, Operation, Outgoing};
+
+impl UringDriver {
+    /// Sends the turn's operation `index`, or queues it behind a backlog.
+    #[allow(unsafe_code)]
+    pub(super) fn submit_send(&mut self, index: usize) {
+        let Operation::Send { connection, outgoing } = &self.turn.list()[index] else { return };
+        let Some(socket) = self.sockets.lookup(*connection) else { return };
+        if socket.stream == Stream::Failed || socket.ending >= Ending::ShutdownWanted {
+            return;
+        }
+        if socket.backlog.is_some() {
+            return self.queue_behind_backlog(index);
+        }
+        let bytes = match outgoing {
+            Outgoing::Turn(range) => &self.turn.bytes()[range.clone()],
+            Outgoing::Owned { bytes, start } => &bytes[*start..],
+            Outgoing::Shared(bytes) => bytes,
+        };
+        if bytes.is_empty() {
+            return;
+        }
+        let entry = opcode::Send::new(
+            Fd(socket.descriptor.as_raw_fd()),
+            bytes.as_ptr(),
+            // A longer one comes "short" and goes on as a backlog.
+            u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+        )
+        .flags(MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL)
+        .build()
+        .flags(squeue::Flags::SKIP_SUCCESS)
+        .user_data(user_data::of_index(Kind::InlineSend, index as u32));
+        // SAFETY: the bytes belong to `self.turn`, which nothing changes before the next
+        // `submit`, and that comes after the enter in `wait` has consumed the entry.
+        unsafe { self.push(&entry) };
+    }
+
+    fn queue_behind_backlog(&mut self, index: usize) {
+        let Operation::Send { connection, .. } = &self.turn.list()[index] else { return };
+        let connection = *connection;
+        self.keep_rest(index, 0);
+        let unsent_bytes = self.unsent_bytes(connection);
+        self.events.push_back(Event::Backlogged(connection, unsent_bytes));
+    }
+
+    fn unsent_bytes(&self, connection: Connection) -> usize {
+        let backlog = self.sockets.lookup(connection).and_then(|socket| socket.backlog.as_ref());
+        backlog.map_or(0, |backlog| backlog.unsent_bytes())
+    }
+
+    /// An inline send that was not whole: `result` bytes of it, or an error, before any.
+    pub(super) fn complete_inline_send(&mut self, index: usize, result: i32) {
+        let Some(Operation::Send { connection, .. }) = self.turn.list().get(index) else { return };
+        let connection = *connection;
+        match result {
+            0.. => self.keep_rest(index, result as usize),
+            _ if -result == libc::EAGAIN || -result == libc::EINTR => self.keep_rest(index, 0),
+            _ => {
+                let failed = self.fail(connection, -result);
+                return self.events.extend(failed);
+            }
+        }
+        let unsent_bytes = self.unsent_bytes(connection);
+        if unsent_bytes > 0 {
+            self.arm_backlog(connection);
+            self.events.push_back(Event::Backlogged(connection, unsent_bytes));
+        }
+    }
+
+    /// Takes what operation `index` did not send, after its first `sent` bytes, into the backlog.
+    fn keep_rest(&mut self, index: usize, sent: usize) {
+        let Operation::Send { connection, outgoing } = &mut self.turn.list_mut()[index] else {
+            return;
+        };
+        let Some(socket) = self.sockets.lookup_mut(*connection) else { return };
+        let backlog = socket.backlog.get_or_insert_default();
+        match std::mem::replace(outgoing, Outgoing::Turn(0..0)) {
+            Outgoing::Owned { bytes, start } if start + sent < bytes.len() => {
+                backlog.push(Memory::Owned(bytes), start + sent);
+            }
+            Outgoing::Shared(bytes) if sent < bytes.len() => {
+                backlog.push(Memory::Shared(bytes), sent);
+            }
+            Outgoing::Turn(range) => {
+                let rest = range.start + sent..range.end;
+                *outgoing = Outgoing::Turn(rest.clone());
+                if !rest.is_empty() {
+                    backlog.push_copy(&self.turn.bytes()[rest]);
+                }
+            }
+            Outgoing::Owned { .. } | Outgoing::Shared(_) => {}
+        }
+        if backlog.is_empty() {
+            socket.backlog = None;
+        }
+    }
+
+    /// Gives the kernel the first piece of the backlog, to be sent as room comes.
+    #[allow(unsafe_code)]
+    fn arm_backlog(&mut self, connection: Connection) {
+        let Some(socket) = self.sockets.lookup_mut(connection) else { return };
+        let descriptor = Fd(socket.descriptor.as_raw_fd());
+        let Some(backlog) = &mut socket.backlog else { return };
+        let Some(first) = backlog.first().filter(|_| !backlog.armed) else { return };
+        let rest = first.rest();
+        let length = u32::try_from(rest.len()).unwrap_or(i32::MAX as u32);
+        let entry = opcode::Send::new(descriptor, rest.as_ptr(), length)
+            .flags(MSG_WAITALL | MSG_NOSIGNAL)
+            .build()
+            .user_data(user_data::of_connection(Kind::BacklogSend, connection));
+        backlog.armed = true;
+        // SAFETY: an armed piece neither moves nor changes (the invariant of `backlog.rs`), and
+        // the socket keeps its backlog while `is_sending`, so until the last completion.
+        unsafe { self.push(&entry) };
+    }
+
+    /// A piece of a backlog was sent, or failed to be.
+    pub(super) fn complete_backlog_send(
+        &mut self,
+        connection: Connection,
+        result: i32,
+    ) -> Option<Event> {
+        let socket = self.sockets.lookup_mut(connection)?;
+        let backlog = socket.backlog.as_mut()?;
+        backlog.armed = false;
+        if socket.ending == Ending::Closing || socket.stream == Stream::Failed {
+            socket.backlog = None;
+            self.close_if_last(connection);
+            return None;
+        }
+        match result {
+            0.. => backlog.advance(result as usize),
+            _ if matches!(-result, libc::EAGAIN | libc::EINTR) => {}
+            _ => return self.fail(connection, -result),
+        }
+        if !backlog.is_empty() {
+            self.arm_backlog(connection);
+            return None;
+        }
+        socket.backlog = None;
+        self.shutdown(connection);
+        Some(Event::Drained(connection))
+    }
+}

@@ -1,0 +1,92 @@
+//! One connection as this driver sees it: a descriptor, what is armed on it, what it owes.
+//!
+//! It decides nothing about the peer.
+
+use std::os::fd::OwnedFd;
+
+use super::backlog::Backlog;
+
+/// Kept small: there is one per idle connection.
+#[derive(Debug)]
+pub(super) struct Socket {
+    pub(super) descriptor: OwnedFd,
+    pub(super) receiving: Receiving,
+    /// Whether the owner wants bytes (not paused).
+    pub(super) wants_bytes: bool,
+    pub(super) stream: Stream,
+    pub(super) ending: Ending,
+    pub(super) backlog: Option<Box<Backlog>>,
+}
+
+/// What the owner has been told of the incoming stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stream {
+    /// More may come.
+    Open,
+    /// FIN: nothing more comes, sending goes on.
+    Ended,
+    /// Broken both ways.
+    Failed,
+}
+
+/// The state of the multishot receive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Receiving {
+    /// Nothing in the kernel.
+    Idle,
+    /// To be armed at the next submission.
+    Queued,
+    /// In the kernel.
+    Armed,
+    /// In the kernel, with a cancel on its way.
+    Cancelling,
+}
+
+/// How far the owner has asked for the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+pub(super) enum Ending {
+    /// Not at all.
+    Open,
+    /// FIN once the backlog is gone.
+    ShutdownWanted,
+    /// FIN sent.
+    Shutdown,
+    /// Waiting for the last completions, then the descriptor is closed.
+    Closing,
+}
+
+impl Socket {
+    pub(super) fn new(descriptor: OwnedFd) -> Self {
+        Self {
+            descriptor,
+            receiving: Receiving::Idle,
+            wants_bytes: true,
+            stream: Stream::Open,
+            ending: Ending::Open,
+            backlog: None,
+        }
+    }
+
+    /// Whether the kernel still holds an operation of this socket.
+    pub(super) fn is_in_kernel(&self) -> bool {
+        matches!(self.receiving, Receiving::Armed | Receiving::Cancelling) || self.is_sending()
+    }
+
+    /// Whether a backlog send is in the kernel.
+    pub(super) fn is_sending(&self) -> bool {
+        self.backlog.as_ref().is_some_and(|backlog| backlog.armed)
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.ending == Ending::Closing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn an_idle_connection_costs_little() {
+        assert!(size_of::<super::Socket>() <= 24);
+        assert_eq!(size_of::<Option<super::Socket>>(), size_of::<super::Socket>());
+    }
+}

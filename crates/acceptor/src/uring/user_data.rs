@@ -1,0 +1,67 @@
+//! The 64 bits that travel with an operation: which kind it is and whose.
+//!
+//! Layout: kind in bits 56-63, generation in 32-55, slot (or index) in 0-31.
+
+use crate::Connection;
+
+/// What an operation was for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Multishot accept; the index is the listener's.
+    Accept,
+    /// Multishot receive of a connection.
+    Receive,
+    /// Send that ran inline; the index is the operation's place in the turn.
+    InlineSend,
+    /// Send of a backlog, with memory pinned until its completion.
+    BacklogSend,
+    /// Poll of the waker's eventfd.
+    Wake,
+    /// Cancels and closes, whose results tell nothing new.
+    Ignored,
+}
+
+const KINDS: [Kind; 6] =
+    [Kind::Accept, Kind::Receive, Kind::InlineSend, Kind::BacklogSend, Kind::Wake, Kind::Ignored];
+
+/// User data of an operation on a connection.
+pub(super) fn of_connection(kind: Kind, connection: Connection) -> u64 {
+    (kind as u64) << 56 | u64::from(connection.generation()) << 32 | u64::from(connection.slot())
+}
+
+/// User data of an operation on something else.
+pub(super) fn of_index(kind: Kind, index: u32) -> u64 {
+    (kind as u64) << 56 | u64::from(index)
+}
+
+/// The kind of a completion.
+pub(super) fn kind(user_data: u64) -> Kind {
+    KINDS.get((user_data >> 56) as usize).copied().unwrap_or(Kind::Ignored)
+}
+
+/// The connection of a completion.
+pub(super) fn connection(user_data: u64) -> Connection {
+    Connection::new(user_data as u32, (user_data >> 32) as u32)
+}
+
+/// The index of a completion.
+pub(super) fn index(user_data: u64) -> u32 {
+    user_data as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_in_comes_out() {
+        for of in KINDS {
+            let name = Connection::new(u32::MAX, Connection::GENERATIONS - 1);
+            let data = of_connection(of, name);
+            assert_eq!((kind(data), connection(data)), (of, name));
+            let data = of_index(of, 77);
+            assert_eq!((kind(data), index(data)), (of, 77));
+        }
+        assert_eq!(kind(u64::MAX), Kind::Ignored);
+    }
+}
