@@ -1,1 +1,53 @@
-//! Skeleton.
+//! RFC 6455 as pure code: bytes in, frames and messages out, in both roles.
+//!
+//! The caller owns every buffer. Reading borrows `&mut [u8]`, unmasks in place and
+//! lends payload slices; writing appends to the caller's buffer. This crate never
+//! touches a socket, a clock or a thread, and never allocates for a frame that is
+//! whole in its input.
+//!
+//! Call order: feed each received slice to [`MessageReader::read`] until it answers
+//! `None`, then forget the slice. [`FrameReader`] is the same one layer down, for
+//! whoever relays pieces of messages without assembling them.
+//!
+//! ```
+//! use ringway_frame::{Message, MessageReader, Opcode, ReadLimits, Role, emit_frame};
+//! let mut bytes = Vec::new();
+//! emit_frame(&mut bytes, Some([1, 2, 3, 4]), Opcode::Text, b"hello");
+//! let (mut reader, mut input) = (MessageReader::new(Role::Server), &mut bytes[..]);
+//! while let Some(message) = reader.read(&mut input, &ReadLimits::default())? {
+//!     assert!(matches!(message, Message::Text(text) if text.as_str() == Some("hello")));
+//! }
+//! # Ok::<(), ringway_frame::ProtocolError>(())
+//! ```
+
+#![deny(unsafe_code)]
+
+mod close_code;
+mod control;
+mod emit;
+mod fault;
+mod frames;
+mod header;
+mod inflating;
+mod mask_keys;
+mod message;
+mod payload;
+mod text;
+mod utf8;
+
+#[allow(unsafe_code)]
+pub mod mask;
+
+pub use close_code::CloseCode;
+pub use emit::{
+    CONTROL_BYTES_MAX, Fragment, emit_close, emit_compressed_frame, emit_fragment, emit_frame,
+    emit_header_before, emit_ping, emit_pong,
+};
+pub use fault::ProtocolError;
+pub use frames::{Compression, DataKind, FrameReader, Piece, ReadLimits, Role};
+pub use header::{HEADER_BYTES_MAX, Header, Opcode, Parsed, Rsv};
+pub use inflating::{Inflate, Pooled};
+pub use mask_keys::MaskKeys;
+pub use message::{Message, MessageReader};
+pub use payload::{OwnedFrame, Payload};
+pub use utf8::Utf8;

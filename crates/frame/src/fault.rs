@@ -1,0 +1,90 @@
+//! What a peer can do wrong, and the close code that answers it.
+//!
+//! Only faults of the peer, each a plain value: nothing is allocated, nothing is
+//! logged, and no operator's or programmer's mistake is ever reported here.
+
+use std::{error, fmt};
+
+use crate::CloseCode;
+
+/// A fault of the peer. The connection fails with [`ProtocolError::close_code`].
+///
+/// ```
+/// use ringway_frame::{CloseCode, ProtocolError};
+/// assert_eq!(ProtocolError::TooBig.close_code(), CloseCode::TOO_BIG);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProtocolError {
+    /// RFC 6455 §5.1: a server must refuse a frame that is not masked.
+    UnmaskedFrame,
+    /// RFC 6455 §5.1: a client must refuse a frame that is masked.
+    MaskedFrame,
+    /// RFC 6455 §5.2: the shortest form of the payload length must be used.
+    NonMinimalLength,
+    /// RFC 6455 §5.2: the top bit of a 64-bit length must be 0.
+    LengthTopBit,
+    /// RFC 6455 §5.2: reserved bits are 0 unless an extension gives them a meaning there.
+    ReservedBits,
+    /// RFC 6455 §5.2: opcodes 3-7 and 11-15 are reserved.
+    ReservedOpcode,
+    /// RFC 6455 §5.5: control frames must not be fragmented.
+    FragmentedControl,
+    /// RFC 6455 §5.5: control frames carry at most 125 bytes.
+    LongControl,
+    /// RFC 6455 §5.4: a continuation with no message to continue.
+    LoneContinuation,
+    /// RFC 6455 §5.4: a new message inside an unfinished one.
+    NestedMessage,
+    /// RFC 6455 §5.5.1: a close payload is empty or starts with a two-byte code.
+    HalfCloseCode,
+    /// RFC 6455 §7.4: a close code that may not be on the wire.
+    ForbiddenCloseCode,
+    /// RFC 6455 §8.1: text, or a close reason, that is not UTF-8.
+    InvalidUtf8,
+    /// RFC 7692 §7.2.2: a compressed message that does not inflate.
+    CorruptDeflate,
+    /// RFC 6455 §10.4: a frame or a message over the reader's limits.
+    TooBig,
+}
+
+impl ProtocolError {
+    /// The close code to send before the connection is dropped.
+    #[must_use]
+    pub const fn close_code(self) -> CloseCode {
+        match self {
+            Self::InvalidUtf8 | Self::CorruptDeflate => CloseCode::INVALID_PAYLOAD,
+            Self::TooBig => CloseCode::TOO_BIG,
+            _ => CloseCode::PROTOCOL,
+        }
+    }
+
+    /// A short reason, fit for a close frame.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::UnmaskedFrame => "frame is not masked",
+            Self::MaskedFrame => "frame is masked",
+            Self::NonMinimalLength => "length is not in its shortest form",
+            Self::LengthTopBit => "length has its top bit set",
+            Self::ReservedBits => "reserved bits are set",
+            Self::ReservedOpcode => "opcode is reserved",
+            Self::FragmentedControl => "control frame is fragmented",
+            Self::LongControl => "control frame is over 125 bytes",
+            Self::LoneContinuation => "continuation of no message",
+            Self::NestedMessage => "message inside a message",
+            Self::HalfCloseCode => "close payload of one byte",
+            Self::ForbiddenCloseCode => "close code may not be sent",
+            Self::InvalidUtf8 => "text is not UTF-8",
+            Self::CorruptDeflate => "compressed message does not inflate",
+            Self::TooBig => "message is too big",
+        }
+    }
+}
+
+impl fmt::Display for ProtocolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason())
+    }
+}
+
+impl error::Error for ProtocolError {}

@@ -1,0 +1,72 @@
+//! Masking keys for the client role.
+//!
+//! RFC 6455 §5.3 and §10.3: each frame has a fresh key that nobody can predict. Keys
+//! come from the kernel's generator in blocks, never from a generator of our own and
+//! never with a system call for each frame.
+
+/// Keys drawn from the kernel at a time.
+const BLOCK_BYTES: usize = 1024;
+
+/// A source of unpredictable masking keys: one for each thread is enough.
+///
+/// ```
+/// use ringway_frame::MaskKeys;
+/// let mut keys = MaskKeys::new();
+/// assert!((0..8).any(|_| keys.draw() != [0; 4]));
+/// ```
+pub struct MaskKeys {
+    block: Box<[[u8; 4]]>,
+    drawn: usize,
+}
+
+impl MaskKeys {
+    /// A source that asks the kernel at the first draw.
+    #[must_use]
+    pub fn new() -> Self {
+        let block = vec![[0; 4]; BLOCK_BYTES / 4].into_boxed_slice();
+        let drawn = block.len();
+        Self { block, drawn }
+    }
+
+    /// A key that was never given out before.
+    ///
+    /// # Panics
+    /// If the kernel has no random bytes: a frame with a predictable key must not exist.
+    #[inline]
+    pub fn draw(&mut self) -> [u8; 4] {
+        if self.drawn == self.block.len() {
+            self.refill();
+        }
+        let key = self.block[self.drawn];
+        self.drawn += 1;
+        key
+    }
+
+    #[cold]
+    fn refill(&mut self) {
+        getrandom::fill(self.block.as_flattened_mut()).expect("the kernel gives random bytes");
+        self.drawn = 0;
+    }
+}
+
+impl Default for MaskKeys {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    // RFC 6455 §10.3: 1,000 keys over several blocks; more than a few equal ones among
+    // 2^32 mean a block was given out twice.
+    #[test]
+    fn keys_are_fresh_over_a_refill() {
+        let mut keys = MaskKeys::new();
+        let drawn: HashSet<[u8; 4]> = (0..1000).map(|_| keys.draw()).collect();
+        assert!(drawn.len() > 990, "{} different keys", drawn.len());
+    }
+}

@@ -1,0 +1,258 @@
+//! Whole messages on top of `frames`.
+//!
+//! A message that is whole in the input is lent in place. Any other is assembled in a
+//! buffer that grows with what was received, never with what was declared, and that goes
+//! away with the message: an idle reader holds nothing.
+
+use crate::control::Control;
+use crate::frames::{Compression, Data, DataKind, FrameReader, ReadLimits, Role, Step};
+use crate::header::HEADER_BYTES_MAX;
+use crate::inflating::Inflate;
+use crate::payload::Payload;
+use crate::{CloseCode, ProtocolError, Utf8};
+
+/// What a buffer may grow by on the word of a header alone.
+const TRUSTED_BYTES: usize = 64 * 1024;
+
+/// Compressed bytes inflated at a time, so that the text that comes of them is judged
+/// while it is still in the cache.
+const INFLATE_BYTES: usize = 2 * 1024;
+
+/// A whole message, or a control frame between two messages or inside one.
+#[derive(Debug)]
+pub enum Message<'a> {
+    /// A text message. Its payload is valid UTF-8.
+    Text(Payload<'a>),
+    /// A binary message.
+    Binary(Payload<'a>),
+    /// A ping, to be answered with a pong of the same payload.
+    Ping(&'a [u8]),
+    /// A pong.
+    Pong(&'a [u8]),
+    /// The peer's close, with its reason. Nothing is read after it.
+    Close(Option<CloseCode>, &'a str),
+}
+
+impl<'a> From<Control<'a>> for Message<'a> {
+    fn from(control: Control<'a>) -> Self {
+        match control {
+            Control::Ping(payload) => Self::Ping(payload),
+            Control::Pong(payload) => Self::Pong(payload),
+            Control::Close(code, reason) => Self::Close(code, reason),
+        }
+    }
+}
+
+/// Reads the messages of one connection.
+///
+/// Call [`MessageReader::read`] until it answers `None`: the input is then used up.
+pub struct MessageReader {
+    frames: FrameReader,
+    assembly: Option<Box<Assembly>>,
+    inflater: Option<Box<dyn Inflate>>,
+}
+
+/// A message that did not come whole, or that had to be inflated.
+struct Assembly {
+    /// Invariant: begins with [`HEADER_BYTES_MAX`] bytes of headroom.
+    bytes: Vec<u8>,
+    /// The validation of inflated text; plain text was validated by `frames`.
+    utf8: Utf8,
+}
+
+impl MessageReader {
+    /// A reader without compression for the end that `role` names.
+    #[must_use]
+    pub const fn new(role: Role) -> Self {
+        Self {
+            frames: FrameReader::new(role, Compression::Off),
+            assembly: None,
+            inflater: None,
+        }
+    }
+
+    /// A reader that inflates compressed messages with `inflater`.
+    #[must_use]
+    pub fn with_inflater(role: Role, inflater: Box<dyn Inflate>) -> Self {
+        Self {
+            frames: FrameReader::new(role, Compression::PerMessage),
+            assembly: None,
+            inflater: Some(inflater),
+        }
+    }
+
+    /// Takes the next message from the front of `input`; `None` when all input is used
+    /// and more is needed. After a close or an error it discards all input.
+    ///
+    /// ```
+    /// # use ringway_frame::{MessageReader, ReadLimits, Role};
+    /// # let (mut bytes, limits) = ([0x81, 2, b'h', b'i'], ReadLimits::default());
+    /// let (mut reader, mut input) = (MessageReader::new(Role::Client), &mut bytes[..]);
+    /// while let Some(message) = reader.read(&mut input, &limits)? {
+    ///     println!("{message:?}");
+    /// }
+    /// # Ok::<(), ringway_frame::ProtocolError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The peer's fault; the connection is to be closed with its code.
+    #[inline]
+    pub fn read<'s, 'b: 's>(
+        &'s mut self,
+        input: &mut &'b mut [u8],
+        limits: &ReadLimits,
+    ) -> Result<Option<Message<'s>>, ProtocolError> {
+        loop {
+            match self.frames.advance(input, limits) {
+                Ok(Some(Step::Data(data))) => {
+                    if data.first && data.end_of_message && !data.compressed {
+                        return Ok(Some(message(
+                            Payload::lent(data.payload, data.kind),
+                            data.kind,
+                        )));
+                    }
+                    let kind = data.kind;
+                    if let Some(bytes) = self.assemble(data, limits)? {
+                        return Ok(Some(message(Payload::assembled(bytes, kind), kind)));
+                    }
+                }
+                Ok(Some(Step::Control(control))) => {
+                    self.let_go_if_finished();
+                    return Ok(Some(control.into()));
+                }
+                Ok(Some(Step::Kept)) => {
+                    self.let_go_if_finished();
+                    return Ok(self.frames.kept_control().map(Message::from));
+                }
+                Ok(None) => return Ok(None),
+                Err(fault) => return Err(self.fail(fault)),
+            }
+        }
+    }
+
+    /// Whether the reader stands between two messages and keeps nothing.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.assembly.is_none() && self.frames.is_idle()
+    }
+
+    /// Whether a close or a fault has ended the reading.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.frames.is_finished()
+    }
+
+    /// Discards all that follows.
+    #[cold]
+    fn fail(&mut self, fault: ProtocolError) -> ProtocolError {
+        self.frames.finish();
+        self.let_go_if_finished();
+        fault
+    }
+
+    /// A message that a close or a fault cut off is never finished: its memory goes.
+    fn let_go_if_finished(&mut self) {
+        if self.frames.is_finished() {
+            self.assembly = None;
+            self.inflater = None;
+        }
+    }
+
+    /// Adds a piece; the message, with its headroom, when it is whole.
+    fn assemble(
+        &mut self,
+        data: Data<'_>,
+        limits: &ReadLimits,
+    ) -> Result<Option<Vec<u8>>, ProtocolError> {
+        let end_of_message = data.end_of_message;
+        let assembly = self.assembly.get_or_insert_with(Assembly::new);
+        let added = match &mut self.inflater {
+            Some(inflater) if data.compressed => assembly.inflate(data, &mut **inflater, limits),
+            _ => {
+                assembly.append(&data, limits);
+                Ok(())
+            }
+        };
+        match added {
+            Err(fault) => Err(self.fail(fault)),
+            Ok(()) if end_of_message => Ok(self.assembly.take().map(|assembly| assembly.bytes)),
+            Ok(()) => Ok(None),
+        }
+    }
+}
+
+impl Assembly {
+    fn new() -> Box<Self> {
+        Box::new(Self {
+            bytes: Vec::new(),
+            utf8: Utf8::NEW,
+        })
+    }
+
+    /// Appends a plain piece. The buffer at least doubles when it grows, so that many
+    /// small fragments cost linear time, and never passes the message limit.
+    fn append(&mut self, data: &Data<'_>, limits: &ReadLimits) {
+        self.begin();
+        let bytes = &mut self.bytes;
+        if bytes.capacity() - bytes.len() < data.payload.len() {
+            let declared = usize::try_from(data.remaining).unwrap_or(usize::MAX);
+            let trusted = declared.min(bytes.len().max(TRUSTED_BYTES));
+            let wanted = bytes.len() + data.payload.len().saturating_add(trusted);
+            let doubled = (2 * bytes.len()).min(assembled_bytes_max(limits));
+            bytes.reserve_exact(wanted.max(doubled) - bytes.len());
+        }
+        bytes.extend_from_slice(data.payload);
+    }
+
+    /// Appends what a compressed piece inflates to.
+    fn inflate(
+        &mut self,
+        data: Data<'_>,
+        inflater: &mut dyn Inflate,
+        limits: &ReadLimits,
+    ) -> Result<(), ProtocolError> {
+        self.begin();
+        let bytes_max = assembled_bytes_max(limits);
+        let mut rest: &[u8] = data.payload;
+        loop {
+            let (part, after) = rest.split_at(rest.len().min(INFLATE_BYTES));
+            let end = data.end_of_message && after.is_empty();
+            let judged = self.bytes.len();
+            inflater.inflate(part, end, &mut self.bytes, bytes_max)?;
+            // RFC 7692 §6.2, RFC 6455 §8.1: the text is what comes out of the inflater.
+            if data.kind == DataKind::Text {
+                self.utf8.push(&self.bytes[judged..])?;
+            }
+            if after.is_empty() {
+                break;
+            }
+            rest = after;
+        }
+        if data.end_of_message && !self.utf8.is_whole() {
+            return Err(ProtocolError::InvalidUtf8);
+        }
+        Ok(())
+    }
+
+    /// Makes the headroom.
+    fn begin(&mut self) {
+        if self.bytes.is_empty() {
+            self.bytes.resize(HEADER_BYTES_MAX, 0);
+        }
+    }
+}
+
+/// What an assembly buffer may hold: the headroom and the largest message.
+fn assembled_bytes_max(limits: &ReadLimits) -> usize {
+    usize::try_from(limits.message_bytes_max)
+        .unwrap_or(usize::MAX)
+        .saturating_add(HEADER_BYTES_MAX)
+}
+
+#[inline]
+fn message(payload: Payload<'_>, kind: DataKind) -> Message<'_> {
+    match kind {
+        DataKind::Text => Message::Text(payload),
+        DataKind::Binary => Message::Binary(payload),
+    }
+}
