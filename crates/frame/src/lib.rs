@@ -1,1 +1,4 @@
 //! Skeleton.
+
+pub mod deflate;
+pub mod handshake;
