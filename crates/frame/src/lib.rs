@@ -24,9 +24,11 @@
 
 mod close_code;
 mod control;
+pub mod deflate;
 mod emit;
 mod fault;
 mod frames;
+pub mod handshake;
 mod header;
 mod inflating;
 mod mask_keys;

@@ -1,0 +1,125 @@
+//! Compresses the messages of one direction of one connection, or messages for
+//! many recipients at once (RFC 7692 §7.2.1).
+//!
+//! Never ends a stream: each message ends in a sync flush, whose tail is taken
+//! off, so that the next message may refer back to it.
+
+use std::fmt;
+
+use zlib_rs::{Deflate, DeflateConfig, DeflateFlush};
+
+use super::{FLUSH_TAIL, Level, MemoryLevel, WindowBits};
+
+/// Output grows by at most this much between two calls into zlib.
+const STEP_BYTES: usize = 16 * 1024;
+
+/// A compression context. Its memory is in the table at [`Pool`](super::Pool).
+///
+/// ```
+/// use ringway_frame::deflate::{Deflater, Level, MemoryLevel, WindowBits};
+/// let mut payload = Vec::new();
+/// Deflater::new(Level::FASTEST, WindowBits::MAX, MemoryLevel::USUAL).deflate(b"Hello", &mut payload);
+/// assert_eq!(payload, b"\xf2\x48\xcd\xc9\xc9\x07\x00");
+/// ```
+pub struct Deflater {
+    zlib: Deflate,
+    level: Level,
+    window_bits: WindowBits,
+    memory_level: MemoryLevel,
+}
+
+impl Deflater {
+    /// A context that has seen nothing.
+    ///
+    /// Raw zlib cannot compress with a window of 8 bits, so one of 9 stands in
+    /// for it. What it emits, a peer with 256 bytes can read: zlib-rs takes no
+    /// match that is further back than the window less 262 bytes (`max_dist` in
+    /// its `deflate.rs`), here 250. All its levels keep to that: 1 (`quick`), 2
+    /// (`fast`) and 3 to 6 (`medium`) compare each distance with `max_dist`, 7 to
+    /// 9 (`slow`) and the searches of 3 to 6 stop at it in `longest_match`, and 0
+    /// takes no match at all. The tests measure every distance.
+    pub fn new(level: Level, window_bits: WindowBits, memory_level: MemoryLevel) -> Self {
+        let zlib = Deflate::new_with_config(DeflateConfig {
+            level: level.level().into(),
+            // Negative: a raw stream, without zlib's header and checksum.
+            window_bits: -i32::from(window_bits.bits().max(9)),
+            mem_level: memory_level.level().into(),
+            ..DeflateConfig::default()
+        });
+        Self {
+            zlib,
+            level,
+            window_bits,
+            memory_level,
+        }
+    }
+
+    /// Forgets all messages, as between those that are sent without context
+    /// takeover (RFC 7692 §7.1.1).
+    pub fn reset(&mut self) {
+        // A reset clears 128 KiB of hash table, so one for nothing is avoided.
+        if self.zlib.total_in() != 0 {
+            self.zlib.reset();
+        }
+    }
+
+    /// Appends the compressed payload of `message` to `output`.
+    pub fn deflate(&mut self, message: &[u8], output: &mut Vec<u8>) {
+        // RFC 7692 §7.2.3.6: an empty message is an empty stored block without
+        // its tail. zlib flushes nothing twice, so it is not asked.
+        if message.is_empty() {
+            output.push(0);
+            return;
+        }
+        let mut rest = message;
+        loop {
+            let start = output.len();
+            // Stored blocks and fixed codes cost less than an eighth more.
+            let room = (rest.len() + rest.len() / 8 + 64).min(STEP_BYTES);
+            output.resize(start + room, 0);
+            let (read, wrote) = self.compress(rest, &mut output[start..]);
+            output.truncate(start + wrote);
+            rest = &rest[read..];
+            // Room to spare means that the flush is complete. Where it filled
+            // the room exactly, zlib may repeat the empty block, which is legal.
+            if wrote < room && rest.is_empty() {
+                break;
+            }
+        }
+        assert!(
+            rest.is_empty() && output.ends_with(&FLUSH_TAIL),
+            "a sync flush"
+        );
+        output.truncate(output.len() - FLUSH_TAIL.len());
+    }
+
+    /// How many bytes were read and written.
+    fn compress(&mut self, input: &[u8], output: &mut [u8]) -> (usize, usize) {
+        let (read, wrote) = (self.zlib.total_in(), self.zlib.total_out());
+        let result = self.zlib.compress(input, output, DeflateFlush::SyncFlush);
+        // Nothing that a peer sends leads here: zlib-rs refuses only settings
+        // out of range, which the three types exclude.
+        assert!(result.is_ok(), "deflate: {result:?}");
+        let read = (self.zlib.total_in() - read) as usize;
+        (read, (self.zlib.total_out() - wrote) as usize)
+    }
+
+    pub(super) fn is_set_to(
+        &self,
+        level: Level,
+        window_bits: WindowBits,
+        memory_level: MemoryLevel,
+    ) -> bool {
+        (self.level, self.window_bits, self.memory_level) == (level, window_bits, memory_level)
+    }
+}
+
+impl fmt::Debug for Deflater {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deflater")
+            .field("level", &self.level)
+            .field("window_bits", &self.window_bits)
+            .field("memory_level", &self.memory_level)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,243 @@
+//! Decompresses the messages of one direction of one connection (RFC 7692
+//! §7.2.2), piece by piece and within a bound.
+//!
+//! Never writes past the caller's bound, and never allocates more output than
+//! that bound: a bomb is found out while it inflates.
+
+use std::fmt;
+
+use zlib_rs::{Inflate, InflateFlush, Status};
+
+use super::FLUSH_TAIL;
+
+/// Output grows by at most this much between two looks at the bound.
+const STEP_BYTES: usize = 16 * 1024;
+/// The least worth a call into zlib.
+const STEP_BYTES_MIN: usize = 512;
+
+/// Why a message could not be inflated. The connection cannot go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InflateError {
+    /// The message inflates to more than the bound.
+    TooBig,
+    /// The bytes are not the payload of a compressed message.
+    Corrupt,
+}
+
+impl InflateError {
+    /// The close code to fail the connection with (RFC 6455 §7.4.1): 1009 for a
+    /// message that is too big, 1007 for data that is not what its type says.
+    pub fn close_code(self) -> u16 {
+        match self {
+            Self::TooBig => 1009,
+            Self::Corrupt => 1007,
+        }
+    }
+}
+
+impl fmt::Display for InflateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooBig => "the message inflates past the limit",
+            Self::Corrupt => "the compressed message is corrupt",
+        })
+    }
+}
+
+impl std::error::Error for InflateError {}
+
+/// Whether a piece of a message is its last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// More pieces of the message follow.
+    More,
+    /// The message ends here.
+    Last,
+}
+
+/// A decompression context: it remembers the last 32 KiB that it inflated.
+///
+/// Feed the pieces of one message in order, the last one as [`Piece::Last`];
+/// then the next message, or [`reset`](Self::reset) first where the sender has
+/// no context takeover. After an error only `reset` makes the context usable
+/// again.
+///
+/// There is no window size to set: zlib-rs gives every inflater the memory of
+/// the largest window, 15 bits, and reads all smaller ones with it.
+///
+/// ```
+/// use ringway_frame::deflate::{Inflater, Piece};
+/// let mut text = Vec::new();
+/// Inflater::new().inflate(b"\xf2\x48\xcd\xc9\xc9\x07\x00", Piece::Last, &mut text, 64).unwrap();
+/// assert_eq!(text, b"Hello");
+/// ```
+pub struct Inflater {
+    zlib: Inflate,
+    // No byte was fed since the last message or stream ended, so there is no
+    // block header that the tail would complete.
+    at_boundary: bool,
+}
+
+impl Inflater {
+    /// A context that has seen nothing. It takes about 48 KiB (see [`Pool`](super::Pool)).
+    pub fn new() -> Self {
+        Self {
+            zlib: Inflate::new(false, 15),
+            at_boundary: true,
+        }
+    }
+
+    /// Forgets all messages, as between those of a sender without context
+    /// takeover (RFC 7692 §7.1.1).
+    pub fn reset(&mut self) {
+        self.zlib.reset(false);
+        self.at_boundary = true;
+    }
+
+    /// Appends to `output` what `input` inflates to, so that `output` is at
+    /// most `bytes_max` bytes long, what it held before included. It is not
+    /// given more capacity than `bytes_max` either.
+    ///
+    /// # Errors
+    ///
+    /// [`InflateError`]; `output` then holds what was inflated up to there.
+    pub fn inflate(
+        &mut self,
+        input: &[u8],
+        piece: Piece,
+        output: &mut Vec<u8>,
+        bytes_max: usize,
+    ) -> Result<(), InflateError> {
+        self.feed(input, output, bytes_max)?;
+        match piece {
+            Piece::More => Ok(()),
+            Piece::Last => self.end_message(),
+        }
+    }
+
+    fn feed(
+        &mut self,
+        mut input: &[u8],
+        output: &mut Vec<u8>,
+        bytes_max: usize,
+    ) -> Result<(), InflateError> {
+        let mut step = input
+            .len()
+            .saturating_mul(4)
+            .clamp(STEP_BYTES_MIN, STEP_BYTES);
+        while !input.is_empty() {
+            self.at_boundary = false;
+            loop {
+                let room = step.min(bytes_max.saturating_sub(output.len()));
+                let (status, read, wrote) = match room {
+                    0 => self.step_past_bound(input)?,
+                    _ => self.step(input, output, room, bytes_max)?,
+                };
+                input = &input[read..];
+                if status == Status::StreamEnd {
+                    // RFC 7692 §7.2.1: a sender may set BFINAL; the next block
+                    // follows at the next byte. It starts a stream of its own,
+                    // which cannot refer to what came before.
+                    self.reset();
+                    break;
+                }
+                // Room to spare means that zlib holds no more output back.
+                if wrote < room.max(1) {
+                    if input.is_empty() {
+                        break;
+                    }
+                    if read == 0 && wrote == 0 {
+                        return Err(InflateError::Corrupt);
+                    }
+                }
+                step = (2 * step).min(STEP_BYTES);
+            }
+        }
+        Ok(())
+    }
+
+    /// One call into zlib with `room` bytes of new output.
+    fn step(
+        &mut self,
+        input: &[u8],
+        output: &mut Vec<u8>,
+        room: usize,
+        bytes_max: usize,
+    ) -> Result<(Status, usize, usize), InflateError> {
+        let start = output.len();
+        let end = start + room;
+        if output.capacity() < end {
+            // Doubling keeps growth linear; the bound keeps doubling honest.
+            let capacity = (2 * output.capacity()).clamp(end, bytes_max);
+            output.reserve_exact(capacity - start);
+        }
+        output.resize(end, 0);
+        let result = self.decompress(input, &mut output[start..], InflateFlush::SyncFlush);
+        let wrote = result.as_ref().map_or(0, |&(_, _, wrote)| wrote);
+        output.truncate(start + wrote);
+        result
+    }
+
+    /// One call into zlib when the bound is reached: what is left of the
+    /// message may hold ends of blocks, but not one byte more of output.
+    fn step_past_bound(&mut self, input: &[u8]) -> Result<(Status, usize, usize), InflateError> {
+        match self.decompress(input, &mut [0], InflateFlush::SyncFlush)? {
+            (_, _, 1..) => Err(InflateError::TooBig),
+            nothing_written => Ok(nothing_written),
+        }
+    }
+
+    /// Puts the tail back that the sender took away (RFC 7692 §7.2.2).
+    ///
+    /// The tail completes an empty stored block, whose header is the end of
+    /// every well-formed message. To see that it did so, zlib is told to stop at
+    /// the end of the block, and offered one byte more: it reads exactly the
+    /// tail and writes nothing. A message that was cut short takes the tail for
+    /// data or for codes, and would garble the next message.
+    fn end_message(&mut self) -> Result<(), InflateError> {
+        // A message of no bytes at all, or one that ended with a BFINAL block
+        // and without an empty block after it, left no header to complete.
+        if self.at_boundary {
+            return Ok(());
+        }
+        let [a, b, c, d] = FLUSH_TAIL;
+        let read_and_wrote = self.decompress(&[a, b, c, d, 0], &mut [0; 8], InflateFlush::Block)?;
+        if (read_and_wrote.1, read_and_wrote.2) != (FLUSH_TAIL.len(), 0) {
+            return Err(InflateError::Corrupt);
+        }
+        self.at_boundary = true;
+        Ok(())
+    }
+
+    /// The status, and how many bytes were read and written.
+    fn decompress(
+        &mut self,
+        input: &[u8],
+        output: &mut [u8],
+        flush: InflateFlush,
+    ) -> Result<(Status, usize, usize), InflateError> {
+        let (read, wrote) = (self.zlib.total_in(), self.zlib.total_out());
+        let status = self
+            .zlib
+            .decompress(input, output, flush)
+            .map_err(|_| InflateError::Corrupt)?;
+        let read = (self.zlib.total_in() - read) as usize;
+        let wrote = (self.zlib.total_out() - wrote) as usize;
+        Ok((status, read, wrote))
+    }
+}
+
+impl Default for Inflater {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Inflater {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inflater")
+            .field("bytes_in", &self.zlib.total_in())
+            .field("bytes_out", &self.zlib.total_out())
+            .finish_non_exhaustive()
+    }
+}

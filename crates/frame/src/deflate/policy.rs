@@ -1,0 +1,105 @@
+//! What a server is willing to agree to, and the choice among a client's offers
+//! (RFC 7692 §5 and §7.1).
+//!
+//! Never fails a handshake: without an acceptable offer there is no agreement,
+//! and the connection goes on uncompressed.
+
+use super::offer::{ClientWindow, Offer};
+use super::{Agreement, Level, MemoryLevel, WindowBits};
+use crate::handshake::extension::Extension;
+
+/// Whether a side may refer back to earlier messages, which compresses better
+/// and costs a context for each connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContextTakeover {
+    /// Contexts live as long as the connection, unless the client declines.
+    Allowed,
+    /// Each message stands alone; idle connections hold no context, and one
+    /// compressed message serves any number of recipients.
+    Forbidden,
+}
+
+/// A server's terms for `permessage-deflate`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Whether to accept the extension at all.
+    pub enabled: bool,
+    /// How hard the server compresses.
+    pub level: Level,
+    /// The memory that a compressor of the server gets beside its window.
+    pub memory_level: MemoryLevel,
+    /// What the server does between the messages that it sends.
+    pub server_context_takeover: ContextTakeover,
+    /// What the server asks of the client.
+    pub client_context_takeover: ContextTakeover,
+    /// The largest window that the server compresses with.
+    pub server_window_bits_max: WindowBits,
+    /// The largest window that the server asks the client to use; it holds only
+    /// for clients that offer `client_max_window_bits`, others use 15.
+    pub client_window_bits_max: WindowBits,
+}
+
+impl Default for Policy {
+    /// No takeover in either direction, so that an idle connection holds no
+    /// context; the widest windows; the fastest level.
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            level: Level::FASTEST,
+            memory_level: MemoryLevel::USUAL,
+            server_context_takeover: ContextTakeover::Forbidden,
+            client_context_takeover: ContextTakeover::Forbidden,
+            server_window_bits_max: WindowBits::MAX,
+            client_window_bits_max: WindowBits::MAX,
+        }
+    }
+}
+
+impl Policy {
+    /// The terms for the first acceptable offer among a client's extensions
+    /// (RFC 7692 §5.1: they come in its order of preference).
+    ///
+    /// ```
+    /// use ringway_frame::{deflate::Policy, handshake::extension::Extension};
+    /// let offer = Extension::parse(b"permessage-deflate; client_max_window_bits").unwrap();
+    /// assert!(Policy::default().agree([offer]).is_some());
+    /// ```
+    pub fn agree<'h>(
+        &self,
+        extensions: impl IntoIterator<Item = Extension<'h>>,
+    ) -> Option<Agreement> {
+        if !self.enabled {
+            return None;
+        }
+        let mut extensions = extensions.into_iter();
+        let offer = extensions.find_map(|extension| Offer::parse(&extension))?;
+        Some(self.answer(&offer))
+    }
+
+    fn answer(&self, offer: &Offer) -> Agreement {
+        let agreement = Agreement {
+            server_no_context_takeover: offer.server_no_context_takeover
+                || self.server_context_takeover == ContextTakeover::Forbidden,
+            client_no_context_takeover: offer.client_no_context_takeover
+                || self.client_context_takeover == ContextTakeover::Forbidden,
+            // RFC 7692 §7.1.2.1: an offered bound is accepted by being stated.
+            server_max_window_bits: match offer.server_max_window_bits {
+                Some(offered) => Some(offered.min(self.server_window_bits_max)),
+                None => below_max(self.server_window_bits_max),
+            },
+            // RFC 7692 §7.1.2.2: only a client that offers it can be bounded.
+            client_max_window_bits: match offer.client_max_window_bits {
+                ClientWindow::Fixed => None,
+                ClientWindow::Any => below_max(self.client_window_bits_max),
+                ClientWindow::AtMost(hint) => below_max(hint.min(self.client_window_bits_max)),
+            },
+        };
+        assert!(agreement.answers(offer), "a server's own answer is legal");
+        agreement
+    }
+}
+
+// A window of 15 bits goes without saying.
+fn below_max(bits: WindowBits) -> Option<WindowBits> {
+    (bits < WindowBits::MAX).then_some(bits)
+}

@@ -1,0 +1,72 @@
+//! Idle compression contexts of one thread, so that connections without context
+//! takeover hold none between messages.
+//!
+//! Never holds more than its cap of each kind, and never a byte of a message
+//! that one client sent: a context is reset on its way in.
+
+use super::{Deflater, Inflater, Level, MemoryLevel, WindowBits};
+
+/// A bounded store of idle contexts, owned by one thread.
+#[derive(Debug)]
+pub struct Pool {
+    inflaters: Vec<Inflater>,
+    deflaters: Vec<Deflater>,
+    idle_max: usize,
+}
+
+impl Pool {
+    /// An empty pool that keeps at most `idle_max` inflaters and as many
+    /// deflaters.
+    pub fn new(idle_max: usize) -> Self {
+        Self {
+            inflaters: Vec::new(),
+            deflaters: Vec::new(),
+            idle_max,
+        }
+    }
+
+    /// An idle inflater, or a new one.
+    pub fn take_inflater(&mut self) -> Inflater {
+        self.inflaters.pop().unwrap_or_else(Inflater::new)
+    }
+
+    /// Takes an inflater back, whatever state it is in; drops it if the pool is full.
+    pub fn put_inflater(&mut self, mut inflater: Inflater) {
+        if self.inflaters.len() < self.idle_max {
+            inflater.reset();
+            self.inflaters.push(inflater);
+        }
+    }
+
+    /// An idle deflater with just these settings, or a new one.
+    pub fn take_deflater(
+        &mut self,
+        level: Level,
+        window_bits: WindowBits,
+        memory_level: MemoryLevel,
+    ) -> Deflater {
+        let fitting = |idle: &Deflater| idle.is_set_to(level, window_bits, memory_level);
+        match self.deflaters.iter().rposition(fitting) {
+            Some(place) => self.deflaters.remove(place),
+            None => Deflater::new(level, window_bits, memory_level),
+        }
+    }
+
+    /// Takes a deflater back; if the pool is full, the one that has been idle
+    /// for longest makes room, so that the pool follows the settings in use.
+    pub fn put_deflater(&mut self, mut deflater: Deflater) {
+        if self.idle_max == 0 {
+            return;
+        }
+        if self.deflaters.len() == self.idle_max {
+            self.deflaters.remove(0);
+        }
+        deflater.reset();
+        self.deflaters.push(deflater);
+    }
+
+    /// How many inflaters and deflaters are idle.
+    pub fn idle(&self) -> (usize, usize) {
+        (self.inflaters.len(), self.deflaters.len())
+    }
+}
