@@ -1,3 +1,459 @@
-//! Skeleton.
-/// Skeleton.
-pub struct Wheel;
+//! Deadlines of a core's connections: a hashed timing wheel that is lazy, so that pushing a
+//! deadline back is one store.
+//!
+//! A slot sits in the bucket of the tick at which it is looked at next, which is never later than
+//! its deadline. Only when that tick comes is a deadline that has moved noticed, and the slot
+//! linked again. The wheel never reads a clock: time is a `Duration` since any fixed start.
+
+use std::time::Duration;
+
+/// The wheel's resolution. A deadline is reported less than one tick late and never early.
+pub const TICK: Duration = Duration::from_millis(1_000 / TICKS_PER_SECOND);
+
+/// Deadlines further away than this are cut to it; ticks are compared modulo 2^32.
+pub const AHEAD_MAX: Duration = Duration::from_secs(180 * 86_400);
+
+/// Memory per slot, for as many slots as the highest one touched, beside 17 KiB per wheel.
+pub const SLOT_BYTES: usize = size_of::<Entry>();
+
+const TICKS_PER_SECOND: u64 = 125;
+const TICK_NANOS: u32 = 1_000_000_000 / TICKS_PER_SECOND as u32;
+const AHEAD_MAX_TICKS: u64 = AHEAD_MAX.as_secs() * TICKS_PER_SECOND;
+
+/// One round takes 32.8 s: most deadlines are shorter, and a longer one costs a look per round.
+const BUCKETS: usize = 4_096;
+const WORDS: usize = BUCKETS / 64;
+/// The list of slots whose bucket's tick has come.
+const PENDING: u32 = BUCKETS as u32;
+const CHUNK: usize = 512;
+
+/// End of a list.
+const NONE: u32 = u32::MAX;
+/// `Entry::previous` of a slot in no list.
+const UNLINKED: u32 = u32::MAX;
+/// `Entry::previous` of a list's first slot: this bit, and the list's number.
+const HEAD: u32 = 1 << 31;
+
+const _: () = assert!(SLOT_BYTES == 16);
+const _: () = assert!(WORDS == 64, "one word sums up all words of buckets");
+const _: () = assert!(AHEAD_MAX_TICKS < 1 << 31, "ticks are compared modulo 2^32");
+const _: () = assert!(TICK_NANOS as u128 == TICK.as_nanos());
+
+/// The deadlines of one core, at most one per slot.
+///
+/// Call order: [`Wheel::touch`] and [`Wheel::cancel`] at any time; [`Wheel::expire`] until it
+/// returns `None` in each turn; then sleep no longer than until [`Wheel::next_deadline`].
+///
+/// ```
+/// use std::time::Duration;
+/// let (mut wheel, second) = (ringway_acceptor::Wheel::default(), Duration::from_secs(1));
+/// wheel.touch(7, second);
+/// wheel.touch(7, 3 * second); // later: one store
+/// assert_eq!(wheel.expire(2 * second), None);
+/// assert_eq!(wheel.expire(3 * second), Some(7));
+/// assert_eq!(wheel.expire(3 * second), None);
+/// ```
+#[derive(Debug)]
+pub struct Wheel {
+    chunks: Vec<Box<[Entry; CHUNK]>>,
+    /// First slot of each bucket, and of the pending list.
+    heads: Box<[u32; BUCKETS + 1]>,
+    occupied: [u64; WORDS],
+    /// Bit `w`: `occupied[w]` is not zero.
+    occupied_words: u64,
+    /// The bucket of this tick was the last one moved to the pending list.
+    current: u64,
+    /// The time of the latest `expire`.
+    now: u64,
+}
+
+/// Invariant: `scheduled` is not after `deadline`, both modulo 2^32.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    deadline: u32,
+    scheduled: u32,
+    next: u32,
+    previous: u32,
+}
+
+const VACANT: Entry = Entry { deadline: 0, scheduled: 0, next: NONE, previous: UNLINKED };
+
+impl Default for Wheel {
+    fn default() -> Self {
+        Self::starting_at(0)
+    }
+}
+
+impl Wheel {
+    fn starting_at(tick: u64) -> Self {
+        Self {
+            chunks: Vec::new(),
+            heads: Box::new([NONE; BUCKETS + 1]),
+            occupied: [0; WORDS],
+            occupied_words: 0,
+            current: tick,
+            now: tick,
+        }
+    }
+
+    /// Sets the slot's deadline, in place of the one that it had. One store when the slot is
+    /// looked at before then anyway.
+    ///
+    /// # Panics
+    /// `slot` is 2^31 or more.
+    #[inline]
+    pub fn touch(&mut self, slot: u32, deadline: Duration) {
+        let deadline = ticks_ceil(deadline).min(self.now + AHEAD_MAX_TICKS);
+        if let Some(entry) = self.entry_mut(slot)
+            && entry.previous != UNLINKED
+            && !is_before(deadline as u32, entry.scheduled)
+        {
+            entry.deadline = deadline as u32;
+            return;
+        }
+        self.relink(slot, deadline);
+    }
+
+    /// Forgets the slot's deadline, if it has one.
+    pub fn cancel(&mut self, slot: u32) {
+        if self.is_linked(slot) {
+            self.unlink(slot);
+        }
+    }
+
+    /// Takes out a slot whose deadline is `now` or earlier, in no particular order among several.
+    /// Its deadline is forgotten; any slot may be touched or cancelled between two calls.
+    ///
+    /// Amortised cost: one look per slot and 32 s, and one per tick in between.
+    pub fn expire(&mut self, now: Duration) -> Option<u32> {
+        self.now = self.now.max(ticks_floor(now));
+        loop {
+            let slot = self.heads[PENDING as usize];
+            if slot == NONE {
+                if !self.advance() {
+                    return None;
+                }
+                continue;
+            }
+            self.unlink(slot);
+            let entry = self.entry(slot);
+            if !is_before(self.now as u32, entry.deadline) {
+                return Some(slot);
+            }
+            let ahead = u64::from(entry.deadline.wrapping_sub(self.now as u32));
+            self.link(slot, self.now + ahead);
+        }
+    }
+
+    /// When to call [`Wheel::expire`] next, at the latest; `None` when nothing is scheduled.
+    ///
+    /// A lower bound of the earliest deadline (rounded up to a tick) that is found in a few
+    /// instructions. After `expire(now)` has returned `None` it is later than `now`, so sleeping
+    /// until then never spins.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        let tick =
+            if self.heads[PENDING as usize] == NONE { self.next_occupied()? } else { self.current };
+        Some(Duration::new(tick / TICKS_PER_SECOND, (tick % TICKS_PER_SECOND) as u32 * TICK_NANOS))
+    }
+
+    /// Makes the next occupied bucket pending; `false` when there is none up to `now`.
+    fn advance(&mut self) -> bool {
+        // After a gap of a whole round every bucket's tick has come: looking at each once is
+        // enough.
+        self.current = self.current.max(self.now.saturating_sub(BUCKETS as u64));
+        match self.next_occupied() {
+            Some(tick) if tick <= self.now => {
+                self.current = tick;
+                let bucket = tick as usize % BUCKETS;
+                let first = std::mem::replace(&mut self.heads[bucket], NONE);
+                self.clear_occupied(bucket);
+                self.heads[PENDING as usize] = first;
+                self.linked_mut(first).previous = HEAD | PENDING;
+                true
+            }
+            _ => {
+                self.current = self.now;
+                false
+            }
+        }
+    }
+
+    /// The first tick after `current` whose bucket holds a slot.
+    fn next_occupied(&self) -> Option<u64> {
+        let first = (self.current as usize + 1) % BUCKETS;
+        let rest = self.occupied[first / 64] & (u64::MAX << (first % 64));
+        let bucket = if rest != 0 {
+            first / 64 * 64 + rest.trailing_zeros() as usize
+        } else {
+            // Words after the first one in rotation; the first one itself comes round last.
+            let turn = (first / 64 + 1) as u32 % 64;
+            let words = self.occupied_words.rotate_right(turn);
+            if words == 0 {
+                return None;
+            }
+            let word = (words.trailing_zeros() + turn) as usize % WORDS;
+            word * 64 + self.occupied[word].trailing_zeros() as usize
+        };
+        let ahead = (bucket + BUCKETS - first) % BUCKETS;
+        Some(self.current + 1 + ahead as u64)
+    }
+
+    fn relink(&mut self, slot: u32, deadline: u64) {
+        assert!(slot < HEAD, "slots have 31 bits");
+        while self.chunks.len() * CHUNK <= slot as usize {
+            self.chunks.push(Box::new([VACANT; CHUNK]));
+        }
+        if self.is_linked(slot) {
+            self.unlink(slot);
+        }
+        self.link(slot, deadline);
+    }
+
+    /// Links a slot into the bucket with its deadline's number, whose tick comes within a round.
+    fn link(&mut self, slot: u32, deadline: u64) {
+        let (list, scheduled) = if deadline <= self.now {
+            (PENDING, deadline)
+        } else {
+            let ahead = (deadline - self.now - 1) % BUCKETS as u64;
+            let bucket = deadline as usize % BUCKETS;
+            self.occupied[bucket / 64] |= 1 << (bucket % 64);
+            self.occupied_words |= 1 << (bucket / 64);
+            (bucket as u32, self.now + 1 + ahead)
+        };
+        let next = std::mem::replace(&mut self.heads[list as usize], slot);
+        if next != NONE {
+            self.linked_mut(next).previous = slot;
+        }
+        *self.linked_mut(slot) = Entry {
+            deadline: deadline as u32,
+            scheduled: scheduled as u32,
+            next,
+            previous: HEAD | list,
+        };
+    }
+
+    fn unlink(&mut self, slot: u32) {
+        let Entry { next, previous, .. } = self.entry(slot);
+        if next != NONE {
+            self.linked_mut(next).previous = previous;
+        }
+        if previous & HEAD == 0 {
+            self.linked_mut(previous).next = next;
+        } else {
+            let list = previous & !HEAD;
+            self.heads[list as usize] = next;
+            if next == NONE && list != PENDING {
+                self.clear_occupied(list as usize);
+            }
+        }
+        self.linked_mut(slot).previous = UNLINKED;
+    }
+
+    fn clear_occupied(&mut self, bucket: usize) {
+        let word = &mut self.occupied[bucket / 64];
+        *word &= !(1 << (bucket % 64));
+        if *word == 0 {
+            self.occupied_words &= !(1 << (bucket / 64));
+        }
+    }
+
+    fn is_linked(&mut self, slot: u32) -> bool {
+        self.entry_mut(slot).is_some_and(|entry| entry.previous != UNLINKED)
+    }
+
+    #[inline]
+    fn entry_mut(&mut self, slot: u32) -> Option<&mut Entry> {
+        Some(&mut self.chunks.get_mut(slot as usize / CHUNK)?[slot as usize % CHUNK])
+    }
+
+    fn entry(&self, slot: u32) -> Entry {
+        self.chunks[slot as usize / CHUNK][slot as usize % CHUNK]
+    }
+
+    fn linked_mut(&mut self, slot: u32) -> &mut Entry {
+        &mut self.chunks[slot as usize / CHUNK][slot as usize % CHUNK]
+    }
+}
+
+/// Whether tick `a` is before tick `b`, both modulo 2^32.
+#[inline]
+fn is_before(a: u32, b: u32) -> bool {
+    (a.wrapping_sub(b) as i32) < 0
+}
+
+#[inline]
+fn ticks_floor(time: Duration) -> u64 {
+    time.as_secs().saturating_mul(TICKS_PER_SECOND) + u64::from(time.subsec_nanos() / TICK_NANOS)
+}
+
+/// Rounds up, so that a deadline is never reported early.
+#[inline]
+fn ticks_ceil(time: Duration) -> u64 {
+    time.as_secs()
+        .saturating_mul(TICKS_PER_SECOND)
+        .saturating_add(u64::from(time.subsec_nanos().div_ceil(TICK_NANOS)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(tick: u64) -> Duration {
+        Duration::new(tick / TICKS_PER_SECOND, (tick % TICKS_PER_SECOND) as u32 * TICK_NANOS)
+    }
+
+    #[test]
+    fn deadlines_are_rounded_up_and_time_down() {
+        let mut wheel = Wheel::default();
+        wheel.touch(0, TICK + Duration::from_nanos(1));
+        assert_eq!(wheel.next_deadline(), Some(2 * TICK));
+        assert_eq!(wheel.expire(2 * TICK - Duration::from_nanos(1)), None);
+        assert_eq!(wheel.expire(2 * TICK), Some(0));
+        assert_eq!(wheel.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_deadline_in_the_past_is_due_at_once() {
+        let mut wheel = Wheel::default();
+        assert_eq!(wheel.expire(at(10)), None);
+        wheel.touch(3, at(4));
+        assert_eq!(wheel.next_deadline(), Some(at(10)));
+        assert_eq!(wheel.expire(at(10)), Some(3));
+    }
+
+    #[test]
+    fn sleeping_until_the_next_deadline_looks_at_an_hour_once_a_round() {
+        let mut wheel = Wheel::default();
+        wheel.touch(1, Duration::from_secs(3_600));
+        let mut turns = 0;
+        let due = loop {
+            let now = wheel.next_deadline().unwrap();
+            turns += 1;
+            if wheel.expire(now).is_some() {
+                break now;
+            }
+        };
+        assert_eq!(due, Duration::from_secs(3_600));
+        assert!(turns <= 3_600 / 32, "{turns}");
+    }
+
+    #[test]
+    fn an_endless_deadline_is_cut() {
+        let mut wheel = Wheel::default();
+        wheel.touch(1, Duration::MAX);
+        assert_eq!(wheel.expire(AHEAD_MAX - TICK), None);
+        assert_eq!(wheel.expire(AHEAD_MAX), Some(1));
+    }
+
+    #[test]
+    fn a_touch_that_moves_a_deadline_back_links_nothing() {
+        let mut wheel = Wheel::default();
+        wheel.touch(0, at(100));
+        let occupied = wheel.occupied;
+        wheel.touch(0, at(5_000));
+        assert_eq!(wheel.occupied, occupied);
+        wheel.touch(0, at(50));
+        assert_ne!(wheel.occupied, occupied);
+        assert_eq!(wheel.next_deadline(), Some(at(50)));
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Touch { slot: u32, ahead: i64 },
+        Cancel { slot: u32 },
+        Expire { later: u64 },
+        ExpireOne { later: u64 },
+        SleepUntilNext,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let slot = || prop_oneof![0..8u32, 500..520u32];
+        let ahead = prop_oneof![-20..200i64, 4_000..4_200i64, 0..1_000_000i64];
+        let later = || prop_oneof![0..3u64, 0..300u64, 4_090..4_100u64, 0..100_000u64];
+        proptest::collection::vec(
+            prop_oneof![
+                6 => (slot(), ahead).prop_map(|(slot, ahead)| Step::Touch { slot, ahead }),
+                1 => slot().prop_map(|slot| Step::Cancel { slot }),
+                2 => later().prop_map(|later| Step::Expire { later }),
+                1 => later().prop_map(|later| Step::ExpireOne { later }),
+                2 => Just(Step::SleepUntilNext),
+            ],
+            1..200,
+        )
+    }
+
+    /// The naive twin: a map, scanned whole.
+    #[derive(Default)]
+    struct Naive(BTreeMap<u32, u64>);
+
+    impl Naive {
+        fn due(&self, now: u64) -> BTreeSet<u32> {
+            self.0.iter().filter(|(_, deadline)| **deadline <= now).map(|(slot, _)| *slot).collect()
+        }
+    }
+
+    fn replay(start: u64, steps: &[Step]) {
+        let (mut wheel, mut naive, mut now) = (Wheel::starting_at(start), Naive::default(), start);
+        for step in steps {
+            match *step {
+                Step::Touch { slot, ahead } => {
+                    let deadline = now.saturating_add_signed(ahead);
+                    wheel.touch(slot, at(deadline));
+                    naive.0.insert(slot, deadline);
+                }
+                Step::Cancel { slot } => {
+                    wheel.cancel(slot);
+                    naive.0.remove(&slot);
+                }
+                Step::ExpireOne { later } => {
+                    now += later;
+                    if let Some(slot) = wheel.expire(at(now)) {
+                        assert!(naive.0.remove(&slot).unwrap() <= now, "{slot} was early");
+                    } else {
+                        assert!(naive.due(now).is_empty());
+                    }
+                }
+                Step::Expire { later } => {
+                    now += later;
+                    expire_all(&mut wheel, &mut naive, now);
+                }
+                Step::SleepUntilNext => {
+                    expire_all(&mut wheel, &mut naive, now);
+                    let earliest = naive.0.values().min().copied();
+                    let next = wheel.next_deadline();
+                    assert_eq!(next.is_none(), earliest.is_none());
+                    if let (Some(next), Some(earliest)) = (next, earliest) {
+                        assert!(next > at(now), "a zero wait");
+                        assert!(next <= at(earliest), "overslept");
+                        now = ticks_floor(next);
+                    }
+                }
+            }
+        }
+        // Nothing was lost.
+        expire_all(&mut wheel, &mut naive, now + 2_000_000);
+        assert!(naive.0.is_empty());
+        assert_eq!(wheel.next_deadline(), None);
+    }
+
+    fn expire_all(wheel: &mut Wheel, naive: &mut Naive, now: u64) {
+        let due: BTreeSet<u32> = std::iter::from_fn(|| wheel.expire(at(now))).collect();
+        assert_eq!(due, naive.due(now));
+        naive.0.retain(|_, deadline| *deadline > now);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+        #[test]
+        fn the_wheel_equals_its_naive_twin(
+            start in prop_oneof![Just(0), (1u64 << 32) - 10_000..1 << 32, 0..1u64 << 40],
+            steps in steps(),
+        ) {
+            replay(start, &steps);
+        }
+    }
+}
