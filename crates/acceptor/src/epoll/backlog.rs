@@ -1,0 +1,149 @@
+//! Bytes that a socket did not take, in order, until it takes them.
+//!
+//! It never talks to a socket: it lends slices and forgets what was sent.
+
+use std::{collections::VecDeque, io::IoSlice};
+
+use bytes::{Buf, Bytes};
+
+/// Small sends are copied together up to this, so that a thousand messages do not become a
+/// thousand allocations.
+const COPIED_BYTES_MAX: usize = 16 << 10;
+
+/// Pieces handed to one `sendmsg(2)`.
+pub(super) const SLICES_MAX: usize = 16;
+
+/// Invariant: no piece is empty, and `bytes` is the sum of their lengths.
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    pieces: VecDeque<Piece>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+enum Piece {
+    /// Copied here; may grow while it is the last one.
+    Copied { bytes: Vec<u8>, start: usize },
+    /// Not copied: a buffer of its own, or shared with other connections.
+    Kept(Bytes),
+}
+
+impl Piece {
+    fn unsent(&self) -> &[u8] {
+        match self {
+            Self::Copied { bytes, start } => &bytes[*start..],
+            Self::Kept(bytes) => bytes,
+        }
+    }
+}
+
+impl Backlog {
+    /// How many bytes wait.
+    pub(super) fn len(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// Appends a copy of `bytes`.
+    pub(super) fn copy(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.bytes += bytes.len();
+        match self.pieces.back_mut() {
+            Some(Piece::Copied { bytes: last, .. })
+                if last.len() + bytes.len() <= COPIED_BYTES_MAX =>
+            {
+                last.extend_from_slice(bytes);
+            }
+            _ => self.pieces.push_back(Piece::Copied { bytes: bytes.to_vec(), start: 0 }),
+        }
+    }
+
+    /// Appends `bytes` by reference; copies them when that is cheaper.
+    pub(super) fn keep(&mut self, bytes: Bytes) {
+        if bytes.len() <= COPIED_BYTES_MAX / 16 {
+            return self.copy(&bytes);
+        }
+        self.bytes += bytes.len();
+        self.pieces.push_back(Piece::Kept(bytes));
+    }
+
+    /// Lends the first pieces; returns how many slices of `slices` are filled.
+    pub(super) fn lend<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES_MAX]) -> usize {
+        for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
+            *slice = IoSlice::new(piece.unsent());
+        }
+        self.pieces.len().min(SLICES_MAX)
+    }
+
+    /// Forgets the first `sent` bytes.
+    pub(super) fn consume(&mut self, mut sent: usize) {
+        self.bytes -= sent;
+        while sent > 0 {
+            let first = self.pieces.front_mut().expect("as many bytes as were lent");
+            let length = first.unsent().len();
+            if sent >= length {
+                sent -= length;
+                self.pieces.pop_front();
+                continue;
+            }
+            match first {
+                Piece::Copied { start, .. } => *start += sent,
+                Piece::Kept(bytes) => bytes.advance(sent),
+            }
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unsent(backlog: &Backlog) -> Vec<u8> {
+        backlog.pieces.iter().flat_map(|piece| piece.unsent().to_vec()).collect()
+    }
+
+    #[test]
+    fn any_cut_leaves_the_rest_in_order() {
+        let expected: Vec<u8> = (0..6_000u32).map(|n| (n % 251) as u8).collect();
+        for cut in [1, 9, 10, 11, 2_009, 2_010, 2_011, 5_999, 6_000] {
+            let mut backlog = Backlog::default();
+            backlog.copy(&expected[..10]);
+            backlog.keep(Bytes::copy_from_slice(&expected[10..2_010]));
+            backlog.copy(&[]);
+            backlog.keep(Bytes::copy_from_slice(&expected[2_010..2_020]));
+            backlog.copy(&expected[2_020..]);
+            backlog.consume(cut);
+            assert_eq!(backlog.len(), 6_000 - cut);
+            assert_eq!(unsent(&backlog), expected[cut..], "{cut}");
+            assert_eq!(backlog.is_empty(), backlog.pieces.is_empty());
+        }
+    }
+
+    #[test]
+    fn small_sends_are_copied_together() {
+        let mut backlog = Backlog::default();
+        for _ in 0..COPIED_BYTES_MAX {
+            backlog.copy(b"x");
+        }
+        assert_eq!(backlog.pieces.len(), 1);
+        backlog.copy(b"x");
+        assert_eq!(backlog.pieces.len(), 2);
+    }
+
+    #[test]
+    fn no_more_slices_are_lent_than_one_call_takes() {
+        let mut backlog = Backlog::default();
+        for _ in 0..SLICES_MAX + 3 {
+            backlog.keep(Bytes::from(vec![7; COPIED_BYTES_MAX]));
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        assert_eq!(backlog.lend(&mut slices), SLICES_MAX);
+        assert!(slices.iter().all(|slice| slice.len() == COPIED_BYTES_MAX));
+    }
+}

@@ -1,0 +1,339 @@
+//! The driver on epoll: where io_uring is forbidden, and what io_uring is measured against.
+//!
+//! Level-triggered; sends go out in `submit`, one receive per ready connection and turn happens
+//! in `next`, into one buffer that all connections share. It never allocates for a connection
+//! that is not backlogged. See epoll(7).
+
+mod accept;
+mod backlog;
+mod poll;
+mod socket;
+
+use std::{collections::VecDeque, io, net::SocketAddr, os::fd::AsFd, time::Duration};
+
+use self::{
+    accept::{Acceptor, Arrival, Room},
+    poll::{EventFlags, Interest, Poll, Token},
+    socket::{Received, Sent, Socket},
+};
+use crate::{
+    Completion, Connection, Counters, Driver, Failure, Listener, Operation, Operations, Settings,
+    Waker, slots::Slots,
+};
+
+/// The shared receive buffer: what a socket's receive buffer often holds, and half of an L2 cache
+/// at most.
+const RECEIVE_BYTES_MIN: usize = 64 << 10;
+
+/// Receives for one connection in one turn once its peer is known to have finished, so that the
+/// end is seen at once; a long tail waits for the next turn.
+const RECEIVES_TO_END_MAX: u8 = 16;
+
+/// The driver of one core on epoll.
+///
+/// Of [`Settings`] it heeds `connections_max` and, above 64 KiB, `receive_buffer_bytes`; there is
+/// no ring to size, and epoll cannot hold events back, so [`Settings::wait`] has no effect.
+#[derive(Debug)]
+pub struct EpollDriver {
+    poll: Poll,
+    waker: Waker,
+    sockets: Slots<Socket>,
+    acceptor: Acceptor,
+    /// What is known already and not told yet.
+    reports: VecDeque<Report>,
+    /// A connection whose end is near, and how many receives it may have to get there.
+    ending: Option<(Connection, u8)>,
+    receive_buffer: Box<[u8]>,
+    counters: Counters,
+}
+
+/// A completion that lends nothing.
+#[derive(Debug)]
+enum Report {
+    Accepted { connection: Connection, listener: u16, peer: SocketAddr },
+    Received { connection: Connection, length: usize },
+    EndOfStream { connection: Connection },
+    Failed { connection: Connection, failure: Failure },
+    Backlogged { connection: Connection, unsent_bytes: usize },
+    Drained { connection: Connection },
+    Closed { connection: Connection },
+    Refused { count: u32 },
+    Woken,
+}
+
+impl EpollDriver {
+    /// A driver that accepts from `listeners`.
+    ///
+    /// # Errors
+    /// `epoll_create1(2)`, `eventfd(2)`: no descriptor left.
+    pub fn new(settings: Settings, listeners: Vec<Listener>) -> io::Result<Self> {
+        let (poll, waker) = (Poll::new()?, Waker::new()?);
+        poll.add_waker(waker.descriptor())?;
+        let receive_bytes = RECEIVE_BYTES_MIN.max(settings.receive_buffer_bytes as usize);
+        Ok(Self {
+            acceptor: Acceptor::new(listeners, &poll)?,
+            poll,
+            waker,
+            sockets: Slots::new(settings.connections_max),
+            reports: VecDeque::new(),
+            ending: None,
+            receive_buffer: vec![0; receive_bytes].into_boxed_slice(),
+            counters: Counters::default(),
+        })
+    }
+
+    /// What wakes this driver's thread from others.
+    pub fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    fn perform(&mut self, operation: Operation, turn: &[u8]) {
+        let (Operation::Send { connection, .. }
+        | Operation::PauseReceive(connection)
+        | Operation::ResumeReceive(connection)
+        | Operation::Shutdown(connection)
+        | Operation::Close(connection)) = operation
+        else {
+            return self.acceptor.stop();
+        };
+        let Some(socket) = self.sockets.lookup_mut(connection) else { return };
+        match operation {
+            Operation::Send { outgoing, .. } => match socket.send(outgoing, turn) {
+                None | Some(Sent::All) => {}
+                Some(Sent::Backlogged(unsent_bytes)) => {
+                    self.counters.short_sends += 1;
+                    self.reports.push_back(Report::Backlogged { connection, unsent_bytes });
+                    self.widen(connection);
+                }
+                Some(Sent::Failed(failure)) => {
+                    self.reports.push_back(Report::Failed { connection, failure });
+                }
+            },
+            Operation::PauseReceive(_) => socket.pause(),
+            Operation::ResumeReceive(_) => {
+                socket.resume();
+                self.widen(connection);
+            }
+            Operation::Shutdown(_) => socket.shut_down(),
+            Operation::Close(_) if socket.close() => {
+                self.reports.push_back(Report::Closed { connection });
+                self.acceptor.descriptor_freed(&self.poll);
+            }
+            Operation::Close(_) | Operation::StopAccepting => {}
+        }
+    }
+
+    /// Adds to the epoll set what is wanted and missing.
+    fn widen(&mut self, connection: Connection) {
+        if let Some(socket) = self.sockets.lookup(connection)
+            && !socket.interest.covers(socket.wanted())
+        {
+            self.watch(connection);
+        }
+    }
+
+    /// Makes the epoll set have exactly what is wanted.
+    fn watch(&mut self, connection: Connection) {
+        let Some(socket) = self.sockets.lookup_mut(connection) else { return };
+        let Some(descriptor) = &socket.descriptor else { return };
+        let wanted = socket.wanted();
+        match self.poll.change(descriptor.as_fd(), connection, socket.interest, wanted) {
+            Ok(()) => socket.interest = wanted,
+            // ENOMEM or ENOSPC of a renewed watch: unwatched, the connection would hang for ever.
+            Err(error) => {
+                let failure = Failure(error.raw_os_error().unwrap_or(libc::ENOMEM));
+                let failure = socket.break_off(failure);
+                self.reports.push_back(Report::Failed { connection, failure });
+            }
+        }
+    }
+
+    /// The turn's next report: what is known, then the ready connections, then new clients.
+    fn next_report(&mut self) -> Option<Report> {
+        loop {
+            if let Some(report) = self.reports.pop_front() {
+                if self.is_current(&report) {
+                    return Some(report);
+                }
+                continue;
+            }
+            if let Some((connection, receives)) = self.ending.take() {
+                if let Some(report) = self.receive(connection, receives) {
+                    return Some(report);
+                }
+                continue;
+            }
+            match self.poll.next_ready() {
+                Some((Token::Connection(connection), flags)) => {
+                    if let Some(report) = self.serve(connection, flags) {
+                        return Some(report);
+                    }
+                }
+                Some((Token::Listener(index), _)) => self.acceptor.found_ready(index),
+                Some((Token::Waker, _)) => {}
+                None => return self.accept(),
+            }
+        }
+    }
+
+    /// Of a closed connection nothing is told but that; then its slot is free.
+    fn is_current(&mut self, report: &Report) -> bool {
+        match *report {
+            Report::Closed { connection } => self.sockets.remove(connection).is_some(),
+            Report::Backlogged { connection, .. }
+            | Report::Drained { connection }
+            | Report::Failed { connection, .. } => {
+                self.sockets.lookup(connection).is_some_and(|socket| socket.descriptor.is_some())
+            }
+            _ => true,
+        }
+    }
+
+    fn serve(&mut self, connection: Connection, flags: EventFlags) -> Option<Report> {
+        let socket = self.sockets.lookup_mut(connection)?;
+        if flags.contains(EventFlags::OUT) && socket.is_backlogged() {
+            let sent = socket.flush();
+            self.flushed(connection, sent);
+        }
+        if flags == EventFlags::OUT {
+            return None;
+        }
+        let socket = self.sockets.lookup_mut(connection)?;
+        let ending = EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR;
+        if socket.is_receiving() {
+            let receives = if flags.intersects(ending) { RECEIVES_TO_END_MAX } else { 1 };
+            return self.receive(connection, receives);
+        }
+        if flags.contains(EventFlags::ERR)
+            && !socket.is_broken()
+            && let Some(failure) = socket.take_error()
+        {
+            return Some(Report::Failed { connection, failure });
+        }
+        self.quieten(connection, flags);
+        None
+    }
+
+    /// Stops the set from reporting again what nobody wants to know.
+    fn quieten(&mut self, connection: Connection, flags: EventFlags) {
+        let Some(socket) = self.sockets.lookup_mut(connection) else { return };
+        let Some(descriptor) = &socket.descriptor else { return };
+        if flags.contains(EventFlags::HUP) && !socket.is_backlogged() {
+            // Both directions have ended, which cannot be masked.
+            if self
+                .poll
+                .change(descriptor.as_fd(), connection, socket.interest, Interest::Nothing)
+                .is_ok()
+            {
+                socket.interest = Interest::Nothing;
+            }
+        } else {
+            self.watch(connection);
+        }
+    }
+
+    fn flushed(&mut self, connection: Connection, sent: Sent) {
+        match sent {
+            Sent::Backlogged(_) => {}
+            Sent::Failed(failure) => {
+                self.reports.push_back(Report::Failed { connection, failure });
+            }
+            Sent::All => {
+                self.reports.push_back(Report::Drained { connection });
+                self.watch(connection);
+            }
+        }
+    }
+
+    fn receive(&mut self, connection: Connection, receives: u8) -> Option<Report> {
+        let socket = self.sockets.lookup_mut(connection)?;
+        match socket.receive(&mut self.receive_buffer) {
+            Received::Nothing => None,
+            Received::Bytes(length) => {
+                self.counters.received_bytes += length as u64;
+                self.ending = (receives > 1).then(|| (connection, receives - 1));
+                Some(Report::Received { connection, length })
+            }
+            Received::EndOfStream => Some(Report::EndOfStream { connection }),
+            Received::Failed(failure) => Some(Report::Failed { connection, failure }),
+        }
+    }
+
+    fn accept(&mut self) -> Option<Report> {
+        loop {
+            let room = if self.sockets.is_full() { Room::Full } else { Room::Free };
+            let Some(arrival) = self.acceptor.next_arrival(room, &self.poll) else {
+                let count = self.acceptor.take_refused()?;
+                self.counters.refused += u64::from(count);
+                return Some(Report::Refused { count });
+            };
+            if let Some(report) = self.admit(arrival) {
+                return Some(report);
+            }
+            self.acceptor.count_refused();
+        }
+    }
+
+    fn admit(&mut self, arrival: Arrival) -> Option<Report> {
+        let Arrival { descriptor, listener, peer } = arrival;
+        let connection = self.sockets.insert(Socket::new(descriptor)).ok()?;
+        self.widen(connection);
+        if self.sockets.lookup(connection).is_some_and(Socket::is_broken) {
+            self.sockets.remove(connection);
+            return None;
+        }
+        self.counters.accepted += 1;
+        Some(Report::Accepted { connection, listener, peer })
+    }
+}
+
+impl Driver for EpollDriver {
+    fn submit(&mut self, operations: &mut Operations) {
+        let (list, turn) = operations.drain();
+        for operation in list {
+            self.perform(operation, turn);
+        }
+        operations.clear();
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.counters.turns += 1;
+        let timeout = match self.acceptor.pause_left(&self.poll) {
+            Some(left) => Some(timeout.map_or(left, |timeout| timeout.min(left))),
+            None => timeout,
+        };
+        let may_sleep =
+            timeout != Some(Duration::ZERO) && self.reports.is_empty() && self.waker.fall_asleep();
+        let result = self.poll.wait(if may_sleep { timeout } else { Some(Duration::ZERO) });
+        if self.waker.wake_up() {
+            self.reports.push_back(Report::Woken);
+        }
+        result
+    }
+
+    fn next(&mut self) -> Option<Completion<'_>> {
+        let report = self.next_report()?;
+        self.counters.completions += 1;
+        Some(match report {
+            Report::Accepted { connection, listener, peer } => {
+                Completion::Accepted { connection, listener, peer }
+            }
+            Report::Received { connection, length } => {
+                Completion::Received { connection, bytes: &mut self.receive_buffer[..length] }
+            }
+            Report::EndOfStream { connection } => Completion::EndOfStream { connection },
+            Report::Failed { connection, failure } => Completion::Failed { connection, failure },
+            Report::Backlogged { connection, unsent_bytes } => {
+                Completion::Backlogged { connection, unsent_bytes }
+            }
+            Report::Drained { connection } => Completion::Drained { connection },
+            Report::Closed { connection } => Completion::Closed { connection },
+            Report::Refused { count } => Completion::Refused { count },
+            Report::Woken => Completion::Woken,
+        })
+    }
+
+    fn counters(&self) -> Counters {
+        self.counters
+    }
+}

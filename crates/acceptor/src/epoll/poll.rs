@@ -1,0 +1,192 @@
+//! The epoll set: which descriptor is watched for what, and what one wait found ready.
+//!
+//! Level-triggered but for the waker. It never reads or writes a socket. See epoll(7).
+
+use std::{
+    fmt, io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    time::Duration,
+};
+
+use rustix::{
+    buffer::spare_capacity,
+    event::{Timespec, epoll},
+    io::Errno,
+};
+
+use crate::Connection;
+
+pub(super) use rustix::event::epoll::EventFlags;
+
+/// Ready descriptors found by one wait; the kernel takes turns among more.
+const EVENTS_MAX: usize = 1_024;
+
+/// What a connection is watched for. `EPOLLERR` and `EPOLLHUP` always come with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Interest {
+    /// Not in the set at all.
+    Nothing,
+    /// In the set for errors alone.
+    Errors,
+    Receive,
+    Send,
+    Both,
+}
+
+impl Interest {
+    fn flags(self) -> EventFlags {
+        let receive = EventFlags::IN | EventFlags::RDHUP;
+        match self {
+            Self::Nothing | Self::Errors => EventFlags::empty(),
+            Self::Receive => receive,
+            Self::Send => EventFlags::OUT,
+            Self::Both => receive | EventFlags::OUT,
+        }
+    }
+
+    /// Whether it holds all that `other` holds.
+    pub(super) fn covers(self, other: Self) -> bool {
+        self == other
+            || match other {
+                Self::Nothing => true,
+                Self::Errors => self != Self::Nothing,
+                Self::Receive | Self::Send => self == Self::Both,
+                Self::Both => false,
+            }
+    }
+}
+
+/// Whom an event is about; packed into the event's 64 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Token {
+    Connection(Connection),
+    Listener(u16),
+    Waker,
+}
+
+const KIND_SHIFT: u32 = 56;
+const KIND_LISTENER: u64 = 1;
+const KIND_WAKER: u64 = 2;
+
+const _: () = assert!(Connection::GENERATIONS as u64 <= 1 << (KIND_SHIFT - 32));
+
+impl Token {
+    fn pack(self) -> epoll::EventData {
+        epoll::EventData::new_u64(match self {
+            Self::Connection(name) => u64::from(name.generation()) << 32 | u64::from(name.slot()),
+            Self::Listener(index) => KIND_LISTENER << KIND_SHIFT | u64::from(index),
+            Self::Waker => KIND_WAKER << KIND_SHIFT,
+        })
+    }
+
+    fn unpack(data: epoll::EventData) -> Self {
+        let bits = data.u64();
+        match bits >> KIND_SHIFT {
+            KIND_LISTENER => Self::Listener(bits as u16),
+            KIND_WAKER => Self::Waker,
+            _ => Self::Connection(Connection::new(bits as u32, (bits >> 32) as u32)),
+        }
+    }
+}
+
+pub(super) struct Poll {
+    set: OwnedFd,
+    /// What the last wait found, and how much of it has been taken.
+    events: Vec<epoll::Event>,
+    taken: usize,
+}
+
+impl fmt::Debug for Poll {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ready = self.events.len() - self.taken;
+        f.debug_struct("Poll").field("set", &self.set).field("ready", &ready).finish()
+    }
+}
+
+impl Poll {
+    pub(super) fn new() -> io::Result<Self> {
+        let set = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        Ok(Self { set, events: Vec::with_capacity(EVENTS_MAX), taken: 0 })
+    }
+
+    /// Watches an eventfd edge-triggered: each write is one event, and nobody need read it.
+    pub(super) fn add_waker(&self, eventfd: BorrowedFd<'_>) -> io::Result<()> {
+        let flags = EventFlags::IN | EventFlags::ET;
+        Ok(epoll::add(&self.set, eventfd, Token::Waker.pack(), flags)?)
+    }
+
+    pub(super) fn add_listener(&self, listener: impl AsFd, index: u16) -> io::Result<()> {
+        Ok(epoll::add(&self.set, listener, Token::Listener(index).pack(), EventFlags::IN)?)
+    }
+
+    /// Takes a listener out, as far as it is in.
+    pub(super) fn remove_listener(&self, listener: impl AsFd) {
+        let _ = epoll::delete(&self.set, listener);
+    }
+
+    /// Watches a connection for `new` instead of `old`.
+    pub(super) fn change(
+        &self,
+        descriptor: BorrowedFd<'_>,
+        connection: Connection,
+        old: Interest,
+        new: Interest,
+    ) -> io::Result<()> {
+        let (data, flags) = (Token::Connection(connection).pack(), new.flags());
+        Ok(match (old, new) {
+            (old, new) if old == new => {}
+            (Interest::Nothing, _) => epoll::add(&self.set, descriptor, data, flags)?,
+            (_, Interest::Nothing) => epoll::delete(&self.set, descriptor)?,
+            _ => epoll::modify(&self.set, descriptor, data, flags)?,
+        })
+    }
+
+    /// Sleeps until something is ready. The kernel is asked in whole milliseconds, rounded up:
+    /// finer than the timing wheel, and `epoll_pwait2(2)` is what sandboxes do not know.
+    pub(super) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.events.clear();
+        self.taken = 0;
+        // A timeout too large for the kernel is no timeout.
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        match epoll::wait(&self.set, spare_capacity(&mut self.events), timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// The next ready descriptor of the last wait.
+    pub(super) fn next_ready(&mut self) -> Option<(Token, EventFlags)> {
+        let epoll::Event { flags, data, .. } = *self.events.get(self.taken)?;
+        self.taken += 1;
+        Some((Token::unpack(data), flags))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_survive_packing() {
+        for token in [
+            Token::Connection(Connection::new(0, 0)),
+            Token::Connection(Connection::new(u32::MAX, Connection::GENERATIONS - 1)),
+            Token::Listener(0),
+            Token::Listener(u16::MAX),
+            Token::Waker,
+        ] {
+            assert_eq!(Token::unpack(token.pack()), token);
+        }
+    }
+
+    #[test]
+    fn covering_follows_from_the_flags() {
+        use Interest::{Both, Errors, Nothing, Receive, Send};
+        for a in [Nothing, Errors, Receive, Send, Both] {
+            for b in [Nothing, Errors, Receive, Send, Both] {
+                let expected = a.flags().contains(b.flags()) && (a != Nothing || b == Nothing);
+                assert_eq!(a.covers(b), expected, "{a:?} {b:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! One connection's socket: how it receives and sends, and what it waits for.
+//!
+//! It reports results, never completions, and never touches the epoll set.
+
+use std::{
+    io::IoSlice,
+    os::fd::{AsFd, OwnedFd},
+};
+
+use bytes::Bytes;
+use rustix::{
+    io::Errno,
+    net::{
+        RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, send, sendmsg, shutdown, sockopt,
+    },
+};
+
+use super::{
+    backlog::{Backlog, SLICES_MAX},
+    poll::Interest,
+};
+use crate::{Failure, Outgoing};
+
+const SEND_FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+
+#[derive(Debug)]
+pub(super) struct Socket {
+    /// `None`: closed; the name lives until that is reported.
+    pub(super) descriptor: Option<OwnedFd>,
+    receiving: Receiving,
+    sending: Sending,
+    /// What the epoll set has. May be wider than [`Socket::wanted`]: it is narrowed only when an
+    /// unwanted event shows up, so that a pause without arrivals or an end that the owner answers
+    /// by closing costs no system call.
+    pub(super) interest: Interest,
+    backlog: Option<Box<Backlog>>,
+}
+
+const _: () = assert!(size_of::<Option<Socket>>() == 16);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Receiving {
+    Open,
+    Paused,
+    Ended,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sending {
+    Open,
+    /// FIN follows the backlog.
+    Finishing,
+    Finished,
+    Broken,
+}
+
+/// What one receive found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Received {
+    Bytes(usize),
+    Nothing,
+    EndOfStream,
+    Failed(Failure),
+}
+
+/// How far sending came.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// There is no backlog.
+    All,
+    /// The backlog holds as many bytes.
+    Backlogged(usize),
+    Failed(Failure),
+}
+
+impl Socket {
+    pub(super) fn new(descriptor: OwnedFd) -> Self {
+        Self {
+            descriptor: Some(descriptor),
+            receiving: Receiving::Open,
+            sending: Sending::Open,
+            interest: Interest::Nothing,
+            backlog: None,
+        }
+    }
+
+    pub(super) fn wanted(&self) -> Interest {
+        match (self.receiving == Receiving::Open, self.backlog.is_some()) {
+            _ if self.is_broken() => Interest::Nothing,
+            (true, true) => Interest::Both,
+            (true, false) => Interest::Receive,
+            (false, true) => Interest::Send,
+            (false, false) => Interest::Errors,
+        }
+    }
+
+    pub(super) fn is_receiving(&self) -> bool {
+        self.receiving == Receiving::Open
+    }
+
+    pub(super) fn is_backlogged(&self) -> bool {
+        self.backlog.is_some()
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.sending == Sending::Broken
+    }
+
+    pub(super) fn pause(&mut self) {
+        if self.receiving == Receiving::Open {
+            self.receiving = Receiving::Paused;
+        }
+    }
+
+    pub(super) fn resume(&mut self) {
+        if self.receiving == Receiving::Paused {
+            self.receiving = Receiving::Open;
+        }
+    }
+
+    /// One recv(2).
+    pub(super) fn receive(&mut self, buffer: &mut [u8]) -> Received {
+        let Some(descriptor) = &self.descriptor else { return Received::Nothing };
+        match recv(descriptor, buffer, RecvFlags::DONTWAIT) {
+            Ok((0, _)) => {
+                self.receiving = Receiving::Ended;
+                Received::EndOfStream
+            }
+            Ok((length, _)) => Received::Bytes(length),
+            Err(Errno::AGAIN | Errno::INTR) => Received::Nothing,
+            Err(errno) => Received::Failed(self.fail(errno)),
+        }
+    }
+
+    /// Takes the error that the kernel keeps for the socket (SO_ERROR in socket(7)).
+    pub(super) fn take_error(&mut self) -> Option<Failure> {
+        let errno = sockopt::socket_error(self.descriptor.as_ref()?).ok()?.err()?;
+        Some(self.fail(errno))
+    }
+
+    /// Sends now what the socket takes and keeps the rest. `None`: nothing may be sent any more.
+    pub(super) fn send(&mut self, outgoing: Outgoing, turn: &[u8]) -> Option<Sent> {
+        let descriptor = self.descriptor.as_ref()?;
+        if self.sending != Sending::Open {
+            return None;
+        }
+        let bytes = match &outgoing {
+            Outgoing::Turn(range) => &turn[range.clone()],
+            Outgoing::Owned { bytes, start } => &bytes[*start..],
+            Outgoing::Shared(bytes) => bytes,
+        };
+        let sent = if self.backlog.is_some() {
+            0
+        } else {
+            match send(descriptor, bytes, SEND_FLAGS) {
+                Ok(sent) => sent,
+                Err(Errno::AGAIN | Errno::INTR) => 0,
+                Err(errno) => return Some(Sent::Failed(self.fail(errno))),
+            }
+        };
+        if sent == bytes.len() {
+            return Some(self.backlog.as_ref().map_or(Sent::All, |b| Sent::Backlogged(b.len())));
+        }
+        let backlog = self.backlog.get_or_insert_default();
+        match outgoing {
+            Outgoing::Turn(range) => backlog.copy(&turn[range][sent..]),
+            Outgoing::Owned { bytes, start } => {
+                backlog.keep(Bytes::from(bytes).slice(start + sent..));
+            }
+            Outgoing::Shared(bytes) => backlog.keep(bytes.slice(sent..)),
+        }
+        Some(Sent::Backlogged(backlog.len()))
+    }
+
+    /// Sends of the backlog what the socket takes, then FIN if that was asked for.
+    pub(super) fn flush(&mut self) -> Sent {
+        let (Some(descriptor), Some(backlog)) = (&self.descriptor, &mut self.backlog) else {
+            return Sent::All;
+        };
+        while !backlog.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            let filled = backlog.lend(&mut slices);
+            let mut control = SendAncillaryBuffer::default();
+            match sendmsg(descriptor, &slices[..filled], &mut control, SEND_FLAGS) {
+                Ok(sent) => backlog.consume(sent),
+                Err(Errno::AGAIN | Errno::INTR) => return Sent::Backlogged(backlog.len()),
+                Err(errno) => return Sent::Failed(self.fail(errno)),
+            }
+        }
+        self.backlog = None;
+        if self.sending == Sending::Finishing {
+            self.finish();
+        }
+        Sent::All
+    }
+
+    /// Sends FIN once the backlog is gone.
+    pub(super) fn shut_down(&mut self) {
+        if self.sending == Sending::Open {
+            self.sending = Sending::Finishing;
+            if self.backlog.is_none() {
+                self.finish();
+            }
+        }
+    }
+
+    /// Drops the descriptor and what was to be sent; `false` when that was done before.
+    pub(super) fn close(&mut self) -> bool {
+        self.backlog = None;
+        self.interest = Interest::Nothing;
+        self.descriptor.take().is_some()
+    }
+
+    fn finish(&mut self) {
+        self.sending = Sending::Finished;
+        if let Some(descriptor) = &self.descriptor {
+            // It fails only when the peer has reset the connection, which receiving reports.
+            let _ = shutdown(descriptor.as_fd(), Shutdown::Write);
+        }
+    }
+
+    /// Nothing is received or sent any more.
+    pub(super) fn break_off(&mut self, failure: Failure) -> Failure {
+        self.backlog = None;
+        self.receiving = Receiving::Ended;
+        self.sending = Sending::Broken;
+        failure
+    }
+
+    fn fail(&mut self, errno: Errno) -> Failure {
+        self.break_off(Failure(errno.raw_os_error()))
+    }
+}
