@@ -40,11 +40,7 @@ impl CloseCode {
     /// The code, if it may stand in a close frame.
     #[must_use]
     pub const fn new(code: u16) -> Option<Self> {
-        if Self::may_be_received(code) {
-            Some(Self(code))
-        } else {
-            None
-        }
+        if Self::may_be_received(code) { Some(Self(code)) } else { None }
     }
 
     /// Whether a peer may send `code`: 1000-1003, 1007-1014 and 3000-4999.
@@ -85,22 +81,13 @@ mod tests {
     // RFC 6455 §7.4: every code on either side of every boundary.
     #[test]
     fn the_wire_takes_exactly_the_registered_and_the_application_codes() {
-        let received: Vec<u16> = (0..=u16::MAX)
-            .filter(|&code| CloseCode::may_be_received(code))
-            .collect();
-        let expected: Vec<u16> = (1000..=1003)
-            .chain(1007..=1014)
-            .chain(3000..=4999)
-            .collect();
+        let received: Vec<u16> =
+            (0..=u16::MAX).filter(|&code| CloseCode::may_be_received(code)).collect();
+        let expected: Vec<u16> = (1000..=1003).chain(1007..=1014).chain(3000..=4999).collect();
         assert_eq!(received, expected);
 
-        let sent: Vec<u16> = (0..3000)
-            .filter(|&code| CloseCode::may_be_sent(code))
-            .collect();
-        assert_eq!(
-            sent,
-            [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1011, 1012, 1013]
-        );
+        let sent: Vec<u16> = (0..3000).filter(|&code| CloseCode::may_be_sent(code)).collect();
+        assert_eq!(sent, [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1011, 1012, 1013]);
         assert!((3000..=4999).all(CloseCode::may_be_sent));
     }
 }

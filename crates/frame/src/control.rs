@@ -53,13 +53,7 @@ pub(crate) struct KeptControl {
 
 impl KeptControl {
     pub(crate) fn new(opcode: Opcode, mask: Option<[u8; 4]>, length: u8) -> Box<Self> {
-        Box::new(Self {
-            opcode,
-            mask,
-            length,
-            held: 0,
-            bytes: [0; 125],
-        })
+        Box::new(Self { opcode, mask, length, held: 0, bytes: [0; 125] })
     }
 
     /// Takes what it lacks from `input`, unmasked; returns how many bytes that was.

@@ -48,15 +48,7 @@ pub fn emit_compressed_frame(
 ) {
     let rsv = Rsv::RSV1;
     let header = Header::new(opcode, payload.len() as u64);
-    append(
-        out,
-        &Header {
-            mask,
-            rsv,
-            ..header
-        },
-        payload,
-    );
+    append(out, &Header { mask, rsv, ..header }, payload);
 }
 
 /// Appends one frame of a fragmented message.
@@ -75,15 +67,7 @@ pub fn emit_fragment(out: &mut Vec<u8>, mask: Option<[u8; 4]>, fragment: Fragmen
     };
     let fin = fragment == Fragment::Last;
     let header = Header::new(opcode, payload.len() as u64);
-    append(
-        out,
-        &Header {
-            mask,
-            fin,
-            ..header
-        },
-        payload,
-    );
+    append(out, &Header { mask, fin, ..header }, payload);
 }
 
 /// Appends a ping.
@@ -147,9 +131,7 @@ pub fn emit_close(
 /// always enough.
 #[inline]
 pub fn emit_header_before(buffer: &mut [u8], payload_start: usize, header: &Header) -> usize {
-    let start = payload_start
-        .checked_sub(header.bytes())
-        .expect("headroom for the header");
+    let start = payload_start.checked_sub(header.bytes()).expect("headroom for the header");
     header.emit(&mut buffer[start..payload_start]);
     start
 }

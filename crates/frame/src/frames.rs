@@ -69,10 +69,7 @@ impl ReadLimits {
 impl Default for ReadLimits {
     /// One mebibyte for a frame and for a message.
     fn default() -> Self {
-        Self {
-            frame_bytes_max: 1 << 20,
-            message_bytes_max: 1 << 20,
-        }
+        Self { frame_bytes_max: 1 << 20, message_bytes_max: 1 << 20 }
     }
 }
 
@@ -141,18 +138,9 @@ struct Open {
 /// Where in a frame the input stands.
 enum Stage {
     /// At a header, of which `held` bytes came with earlier reads.
-    Head {
-        bytes: [u8; HEADER_BYTES_MAX],
-        held: u8,
-    },
+    Head { bytes: [u8; HEADER_BYTES_MAX], held: u8 },
     /// In the payload of a data frame.
-    Payload {
-        remaining: u64,
-        key: [u8; 4],
-        phase: u8,
-        fin: bool,
-        first: bool,
-    },
+    Payload { remaining: u64, key: [u8; 4], phase: u8, fin: bool, first: bool },
     /// In a control frame that came in parts, or just past it.
     Control(Box<KeptControl>),
     /// After a close or a fault.
@@ -160,10 +148,7 @@ enum Stage {
 }
 
 impl Stage {
-    const HEAD: Self = Self::Head {
-        bytes: [0; HEADER_BYTES_MAX],
-        held: 0,
-    };
+    const HEAD: Self = Self::Head { bytes: [0; HEADER_BYTES_MAX], held: 0 };
 }
 
 /// Reads frames from the bytes of one connection.
@@ -286,11 +271,7 @@ impl FrameReader {
             && kept.is_whole()
         {
             // It was handed out by the call before.
-            let after = if kept.is_close() {
-                Stage::Finished
-            } else {
-                Stage::HEAD
-            };
+            let after = if kept.is_close() { Stage::Finished } else { Stage::HEAD };
             self.stage = after;
         }
         match self.stage {
@@ -368,10 +349,7 @@ impl FrameReader {
         let mut bytes = [0; HEADER_BYTES_MAX];
         bytes[..held.len()].copy_from_slice(held);
         bytes[held.len()..length].copy_from_slice(fresh);
-        self.stage = Stage::Head {
-            bytes,
-            held: length as u8,
-        };
+        self.stage = Stage::Head { bytes, held: length as u8 };
     }
 
     /// Adds `input` to a header that is held in part.
@@ -441,11 +419,8 @@ impl FrameReader {
         open: Open,
         limits: &ReadLimits,
     ) -> Result<(), ProtocolError> {
-        let message_bytes_max = if open.compressed {
-            limits.compressed_bytes_max()
-        } else {
-            limits.message_bytes_max
-        };
+        let message_bytes_max =
+            if open.compressed { limits.compressed_bytes_max() } else { limits.message_bytes_max };
         let message_bytes = self.message_bytes.saturating_add(header.length);
         if header.length > limits.frame_bytes_max || message_bytes > message_bytes_max {
             return Err(ProtocolError::TooBig);
@@ -458,14 +433,7 @@ impl FrameReader {
         &mut self,
         input: &mut &'b mut [u8],
     ) -> Result<Option<Step<'b>>, ProtocolError> {
-        let Stage::Payload {
-            remaining,
-            key,
-            phase,
-            fin,
-            first,
-        } = self.stage
-        else {
+        let Stage::Payload { remaining, key, phase, fin, first } = self.stage else {
             unreachable!("called in a payload");
         };
         let Some(open) = self.open else {
@@ -493,13 +461,7 @@ impl FrameReader {
             Stage::HEAD
         } else {
             let phase = phase as u8;
-            Stage::Payload {
-                remaining,
-                key,
-                phase,
-                fin,
-                first: false,
-            }
+            Stage::Payload { remaining, key, phase, fin, first: false }
         };
         Ok(Some(Step::Data(Data {
             kind: open.kind,
@@ -586,13 +548,9 @@ fn unmask_piece(
     utf8: &mut Utf8,
 ) -> Result<usize, ProtocolError> {
     match (open, mask) {
-        (
-            Open {
-                kind: DataKind::Text,
-                compressed: false,
-            },
-            _,
-        ) => unmask_text(payload, mask, phase, utf8),
+        (Open { kind: DataKind::Text, compressed: false }, _) => {
+            unmask_text(payload, mask, phase, utf8)
+        }
         (_, Some(key)) => Ok(mask::unmask(payload, key, phase)),
         (_, None) => Ok(0),
     }

@@ -124,13 +124,7 @@ impl Header {
     #[inline]
     #[must_use]
     pub const fn new(opcode: Opcode, length: u64) -> Self {
-        Self {
-            fin: true,
-            rsv: Rsv::NONE,
-            opcode,
-            mask: None,
-            length,
-        }
+        Self { fin: true, rsv: Rsv::NONE, opcode, mask: None, length }
     }
 
     /// Parses the header at the front of `bytes`.
@@ -175,13 +169,7 @@ impl Header {
             };
             Some(key)
         };
-        let header = Self {
-            fin: first & 0x80 != 0,
-            rsv: Rsv::of(first),
-            opcode,
-            mask,
-            length,
-        };
+        let header = Self { fin: first & 0x80 != 0, rsv: Rsv::of(first), opcode, mask, length };
         let bytes = 2 + size_bytes + if mask.is_some() { 4 } else { 0 };
         Ok(Parsed::Whole { header, bytes })
     }
@@ -272,7 +260,5 @@ fn parse_long_length(after: &[u8]) -> Result<Option<(u64, usize)>, ProtocolError
     if after.starts_with(&[0; 6]) {
         return Err(ProtocolError::NonMinimalLength);
     }
-    Ok(after
-        .first_chunk()
-        .map(|&size| (u64::from_be_bytes(size), 8)))
+    Ok(after.first_chunk().map(|&size| (u64::from_be_bytes(size), 8)))
 }

@@ -77,9 +77,8 @@ impl Inflate for Pooled {
         output_bytes_max: usize,
     ) -> Result<(), ProtocolError> {
         let make = self.make;
-        let inflater = self
-            .taken
-            .get_or_insert_with(|| POOL.with_borrow_mut(Vec::pop).unwrap_or_else(make));
+        let inflater =
+            self.taken.get_or_insert_with(|| POOL.with_borrow_mut(Vec::pop).unwrap_or_else(make));
         let outcome = inflater.inflate(input, end_of_message, output, output_bytes_max);
         if end_of_message || outcome.is_err() {
             self.give_back();

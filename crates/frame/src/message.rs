@@ -64,11 +64,7 @@ impl MessageReader {
     /// A reader without compression for the end that `role` names.
     #[must_use]
     pub const fn new(role: Role) -> Self {
-        Self {
-            frames: FrameReader::new(role, Compression::Off),
-            assembly: None,
-            inflater: None,
-        }
+        Self { frames: FrameReader::new(role, Compression::Off), assembly: None, inflater: None }
     }
 
     /// A reader that inflates compressed messages with `inflater`.
@@ -183,10 +179,7 @@ impl MessageReader {
 
 impl Assembly {
     fn new() -> Box<Self> {
-        Box::new(Self {
-            bytes: Vec::new(),
-            utf8: Utf8::NEW,
-        })
+        Box::new(Self { bytes: Vec::new(), utf8: Utf8::NEW })
     }
 
     /// Appends a plain piece. The buffer at least doubles when it grows, so that many
@@ -244,9 +237,7 @@ impl Assembly {
 
 /// What an assembly buffer may hold: the headroom and the largest message.
 fn assembled_bytes_max(limits: &ReadLimits) -> usize {
-    usize::try_from(limits.message_bytes_max)
-        .unwrap_or(usize::MAX)
-        .saturating_add(HEADER_BYTES_MAX)
+    usize::try_from(limits.message_bytes_max).unwrap_or(usize::MAX).saturating_add(HEADER_BYTES_MAX)
 }
 
 #[inline]

@@ -25,19 +25,13 @@ enum Bytes<'a> {
 impl<'a> Payload<'a> {
     #[inline]
     pub(crate) fn lent(bytes: &'a mut [u8], kind: DataKind) -> Self {
-        Self {
-            bytes: Bytes::Lent(bytes),
-            kind,
-        }
+        Self { bytes: Bytes::Lent(bytes), kind }
     }
 
     /// `bytes` begin with [`HEADER_BYTES_MAX`] bytes of headroom.
     pub(crate) fn assembled(bytes: Vec<u8>, kind: DataKind) -> Self {
         debug_assert!(bytes.len() >= HEADER_BYTES_MAX);
-        Self {
-            bytes: Bytes::Assembled(bytes),
-            kind,
-        }
+        Self { bytes: Bytes::Assembled(bytes), kind }
     }
 
     /// The text of a text message; `None` if the message is binary.

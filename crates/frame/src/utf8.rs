@@ -21,10 +21,7 @@ pub struct Utf8 {
 }
 
 impl Utf8 {
-    pub(crate) const NEW: Self = Self {
-        split: [0; 3],
-        held: 0,
-    };
+    pub(crate) const NEW: Self = Self { split: [0; 3], held: 0 };
 
     /// Takes the next piece of the text.
     ///
@@ -32,11 +29,7 @@ impl Utf8 {
     /// [`ProtocolError::InvalidUtf8`] if what came so far cannot begin any UTF-8 text.
     #[inline]
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), ProtocolError> {
-        let bytes = if self.held == 0 {
-            bytes
-        } else {
-            self.mend(bytes)?
-        };
+        let bytes = if self.held == 0 { bytes } else { self.mend(bytes)? };
         let (whole, split) = bytes.split_at(whole_bytes(bytes));
         simdutf8::basic::from_utf8(whole).map_err(|_| ProtocolError::InvalidUtf8)?;
         if !split.is_empty() {

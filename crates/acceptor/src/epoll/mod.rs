@@ -9,7 +9,13 @@ mod backlog;
 mod poll;
 mod socket;
 
-use std::{collections::VecDeque, io, net::SocketAddr, os::fd::AsFd, time::Duration};
+use std::{
+    collections::VecDeque,
+    io,
+    net::SocketAddr,
+    os::fd::{AsFd, OwnedFd},
+    time::Duration,
+};
 
 use self::{
     accept::{Acceptor, Arrival, Room},
@@ -87,6 +93,17 @@ impl EpollDriver {
         self.waker.clone()
     }
 
+    /// Starts to drive a socket that was made elsewhere, such as a client's.
+    ///
+    /// # Errors
+    /// The descriptor itself when `connections_max` are held.
+    pub fn adopt(&mut self, descriptor: OwnedFd) -> Result<Connection, OwnedFd> {
+        let connection =
+            self.sockets.insert(Socket::new(descriptor)).map_err(Socket::into_inner)?;
+        self.watch(connection);
+        Ok(connection)
+    }
+
     fn perform(&mut self, operation: Operation, turn: &[u8]) {
         let (Operation::Send { connection, .. }
         | Operation::PauseReceive(connection)
@@ -139,7 +156,7 @@ impl EpollDriver {
         let wanted = socket.wanted();
         match self.poll.change(descriptor.as_fd(), connection, socket.interest, wanted) {
             Ok(()) => socket.interest = wanted,
-            // ENOMEM or ENOSPC of a renewed watch: unwatched, the connection would hang for ever.
+            // ENOMEM or ENOSPC: unwatched, the connection would hang for ever.
             Err(error) => {
                 let failure = Failure(error.raw_os_error().unwrap_or(libc::ENOMEM));
                 let failure = socket.break_off(failure);
@@ -276,12 +293,7 @@ impl EpollDriver {
 
     fn admit(&mut self, arrival: Arrival) -> Option<Report> {
         let Arrival { descriptor, listener, peer } = arrival;
-        let connection = self.sockets.insert(Socket::new(descriptor)).ok()?;
-        self.widen(connection);
-        if self.sockets.lookup(connection).is_some_and(Socket::is_broken) {
-            self.sockets.remove(connection);
-            return None;
-        }
+        let connection = self.adopt(descriptor).ok()?;
         self.counters.accepted += 1;
         Some(Report::Accepted { connection, listener, peer })
     }

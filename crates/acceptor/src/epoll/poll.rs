@@ -133,12 +133,13 @@ impl Poll {
         new: Interest,
     ) -> io::Result<()> {
         let (data, flags) = (Token::Connection(connection).pack(), new.flags());
-        Ok(match (old, new) {
-            (old, new) if old == new => {}
-            (Interest::Nothing, _) => epoll::add(&self.set, descriptor, data, flags)?,
-            (_, Interest::Nothing) => epoll::delete(&self.set, descriptor)?,
-            _ => epoll::modify(&self.set, descriptor, data, flags)?,
-        })
+        match (old, new) {
+            (old, new) if old == new => return Ok(()),
+            (Interest::Nothing, _) => epoll::add(&self.set, descriptor, data, flags),
+            (_, Interest::Nothing) => epoll::delete(&self.set, descriptor),
+            _ => epoll::modify(&self.set, descriptor, data, flags),
+        }
+        .map_err(io::Error::from)
     }
 
     /// Sleeps until something is ready. The kernel is asked in whole milliseconds, rounded up:

@@ -84,6 +84,11 @@ impl Socket {
         }
     }
 
+    /// The descriptor of a socket that is not closed.
+    pub(super) fn into_inner(self) -> OwnedFd {
+        self.descriptor.expect("a socket holds its descriptor until it is closed")
+    }
+
     pub(super) fn wanted(&self) -> Interest {
         match (self.receiving == Receiving::Open, self.backlog.is_some()) {
             _ if self.is_broken() => Interest::Nothing,

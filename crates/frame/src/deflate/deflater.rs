@@ -46,12 +46,7 @@ impl Deflater {
             mem_level: memory_level.level().into(),
             ..DeflateConfig::default()
         });
-        Self {
-            zlib,
-            level,
-            window_bits,
-            memory_level,
-        }
+        Self { zlib, level, window_bits, memory_level }
     }
 
     /// Forgets all messages, as between those that are sent without context
@@ -86,10 +81,7 @@ impl Deflater {
                 break;
             }
         }
-        assert!(
-            rest.is_empty() && output.ends_with(&FLUSH_TAIL),
-            "a sync flush"
-        );
+        assert!(rest.is_empty() && output.ends_with(&FLUSH_TAIL), "a sync flush");
         output.truncate(output.len() - FLUSH_TAIL.len());
     }
 

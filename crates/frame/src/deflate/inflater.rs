@@ -81,10 +81,7 @@ pub struct Inflater {
 impl Inflater {
     /// A context that has seen nothing. It takes about 48 KiB (see [`Pool`](super::Pool)).
     pub fn new() -> Self {
-        Self {
-            zlib: Inflate::new(false, 15),
-            at_boundary: true,
-        }
+        Self { zlib: Inflate::new(false, 15), at_boundary: true }
     }
 
     /// Forgets all messages, as between those of a sender without context
@@ -121,10 +118,7 @@ impl Inflater {
         output: &mut Vec<u8>,
         bytes_max: usize,
     ) -> Result<(), InflateError> {
-        let mut step = input
-            .len()
-            .saturating_mul(4)
-            .clamp(STEP_BYTES_MIN, STEP_BYTES);
+        let mut step = input.len().saturating_mul(4).clamp(STEP_BYTES_MIN, STEP_BYTES);
         while !input.is_empty() {
             self.at_boundary = false;
             loop {
@@ -217,10 +211,8 @@ impl Inflater {
         flush: InflateFlush,
     ) -> Result<(Status, usize, usize), InflateError> {
         let (read, wrote) = (self.zlib.total_in(), self.zlib.total_out());
-        let status = self
-            .zlib
-            .decompress(input, output, flush)
-            .map_err(|_| InflateError::Corrupt)?;
+        let status =
+            self.zlib.decompress(input, output, flush).map_err(|_| InflateError::Corrupt)?;
         let read = (self.zlib.total_in() - read) as usize;
         let wrote = (self.zlib.total_out() - wrote) as usize;
         Ok((status, read, wrote))

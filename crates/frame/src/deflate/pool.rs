@@ -18,11 +18,7 @@ impl Pool {
     /// An empty pool that keeps at most `idle_max` inflaters and as many
     /// deflaters.
     pub fn new(idle_max: usize) -> Self {
-        Self {
-            inflaters: Vec::new(),
-            deflaters: Vec::new(),
-            idle_max,
-        }
+        Self { inflaters: Vec::new(), deflaters: Vec::new(), idle_max }
     }
 
     /// An idle inflater, or a new one.

@@ -145,9 +145,7 @@ impl<'a> Request<'a> {
         }
         let sound = |&(name, value): &(&str, &str)| {
             is_token(name.as_bytes())
-                && value
-                    .bytes()
-                    .all(|b| b == b'\t' || (b >= b' ' && b != 0x7f))
+                && value.bytes().all(|b| b == b'\t' || (b >= b' ' && b != 0x7f))
         };
         match self.headers.iter().all(sound) {
             true => Ok(()),

@@ -91,9 +91,7 @@ impl<'h> Extension<'h> {
 
     /// Its parameters, in order.
     pub fn parameters(&self) -> impl Iterator<Item = Parameter<'h>> + use<'h> {
-        let mut lexer = Lexer {
-            rest: self.parameters,
-        };
+        let mut lexer = Lexer { rest: self.parameters };
         // `split_extension` accepted these bytes, so this stops at their end only.
         std::iter::from_fn(move || lexer.parameter().ok().flatten())
     }
@@ -214,11 +212,7 @@ impl<'h> Lexer<'h> {
                 [b'"', rest @ ..] => {
                     let raw = &whole[..whole.len() - self.rest.len()];
                     self.rest = rest;
-                    return if raw.is_empty() {
-                        Err(Malformed)
-                    } else {
-                        Ok(raw)
-                    };
+                    return if raw.is_empty() { Err(Malformed) } else { Ok(raw) };
                 }
                 [b'\\', byte, rest @ ..] | [byte, rest @ ..] if is_token_byte(*byte) => {
                     self.rest = rest;

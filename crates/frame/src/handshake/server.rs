@@ -157,10 +157,7 @@ pub fn examine<'h>(
         return Err(HandshakeError::Connection);
     }
     // RFC 6455 §4.2.1, item 6, and §4.4.
-    if !matches!(
-        single(headers, "Sec-WebSocket-Version"),
-        Single::Once(b"13")
-    ) {
+    if !matches!(single(headers, "Sec-WebSocket-Version"), Single::Once(b"13")) {
         return Err(HandshakeError::Version);
     }
     let key = match single(headers, "Sec-WebSocket-Key") {
@@ -171,13 +168,7 @@ pub fn examine<'h>(
         return Err(HandshakeError::Subprotocol);
     }
     let extensions = Extensions::parse(headers).map_err(|_| HandshakeError::Extension)?;
-    Ok(UpgradeRequest {
-        key,
-        host,
-        origin,
-        headers,
-        extensions,
-    })
+    Ok(UpgradeRequest { key, host, origin, headers, extensions })
 }
 
 // RFC 6455 §4.2.1, item 2; RFC 7230 §5.4: one Host, or a 400.
@@ -229,11 +220,7 @@ fn has_sound_subprotocols(headers: &[Header<'_>]) -> bool {
         if seen > SUBPROTOCOLS_MAX || !is_token(name) {
             return false;
         }
-        if names
-            .clone()
-            .take(SUBPROTOCOLS_MAX)
-            .any(|later| later == name)
-        {
+        if names.clone().take(SUBPROTOCOLS_MAX).any(|later| later == name) {
             return false;
         }
     }
@@ -265,10 +252,7 @@ pub fn emit_response(
     );
     out.extend_from_slice(&accept_key(key));
     if let Some(name) = subprotocol {
-        assert!(
-            is_token(name.as_bytes()),
-            "subprotocol {name:?} is not a token"
-        );
+        assert!(is_token(name.as_bytes()), "subprotocol {name:?} is not a token");
         out.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
         out.extend_from_slice(name.as_bytes());
     }

@@ -94,18 +94,9 @@ mod tests {
     #[test]
     fn elements_join_lines_and_keep_empty_ones() {
         let headers = [
-            Header {
-                name: "Upgrade",
-                value: b"a ,\tb",
-            },
-            Header {
-                name: "Other",
-                value: b"x",
-            },
-            Header {
-                name: "upgrade",
-                value: b",c ",
-            },
+            Header { name: "Upgrade", value: b"a ,\tb" },
+            Header { name: "Other", value: b"x" },
+            Header { name: "upgrade", value: b",c " },
         ];
         let found: Vec<&[u8]> = elements(&headers, "Upgrade").collect();
         assert_eq!(found, [&b"a"[..], b"b", b"", b"c"]);

@@ -8,10 +8,7 @@ mod words;
 
 #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
 mod neon;
-#[cfg(any(
-    target_arch = "x86_64",
-    all(target_arch = "aarch64", target_endian = "little")
-))]
+#[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_endian = "little")))]
 mod vectors;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -119,11 +116,7 @@ pub fn kernels() -> impl Iterator<Item = (&'static str, Kernel)> {
     )))]
     let vectors: [Option<Kernel>; 0] = [];
 
-    vectors
-        .into_iter()
-        .flatten()
-        .chain([Kernel::words()])
-        .map(|kernel| (kernel.name(), kernel))
+    vectors.into_iter().flatten().chain([Kernel::words()]).map(|kernel| (kernel.name(), kernel))
 }
 
 /// The fastest kernel here.

@@ -36,11 +36,7 @@ fn every_kernel_equals_the_naive_twin_at_every_length_and_phase() {
                 let expected = twin(&payload, phase);
                 let mut plain = payload.clone();
                 let end = kernel.unmask(&mut plain, KEY, phase);
-                assert_eq!(
-                    (plain, end),
-                    expected,
-                    "{name}: {length} bytes, phase {phase}"
-                );
+                assert_eq!((plain, end), expected, "{name}: {length} bytes, phase {phase}");
             }
         }
     }
@@ -58,11 +54,7 @@ fn every_kernel_equals_the_naive_twin_at_every_alignment_and_touches_nothing_els
                 let range = start..start + length;
                 unmask_naive(&mut expected[range.clone()], KEY, start);
                 kernel.unmask(&mut buffer.0[range], KEY, start);
-                assert_eq!(
-                    buffer.0[..],
-                    expected[..],
-                    "{name}: {length} bytes at {start}"
-                );
+                assert_eq!(buffer.0[..], expected[..], "{name}: {length} bytes at {start}");
             }
         }
     }
@@ -105,10 +97,7 @@ fn a_short_payload_is_called_ascii_exactly_when_it_is() {
         for at in 0..length {
             let mut other = ascii.clone();
             other[at] ^= 0x80;
-            assert!(
-                !unmask_short(&mut other, KEY, 3).is_ascii(),
-                "{at} of {length}"
-            );
+            assert!(!unmask_short(&mut other, KEY, 3).is_ascii(), "{at} of {length}");
         }
     }
 }

@@ -46,20 +46,6 @@ macro_rules! kernel {
     };
 }
 
-kernel!(
-    avx512,
-    "AVX-512",
-    "avx512f",
-    __m512i,
-    _mm512_set1_epi32,
-    _mm512_xor_si512
-);
-kernel!(
-    avx2,
-    "AVX2",
-    "avx2",
-    __m256i,
-    _mm256_set1_epi32,
-    _mm256_xor_si256
-);
+kernel!(avx512, "AVX-512", "avx512f", __m512i, _mm512_set1_epi32, _mm512_xor_si512);
+kernel!(avx2, "AVX2", "avx2", __m256i, _mm256_set1_epi32, _mm256_xor_si256);
 kernel!(sse2, "SSE2", "sse2", __m128i, _mm_set1_epi32, _mm_xor_si128);
