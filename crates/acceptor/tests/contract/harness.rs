@@ -1,0 +1,248 @@
+//! A driver under test, the clients around it, and what it has reported.
+//!
+//! It checks on every completion what holds always: nothing is told of a name that is void, and
+//! nothing is received after the end.
+
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    net::{SocketAddr, TcpStream},
+    time::{Duration, Instant},
+};
+
+use ringway_acceptor::{
+    Completion, Connection, Driver, Failure, Listener, Operation, Operations, SendMark, Settings,
+    Waker, epoll::EpollDriver, uring::UringDriver,
+};
+
+/// Longer than anything takes; only a failing test waits so long.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Long enough for what is on its way on loopback to have arrived.
+pub const SETTLED: Duration = Duration::from_millis(60);
+
+/// A driver that can be tested.
+pub trait Subject: Driver + Sized {
+    fn build(settings: Settings, listeners: Vec<Listener>) -> io::Result<Self>;
+    fn waker(&self) -> Waker;
+    fn is_offered() -> bool;
+}
+
+impl Subject for EpollDriver {
+    fn build(settings: Settings, listeners: Vec<Listener>) -> io::Result<Self> {
+        Self::new(settings, listeners)
+    }
+    fn waker(&self) -> Waker {
+        self.waker()
+    }
+    fn is_offered() -> bool {
+        true
+    }
+}
+
+impl Subject for UringDriver {
+    fn build(settings: Settings, listeners: Vec<Listener>) -> io::Result<Self> {
+        Self::new(&settings, listeners)
+    }
+    fn waker(&self) -> Waker {
+        self.waker()
+    }
+    fn is_offered() -> bool {
+        ringway_acceptor::uring::probe::check().is_ok()
+    }
+}
+
+/// A completion, kept. Received bytes are kept apart, see [`Rig::received`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    Accepted(Connection, u16, SocketAddr),
+    Received(Connection),
+    EndOfStream(Connection),
+    Failed(Connection, Failure),
+    Backlogged(Connection, usize),
+    Drained(Connection),
+    Closed(Connection),
+    Refused(u32),
+    Woken,
+}
+
+pub struct Rig<D> {
+    pub driver: D,
+    pub address: SocketAddr,
+    pub operations: Operations,
+    pub seen: Vec<Seen>,
+    received: HashMap<Connection, Vec<u8>>,
+    ended: HashSet<Connection>,
+    void: HashSet<Connection>,
+}
+
+pub fn loopback() -> SocketAddr {
+    "127.0.0.1:0".parse().unwrap()
+}
+
+impl<D: Subject> Rig<D> {
+    pub fn new() -> Self {
+        Self::with(Settings::default())
+    }
+
+    pub fn with(settings: Settings) -> Self {
+        let listener = Listener::bind(loopback(), 1_024).unwrap();
+        Self::with_listeners(settings, vec![listener])
+    }
+
+    pub fn with_listeners(settings: Settings, listeners: Vec<Listener>) -> Self {
+        let address = listeners[0].address();
+        Self {
+            driver: D::build(settings, listeners).unwrap(),
+            address,
+            operations: Operations::default(),
+            seen: Vec::new(),
+            received: HashMap::new(),
+            ended: HashSet::new(),
+            void: HashSet::new(),
+        }
+    }
+
+    /// One turn: operations out, completions in.
+    pub fn turn(&mut self, timeout: Duration) {
+        self.driver.submit(&mut self.operations);
+        assert!(self.operations.is_empty());
+        self.driver.wait(Some(timeout)).unwrap();
+        while let Some(completion) = self.driver.next() {
+            let seen = match completion {
+                Completion::Accepted { connection, listener, peer } => {
+                    Seen::Accepted(connection, listener, peer)
+                }
+                Completion::Received { connection, bytes } => {
+                    assert!(!bytes.is_empty());
+                    assert!(!self.ended.contains(&connection), "bytes after the end");
+                    self.received.entry(connection).or_default().extend_from_slice(bytes);
+                    bytes.fill(0xDD);
+                    Seen::Received(connection)
+                }
+                Completion::EndOfStream { connection } => {
+                    assert!(self.ended.insert(connection), "two ends of {connection:?}");
+                    Seen::EndOfStream(connection)
+                }
+                Completion::Failed { connection, failure } => {
+                    self.ended.insert(connection);
+                    Seen::Failed(connection, failure)
+                }
+                Completion::Backlogged { connection, unsent_bytes } => {
+                    assert_ne!(unsent_bytes, 0);
+                    Seen::Backlogged(connection, unsent_bytes)
+                }
+                Completion::Drained { connection } => Seen::Drained(connection),
+                Completion::Closed { connection } => Seen::Closed(connection),
+                Completion::Refused { count } => Seen::Refused(count),
+                Completion::Woken => Seen::Woken,
+            };
+            self.note(seen);
+        }
+    }
+
+    fn note(&mut self, seen: Seen) {
+        match seen {
+            Seen::Accepted(name, ..)
+            | Seen::Received(name)
+            | Seen::EndOfStream(name)
+            | Seen::Failed(name, _)
+            | Seen::Backlogged(name, _)
+            | Seen::Drained(name) => {
+                assert!(!self.void.contains(&name), "{seen:?} after Closed");
+            }
+            Seen::Closed(name) => assert!(self.void.insert(name), "{name:?} closed twice"),
+            Seen::Refused(_) | Seen::Woken => {}
+        }
+        self.seen.push(seen);
+    }
+
+    /// Turns until `done`.
+    pub fn until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !done(self) {
+            assert!(Instant::now() < deadline, "waited in vain for {what}; saw {:?}", self.seen);
+            self.turn(Duration::from_millis(5));
+        }
+    }
+
+    pub fn until_seen(&mut self, what: Seen) {
+        self.until(&format!("{what:?}"), |rig| rig.seen.contains(&what));
+    }
+
+    /// Turns until what is on its way has arrived; returns how many turns there were. The driver
+    /// may sleep all the time.
+    pub fn settle(&mut self) -> u64 {
+        let (turns, deadline) = (self.driver.counters().turns, Instant::now() + SETTLED);
+        while let Some(left) = deadline.checked_duration_since(Instant::now()) {
+            self.turn(left);
+        }
+        self.driver.counters().turns - turns
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let client = TcpStream::connect(self.address).unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        client.set_write_timeout(Some(PATIENCE)).unwrap();
+        client
+    }
+
+    /// A client, and its connection's name.
+    pub fn client(&mut self) -> (TcpStream, Connection) {
+        let client = self.connect();
+        let address = client.local_addr().unwrap();
+        let name = |rig: &Self| {
+            rig.seen.iter().find_map(|seen| match seen {
+                Seen::Accepted(name, _, peer) if *peer == address => Some(*name),
+                _ => None,
+            })
+        };
+        self.until("an accept", |rig| name(rig).is_some());
+        let name = name(self).unwrap();
+        (client, name)
+    }
+
+    pub fn push(&mut self, operation: Operation) {
+        self.operations.push(operation);
+    }
+
+    /// Sends in a turn of its own that does not wait.
+    pub fn send(&mut self, connection: Connection, bytes: &[u8]) {
+        self.operations
+            .send(connection, &mut SendMark::default(), |out| out.extend_from_slice(bytes));
+        self.turn(Duration::ZERO);
+    }
+
+    /// What has been received and not yet taken by this.
+    pub fn received(&mut self, connection: Connection) -> Vec<u8> {
+        self.received.remove(&connection).unwrap_or_default()
+    }
+
+    pub fn received_len(&self, connection: Connection) -> usize {
+        self.received.get(&connection).map_or(0, Vec::len)
+    }
+
+    pub fn count(&self, matches: impl Fn(&Seen) -> bool) -> usize {
+        self.seen.iter().filter(|seen| matches(seen)).count()
+    }
+
+    pub fn has_failed(&self, connection: Connection) -> bool {
+        self.count(|seen| matches!(seen, Seen::Failed(name, _) if *name == connection)) > 0
+    }
+
+    pub fn close(&mut self, connection: Connection) {
+        self.push(Operation::Close(connection));
+        self.until_seen(Seen::Closed(connection));
+    }
+}
+
+/// Closes with a reset instead of FIN.
+pub fn reset(client: TcpStream) {
+    socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
+}
+
+/// Bytes in which every shift or gap shows.
+pub fn pattern(length: usize) -> Vec<u8> {
+    let mut rng = fastrand::Rng::with_seed(length as u64);
+    std::iter::repeat_with(|| rng.u8(..)).take(length).collect()
+}

@@ -1,0 +1,72 @@
+//! The contract of `Driver`, as cases that every driver on real sockets must pass.
+//!
+//! A case is written once, generic over the driver. It never asserts how fast something is,
+//! only that it does not hang, spin, lose or reorder.
+
+mod accepting;
+mod ending;
+mod harness;
+mod receiving;
+mod sending;
+mod waking;
+
+/// All cases for one driver.
+macro_rules! contract {
+    ($engine:ident, $driver:ty) => {
+        mod $engine {
+            contract! { @cases $driver;
+                accepting::a_client_is_accepted_with_its_address,
+                accepting::each_listener_has_its_index,
+                accepting::a_storm_of_clients_is_accepted,
+                accepting::one_client_too_many_is_refused_and_the_next_is_not,
+                accepting::a_full_table_never_spins,
+                accepting::stop_accepting_keeps_connections,
+                accepting::what_happens_is_counted,
+                receiving::bytes_are_echoed,
+                receiving::the_end_of_stream_follows_the_last_bytes,
+                receiving::a_long_tail_arrives_before_the_end_of_stream,
+                receiving::a_lingering_end_never_spins,
+                receiving::a_reset_fails_once,
+                receiving::a_pause_loses_nothing,
+                receiving::a_pause_and_resume_in_one_turn_change_nothing,
+                receiving::an_end_during_a_pause_is_told_after_it,
+                receiving::a_reset_during_a_pause_is_told,
+                sending::every_kind_of_send_arrives,
+                sending::a_slow_reader_gets_every_byte_in_order,
+                sending::sends_queue_behind_a_backlog,
+                sending::a_backlog_forms_and_drains_again_and_again,
+                sending::shutdown_follows_the_backlog,
+                sending::nothing_is_sent_after_shutdown,
+                sending::a_peer_that_leaves_its_backlog_fails_the_connection,
+                sending::a_finished_peer_still_reads,
+                ending::a_closed_peer_notices_at_once,
+                ending::the_last_send_arrives_before_the_close,
+                ending::a_close_drops_the_backlog,
+                ending::a_close_with_bytes_unread_is_noticed,
+                ending::closing_twice_is_told_once,
+                ending::an_ended_or_broken_connection_closes,
+                ending::a_stale_name_is_ignored,
+                ending::slots_are_used_again,
+                waking::a_wait_ends_with_its_timeout,
+                waking::a_wake_up_ends_a_wait,
+                waking::a_wake_up_before_a_wait_is_not_lost,
+                waking::no_wake_up_is_lost_between_threads,
+            }
+        }
+    };
+    (@cases $driver:ty; $($topic:ident::$case:ident),* $(,)?) => {
+        $(
+            #[test]
+            fn $case() {
+                if <$driver as crate::harness::Subject>::is_offered() {
+                    crate::$topic::$case::<$driver>();
+                } else {
+                    eprintln!("skipped: this kernel does not offer the driver");
+                }
+            }
+        )*
+    };
+}
+
+contract!(epoll, ringway_acceptor::epoll::EpollDriver);
+contract!(uring, ringway_acceptor::uring::UringDriver);

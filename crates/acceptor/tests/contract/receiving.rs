@@ -1,0 +1,146 @@
+//! Cases: bytes, ends and resets that come in, and pauses.
+
+use std::{
+    io::{Read, Write},
+    net::Shutdown,
+    thread,
+    time::Duration,
+};
+
+use ringway_acceptor::Operation;
+
+use crate::harness::{Rig, Seen, Subject, pattern, reset};
+
+pub fn bytes_are_echoed<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    let (client, name) = rig.client();
+    let sent = pattern(3 << 20);
+    let (mut reader, mut writer) = (client.try_clone().unwrap(), client);
+    thread::scope(|scope| {
+        scope.spawn(|| sent.chunks(70_001).for_each(|chunk| writer.write_all(chunk).unwrap()));
+        let answer = scope.spawn(|| {
+            let mut answer = vec![0; sent.len()];
+            reader.read_exact(&mut answer).unwrap();
+            answer
+        });
+        rig.until("the echo", |rig| {
+            let bytes = rig.received(name);
+            if !bytes.is_empty() {
+                rig.send(name, &bytes);
+            }
+            answer.is_finished()
+        });
+        assert!(answer.join().unwrap() == sent);
+    });
+}
+
+pub fn the_end_of_stream_follows_the_last_bytes<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    let (mut client, name) = rig.client();
+    client.write_all(b"last words").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    rig.until_seen(Seen::EndOfStream(name));
+    assert_eq!(rig.received(name), b"last words");
+    assert_eq!(rig.seen.last(), Some(&Seen::EndOfStream(name)));
+}
+
+pub fn a_long_tail_arrives_before_the_end_of_stream<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    let (mut client, name) = rig.client();
+    let sent = pattern(5 << 20);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            client.write_all(&sent).unwrap();
+            client.shutdown(Shutdown::Write).unwrap();
+        });
+        rig.until_seen(Seen::EndOfStream(name));
+    });
+    assert!(rig.received(name) == sent);
+}
+
+pub fn a_lingering_end_never_spins<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    let (client, name) = rig.client();
+    client.shutdown(Shutdown::Write).unwrap();
+    rig.until_seen(Seen::EndOfStream(name));
+    assert!(rig.settle() <= 4, "after the peer's FIN");
+    rig.push(Operation::Shutdown(name));
+    assert!(rig.settle() <= 6, "after both FINs");
+    drop(client);
+    assert!(rig.settle() <= 4);
+}
+
+pub fn a_reset_fails_once<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    let (client, name) = rig.client();
+    reset(client);
+    rig.until("a failure", |rig| rig.has_failed(name));
+    rig.send(name, b"to nobody");
+    rig.push(Operation::Shutdown(name));
+    assert!(rig.settle() <= 4);
+    let [_, Seen::Failed(failed, failure)] = rig.seen[..] else { panic!("{:?}", rig.seen) };
+    assert!(failed == name && failure.is_reset());
+}
+
+pub fn a_pause_loses_nothing<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    let (mut client, name) = rig.client();
+    let sent = pattern(100_000);
+    for (round, chunk) in sent.chunks(10_000).enumerate() {
+        rig.push(Operation::PauseReceive(name));
+        if round % 2 == 0 {
+            rig.settle();
+        }
+        client.write_all(chunk).unwrap();
+        if round % 2 == 0 {
+            let before = rig.received_len(name);
+            assert!(rig.settle() <= 4, "a paused connection spins");
+            assert_eq!(rig.received_len(name), before, "bytes in spite of a pause");
+        }
+        rig.push(Operation::ResumeReceive(name));
+        rig.until("the bytes", |rig| rig.received_len(name) == (round + 1) * 10_000);
+    }
+    assert!(rig.received(name) == sent);
+}
+
+pub fn a_pause_and_resume_in_one_turn_change_nothing<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    let (mut client, name) = rig.client();
+    let sent = pattern(20_000);
+    for chunk in sent.chunks(100) {
+        client.write_all(chunk).unwrap();
+        rig.push(Operation::PauseReceive(name));
+        rig.push(Operation::ResumeReceive(name));
+        rig.turn(Duration::ZERO);
+    }
+    rig.until("the bytes", |rig| rig.received_len(name) == sent.len());
+    assert!(rig.received(name) == sent);
+}
+
+pub fn an_end_during_a_pause_is_told_after_it<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    let (mut client, name) = rig.client();
+    rig.push(Operation::PauseReceive(name));
+    rig.settle();
+    client.write_all(b"and out").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    rig.push(Operation::Shutdown(name));
+    assert!(rig.settle() <= 6);
+    assert_eq!(rig.seen.len(), 1, "{:?}", rig.seen);
+    rig.push(Operation::ResumeReceive(name));
+    rig.until_seen(Seen::EndOfStream(name));
+    assert_eq!(rig.received(name), b"and out");
+}
+
+pub fn a_reset_during_a_pause_is_told<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    let (client, name) = rig.client();
+    rig.push(Operation::PauseReceive(name));
+    rig.settle();
+    reset(client);
+    assert!(rig.settle() <= 4);
+    rig.push(Operation::ResumeReceive(name));
+    rig.until("a failure", |rig| rig.has_failed(name));
+    rig.settle();
+    assert_eq!(rig.seen.len(), 2, "{:?}", rig.seen);
+}

@@ -1,0 +1,168 @@
+//! Cases: bytes that go out, to readers fast, slow and gone.
+
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, TcpStream},
+    thread,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use ringway_acceptor::{Connection, Operation, SendMark};
+
+use crate::harness::{Rig, Seen, Subject, pattern, reset};
+
+/// More than the socket buffers of both ends hold.
+const MORE_THAN_FITS: usize = 24 << 20;
+
+fn backlogged(rig: &Rig<impl Subject>, connection: Connection) -> Option<usize> {
+    rig.seen.iter().rev().find_map(|seen| match seen {
+        Seen::Backlogged(name, unsent_bytes) if *name == connection => Some(*unsent_bytes),
+        _ => None,
+    })
+}
+
+/// The client reads `length` bytes while the driver runs.
+fn read_exact(rig: &mut Rig<impl Subject>, client: &mut TcpStream, length: usize) -> Vec<u8> {
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut bytes = vec![0; length];
+            client.read_exact(&mut bytes).unwrap();
+            bytes
+        });
+        rig.until("the client's reading", |_| reader.is_finished());
+        reader.join().unwrap()
+    })
+}
+
+pub fn every_kind_of_send_arrives<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    let (mut client, name) = rig.client();
+    let mark = SendMark::default;
+    rig.operations.send(name, &mut mark(), |out| out.extend_from_slice(b"turn "));
+    rig.turn(Duration::ZERO);
+    rig.operations.send_owned(name, &mut mark(), b"__owned ".to_vec(), 2);
+    rig.turn(Duration::ZERO);
+    rig.operations.send_shared(name, &mut mark(), &Bytes::from_static(b"shared"));
+    rig.turn(Duration::ZERO);
+    rig.operations.send(name, &mut mark(), |_| ());
+    rig.turn(Duration::ZERO);
+    assert_eq!(read_exact(&mut rig, &mut client, 17), b"turn owned shared");
+    assert_eq!(rig.seen.len(), 1, "a whole send is silent");
+}
+
+pub fn a_slow_reader_gets_every_byte_in_order<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    let (mut client, name) = rig.client();
+    let sent = pattern(MORE_THAN_FITS);
+    rig.operations.send_owned(name, &mut SendMark::default(), sent.clone(), 0);
+    rig.until("a backlog", |rig| backlogged(rig, name).is_some());
+    let unsent = backlogged(&rig, name).unwrap();
+    assert!(unsent < sent.len(), "what fits goes out at once");
+    assert!(rig.settle() <= 8, "a backlog nobody reads spins");
+    assert!(read_exact(&mut rig, &mut client, sent.len()) == sent);
+    rig.until_seen(Seen::Drained(name));
+    assert_eq!(rig.count(|seen| matches!(seen, Seen::Backlogged(..))), 1);
+    assert!(rig.settle() <= 4, "a drained connection spins");
+}
+
+pub fn sends_queue_behind_a_backlog<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    let (mut client, name) = rig.client();
+    let sent = pattern(MORE_THAN_FITS + 400_000);
+    rig.send(name, &sent[..MORE_THAN_FITS]);
+    rig.until("a backlog", |rig| backlogged(rig, name).is_some());
+    let mut rng = fastrand::Rng::with_seed(7);
+    let (mut rest, mut unsent) = (&sent[MORE_THAN_FITS..], backlogged(&rig, name).unwrap());
+    while !rest.is_empty() {
+        let (piece, left) = rest.split_at(rng.usize(1..40_000).min(rest.len()));
+        let mark = &mut SendMark::default();
+        match rng.u8(..3) {
+            0 => rig.operations.send(name, mark, |out| out.extend_from_slice(piece)),
+            1 => rig.operations.send_owned(name, mark, [b"__", piece].concat(), 2),
+            _ => rig.operations.send_shared(name, mark, &Bytes::copy_from_slice(piece)),
+        }
+        rig.turn(Duration::ZERO);
+        unsent += piece.len();
+        let told = backlogged(&rig, name).unwrap();
+        assert!(told <= unsent, "{told} of {unsent} bytes are kept");
+        rest = left;
+    }
+    assert!(read_exact(&mut rig, &mut client, sent.len()) == sent);
+    rig.until_seen(Seen::Drained(name));
+    assert_eq!(rig.count(|seen| *seen == Seen::Drained(name)), 1);
+}
+
+pub fn a_backlog_forms_and_drains_again_and_again<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    let (mut client, name) = rig.client();
+    let sent = pattern(MORE_THAN_FITS);
+    for round in 1..=4 {
+        rig.send(name, &sent);
+        rig.until("a backlog", |rig| {
+            rig.count(|seen| matches!(seen, Seen::Backlogged(..))) == round
+        });
+        assert!(read_exact(&mut rig, &mut client, sent.len()) == sent);
+        rig.until("the drain", |rig| rig.count(|seen| *seen == Seen::Drained(name)) == round);
+    }
+    assert_eq!(rig.driver.counters().short_sends, 4);
+}
+
+pub fn shutdown_follows_the_backlog<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    let (mut client, name) = rig.client();
+    let sent = pattern(MORE_THAN_FITS);
+    rig.operations.send_owned(name, &mut SendMark::default(), sent.clone(), 0);
+    rig.push(Operation::Shutdown(name));
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut bytes = Vec::new();
+            client.read_to_end(&mut bytes).unwrap();
+            client.write_all(b"I have it all").unwrap();
+            bytes
+        });
+        rig.until("the client's reading", |_| reader.is_finished());
+        assert!(reader.join().unwrap() == sent);
+    });
+    rig.until("bytes after FIN", |rig| rig.received_len(name) == 13);
+    assert_eq!(rig.count(|seen| *seen == Seen::Drained(name)), 1);
+}
+
+pub fn nothing_is_sent_after_shutdown<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    let (mut client, name) = rig.client();
+    rig.send(name, b"the end");
+    rig.push(Operation::Shutdown(name));
+    rig.push(Operation::Shutdown(name));
+    rig.turn(Duration::ZERO);
+    rig.send(name, b"one more thing");
+    rig.settle();
+    let mut bytes = Vec::new();
+    client.read_to_end(&mut bytes).unwrap();
+    assert_eq!(bytes, b"the end");
+    assert_eq!(rig.seen.len(), 1, "{:?}", rig.seen);
+}
+
+pub fn a_peer_that_leaves_its_backlog_fails_the_connection<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    let (client, name) = rig.client();
+    rig.send(name, &vec![0; MORE_THAN_FITS]);
+    rig.until("a backlog", |rig| backlogged(rig, name).is_some());
+    reset(client);
+    rig.until("a failure", |rig| rig.has_failed(name));
+    rig.send(name, b"to nobody");
+    assert!(rig.settle() <= 4);
+    assert_eq!(rig.count(|seen| matches!(seen, Seen::Failed(..))), 1);
+    assert_eq!(rig.count(|seen| *seen == Seen::Drained(name)), 0);
+}
+
+pub fn a_finished_peer_still_reads<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    let (mut client, name) = rig.client();
+    client.shutdown(Shutdown::Write).unwrap();
+    rig.until_seen(Seen::EndOfStream(name));
+    let sent = pattern(MORE_THAN_FITS);
+    rig.send(name, &sent);
+    assert!(read_exact(&mut rig, &mut client, sent.len()) == sent);
+    rig.until_seen(Seen::Drained(name));
+}

@@ -1,0 +1,88 @@
+//! Cases: how a wait ends.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use ringway_acceptor::Waker;
+
+use crate::harness::{PATIENCE, Rig, Seen, Subject};
+
+pub fn a_wait_ends_with_its_timeout<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    for timeout in [Duration::ZERO, Duration::from_micros(300), Duration::from_millis(30)] {
+        let started = Instant::now();
+        rig.turn(timeout);
+        assert!(started.elapsed() >= timeout, "slept {:?}", started.elapsed());
+        assert!(started.elapsed() < PATIENCE);
+    }
+    assert_eq!((rig.seen.len(), rig.driver.counters().turns), (0, 3));
+}
+
+pub fn a_wake_up_ends_a_wait<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    let waker = rig.driver.waker();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            thread::sleep(Duration::from_millis(30));
+            waker.wake();
+        });
+        let started = Instant::now();
+        rig.turn(PATIENCE);
+        assert!(started.elapsed() < PATIENCE / 2);
+    });
+    assert_eq!(rig.seen, [Seen::Woken]);
+    assert!(rig.settle() <= 4);
+    assert_eq!(rig.seen, [Seen::Woken], "one wake-up is told once");
+}
+
+pub fn a_wake_up_before_a_wait_is_not_lost<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    let waker = rig.driver.waker();
+    for round in 1..=3 {
+        waker.wake();
+        waker.wake();
+        rig.turn(PATIENCE);
+        assert_eq!(rig.seen.len(), round);
+    }
+}
+
+/// One side of a game: waits until the ball's number has its parity, then hits it on.
+fn play<D: Subject>(rig: &mut Rig<D>, parity: u32, rounds: u32, ball: &AtomicU32, other: &Waker) {
+    loop {
+        let number = ball.load(Ordering::Relaxed);
+        if number % 2 == parity {
+            ball.store(number + 1, Ordering::Relaxed);
+            other.wake();
+        }
+        if number >= rounds {
+            return;
+        }
+        let started = Instant::now();
+        rig.turn(PATIENCE);
+        assert!(started.elapsed() < PATIENCE / 2, "a wake-up was lost at {number}");
+    }
+}
+
+pub fn no_wake_up_is_lost_between_threads<D: Subject>() {
+    const ROUNDS: u32 = 20_000;
+    let ball = Arc::new(AtomicU32::new(0));
+    let (sender, wakers) = std::sync::mpsc::channel();
+    let (back, waker_back) = std::sync::mpsc::channel();
+    let other_ball = Arc::clone(&ball);
+    let other = thread::spawn(move || {
+        // A driver belongs to the thread that makes it.
+        let mut rig = Rig::<D>::new();
+        sender.send(rig.driver.waker()).unwrap();
+        play(&mut rig, 1, ROUNDS, &other_ball, &waker_back.recv().unwrap());
+    });
+    let mut rig = Rig::<D>::new();
+    back.send(rig.driver.waker()).unwrap();
+    play(&mut rig, 0, ROUNDS, &ball, &wakers.recv().unwrap());
+    other.join().unwrap();
+}
