@@ -97,8 +97,8 @@ fn churn_leaks_nothing<D: Subject>() {
 }
 
 fn the_last_descriptor_is_survived<D: Subject>() {
+    // No turn before the limit is lowered: an accept that io_uring has armed keeps the old one.
     let mut rig = Rig::<D>::new();
-    rig.turn(Duration::ZERO);
     let mut first = clients(&rig, 20);
     leave(5);
     rig.until("all clients", |rig| accepted(rig) + refused(rig) as usize == 20);
