@@ -29,7 +29,8 @@ use crate::{Settings, Waker};
 /// client.send(b"hello");
 /// driver.wait(Some(Duration::from_secs(1))).unwrap();
 /// assert!(matches!(driver.next(), Some(Completion::Accepted { .. })));
-/// assert!(matches!(driver.next(), Some(Completion::Received { bytes: b"hello", .. })));
+/// let Some(Completion::Received { bytes, .. }) = driver.next() else { panic!() };
+/// assert_eq!(bytes, b"hello");
 /// ```
 #[derive(Debug, Clone)]
 pub struct Network {

@@ -98,12 +98,15 @@ fn small() -> Settings {
     }
 }
 
-/// Twenty clients that send and read by chance; what each sent, and what came back.
-fn crowd(seed: u64, faults: Faults) -> (String, Vec<(Client, Vec<u8>, Vec<u8>)>) {
+/// A client, what it sent, and what came back.
+type Talk = (Client, Vec<u8>, Vec<u8>);
+
+/// Twenty clients that send and read by chance; the trace of the driver beside their talks.
+fn crowd(seed: u64, faults: Faults) -> (String, Vec<Talk>) {
     let network = Network::new(seed, faults);
     let mut driver = network.driver(small());
     let (mut echo, mut rng) = (Echo::default(), fastrand::Rng::with_seed(seed));
-    let mut clients: Vec<_> =
+    let mut clients: Vec<Talk> =
         (0..20).map(|_| (network.connect(), Vec::new(), Vec::new())).collect();
     for _ in 0..200 {
         let (client, sent, got) = &mut clients[rng.usize(..20)];
