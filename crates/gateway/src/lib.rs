@@ -1,1 +1,20 @@
-//! Skeleton.
+//! The gateway: sockets and timers from `acceptor`, frames from `frame`, joined to a program.
+//!
+//! The binary is `main`; this library exists so that tests and benches reach the same code.
+
+#![forbid(unsafe_code)]
+
+pub mod census;
+pub mod channel;
+pub mod event_loop;
+pub mod drain;
+pub mod http;
+pub mod metrics;
+pub mod orders;
+pub mod outbox;
+pub mod peer;
+pub mod peers;
+pub mod settings;
+pub mod shard;
+pub mod transport;
+pub mod workbench;
