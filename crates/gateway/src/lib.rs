@@ -1,1 +1,5 @@
 //! Skeleton.
+
+pub mod args;
+pub mod config;
+pub mod limits;
