@@ -38,7 +38,7 @@ EXIT STATUS
 /// A WebSocket edge gateway for Linux
 #[derive(Debug, Parser)]
 #[command(name = "ringway", version, after_help = AFTER_HELP)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
     #[command(subcommand)]
     command: Option<Command>,
@@ -140,7 +140,14 @@ pub enum Start {
 /// only print, and loads the configuration of the one that serves. Faults are on
 /// standard error when this returns.
 pub fn start() -> Start {
-    let environment: Vec<_> = std::env::vars_os().collect();
+    // The rest of the environment is none of ours, and may hold secrets.
+    let is_ours = |name: &OsString| {
+        name.as_encoded_bytes()
+            .starts_with(config::VARIABLE_PREFIX.as_bytes())
+    };
+    let environment: Vec<_> = std::env::vars_os()
+        .filter(|(name, _)| is_ours(name))
+        .collect();
     match Args::parse().command() {
         Command::Serve(serve) => {
             let sources = serve.sources(environment);
@@ -177,6 +184,133 @@ fn print(text: &str) -> ExitCode {
         Err(error) => {
             eprintln!("standard output: {error}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Command, clap::error::ErrorKind> {
+        let arguments = ["ringway"].iter().chain(arguments);
+        Args::try_parse_from(arguments)
+            .map(Args::command)
+            .map_err(|error| error.kind())
+    }
+
+    fn sources(arguments: &[&str], environment: &[(&str, &str)]) -> Sources {
+        let environment = environment
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
+        match parse(arguments).unwrap() {
+            Command::Serve(serve) => serve.sources(environment),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn clap_finds_the_definition_sound() {
+        use clap::CommandFactory;
+        <Args as CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_is_the_default_command() {
+        let flags = [
+            "--listen",
+            "127.0.0.1:9000",
+            "--listen",
+            "[::1]:9000",
+            "--api-listen",
+            "127.0.0.1:9001",
+            "--io",
+            "epoll",
+            "--cores",
+            "0,2-3",
+            "--log",
+            "warn",
+            "--set",
+            "server.wait=latency",
+            "--config",
+            "ringway.toml",
+        ];
+        let with_serve: Vec<_> = ["serve"].into_iter().chain(flags).collect();
+        let found = sources(&flags, &[]);
+        assert_eq!(found, sources(&with_serve, &[]));
+
+        let flag = |name, key, value: &str| Flag {
+            name,
+            key,
+            value: value.to_owned(),
+        };
+        assert_eq!(found.file, Some("ringway.toml".into()));
+        assert_eq!(found.settings, ["server.wait=latency"]);
+        assert_eq!(
+            found.flags,
+            [
+                flag("--listen", "listener.address", "127.0.0.1:9000"),
+                flag("--listen", "listener.address", "[::1]:9000"),
+                flag("--api-listen", "server.api_listen", "127.0.0.1:9001"),
+                flag("--io", "server.io", "epoll"),
+                flag("--cores", "server.cores", "0,2-3"),
+                flag("--log", "log.level", "warn"),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_flag_for_the_file_wins_over_the_variable() {
+        let environment = [("RINGWAY_CONFIG", "a.toml")];
+        assert_eq!(sources(&[], &environment).file, Some("a.toml".into()));
+        assert_eq!(
+            sources(&["--config", "b.toml"], &environment).file,
+            Some("b.toml".into())
+        );
+        assert_eq!(sources(&[], &[]).file, None);
+    }
+
+    #[test]
+    fn the_other_commands_are_read() {
+        assert!(matches!(
+            parse(&["check", "a.toml"]),
+            Ok(Command::Check { .. })
+        ));
+        assert!(matches!(parse(&["defaults"]), Ok(Command::Defaults)));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        use clap::error::ErrorKind;
+        let table: [(&[&str], ErrorKind); 6] = [
+            (&["check"], ErrorKind::MissingRequiredArgument),
+            (
+                &["--io", "epoll", "check", "a.toml"],
+                ErrorKind::ArgumentConflict,
+            ),
+            (&["serv"], ErrorKind::InvalidSubcommand),
+            (&["--lisen", "x"], ErrorKind::UnknownArgument),
+            (&["--help"], ErrorKind::DisplayHelp),
+            (&["--version"], ErrorKind::DisplayVersion),
+        ];
+        for (arguments, expected) in table {
+            assert_eq!(parse(arguments).unwrap_err(), expected, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn every_flag_of_the_help_takes_effect() {
+        let flags = [
+            "--listen=127.0.0.1:1",
+            "--api-listen=127.0.0.1:2",
+            "--io=epoll",
+            "--cores=1",
+            "--log=debug",
+        ];
+        for flag in flags {
+            let config = Config::load(&sources(&[flag], &[])).unwrap();
+            assert_ne!(config, Config::default(), "{flag}");
         }
     }
 }

@@ -91,12 +91,12 @@ pub const CONFIG_FILE_BYTES_MAX: u64 = MIB;
 /// (sched_setaffinity(2)).
 pub const CORE_NUMBER_MAX: u64 = 1023;
 
-/// Open files that are not connections: standard streams, log, configuration,
-/// certificates, the private API and the cluster link, with room to spare.
-pub const OPEN_FILES_KEPT: u64 = 64;
+/// Listeners of one process: more addresses than a gateway serves, few enough
+/// that every core can hold a socket for each.
+pub const LISTENERS_MAX: u64 = 64;
 
-/// Open files that each core needs: listeners, a ring or an epoll, wake-ups.
-pub const OPEN_FILES_KEPT_PER_CORE: u64 = 8;
+/// Networks in one list. The list is searched in order for each connection.
+pub const NETWORKS_MAX: u64 = 64;
 
 // ---- [server] ----
 
@@ -318,25 +318,8 @@ const _: () = {
 
     // One address may be allowed as much as the whole process, never more.
     assert!(CONNECTIONS_PER_ADDRESS.most <= CONNECTIONS.most);
-    // A connection's slot fits in 24 bits of its token.
-    assert!(CONNECTIONS.most <= 1 << 24);
+    // Connections are counted in 32 bits, of which no count uses the last value.
+    assert!(CONNECTIONS.most < u32::MAX as u64);
     // The kernel's backlog is compared as a 32-bit number.
     assert!(BACKLOG.most <= i32::MAX as u64);
 };
-
-/// How many connections the limit of open files leaves room for, on `cores`
-/// cores; 0 when it is too low to run at all.
-///
-/// ```
-/// assert_eq!(ringway::limits::connections_within(1024, 2), 944);
-/// assert_eq!(ringway::limits::connections_within(16, 2), 0);
-/// ```
-pub const fn connections_within(open_files_max: u64, cores: u64) -> u64 {
-    let kept = OPEN_FILES_KEPT.saturating_add(OPEN_FILES_KEPT_PER_CORE.saturating_mul(cores));
-    let left = open_files_max.saturating_sub(kept);
-    if left > CONNECTIONS.most {
-        CONNECTIONS.most
-    } else {
-        left
-    }
-}

@@ -58,7 +58,7 @@ fn bound(kind: &Kind) -> Option<&Bound> {
         | Kind::Size(bound)
         | Kind::Count(bound)
         | Kind::PowerOfTwo(bound) => Some(bound),
-        Kind::Switch(_) | Kind::Word(_) | Kind::Address(_) | Kind::Networks(_) | Kind::Cores => {
+        Kind::Switch(_) | Kind::Word(..) | Kind::Address(_) | Kind::Networks(_) | Kind::Cores => {
             None
         }
     }

@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{Faults, Origin};
 use super::keys::{self, KEYS, Key, Repeats, SECTIONS, Section};
-use super::source::{Assigned, Values};
+use super::source::{ADDRESS, Assigned, Values};
 use super::value;
 
 /// What a file sets.
@@ -123,12 +123,16 @@ impl Reader<'_> {
         };
         let mut values = Values::new();
         self.table(section.path, table, &mut values);
+        // Without an address that can be used, the listener would get the default
+        // one and be judged by it.
+        if values.contains_key(ADDRESS) {
+            return self.listeners.push(values);
+        }
         if !table.contains_key("address") {
             let message = "[[listener]] has no address; add one such as \
                            address = \"127.0.0.1:8080\"";
             self.faults.add(self.line(written.span()), message);
         }
-        self.listeners.push(values);
     }
 
     fn line(&self, span: Range<usize>) -> Origin {

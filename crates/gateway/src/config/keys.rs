@@ -17,8 +17,8 @@ pub(super) enum Kind {
     PowerOfTwo(Bound),
     /// `true` or `false`, and the default.
     Switch(bool),
-    /// One of these words; the first is the default.
-    Word(&'static [&'static str]),
+    /// One of these words, and the default.
+    Word(&'static [&'static str], &'static str),
     /// An IP address and a port, and the default.
     Address(&'static str),
     /// Networks such as `10.0.0.0/8`, and the default.
@@ -94,7 +94,7 @@ impl Section {
 }
 
 /// What the name of each environment variable starts with.
-pub(super) const VARIABLE_PREFIX: &str = "RINGWAY_";
+pub const VARIABLE_PREFIX: &str = "RINGWAY_";
 /// The variable that names the configuration file, as `--config` does.
 pub const FILE_VARIABLE: &str = "RINGWAY_CONFIG";
 /// The section that may be written several times.
@@ -162,13 +162,13 @@ pub(super) static KEYS: &[Key] = &[
     },
     Key {
         path: "server.io",
-        kind: Kind::Word(&["auto", "uring", "epoll"]),
+        kind: Kind::Word(&["auto", "uring", "epoll"], "auto"),
         meaning: "The kernel interface: \"auto\" is io_uring where the kernel allows it and \
                   epoll, with one log line, where it does not.",
     },
     Key {
         path: "server.wait",
-        kind: Kind::Word(&["adaptive", "latency", "throughput"]),
+        kind: Kind::Word(&["latency", "adaptive", "throughput"], "adaptive"),
         meaning: "How a core waits: \"latency\" wakes for every completion; \"throughput\" \
                   gathers completions for a moment to save CPU; \"adaptive\" gathers only \
                   under load.",
@@ -332,12 +332,12 @@ pub(super) static KEYS: &[Key] = &[
     },
     Key {
         path: "log.level",
-        kind: Kind::Word(&["info", "error", "warn", "debug", "trace"]),
+        kind: Kind::Word(&["error", "warn", "info", "debug", "trace"], "info"),
         meaning: "The least important lines that are written.",
     },
     Key {
         path: "log.format",
-        kind: Kind::Word(&["text", "json"]),
+        kind: Kind::Word(&["text", "json"], "text"),
         meaning: "\"text\" for people, \"json\" (an object a line) for collectors.",
     },
 ];

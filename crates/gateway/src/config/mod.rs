@@ -10,6 +10,8 @@ mod keys;
 mod resolve;
 mod source;
 mod summary;
+#[cfg(test)]
+mod tests;
 mod units;
 mod value;
 
@@ -23,9 +25,9 @@ use tracing::level_filters::LevelFilter;
 pub use cores::{Cores, CoresError};
 pub use defaults::defaults_text;
 pub use error::ConfigError;
-pub use keys::FILE_VARIABLE;
+pub use keys::{FILE_VARIABLE, VARIABLE_PREFIX};
 pub use source::{Flag, Sources};
-pub use summary::{OpenFilesError, check};
+pub use summary::{DescriptorsError, check};
 
 /// What the gateway runs with. It comes from [`Config::load`] (or is the
 /// default); the fields are for reading.
@@ -71,7 +73,7 @@ pub struct Server {
     /// Receive buffers of each core; a power of two.
     pub receive_buffers: u16,
     /// Bytes of one receive buffer.
-    pub receive_buffer_bytes: usize,
+    pub receive_buffer_bytes: u32,
 }
 
 /// The kernel interface.
@@ -191,7 +193,7 @@ pub struct Deflate {
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Connections of the process; see [`Limits::connections_max_within`].
-    pub connections_max: Automatic<usize>,
+    pub connections_max: Automatic<u32>,
     /// Connections from one address.
     pub connections_per_address_max: u32,
     /// Networks that `connections_per_address_max` does not apply to.

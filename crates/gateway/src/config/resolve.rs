@@ -12,7 +12,7 @@ use toml::{Table, Value};
 use super::error::{ConfigError, Faults, Origin};
 use super::file::{self, FileValues};
 use super::keys::{self, KEYS, Key, LISTENER};
-use super::source::{Assigned, Overrides, Sources, Values};
+use super::source::{ADDRESS, Assigned, Overrides, Sources, Values};
 use super::{Config, Reach, value};
 use crate::limits;
 
@@ -103,7 +103,7 @@ pub(super) fn resolve(
 fn merge_listeners(from_file: Vec<Values>, overrides: &Overrides) -> Vec<Values> {
     let mut listeners = from_file;
     if !overrides.addresses.is_empty() {
-        let listener = |address: &Assigned| Values::from([("listener.address", address.clone())]);
+        let listener = |address: &Assigned| Values::from([(ADDRESS, address.clone())]);
         listeners = overrides.addresses.iter().map(listener).collect();
     }
     if listeners.is_empty() {
@@ -158,9 +158,18 @@ fn check_listeners(config: &Config, listeners: &[Values], values: &Values, fault
             .get(path)
             .map_or(Origin::Default, |assigned| assigned.origin.clone())
     };
-    let origins = listeners
-        .iter()
-        .map(|listener| origin(listener, "listener.address"));
+    let origins = listeners.iter().map(|listener| origin(listener, ADDRESS));
+    if listeners.len() as u64 > limits::LISTENERS_MAX {
+        let message = format!(
+            "listener: {} of them; there may be at most {}",
+            listeners.len(),
+            limits::LISTENERS_MAX
+        );
+        faults.add(
+            origin(&listeners[limits::LISTENERS_MAX as usize], ADDRESS),
+            message,
+        );
+    }
     let mut taken = vec![(
         config.server.api_listen,
         "server.api_listen",
@@ -195,7 +204,7 @@ fn check_listeners(config: &Config, listeners: &[Values], values: &Values, fault
             );
             faults.add(origin.clone(), message);
         }
-        taken.push((address, "listener.address", origin));
+        taken.push((address, ADDRESS, origin));
     }
 }
 

@@ -4,7 +4,7 @@
 //! command line itself.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use toml::Value;
@@ -57,7 +57,8 @@ pub(super) struct Overrides {
     pub addresses: Vec<Assigned>,
 }
 
-const ADDRESS: &str = "listener.address";
+/// The key whose values from outside the file replace all listeners.
+pub(super) const ADDRESS: &str = "listener.address";
 
 impl Overrides {
     pub fn read(sources: &Sources, faults: &mut Faults) -> Self {
@@ -85,16 +86,15 @@ impl Overrides {
         overrides
     }
 
-    fn variable(&mut self, name: &OsString, value: &OsString, faults: &mut Faults) {
+    fn variable(&mut self, name: &OsStr, value: &OsStr, faults: &mut Faults) {
         let name = name.to_string_lossy();
-        if !name.starts_with(VARIABLE_PREFIX) || name == FILE_VARIABLE || is_service_link(&name) {
+        let is_ours = name.starts_with(VARIABLE_PREFIX) && name != FILE_VARIABLE;
+        if !is_ours || is_service_link(&name, &value.to_string_lossy()) {
             return;
         }
         let origin = Origin::Variable(name.to_string());
         let Some(key) = KEYS.iter().find(|key| key.variable() == name) else {
-            let variables: Vec<_> = KEYS.iter().map(Key::variable).collect();
-            let known = variables.iter().map(String::as_str).chain([FILE_VARIABLE]);
-            let hint = match keys::nearest(&name, known) {
+            let hint = match nearest_variable(&name) {
                 Some(near) => format!("did you mean {near}?"),
                 None => "unset it; \"ringway defaults\" shows every name".to_owned(),
             };
@@ -162,6 +162,20 @@ impl Overrides {
     }
 }
 
+/// The full name first; then the name without its section.
+fn nearest_variable(name: &str) -> Option<String> {
+    let variables: Vec<_> = KEYS.iter().map(Key::variable).collect();
+    let known = variables.iter().map(String::as_str).chain([FILE_VARIABLE]);
+    if let Some(near) = keys::nearest(name, known) {
+        return Some(near.to_owned());
+    }
+    let rest = name.strip_prefix(VARIABLE_PREFIX)?;
+    let key = KEYS
+        .iter()
+        .find(|key| key.name().eq_ignore_ascii_case(rest))?;
+    Some(key.variable())
+}
+
 /// One address, several in a string with commas, or a list of them.
 fn read_addresses(
     key: &Key,
@@ -199,14 +213,14 @@ fn read_addresses(
 /// Whether a variable is one that Kubernetes gives to every container beside a
 /// service named `ringway…`: `RINGWAY_SERVICE_HOST`, `RINGWAY_PORT`,
 /// `RINGWAY_PORT_8080_TCP_ADDR`. Nobody wrote it as a setting.
-fn is_service_link(name: &str) -> bool {
+pub(super) fn is_service_link(name: &str, value: &str) -> bool {
     let is_port = |rest: &str| {
         let rest = rest.trim_start_matches(|character: char| character.is_ascii_digit());
         rest.starts_with("_TCP") || rest.starts_with("_UDP") || rest.starts_with("_SCTP")
     };
     name.ends_with("_SERVICE_HOST")
         || name.contains("_SERVICE_PORT")
-        || name.ends_with("_PORT")
+        || (name.ends_with("_PORT") && value.contains("://"))
         || name
             .split_once("_PORT_")
             .is_some_and(|(_, rest)| is_port(rest))

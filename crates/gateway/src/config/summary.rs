@@ -1,10 +1,10 @@
 //! What a checked configuration means, in words: what `ringway check` prints, the
-//! warnings of a start, and whether the limit of open files is enough. It never
-//! changes a value and never asks the kernel for the limit itself.
+//! warnings of a start, and whether there are descriptors enough. It never changes
+//! a value and never asks the kernel for a limit itself.
 
 use std::fmt::{self, Write};
 
-use super::keys::VARIABLE_PREFIX;
+use super::keys::KEYS;
 use super::{Automatic, Config, ConfigError, Cores, Limits, Reach, Sources, units};
 use crate::limits;
 
@@ -21,7 +21,7 @@ pub fn check(sources: &Sources) -> Result<String, ConfigError> {
         .environment
         .iter()
         .map(|(name, _)| name.to_string_lossy())
-        .filter(|name| name.starts_with(VARIABLE_PREFIX))
+        .filter(|name| KEYS.iter().any(|key| key.variable() == *name))
         .collect();
     if !variables.is_empty() {
         line(&mut text, "environment", &variables.join(", "));
@@ -77,7 +77,7 @@ impl Config {
 
     fn engine_text(&self) -> String {
         let server = &self.server;
-        let buffer = server.receive_buffer_bytes as u64;
+        let buffer = u64::from(server.receive_buffer_bytes);
         let buffers = u64::from(server.receive_buffers);
         let cores = match &server.cores {
             Cores::Auto => "every core".to_owned(),
@@ -149,52 +149,60 @@ impl Config {
 }
 
 impl Limits {
-    /// The connections to allow where the process may have `open_files_max` files
-    /// open (its soft NOFILE) and runs on `cores` cores.
+    /// The connections to allow where the descriptors that the process may open
+    /// leave room for `room` of them.
     ///
     /// ```
     /// let limits = ringway::config::Config::default().limits;
-    /// assert_eq!(limits.connections_max_within(1024, 2).unwrap(), 944);
+    /// assert_eq!(limits.connections_max_within(896), Ok(896));
     /// ```
-    pub fn connections_max_within(
-        &self,
-        open_files_max: u64,
-        cores: usize,
-    ) -> Result<usize, OpenFilesError> {
-        let allowed = limits::connections_within(open_files_max, cores as u64) as usize;
-        let wanted = match self.connections_max {
-            Automatic::Auto => allowed.max(1),
-            Automatic::Exactly(connections) => connections,
-        };
-        if wanted <= allowed {
-            Ok(wanted)
-        } else {
-            Err(OpenFilesError { wanted, allowed })
+    ///
+    /// # Errors
+    /// There is no room at all, or less than `connections_max` asks for.
+    pub fn connections_max_within(&self, room: u64) -> Result<u32, DescriptorsError> {
+        // The bound fits in 32 bits; `limits` asserts it.
+        let room = room.min(limits::CONNECTIONS.most) as u32;
+        match self.connections_max {
+            Automatic::Auto if room > 0 => Ok(room),
+            Automatic::Exactly(connections) if connections <= room => Ok(connections),
+            connections_max => Err(DescriptorsError {
+                connections_max,
+                room,
+            }),
         }
     }
 }
 
-/// The limit of open files is too low for the connections that were asked for.
+/// The process may not open descriptors enough for the connections it was asked
+/// to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OpenFilesError {
-    wanted: usize,
-    allowed: usize,
+pub struct DescriptorsError {
+    connections_max: Automatic<u32>,
+    room: u32,
 }
 
-impl fmt::Display for OpenFilesError {
+impl fmt::Display for DescriptorsError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { wanted, allowed } = self;
-        write!(
-            formatter,
-            "limits.connections_max = {wanted}, but the limit of open files leaves room for \
-             {allowed}; raise it (LimitNOFILE= in the unit, ulimit -n in a shell) by {} or lower \
-             limits.connections_max",
-            wanted - allowed
-        )
+        let mend = "raise it (LimitNOFILE= in the unit, ulimit -n in a shell)";
+        let room = self.room;
+        match self.connections_max {
+            Automatic::Auto => {
+                write!(
+                    formatter,
+                    "the limit of open files leaves no room for connections; {mend}"
+                )
+            }
+            Automatic::Exactly(wanted) => write!(
+                formatter,
+                "limits.connections_max = {wanted}, but the limit of open files leaves room for \
+                 {room}; {mend} by {} or lower limits.connections_max",
+                wanted.saturating_sub(room)
+            ),
+        }
     }
 }
 
-impl std::error::Error for OpenFilesError {}
+impl std::error::Error for DescriptorsError {}
 
 fn milliseconds_text(duration: std::time::Duration) -> String {
     units::duration_text(duration.as_millis() as u64)

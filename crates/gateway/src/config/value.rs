@@ -11,7 +11,7 @@ use toml::de::{DeInteger, DeValue};
 use super::cores::Cores;
 use super::keys::{self, Key, Kind};
 use super::units::{self, UnitError};
-use crate::limits::{Bound, Preset};
+use crate::limits::{self, Bound, Preset};
 
 /// The word that stands for a value which follows from something else.
 pub(super) const AUTO: &str = "auto";
@@ -33,7 +33,7 @@ pub(super) fn default_text(kind: &Kind) -> String {
         Kind::Size(bound) => number(bound, |value| quoted(&units::size_text(value))),
         Kind::Count(bound) | Kind::PowerOfTwo(bound) => number(bound, |value| value.to_string()),
         Kind::Switch(default) => default.to_string(),
-        Kind::Word(words) => quoted(words[0]),
+        Kind::Word(_, default) => quoted(default),
         Kind::Address(default) => quoted(default),
         Kind::Networks(defaults) => format!("[{}]", list(defaults)),
         Kind::Cores => quoted(AUTO),
@@ -62,7 +62,7 @@ pub(super) fn range_text(kind: &Kind) -> String {
             format!("a power of two {}", span(bound, |value| value.to_string()))
         }
         Kind::Switch(_) => "true or false".to_owned(),
-        Kind::Word(words) => format!("one of {}", list(words)),
+        Kind::Word(words, _) => format!("one of {}", list(words)),
         Kind::Address(_) => "an IP address and a port".to_owned(),
         Kind::Networks(_) => "a list of networks, such as \"10.0.0.0/8\"".to_owned(),
         Kind::Cores => "\"auto\", a count, or a list of core numbers in a string".to_owned(),
@@ -95,17 +95,25 @@ fn canonical(kind: &Kind, written: &DeValue<'_>) -> Result<Value, String> {
             DeValue::Boolean(value) => Ok(Value::Boolean(*value)),
             _ => Err("is not a switch; write true or false, without quotes".to_owned()),
         },
-        Kind::Word(words) => word(words, written),
+        Kind::Word(words, _) => word(words, written),
         Kind::Address(_) => address(written),
         Kind::Networks(_) => networks(written),
         Kind::Cores => cores(written),
     }
 }
 
+/// Why a value is not a number of the wanted kind.
+enum NumberFault {
+    /// It is one, but negative or too large to count.
+    OutOfRange,
+    /// It is none; how to write one.
+    Misshapen(String),
+}
+
 fn bounded(
     bound: &Bound,
     written: &DeValue<'_>,
-    number: fn(&DeValue<'_>) -> Result<u64, String>,
+    number: fn(&DeValue<'_>) -> Result<u64, NumberFault>,
     text: fn(u64) -> String,
 ) -> Result<Value, String> {
     if bound.default == Preset::Auto && written.as_str() == Some(AUTO) {
@@ -117,8 +125,11 @@ fn bounded(
             .map(Value::Integer)
             .map_err(|_| out_of_range()),
         Ok(_) => Err(out_of_range()),
-        Err(fault) if fault.is_empty() => Err(out_of_range()),
-        Err(fault) => Err(fault),
+        Err(NumberFault::OutOfRange) => Err(out_of_range()),
+        Err(NumberFault::Misshapen(mend)) if bound.default == Preset::Auto => {
+            Err(format!("{mend}, or \"auto\""))
+        }
+        Err(NumberFault::Misshapen(mend)) => Err(mend),
     }
 }
 
@@ -131,40 +142,51 @@ fn span(bound: &Bound, text: fn(u64) -> String) -> String {
     format!("from {} to {}{auto}", text(bound.least), text(bound.most))
 }
 
-fn duration_ms(written: &DeValue<'_>) -> Result<u64, String> {
-    let shape = "is not a duration; write a whole number and a unit (ms, s, m or h), \
-                 such as \"10s\"";
+fn duration_ms(written: &DeValue<'_>) -> Result<u64, NumberFault> {
+    let shape = || {
+        let mend = "is not a duration; write a whole number and a unit (ms, s, m or h), \
+                    such as \"10s\"";
+        NumberFault::Misshapen(mend.to_owned())
+    };
     let no_unit = |number: &str| {
-        format!("has no unit; write \"{number}s\" for seconds or \"{number}ms\" for milliseconds")
+        NumberFault::Misshapen(format!(
+            "has no unit; write \"{number}s\" for seconds or \"{number}ms\" for milliseconds"
+        ))
     };
     match written {
         DeValue::String(text) => units::parse_duration_ms(text).map_err(|error| match error {
             UnitError::NoUnit => no_unit(text.trim()),
-            UnitError::TooLarge => String::new(),
-            UnitError::NoNumber | UnitError::UnknownUnit => shape.to_owned(),
+            UnitError::TooLarge => NumberFault::OutOfRange,
+            UnitError::NoNumber | UnitError::UnknownUnit => shape(),
         }),
         DeValue::Integer(number) if integer(number).is_some() => Err(no_unit(number.as_str())),
-        _ => Err(shape.to_owned()),
+        _ => Err(shape()),
     }
 }
 
-fn size_bytes(written: &DeValue<'_>) -> Result<u64, String> {
-    let shape = "is not a size; write bytes, or a whole number and a unit \
-                 (B, KiB, MiB or GiB), such as \"64KiB\"";
+fn size_bytes(written: &DeValue<'_>) -> Result<u64, NumberFault> {
+    let shape = || {
+        let mend = "is not a size; write bytes, or a whole number and a unit \
+                    (B, KiB, MiB or GiB), such as \"64KiB\"";
+        NumberFault::Misshapen(mend.to_owned())
+    };
     match written {
         DeValue::String(text) => units::parse_size_bytes(text).map_err(|error| match error {
-            UnitError::TooLarge => String::new(),
-            _ => shape.to_owned(),
+            UnitError::TooLarge => NumberFault::OutOfRange,
+            _ => shape(),
         }),
-        DeValue::Integer(number) => integer(number).ok_or_else(String::new),
-        _ => Err(shape.to_owned()),
+        DeValue::Integer(number) => integer(number).ok_or(NumberFault::OutOfRange),
+        _ => Err(shape()),
     }
 }
 
-fn count(written: &DeValue<'_>) -> Result<u64, String> {
+fn count(written: &DeValue<'_>) -> Result<u64, NumberFault> {
     match written {
-        DeValue::Integer(number) => integer(number).ok_or_else(String::new),
-        _ => Err("is not a whole number; write one without quotes".to_owned()),
+        DeValue::Integer(number) => integer(number).ok_or(NumberFault::OutOfRange),
+        _ => {
+            let mend = "is not a whole number; write one without quotes";
+            Err(NumberFault::Misshapen(mend.to_owned()))
+        }
     }
 }
 
@@ -216,9 +238,17 @@ fn networks(written: &DeValue<'_>) -> Result<Value, String> {
             })
             .collect::<Result<_, _>>()?,
         _ => {
-            return Err("is not a list of networks; write [\"10.0.0.0/8\", \"::1/128\"]".to_owned());
+            return Err(
+                "is not a list of networks; write [\"10.0.0.0/8\", \"::1/128\"]".to_owned(),
+            );
         }
     };
+    if texts.len() as u64 > limits::NETWORKS_MAX {
+        return Err(format!(
+            "has more than {} networks; join some",
+            limits::NETWORKS_MAX
+        ));
+    }
     let network = |text: &str| {
         let network = text
             .parse::<IpNet>()
