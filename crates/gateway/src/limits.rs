@@ -189,7 +189,7 @@ pub const QUEUE_BYTES: Bound = bound(
     KIB,
     64 * KIB,
     64 * MIB,
-    "beyond the kernel's own send buffer; times connections_max it is the worst case of memory",
+    "beyond the kernel's own send buffer; times connections_max it is the worst case of memory for sending",
 );
 
 // ---- [websocket.deflate] ----
