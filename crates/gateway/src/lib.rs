@@ -4,16 +4,22 @@
 
 #![forbid(unsafe_code)]
 
+pub mod args;
 pub mod census;
 pub mod channel;
-pub mod event_loop;
+pub mod config;
+pub mod control;
 pub mod drain;
+pub mod event_loop;
 pub mod http;
+pub mod limits;
+pub mod log;
 pub mod metrics;
 pub mod orders;
 pub mod outbox;
 pub mod peer;
 pub mod peers;
+pub mod server;
 pub mod settings;
 pub mod shard;
 pub mod transport;

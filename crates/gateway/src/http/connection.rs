@@ -25,6 +25,7 @@ pub struct HttpConnection {
     /// The head so far, where it did not come whole.
     partial: Vec<u8>,
     scan: Scan,
+    requests: u32,
 }
 
 /// What became of the bytes.
@@ -82,12 +83,17 @@ impl HttpConnection {
             }
             return Progress::More;
         }
+        self.requests += 1;
+        let last = match self.requests < settings.requests_per_connection_max {
+            true => After::KeepAlive,
+            false => After::Close,
+        };
         if self.partial.is_empty() {
-            return answer(bytes, settings, outbox);
+            return answer(bytes, last, settings, outbox);
         }
         self.partial.extend_from_slice(bytes);
         // Taken, so that an idle connection keeps no buffer.
-        answer(&std::mem::take(&mut self.partial), settings, outbox)
+        answer(&std::mem::take(&mut self.partial), last, settings, outbox)
     }
 
     /// Says that the request did not come in time.
@@ -107,10 +113,11 @@ impl HttpConnection {
     }
 }
 
-/// Answers a whole head.
-fn answer(bytes: &[u8], settings: &Settings, outbox: &mut Outbox<'_>) -> Progress {
+/// Answers a whole head; the connection may be kept as far as `most` allows.
+fn answer(bytes: &[u8], most: After, settings: &Settings, outbox: &mut Outbox<'_>) -> Progress {
     let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
     let head = match head::parse(bytes, &mut fields, &settings.head) {
+        Ok(head) if most == After::Close => Head { after: After::Close, ..head },
         Ok(head) => head,
         Err(refusal) => return refuse(refusal, Part::Whole, After::Close, outbox),
     };
