@@ -1,0 +1,10 @@
+//! `readme`.
+use crate::{checkout::Checkout, step::Outcome};
+use anyhow::Result;
+use clap::Args;
+/// README.
+#[derive(Args, Default)]
+pub struct Options {}
+pub fn run(_: &Checkout, _: &Options) -> Result<Outcome> {
+    Ok(Outcome::Skipped("unwritten".into()))
+}
