@@ -13,6 +13,7 @@ mod server;
 mod step;
 mod test;
 mod tools;
+mod wildcard;
 
 use std::process::ExitCode;
 
