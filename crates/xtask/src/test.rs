@@ -86,7 +86,7 @@ fn dependencies(checkout: &Checkout) -> Result<Outcome> {
             return Ok(Outcome::Skipped(reason));
         }
         println!("installing: cargo-deny");
-        let install = checkout.cargo(&["install", "cargo-deny", "--locked", "--quiet"]);
+        let install = checkout.cargo(&["install", "cargo-deny", "--locked", "--debug", "--quiet"]);
         process::check(install, INSTALL_LIMIT)
             .with_context(|| format!("cannot install cargo-deny; try `{DENY_BY_HAND}`"))?;
     }

@@ -145,7 +145,9 @@ fn describe(fault: &str, detail: &Detail) -> String {
 
 /// The suite writes its descriptions in HTML.
 fn plain(html: &str) -> String {
-    let html = html.replace("<br/>", " ").replace("<br>", " ");
+    let html = ["<br/>", "<br>", "<b>", "</b>"]
+        .iter()
+        .fold(html.to_owned(), |text, tag| text.replace(tag, " "));
     html.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
