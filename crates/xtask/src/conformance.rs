@@ -29,7 +29,7 @@ use crate::tools::python::{self, Environment};
   cargo xtask conformance --all --io uring
   cargo xtask conformance --io epoll --cases '1.*,6.4.*' --keep")]
 pub struct Options {
-    /// All 517 cases (about half an hour on each engine).
+    /// All 517 cases (some ten minutes on each engine).
     #[arg(long, conflicts_with = "cases")]
     pub all: bool,
     /// The engines to run the gateway on.
