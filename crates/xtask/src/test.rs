@@ -90,7 +90,8 @@ fn dependencies(checkout: &Checkout) -> Result<Outcome> {
         process::check(install, INSTALL_LIMIT)
             .with_context(|| format!("cannot install cargo-deny; try `{DENY_BY_HAND}`"))?;
     }
-    let arguments = ["deny", "check", "licenses", "bans", "sources"];
+    let arguments = "deny check --hide-inclusion-graph licenses bans sources";
+    let arguments: Vec<&str> = arguments.split(' ').collect();
     cargo(checkout, &arguments, &[])
 }
 
