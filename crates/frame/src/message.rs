@@ -5,10 +5,11 @@
 //! away with the message: an idle reader holds nothing.
 
 use crate::control::Control;
-use crate::frames::{Compression, Data, DataKind, FrameReader, ReadLimits, Role, Step};
+use crate::frames::FrameReader;
 use crate::header::HEADER_BYTES_MAX;
 use crate::inflating::Inflate;
 use crate::payload::Payload;
+use crate::piece::{Compression, Data, DataKind, ReadLimits, Role, Step};
 use crate::{CloseCode, ProtocolError, Utf8};
 
 /// What a buffer may grow by on the word of a header alone.
@@ -102,14 +103,24 @@ impl MessageReader {
         input: &mut &'b mut [u8],
         limits: &ReadLimits,
     ) -> Result<Option<Message<'s>>, ProtocolError> {
+        match self.frames.read_short(input, limits) {
+            Ok(Some(data)) => Ok(Some(lent(data))),
+            Ok(None) => self.read_any(input, limits),
+            Err(fault) => Err(self.fail(fault)),
+        }
+    }
+
+    /// As [`MessageReader::read`], off the fast path.
+    fn read_any<'s, 'b: 's>(
+        &'s mut self,
+        input: &mut &'b mut [u8],
+        limits: &ReadLimits,
+    ) -> Result<Option<Message<'s>>, ProtocolError> {
         loop {
             match self.frames.advance(input, limits) {
                 Ok(Some(Step::Data(data))) => {
                     if data.first && data.end_of_message && !data.compressed {
-                        return Ok(Some(message(
-                            Payload::lent(data.payload, data.kind),
-                            data.kind,
-                        )));
+                        return Ok(Some(lent(data)));
                     }
                     let kind = data.kind;
                     if let Some(bytes) = self.assemble(data, limits)? {
@@ -250,9 +261,26 @@ fn assembled_bytes_max(limits: &ReadLimits) -> usize {
 }
 
 #[inline]
+fn lent(data: Data<'_>) -> Message<'_> {
+    message(Payload::lent(data.payload, data.kind), data.kind)
+}
+
+#[inline]
 fn message(payload: Payload<'_>, kind: DataKind) -> Message<'_> {
     match kind {
         DataKind::Text => Message::Text(payload),
         DataKind::Binary => Message::Binary(payload),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // What an idle connection pays for being able to read.
+    #[test]
+    fn an_idle_reader_is_a_few_words() {
+        assert!(size_of::<FrameReader>() <= 32, "{}", size_of::<FrameReader>());
+        assert!(size_of::<MessageReader>() <= 56, "{}", size_of::<MessageReader>());
     }
 }
