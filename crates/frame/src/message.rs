@@ -280,7 +280,15 @@ mod tests {
     // What an idle connection pays for being able to read.
     #[test]
     fn an_idle_reader_is_a_few_words() {
-        assert!(size_of::<FrameReader>() <= 32, "{}", size_of::<FrameReader>());
-        assert!(size_of::<MessageReader>() <= 56, "{}", size_of::<MessageReader>());
+        assert!(
+            size_of::<FrameReader>() <= 32,
+            "{}",
+            size_of::<FrameReader>()
+        );
+        assert!(
+            size_of::<MessageReader>() <= 56,
+            "{}",
+            size_of::<MessageReader>()
+        );
     }
 }
