@@ -27,7 +27,7 @@ impl Pool {
 
     /// An idle inflater, or a new one.
     pub fn take_inflater(&mut self) -> Inflater {
-        self.inflaters.pop().unwrap_or_else(Inflater::new)
+        self.inflaters.pop().unwrap_or_default()
     }
 
     /// Takes an inflater back, whatever state it is in; drops it if the pool is full.
