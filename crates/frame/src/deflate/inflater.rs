@@ -46,29 +46,20 @@ impl fmt::Display for InflateError {
 
 impl std::error::Error for InflateError {}
 
-/// Whether a piece of a message is its last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Piece {
-    /// More pieces of the message follow.
-    More,
-    /// The message ends here.
-    Last,
-}
-
 /// A decompression context: it remembers the last 32 KiB that it inflated.
 ///
-/// Feed the pieces of one message in order, the last one as [`Piece::Last`];
-/// then the next message, or [`reset`](Self::reset) first where the sender has
-/// no context takeover. After an error only `reset` makes the context usable
-/// again.
+/// Feed the pieces of one message in order, the last one, which may be empty,
+/// with `end_of_message`; then the next message, or [`reset`](Self::reset) first
+/// where the sender has no context takeover. After an error only `reset` makes
+/// the context usable again.
 ///
 /// There is no window size to set: zlib-rs gives every inflater the memory of
 /// the largest window, 15 bits, and reads all smaller ones with it.
 ///
 /// ```
-/// use ringway_frame::deflate::{Inflater, Piece};
-/// let mut text = Vec::new();
-/// Inflater::new().inflate(b"\xf2\x48\xcd\xc9\xc9\x07\x00", Piece::Last, &mut text, 64).unwrap();
+/// use ringway_frame::deflate::Inflater;
+/// let (mut text, payload) = (Vec::new(), b"\xf2\x48\xcd\xc9\xc9\x07\x00");
+/// Inflater::new().inflate(payload, true, &mut text, 64).unwrap();
 /// assert_eq!(text, b"Hello");
 /// ```
 pub struct Inflater {
@@ -104,14 +95,14 @@ impl Inflater {
     pub fn inflate(
         &mut self,
         input: &[u8],
-        piece: Piece,
+        end_of_message: bool,
         output: &mut Vec<u8>,
         bytes_max: usize,
     ) -> Result<(), InflateError> {
         self.feed(input, output, bytes_max)?;
-        match piece {
-            Piece::More => Ok(()),
-            Piece::Last => self.end_message(),
+        match end_of_message {
+            true => self.end_message(),
+            false => Ok(()),
         }
     }
 

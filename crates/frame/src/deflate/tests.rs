@@ -2,11 +2,12 @@
 //! that another zlib made, round trips, and what must be refused.
 
 mod bounds;
+mod memory;
 mod negotiation;
 mod round_trip;
 mod vectors;
 
-use super::{InflateError, Inflater, Level, MemoryLevel, Piece, WindowBits};
+use super::{InflateError, Inflater, Level, MemoryLevel, WindowBits};
 
 const PLENTY: usize = 1 << 24;
 
@@ -25,7 +26,7 @@ fn memory(level: u8) -> MemoryLevel {
 /// The message that `payload` inflates to in this context.
 fn inflate(inflater: &mut Inflater, payload: &[u8]) -> Result<Vec<u8>, InflateError> {
     let mut message = Vec::new();
-    inflater.inflate(payload, Piece::Last, &mut message, PLENTY)?;
+    inflater.inflate(payload, true, &mut message, PLENTY)?;
     Ok(message)
 }
 
@@ -33,14 +34,9 @@ fn inflate(inflater: &mut Inflater, payload: &[u8]) -> Result<Vec<u8>, InflateEr
 fn inflate_bytewise(inflater: &mut Inflater, payload: &[u8]) -> Result<Vec<u8>, InflateError> {
     let mut message = Vec::new();
     for byte in payload {
-        inflater.inflate(
-            std::slice::from_ref(byte),
-            Piece::More,
-            &mut message,
-            PLENTY,
-        )?;
+        inflater.inflate(std::slice::from_ref(byte), false, &mut message, PLENTY)?;
     }
-    inflater.inflate(b"", Piece::Last, &mut message, PLENTY)?;
+    inflater.inflate(b"", true, &mut message, PLENTY)?;
     Ok(message)
 }
 

@@ -31,8 +31,7 @@ fn a_bomb_costs_the_limit_and_no_more() {
         let mut inflater = Inflater::new();
         let mut output = Vec::new();
         let mut pieces = payload.chunks(piece_bytes);
-        let error =
-            pieces.find_map(|piece| inflater.inflate(piece, Piece::More, &mut output, MIB).err());
+        let error = pieces.find_map(|piece| inflater.inflate(piece, false, &mut output, MIB).err());
         assert_eq!(error, Some(InflateError::TooBig));
         assert!(output.len() <= MIB);
         assert!(output.capacity() <= MIB, "{} bytes", output.capacity());
@@ -47,7 +46,7 @@ fn a_bomb_within_the_limit_is_a_message() {
 
 fn inflate_within(payload: &[u8], bytes_max: usize) -> Result<Vec<u8>, InflateError> {
     let mut output = Vec::new();
-    Inflater::new().inflate(payload, Piece::Last, &mut output, bytes_max)?;
+    Inflater::new().inflate(payload, true, &mut output, bytes_max)?;
     Ok(output)
 }
 
@@ -74,14 +73,14 @@ fn the_limit_counts_what_the_output_already_holds() {
     let payload = hex("f2 48 cd c9 c9 07 00");
     let mut output = b"head".to_vec();
     Inflater::new()
-        .inflate(&payload, Piece::Last, &mut output, 9)
+        .inflate(&payload, true, &mut output, 9)
         .unwrap();
     assert_eq!(output, b"headHello");
     let mut output = b"head".to_vec();
-    let result = Inflater::new().inflate(&payload, Piece::Last, &mut output, 8);
+    let result = Inflater::new().inflate(&payload, true, &mut output, 8);
     assert_eq!(result, Err(InflateError::TooBig));
     // A limit below what is there already is one that nothing fits in.
-    let result = Inflater::new().inflate(&payload, Piece::Last, &mut output, 2);
+    let result = Inflater::new().inflate(&payload, true, &mut output, 2);
     assert_eq!(result, Err(InflateError::TooBig));
 }
 

@@ -142,9 +142,8 @@ fn inflate_in_pieces(
         let (piece, rest) = payload.split_at(random.usize(..longest).min(payload.len()));
         payload = rest;
         let is_last = payload.is_empty();
-        let place = if is_last { Piece::Last } else { Piece::More };
         inflater
-            .inflate(piece, place, &mut message, PLENTY)
+            .inflate(piece, is_last, &mut message, PLENTY)
             .unwrap();
         if is_last {
             return message;
