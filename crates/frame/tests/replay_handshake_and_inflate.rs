@@ -1,11 +1,11 @@
 //! Runs the fuzz targets `handshake` and `inflate` over their corpora, and over
 //! each file with its bytes changed and cut: what a fuzzer once found stays found.
 
+#![allow(unexpected_cfgs, reason = "cargo-fuzz sets `fuzzing`")]
+
 #[path = "../fuzz/fuzz_targets/handshake.rs"]
-#[allow(unexpected_cfgs, reason = "cargo-fuzz sets `fuzzing`")]
 mod handshake;
 #[path = "../fuzz/fuzz_targets/inflate.rs"]
-#[allow(unexpected_cfgs, reason = "cargo-fuzz sets `fuzzing`")]
 mod inflate;
 
 /// Every file of a corpus, then a thousand variations of each from a fixed seed.

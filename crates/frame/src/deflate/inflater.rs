@@ -112,32 +112,31 @@ impl Inflater {
         output: &mut Vec<u8>,
         bytes_max: usize,
     ) -> Result<(), InflateError> {
-        let mut step = input
-            .len()
-            .saturating_mul(4)
-            .clamp(STEP_BYTES_MIN, STEP_BYTES);
+        let guess = input.len().saturating_mul(4);
+        let mut step = guess.clamp(STEP_BYTES_MIN, STEP_BYTES);
         while !input.is_empty() {
             self.at_boundary = false;
             loop {
                 let room = step.min(bytes_max.saturating_sub(output.len()));
-                let (status, read, wrote) = match room {
+                let progress = match room {
                     0 => self.step_past_bound(input)?,
-                    _ => self.step(input, output, room, bytes_max)?,
+                    _ => self.step(input, output, room, bytes_max),
                 };
-                input = &input[read..];
-                if status == Status::StreamEnd {
+                input = &input[progress.read..];
+                if progress.status? == Status::StreamEnd {
                     // RFC 7692 §7.2.1: a sender may set BFINAL; the next block
                     // follows at the next byte. It starts a stream of its own,
                     // which cannot refer to what came before.
                     self.reset();
+                    step = STEP_BYTES_MIN;
                     break;
                 }
                 // Room to spare means that zlib holds no more output back.
-                if wrote < room.max(1) {
+                if progress.wrote < room.max(1) {
                     if input.is_empty() {
                         break;
                     }
-                    if read == 0 && wrote == 0 {
+                    if progress.read == 0 && progress.wrote == 0 {
                         return Err(InflateError::Corrupt);
                     }
                 }
@@ -154,7 +153,7 @@ impl Inflater {
         output: &mut Vec<u8>,
         room: usize,
         bytes_max: usize,
-    ) -> Result<(Status, usize, usize), InflateError> {
+    ) -> Progress {
         let start = output.len();
         let end = start + room;
         if output.capacity() < end {
@@ -163,18 +162,20 @@ impl Inflater {
             output.reserve_exact(capacity - start);
         }
         output.resize(end, 0);
-        let result = self.decompress(input, &mut output[start..], InflateFlush::SyncFlush);
-        let wrote = result.as_ref().map_or(0, |&(_, _, wrote)| wrote);
-        output.truncate(start + wrote);
-        result
+        let progress = self.decompress(input, &mut output[start..], InflateFlush::SyncFlush);
+        output.truncate(start + progress.wrote);
+        progress
     }
 
     /// One call into zlib when the bound is reached: what is left of the
     /// message may hold ends of blocks, but not one byte more of output.
-    fn step_past_bound(&mut self, input: &[u8]) -> Result<(Status, usize, usize), InflateError> {
-        match self.decompress(input, &mut [0], InflateFlush::SyncFlush)? {
-            (_, _, 1..) => Err(InflateError::TooBig),
-            nothing_written => Ok(nothing_written),
+    fn step_past_bound(&mut self, input: &[u8]) -> Result<Progress, InflateError> {
+        // Too big comes before corrupt, so that the pieces in which a message
+        // comes do not change the verdict on it.
+        let progress = self.decompress(input, &mut [0], InflateFlush::SyncFlush);
+        match progress.wrote {
+            0 => Ok(progress),
+            _ => Err(InflateError::TooBig),
         }
     }
 
@@ -192,30 +193,31 @@ impl Inflater {
             return Ok(());
         }
         let [a, b, c, d] = FLUSH_TAIL;
-        let read_and_wrote = self.decompress(&[a, b, c, d, 0], &mut [0; 8], InflateFlush::Block)?;
-        if (read_and_wrote.1, read_and_wrote.2) != (FLUSH_TAIL.len(), 0) {
+        let progress = self.decompress(&[a, b, c, d, 0], &mut [0; 8], InflateFlush::Block);
+        progress.status?;
+        if progress.read != FLUSH_TAIL.len() || progress.wrote != 0 {
             return Err(InflateError::Corrupt);
         }
         self.at_boundary = true;
         Ok(())
     }
 
-    /// The status, and how many bytes were read and written.
-    fn decompress(
-        &mut self,
-        input: &[u8],
-        output: &mut [u8],
-        flush: InflateFlush,
-    ) -> Result<(Status, usize, usize), InflateError> {
+    fn decompress(&mut self, input: &[u8], output: &mut [u8], flush: InflateFlush) -> Progress {
         let (read, wrote) = (self.zlib.total_in(), self.zlib.total_out());
-        let status = self
-            .zlib
-            .decompress(input, output, flush)
-            .map_err(|_| InflateError::Corrupt)?;
-        let read = (self.zlib.total_in() - read) as usize;
-        let wrote = (self.zlib.total_out() - wrote) as usize;
-        Ok((status, read, wrote))
+        let status = self.zlib.decompress(input, output, flush);
+        Progress {
+            status: status.map_err(|_| InflateError::Corrupt),
+            read: (self.zlib.total_in() - read) as usize,
+            wrote: (self.zlib.total_out() - wrote) as usize,
+        }
     }
+}
+
+/// What one call into zlib did, before the fault if it found one.
+struct Progress {
+    status: Result<Status, InflateError>,
+    read: usize,
+    wrote: usize,
 }
 
 impl Default for Inflater {

@@ -122,6 +122,7 @@ fn host_and_origin() {
             &[("Host", "a.example"), ("Host", "a.example")],
             &[("Host", "b\u{fc}cher.example")],
             &[("Host", "a.example\u{1}")],
+            &[("Host", "a.example b.example")],
         ],
     );
     each_is(
