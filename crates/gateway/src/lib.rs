@@ -1,1 +1,26 @@
-//! Skeleton.
+//! The gateway: sockets and timers from `acceptor`, frames from `frame`, joined to a program.
+//!
+//! The binary is `main`; this library exists so that tests and benches reach the same code.
+
+#![forbid(unsafe_code)]
+
+pub mod args;
+pub mod census;
+pub mod channel;
+pub mod config;
+pub mod control;
+pub mod drain;
+pub mod event_loop;
+pub mod http;
+pub mod limits;
+pub mod log;
+pub mod metrics;
+pub mod orders;
+pub mod outbox;
+pub mod peer;
+pub mod peers;
+pub mod server;
+pub mod settings;
+pub mod shard;
+pub mod transport;
+pub mod workbench;

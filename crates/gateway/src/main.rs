@@ -1,2 +1,35 @@
-//! Skeleton.
-fn main() {}
+//! The `ringway` binary: from the command line to a running gateway. It decides
+//! nothing that is not about starting and stopping.
+
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use ringway::{
+    args::{self, Start},
+    config::Config,
+    control, log, server,
+};
+use tokio::sync::mpsc;
+
+/// Allocates without locks between cores, and gives idle pages back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match args::start() {
+        Start::Exit(code) => code,
+        Start::Serve(config, _sources) => serve(&config).unwrap_or_else(|error| {
+            eprintln!("ringway: {error:#}");
+            ExitCode::FAILURE
+        }),
+    }
+}
+
+fn serve(config: &Config) -> anyhow::Result<ExitCode> {
+    log::start(&config.log);
+    let (ends, cores_end) = mpsc::unbounded_channel();
+    let running = server::start(config, &ends)?;
+    drop(ends);
+    control::run(running, cores_end, config.server.drain_time)
+}

@@ -1,2 +1,55 @@
-//! Skeleton.
-fn main() {}
+//! `cargo xtask`: what a contributor and continuous integration run.
+//! Installs the test tools, then checks the workspace and the real binary.
+//! Never shipped, and never installs anything outside `target/` but Debian packages.
+
+#![forbid(unsafe_code)]
+
+mod checkout;
+mod clients;
+mod conformance;
+mod process;
+mod readme;
+mod server;
+mod step;
+mod test;
+mod tools;
+mod wildcard;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::checkout::Checkout;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about, version)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    Test(test::Options),
+    Conformance(conformance::Options),
+    Clients(clients::Options),
+    Readme(readme::Options),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let checkout = Checkout::of_this_crate();
+    let result = match &arguments.task {
+        Task::Test(options) => test::run(&checkout, options),
+        Task::Conformance(options) => step::alone(conformance::run(&checkout, options)),
+        Task::Clients(options) => step::alone(clients::run(&checkout, options)),
+        Task::Readme(options) => step::alone(readme::run(&checkout, options)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

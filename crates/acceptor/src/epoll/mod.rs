@@ -251,7 +251,9 @@ impl EpollDriver {
 
     fn flushed(&mut self, connection: Connection, sent: Sent) {
         match sent {
-            Sent::Backlogged(_) => {}
+            Sent::Backlogged(unsent_bytes) => {
+                self.reports.push_back(Report::Backlogged { connection, unsent_bytes });
+            }
             Sent::Failed(failure) => {
                 self.reports.push_back(Report::Failed { connection, failure });
             }

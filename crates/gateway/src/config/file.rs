@@ -1,0 +1,216 @@
+//! A configuration file: TOML text in, checked values with their lines out. Every
+//! fault in it is reported, not only the first. It never opens a file and never
+//! decides between sources.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::error::{Faults, Origin};
+use super::keys::{self, KEYS, Key, Repeats, SECTIONS, Section};
+use super::source::{ADDRESS, Assigned, Values};
+use super::value;
+
+/// What a file sets.
+#[derive(Debug, Default)]
+pub(super) struct FileValues {
+    /// Everything but the listeners.
+    pub values: Values,
+    /// One for each `[[listener]]`; empty when the file has none.
+    pub listeners: Vec<Values>,
+}
+
+/// Reads the text of the file that errors call `name`.
+pub(super) fn parse(name: &str, text: &str, faults: &mut Faults) -> FileValues {
+    let mut reader = Reader {
+        name: name.into(),
+        text,
+        faults,
+        listeners: Vec::new(),
+    };
+    let (document, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        let origin = match error.span() {
+            Some(span) => reader.column(span),
+            None => Origin::File(reader.name.clone()),
+        };
+        reader.faults.add(origin, error.message());
+    }
+    if !errors.is_empty() {
+        // What the parser made of broken text would only add confusing faults.
+        return FileValues::default();
+    }
+    let mut values = Values::new();
+    reader.table("", document.get_ref(), &mut values);
+    FileValues {
+        values,
+        listeners: reader.listeners,
+    }
+}
+
+struct Reader<'a> {
+    name: Arc<str>,
+    text: &'a str,
+    faults: &'a mut Faults,
+    listeners: Vec<Values>,
+}
+
+impl Reader<'_> {
+    fn table(&mut self, path: &str, table: &DeTable<'_>, values: &mut Values) {
+        for (name, written) in table {
+            let full = match path {
+                "" => name.get_ref().to_string(),
+                _ => format!("{path}.{}", name.get_ref()),
+            };
+            // A quoted name with a dot in it is no path.
+            let is_path = !name.get_ref().contains('.');
+            if let Some(key) = keys::find(&full).filter(|_| is_path) {
+                self.value(key, written, values);
+            } else if let Some(section) = keys::find_section(&full).filter(|_| is_path) {
+                self.section(section, name.span(), written, values);
+            } else {
+                let message = unknown(path, name.get_ref(), written.get_ref());
+                self.faults.add(self.line(name.span()), message);
+            }
+        }
+    }
+
+    fn value(&mut self, key: &Key, written: &Spanned<DeValue<'_>>, values: &mut Values) {
+        let origin = self.column(written.span());
+        match value::check(key, written.get_ref()) {
+            Ok(value) => {
+                values.insert(key.path, Assigned { value, origin });
+            }
+            Err(message) => self.faults.add(origin, message),
+        }
+    }
+
+    fn section(
+        &mut self,
+        section: &Section,
+        span: Range<usize>,
+        written: &Spanned<DeValue<'_>>,
+        values: &mut Values,
+    ) {
+        match (section.repeats, written.get_ref()) {
+            (Repeats::Once, DeValue::Table(table)) => self.table(section.path, table, values),
+            (Repeats::Each, DeValue::Array(tables)) if !tables.is_empty() => {
+                for table in tables.iter() {
+                    self.listener(section, table);
+                }
+            }
+            (Repeats::Once, _) => {
+                let message = format!("{} is a section; write {}", section.path, section.header());
+                self.faults.add(self.line(span), message);
+            }
+            (Repeats::Each, _) => {
+                let message = format!(
+                    "{} is a section for each of several; write {}, with two brackets",
+                    section.path,
+                    section.header()
+                );
+                self.faults.add(self.line(span), message);
+            }
+        }
+    }
+
+    fn listener(&mut self, section: &Section, written: &Spanned<DeValue<'_>>) {
+        let DeValue::Table(table) = written.get_ref() else {
+            let message = format!("{} holds sections, not values", section.header());
+            return self.faults.add(self.line(written.span()), message);
+        };
+        let mut values = Values::new();
+        self.table(section.path, table, &mut values);
+        // Without an address that can be used, the listener would get the default
+        // one and be judged by it.
+        if values.contains_key(ADDRESS) {
+            return self.listeners.push(values);
+        }
+        if !table.contains_key("address") {
+            let message = "[[listener]] has no address; add one such as \
+                           address = \"127.0.0.1:8080\"";
+            self.faults.add(self.line(written.span()), message);
+        }
+    }
+
+    fn line(&self, span: Range<usize>) -> Origin {
+        let (line, _) = position(self.text, span.start);
+        Origin::Line(self.name.clone(), line)
+    }
+
+    fn column(&self, span: Range<usize>) -> Origin {
+        let (line, column) = position(self.text, span.start);
+        Origin::Column(self.name.clone(), line, column)
+    }
+}
+
+/// Line and column of a byte offset, both from 1; columns count characters.
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+    (line, before[line_start..].chars().count() + 1)
+}
+
+/// What to say about a name that is in no table of ours.
+fn unknown(path: &str, name: &str, written: &DeValue<'_>) -> String {
+    let is_section = match written {
+        DeValue::Table(_) => true,
+        DeValue::Array(items) => items.first().is_some_and(|item| item.get_ref().is_table()),
+        _ => false,
+    };
+    if is_section {
+        let full = if path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{path}.{name}")
+        };
+        let near = keys::nearest(&full, SECTIONS.iter().map(|section| section.path))
+            .and_then(keys::find_section);
+        return match near {
+            Some(section) => {
+                format!(
+                    "unknown section [{full}]; did you mean {}?",
+                    section.header()
+                )
+            }
+            None => {
+                let headers: Vec<_> = SECTIONS.iter().map(Section::header).collect();
+                format!(
+                    "unknown section [{full}]; the sections are {}",
+                    headers.join(", ")
+                )
+            }
+        };
+    }
+    let place = match keys::find_section(path) {
+        Some(section) => format!("in {}", section.header()),
+        None => "outside every section".to_owned(),
+    };
+    let name_shown = value::quoted(name);
+    format!("unknown key {name_shown} {place}; {}", hint(path, name))
+}
+
+fn hint(path: &str, name: &str) -> String {
+    let siblings = || KEYS.iter().filter(|key| key.section() == path);
+    if let Some(near) = keys::nearest(name, siblings().map(Key::name)) {
+        return format!("did you mean {}?", value::quoted(near));
+    }
+    let near = keys::nearest(name, KEYS.iter().map(Key::name));
+    if let Some(key) = KEYS.iter().find(|key| Some(key.name()) == near) {
+        let section = keys::find_section(key.section()).expect("every key is in a section");
+        return format!(
+            "did you mean {} in {}?",
+            value::quoted(key.name()),
+            section.header()
+        );
+    }
+    let names: Vec<_> = siblings().map(Key::name).collect();
+    if names.is_empty() {
+        let headers: Vec<_> = SECTIONS.iter().map(Section::header).collect();
+        return format!("the sections are {}", headers.join(", "));
+    }
+    format!("its keys are {}", names.join(", "))
+}

@@ -1,0 +1,284 @@
+//! The configuration: read from all its sources, checked as a whole, and then
+//! immutable. Whoever holds a `Config` may rely on every range and relation in
+//! `limits`. Nothing here opens a socket or asks the kernel for its limits.
+
+mod cores;
+mod defaults;
+mod error;
+mod file;
+mod keys;
+mod resolve;
+mod source;
+mod summary;
+#[cfg(test)]
+mod tests;
+mod units;
+mod value;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Deserializer};
+use tracing::level_filters::LevelFilter;
+
+pub use cores::{Cores, CoresError};
+pub use defaults::defaults_text;
+pub use error::ConfigError;
+pub use keys::{FILE_VARIABLE, VARIABLE_PREFIX};
+pub use source::{Flag, Sources};
+pub use summary::{DescriptorsError, check};
+
+/// What the gateway runs with. It comes from [`Config::load`] (or is the
+/// default); the fields are for reading.
+///
+/// ```
+/// use ringway::config::Config;
+/// let config = Config::default();
+/// assert_eq!(config.listeners[0].address, "127.0.0.1:8080".parse().unwrap());
+/// ```
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+    /// `[[listener]]`: at least one, no address twice.
+    #[serde(rename = "listener")]
+    pub listeners: Vec<Listener>,
+    /// `[websocket]`
+    pub websocket: WebSocket,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[log]`
+    pub log: Log,
+}
+
+/// `[server]`: the process.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// The cores to run on, one shard each.
+    pub cores: Cores,
+    /// The kernel interface.
+    pub io: Io,
+    /// How a core waits for completions.
+    pub wait: Wait,
+    /// Over how long clients are told to leave after SIGTERM.
+    #[serde(deserialize_with = "milliseconds")]
+    pub drain_time: Duration,
+    /// Address of the private API.
+    pub api_listen: SocketAddr,
+    /// Whether clients without credentials may use a public address.
+    pub allow_anonymous_on_public_address: bool,
+    /// Receive buffers of each core; a power of two.
+    pub receive_buffers: u16,
+    /// Bytes of one receive buffer.
+    pub receive_buffer_bytes: u32,
+}
+
+/// The kernel interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Io {
+    /// io_uring where the kernel allows it, else epoll.
+    Auto,
+    /// io_uring, or no start.
+    Uring,
+    /// epoll.
+    Epoll,
+}
+
+/// How a core waits for completions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wait {
+    /// One completion wakes.
+    Latency,
+    /// As `Latency` under light load, as `Throughput` under heavy load.
+    Adaptive,
+    /// Completions are gathered for a moment.
+    Throughput,
+}
+
+/// One `[[listener]]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// Where to listen; port 0 lets the kernel choose.
+    pub address: SocketAddr,
+    /// Connections that may wait to be accepted, on each core.
+    pub backlog: u32,
+}
+
+/// Who can open a connection to an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Only processes on this machine: a loopback address.
+    ThisMachine,
+    /// Other machines too.
+    OtherMachines,
+}
+
+impl Reach {
+    /// Who can connect to this address.
+    ///
+    /// ```
+    /// use ringway::config::Reach;
+    /// assert_eq!(Reach::of("[::1]:80".parse().unwrap()), Reach::ThisMachine);
+    /// assert_eq!(Reach::of("0.0.0.0:80".parse().unwrap()), Reach::OtherMachines);
+    /// ```
+    pub fn of(address: SocketAddr) -> Self {
+        if address.ip().to_canonical().is_loopback() {
+            Self::ThisMachine
+        } else {
+            Self::OtherMachines
+        }
+    }
+}
+
+/// `[websocket]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebSocket {
+    /// Payload bytes of a message to `/ws`, inflated.
+    pub message_bytes_max: usize,
+    /// Payload bytes of a frame; see [`WebSocket::frame_bytes_max_of`].
+    pub frame_bytes_max: Automatic<usize>,
+    /// Payload bytes of a message to `/echo`, inflated.
+    pub echo_message_bytes_max: usize,
+    /// How long a peer may take to answer a Close.
+    #[serde(deserialize_with = "milliseconds")]
+    pub close_timeout: Duration,
+    /// How long a peer may be silent; a Ping is due at half of it.
+    #[serde(deserialize_with = "milliseconds")]
+    pub idle_timeout: Duration,
+    /// Outgoing bytes kept for a slow peer before its reading is paused.
+    pub queue_bytes_max: usize,
+    /// `[websocket.deflate]`
+    pub deflate: Deflate,
+}
+
+impl WebSocket {
+    /// The largest frame where a message may have `message_bytes_max`.
+    pub fn frame_bytes_max_of(&self, message_bytes_max: usize) -> usize {
+        match self.frame_bytes_max {
+            Automatic::Auto => message_bytes_max,
+            Automatic::Exactly(bytes) => bytes,
+        }
+    }
+}
+
+/// `[websocket.deflate]`: permessage-deflate, RFC 7692.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deflate {
+    /// Whether an offer is accepted.
+    pub enabled: bool,
+    /// Effort, 1 to 9.
+    pub level: u8,
+    /// Memory of the compressor's state, 1 to 9.
+    pub memory_level: u8,
+    /// Whether our compressor remembers earlier messages.
+    pub server_context_takeover: bool,
+    /// Whether the client's compressor may remember earlier messages.
+    pub client_context_takeover: bool,
+    /// Window of our compressor, 8 to 15.
+    pub server_window_bits_max: u8,
+    /// Window asked of the client's compressor, 8 to 15.
+    pub client_window_bits_max: u8,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Connections of the process; see [`Limits::connections_max_within`].
+    pub connections_max: Automatic<u32>,
+    /// Connections from one address.
+    pub connections_per_address_max: u32,
+    /// Networks that `connections_per_address_max` does not apply to.
+    pub connections_per_address_exempt: Vec<IpNet>,
+    /// From the connection to the end of its first request head.
+    #[serde(deserialize_with = "milliseconds")]
+    pub handshake_timeout: Duration,
+    /// Bytes of a request head.
+    pub header_bytes_max: usize,
+    /// Header fields of a request.
+    pub header_fields_max: usize,
+    /// Bytes of a request target; at most `header_bytes_max`.
+    pub target_bytes_max: usize,
+    /// How long a connection may wait for its next request.
+    #[serde(deserialize_with = "milliseconds")]
+    pub keep_alive_timeout: Duration,
+    /// Requests of one connection.
+    pub requests_per_connection_max: u32,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// The least important lines that are written.
+    pub level: LogLevel,
+    /// The shape of a line.
+    pub format: LogFormat,
+}
+
+/// How important a log line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the field's five words")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl From<LogLevel> for LevelFilter {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Error => Self::ERROR,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Info => Self::INFO,
+            LogLevel::Debug => Self::DEBUG,
+            LogLevel::Trace => Self::TRACE,
+        }
+    }
+}
+
+/// The shape of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// An object a line, for collectors.
+    Json,
+}
+
+/// A value, or the word `"auto"`: it follows from something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Automatic<T> {
+    /// It follows from something else.
+    Auto,
+    /// This value.
+    Exactly(T),
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Automatic<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = toml::Value::deserialize(deserializer)?;
+        if value.as_str() == Some(value::AUTO) {
+            return Ok(Self::Auto);
+        }
+        T::deserialize(value)
+            .map(Self::Exactly)
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_millis)
+}

@@ -1,0 +1,208 @@
+//! Each fault says where it is and how to mend it, word for word.
+
+use super::{environment, flags, from_file, load, settings};
+use crate::config::{Config, Sources};
+
+#[test]
+fn a_file_says_all_its_faults_by_line() {
+    let text = r#"[server]
+io = "urin"
+cores = "3-1"
+api_listen = "127.0.0.1:8080"
+receive_buffers = 1000
+[[listener]]
+address = "127.0.0.1:8080"
+[[listener]]
+backlog = 0
+[[listener]]
+address = "localhost:80"
+[limits]
+handshake_timout = "10s"
+handshake_timeout = 10
+header_bytes_max = "1KiB"
+queue_bytes_max = 12
+frobnicate = 1
+connections_per_address_exempt = ["10.0.0.0/33"]
+[websocket.deflat]
+level = 3
+[websocket.deflate]
+level = 10
+enabled = "yes"
+[limit]
+x = 1
+"#;
+    let expected = r#"ringway.toml:2:6: server.io = "urin" is not one of "auto", "uring", "epoll"; did you mean "uring"?
+ringway.toml:3:9: server.cores = "3-1" is not a choice of cores: 3-1 runs backwards
+ringway.toml:5:19: server.receive_buffers = 1000 is not a power of two; write 512 or 1024
+ringway.toml:7:11: listener.address = "127.0.0.1:8080" is taken by server.api_listen (ringway.toml:4:14); give each its own address or port
+ringway.toml:8: [[listener]] has no address; add one such as address = "127.0.0.1:8080"
+ringway.toml:9:11: listener.backlog = 0 is out of range; it may be from 1 to 65535
+ringway.toml:11:11: listener.address = "localhost:80" is not an IP address and a port; write them like "127.0.0.1:8080" or "[::1]:8080", without a host name
+ringway.toml:13: unknown key "handshake_timout" in [limits]; did you mean "handshake_timeout"?
+ringway.toml:14:21: limits.handshake_timeout = 10 has no unit; write "10s" for seconds or "10ms" for milliseconds
+ringway.toml:15:20: limits.target_bytes_max = 8192 is more than limits.header_bytes_max = 1024, which includes it; lower the first or raise the second
+ringway.toml:16: unknown key "queue_bytes_max" in [limits]; did you mean "queue_bytes_max" in [websocket]?
+ringway.toml:17: unknown key "frobnicate" in [limits]; its keys are connections_max, connections_per_address_max, connections_per_address_exempt, handshake_timeout, header_bytes_max, header_fields_max, target_bytes_max, keep_alive_timeout, requests_per_connection_max
+ringway.toml:18:34: limits.connections_per_address_exempt = ["10.0.0.0/33"] has "10.0.0.0/33", which is not a network; write an address and a prefix length, such as "10.0.0.0/8"
+ringway.toml:19: unknown section [websocket.deflat]; did you mean [websocket.deflate]?
+ringway.toml:22:9: websocket.deflate.level = 10 is out of range; it may be from 1 to 9
+ringway.toml:23:11: websocket.deflate.enabled = "yes" is not a switch; write true or false, without quotes
+ringway.toml:24: unknown section [limit]; did you mean [limits]?"#;
+    let found = from_file(text).unwrap_err();
+    for (found, expected) in found.lines().zip(expected.lines()) {
+        assert_eq!(found, expected);
+    }
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_single_fault_says_where_and_how_to_mend_it() {
+    let unit = "(B, KiB, MiB or GiB), such as \"64KiB\"";
+    let sections = "[server], [[listener]], [websocket], [websocket.deflate], [limits], [log]";
+    let each = "listener is a section for each of several; write [[listener]], with two brackets";
+    let table = [
+        ("[limits]\nhandshake_timeout = 10s", "2:21: string values must be quoted, expected literal string".to_owned()),
+        ("[server]\n[server]", "2:2: duplicate key".to_owned()),
+        ("io = \"epoll\"", "1: unknown key \"io\" outside every section; did you mean \"io\" in [server]?".to_owned()),
+        ("frobnicate = 1", format!("1: unknown key \"frobnicate\" outside every section; the sections are {sections}")),
+        ("[cluster]", format!("1: unknown section [cluster]; the sections are {sections}")),
+        ("[[limit]]", "1: unknown section [limit]; did you mean [limits]?".to_owned()),
+        ("\"limits.header_bytes_max\" = 1", format!("1: unknown key \"limits.header_bytes_max\" outside every section; the sections are {sections}")),
+        ("[listener]\naddress = \"127.0.0.1:1\"", format!("1: {each}")),
+        ("listener = []", format!("1: {each}")),
+        ("listener = [1]", "1: [[listener]] holds sections, not values".to_owned()),
+        ("[[log]]", "1: log is a section; write [log]".to_owned()),
+        ("server = 3", "1: server is a section; write [server]".to_owned()),
+        ("limits.header_fields_max = -1", "1:28: limits.header_fields_max = -1 is out of range; it may be from 16 to 256".to_owned()),
+        ("limits.header_fields_max = \"64\"", "1:28: limits.header_fields_max = \"64\" is not a whole number; write one without quotes".to_owned()),
+        ("limits.header_fields_max = 99999999999999999999", "1:28: limits.header_fields_max = 99999999999999999999 is out of range; it may be from 16 to 256".to_owned()),
+        ("limits.header_bytes_max = \"16KB\"", format!("1:27: limits.header_bytes_max = \"16KB\" is not a size; write bytes, or a whole number and a unit {unit}")),
+        ("limits.header_bytes_max = 1.5", format!("1:27: limits.header_bytes_max = 1.5 is not a size; write bytes, or a whole number and a unit {unit}")),
+        ("limits.header_bytes_max = \"1GiB\"", "1:27: limits.header_bytes_max = \"1GiB\" is out of range; it may be from \"1KiB\" to \"64KiB\"".to_owned()),
+        ("limits.connections_max = \"all\"", "1:26: limits.connections_max = \"all\" is not a whole number; write one without quotes, or \"auto\"".to_owned()),
+        ("limits.connections_max = 0", "1:26: limits.connections_max = 0 is out of range; it may be from 1 to 16777216, or \"auto\"".to_owned()),
+        ("server.drain_time = \"20\"", "1:21: server.drain_time = \"20\" has no unit; write \"20s\" for seconds or \"20ms\" for milliseconds".to_owned()),
+        ("server.drain_time = \"2 days\"", "1:21: server.drain_time = \"2 days\" is not a duration; write a whole number and a unit (ms, s, m or h), such as \"10s\"".to_owned()),
+        ("server.drain_time = true", "1:21: server.drain_time = true is not a duration; write a whole number and a unit (ms, s, m or h), such as \"10s\"".to_owned()),
+        ("server.drain_time = \"2h\"", "1:21: server.drain_time = \"2h\" is out of range; it may be from \"0s\" to \"1h\"".to_owned()),
+        ("server.io = 1", "1:13: server.io = 1 is not a word; write one of \"auto\", \"uring\", \"epoll\"".to_owned()),
+        ("limits.connections_per_address_exempt = [1]", "1:41: limits.connections_per_address_exempt = [1] is not a list of strings".to_owned()),
+        (
+            "[[listener]]\naddress = \"[::]:80\"",
+            "2:11: listener.address = \"[::]:80\" can be reached from other machines, and clients need no credentials; listen on 127.0.0.1 behind a proxy that asks for them, or set server.allow_anonymous_on_public_address = true".to_owned(),
+        ),
+        (
+            "[[listener]]\naddress = \"127.0.0.1:80\"\n[[listener]]\naddress = \"127.0.0.1:80\"",
+            "4:11: listener.address = \"127.0.0.1:80\" is taken by listener.address (ringway.toml:2:11); give each its own address or port".to_owned(),
+        ),
+        ("server.api_listen = \"127.0.0.1:8080\"", "1:21: listener.address = \"127.0.0.1:8080\" is taken by server.api_listen (ringway.toml:1:21); give each its own address or port".to_owned()),
+    ];
+    for (text, expected) in table {
+        let found = from_file(text).unwrap_err();
+        assert_eq!(found, format!("ringway.toml:{expected}"), "{text}");
+    }
+}
+
+#[test]
+fn a_fault_outside_the_file_names_its_source() {
+    let table = [
+        (
+            environment(&[("RINGWAY_LIMITS_HANDSHAKE_TIMOUT", "5s")]),
+            "RINGWAY_LIMITS_HANDSHAKE_TIMOUT: unknown variable; did you mean RINGWAY_LIMITS_HANDSHAKE_TIMEOUT?",
+        ),
+        (
+            environment(&[("RINGWAY_COMFIG", "x")]),
+            "RINGWAY_COMFIG: unknown variable; did you mean RINGWAY_CONFIG?",
+        ),
+        (
+            environment(&[("RINGWAY_WORKERS", "5")]),
+            "RINGWAY_WORKERS: unknown variable; unset it; \"ringway defaults\" shows every name",
+        ),
+        (
+            environment(&[("RINGWAY_HANDSHAKE_TIMEOUT", "5s")]),
+            "RINGWAY_HANDSHAKE_TIMEOUT: unknown variable; did you mean RINGWAY_LIMITS_HANDSHAKE_TIMEOUT?",
+        ),
+        (
+            environment(&[("RINGWAY_LISTENER_PORT", "80")]),
+            "RINGWAY_LISTENER_PORT: unknown variable; unset it; \"ringway defaults\" shows every name",
+        ),
+        (
+            environment(&[("RINGWAY_SERVER_DRAIN_TIME", "5")]),
+            "RINGWAY_SERVER_DRAIN_TIME: server.drain_time = 5 has no unit; write \"5s\" for seconds or \"5ms\" for milliseconds",
+        ),
+        (
+            settings(&["limits.handshake_timout=5s"]),
+            "--set limits.handshake_timout=5s: unknown key \"limits.handshake_timout\"; did you mean \"limits.handshake_timeout\"?",
+        ),
+        (
+            settings(&["io=epoll"]),
+            "--set io=epoll: unknown key \"io\"; did you mean \"server.io\"?",
+        ),
+        (
+            settings(&["limits=1"]),
+            "--set limits=1: unknown key \"limits\"; \"ringway defaults\" prints every key",
+        ),
+        (
+            settings(&["log.level"]),
+            "--set log.level: has no \"=\"; write --set key=value",
+        ),
+        (
+            settings(&["listener.address=[]"]),
+            "--set listener.address=[]: leaves no address to listen on; give at least one",
+        ),
+        (
+            flags(&[("--io", "server.io", "kqueue")]),
+            "--io kqueue: server.io = \"kqueue\" is not one of \"auto\", \"uring\", \"epoll\"",
+        ),
+        (
+            flags(&[("--listen", "listener.address", "0.0.0.0:80")]),
+            "--listen 0.0.0.0:80: listener.address = \"0.0.0.0:80\" can be reached from other machines, and clients need no credentials; listen on 127.0.0.1 behind a proxy that asks for them, or set server.allow_anonymous_on_public_address = true",
+        ),
+    ];
+    for (sources, expected) in table {
+        assert_eq!(load("", &sources).unwrap_err(), expected);
+    }
+}
+
+#[test]
+fn lists_are_bounded() {
+    let addresses: Vec<_> = (1..=65).map(|port| format!("127.0.0.1:{port}")).collect();
+    let addresses = addresses.join(",");
+    let error = load(
+        "",
+        &environment(&[("RINGWAY_LISTENER_ADDRESS", &addresses)]),
+    );
+    assert!(
+        error
+            .unwrap_err()
+            .ends_with(": listener: 65 of them; there may be at most 64")
+    );
+
+    let networks = vec!["10.0.0.0/8"; 65].join(",");
+    let networks = [(
+        "RINGWAY_LIMITS_CONNECTIONS_PER_ADDRESS_EXEMPT",
+        networks.as_str(),
+    )];
+    let error = load("", &environment(&networks)).unwrap_err();
+    assert!(error.ends_with(" has more than 64 networks; join some"));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_one_fault() {
+    let sources = Sources {
+        file: Some("/nonexistent/ringway.toml".into()),
+        ..Sources::default()
+    };
+    assert_eq!(
+        Config::load(&sources).unwrap_err().to_string(),
+        "/nonexistent/ringway.toml: cannot be read: No such file or directory (os error 2)"
+    );
+    let sources = Sources {
+        file: Some("/dev/zero".into()),
+        ..Sources::default()
+    };
+    assert_eq!(
+        Config::load(&sources).unwrap_err().to_string(),
+        "/dev/zero: cannot be read: it has more than 1 MiB; is this the right file?"
+    );
+}

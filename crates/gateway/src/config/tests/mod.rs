@@ -1,0 +1,128 @@
+//! What the configuration promises as a whole, in the words of an operator. Here
+//! is what a sound configuration means; `sources` and `faults` hold the rest.
+//! Each part has its own tests beside it.
+
+mod faults;
+mod sources;
+
+use super::error::Faults;
+use super::*;
+
+/// A configuration from the text of a file that is called `ringway.toml`.
+fn load(text: &str, sources: &Sources) -> Result<Config, String> {
+    let mut faults = Faults::default();
+    let file = file::parse("ringway.toml", text, &mut faults);
+    resolve::resolve(file, sources, faults).map_err(|error| error.to_string())
+}
+
+fn from_file(text: &str) -> Result<Config, String> {
+    load(text, &Sources::default())
+}
+
+fn environment(variables: &[(&str, &str)]) -> Sources {
+    let environment = variables
+        .iter()
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
+    Sources {
+        environment,
+        ..Sources::default()
+    }
+}
+
+fn settings(settings: &[&str]) -> Sources {
+    let settings = settings
+        .iter()
+        .map(|setting| (*setting).to_owned())
+        .collect();
+    Sources {
+        settings,
+        ..Sources::default()
+    }
+}
+
+fn flags(flags: &[(&'static str, &'static str, &str)]) -> Sources {
+    let flag = |&(name, key, value): &(&'static str, &'static str, &str)| {
+        let value = value.to_owned();
+        Flag { name, key, value }
+    };
+    Sources {
+        flags: flags.iter().map(flag).collect(),
+        ..Sources::default()
+    }
+}
+
+#[test]
+fn a_public_address_is_served_when_the_config_says_so_and_a_warning_says_it() {
+    let text = "[server]\nallow_anonymous_on_public_address = true\n\
+                api_listen = \"0.0.0.0:8081\"\n[[listener]]\naddress = \"0.0.0.0:80\"\n";
+    let config = from_file(text).unwrap();
+    assert_eq!(
+        config.warnings(),
+        [
+            "anonymous clients are allowed: whoever can reach 0.0.0.0:80 may connect without \
+             credentials",
+            "server.api_listen = \"0.0.0.0:8081\" can be reached from other machines, and the \
+             API asks for no credentials; let a firewall keep clients away from it",
+        ]
+    );
+    assert_eq!(Config::default().warnings().len(), 1);
+}
+
+#[test]
+fn port_zero_may_be_listened_on_twice() {
+    let address = "127.0.0.1:0,127.0.0.1:0";
+    let sources = environment(&[
+        ("RINGWAY_LISTENER_ADDRESS", address),
+        ("RINGWAY_SERVER_API_LISTEN", "127.0.0.1:0"),
+    ]);
+    assert_eq!(load("", &sources).unwrap().listeners.len(), 2);
+}
+
+#[test]
+fn connections_fit_in_the_descriptors() {
+    let limits = |text: &str| from_file(text).unwrap().limits;
+    let auto = limits("");
+    assert_eq!(auto.connections_max_within(896), Ok(896));
+    assert_eq!(auto.connections_max_within(u64::MAX), Ok(16_777_216));
+    assert_eq!(
+        auto.connections_max_within(0).unwrap_err().to_string(),
+        "the limit of open files leaves no room for connections; raise it (LimitNOFILE= in the \
+         unit, ulimit -n in a shell)"
+    );
+    let given = limits("limits.connections_max = 1000");
+    assert_eq!(given.connections_max_within(1000), Ok(1000));
+    assert_eq!(
+        given.connections_max_within(896).unwrap_err().to_string(),
+        "limits.connections_max = 1000, but the limit of open files leaves room for 896; raise \
+         it (LimitNOFILE= in the unit, ulimit -n in a shell) by 104 or lower \
+         limits.connections_max"
+    );
+}
+
+#[test]
+fn check_says_what_would_run() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ringway.toml");
+    std::fs::write(&path, "[server]\ncores = \"5-5\"\n").unwrap();
+    let mut sources = environment(&[("RINGWAY_LOG_LEVEL", "warn"), ("PATH", "/bin")]);
+    sources.file = Some(path.clone());
+    let text = check(&sources).unwrap();
+    let mut lines = text.lines();
+    assert_eq!(
+        lines.next(),
+        Some(format!("{}: ok", path.display()).as_str())
+    );
+    let expected = [
+        "  listen       127.0.0.1:8080, backlog 4096",
+        "  private API  127.0.0.1:8081",
+        "  engine       io auto, wait adaptive, cores 5, 1024 receive buffers of 4KiB (4MiB) on each",
+        "  websocket    messages to 1MiB (/echo 16MiB), queues to 64KiB, idle 2m, close 5s",
+        "  deflate      level 1, memory level 8, no context takeover, window bits 15 (server) and 15 (client)",
+        "  limits       connections as NOFILE allows (1024 an address), handshake 10s, keep-alive 1m, heads to 16KiB and 64 fields, targets to 8KiB",
+        "  drain        over 20s after SIGTERM",
+        "  environment  RINGWAY_LOG_LEVEL",
+        "  warning      anonymous clients are allowed: whoever can reach 127.0.0.1:8080 may connect without credentials",
+    ];
+    assert_eq!(lines.collect::<Vec<_>>(), expected);
+}

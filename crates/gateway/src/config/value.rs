@@ -1,0 +1,317 @@
+//! One written value against its key: is it of the right kind and in range? The
+//! answer is the value in one canonical form (milliseconds, bytes, lists) or a
+//! message that says how to write it. It never knows where the value came from.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+use toml::Value;
+use toml::de::{DeInteger, DeValue};
+
+use super::cores::Cores;
+use super::keys::{self, Key, Kind};
+use super::units::{self, UnitError};
+use crate::limits::{self, Bound, Preset};
+
+/// The word that stands for a value which follows from something else.
+pub(super) const AUTO: &str = "auto";
+
+/// The canonical form of a value, or what is wrong with it.
+pub(super) fn check(key: &Key, written: &DeValue<'_>) -> Result<Value, String> {
+    canonical(&key.kind, written)
+        .map_err(|fault| format!("{} = {} {fault}", key.path, shown(written)))
+}
+
+/// The default of a key as it is written in a file.
+pub(super) fn default_text(kind: &Kind) -> String {
+    let number = |bound: &Bound, text: fn(u64) -> String| match bound.default {
+        Preset::Auto => quoted(AUTO),
+        Preset::Exactly(value) => text(value),
+    };
+    match kind {
+        Kind::Duration(bound) => number(bound, |value| quoted(&units::duration_text(value))),
+        Kind::Size(bound) => number(bound, |value| quoted(&units::size_text(value))),
+        Kind::Count(bound) | Kind::PowerOfTwo(bound) => number(bound, |value| value.to_string()),
+        Kind::Switch(default) => default.to_string(),
+        Kind::Word(_, default) => quoted(default),
+        Kind::Address(default) => quoted(default),
+        Kind::Networks(defaults) => format!("[{}]", list(defaults)),
+        Kind::Cores => quoted(AUTO),
+    }
+}
+
+/// What may be written for a key, in words.
+pub(super) fn range_text(kind: &Kind) -> String {
+    match kind {
+        Kind::Duration(bound) => {
+            format!(
+                "a duration {}",
+                span(bound, |value| quoted(&units::duration_text(value)))
+            )
+        }
+        Kind::Size(bound) => {
+            format!(
+                "bytes {}",
+                span(bound, |value| quoted(&units::size_text(value)))
+            )
+        }
+        Kind::Count(bound) => {
+            format!("a whole number {}", span(bound, |value| value.to_string()))
+        }
+        Kind::PowerOfTwo(bound) => {
+            format!("a power of two {}", span(bound, |value| value.to_string()))
+        }
+        Kind::Switch(_) => "true or false".to_owned(),
+        Kind::Word(words, _) => format!("one of {}", list(words)),
+        Kind::Address(_) => "an IP address and a port".to_owned(),
+        Kind::Networks(_) => "a list of networks, such as \"10.0.0.0/8\"".to_owned(),
+        Kind::Cores => "\"auto\", a count, or a list of core numbers in a string".to_owned(),
+    }
+}
+
+fn canonical(kind: &Kind, written: &DeValue<'_>) -> Result<Value, String> {
+    match kind {
+        Kind::Duration(bound) => bounded(bound, written, duration_ms, |value| {
+            quoted(&units::duration_text(value))
+        }),
+        Kind::Size(bound) => bounded(bound, written, size_bytes, |value| {
+            quoted(&units::size_text(value))
+        }),
+        Kind::Count(bound) => bounded(bound, written, count, |value| value.to_string()),
+        Kind::PowerOfTwo(bound) => {
+            let value = bounded(bound, written, count, |value| value.to_string())?;
+            match value.as_integer() {
+                Some(number) if !(number as u64).is_power_of_two() => {
+                    let above = (number as u64).next_power_of_two();
+                    Err(format!(
+                        "is not a power of two; write {} or {above}",
+                        above / 2
+                    ))
+                }
+                _ => Ok(value),
+            }
+        }
+        Kind::Switch(_) => match written {
+            DeValue::Boolean(value) => Ok(Value::Boolean(*value)),
+            _ => Err("is not a switch; write true or false, without quotes".to_owned()),
+        },
+        Kind::Word(words, _) => word(words, written),
+        Kind::Address(_) => address(written),
+        Kind::Networks(_) => networks(written),
+        Kind::Cores => cores(written),
+    }
+}
+
+/// Why a value is not a number of the wanted kind.
+enum NumberFault {
+    /// It is one, but negative or too large to count.
+    OutOfRange,
+    /// It is none; how to write one.
+    Misshapen(String),
+}
+
+fn bounded(
+    bound: &Bound,
+    written: &DeValue<'_>,
+    number: fn(&DeValue<'_>) -> Result<u64, NumberFault>,
+    text: fn(u64) -> String,
+) -> Result<Value, String> {
+    if bound.default == Preset::Auto && written.as_str() == Some(AUTO) {
+        return Ok(Value::String(AUTO.to_owned()));
+    }
+    let out_of_range = || format!("is out of range; it may be {}", span(bound, text));
+    match number(written) {
+        Ok(value) if bound.allows(value) => i64::try_from(value)
+            .map(Value::Integer)
+            .map_err(|_| out_of_range()),
+        Ok(_) => Err(out_of_range()),
+        Err(NumberFault::OutOfRange) => Err(out_of_range()),
+        Err(NumberFault::Misshapen(mend)) if bound.default == Preset::Auto => {
+            Err(format!("{mend}, or \"auto\""))
+        }
+        Err(NumberFault::Misshapen(mend)) => Err(mend),
+    }
+}
+
+/// The ends of a bound: `from 1 to 9, or "auto"`.
+fn span(bound: &Bound, text: fn(u64) -> String) -> String {
+    let auto = match bound.default {
+        Preset::Auto => ", or \"auto\"",
+        Preset::Exactly(_) => "",
+    };
+    format!("from {} to {}{auto}", text(bound.least), text(bound.most))
+}
+
+fn duration_ms(written: &DeValue<'_>) -> Result<u64, NumberFault> {
+    let shape = || {
+        let mend = "is not a duration; write a whole number and a unit (ms, s, m or h), \
+                    such as \"10s\"";
+        NumberFault::Misshapen(mend.to_owned())
+    };
+    let no_unit = |number: &str| {
+        NumberFault::Misshapen(format!(
+            "has no unit; write \"{number}s\" for seconds or \"{number}ms\" for milliseconds"
+        ))
+    };
+    match written {
+        DeValue::String(text) => units::parse_duration_ms(text).map_err(|error| match error {
+            UnitError::NoUnit => no_unit(text.trim()),
+            UnitError::TooLarge => NumberFault::OutOfRange,
+            UnitError::NoNumber | UnitError::UnknownUnit => shape(),
+        }),
+        DeValue::Integer(number) if integer(number).is_some() => Err(no_unit(number.as_str())),
+        _ => Err(shape()),
+    }
+}
+
+fn size_bytes(written: &DeValue<'_>) -> Result<u64, NumberFault> {
+    let shape = || {
+        let mend = "is not a size; write bytes, or a whole number and a unit \
+                    (B, KiB, MiB or GiB), such as \"64KiB\"";
+        NumberFault::Misshapen(mend.to_owned())
+    };
+    match written {
+        DeValue::String(text) => units::parse_size_bytes(text).map_err(|error| match error {
+            UnitError::TooLarge => NumberFault::OutOfRange,
+            _ => shape(),
+        }),
+        DeValue::Integer(number) => integer(number).ok_or(NumberFault::OutOfRange),
+        _ => Err(shape()),
+    }
+}
+
+fn count(written: &DeValue<'_>) -> Result<u64, NumberFault> {
+    match written {
+        DeValue::Integer(number) => integer(number).ok_or(NumberFault::OutOfRange),
+        _ => {
+            let mend = "is not a whole number; write one without quotes";
+            Err(NumberFault::Misshapen(mend.to_owned()))
+        }
+    }
+}
+
+/// The integer, unless it is negative or has more than 64 bits.
+fn integer(number: &DeInteger<'_>) -> Option<u64> {
+    u64::from_str_radix(number.as_str(), number.radix()).ok()
+}
+
+fn word(words: &[&str], written: &DeValue<'_>) -> Result<Value, String> {
+    let Some(text) = written.as_str() else {
+        return Err(format!("is not a word; write one of {}", list(words)));
+    };
+    if words.contains(&text) {
+        return Ok(Value::String(text.to_owned()));
+    }
+    let hint = keys::nearest(text, words.iter().copied())
+        .map(|nearest| format!("; did you mean {}?", quoted(nearest)))
+        .unwrap_or_default();
+    Err(format!("is not one of {}{hint}", list(words)))
+}
+
+fn address(written: &DeValue<'_>) -> Result<Value, String> {
+    let address = written
+        .as_str()
+        .and_then(|text| text.trim().parse::<SocketAddr>().ok());
+    match address {
+        Some(address) => Ok(Value::String(address.to_string())),
+        None => Err(
+            "is not an IP address and a port; write them like \"127.0.0.1:8080\" or \
+                     \"[::1]:8080\", without a host name"
+                .to_owned(),
+        ),
+    }
+}
+
+fn networks(written: &DeValue<'_>) -> Result<Value, String> {
+    let texts: Vec<&str> = match written {
+        DeValue::String(text) => text
+            .split(',')
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+            .collect(),
+        DeValue::Array(items) => items
+            .iter()
+            .map(|item| {
+                item.get_ref()
+                    .as_str()
+                    .ok_or("is not a list of strings".to_owned())
+            })
+            .collect::<Result<_, _>>()?,
+        _ => {
+            return Err(
+                "is not a list of networks; write [\"10.0.0.0/8\", \"::1/128\"]".to_owned(),
+            );
+        }
+    };
+    if texts.len() as u64 > limits::NETWORKS_MAX {
+        return Err(format!(
+            "has more than {} networks; join some",
+            limits::NETWORKS_MAX
+        ));
+    }
+    let network = |text: &str| {
+        let network = text
+            .parse::<IpNet>()
+            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        match network {
+            Ok(network) => Ok(Value::String(network.trunc().to_string())),
+            Err(_) => Err(format!(
+                "has {}, which is not a network; write an address and a prefix length, \
+                 such as \"10.0.0.0/8\"",
+                quoted(text)
+            )),
+        }
+    };
+    texts
+        .into_iter()
+        .map(network)
+        .collect::<Result<_, _>>()
+        .map(Value::Array)
+}
+
+fn cores(written: &DeValue<'_>) -> Result<Value, String> {
+    let text = match written {
+        DeValue::String(text) => text.to_string(),
+        DeValue::Integer(number) => number.to_string(),
+        _ => {
+            return Err(
+                "is not a choice of cores; write \"auto\", a count such as 2, or a list \
+                        such as \"0,2-3\""
+                    .to_owned(),
+            );
+        }
+    };
+    match text.parse::<Cores>() {
+        Ok(cores) => Ok(Value::String(cores.to_string())),
+        Err(error) => Err(format!("is not a choice of cores: {error}")),
+    }
+}
+
+/// The value as it might have been written, short enough for an error line.
+fn shown(written: &DeValue<'_>) -> String {
+    match written {
+        DeValue::String(text) => quoted(text),
+        DeValue::Integer(number) => number.to_string(),
+        DeValue::Float(number) => number.to_string(),
+        DeValue::Boolean(value) => value.to_string(),
+        DeValue::Datetime(value) => value.to_string(),
+        DeValue::Array(items) => {
+            let items: Vec<_> = items.iter().map(|item| shown(item.get_ref())).collect();
+            format!("[{}]", items.join(", "))
+        }
+        DeValue::Table(_) => "{…}".to_owned(),
+    }
+}
+
+/// The text as a TOML string.
+pub(super) fn quoted(text: &str) -> String {
+    Value::String(text.to_owned()).to_string()
+}
+
+fn list(texts: &[&str]) -> String {
+    texts
+        .iter()
+        .map(|text| quoted(text))
+        .collect::<Vec<_>>()
+        .join(", ")
+}

@@ -1,0 +1,134 @@
+//! The control thread: signals, the private API, and the wait for the cores' end.
+//!
+//! It runs on tokio-uring where io_uring is allowed, else on tokio alone. It never serves a
+//! client.
+
+pub mod api;
+
+use std::{future::Future, process::ExitCode, sync::Arc, time::Duration};
+
+use ringway_acceptor::engine::Engine;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc::UnboundedReceiver,
+    time::timeout,
+};
+use tracing::{error, info, warn};
+
+use crate::server::{CoreEnd, Running};
+
+/// Beyond `drain_time`, for the way out.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Runs on this thread until the gateway has ended.
+pub fn run(
+    running: Running,
+    ends: UnboundedReceiver<CoreEnd>,
+    drain_time: Duration,
+) -> anyhow::Result<ExitCode> {
+    match running.engine {
+        Engine::Uring(_) => tokio_uring::start(supervise(running, ends, drain_time)),
+        Engine::Epoll { .. } => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?
+            .block_on(supervise(running, ends, drain_time)),
+    }
+}
+
+async fn supervise(
+    running: Running,
+    mut ends: UnboundedReceiver<CoreEnd>,
+    drain_time: Duration,
+) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::listen()?;
+    let cores = running.cores;
+    let orders = running.orders.clone();
+    let api = tokio::spawn(api::serve(Arc::new(running))?);
+    let first = tokio::select! {
+        signal = signals.next() => Ok(signal),
+        end = ends.recv() => Err(end),
+    };
+    let signal = match first {
+        Ok(signal) => signal,
+        Err(end) => {
+            report(end);
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    info!("{signal}: accepting stops, clients are told to leave within {drain_time:?}");
+    orders.drain();
+    let code = tokio::select! {
+        code = all_end(&mut ends, cores, drain_time) => code,
+        signal = signals.next() => {
+            warn!("{signal} again: ending at once");
+            ExitCode::FAILURE
+        }
+    };
+    api.abort();
+    Ok(code)
+}
+
+/// Waits for the cores, but not longer than was promised.
+fn all_end(
+    ends: &mut UnboundedReceiver<CoreEnd>,
+    cores: usize,
+    drain_time: Duration,
+) -> impl Future<Output = ExitCode> + '_ {
+    async move {
+        let mut left_behind = 0;
+        let wait = async {
+            let mut code = ExitCode::SUCCESS;
+            for _ in 0..cores {
+                match report(ends.recv().await) {
+                    Some(clients) => left_behind += clients,
+                    None => code = ExitCode::FAILURE,
+                }
+            }
+            code
+        };
+        let Ok(code) = timeout(drain_time + GRACE, wait).await else {
+            error!("a core has not ended in time");
+            return ExitCode::FAILURE;
+        };
+        match left_behind {
+            0 => info!("all clients have left"),
+            clients => warn!("{clients} clients had not left in time and were dropped"),
+        }
+        code
+    }
+}
+
+/// The clients that a core left behind; `None` when it broke.
+fn report(end: Option<CoreEnd>) -> Option<usize> {
+    let CoreEnd { core, result } = end?;
+    result.inspect_err(|error| error!("core {core} has failed: {error}")).ok()
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next signal that ends the gateway.
+    async fn next(&mut self) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hang_up.recv() => {
+                    warn!("SIGHUP: this version reads its configuration at the start only");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! One core's thread: the loop that joins a driver and a shard.
+//!
+//! This loop is the whole program; all else is called from it.
+
+use std::{io, time::Instant};
+
+use ringway_acceptor::{Driver, Operations};
+
+use crate::shard::Shard;
+
+/// Runs until the shard has finished.
+///
+/// # Errors
+/// The kernel took the driver away, see [`Driver::wait`].
+pub fn run(driver: &mut impl Driver, shard: &mut Shard) -> io::Result<()> {
+    let start = Instant::now();
+    let mut operations = Operations::default();
+    let mut now = start.elapsed();
+    while !shard.is_finished(now) {
+        driver.submit(&mut operations);
+        driver.wait(shard.next_deadline(now))?;
+        now = start.elapsed();
+        while let Some(completion) = driver.next() {
+            shard.complete(completion, now, &mut operations);
+        }
+        shard.expire(now, &mut operations);
+        shard.count(&driver.counters());
+    }
+    Ok(())
+}

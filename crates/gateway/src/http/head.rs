@@ -1,0 +1,230 @@
+//! One request head: parsed by `httparse`, then held to what RFC 9112 demands of a server.
+//!
+//! The end of the head has been found before (`scan`); this file never sees a partial one.
+
+use std::mem::MaybeUninit;
+
+use httparse::{Error, Header, ParserConfig, Request, Status};
+
+use super::refusal::{After, Refusal};
+
+/// The most header fields that the configuration may allow.
+pub const FIELDS_MAX: usize = 256;
+
+/// Bounds of a head.
+#[derive(Debug, Clone, Copy)]
+pub struct HeadLimits {
+    /// Bytes of the whole head.
+    pub bytes_max: usize,
+    /// Header fields.
+    pub fields_max: usize,
+    /// Bytes of the request target.
+    pub target_bytes_max: usize,
+}
+
+/// A sound head.
+#[derive(Debug)]
+pub struct Head<'b> {
+    /// The method.
+    pub method: &'b str,
+    /// The path, without the query.
+    pub path: &'b str,
+    /// What follows the `?`.
+    pub query: Option<&'b str>,
+    /// 0 or 1.
+    pub minor: u8,
+    /// The fields in order.
+    pub fields: &'b [Header<'b>],
+    /// Whether the client wants, and may have, another request on this connection.
+    pub after: After,
+}
+
+/// Room for the fields of one head.
+pub type Fields<'b> = [MaybeUninit<Header<'b>>; FIELDS_MAX];
+
+/// Parses a head that ends in its empty line.
+///
+/// # Errors
+/// See [`Refusal`].
+pub fn parse<'b>(
+    bytes: &'b [u8],
+    fields: &'b mut Fields<'b>,
+    limits: &HeadLimits,
+) -> Result<Head<'b>, Refusal> {
+    let mut request = Request::new(&mut []);
+    let room = &mut fields[..limits.fields_max.min(FIELDS_MAX)];
+    match ParserConfig::default().parse_request_with_uninit_headers(&mut request, bytes, room) {
+        Ok(Status::Complete(_)) => {}
+        Ok(Status::Partial) => return Err(Refusal::Malformed),
+        Err(Error::TooManyHeaders) => return Err(Refusal::TooManyFields),
+        Err(Error::Version) => return Err(version_fault(bytes)),
+        Err(_) => return Err(Refusal::Malformed),
+    }
+    let Request { method: Some(method), path: Some(target), version: Some(minor), headers } =
+        request
+    else {
+        return Err(Refusal::Malformed);
+    };
+    if target.len() > limits.target_bytes_max {
+        return Err(Refusal::TargetTooLong);
+    }
+    let fields: &[Header<'b>] = headers;
+    check_host(minor, fields)?;
+    let body = body(fields)?;
+    let wants_more = wants_another(minor, fields);
+    let after = if body == Body::None && wants_more { After::KeepAlive } else { After::Close };
+    let (path, query) = split_target(target)?;
+    Ok(Head { method, path, query, minor, fields, after })
+}
+
+/// RFC 9110 §15.6.6 is for a version that is one: `HTTP/` and digits. All else is malformed.
+fn version_fault(bytes: &[u8]) -> Refusal {
+    let line = bytes.split(|&byte| byte == b'\r').find(|line| !line.is_empty());
+    let version = line.and_then(|line| line.rsplit(|&byte| byte == b' ').next());
+    match version.and_then(|version| version.strip_prefix(b"HTTP/")) {
+        Some([major, rest @ ..]) if major.is_ascii_digit() => match rest {
+            [] => Refusal::Version,
+            [b'.', minor] if minor.is_ascii_digit() => Refusal::Version,
+            _ => Refusal::Malformed,
+        },
+        _ => Refusal::Malformed,
+    }
+}
+
+/// RFC 9112 §3.2: a 400 for an HTTP/1.1 request without a Host field, or any with two.
+fn check_host(minor: u8, fields: &[Header<'_>]) -> Result<(), Refusal> {
+    match values(fields, "Host").count() {
+        1 => Ok(()),
+        0 if minor == 0 => Ok(()),
+        _ => Err(Refusal::Host),
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Body {
+    None,
+    Announced,
+}
+
+/// RFC 9112 §6.3: what the framing fields announce.
+fn body(fields: &[Header<'_>]) -> Result<Body, Refusal> {
+    let has_coding = values(fields, "Transfer-Encoding").next().is_some();
+    let mut length: Option<u64> = None;
+    for value in values(fields, "Content-Length") {
+        let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+        let digits = std::str::from_utf8(value).ok().filter(|_| is_number);
+        let number = digits.and_then(|digits| digits.parse().ok()).ok_or(Refusal::Framing)?;
+        if length.is_some_and(|earlier| earlier != number) || has_coding {
+            return Err(Refusal::Framing);
+        }
+        length = Some(number);
+    }
+    let announced = has_coding || length.is_some_and(|length| length > 0);
+    Ok(if announced { Body::Announced } else { Body::None })
+}
+
+/// RFC 9112 §9.3: HTTP/1.1 unless told `close`, HTTP/1.0 never (few such clients keep alive).
+fn wants_another(minor: u8, fields: &[Header<'_>]) -> bool {
+    let mut options =
+        values(fields, "Connection").flat_map(|value| value.split(|&byte| byte == b','));
+    minor == 1 && !options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
+}
+
+/// RFC 9112 §3.2: origin-form, or absolute-form as a proxy would send it.
+fn split_target(target: &str) -> Result<(&str, Option<&str>), Refusal> {
+    let origin = match target.split_once("://") {
+        Some(("http" | "https", rest)) => match rest.find(['/', '?']) {
+            Some(start) => &rest[start..],
+            None => "/",
+        },
+        _ => target,
+    };
+    if !origin.starts_with(['/', '?']) && origin != "*" {
+        return Err(Refusal::Malformed);
+    }
+    Ok(match origin.split_once('?') {
+        Some(("", query)) => ("/", Some(query)),
+        Some((path, query)) => (path, Some(query)),
+        None => (origin, None),
+    })
+}
+
+fn values<'f>(fields: &'f [Header<'_>], name: &'static str) -> impl Iterator<Item = &'f [u8]> {
+    fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: HeadLimits = HeadLimits { bytes_max: 16_384, fields_max: 8, target_bytes_max: 64 };
+
+    fn refusal(head: &str) -> Option<Refusal> {
+        let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+        parse(head.as_bytes(), &mut fields, &LIMITS).err()
+    }
+
+    #[test]
+    fn bad_heads_get_their_status() {
+        let many = "A: b\r\n".repeat(9);
+        let long = "x".repeat(64);
+        for (head, refused) in [
+            ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", Refusal::Version),
+            ("GET / HTTP/1.2\r\nHost: a\r\n\r\n", Refusal::Version),
+            ("GET / HTTP/3\r\nHost: a\r\n\r\n", Refusal::Version),
+            ("GET / http/1.1\r\nHost: a\r\n\r\n", Refusal::Malformed),
+            ("GET / HTTP/1.1 x\r\nHost: a\r\n\r\n", Refusal::Malformed),
+            ("GET /\r\nHost: a\r\n\r\n", Refusal::Malformed),
+            ("GET / HTTP/1.1\r\n\r\n", Refusal::Host),
+            ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", Refusal::Host),
+            ("GET / HTTP/1.1\r\nHost : a\r\n\r\n", Refusal::Malformed),
+            ("GET / HTTP/1.1\r\nH(st: a\r\n\r\n", Refusal::Malformed),
+            ("GET / HTTP/1.1\r\nHost\r\n\r\n", Refusal::Malformed),
+            ("GET nowhere HTTP/1.1\r\nHost: a\r\n\r\n", Refusal::Malformed),
+            ("G(T / HTTP/1.1\r\nHost: a\r\n\r\n", Refusal::Malformed),
+            ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", Refusal::Framing),
+            ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n", Refusal::Framing),
+            ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", Refusal::Framing),
+            ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n", Refusal::Framing),
+            ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\n", Refusal::Framing),
+            ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n", Refusal::Framing),
+            (&format!("GET / HTTP/1.1\r\nHost: a\r\n{many}\r\n"), Refusal::TooManyFields),
+            (&format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"), Refusal::TargetTooLong),
+        ] {
+            assert_eq!(refusal(head), Some(refused), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn sound_heads_are_taken_apart() {
+        for (target, path, query) in [
+            ("/", "/", None),
+            ("/echo?a=b?c", "/echo", Some("a=b?c")),
+            ("http://host/echo", "/echo", None),
+            ("http://host", "/", None),
+            ("http://host?q", "/", Some("q")),
+            ("*", "*", None),
+        ] {
+            let head = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+            let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+            let head = parse(head.as_bytes(), &mut fields, &LIMITS).unwrap();
+            assert_eq!((head.path, head.query), (path, query), "{target}");
+        }
+    }
+
+    #[test]
+    fn a_connection_is_kept_only_where_the_next_request_can_be_found() {
+        for (rest, after) in [
+            ("HTTP/1.1\r\nHost: a\r\n\r\n", After::KeepAlive),
+            ("HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", After::KeepAlive),
+            ("HTTP/1.1\r\nHost: a\r\nConnection: x, Close\r\n\r\n", After::Close),
+            ("HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n", After::Close),
+            ("HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", After::Close),
+            ("HTTP/1.0\r\n\r\n", After::Close),
+        ] {
+            let head = format!("GET / {rest}");
+            let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+            assert_eq!(parse(head.as_bytes(), &mut fields, &LIMITS).unwrap().after, after, "{rest}");
+        }
+    }
+}

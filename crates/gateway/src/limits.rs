@@ -1,0 +1,325 @@
+//! Every bound of the gateway in one place: the least and the most that a
+//! setting may be, its default, and the reason beside it. The relations that
+//! the code relies on are asserted at compile time. Nothing here reads a file,
+//! a clock or the kernel; a bound that an operator may move has its key in
+//! `config::keys`.
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const SECOND_MS: u64 = 1000;
+const MINUTE_MS: u64 = 60 * SECOND_MS;
+const HOUR_MS: u64 = 60 * MINUTE_MS;
+
+/// What a bounded setting is when nobody sets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preset {
+    /// This number.
+    Exactly(u64),
+    /// The word `"auto"`: it follows from something else, which the key says.
+    Auto,
+}
+
+/// The allowed range of a number, its default, and why they are what they are.
+/// The unit (bytes, milliseconds, a count) is in the name of the constant.
+#[derive(Clone, Copy, Debug)]
+pub struct Bound {
+    /// The least allowed value.
+    pub least: u64,
+    /// The most allowed value, itself allowed.
+    pub most: u64,
+    /// The value when nobody sets one.
+    pub default: Preset,
+    /// Why the default and the ends are where they are; a sentence for operators.
+    pub reason: &'static str,
+}
+
+impl Bound {
+    /// Whether the value may be used.
+    ///
+    /// ```
+    /// assert!(ringway::limits::HEADER_FIELDS.allows(64));
+    /// assert!(!ringway::limits::HEADER_FIELDS.allows(0));
+    /// ```
+    pub const fn allows(&self, value: u64) -> bool {
+        self.least <= value && value <= self.most
+    }
+
+    /// The default as a number; only for a bound that has one.
+    const fn number(&self) -> u64 {
+        match self.default {
+            Preset::Exactly(value) => value,
+            Preset::Auto => panic!("this bound has no number as its default"),
+        }
+    }
+}
+
+const fn bound(least: u64, default: u64, most: u64, reason: &'static str) -> Bound {
+    assert!(least <= default && default <= most);
+    let default = Preset::Exactly(default);
+    Bound {
+        least,
+        most,
+        default,
+        reason,
+    }
+}
+
+const fn automatic(least: u64, most: u64, reason: &'static str) -> Bound {
+    assert!(least <= most);
+    Bound {
+        least,
+        most,
+        default: Preset::Auto,
+        reason,
+    }
+}
+
+// ---- what no setting moves ----
+
+/// Payload bytes of a control frame. RFC 6455 §5.5: at most 125.
+pub const CONTROL_FRAME_BYTES_MAX: u64 = 125;
+
+/// Wire bytes before the payload of a client's control frame: two of header and
+/// four of mask key (RFC 6455 §5.2).
+pub const CONTROL_FRAME_HEAD_BYTES: u64 = 2 + 4;
+
+/// Bytes of a configuration file. The longest sensible one is a few KiB; this
+/// keeps a wrong path (a log, a device) from being read into memory.
+pub const CONFIG_FILE_BYTES_MAX: u64 = MIB;
+
+/// The highest core number. The kernel's `cpu_set_t` has 1,024 bits
+/// (sched_setaffinity(2)).
+pub const CORE_NUMBER_MAX: u64 = 1023;
+
+/// Listeners of one process: more addresses than a gateway serves, few enough
+/// that every core can hold a socket for each.
+pub const LISTENERS_MAX: u64 = 64;
+
+/// Networks in one list. The list is searched in order for each connection.
+pub const NETWORKS_MAX: u64 = 64;
+
+// ---- [server] ----
+
+/// How many cores to run on, when given as a count.
+pub const CORES: Bound = automatic(
+    1,
+    CORE_NUMBER_MAX + 1,
+    "one thread per core; the kernel's core sets have 1,024 entries",
+);
+
+/// How long clients are told to leave when the gateway stops.
+pub const DRAIN_TIME_MS: Bound = bound(
+    0,
+    20 * SECOND_MS,
+    HOUR_MS,
+    "under the 30 s that Kubernetes and the 90 s that systemd leave before they kill; \
+     clients that all leave at once all come back at once",
+);
+
+/// Receive buffers of one core.
+pub const RECEIVE_BUFFERS: Bound = bound(
+    64,
+    1024,
+    32_768,
+    "the kernel takes a ring of at most 32,768 buffers; with too few, a burst waits a turn",
+);
+
+/// Bytes of one receive buffer.
+pub const RECEIVE_BUFFER_BYTES: Bound = bound(
+    KIB,
+    4 * KIB,
+    64 * KIB,
+    "one page holds many small messages; larger buffers help only large messages",
+);
+
+// ---- [[listener]] ----
+
+/// Connections that the kernel holds until they are accepted.
+pub const BACKLOG: Bound = bound(
+    1,
+    4096,
+    65_535,
+    "the kernel lowers it to net.core.somaxconn, which is 4096 unless it was tuned",
+);
+
+// ---- [websocket] ----
+
+/// Payload bytes of a message on `/ws`, inflated.
+pub const MESSAGE_BYTES: Bound = bound(
+    CONTROL_FRAME_BYTES_MAX,
+    MIB,
+    256 * MIB,
+    "a message is kept whole until its last frame; it is counted after inflating",
+);
+
+/// Payload bytes of one frame.
+pub const FRAME_BYTES: Bound = automatic(
+    CONTROL_FRAME_BYTES_MAX,
+    256 * MIB,
+    "no frame may be larger than the message that it is part of",
+);
+
+/// Payload bytes of a message on `/echo`, inflated.
+pub const ECHO_MESSAGE_BYTES: Bound = bound(
+    CONTROL_FRAME_BYTES_MAX,
+    16 * MIB,
+    256 * MIB,
+    "the largest message of the Autobahn conformance suite is 16 MiB",
+);
+
+/// How long a peer may take to answer a Close.
+pub const CLOSE_TIMEOUT_MS: Bound = bound(
+    100,
+    5 * SECOND_MS,
+    MINUTE_MS,
+    "several round trips of a slow mobile link; a peer that is gone never answers",
+);
+
+/// How long a peer may be silent.
+pub const IDLE_TIMEOUT_MS: Bound = bound(
+    SECOND_MS,
+    2 * MINUTE_MS,
+    24 * HOUR_MS,
+    "a Ping at half of it comes once a minute, which keeps most proxies and NATs from \
+     forgetting the connection",
+);
+
+/// Outgoing bytes kept for one slow peer before its reading is paused.
+pub const QUEUE_BYTES: Bound = bound(
+    KIB,
+    64 * KIB,
+    64 * MIB,
+    "beyond the kernel's own send buffer; times connections_max it is the worst case of memory for sending",
+);
+
+// ---- [websocket.deflate] ----
+
+/// Effort of the compressor.
+pub const DEFLATE_LEVEL: Bound = bound(
+    1,
+    1,
+    9,
+    "1 is the fastest and 9 the smallest; an edge tends to run out of cores before bytes",
+);
+
+/// Memory of the compressor's state.
+pub const DEFLATE_MEMORY_LEVEL: Bound = bound(
+    1,
+    8,
+    9,
+    "zlib's own default; less memory ends blocks sooner and compresses worse",
+);
+
+/// Base-two logarithm of the compression window. RFC 7692 §7.1.2: 8 to 15.
+pub const WINDOW_BITS: Bound = bound(8, 15, 15, "RFC 7692 §7.1.2 allows 8 to 15");
+
+// ---- [limits] ----
+
+/// Connections of the whole process.
+pub const CONNECTIONS: Bound = automatic(
+    1,
+    16_777_216,
+    "\"auto\" is the limit of open files (NOFILE) less what the gateway needs itself",
+);
+
+/// Connections from one address.
+pub const CONNECTIONS_PER_ADDRESS: Bound = bound(
+    1,
+    1024,
+    16_777_216,
+    "room for an office behind one address, while no single machine can take every connection",
+);
+
+/// How long a client may take from connecting to the end of its request head.
+pub const HANDSHAKE_TIMEOUT_MS: Bound = bound(
+    100,
+    10 * SECOND_MS,
+    5 * MINUTE_MS,
+    "ends connections that send a head one byte at a time; enough for a lost packet or two",
+);
+
+/// Bytes of a request head: request line and header fields.
+pub const HEADER_BYTES: Bound = bound(
+    KIB,
+    16 * KIB,
+    64 * KIB,
+    "browsers with many cookies stay under it; each connection may hold this much \
+     until its head is complete",
+);
+
+/// Header fields of a request.
+pub const HEADER_FIELDS: Bound = bound(
+    16,
+    64,
+    256,
+    "browsers and proxies send a few dozen; each one costs a search",
+);
+
+/// Bytes of a request target.
+pub const TARGET_BYTES: Bound = bound(
+    256,
+    8 * KIB,
+    64 * KIB,
+    "room for a token and a few dozen topics in the query",
+);
+
+/// How long a connection may wait between two requests.
+pub const KEEP_ALIVE_TIMEOUT_MS: Bound = bound(
+    SECOND_MS,
+    60 * SECOND_MS,
+    HOUR_MS,
+    "a polling client keeps its connection; one that has gone away does not",
+);
+
+/// Requests on one connection.
+pub const REQUESTS_PER_CONNECTION: Bound = bound(
+    1,
+    1000,
+    1_000_000_000,
+    "polling clients are spread over the cores again from time to time",
+);
+
+// ---- how the bounds relate ----
+
+const _: () = {
+    // A whole control frame fits in the smallest receive buffer, a Close can
+    // always be queued, and no message limit refuses what a control frame may carry.
+    let control_frame_bytes = CONTROL_FRAME_HEAD_BYTES + CONTROL_FRAME_BYTES_MAX;
+    assert!(control_frame_bytes <= RECEIVE_BUFFER_BYTES.least);
+    assert!(control_frame_bytes <= QUEUE_BYTES.least);
+    assert!(CONTROL_FRAME_BYTES_MAX <= MESSAGE_BYTES.least);
+    assert!(CONTROL_FRAME_BYTES_MAX <= FRAME_BYTES.least);
+
+    // The target is part of the head.
+    assert!(TARGET_BYTES.least <= HEADER_BYTES.least);
+    assert!(TARGET_BYTES.number() <= HEADER_BYTES.number());
+    assert!(TARGET_BYTES.most <= HEADER_BYTES.most);
+
+    // The largest head fits in the receive buffers of one core, even the fewest
+    // and smallest: a head that arrives in one burst never waits for a buffer.
+    assert!(HEADER_BYTES.most <= RECEIVE_BUFFERS.least * RECEIVE_BUFFER_BYTES.least);
+
+    // io_uring_setup_buf_ring(3): a power of two, at most 32,768.
+    assert!(RECEIVE_BUFFERS.least.is_power_of_two());
+    assert!(RECEIVE_BUFFERS.number().is_power_of_two());
+    assert!(RECEIVE_BUFFERS.most == 1 << 15);
+    // Buffer numbers and lengths are 16 and 32 bits wide in a completion.
+    assert!(RECEIVE_BUFFER_BYTES.most <= u32::MAX as u64);
+
+    // One frame may carry the largest message, and lengths fit in 32 bits.
+    assert!(FRAME_BYTES.most >= MESSAGE_BYTES.most);
+    assert!(FRAME_BYTES.most >= ECHO_MESSAGE_BYTES.most);
+    assert!(FRAME_BYTES.most <= u32::MAX as u64);
+
+    // A peer that answers its Close in time is gone before a drain ends.
+    assert!(CLOSE_TIMEOUT_MS.number() <= DRAIN_TIME_MS.number());
+    // The Ping at half of the idle time leaves the other half for its answer.
+    assert!(CLOSE_TIMEOUT_MS.number() <= IDLE_TIMEOUT_MS.number() / 2);
+
+    // One address may be allowed as much as the whole process, never more.
+    assert!(CONNECTIONS_PER_ADDRESS.most <= CONNECTIONS.most);
+    // Connections are counted in 32 bits, of which no count uses the last value.
+    assert!(CONNECTIONS.most < u32::MAX as u64);
+    // The kernel's backlog is compared as a 32-bit number.
+    assert!(BACKLOG.most <= i32::MAX as u64);
+};

@@ -1,0 +1,276 @@
+//! Starting the gateway: limits raised, engine chosen, listeners bound, one thread per core.
+//!
+//! It decides nothing about a client. What fails here is the operator's to mend, and says how.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    thread,
+};
+
+use anyhow::{Context, bail};
+use ringway_acceptor::{
+    Driver, Listener, Settings as DriverSettings, WaitMode, cores, descriptors,
+    engine::{self, Engine},
+    epoll::EpollDriver,
+    uring::UringDriver,
+};
+use tokio::sync::mpsc::UnboundedSender;
+use tracing::{info, warn};
+
+use crate::{
+    census::{Census, CensusLimits},
+    config::{self, Config},
+    event_loop,
+    metrics::CoreMetrics,
+    orders::Orders,
+    settings::Settings,
+    shard::Shard,
+};
+
+/// Connections that a driver may hold beyond the limit, so that they can be told why they must
+/// go.
+const TURNED_AWAY_MAX: u32 = 64;
+
+/// A gateway whose cores run.
+pub struct Running {
+    /// Where clients connect, with the real ports.
+    pub addresses: Vec<SocketAddr>,
+    /// The private API's socket.
+    pub api: TcpListener,
+    /// What the cores are told.
+    pub orders: Orders,
+    /// All connections.
+    pub census: Arc<Census>,
+    /// One for each core.
+    pub metrics: Vec<Arc<CoreMetrics>>,
+    /// What runs.
+    pub engine: Engine,
+    /// The threads.
+    pub cores: usize,
+}
+
+/// A core's thread has ended.
+#[derive(Debug)]
+pub struct CoreEnd {
+    /// The core.
+    pub core: usize,
+    /// Clients left behind, or why the core could not go on.
+    pub result: io::Result<usize>,
+}
+
+/// Starts all cores; each says on `ends` when it has ended.
+///
+/// # Errors
+/// What an operator can mend: an address in use, cores that do not exist, limits, a kernel that
+/// refuses io_uring.
+pub fn start(config: &Config, ends: &UnboundedSender<CoreEnd>) -> anyhow::Result<Running> {
+    let descriptors = descriptors::raise_limit().context("raising the limit of open files")?;
+    let room = descriptors::connections_max(descriptors);
+    let connections_max = config.limits.connections_max_within(room)?;
+    let core_numbers = core_numbers(config)?;
+    let engine = choose_engine(config)?;
+    let (addresses, mut listeners) = bind_all(config, core_numbers.len())?;
+    let api = TcpListener::bind(config.server.api_listen).with_context(|| {
+        format!("server.api_listen: cannot listen on {}", config.server.api_listen)
+    })?;
+    info!(
+        "ringway {} listens on {}; its private API on http://{}",
+        env!("CARGO_PKG_VERSION"),
+        listed(addresses.iter().map(|address| format!("ws://{address}"))),
+        api.local_addr()?,
+    );
+    info!(
+        "{engine} on {} (numbers {}); holds up to {connections_max} connections \
+         ({descriptors} open files allowed)",
+        counted(core_numbers.len(), "core"),
+        listed(&core_numbers),
+    );
+    for warning in config.warnings() {
+        warn!("{warning}");
+    }
+
+    let orders = Orders::default();
+    let census = Arc::new(Census::new(census_limits(config, connections_max)));
+    let settings = Arc::new(Settings::from_config(config));
+    let driver_settings = driver_settings(config, connections_max);
+    let mut metrics = Vec::new();
+    for &core in &core_numbers {
+        let core_metrics = Arc::new(CoreMetrics::default());
+        metrics.push(Arc::clone(&core_metrics));
+        spawn_core(Core {
+            number: core,
+            is_uring: matches!(engine, Engine::Uring(_)),
+            settings: driver_settings.clone(),
+            listeners: listeners.pop().expect("a set of listeners for each core"),
+            shard: Shard::new(
+                Arc::clone(&settings),
+                Arc::clone(&census),
+                orders.clone(),
+                core_metrics,
+            ),
+            orders: orders.clone(),
+            ends: ends.clone(),
+        })?;
+    }
+    Ok(Running { addresses, api, orders, census, metrics, engine, cores: core_numbers.len() })
+}
+
+fn core_numbers(config: &Config) -> anyhow::Result<Vec<usize>> {
+    let choice = match &config.server.cores {
+        config::Cores::Auto => return cores::allowed().context("reading the allowed cores"),
+        config::Cores::Count(count) => cores::Cores::Count(*count),
+        config::Cores::List(list) => cores::Cores::List(list.clone()),
+    };
+    choice.resolve().context("server.cores")
+}
+
+fn choose_engine(config: &Config) -> anyhow::Result<Engine> {
+    let wanted = match config.server.io {
+        config::Io::Auto => engine::Io::Auto,
+        config::Io::Uring => engine::Io::Uring,
+        config::Io::Epoll => engine::Io::Epoll,
+    };
+    let engine = match engine::choose(wanted) {
+        Ok(engine) => engine,
+        Err(reason) => bail!("server.io = \"uring\" is not to be had: {reason}"),
+    };
+    match &engine {
+        Engine::Epoll { fallback_reason: Some(reason) } => warn!(
+            "io_uring cannot be used, so epoll serves, at a higher cost per message: {reason}"
+        ),
+        Engine::Uring(offer) if !offer.has_min_wait => {
+            info!("this kernel cannot batch wake-ups; Linux 6.12 and newer can");
+        }
+        _ => {}
+    }
+    Ok(engine)
+}
+
+/// The bound addresses, and for each core a set of listeners on all of them.
+fn bind_all(
+    config: &Config,
+    cores: usize,
+) -> anyhow::Result<(Vec<SocketAddr>, Vec<Vec<Listener>>)> {
+    let mut addresses = Vec::new();
+    let mut sets: Vec<Vec<Listener>> = (0..cores).map(|_| Vec::new()).collect();
+    for listener in &config.listeners {
+        let backlog = i32::try_from(listener.backlog).unwrap_or(i32::MAX);
+        let bind = || {
+            // SO_REUSEPORT would let two gateways share a port without a word: ask without it
+            // first.
+            drop(TcpListener::bind(listener.address)?);
+            let first = Listener::bind(listener.address, backlog)?;
+            let siblings = (1..cores).map(|_| first.sibling(backlog));
+            let siblings = siblings.collect::<io::Result<Vec<_>>>()?;
+            io::Result::Ok((first, siblings))
+        };
+        let (first, siblings) =
+            bind().with_context(|| format!("cannot listen on {}", listener.address))?;
+        addresses.push(first.address());
+        for (set, listener) in sets.iter_mut().zip(std::iter::once(first).chain(siblings)) {
+            set.push(listener);
+        }
+    }
+    Ok((addresses, sets))
+}
+
+fn census_limits(config: &Config, connections_max: u32) -> CensusLimits {
+    CensusLimits {
+        connections_max,
+        connections_per_address_max: config.limits.connections_per_address_max,
+        exempt: config.limits.connections_per_address_exempt.clone(),
+    }
+}
+
+fn driver_settings(config: &Config, connections_max: u32) -> DriverSettings {
+    DriverSettings {
+        connections_max: connections_max + TURNED_AWAY_MAX,
+        receive_buffers: config.server.receive_buffers,
+        receive_buffer_bytes: config.server.receive_buffer_bytes as u32,
+        wait: match config.server.wait {
+            config::Wait::Latency => WaitMode::Latency,
+            config::Wait::Adaptive => WaitMode::Adaptive,
+            config::Wait::Throughput => WaitMode::Throughput,
+        },
+        ..DriverSettings::default()
+    }
+}
+
+/// What a core's thread takes with it.
+struct Core {
+    number: usize,
+    is_uring: bool,
+    settings: DriverSettings,
+    listeners: Vec<Listener>,
+    shard: Shard,
+    orders: Orders,
+    ends: UnboundedSender<CoreEnd>,
+}
+
+/// Starts a core's thread and waits until its driver stands.
+fn spawn_core(core: Core) -> anyhow::Result<()> {
+    let number = core.number;
+    let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
+    thread::Builder::new()
+        .name(format!("core-{number}"))
+        .spawn(move || {
+            let ends = core.ends.clone();
+            let result = run_core(core, &ready);
+            // Nobody listens any more when the process is past caring.
+            let _ = ends.send(CoreEnd { core: number, result });
+        })
+        .with_context(|| format!("starting the thread of core {number}"))?;
+    match is_ready.recv() {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(error).with_context(|| format!("setting up core {number}")),
+        Err(_) => bail!("the thread of core {number} died while it was set up"),
+    }
+}
+
+type Ready = std::sync::mpsc::SyncSender<io::Result<()>>;
+
+fn run_core(mut core: Core, ready: &Ready) -> io::Result<usize> {
+    if let Err(error) = cores::pin(core.number) {
+        warn!("core {} cannot be pinned to: {error}", core.number);
+    }
+    let listeners = std::mem::take(&mut core.listeners);
+    if core.is_uring {
+        let built = UringDriver::new(&core.settings, listeners);
+        built.and_then(|driver| {
+            let waker = driver.waker();
+            serve(driver, waker, core, ready)
+        })
+    } else {
+        let built = EpollDriver::new(core.settings.clone(), listeners);
+        built.and_then(|driver| {
+            let waker = driver.waker();
+            serve(driver, waker, core, ready)
+        })
+    }
+    .inspect_err(|error| {
+        // The receiver is gone once the core has been ready.
+        let _ = ready.try_send(Err(io::Error::new(error.kind(), error.to_string())));
+    })
+}
+
+fn serve(
+    mut driver: impl Driver,
+    waker: ringway_acceptor::Waker,
+    mut core: Core,
+    ready: &Ready,
+) -> io::Result<usize> {
+    core.orders.enlist(waker);
+    let _ = ready.try_send(Ok(()));
+    event_loop::run(&mut driver, &mut core.shard)?;
+    Ok(core.shard.clients())
+}
+
+fn counted(count: usize, thing: &str) -> String {
+    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
+}
+
+fn listed<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
+}

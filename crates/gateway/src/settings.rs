@@ -1,0 +1,82 @@
+//! What every peer of a process goes by: resolved, immutable, shared by all cores.
+//!
+//! It is the configuration as the data path wants it; it reads no file.
+
+use std::time::Duration;
+
+use ringway_frame::{
+    ReadLimits,
+    deflate::{ContextTakeover, Level, MemoryLevel, Policy, WindowBits},
+};
+
+use crate::{
+    config::{Config, Deflate},
+    http::head::HeadLimits,
+};
+
+/// See the configuration keys of the same names.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Bounds of a request head.
+    pub head: HeadLimits,
+    /// From the connection, or the first byte of a request, to the end of its head.
+    pub handshake_timeout: Duration,
+    /// Between two requests.
+    pub keep_alive_timeout: Duration,
+    /// Requests of one connection.
+    pub requests_per_connection_max: u32,
+    /// Bounds of what `/echo` reads.
+    pub echo: ReadLimits,
+    /// What is agreed on for permessage-deflate; `None` agrees on nothing.
+    pub deflate: Option<Policy>,
+    /// How long a peer may be silent; half of it earns a ping.
+    pub idle_timeout: Duration,
+    /// How long a peer may take to answer a Close, or to end the stream after our FIN.
+    pub close_timeout: Duration,
+    /// Bytes kept for a slow reader before its input is paused.
+    pub queue_bytes_max: usize,
+    /// Over how long clients are told to leave.
+    pub drain_time: Duration,
+}
+
+impl Settings {
+    /// The part of the configuration that peers go by.
+    pub fn from_config(config: &Config) -> Self {
+        let Config { server, websocket, limits, .. } = config;
+        let echo_message_bytes_max = websocket.echo_message_bytes_max;
+        Self {
+            head: HeadLimits {
+                bytes_max: limits.header_bytes_max,
+                fields_max: limits.header_fields_max,
+                target_bytes_max: limits.target_bytes_max,
+            },
+            handshake_timeout: limits.handshake_timeout,
+            keep_alive_timeout: limits.keep_alive_timeout,
+            requests_per_connection_max: limits.requests_per_connection_max,
+            echo: ReadLimits {
+                frame_bytes_max: websocket.frame_bytes_max_of(echo_message_bytes_max) as u64,
+                message_bytes_max: echo_message_bytes_max as u64,
+            },
+            deflate: websocket.deflate.enabled.then(|| policy(&websocket.deflate)),
+            idle_timeout: websocket.idle_timeout,
+            close_timeout: websocket.close_timeout,
+            queue_bytes_max: websocket.queue_bytes_max,
+            drain_time: server.drain_time,
+        }
+    }
+}
+
+fn policy(deflate: &Deflate) -> Policy {
+    let takeover =
+        |allowed| if allowed { ContextTakeover::Allowed } else { ContextTakeover::Forbidden };
+    let checked = "the configuration has checked the range";
+    Policy {
+        enabled: deflate.enabled,
+        level: Level::new(deflate.level).expect(checked),
+        memory_level: MemoryLevel::new(deflate.memory_level).expect(checked),
+        server_context_takeover: takeover(deflate.server_context_takeover),
+        client_context_takeover: takeover(deflate.client_context_takeover),
+        server_window_bits_max: WindowBits::new(deflate.server_window_bits_max).expect(checked),
+        client_window_bits_max: WindowBits::new(deflate.client_window_bits_max).expect(checked),
+    }
+}

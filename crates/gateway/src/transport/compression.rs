@@ -1,0 +1,58 @@
+//! The sending half of permessage-deflate on one connection (RFC 7692 §7.2.1).
+//!
+//! Without context takeover the compressor is the core's, not the connection's.
+
+use ringway_frame::{
+    Opcode,
+    deflate::{Agreement, Deflater, Policy},
+    emit_compressed_frame, emit_frame,
+};
+
+use crate::{outbox::Outbox, workbench::Workbench};
+
+/// Shorter messages are sent as they are: deflate's overhead exceeds what it saves.
+const COMPRESSED_BYTES_MIN: usize = 64;
+
+/// How this connection's messages are compressed.
+#[derive(Debug)]
+pub struct Compression {
+    agreement: Agreement,
+    policy: Policy,
+    /// Kept between messages where the context is (RFC 7692 §7.1.1.1).
+    deflater: Option<Deflater>,
+}
+
+impl Compression {
+    /// What was agreed on, with the effort that the policy allows.
+    pub fn new(agreement: Agreement, policy: Policy) -> Self {
+        Self { agreement, policy, deflater: None }
+    }
+
+    /// Sends a message as one frame, compressed where that is worth it.
+    pub fn send(
+        &mut self,
+        opcode: Opcode,
+        payload: &[u8],
+        bench: &mut Workbench,
+        outbox: &mut Outbox<'_>,
+    ) {
+        if payload.len() < COMPRESSED_BYTES_MIN {
+            return outbox.write(|out| emit_frame(out, None, opcode, payload));
+        }
+        let Policy { level, memory_level, .. } = self.policy;
+        let window_bits = self.agreement.server_window_bits();
+        let mut deflater = self
+            .deflater
+            .take()
+            .unwrap_or_else(|| bench.pool.take_deflater(level, window_bits, memory_level));
+        let mut compressed = bench.take_scratch();
+        deflater.deflate(payload, &mut compressed);
+        outbox.write(|out| emit_compressed_frame(out, None, opcode, &compressed));
+        bench.put_scratch(compressed);
+        if self.agreement.server_no_context_takeover {
+            bench.pool.put_deflater(deflater);
+        } else {
+            self.deflater = Some(deflater);
+        }
+    }
+}

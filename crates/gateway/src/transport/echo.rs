@@ -1,0 +1,27 @@
+//! The echo service: every message comes back as it was.
+//!
+//! It exists for conformance and load tests, and keeps no state.
+
+use ringway_frame::{Opcode, Payload, emit_frame};
+
+use super::compression::Compression;
+use crate::{outbox::Outbox, workbench::Workbench};
+
+/// Sends `payload` back.
+#[inline]
+pub fn echo(
+    opcode: Opcode,
+    payload: Payload<'_>,
+    compression: Option<&mut Compression>,
+    bench: &mut Workbench,
+    outbox: &mut Outbox<'_>,
+) {
+    if let Some(compression) = compression {
+        return compression.send(opcode, &payload, bench, outbox);
+    }
+    // A message that was assembled goes back in the buffer that it was assembled in.
+    match payload.into_frame(opcode) {
+        Ok(frame) => outbox.write_owned(frame.bytes, frame.start),
+        Err(lent) => outbox.write(|out| emit_frame(out, None, opcode, &lent)),
+    }
+}

@@ -1,0 +1,40 @@
+//! Memory that a core's connections share, one at a time: compressors and a scratch buffer.
+//!
+//! Nothing here outlives a call but capacity, which is bounded.
+
+use ringway_frame::deflate::Pool;
+
+/// Contexts kept for the next message; more are only in use while messages arrive in parts.
+const IDLE_CONTEXTS_MAX: usize = 8;
+
+/// A scratch buffer above this is given back.
+const SCRATCH_BYTES_KEPT: usize = 256 << 10;
+
+/// What a core lends to the connection that it serves.
+#[derive(Debug)]
+pub struct Workbench {
+    /// Deflate contexts that belong to no connection.
+    pub pool: Pool,
+    scratch: Vec<u8>,
+}
+
+impl Default for Workbench {
+    fn default() -> Self {
+        Self { pool: Pool::new(IDLE_CONTEXTS_MAX), scratch: Vec::new() }
+    }
+}
+
+impl Workbench {
+    /// Takes the empty scratch buffer.
+    pub fn take_scratch(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.scratch)
+    }
+
+    /// Puts it back.
+    pub fn put_scratch(&mut self, mut scratch: Vec<u8>) {
+        if scratch.capacity() <= SCRATCH_BYTES_KEPT {
+            scratch.clear();
+            self.scratch = scratch;
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Named steps: each is run, timed and remembered; a table closes the run.
+//! A step that fails never stops the steps after it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+/// How a step that did not fail came out.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Passed(String),
+    /// Not run, and why. Printed loudly: a skipped check proves nothing.
+    Skipped(String),
+}
+
+enum Verdict {
+    Passed,
+    Failed,
+    Skipped,
+}
+
+struct Record {
+    name: String,
+    verdict: Verdict,
+    note: String,
+    took: Duration,
+}
+
+/// The steps of one run, in order.
+#[derive(Default)]
+pub struct Steps {
+    records: Vec<Record>,
+}
+
+impl Steps {
+    /// Runs one step now and remembers how it came out.
+    pub fn run(&mut self, name: &str, work: impl FnOnce() -> Result<Outcome>) {
+        println!("\n==> {name}");
+        let began = Instant::now();
+        let result = work();
+        let took = began.elapsed();
+        let (verdict, note) = match result {
+            Ok(Outcome::Passed(note)) => (Verdict::Passed, note),
+            Ok(Outcome::Skipped(reason)) => (Verdict::Skipped, reason),
+            Err(error) => (Verdict::Failed, format!("{error:#}")),
+        };
+        let record = Record {
+            name: name.to_owned(),
+            verdict,
+            note,
+            took,
+        };
+        println!("<== {}", record.line(name.len()));
+        self.records.push(record);
+    }
+
+    /// Prints the table; an error when any step failed.
+    pub fn finish(self) -> Result<()> {
+        let width = self.records.iter().map(|record| record.name.len()).max();
+        println!("\nsummary");
+        for record in &self.records {
+            println!("  {}", record.line(width.unwrap_or(0)));
+        }
+        let count = |wanted: fn(&Verdict) -> bool| {
+            self.records
+                .iter()
+                .filter(|record| wanted(&record.verdict))
+                .count()
+        };
+        let passed = count(|verdict| matches!(verdict, Verdict::Passed));
+        let failed = count(|verdict| matches!(verdict, Verdict::Failed));
+        let skipped = count(|verdict| matches!(verdict, Verdict::Skipped));
+        println!("\n{passed} passed, {failed} failed, {skipped} skipped");
+        if failed > 0 {
+            let names: Vec<&str> = self
+                .records
+                .iter()
+                .filter(|record| matches!(record.verdict, Verdict::Failed))
+                .map(|record| record.name.as_str())
+                .collect();
+            bail!("failed: {}", names.join(", "));
+        }
+        Ok(())
+    }
+}
+
+impl Record {
+    fn line(&self, width: usize) -> String {
+        let word = match self.verdict {
+            Verdict::Passed => "passed ",
+            Verdict::Failed => "FAILED ",
+            Verdict::Skipped => "SKIPPED",
+        };
+        let first = self.note.lines().next().unwrap_or_default();
+        format!(
+            "{word} {:width$} {:>7.1} s  {first}",
+            self.name,
+            self.took.as_secs_f64()
+        )
+        .trim_end()
+        .to_owned()
+    }
+}
+
+/// A step that was asked for by itself: a skip is said, and is not an error.
+pub fn alone(result: Result<Outcome>) -> Result<()> {
+    match result? {
+        Outcome::Passed(note) => println!("passed: {note}"),
+        Outcome::Skipped(reason) => println!("SKIPPED: {reason}"),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_step_runs_and_a_failure_is_named_at_the_end() {
+        let mut steps = Steps::default();
+        let mut ran = 0;
+        steps.run("first", || bail!("broken"));
+        steps.run("second", || {
+            ran += 1;
+            Ok(Outcome::Skipped("no such tool".into()))
+        });
+        steps.run("third", || {
+            ran += 1;
+            Ok(Outcome::Passed(String::new()))
+        });
+        assert_eq!(ran, 2);
+        assert_eq!(steps.finish().unwrap_err().to_string(), "failed: first");
+    }
+
+    #[test]
+    fn a_skipped_step_alone_is_no_failure() {
+        let mut steps = Steps::default();
+        steps.run("only", || Ok(Outcome::Skipped("why".into())));
+        assert!(steps.finish().is_ok());
+    }
+}

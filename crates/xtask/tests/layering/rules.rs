@@ -1,0 +1,236 @@
+//! The rules, each a function from the repository to the faults in it. A fault
+//! says what, where and how to mend it. Never reads a file.
+
+use crate::workspace::{Manifest, SourceFile, Workspace};
+
+pub type Rule = fn(&Workspace) -> Vec<String>;
+
+/// Each package of ours, and the packages of ours that it may use. `frame`, `acceptor`
+/// and `hub` do not know each other; they meet only in the gateway.
+const MAY_USE: [(&str, &[&str]); 7] = [
+    ("ringway-frame", &[]),
+    ("ringway-acceptor", &[]),
+    ("ringway-hub", &[]),
+    (
+        "ringway",
+        &["ringway-frame", "ringway-acceptor", "ringway-hub"],
+    ),
+    ("ringway-loadtest", &["ringway-frame", "ringway-acceptor"]),
+    (
+        "ringway-benches",
+        &["ringway-frame", "ringway-acceptor", "ringway-hub"],
+    ),
+    ("xtask", &[]),
+];
+
+/// Where unsafe code may be; everything whose path begins so.
+const UNSAFE_PLACES: [&str; 5] = [
+    "crates/frame/src/mask",
+    "crates/acceptor/src/uring/",
+    "crates/acceptor/src/buffers",
+    "crates/acceptor/src/ring",
+    "crates/acceptor/src/sys",
+];
+
+/// Packages that hold such a place: their roots deny what the place then allows.
+const UNSAFE_PACKAGES: [&str; 2] = ["crates/frame", "crates/acceptor"];
+
+/// The hard limit; about 400 is the aim.
+pub const LINES_MAX: usize = 500;
+
+const UNFINISHED: [&str; 3] = ["todo", "unimplemented", "dbg"];
+
+/// Names that say nothing about what is inside.
+const EMPTY_NAMES: [&str; 6] = ["helper", "util", "common", "misc", "manager", "handler"];
+
+fn is_ours(package: &str) -> bool {
+    package == "ringway" || package.starts_with("ringway-")
+}
+
+fn allowed(package: &str) -> Option<&'static [&'static str]> {
+    MAY_USE
+        .iter()
+        .find(|(name, _)| *name == package)
+        .map(|(_, uses)| *uses)
+}
+
+pub fn dependencies(workspace: &Workspace) -> Vec<String> {
+    let mut faults = Vec::new();
+    for Manifest {
+        folder,
+        package,
+        dependencies,
+    } in &workspace.manifests
+    {
+        let Some(allowed) = allowed(package) else {
+            faults.push(format!(
+                "{folder}/Cargo.toml: {package} has no place in the layering; add it to MAY_USE"
+            ));
+            continue;
+        };
+        for dependency in dependencies {
+            if is_ours(dependency) && !allowed.contains(&dependency.as_str()) {
+                faults.push(format!(
+                    "{folder}/Cargo.toml: {package} must not depend on {dependency}; \
+                     only the gateway joins the layers"
+                ));
+            }
+        }
+    }
+    faults
+}
+
+pub fn imports(workspace: &Workspace) -> Vec<String> {
+    let mut faults = Vec::new();
+    for manifest in &workspace.manifests {
+        let inside = format!("{}/", manifest.folder);
+        let allowed = allowed(&manifest.package).unwrap_or_default();
+        for file in workspace
+            .files
+            .iter()
+            .filter(|file| file.path.starts_with(&inside))
+        {
+            for (line, word) in file.words() {
+                let package = word.replace('_', "-");
+                let forbidden = package.starts_with("ringway-")
+                    && MAY_USE.iter().any(|(name, _)| *name == package)
+                    && package != manifest.package
+                    && !allowed.contains(&package.as_str());
+                if forbidden {
+                    faults.push(format!(
+                        "{}:{line}: {} must not name {word}; only the gateway joins the layers",
+                        file.path, manifest.package
+                    ));
+                }
+            }
+        }
+    }
+    faults
+}
+
+pub fn unsafe_places(workspace: &Workspace) -> Vec<String> {
+    in_each_file(workspace, |file, faults| {
+        if UNSAFE_PLACES
+            .iter()
+            .any(|place| file.path.starts_with(place))
+        {
+            return;
+        }
+        for (line, _) in file.words().filter(|(_, word)| *word == "unsafe") {
+            faults.push(format!(
+                "{}:{line}: unsafe code outside {}; use a safe wrapper from there",
+                file.path,
+                UNSAFE_PLACES.join(", ")
+            ));
+        }
+    })
+}
+
+pub fn crate_roots(workspace: &Workspace) -> Vec<String> {
+    let mut faults = Vec::new();
+    for Manifest { folder, .. } in &workspace.manifests {
+        let strict = !UNSAFE_PACKAGES.contains(&folder.as_str());
+        for root in ["src/lib.rs", "src/main.rs"] {
+            let path = format!("{folder}/{root}");
+            let Some(file) = workspace.files.iter().find(|file| file.path == path) else {
+                continue;
+            };
+            let code: String = file.code.split_whitespace().collect();
+            // A root without code has nothing to forbid yet.
+            let empty = code.is_empty() || code == "fnmain(){}";
+            let forbids = code.contains("#![forbid(unsafe_code)]");
+            let denies = code.contains("#![deny(unsafe_code)]");
+            if empty || forbids || (denies && !strict) {
+                continue;
+            }
+            let wanted = if strict { "forbid" } else { "deny" };
+            faults.push(format!(
+                "{path}: add `#![{wanted}(unsafe_code)]` below its head"
+            ));
+        }
+    }
+    faults
+}
+
+pub fn lengths(workspace: &Workspace) -> Vec<String> {
+    in_each_file(workspace, |file, faults| {
+        let lines = file.text.lines().count();
+        if lines > LINES_MAX {
+            faults.push(format!(
+                "{}: {lines} lines, over {LINES_MAX}; find its second reason to change \
+                 and give that a file of its own",
+                file.path
+            ));
+        }
+    })
+}
+
+pub fn heads(workspace: &Workspace) -> Vec<String> {
+    in_each_file(workspace, |file, faults| {
+        let head = file.text.lines().take_while(|line| line.starts_with("//!"));
+        if !head.into_iter().any(|line| line.len() > "//! ".len()) {
+            faults.push(format!(
+                "{}:1: no head; begin with `//!` lines that say what it is and what it never does",
+                file.path
+            ));
+        }
+    })
+}
+
+pub fn unfinished(workspace: &Workspace) -> Vec<String> {
+    in_each_file(workspace, |file, faults| {
+        let tokens: Vec<(usize, &str)> = file.tokens().collect();
+        for pair in tokens.windows(2) {
+            let (line, word) = pair[0];
+            if UNFINISHED.contains(&word) && pair[1].1 == "!" {
+                faults.push(format!(
+                    "{}:{line}: `{word}!` is left; finish it",
+                    file.path
+                ));
+            }
+        }
+    })
+}
+
+pub fn names(workspace: &Workspace) -> Vec<String> {
+    in_each_file(workspace, |file, faults| {
+        for part in file.path.trim_end_matches(".rs").split('/') {
+            if says_nothing(part) {
+                faults.push(format!(
+                    "{}: `{part}` says nothing; name it after what is inside",
+                    file.path
+                ));
+            }
+        }
+        let tokens: Vec<(usize, &str)> = file.tokens().collect();
+        for pair in tokens.windows(2) {
+            let (line, word) = pair[1];
+            if pair[0].1 == "fn" && word.starts_with("get_") {
+                faults.push(format!("{}:{line}: `{word}`: drop the `get_`", file.path));
+            }
+            if pair[0].1 == "mod" && says_nothing(word) {
+                faults.push(format!(
+                    "{}:{line}: module `{word}` says nothing; name it after what is inside",
+                    file.path
+                ));
+            }
+        }
+    })
+}
+
+fn says_nothing(name: &str) -> bool {
+    name.split('_').any(|word| {
+        EMPTY_NAMES.contains(&word) || EMPTY_NAMES.contains(&word.trim_end_matches('s'))
+    })
+}
+
+fn in_each_file(
+    workspace: &Workspace,
+    mut judge: impl FnMut(&SourceFile, &mut Vec<String>),
+) -> Vec<String> {
+    let mut faults = Vec::new();
+    for file in &workspace.files {
+        judge(file, &mut faults);
+    }
+    faults
+}
