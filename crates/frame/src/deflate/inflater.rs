@@ -70,7 +70,7 @@ pub struct Inflater {
 }
 
 impl Inflater {
-    /// A context that has seen nothing. It takes about 48 KiB (see [`Pool`](super::Pool)).
+    /// A context that has seen nothing. It takes 46 KiB (see [`Pool`](super::Pool)).
     pub fn new() -> Self {
         Self {
             zlib: Inflate::new(false, 15),
