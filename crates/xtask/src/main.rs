@@ -53,3 +53,21 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound_and_every_task_shows_an_example() {
+        let command = Arguments::command();
+        command.clone().debug_assert();
+        for task in command.get_subcommands() {
+            let shown = task.get_after_help().map(ToString::to_string);
+            let name = task.get_name();
+            let example = format!("cargo xtask {name}");
+            assert!(shown.is_some_and(|text| text.contains(&example)), "{name}");
+        }
+    }
+}
