@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let checkout = Checkout::of_this_crate();
     let result = match &arguments.task {
-        Task::Test(options) => test::run(&checkout, options),
+        Task::Test(_) => return test::run(&checkout),
         Task::Conformance(options) => step::alone(conformance::run(&checkout, options)),
         Task::Clients(options) => step::alone(clients::run(&checkout, options)),
         Task::Readme(options) => step::alone(readme::run(&checkout, options)),
