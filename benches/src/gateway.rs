@@ -25,15 +25,22 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts `binary` with `arguments` on a free port, its one thread on `core`.
+    /// Starts `binary` with `arguments` and further variables of `environment` on a free port,
+    /// its one thread on `core`.
     ///
     /// # Errors
     /// It does not start, or does not say within ten seconds where it listens.
-    pub fn start(binary: &Path, core: usize, arguments: &[String]) -> Result<Self> {
+    pub fn start(
+        binary: &Path,
+        core: usize,
+        arguments: &[String],
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
         let mut child = Command::new(binary)
             .args(["--listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0"])
             .args(["--cores", &format!("{core}-{core}")])
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -60,6 +60,9 @@ struct MeasureArgs {
     /// Slots of each server
     #[arg(long, default_value_t = 30)]
     rounds: usize,
+    /// Set a key of all gateways, such as server.receive_buffer_bytes=65536; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
     /// The ringway binary [default: the one beside this one]
     #[arg(long)]
     server: Option<PathBuf>,
@@ -174,8 +177,9 @@ fn start(args: &MeasureArgs, case: &Case) -> Result<(Vec<Contestant>, Vec<Gatewa
     };
     let wait = format!("server.wait={}", format!("{:?}", case.wait).to_lowercase());
     let gateway = |binary, io: &str| {
-        let arguments = ["--io", io, "--set", &wait].map(str::to_owned);
-        Gateway::start(binary, args.server_core, &arguments)
+        let mut arguments = ["--io", io, "--set", &wait].map(str::to_owned).to_vec();
+        arguments.extend(args.set.iter().flat_map(|set| ["--set".to_owned(), set.clone()]));
+        Gateway::start(binary, args.server_core, &arguments, &[])
     };
     let mut gateways = Vec::new();
     let mut servers = Vec::new();
