@@ -5,6 +5,19 @@
 
 mod support;
 
+mod api;
+mod configuration;
+mod crowds;
+mod departures;
+mod descriptors;
+mod faults;
+mod framing;
 mod heads;
+mod limits;
+mod messages;
+mod negotiation;
 mod requests;
+mod start;
+mod stop;
+mod third_party;
 mod upgrade;

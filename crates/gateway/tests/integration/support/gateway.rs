@@ -7,7 +7,7 @@ use std::{
     io::{BufRead, BufReader},
     net::SocketAddr,
     process::{Child, ChildStderr, Command, ExitStatus},
-    sync::{Arc, Condvar, Mutex},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -74,7 +74,7 @@ impl Gateway {
     #[track_caller]
     pub fn logs(&self, text: &str) -> String {
         let start = Instant::now();
-        let mut log = self.log.lines.lock().unwrap();
+        let mut log = self.log.lock();
         loop {
             if let Some(line) = log.lines.iter().find(|line| line.contains(text)) {
                 return line.clone();
@@ -87,7 +87,7 @@ impl Gateway {
 
     /// All log lines so far.
     pub fn log(&self) -> Vec<String> {
-        self.log.lines.lock().unwrap().lines.clone()
+        self.log.lock().lines.clone()
     }
 
     /// Sends a signal: `TERM`, `HUP`, `INT`.
@@ -173,12 +173,17 @@ impl Drop for Gateway {
 }
 
 impl Log {
+    /// A test that failed while it held the lock still wants to see the log.
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn fill(&self, stderr: ChildStderr) {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            self.lines.lock().unwrap().lines.push(line);
+            self.lock().lines.push(line);
             self.grown.notify_all();
         }
-        self.lines.lock().unwrap().ended = true;
+        self.lock().ended = true;
         self.grown.notify_all();
     }
 }

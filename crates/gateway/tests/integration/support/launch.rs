@@ -3,6 +3,7 @@
 //! Ports are always the kernel's choice, and no variable of the developer's shell gets in.
 
 use std::{
+    path::Path,
     process::{Command, Output, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -33,6 +34,13 @@ impl Launch {
     /// With the engine that the binary chooses, too.
     pub fn without_engine() -> Self {
         Self { command: ringway(&[]) }.ports()
+    }
+
+    /// As the file says, and nothing else.
+    pub fn of_file(path: &Path) -> Self {
+        let mut command = ringway(&["--config"]);
+        command.arg(path);
+        Self { command }
     }
 
     /// Under a limit of open files, soft and hard.

@@ -12,7 +12,7 @@ mod request;
 
 use std::time::{Duration, Instant};
 
-pub use client::{Client, Frame, Response};
+pub use client::{Client, Response};
 pub use engine::Engine;
 pub(crate) use engine::on_each_engine;
 pub use gateway::Gateway;
