@@ -13,6 +13,7 @@ mod descriptors;
 mod faults;
 mod framing;
 mod heads;
+mod inflating;
 mod limits;
 mod messages;
 mod negotiation;

@@ -191,6 +191,6 @@ impl Log {
 #[track_caller]
 fn address_after(line: &str, scheme: &str) -> SocketAddr {
     let (_, rest) = line.split_once(scheme).unwrap_or_else(|| panic!("no {scheme} in {line:?}"));
-    let end = rest.find([';', ',', ' ']).unwrap_or(rest.len());
+    let end = rest.find([';', ',', ' ', '"']).unwrap_or(rest.len());
     rest[..end].parse().unwrap_or_else(|_| panic!("no address after {scheme} in {line:?}"))
 }
