@@ -3,7 +3,7 @@
 //! With context takeover a connection keeps its inflater; without, it borrows one of the thread's
 //! for the time of a message. It negotiates nothing.
 
-use super::{Agreement, InflateError, Inflater, Piece};
+use super::{Agreement, InflateError, Inflater};
 use crate::{Inflate, MessageReader, Pooled, ProtocolError, Role};
 
 impl From<InflateError> for ProtocolError {
@@ -23,8 +23,7 @@ impl Inflate for Inflater {
         output: &mut Vec<u8>,
         output_bytes_max: usize,
     ) -> Result<(), ProtocolError> {
-        let piece = if end_of_message { Piece::Last } else { Piece::More };
-        Ok(Self::inflate(self, input, piece, output, output_bytes_max)?)
+        Ok(Self::inflate(self, input, end_of_message, output, output_bytes_max)?)
     }
 
     fn reset(&mut self) {

@@ -117,6 +117,8 @@ fn bad_parameters_decline_the_offer() {
         "server_max_window_bits=7",
         "server_max_window_bits=16",
         "server_max_window_bits=08",
+        "server_max_window_bits=05",
+        "server_max_window_bits=00",
         "server_max_window_bits=010",
         "server_max_window_bits=\"08\"",
         "server_max_window_bits=0",

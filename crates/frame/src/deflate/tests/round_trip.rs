@@ -118,6 +118,30 @@ fn every_length_around_a_step_survives() {
     }
 }
 
+// A byte can hold four matches of 258 bytes, more than a piece gets room for at
+// first. The oracle is zlib with room for the whole message at once.
+#[test]
+fn each_piece_yields_at_once_all_that_it_holds() {
+    let message = vec![0; 60_000];
+    let payload = deflate(
+        &mut Deflater::new(level(9), window(15), memory(8)),
+        &message,
+    );
+    let mut inflater = Inflater::new();
+    let mut output = Vec::new();
+    for end in 1..=payload.len() {
+        inflater
+            .inflate(&payload[end - 1..end], false, &mut output, PLENTY)
+            .unwrap();
+        let mut zlib = zlib_rs::Inflate::new(false, 15);
+        let mut room = vec![0; message.len() + 1];
+        zlib.decompress(&payload[..end], &mut room, zlib_rs::InflateFlush::SyncFlush)
+            .unwrap();
+        assert_eq!(output.len() as u64, zlib.total_out(), "after {end} bytes");
+    }
+    assert_eq!(output, message);
+}
+
 /// Messages of every texture, empty ones among them.
 fn messages() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let message = prop_oneof![
