@@ -130,7 +130,8 @@ impl Client {
     fn receives(&mut self, first: u8, payload: &[u8]) {
         let frame = self.receives_frame();
         let is_same = frame.first == first && frame.payload == payload;
-        let [got, wanted] = [&frame.payload, payload].map(|payload| &payload[..payload.len().min(99)]);
+        let [got, wanted] =
+            [&frame.payload, payload].map(|payload| &payload[..payload.len().min(99)]);
         assert!(
             is_same,
             "{:#x} with {} bytes {got:?} instead of {first:#x} with {} bytes {wanted:?}",
@@ -222,8 +223,8 @@ impl Client {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
-    /// Sends `bytes` again and again until the kernel takes no more for a while; how many bytes
-    /// it took.
+    /// Sends `bytes` again and again until the kernel takes no more for a while, or the gateway
+    /// has cut the connection; how many bytes were taken.
     #[track_caller]
     pub fn sends_until_it_stalls(&mut self, bytes: &[u8], most: usize) -> usize {
         self.stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
@@ -231,12 +232,24 @@ impl Client {
         while taken < most {
             match self.stream.write(&bytes[taken % bytes.len()..]) {
                 Ok(written) => taken += written,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => panic!("{error} after {taken} bytes"),
+                Err(_) => break,
             }
         }
         self.stream.set_write_timeout(Some(PATIENCE)).unwrap();
         taken
+    }
+
+    /// Takes this many bytes evenly over this time; they are looked at later.
+    #[track_caller]
+    pub fn takes_slowly(&mut self, bytes: usize, time: Duration) {
+        let steps = 50;
+        for _ in 0..steps {
+            let goal = self.unread.len() + bytes / steps;
+            while self.unread.len() < goal {
+                assert!(self.reads(), "ended after {} bytes", self.unread.len());
+            }
+            std::thread::sleep(time / steps as u32);
+        }
     }
 
     /// A second handle of the connection, to send from another thread.
