@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::Connection;
+use crate::{Connection, Waker};
 
 /// One thing to do.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub enum Operation {
     Close(Connection),
     /// Close the listeners. Connections stay.
     StopAccepting,
+    /// Wake another core, after what it shall see was written.
+    Wake(Waker),
 }
 
 /// Where a send's bytes are.

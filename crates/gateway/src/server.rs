@@ -152,12 +152,12 @@ impl Bound {
 }
 
 fn core_numbers(config: &Config) -> anyhow::Result<Vec<usize>> {
-    let choice = match &config.server.cores {
-        config::Cores::Auto => return cores::allowed().context("reading the allowed cores"),
-        config::Cores::Count(count) => cores::Cores::Count(*count),
-        config::Cores::List(list) => cores::Cores::List(list.clone()),
+    let numbers = match &config.server.cores {
+        config::Cores::Auto => cores::allowed(),
+        config::Cores::Count(count) => cores::first(*count),
+        config::Cores::List(list) => cores::exactly(list),
     };
-    choice.resolve().context("server.cores")
+    numbers.context("server.cores")
 }
 
 fn choose_engine(config: &Config) -> anyhow::Result<Engine> {
