@@ -195,6 +195,7 @@ impl Client {
                 Ok(0) => break,
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("never cut off"),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => break,
             }
             assert!(start.elapsed() < PATIENCE, "never cut off");
@@ -270,7 +271,13 @@ impl Client {
     #[track_caller]
     fn reads(&mut self) -> bool {
         let mut buffer = vec![0; 1 << 16];
-        let count = self.stream.read(&mut buffer).unwrap();
+        let count = loop {
+            match self.stream.read(&mut buffer) {
+                // signal(7): a read with a time-out is not restarted when a process goes on.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => break read.unwrap(),
+            }
+        };
         self.unread.extend(&buffer[..count]);
         count > 0
     }
