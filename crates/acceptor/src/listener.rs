@@ -53,6 +53,14 @@ impl Listener {
         Self::bind(self.address, backlog)
     }
 
+    /// Bounds what the kernel buffers for each accepted socket (SO_SNDBUF in socket(7)).
+    ///
+    /// # Errors
+    /// `setsockopt(2)`.
+    pub fn set_send_buffer(&self, bytes: usize) -> io::Result<()> {
+        self.socket.set_send_buffer_size(bytes)
+    }
+
     /// Where it listens; the real port when bound to port 0.
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -177,6 +177,12 @@ fn choose_engine(config: &Config) -> anyhow::Result<Engine> {
         Engine::Uring(offer) if !offer.has_min_wait => {
             info!("this kernel cannot batch wake-ups; Linux 6.12 and newer can");
         }
+        Engine::Uring(offer) if !offer.has_bounded_receive => {
+            info!(
+                "on this kernel one client may fill a core's receive buffers in one turn; \
+                 Linux 6.17 and newer bound it"
+            );
+        }
         _ => {}
     }
     Ok(engine)

@@ -45,6 +45,7 @@ pub struct UringDriver {
     // Dropped first: the kernel lets go of the memory below before that is freed.
     ring: Ring,
     buffers: Buffers,
+    has_bounded_receive: bool,
     /// Backlogs, whose first pieces the kernel may be reading.
     sockets: Slots<Socket>,
     /// The turn being submitted: its buffers are the kernel's until the enter.
@@ -81,17 +82,19 @@ impl UringDriver {
     /// # Errors
     /// `io_uring_setup(2)` or a registration refused: see [`probe::check`] for the reasons.
     pub fn new(settings: &Settings, listeners: Vec<Listener>) -> io::Result<Self> {
-        let ring = Ring::new(settings.submission_entries)?;
-        let buffers = Buffers::register(
+        let mut ring = Ring::new(settings.submission_entries)?;
+        let mut buffers = Buffers::register(
             ring.instance(),
             settings.receive_buffers,
             settings.receive_buffer_bytes,
         )?;
+        let has_bounded_receive = receive::is_bounded(&mut ring, &mut buffers)?;
         let waker = Waker::new()?;
         waker.sleeps_in(ring.instance().as_raw_fd());
         Ok(Self {
             ring,
             buffers,
+            has_bounded_receive,
             sockets: Slots::new(settings.connections_max),
             turn: Operations::default(),
             acceptors: Acceptors::new(listeners),
@@ -119,6 +122,11 @@ impl UringDriver {
         self.ring.has_min_wait()
     }
 
+    /// Whether one client's share of a turn is bounded (Linux 6.17).
+    pub fn has_bounded_receive(&self) -> bool {
+        self.has_bounded_receive
+    }
+
     /// Starts to drive a socket that was made elsewhere, such as a client's.
     ///
     /// # Errors
@@ -143,10 +151,9 @@ impl UringDriver {
     }
 
     /// Queues an entry that refers to no memory.
-    #[allow(unsafe_code)]
     fn push_plain(&mut self, entry: &squeue::Entry) {
-        // SAFETY: nothing to keep valid.
-        unsafe { self.push(entry) }
+        let pushed = self.ring.push_plain(entry);
+        debug_assert!(pushed.is_ok(), "{pushed:?}");
     }
 
     fn submit_operation(&mut self, index: usize) {

@@ -5,9 +5,11 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{Ipv4Addr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     time::{Duration, Instant},
 };
+
+use socket2::{Domain, Socket, Type};
 
 use super::UringDriver;
 use crate::{
@@ -19,10 +21,15 @@ use crate::{
 pub struct Offer {
     /// Waits can be batched (Linux 6.12); without, every completion wakes.
     pub has_min_wait: bool,
+    /// What one client brings in a turn is bounded (Linux 6.17).
+    pub has_bounded_receive: bool,
 }
 
 /// Longer than any healthy kernel needs for a few loopback round trips.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Small socket buffers, so that a short send is had with little memory.
+const SOCKET_BUFFER_BYTES: usize = 32 << 10;
 
 /// Sets up a ring and takes it through accept, receive, inline send, short send and cancel over
 /// loopback.
@@ -52,6 +59,7 @@ fn explain(error: &io::Error) -> String {
 
 fn run() -> io::Result<Offer> {
     let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), 4)?;
+    listener.set_send_buffer(SOCKET_BUFFER_BYTES)?;
     let address = listener.address();
     let settings = Settings {
         connections_max: 4,
@@ -65,7 +73,7 @@ fn run() -> io::Result<Offer> {
         operations: Operations::default(),
         give_up: Instant::now() + PATIENCE,
     };
-    let mut client = TcpStream::connect_timeout(&address, PATIENCE)?;
+    let mut client = connect(address)?;
     client.set_read_timeout(Some(PATIENCE))?;
     let connection = test.until("accept", |completion| match completion {
         Completion::Accepted { connection, .. } => Some(connection),
@@ -74,7 +82,18 @@ fn run() -> io::Result<Offer> {
     test.echoes(&mut client, connection)?;
     test.keeps_the_rest_of_a_short_send(&mut client, connection)?;
     test.cancels(&mut client, connection)?;
-    Ok(Offer { has_min_wait: test.driver.has_min_wait() })
+    Ok(Offer {
+        has_min_wait: test.driver.has_min_wait(),
+        has_bounded_receive: test.driver.has_bounded_receive(),
+    })
+}
+
+/// A client that takes little before it is read.
+fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES)?;
+    socket.connect_timeout(&address.into(), PATIENCE)?;
+    Ok(socket.into())
 }
 
 struct SelfTest {
@@ -123,8 +142,8 @@ impl SelfTest {
         client: &mut TcpStream,
         connection: Connection,
     ) -> io::Result<()> {
-        // More than any default socket buffer takes from a peer that does not read.
-        const BYTES: usize = 16 << 20;
+        // More than both socket buffers take from a peer that does not read.
+        const BYTES: usize = 16 * SOCKET_BUFFER_BYTES;
         self.operations.send_owned(connection, &mut SendMark::default(), vec![7; BYTES], 0);
         self.until("short send", |completion| {
             matches!(completion, Completion::Backlogged { .. }).then_some(())

@@ -3,12 +3,21 @@
 //!
 //! It lends what was received; it never copies it.
 
-use std::os::fd::AsRawFd;
+use std::{
+    io,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd},
+        unix::net::UnixStream,
+    },
+    time::Duration,
+};
 
 use io_uring::{cqueue, opcode, squeue, types::Fd};
 
 use super::{
-    Event, UringDriver, buffers,
+    Event, UringDriver,
+    buffers::{self, Buffers},
+    ring::{self, Ring, Wait},
     socket::{Receiving, Stream},
     user_data::{self, Kind},
 };
@@ -17,6 +26,47 @@ use crate::{Completion, Connection};
 // <linux/io_uring.h>; the `io-uring` crate keeps these to itself.
 const RECVSEND_POLL_FIRST: u16 = 1 << 0;
 const RECV_MULTISHOT: u16 = 1 << 1;
+
+/// What one connection may bring before its receive is armed again, so once a turn at most. It
+/// bounds what a client can make the gateway say before its socket is found full.
+const ARMED_BYTES_MAX: u32 = 128 << 10;
+
+/// Whether this kernel bounds a multishot receive. Without, a client may fill all buffers of the
+/// core in one turn.
+pub(super) fn is_bounded(ring: &mut Ring, buffers: &mut Buffers) -> io::Result<bool> {
+    let (ours, theirs) = UnixStream::pair()?;
+    drop(theirs);
+    let entry = receive_entry(ours.as_fd(), 0, Bound::Bytes(ARMED_BYTES_MAX));
+    ring.push_plain(&entry)?;
+    ring.submit_and_wait(Wait { timeout: Some(Duration::from_secs(1)), ..Wait::NONE })?;
+    let mut completions = Vec::new();
+    ring.take_completions(&mut completions);
+    for id in completions.iter().filter_map(|entry| cqueue::buffer_select(entry.flags())) {
+        buffers.recycle(id);
+    }
+    Ok(completions.first().is_some_and(|entry| entry.result() == 0))
+}
+
+/// Whether a receive ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bound {
+    None,
+    Bytes(u32),
+}
+
+fn receive_entry(descriptor: BorrowedFd<'_>, user_data: u64, bound: Bound) -> squeue::Entry {
+    let entry = opcode::Recv::new(Fd(descriptor.as_raw_fd()), std::ptr::null_mut(), 0)
+        .buf_group(buffers::GROUP)
+        // POLL_FIRST: most sockets have nothing to read yet; a vain attempt costs more.
+        .ioprio(RECV_MULTISHOT | RECVSEND_POLL_FIRST)
+        .build()
+        .flags(squeue::Flags::BUFFER_SELECT)
+        .user_data(user_data);
+    match bound {
+        Bound::None => entry,
+        Bound::Bytes(bytes) => ring::bounded(entry, bytes),
+    }
+}
 
 impl UringDriver {
     pub(super) fn queue_receive(&mut self, connection: Connection) {
@@ -42,14 +92,13 @@ impl UringDriver {
                 continue;
             }
             socket.receiving = Receiving::Armed;
-            let entry =
-                opcode::Recv::new(Fd(socket.descriptor.as_raw_fd()), std::ptr::null_mut(), 0)
-                    .buf_group(buffers::GROUP)
-                    // POLL_FIRST: most sockets have nothing to read yet; a vain attempt costs more.
-                    .ioprio(RECV_MULTISHOT | RECVSEND_POLL_FIRST)
-                    .build()
-                    .flags(squeue::Flags::BUFFER_SELECT)
-                    .user_data(user_data::of_connection(Kind::Receive, connection));
+            let bound =
+                if self.has_bounded_receive { Bound::Bytes(ARMED_BYTES_MAX) } else { Bound::None };
+            let entry = receive_entry(
+                socket.descriptor.as_fd(),
+                user_data::of_connection(Kind::Receive, connection),
+                bound,
+            );
             self.push_plain(&entry);
         }
     }

@@ -12,6 +12,8 @@ const ENTER_GETEVENTS: u32 = 1 << 0;
 const ENTER_EXT_ARG: u32 = 1 << 3;
 const ENTER_REGISTERED_RING: u32 = 1 << 4;
 const REGISTER_RING_FDS: u32 = 20;
+const SUBMISSION_BYTES: usize = 64;
+const OPTLEN_OFFSET: usize = 44;
 
 /// The completion queue is many times the submission queue: one multishot receive posts many
 /// completions.
@@ -102,6 +104,12 @@ impl Ring {
         }
     }
 
+    /// Queues an entry that refers to no memory.
+    pub(super) fn push_plain(&mut self, entry: &squeue::Entry) -> io::Result<()> {
+        // SAFETY: nothing to keep valid.
+        unsafe { self.push(entry) }
+    }
+
     /// Submits what is queued without waiting and without running deferred work.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         let queued = self.ring.submission().len() as u32;
@@ -164,6 +172,17 @@ impl Ring {
             _ => Err(error),
         }
     }
+}
+
+/// Ends a multishot receive after `bytes` (`io_uring_sqe.optlen` of Linux 6.17; older kernels
+/// answer EINVAL). The `io-uring` crate has no name for the field yet.
+pub(super) fn bounded(mut entry: squeue::Entry, bytes: u32) -> squeue::Entry {
+    const { assert!(size_of::<squeue::Entry>() == SUBMISSION_BYTES) };
+    let field = std::ptr::from_mut(&mut entry).cast::<u8>().wrapping_add(OPTLEN_OFFSET);
+    // SAFETY: four aligned bytes inside the entry, a plain `io_uring_sqe` of 64 bytes (asserted
+    // above; the crate declares it `repr(transparent)`), for which any value is valid.
+    unsafe { field.cast::<u32>().write(bytes) };
+    entry
 }
 
 /// Spares each enter a look-up of the descriptor (Linux 5.18); `None` where it is refused.
