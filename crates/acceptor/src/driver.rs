@@ -11,6 +11,9 @@ use crate::{Completion, Operations};
 /// Guarantees to the caller:
 /// - Sends of one connection reach the socket in the order submitted, whole or (when the
 ///   connection breaks) up to a prefix.
+/// - A send that the socket does not take whole is reported as
+///   [`Completion::Backlogged`] by the end of the turn that follows its submission. So once that
+///   turn is over, silence means that the kernel has all of it.
 /// - After [`Operation::Close`](crate::Operation::Close) exactly one
 ///   [`Completion::Closed`] follows, and nothing else for that name after it.
 /// - An operation on a name that is void, or already closing, is ignored.

@@ -92,8 +92,12 @@ impl<D: Subject> Rig<D> {
 
     pub fn with_listeners(settings: Settings, listeners: Vec<Listener>) -> Self {
         let address = listeners[0].address();
+        Self::around(D::build(settings, listeners).unwrap(), address)
+    }
+
+    pub fn around(driver: D, address: SocketAddr) -> Self {
         Self {
-            driver: D::build(settings, listeners).unwrap(),
+            driver,
             address,
             operations: Operations::default(),
             seen: Vec::new(),
@@ -173,7 +177,11 @@ impl<D: Subject> Rig<D> {
     /// Turns until what is on its way has arrived; returns how many turns there were. The driver
     /// may sleep all the time.
     pub fn settle(&mut self) -> u64 {
-        let (turns, deadline) = (self.driver.counters().turns, Instant::now() + SETTLED);
+        self.turns_during(SETTLED)
+    }
+
+    pub fn turns_during(&mut self, time: Duration) -> u64 {
+        let (turns, deadline) = (self.driver.counters().turns, Instant::now() + time);
         while let Some(left) = deadline.checked_duration_since(Instant::now()) {
             self.turn(left);
         }

@@ -33,6 +33,7 @@ macro_rules! contract {
                 receiving::a_reset_during_a_pause_is_told,
                 sending::every_kind_of_send_arrives,
                 sending::a_slow_reader_gets_every_byte_in_order,
+                sending::a_backlog_is_told_in_the_turn_of_its_send,
                 sending::sends_queue_behind_a_backlog,
                 sending::a_backlog_forms_and_drains_again_and_again,
                 sending::shutdown_follows_the_backlog,
@@ -69,4 +70,3 @@ macro_rules! contract {
 }
 
 contract!(epoll, ringway_acceptor::epoll::EpollDriver);
-contract!(uring, ringway_acceptor::uring::UringDriver);

@@ -66,6 +66,18 @@ pub fn a_slow_reader_gets_every_byte_in_order<D: Subject>() {
     assert!(rig.settle() <= 4, "a drained connection spins");
 }
 
+pub fn a_backlog_is_told_in_the_turn_of_its_send<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    let (mut client, name) = rig.client();
+    let sent = pattern(MORE_THAN_FITS);
+    for _ in 0..3 {
+        // One turn that does not wait.
+        rig.send(name, &sent);
+        assert!(matches!(rig.seen.last(), Some(Seen::Backlogged(..))), "{:?}", rig.seen.last());
+    }
+    assert!(read_exact(&mut rig, &mut client, 3 * sent.len()) == sent.repeat(3));
+}
+
 pub fn sends_queue_behind_a_backlog<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (mut client, name) = rig.client();

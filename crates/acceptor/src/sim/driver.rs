@@ -1,0 +1,340 @@
+//! The simulated driver: operations into links, links into completions, faults in between.
+//!
+//! Kernel work happens in `submit` and `wait`; `next` only hands out what has arrived.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use super::{
+    Network,
+    leases::{Lease, Leases},
+    link::Tail,
+    network::{Found, World},
+    socket::{Direction, Event, Receiving, Sending, Socket},
+};
+use crate::{
+    Completion, Connection, Counters, Driver, Failure, Operations, Settings, Waker, slots::Slots,
+};
+
+/// Receives per connection and turn.
+const RECEIVES_PER_TURN: usize = 4;
+
+/// What a receive that is cut to pieces yields at most, every other time.
+const CRUMB_BYTES: usize = 8;
+
+/// How likely it is, per turn, that a reset shows on a connection that does not receive.
+const SHOWN_RESET: f64 = 0.1;
+
+const UNSPECIFIED: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+/// A [`Driver`] on a [`Network`], made by [`Network::driver`].
+///
+/// Beside what the network does, it checks its owner: two sends for a connection in one turn, a
+/// name that was never given out, or a turn that ends before [`Driver::next`] returned `None`
+/// panics. Dropping it checks that each receive buffer is accounted for.
+#[derive(Debug)]
+pub struct SimDriver {
+    network: Network,
+    pub(super) gate: usize,
+    waker: Waker,
+    pub(super) sockets: Slots<Socket>,
+    pub(super) leases: Leases,
+    lent: Option<Lease>,
+    /// What arrives in this turn, in order.
+    arrivals: VecDeque<(Connection, Direction)>,
+    refused: u32,
+    is_woken: bool,
+    /// The last generation of each slot that the owner was told of.
+    pub(super) told: HashMap<u32, u32>,
+    pub(super) turn: u64,
+    pub(super) submission: u64,
+    pub(super) counters: Counters,
+}
+
+impl SimDriver {
+    pub(super) fn new(network: Network, gate: usize, settings: Settings, waker: Waker) -> Self {
+        Self {
+            network,
+            gate,
+            waker,
+            sockets: Slots::new(settings.connections_max),
+            leases: Leases::new(settings.receive_buffers, settings.receive_buffer_bytes),
+            lent: None,
+            arrivals: VecDeque::new(),
+            refused: 0,
+            is_woken: false,
+            told: HashMap::new(),
+            turn: 0,
+            submission: 0,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Wakes this driver from another one's loop.
+    pub fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    /// Receive buffers that are filled and not given back: lent, or with bytes on their way.
+    pub fn leases_taken(&self) -> usize {
+        self.leases.taken()
+    }
+
+    /// Connections that are open, or closing.
+    pub fn connections(&self) -> usize {
+        self.sockets.len()
+    }
+
+    fn accept(&mut self, world: &mut World) {
+        while let Some(link) = world.gates[self.gate].waiting.pop_front() {
+            if world.chance(world.faults.refusal) || !self.admit(world, link) {
+                world.links[link].reset(&mut world.rng);
+                self.refused += 1;
+                self.counters.refused += 1;
+            }
+        }
+    }
+
+    pub(super) fn admit(&mut self, world: &mut World, link: usize) -> bool {
+        let Ok(connection) = self.sockets.insert(Socket::new(link)) else { return false };
+        let due = self.turn + world.delay();
+        if let Some(socket) = self.sockets.lookup_mut(connection) {
+            socket.launch(Direction::Incoming, due, Event::Accepted);
+        }
+        world.make_live(self.gate, link);
+        self.counters.accepted += 1;
+        true
+    }
+
+    /// Receives what a turn brings, up to the end of the stream.
+    fn receive_turn(&mut self, world: &mut World, connection: Connection) {
+        for _ in 0..RECEIVES_PER_TURN {
+            if !self.receive(world, connection) {
+                break;
+            }
+        }
+        let Some(socket) = self.sockets.lookup_mut(connection) else { return };
+        let link = &world.links[socket.link];
+        let is_drained = socket.receiving == Receiving::Open && link.inbound.is_empty();
+        match link.tail {
+            Tail::Fin if is_drained => {
+                socket.receiving = Receiving::Ended;
+                let due = self.turn + world.delay();
+                socket.launch(Direction::Incoming, due, Event::EndOfStream);
+            }
+            Tail::Reset if socket.is_whole() => {
+                let waits = socket.receiving == Receiving::Open && !is_drained;
+                if is_drained || (!waits && world.chance(SHOWN_RESET)) {
+                    self.fail(world, connection, libc::ECONNRESET);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// One receive; `false` when it comes to nothing.
+    pub(super) fn receive(&mut self, world: &mut World, connection: Connection) -> bool {
+        let Some(socket) = self.sockets.lookup_mut(connection) else { return false };
+        let available = world.links[socket.link].inbound.len();
+        if socket.receiving != Receiving::Open || available == 0 {
+            return false;
+        }
+        let mut length = available.min(self.leases.buffer_bytes());
+        if world.chance(world.faults.short_receive) {
+            let most = if world.rng.bool() { length } else { length.min(CRUMB_BYTES) };
+            length = world.rng.usize(1..=most);
+        }
+        let bytes = world.links[socket.link].inbound.iter().copied().take(length);
+        let is_short = world.rng.f64() < world.faults.shortage;
+        let lease = if is_short { None } else { self.leases.fill(bytes) };
+        let Some(lease) = lease else {
+            self.counters.buffer_shortages += 1;
+            return false;
+        };
+        world.links[socket.link].inbound.drain(..length);
+        let event = Event::Received { lease, length };
+        socket.launch(Direction::Incoming, self.turn + world.delay(), event);
+        true
+    }
+
+    pub(super) fn fail(&mut self, world: &mut World, connection: Connection, errno: i32) {
+        let Some(socket) = self.sockets.lookup_mut(connection) else { return };
+        world.gates[self.gate].backlog_bytes -= std::mem::take(&mut socket.backlog).len();
+        socket.recall_sent();
+        socket.receiving = Receiving::Ended;
+        socket.sending = Sending::Broken;
+        let due = self.turn + world.delay();
+        socket.launch(Direction::Incoming, due, Event::Failed(Failure(errno)));
+    }
+
+    /// Sends on what is backlogged.
+    fn flush(&mut self, world: &mut World, connection: Connection) {
+        let Some(socket) = self.sockets.lookup_mut(connection) else { return };
+        let link = &mut world.links[socket.link];
+        if socket.backlog.is_empty() || link.tail == Tail::Reset {
+            return;
+        }
+        let bytes = socket.backlog.make_contiguous();
+        let taken = link.take(bytes, &world.faults, &mut world.rng);
+        socket.backlog.drain(..taken);
+        world.gates[self.gate].backlog_bytes -= taken;
+        if socket.backlog.is_empty() {
+            if socket.sending == Sending::Finishing {
+                socket.sending = Sending::Finished;
+                link.finish();
+            }
+            socket.launch(Direction::Outgoing, self.turn + world.delay(), Event::Drained);
+        }
+    }
+
+    /// Collects what arrives in this turn, connections in any order.
+    fn collect(&mut self, world: &mut World, names: &[Connection]) {
+        for name in names {
+            let Some(socket) = self.sockets.lookup_mut(*name) else { continue };
+            for direction in [Direction::Incoming, Direction::Outgoing] {
+                let arrived = socket.arrived(direction, self.turn);
+                self.arrivals.extend(std::iter::repeat_n((*name, direction), arrived));
+            }
+        }
+        if world.faults.delay > 0.0 {
+            world.rng.shuffle(self.arrivals.make_contiguous());
+        }
+    }
+
+    /// Whether a connection moves on without anybody's doing.
+    fn is_restless(&self, world: &World, connection: Connection) -> bool {
+        self.sockets.lookup(connection).is_some_and(|socket| {
+            let link = &world.links[socket.link];
+            let has_news = !link.inbound.is_empty() || link.tail != Tail::Open;
+            socket.has_flights_after(self.turn)
+                || (socket.receiving == Receiving::Open && has_news)
+                || (socket.is_whole() && link.tail == Tail::Reset)
+                || (!socket.backlog.is_empty() && link.has_room(&world.faults))
+        })
+    }
+
+    fn arrive(&mut self, connection: Connection, event: Event) -> Completion<'_> {
+        match event {
+            Event::Accepted => {
+                self.told.insert(connection.slot(), connection.generation());
+                let link = self.sockets.lookup(connection).map(|socket| socket.link);
+                let world = self.network.world();
+                let link = link.map(|link| &world.links[link]);
+                let peer = match link.filter(|link| link.tail != Tail::Reset) {
+                    Some(link) => link.address,
+                    None => UNSPECIFIED,
+                };
+                Completion::Accepted { connection, listener: 0, peer }
+            }
+            Event::Received { lease, length } => {
+                self.counters.received_bytes += length as u64;
+                let lease = self.lent.insert(lease);
+                Completion::Received { connection, bytes: self.leases.lend(lease, length) }
+            }
+            Event::EndOfStream => Completion::EndOfStream { connection },
+            Event::Failed(failure) => Completion::Failed { connection, failure },
+            Event::Backlogged(unsent_bytes) => Completion::Backlogged { connection, unsent_bytes },
+            Event::Drained => Completion::Drained { connection },
+            Event::Closed => {
+                self.sockets.remove(connection);
+                Completion::Closed { connection }
+            }
+        }
+    }
+
+    fn return_lent(&mut self) {
+        if let Some(lease) = self.lent.take() {
+            self.leases.give_back(lease);
+        }
+    }
+}
+
+impl Driver for SimDriver {
+    fn submit(&mut self, operations: &mut Operations) {
+        self.return_lent();
+        self.submission += 1;
+        let network = self.network.clone();
+        let world = &mut *network.world();
+        let (list, turn) = operations.drain();
+        for operation in list {
+            self.perform(world, operation, turn);
+        }
+        operations.clear();
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.return_lent();
+        let network = self.network.clone();
+        let world = &mut *network.world();
+        if !self.arrivals.is_empty() || self.refused > 0 || self.is_woken {
+            world.violation("the last turn was not taken to its end");
+        }
+        self.turn += 1;
+        self.counters.turns += 1;
+        world.progress(self.gate);
+        self.accept(world);
+        let names: Vec<_> = self.sockets.names().collect();
+        for name in &names {
+            self.receive_turn(world, *name);
+            self.flush(world, *name);
+        }
+        self.collect(world, &names);
+        let is_restless =
+            world.is_moving(self.gate) || names.iter().any(|name| self.is_restless(world, *name));
+        let found = if is_restless {
+            Found::Later
+        } else if self.arrivals.is_empty() && self.refused == 0 {
+            Found::Nothing
+        } else {
+            Found::Now
+        };
+        self.is_woken = world.rest(self.gate, timeout, found);
+        Ok(())
+    }
+
+    fn next(&mut self) -> Option<Completion<'_>> {
+        self.return_lent();
+        if std::mem::take(&mut self.is_woken) {
+            self.counters.completions += 1;
+            return Some(Completion::Woken);
+        }
+        if self.refused > 0 {
+            self.counters.completions += 1;
+            return Some(Completion::Refused { count: std::mem::take(&mut self.refused) });
+        }
+        loop {
+            let (connection, direction) = self.arrivals.pop_front()?;
+            // An operation of this same turn may have recalled it.
+            let socket = self.sockets.lookup_mut(connection);
+            if let Some(event) = socket.and_then(|socket| socket.land(direction, self.turn)) {
+                self.counters.completions += 1;
+                return Some(self.arrive(connection, event));
+            }
+        }
+    }
+
+    fn counters(&self) -> Counters {
+        self.counters
+    }
+}
+
+impl Drop for SimDriver {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        self.return_lent();
+        let names: Vec<_> = self.sockets.names().collect();
+        let in_flight =
+            names.iter().filter_map(|name| self.sockets.lookup(*name)).map(Socket::leases).sum();
+        let world = &mut *self.network.world();
+        if self.leases.taken() != in_flight {
+            world.violation("a receive buffer is lost");
+        }
+        world.leave(self.gate);
+    }
+}

@@ -1,0 +1,153 @@
+//! The driver's end of a simulated connection: its state, and completions on their way.
+//!
+//! Invariant: completions of one direction stay in order, and after `Failed` there are none.
+
+use std::collections::VecDeque;
+
+use super::leases::Lease;
+use crate::Failure;
+
+#[derive(Debug)]
+pub(super) struct Socket {
+    pub(super) link: usize,
+    pub(super) receiving: Receiving,
+    pub(super) sending: Sending,
+    pub(super) backlog: VecDeque<u8>,
+    /// Accepted, received, ended, failed.
+    incoming: VecDeque<Flight>,
+    /// Backlogged, drained, closed.
+    outgoing: VecDeque<Flight>,
+    /// The submission that sent last, for the rule of one send per turn.
+    pub(super) sent_in: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Receiving {
+    Open,
+    Paused,
+    Ended,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sending {
+    Open,
+    Finishing,
+    Finished,
+    Broken,
+    Closed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Direction {
+    Incoming,
+    Outgoing,
+}
+
+/// A completion on its way, and the turn before which it does not arrive.
+#[derive(Debug)]
+struct Flight {
+    due: u64,
+    event: Event,
+}
+
+#[derive(Debug)]
+pub(super) enum Event {
+    Accepted,
+    Received { lease: Lease, length: usize },
+    EndOfStream,
+    Failed(Failure),
+    Backlogged(usize),
+    Drained,
+    Closed,
+}
+
+impl Socket {
+    pub(super) fn new(link: usize) -> Self {
+        Self {
+            link,
+            receiving: Receiving::Open,
+            sending: Sending::Open,
+            backlog: VecDeque::new(),
+            incoming: VecDeque::new(),
+            outgoing: VecDeque::new(),
+            sent_in: 0,
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.sending == Sending::Closed
+    }
+
+    /// Whether the connection works as far as its owner has been told or will be.
+    pub(super) fn is_whole(&self) -> bool {
+        !matches!(self.sending, Sending::Broken | Sending::Closed)
+    }
+
+    /// Sets a completion on its way; it never overtakes one of its direction.
+    pub(super) fn launch(&mut self, direction: Direction, due: u64, event: Event) {
+        let flights = self.flights(direction);
+        let due = flights.back().map_or(due, |last| last.due.max(due));
+        flights.push_back(Flight { due, event });
+    }
+
+    /// Sets a completion on its way that no fault delays, nor any before it.
+    pub(super) fn hurry(&mut self, direction: Direction, due: u64, event: Event) {
+        let flights = self.flights(direction);
+        flights.iter_mut().for_each(|flight| flight.due = flight.due.min(due));
+        flights.push_back(Flight { due, event });
+    }
+
+    /// How many completions of a direction have arrived by `turn`.
+    pub(super) fn arrived(&mut self, direction: Direction, turn: u64) -> usize {
+        self.flights(direction).iter().take_while(|flight| flight.due <= turn).count()
+    }
+
+    /// The next completion that has arrived by `turn`.
+    pub(super) fn land(&mut self, direction: Direction, turn: u64) -> Option<Event> {
+        let flights = self.flights(direction);
+        if flights.front()?.due > turn {
+            return None;
+        }
+        flights.pop_front().map(|flight| flight.event)
+    }
+
+    /// Whether a completion arrives after `turn`.
+    pub(super) fn has_flights_after(&self, turn: u64) -> bool {
+        let mut last = self.incoming.back().into_iter().chain(self.outgoing.back());
+        last.any(|flight| flight.due > turn)
+    }
+
+    /// How many leases are on their way.
+    pub(super) fn leases(&self) -> usize {
+        let is_lease = |flight: &&Flight| matches!(flight.event, Event::Received { .. });
+        self.incoming.iter().filter(is_lease).count()
+    }
+
+    /// Takes back bytes that are on their way, from the last one backwards to the accept.
+    pub(super) fn recall_received(&mut self) -> Vec<Lease> {
+        let mut leases = Vec::new();
+        while let Some(flight) = self.incoming.pop_back() {
+            match flight.event {
+                Event::Received { lease, .. } => leases.push(lease),
+                Event::Accepted => {
+                    self.incoming.push_back(flight);
+                    break;
+                }
+                _ => {}
+            }
+        }
+        leases
+    }
+
+    /// Forgets completions about sending.
+    pub(super) fn recall_sent(&mut self) {
+        self.outgoing.clear();
+    }
+
+    fn flights(&mut self, direction: Direction) -> &mut VecDeque<Flight> {
+        match direction {
+            Direction::Incoming => &mut self.incoming,
+            Direction::Outgoing => &mut self.outgoing,
+        }
+    }
+}

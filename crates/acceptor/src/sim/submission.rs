@@ -1,0 +1,122 @@
+//! What a simulated driver's operations do, at once, and how they break the contract.
+//!
+//! Bytes that were on their way when a pause or a close is submitted may still arrive, or not.
+
+use super::{
+    driver::SimDriver,
+    link::{Tail, Unread},
+    network::World,
+    socket::{Direction, Event, Receiving, Sending},
+};
+use crate::{Connection, Operation, Outgoing};
+
+impl SimDriver {
+    pub(super) fn perform(&mut self, world: &mut World, operation: Operation, turn: &[u8]) {
+        let (Operation::Send { connection, .. }
+        | Operation::PauseReceive(connection)
+        | Operation::ResumeReceive(connection)
+        | Operation::Shutdown(connection)
+        | Operation::Close(connection)) = operation
+        else {
+            return self.stop_accepting(world);
+        };
+        let told = self.told.get(&connection.slot());
+        if told.is_none_or(|generation| connection.generation() > *generation) {
+            world.violation(&format!("{connection:?} was never given out"));
+        }
+        let Some(socket) = self.sockets.lookup_mut(connection) else { return };
+        if socket.is_closed() {
+            return;
+        }
+        match operation {
+            Operation::Send { outgoing, .. } => match outgoing {
+                Outgoing::Turn(range) => self.send(world, connection, &turn[range]),
+                Outgoing::Owned { bytes, start } => self.send(world, connection, &bytes[start..]),
+                Outgoing::Shared(bytes) => self.send(world, connection, &bytes),
+            },
+            Operation::PauseReceive(_) if socket.receiving == Receiving::Open => {
+                if world.chance(world.faults.late_cancel) {
+                    self.receive(world, connection);
+                }
+                if let Some(socket) = self.sockets.lookup_mut(connection) {
+                    socket.receiving = Receiving::Paused;
+                }
+            }
+            Operation::ResumeReceive(_) if socket.receiving == Receiving::Paused => {
+                socket.receiving = Receiving::Open;
+            }
+            Operation::Shutdown(_) if socket.sending == Sending::Open => {
+                socket.sending = Sending::Finishing;
+                if socket.backlog.is_empty() {
+                    socket.sending = Sending::Finished;
+                    world.links[socket.link].finish();
+                }
+            }
+            Operation::Close(_) => self.close(world, connection),
+            _ => {}
+        }
+    }
+
+    fn send(&mut self, world: &mut World, connection: Connection, bytes: &[u8]) {
+        let Some(socket) = self.sockets.lookup_mut(connection) else { return };
+        if socket.sent_in == self.submission {
+            world.violation(&format!("two sends for {connection:?} in one turn"));
+        }
+        socket.sent_in = self.submission;
+        if socket.sending != Sending::Open || bytes.is_empty() {
+            return;
+        }
+        let link = &mut world.links[socket.link];
+        if link.tail == Tail::Reset {
+            let errno = if world.rng.bool() { libc::EPIPE } else { libc::ECONNRESET };
+            if world.rng.bool() {
+                let recalled = socket.recall_received();
+                recalled.into_iter().for_each(|lease| self.leases.give_back(lease));
+            }
+            return self.fail(world, connection, errno);
+        }
+        let mut taken = 0;
+        if socket.backlog.is_empty() {
+            taken = link.take(bytes, &world.faults, &mut world.rng);
+        }
+        if taken < bytes.len() {
+            socket.backlog.extend(&bytes[taken..]);
+            let event = Event::Backlogged(socket.backlog.len());
+            // Never late: silence about a send means that it was whole.
+            socket.hurry(Direction::Outgoing, self.turn + 1, event);
+            self.counters.short_sends += 1;
+            let gate = &mut world.gates[self.gate];
+            gate.backlog_bytes += bytes.len() - taken;
+            gate.backlog_bytes_peak = gate.backlog_bytes_peak.max(gate.backlog_bytes);
+        }
+    }
+
+    fn close(&mut self, world: &mut World, connection: Connection) {
+        let Some(socket) = self.sockets.lookup_mut(connection) else { return };
+        let recalled = socket.recall_received();
+        let unread = if recalled.is_empty() { Unread::None } else { Unread::Some };
+        recalled.into_iter().for_each(|lease| self.leases.give_back(lease));
+        socket.recall_sent();
+        world.gates[self.gate].backlog_bytes -= std::mem::take(&mut socket.backlog).len();
+        if socket.is_whole() {
+            world.links[socket.link].abandon(unread, &mut world.rng);
+        }
+        socket.sending = Sending::Closed;
+        socket.receiving = Receiving::Ended;
+        let mut due = self.turn + 1 + world.delay();
+        if world.chance(world.faults.late_cancel) {
+            due += world.rng.u64(1..=4);
+        }
+        socket.launch(Direction::Outgoing, due, Event::Closed);
+    }
+
+    /// Whoever has not been accepted is turned away, but for accepts that were on their way.
+    fn stop_accepting(&mut self, world: &mut World) {
+        world.gates[self.gate].is_listening = false;
+        for link in std::mem::take(&mut world.gates[self.gate].waiting) {
+            if !world.chance(world.faults.late_cancel) || !self.admit(world, link) {
+                world.links[link].reset(&mut world.rng);
+            }
+        }
+    }
+}
