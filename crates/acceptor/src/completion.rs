@@ -41,6 +41,7 @@ pub enum Completion<'a> {
     },
     /// The socket did not take all that was sent: the driver keeps the rest, in order, and
     /// reports [`Completion::Drained`] when it is gone. More may be sent; it queues behind.
+    /// Reported again when more has queued, and when a part of it has left.
     Backlogged {
         /// Which connection.
         connection: Connection,

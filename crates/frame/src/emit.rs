@@ -141,14 +141,16 @@ fn append(out: &mut Vec<u8>, header: &Header, payload: &[u8]) {
     out.reserve(HEADER_BYTES_MAX + payload.len());
     let mut head = [0; HEADER_BYTES_MAX];
     let head_bytes = header.emit(&mut head);
-    // A copy of constant size is a few stores; what it wrote too much is cut off.
-    let payload_start = out.len() + head_bytes;
-    out.extend_from_slice(&head);
-    out.truncate(payload_start);
     let Some(key) = header.mask else {
+        // Most frames of a server have two bytes of header: a store, not a copy.
+        match head_bytes {
+            2 => out.extend_from_slice(&[head[0], head[1]]),
+            _ => out.extend_from_slice(&head[..head_bytes]),
+        }
         out.extend_from_slice(payload);
         return;
     };
+    out.extend_from_slice(&head[..head_bytes]);
     let mut phase = 0;
     for block in payload.chunks(BLOCK_BYTES) {
         let start = out.len();

@@ -7,140 +7,25 @@
 use std::mem;
 
 use crate::control::{Control, KeptControl};
-use crate::header::{HEADER_BYTES_MAX, Header, Opcode, Parsed, Rsv, judge_first};
-use crate::text::unmask_text;
-use crate::{CloseCode, ProtocolError, Utf8, mask};
-
-/// Which end of the connection this is: RFC 6455 §5.1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Reads masked frames, writes unmasked ones.
-    Server,
-    /// Reads unmasked frames, writes masked ones.
-    Client,
-}
-
-/// Whether permessage-deflate was agreed: RFC 7692.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Compression {
-    /// No reserved bit may be set.
-    Off,
-    /// RSV1 may be set on the first frame of a data message.
-    PerMessage,
-}
-
-/// What a data message is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DataKind {
-    /// UTF-8 text.
-    Text,
-    /// Bytes.
-    Binary,
-}
-
-impl From<DataKind> for Opcode {
-    fn from(kind: DataKind) -> Self {
-        match kind {
-            DataKind::Text => Self::Text,
-            DataKind::Binary => Self::Binary,
-        }
-    }
-}
-
-/// The most that a peer may send, judged when a header is parsed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReadLimits {
-    /// Payload bytes of one frame.
-    pub frame_bytes_max: u64,
-    /// Payload bytes of one message. Of a compressed message it bounds the inflated
-    /// bytes, and the bytes on the wire with an allowance for what does not compress.
-    pub message_bytes_max: u64,
-}
-
-impl ReadLimits {
-    /// What a compressed message may have on the wire. Deflate adds at most 5 bytes to a
-    /// stored block, and the smallest encoders store blocks of some 127 bytes.
-    const fn compressed_bytes_max(&self) -> u64 {
-        let max = self.message_bytes_max;
-        max.saturating_add(max / 16).saturating_add(64)
-    }
-}
-
-impl Default for ReadLimits {
-    /// One mebibyte for a frame and for a message.
-    fn default() -> Self {
-        Self { frame_bytes_max: 1 << 20, message_bytes_max: 1 << 20 }
-    }
-}
-
-/// What the front of the input held.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Piece<'a> {
-    /// Some payload of a data message, unmasked; UTF-8 checked if it is plain text.
-    Data {
-        /// What the message is.
-        kind: DataKind,
-        /// Whether the message is compressed: the payload is then raw deflate.
-        compressed: bool,
-        /// As much of the frame's payload as has come since the piece before.
-        payload: &'a mut [u8],
-        /// Whether this is the first piece of the message.
-        first: bool,
-        /// Whether the frame ends here.
-        end_of_frame: bool,
-        /// Whether the message ends here.
-        end_of_message: bool,
-    },
-    /// A ping, to be answered with a pong of the same payload.
-    Ping(&'a [u8]),
-    /// A pong.
-    Pong(&'a [u8]),
-    /// The peer's close, with its reason. Nothing is read after it.
-    Close(Option<CloseCode>, &'a str),
-}
-
-impl<'a> From<Control<'a>> for Piece<'a> {
-    fn from(control: Control<'a>) -> Self {
-        match control {
-            Control::Ping(payload) => Self::Ping(payload),
-            Control::Pong(payload) => Self::Pong(payload),
-            Control::Close(code, reason) => Self::Close(code, reason),
-        }
-    }
-}
-
-/// A piece before it borrows from the reader.
-pub(crate) enum Step<'b> {
-    Data(Data<'b>),
-    Control(Control<'b>),
-    /// A control frame is whole in the reader's box.
-    Kept,
-}
-
-/// A piece of a data message.
-pub(crate) struct Data<'b> {
-    pub(crate) kind: DataKind,
-    pub(crate) compressed: bool,
-    pub(crate) payload: &'b mut [u8],
-    pub(crate) first: bool,
-    /// Payload bytes of the frame that have not come yet.
-    pub(crate) remaining: u64,
-    pub(crate) end_of_message: bool,
-}
-
-/// The data message under way.
-#[derive(Clone, Copy)]
-struct Open {
-    kind: DataKind,
-    compressed: bool,
-}
+use crate::header::{Header, Opcode, Parsed};
+use crate::partial_header::PartialHeader;
+use crate::piece::{Compression, Data, DataKind, Piece, ReadLimits, Role, Step};
+use crate::terms::{Open, Terms};
+use crate::text::{unmask_short_text, unmask_text};
+use crate::{ProtocolError, Utf8, mask};
 
 /// Where in a frame the input stands.
 enum Stage {
-    /// At a header, of which `held` bytes came with earlier reads.
-    Head { bytes: [u8; HEADER_BYTES_MAX], held: u8 },
+    /// At a header, of which earlier reads may have brought a part.
+    Head(PartialHeader),
     /// In the payload of a data frame.
-    Payload { remaining: u64, key: [u8; 4], phase: u8, fin: bool, first: bool },
+    Payload {
+        remaining: u64,
+        key: [u8; 4],
+        phase: u8,
+        fin: bool,
+        first: bool,
+    },
     /// In a control frame that came in parts, or just past it.
     Control(Box<KeptControl>),
     /// After a close or a fault.
@@ -148,7 +33,13 @@ enum Stage {
 }
 
 impl Stage {
-    const HEAD: Self = Self::Head { bytes: [0; HEADER_BYTES_MAX], held: 0 };
+    const HEAD: Self = Self::Head(PartialHeader::EMPTY);
+
+    /// At the first byte of a header.
+    #[inline]
+    fn is_between_frames(&self) -> bool {
+        matches!(self, Self::Head(partial) if partial.is_empty())
+    }
 }
 
 /// Reads frames from the bytes of one connection.
@@ -160,8 +51,7 @@ pub struct FrameReader {
     message_bytes: u64,
     utf8: Utf8,
     open: Option<Open>,
-    role: Role,
-    compression: Compression,
+    terms: Terms,
 }
 
 impl FrameReader {
@@ -173,8 +63,7 @@ impl FrameReader {
             message_bytes: 0,
             utf8: Utf8::NEW,
             open: None,
-            role,
-            compression,
+            terms: Terms { role, compression },
         }
     }
 
@@ -196,16 +85,12 @@ impl FrameReader {
         input: &mut &'b mut [u8],
         limits: &ReadLimits,
     ) -> Result<Option<Piece<'s>>, ProtocolError> {
+        if let Some(data) = self.read_short(input, limits)? {
+            return Ok(Some(data.into()));
+        }
         Ok(match self.advance(input, limits)? {
             None => None,
-            Some(Step::Data(data)) => Some(Piece::Data {
-                kind: data.kind,
-                compressed: data.compressed,
-                payload: data.payload,
-                first: data.first,
-                end_of_frame: data.remaining == 0,
-                end_of_message: data.end_of_message,
-            }),
+            Some(Step::Data(data)) => Some(data.into()),
             Some(Step::Control(control)) => Some(control.into()),
             Some(Step::Kept) => self.kept_control().map(Piece::from),
         })
@@ -214,11 +99,7 @@ impl FrameReader {
     /// Whether nothing of a frame or of a message is under way.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        match self.stage {
-            Stage::Head { held, .. } => held == 0 && self.open.is_none(),
-            Stage::Finished => true,
-            Stage::Payload { .. } | Stage::Control(_) => false,
-        }
+        self.is_finished() || self.stage.is_between_frames() && self.open.is_none()
     }
 
     /// Whether a close or a fault has ended the reading.
@@ -227,7 +108,7 @@ impl FrameReader {
         match &self.stage {
             Stage::Finished => true,
             Stage::Control(kept) => kept.is_whole() && kept.is_close(),
-            Stage::Head { .. } | Stage::Payload { .. } => false,
+            Stage::Head(_) | Stage::Payload { .. } => false,
         }
     }
 
@@ -244,16 +125,63 @@ impl FrameReader {
         }
     }
 
-    /// As [`FrameReader::read`], lending nothing of the reader itself.
+    /// The fast path of a server: a masked message of at most 125 plain bytes, in one
+    /// frame that is whole in the input. `None` is no judgement: [`FrameReader::advance`]
+    /// is to be asked.
     #[inline]
+    pub(crate) fn read_short<'b>(
+        &mut self,
+        input: &mut &'b mut [u8],
+        limits: &ReadLimits,
+    ) -> Result<Option<Data<'b>>, ProtocolError> {
+        let Some(&[first, second, ref key @ ..]) = input.first_chunk::<6>() else {
+            return Ok(None);
+        };
+        let kind = match first {
+            0x81 => DataKind::Text,
+            0x82 => DataKind::Binary,
+            _ => return Ok(None),
+        };
+        // Masked and at most 125, or else a large number.
+        let length = usize::from(second.wrapping_sub(0x80));
+        let longest = limits
+            .message_bytes_max
+            .min(limits.frame_bytes_max)
+            .min(125);
+        let (key, frame_bytes) = (*key, 6 + length);
+        if length as u64 > longest
+            || frame_bytes > input.len()
+            || !self.stage.is_between_frames()
+            || self.open.is_some()
+            || self.terms.role != Role::Server
+        {
+            return Ok(None);
+        }
+        let payload = &mut take(input, frame_bytes)[6..];
+        match kind {
+            DataKind::Binary => {
+                mask::unmask_short(payload, key, 0);
+            }
+            DataKind::Text => {
+                if let Err(fault) = unmask_short_text(payload, key) {
+                    self.finish();
+                    return Err(fault);
+                }
+            }
+        }
+        Ok(Some(Data::whole(kind, false, payload)))
+    }
+
+    /// As [`FrameReader::read`], lending nothing of the reader itself.
     pub(crate) fn advance<'b>(
         &mut self,
         input: &mut &'b mut [u8],
         limits: &ReadLimits,
     ) -> Result<Option<Step<'b>>, ProtocolError> {
-        let step = match self.stage {
-            Stage::Head { held: 0, .. } => self.read_frame(input, limits),
-            _ => self.resume(input, limits),
+        let step = if self.stage.is_between_frames() {
+            self.read_frame(input, limits)
+        } else {
+            self.resume(input, limits)
         };
         if step.is_err() {
             self.finish();
@@ -271,15 +199,15 @@ impl FrameReader {
             && kept.is_whole()
         {
             // It was handed out by the call before.
-            let after = if kept.is_close() { Stage::Finished } else { Stage::HEAD };
+            let after = if kept.is_close() {
+                Stage::Finished
+            } else {
+                Stage::HEAD
+            };
             self.stage = after;
         }
         match self.stage {
-            Stage::Head { held: 0, .. } => self.read_frame(input, limits),
-            Stage::Head { .. } => match self.complete_header(input)? {
-                Some(header) => self.enter(header, input, limits),
-                None => Ok(None),
-            },
+            Stage::Head(partial) => self.complete_header(partial, input, limits),
             Stage::Payload { .. } => self.read_payload(input),
             Stage::Control(_) => self.read_control(input),
             Stage::Finished => {
@@ -296,78 +224,39 @@ impl FrameReader {
         input: &mut &'b mut [u8],
         limits: &ReadLimits,
     ) -> Result<Option<Step<'b>>, ProtocolError> {
-        match self.parse(input)? {
+        match self.terms.parse(input, self.open)? {
             Parsed::Whole { header, bytes } => {
                 take(input, bytes);
                 self.enter(header, input, limits)
             }
             Parsed::Incomplete => {
-                self.keep_header(&[], input);
+                self.stage = Stage::Head(PartialHeader::EMPTY.with(input));
+                *input = &mut [];
                 Ok(None)
             }
         }
     }
 
-    /// Parses a header and judges it for this role and state, byte by byte in wire order:
-    /// the first fault is the same however the bytes were cut.
-    #[inline]
-    fn parse(&self, bytes: &[u8]) -> Result<Parsed, ProtocolError> {
-        let Some(&first) = bytes.first() else {
-            return Ok(Parsed::Incomplete);
-        };
-        let opcode = judge_first(first)?;
-        let rsv = Rsv::of(first);
-        let opens = matches!(opcode, Opcode::Text | Opcode::Binary);
-        // RFC 6455 §5.2; RFC 7692 §6.1: RSV1 only on the first frame of a data message.
-        if rsv != Rsv::NONE
-            && !(rsv == Rsv::RSV1 && opens && self.compression == Compression::PerMessage)
-        {
-            return Err(ProtocolError::ReservedBits);
-        }
-        // RFC 6455 §5.4: fragments of one message are not mixed with another's.
-        if opens && self.open.is_some() {
-            return Err(ProtocolError::NestedMessage);
-        }
-        if opcode == Opcode::Continuation && self.open.is_none() {
-            return Err(ProtocolError::LoneContinuation);
-        }
-        // RFC 6455 §5.1: a client masks every frame, a server none.
-        if let Some(&second) = bytes.get(1) {
-            match (self.role, second & 0x80 != 0) {
-                (Role::Server, false) => return Err(ProtocolError::UnmaskedFrame),
-                (Role::Client, true) => return Err(ProtocolError::MaskedFrame),
-                _ => {}
-            }
-        }
-        Header::parse(bytes)
-    }
-
-    /// Keeps a header that is not whole: what was `held` before and all of `input`.
-    fn keep_header(&mut self, held: &[u8], input: &mut &mut [u8]) {
-        let fresh = mem::take(input);
-        let length = held.len() + fresh.len();
-        let mut bytes = [0; HEADER_BYTES_MAX];
-        bytes[..held.len()].copy_from_slice(held);
-        bytes[held.len()..length].copy_from_slice(fresh);
-        self.stage = Stage::Head { bytes, held: length as u8 };
-    }
-
-    /// Adds `input` to a header that is held in part.
-    fn complete_header(&mut self, input: &mut &mut [u8]) -> Result<Option<Header>, ProtocolError> {
-        let Stage::Head { mut bytes, held } = self.stage else {
-            unreachable!("called at a header");
-        };
-        let held = usize::from(held);
-        let fresh = input.len().min(HEADER_BYTES_MAX - held);
-        bytes[held..held + fresh].copy_from_slice(&input[..fresh]);
-        match self.parse(&bytes[..held + fresh])? {
-            Parsed::Whole { header, bytes } => {
-                take(input, bytes - held);
+    /// Reads a frame of whose header `partial` came with earlier inputs.
+    fn complete_header<'b>(
+        &mut self,
+        partial: PartialHeader,
+        input: &mut &'b mut [u8],
+        limits: &ReadLimits,
+    ) -> Result<Option<Step<'b>>, ProtocolError> {
+        let header = partial.with(input);
+        match self.terms.parse(header.bytes(), self.open)? {
+            Parsed::Whole {
+                header,
+                bytes: header_bytes,
+            } => {
+                take(input, header_bytes - partial.len());
                 self.stage = Stage::HEAD;
-                Ok(Some(header))
+                self.enter(header, input, limits)
             }
             Parsed::Incomplete => {
-                self.keep_header(&bytes[..held], input);
+                self.stage = Stage::Head(header);
+                *input = &mut [];
                 Ok(None)
             }
         }
@@ -384,17 +273,8 @@ impl FrameReader {
         if header.opcode.is_control() {
             return self.enter_control(header, input);
         }
-        let open = match (self.open, header.opcode) {
-            (Some(open), _) => open,
-            (None, opcode) => Open {
-                kind: match opcode {
-                    Opcode::Text => DataKind::Text,
-                    _ => DataKind::Binary,
-                },
-                compressed: header.rsv == Rsv::RSV1,
-            },
-        };
-        self.judge_size(&header, open, limits)?;
+        let open = Open::by(&header, self.open);
+        open.judge_size(&header, self.message_bytes, limits)?;
         let first = self.open.is_none();
         if first && header.fin && header.length <= input.len() as u64 {
             return whole_message(header, open, input);
@@ -411,29 +291,19 @@ impl FrameReader {
         self.read_payload(input)
     }
 
-    /// RFC 6455 §10.4: a declared length is judged before a byte of it is kept.
-    #[inline]
-    fn judge_size(
-        &self,
-        header: &Header,
-        open: Open,
-        limits: &ReadLimits,
-    ) -> Result<(), ProtocolError> {
-        let message_bytes_max =
-            if open.compressed { limits.compressed_bytes_max() } else { limits.message_bytes_max };
-        let message_bytes = self.message_bytes.saturating_add(header.length);
-        if header.length > limits.frame_bytes_max || message_bytes > message_bytes_max {
-            return Err(ProtocolError::TooBig);
-        }
-        Ok(())
-    }
-
     /// Reads on in the payload of a data frame.
     fn read_payload<'b>(
         &mut self,
         input: &mut &'b mut [u8],
     ) -> Result<Option<Step<'b>>, ProtocolError> {
-        let Stage::Payload { remaining, key, phase, fin, first } = self.stage else {
+        let Stage::Payload {
+            remaining,
+            key,
+            phase,
+            fin,
+            first,
+        } = self.stage
+        else {
             unreachable!("called in a payload");
         };
         let Some(open) = self.open else {
@@ -447,7 +317,7 @@ impl FrameReader {
         let remaining = remaining - length;
         let end_of_message = remaining == 0 && fin;
 
-        let mask = (self.role == Role::Server).then_some(key);
+        let mask = (self.terms.role == Role::Server).then_some(key);
         let phase = unmask_piece(payload, mask, phase.into(), open, &mut self.utf8)?;
         if end_of_message {
             // RFC 6455 §8.1: a text does not end inside a code point.
@@ -461,7 +331,13 @@ impl FrameReader {
             Stage::HEAD
         } else {
             let phase = phase as u8;
-            Stage::Payload { remaining, key, phase, fin, first: false }
+            Stage::Payload {
+                remaining,
+                key,
+                phase,
+                fin,
+                first: false,
+            }
         };
         Ok(Some(Step::Data(Data {
             kind: open.kind,
@@ -527,14 +403,11 @@ fn whole_message<'b>(
     if !utf8.is_whole() {
         return Err(ProtocolError::InvalidUtf8);
     }
-    Ok(Some(Step::Data(Data {
-        kind: open.kind,
-        compressed: open.compressed,
+    Ok(Some(Step::Data(Data::whole(
+        open.kind,
+        open.compressed,
         payload,
-        first: true,
-        remaining: 0,
-        end_of_message: true,
-    })))
+    ))))
 }
 
 /// Unmasks a piece of a data message, validates it if it is plain text, and returns the
@@ -548,9 +421,13 @@ fn unmask_piece(
     utf8: &mut Utf8,
 ) -> Result<usize, ProtocolError> {
     match (open, mask) {
-        (Open { kind: DataKind::Text, compressed: false }, _) => {
-            unmask_text(payload, mask, phase, utf8)
-        }
+        (
+            Open {
+                kind: DataKind::Text,
+                compressed: false,
+            },
+            _,
+        ) => unmask_text(payload, mask, phase, utf8),
         (_, Some(key)) => Ok(mask::unmask(payload, key, phase)),
         (_, None) => Ok(0),
     }

@@ -33,7 +33,10 @@ mod header;
 mod inflating;
 mod mask_keys;
 mod message;
+mod partial_header;
 mod payload;
+mod piece;
+mod terms;
 mod text;
 mod utf8;
 
@@ -46,10 +49,11 @@ pub use emit::{
     emit_header_before, emit_ping, emit_pong,
 };
 pub use fault::ProtocolError;
-pub use frames::{Compression, DataKind, FrameReader, Piece, ReadLimits, Role};
+pub use frames::FrameReader;
 pub use header::{HEADER_BYTES_MAX, Header, Opcode, Parsed, Rsv};
 pub use inflating::{Inflate, Pooled};
 pub use mask_keys::MaskKeys;
 pub use message::{Message, MessageReader};
 pub use payload::{OwnedFrame, Payload};
+pub use piece::{Compression, DataKind, Piece, ReadLimits, Role};
 pub use utf8::Utf8;

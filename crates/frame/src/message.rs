@@ -5,10 +5,11 @@
 //! away with the message: an idle reader holds nothing.
 
 use crate::control::Control;
-use crate::frames::{Compression, Data, DataKind, FrameReader, ReadLimits, Role, Step};
+use crate::frames::FrameReader;
 use crate::header::HEADER_BYTES_MAX;
 use crate::inflating::Inflate;
 use crate::payload::Payload;
+use crate::piece::{Compression, Data, DataKind, ReadLimits, Role, Step};
 use crate::{CloseCode, ProtocolError, Utf8};
 
 /// What a buffer may grow by on the word of a header alone.
@@ -98,14 +99,24 @@ impl MessageReader {
         input: &mut &'b mut [u8],
         limits: &ReadLimits,
     ) -> Result<Option<Message<'s>>, ProtocolError> {
+        match self.frames.read_short(input, limits) {
+            Ok(Some(data)) => Ok(Some(lent(data))),
+            Ok(None) => self.read_any(input, limits),
+            Err(fault) => Err(self.fail(fault)),
+        }
+    }
+
+    /// As [`MessageReader::read`], off the fast path.
+    fn read_any<'s, 'b: 's>(
+        &'s mut self,
+        input: &mut &'b mut [u8],
+        limits: &ReadLimits,
+    ) -> Result<Option<Message<'s>>, ProtocolError> {
         loop {
             match self.frames.advance(input, limits) {
                 Ok(Some(Step::Data(data))) => {
                     if data.first && data.end_of_message && !data.compressed {
-                        return Ok(Some(message(
-                            Payload::lent(data.payload, data.kind),
-                            data.kind,
-                        )));
+                        return Ok(Some(lent(data)));
                     }
                     let kind = data.kind;
                     if let Some(bytes) = self.assemble(data, limits)? {
@@ -241,9 +252,122 @@ fn assembled_bytes_max(limits: &ReadLimits) -> usize {
 }
 
 #[inline]
+fn lent(data: Data<'_>) -> Message<'_> {
+    message(Payload::lent(data.payload, data.kind), data.kind)
+}
+
+#[inline]
 fn message(payload: Payload<'_>, kind: DataKind) -> Message<'_> {
     match kind {
         DataKind::Text => Message::Text(payload),
         DataKind::Binary => Message::Binary(payload),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Fragment, Opcode, emit_fragment, emit_frame};
+
+    const KEY: Option<[u8; 4]> = Some([9, 8, 7, 6]);
+
+    /// What the reader's buffer has room for, after it used up `bytes`.
+    fn room_after(reader: &mut MessageReader, bytes: &[u8], limits: &ReadLimits) -> usize {
+        let mut bytes = bytes.to_vec();
+        let mut input = &mut bytes[..];
+        while reader.read(&mut input, limits).expect("no fault").is_some() {}
+        reader
+            .assembly
+            .as_ref()
+            .map_or(0, |assembly| assembly.bytes.capacity())
+    }
+
+    // What an idle connection pays for being able to read.
+    #[test]
+    fn an_idle_reader_is_a_few_words() {
+        assert!(
+            size_of::<FrameReader>() <= 32,
+            "{}",
+            size_of::<FrameReader>()
+        );
+        assert!(
+            size_of::<MessageReader>() <= 56,
+            "{}",
+            size_of::<MessageReader>()
+        );
+    }
+
+    // RFC 6455 §10.4: a header costs the peer 14 bytes and us no more than a little.
+    #[test]
+    fn a_declared_length_is_not_trusted() {
+        let length = 256 << 20;
+        let limits = ReadLimits {
+            frame_bytes_max: length,
+            message_bytes_max: length,
+        };
+        let mut header = [0; HEADER_BYTES_MAX];
+        let declared = crate::Header {
+            mask: KEY,
+            ..crate::Header::new(Opcode::Binary, length)
+        };
+        declared.emit(&mut header);
+        let mut reader = MessageReader::new(Role::Server);
+        assert_eq!(room_after(&mut reader, &header, &limits), 0);
+        let room = room_after(&mut reader, &[1; 10], &limits);
+        assert_eq!(room, HEADER_BYTES_MAX + 10 + TRUSTED_BYTES);
+    }
+
+    #[test]
+    fn a_small_message_in_two_reads_gets_exactly_its_buffer() {
+        let mut bytes = Vec::new();
+        emit_frame(&mut bytes, KEY, Opcode::Binary, &[0; 5000]);
+        let mut reader = MessageReader::new(Role::Server);
+        let room = room_after(&mut reader, &bytes[..4096], &ReadLimits::default());
+        assert_eq!(room, HEADER_BYTES_MAX + 5000);
+        assert_eq!(
+            room_after(&mut reader, &bytes[4096..], &ReadLimits::default()),
+            0
+        );
+        assert!(reader.is_idle());
+    }
+
+    // Linear time is few moves of the buffer; bounded memory is a buffer that ends at the
+    // limit and goes away with the message.
+    #[test]
+    fn many_small_fragments_move_the_buffer_a_few_times() {
+        let limits = ReadLimits {
+            frame_bytes_max: 60,
+            message_bytes_max: 70_000 * 60,
+        };
+        let mut reader = MessageReader::new(Role::Server);
+        let (mut bytes, mut rooms) = (Vec::new(), Vec::new());
+        for index in 0..70_000 {
+            let fragment = match index {
+                0 => Fragment::First(Opcode::Binary),
+                69_999 => Fragment::Last,
+                _ => Fragment::Middle,
+            };
+            bytes.clear();
+            emit_fragment(&mut bytes, KEY, fragment, &[0; 60]);
+            rooms.push(room_after(&mut reader, &bytes, &limits));
+        }
+        assert_eq!(rooms.pop(), Some(0), "freed with the message");
+        let largest = *rooms.last().expect("a fragment was kept");
+        assert_eq!(largest, assembled_bytes_max(&limits));
+        rooms.dedup();
+        assert!(rooms.len() <= 24, "the buffer moved {} times", rooms.len());
+    }
+
+    #[test]
+    fn a_fault_or_a_close_inside_a_message_frees_it() {
+        for last in [&[0x83, 0x80][..], &[0x88, 0x80, 0, 0, 0, 0]] {
+            let mut bytes = Vec::new();
+            emit_fragment(&mut bytes, KEY, Fragment::First(Opcode::Binary), &[0; 60]);
+            let mut reader = MessageReader::new(Role::Server);
+            assert!(room_after(&mut reader, &bytes, &ReadLimits::default()) > 0);
+            let mut last = last.to_vec();
+            let _ = reader.read(&mut &mut last[..], &ReadLimits::default());
+            assert!(reader.assembly.is_none() && reader.is_finished());
+        }
     }
 }

@@ -7,8 +7,8 @@ use std::fmt;
 use std::ops::Deref;
 
 use crate::emit::emit_header_before;
-use crate::frames::DataKind;
 use crate::header::{HEADER_BYTES_MAX, Header, Opcode};
+use crate::piece::DataKind;
 
 /// The payload of a text or a binary message. Dereferences to its bytes.
 pub struct Payload<'a> {

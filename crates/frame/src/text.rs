@@ -4,7 +4,7 @@
 //! first-level cache. Never sees more than one piece: what a piece splits is kept in
 //! `Utf8` and in the mask phase.
 
-use crate::mask::{self, SHORT_BYTES_MAX};
+use crate::mask;
 use crate::{ProtocolError, Utf8};
 
 /// A block that stays in a first-level data cache of 32 KiB with room to spare.
@@ -23,17 +23,21 @@ pub(crate) fn unmask_text(
         utf8.push(payload)?;
         return Ok(0);
     };
-    if payload.len() <= SHORT_BYTES_MAX {
-        let seen = mask::unmask_short(payload, key, phase);
-        if !seen.is_ascii() || !utf8.is_whole() {
-            utf8.push(payload)?;
-        }
-        return Ok((phase + payload.len()) % 4);
-    }
     let mut phase = phase;
     for block in payload.chunks_mut(BLOCK_BYTES) {
         phase = mask::unmask(block, key, phase);
         utf8.push(block)?;
     }
     Ok(phase)
+}
+
+/// Unmasks and validates a whole text of a few bytes, most of which are ASCII.
+#[inline]
+pub(crate) fn unmask_short_text(payload: &mut [u8], key: [u8; 4]) -> Result<(), ProtocolError> {
+    if mask::unmask_short(payload, key, 0).is_ascii() {
+        return Ok(());
+    }
+    simdutf8::basic::from_utf8(payload)
+        .map(|_| ())
+        .map_err(|_| ProtocolError::InvalidUtf8)
 }

@@ -10,7 +10,7 @@ use ringway_frame::{
 };
 
 use crate::{
-    config::{Config, Deflate},
+    config::{Automatic, Config, Deflate},
     http::head::HeadLimits,
 };
 
@@ -43,7 +43,6 @@ impl Settings {
     /// The part of the configuration that peers go by.
     pub fn from_config(config: &Config) -> Self {
         let Config { server, websocket, limits, .. } = config;
-        let echo_message_bytes_max = websocket.echo_message_bytes_max;
         Self {
             head: HeadLimits {
                 bytes_max: limits.header_bytes_max,
@@ -53,16 +52,25 @@ impl Settings {
             handshake_timeout: limits.handshake_timeout,
             keep_alive_timeout: limits.keep_alive_timeout,
             requests_per_connection_max: limits.requests_per_connection_max,
-            echo: ReadLimits {
-                frame_bytes_max: websocket.frame_bytes_max_of(echo_message_bytes_max) as u64,
-                message_bytes_max: echo_message_bytes_max as u64,
-            },
+            echo: read_limits(websocket.frame_bytes_max, websocket.echo_message_bytes_max),
             deflate: websocket.deflate.enabled.then(|| policy(&websocket.deflate)),
             idle_timeout: websocket.idle_timeout,
             close_timeout: websocket.close_timeout,
             queue_bytes_max: websocket.queue_bytes_max,
             drain_time: server.drain_time,
         }
+    }
+}
+
+/// Without a bound of its own a frame is bounded by its message alone, whose compressed form may
+/// be a little longer than itself.
+fn read_limits(frame_bytes_max: Automatic<usize>, message_bytes_max: usize) -> ReadLimits {
+    ReadLimits {
+        frame_bytes_max: match frame_bytes_max {
+            Automatic::Auto => u64::MAX,
+            Automatic::Exactly(bytes) => bytes as u64,
+        },
+        message_bytes_max: message_bytes_max as u64,
     }
 }
 

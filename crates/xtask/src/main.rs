@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let checkout = Checkout::of_this_crate();
     let result = match &arguments.task {
-        Task::Test(options) => test::run(&checkout, options),
+        Task::Test(_) => return test::run(&checkout),
         Task::Conformance(options) => step::alone(conformance::run(&checkout, options)),
         Task::Clients(options) => step::alone(clients::run(&checkout, options)),
         Task::Readme(options) => step::alone(readme::run(&checkout, options)),
@@ -50,6 +50,24 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound_and_every_task_shows_an_example() {
+        let command = Arguments::command();
+        command.clone().debug_assert();
+        for task in command.get_subcommands() {
+            let shown = task.get_after_help().map(ToString::to_string);
+            let name = task.get_name();
+            let example = format!("cargo xtask {name}");
+            assert!(shown.is_some_and(|text| text.contains(&example)), "{name}");
         }
     }
 }

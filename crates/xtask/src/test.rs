@@ -2,6 +2,7 @@
 //! Installs what is missing first; runs every step even after a failure.
 
 use std::env;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -19,7 +20,7 @@ const CARGO_LIMIT: Duration = Duration::from_secs(40 * 60);
 #[command(after_help = "Example: cargo xtask test")]
 pub struct Options {}
 
-pub fn run(checkout: &Checkout, _options: &Options) -> Result<()> {
+pub fn run(checkout: &Checkout) -> ExitCode {
     let mut steps = Steps::default();
     steps.run("tools", || {
         let installed = debian::install_missing()?;

@@ -13,6 +13,10 @@ const COPIED_BYTES_MAX: usize = 16 << 10;
 /// Pieces handed to one `sendmsg(2)`.
 pub(super) const SLICES_MAX: usize = 16;
 
+/// Bytes handed to one `sendmsg(2)`: a fast reader of a large backlog does not hold up the others,
+/// and its progress is seen.
+const LENT_BYTES_MAX: usize = 256 << 10;
+
 /// Invariant: no piece is empty, and `bytes` is the sum of their lengths.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
@@ -72,12 +76,19 @@ impl Backlog {
         self.pieces.push_back(Piece::Kept(bytes));
     }
 
-    /// Lends the first pieces; returns how many slices of `slices` are filled.
+    /// Lends the first bytes; returns how many slices of `slices` are filled.
     pub(super) fn lend<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES_MAX]) -> usize {
+        let (mut filled, mut room) = (0, LENT_BYTES_MAX);
         for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
-            *slice = IoSlice::new(piece.unsent());
+            let unsent = piece.unsent();
+            *slice = IoSlice::new(&unsent[..unsent.len().min(room)]);
+            room -= slice.len();
+            filled += 1;
+            if room == 0 {
+                break;
+            }
         }
-        self.pieces.len().min(SLICES_MAX)
+        filled
     }
 
     /// Forgets the first `sent` bytes.
@@ -137,13 +148,21 @@ mod tests {
     }
 
     #[test]
-    fn no_more_slices_are_lent_than_one_call_takes() {
+    fn no_more_is_lent_than_one_call_takes() {
         let mut backlog = Backlog::default();
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         for _ in 0..SLICES_MAX + 3 {
             backlog.keep(Bytes::from(vec![7; COPIED_BYTES_MAX]));
         }
-        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         assert_eq!(backlog.lend(&mut slices), SLICES_MAX);
         assert!(slices.iter().all(|slice| slice.len() == COPIED_BYTES_MAX));
+
+        let mut backlog = Backlog::default();
+        for bytes in [LENT_BYTES_MAX - 1, 2, 5_000] {
+            backlog.keep(Bytes::from(vec![7; bytes]));
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        assert_eq!(backlog.lend(&mut slices), 2);
+        assert_eq!((slices[0].len(), slices[1].len()), (LENT_BYTES_MAX - 1, 1));
     }
 }

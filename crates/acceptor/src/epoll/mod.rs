@@ -114,11 +114,12 @@ impl EpollDriver {
             return self.acceptor.stop();
         };
         let Some(socket) = self.sockets.lookup_mut(connection) else { return };
+        let queues_behind = socket.is_backlogged();
         match operation {
             Operation::Send { outgoing, .. } => match socket.send(outgoing, turn) {
                 None | Some(Sent::All) => {}
                 Some(Sent::Backlogged(unsent_bytes)) => {
-                    self.counters.short_sends += 1;
+                    self.counters.short_sends += u64::from(!queues_behind);
                     self.reports.push_back(Report::Backlogged { connection, unsent_bytes });
                     self.widen(connection);
                 }
@@ -249,13 +250,16 @@ impl EpollDriver {
         }
     }
 
-    fn flushed(&mut self, connection: Connection, sent: Sent) {
+    fn flushed(&mut self, connection: Connection, sent: Option<Sent>) {
         match sent {
-            Sent::Backlogged(_) => {}
-            Sent::Failed(failure) => {
+            None => {}
+            Some(Sent::Backlogged(unsent_bytes)) => {
+                self.reports.push_back(Report::Backlogged { connection, unsent_bytes });
+            }
+            Some(Sent::Failed(failure)) => {
                 self.reports.push_back(Report::Failed { connection, failure });
             }
-            Sent::All => {
+            Some(Sent::All) => {
                 self.reports.push_back(Report::Drained { connection });
                 self.watch(connection);
             }

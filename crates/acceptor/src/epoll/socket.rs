@@ -177,26 +177,26 @@ impl Socket {
         Some(Sent::Backlogged(backlog.len()))
     }
 
-    /// Sends of the backlog what the socket takes, then FIN if that was asked for.
-    pub(super) fn flush(&mut self) -> Sent {
-        let (Some(descriptor), Some(backlog)) = (&self.descriptor, &mut self.backlog) else {
-            return Sent::All;
-        };
-        while !backlog.is_empty() {
-            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            let filled = backlog.lend(&mut slices);
-            let mut control = SendAncillaryBuffer::default();
-            match sendmsg(descriptor, &slices[..filled], &mut control, SEND_FLAGS) {
-                Ok(sent) => backlog.consume(sent),
-                Err(Errno::AGAIN | Errno::INTR) => return Sent::Backlogged(backlog.len()),
-                Err(errno) => return Sent::Failed(self.fail(errno)),
-            }
+    /// One sendmsg(2) of the backlog, then FIN if that was asked for and all is gone. `None`: the
+    /// socket took nothing, or there is no backlog.
+    pub(super) fn flush(&mut self) -> Option<Sent> {
+        let (descriptor, backlog) = (self.descriptor.as_ref()?, self.backlog.as_mut()?);
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let filled = backlog.lend(&mut slices);
+        let mut control = SendAncillaryBuffer::default();
+        match sendmsg(descriptor, &slices[..filled], &mut control, SEND_FLAGS) {
+            Ok(sent) => backlog.consume(sent),
+            Err(Errno::AGAIN | Errno::INTR) => return None,
+            Err(errno) => return Some(Sent::Failed(self.fail(errno))),
+        }
+        if !backlog.is_empty() {
+            return Some(Sent::Backlogged(backlog.len()));
         }
         self.backlog = None;
         if self.sending == Sending::Finishing {
             self.finish();
         }
-        Sent::All
+        Some(Sent::All)
     }
 
     /// Sends FIN once the backlog is gone.

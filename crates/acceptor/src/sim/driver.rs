@@ -182,13 +182,16 @@ impl SimDriver {
         let taken = link.take(bytes, &world.faults, &mut world.rng);
         socket.backlog.drain(..taken);
         world.gates[self.gate].backlog_bytes -= taken;
-        if socket.backlog.is_empty() {
-            if socket.sending == Sending::Finishing {
-                socket.sending = Sending::Finished;
-                link.finish();
-            }
-            socket.launch(Direction::Outgoing, self.turn + world.delay(), Event::Drained);
+        let event = match socket.backlog.len() {
+            0 => Event::Drained,
+            unsent_bytes if taken > 0 => Event::Backlogged(unsent_bytes),
+            _ => return,
+        };
+        if socket.backlog.is_empty() && socket.sending == Sending::Finishing {
+            socket.sending = Sending::Finished;
+            link.finish();
         }
+        socket.launch(Direction::Outgoing, self.turn + world.delay(), event);
     }
 
     /// Collects what arrives in this turn, connections in any order.

@@ -7,8 +7,11 @@ mod accept;
 mod backlog;
 #[allow(unsafe_code)]
 mod buffers;
+mod ending;
 mod pace;
 pub mod probe;
+#[allow(unsafe_code)]
+mod receive;
 #[allow(unsafe_code)]
 mod ring;
 mod send;
@@ -30,17 +33,13 @@ use self::{
     buffers::Buffers,
     pace::Pace,
     ring::{Ring, Wait},
-    socket::{Ending, Receiving, Socket, Stream},
+    socket::{Ending, Socket, Stream},
     user_data::Kind,
 };
 use crate::{
     Completion, Connection, Counters, Driver, Failure, Listener, Operation, Operations, Settings,
     Waker, slots::Slots,
 };
-
-// <linux/io_uring.h>; the `io-uring` crate keeps these to itself.
-const RECVSEND_POLL_FIRST: u16 = 1 << 0;
-const RECV_MULTISHOT: u16 = 1 << 1;
 
 /// The io_uring driver. Belongs to the thread that made it.
 pub struct UringDriver {
@@ -168,133 +167,12 @@ impl UringDriver {
         }
     }
 
-    fn queue_receive(&mut self, connection: Connection) {
-        if let Some(socket) = self.sockets.lookup_mut(connection)
-            && socket.receiving == Receiving::Idle
-            && socket.wants_bytes
-            && socket.stream == Stream::Open
-            && !socket.is_closing()
-        {
-            socket.receiving = Receiving::Queued;
-            self.to_arm.push(connection);
-        }
-    }
-
-    fn arm_receives(&mut self) {
-        while let Some(connection) = self.to_arm.pop() {
-            let Some(socket) = self.sockets.lookup_mut(connection) else { continue };
-            if socket.receiving != Receiving::Queued {
-                continue;
-            }
-            if !socket.wants_bytes || socket.is_closing() {
-                socket.receiving = Receiving::Idle;
-                continue;
-            }
-            socket.receiving = Receiving::Armed;
-            let entry =
-                opcode::Recv::new(Fd(socket.descriptor.as_raw_fd()), std::ptr::null_mut(), 0)
-                    .buf_group(buffers::GROUP)
-                    // POLL_FIRST: most sockets have nothing to read yet; a vain attempt costs more.
-                    .ioprio(RECV_MULTISHOT | RECVSEND_POLL_FIRST)
-                    .build()
-                    .flags(squeue::Flags::BUFFER_SELECT)
-                    .user_data(user_data::of_connection(Kind::Receive, connection));
-            self.push_plain(&entry);
-        }
-    }
-
-    fn pause(&mut self, connection: Connection) {
-        let Some(socket) = self.sockets.lookup_mut(connection) else { return };
-        socket.wants_bytes = false;
-        if socket.receiving == Receiving::Armed {
-            socket.receiving = Receiving::Cancelling;
-            self.cancel(user_data::of_connection(Kind::Receive, connection));
-        }
-    }
-
-    fn resume(&mut self, connection: Connection) {
-        let Some(socket) = self.sockets.lookup_mut(connection) else { return };
-        socket.wants_bytes = true;
-        // While a cancel is on its way, its last completion queues the receive again.
-        self.queue_receive(connection);
-    }
-
     fn cancel(&mut self, target: u64) {
         let entry = opcode::AsyncCancel::new(target)
             .build()
             .flags(squeue::Flags::SKIP_SUCCESS)
             .user_data(user_data::of_index(Kind::Ignored, 0));
         self.push_plain(&entry);
-    }
-
-    fn want_end(&mut self, connection: Connection, ending: Ending) {
-        if let Some(socket) = self.sockets.lookup_mut(connection)
-            && socket.ending < ending
-        {
-            socket.ending = ending;
-            self.to_end.push(connection);
-        }
-    }
-
-    /// Shuts down and closes what this turn asked for, now that its sends have run.
-    fn end_connections(&mut self) {
-        for connection in std::mem::take(&mut self.to_end) {
-            let Some(socket) = self.sockets.lookup(connection) else { continue };
-            match socket.ending {
-                Ending::ShutdownWanted if socket.backlog.is_none() => self.shutdown(connection),
-                Ending::Closing => self.begin_close(connection),
-                _ => {}
-            }
-        }
-    }
-
-    fn shutdown(&mut self, connection: Connection) {
-        if let Some(socket) = self.sockets.lookup_mut(connection)
-            && socket.ending == Ending::ShutdownWanted
-        {
-            // ENOTCONN after a reset: there is nobody left to tell. IORING_OP_SHUTDOWN would go
-            // through a worker thread.
-            let _ = rustix::net::shutdown(&socket.descriptor, rustix::net::Shutdown::Write);
-            socket.ending = Ending::Shutdown;
-        }
-    }
-
-    fn begin_close(&mut self, connection: Connection) {
-        let Some(socket) = self.sockets.lookup_mut(connection) else { return };
-        if !socket.is_sending() {
-            socket.backlog = None;
-        }
-        if !socket.is_in_kernel() {
-            return self.finish_close(connection);
-        }
-        let is_sending = socket.is_sending();
-        if socket.receiving == Receiving::Armed {
-            socket.receiving = Receiving::Cancelling;
-            self.cancel(user_data::of_connection(Kind::Receive, connection));
-        }
-        if is_sending {
-            self.cancel(user_data::of_connection(Kind::BacklogSend, connection));
-        }
-    }
-
-    /// The kernel holds nothing more of this connection: its descriptor may go.
-    fn finish_close(&mut self, connection: Connection) {
-        let Some(socket) = self.sockets.remove(connection) else { return };
-        // close(2) here and not IORING_OP_CLOSE, so that the descriptor is free for the next
-        // accept of this same turn.
-        drop(socket.descriptor);
-        self.events.push_back(Event::Closed(connection));
-        self.acceptors.has_room_again();
-    }
-
-    /// After a completion that may have been the last one of a closing connection.
-    fn close_if_last(&mut self, connection: Connection) {
-        if let Some(socket) = self.sockets.lookup(connection)
-            && socket.is_closing()
-            && !socket.is_in_kernel()
-        {
-            self.finish_close(connection);
-        }
     }
 
     fn arm_waker(&mut self) {
@@ -349,57 +227,6 @@ impl UringDriver {
             if event.is_some() {
                 return event;
             }
-        }
-    }
-
-    fn complete_receive(&mut self, entry: &cqueue::Entry) -> Option<Event> {
-        let connection = user_data::connection(entry.user_data());
-        let buffer = cqueue::buffer_select(entry.flags());
-        let is_last = !cqueue::more(entry.flags());
-        let is_open = match self.sockets.lookup_mut(connection) {
-            Some(socket) => {
-                if is_last {
-                    socket.receiving = Receiving::Idle;
-                }
-                socket.stream == Stream::Open && !socket.is_closing()
-            }
-            None => false,
-        };
-        if entry.result() > 0 && is_open {
-            if is_last {
-                self.queue_receive(connection);
-            }
-            let buffer = buffer.expect("a receive with bytes names its buffer");
-            return Some(Event::Received(connection, buffer, entry.result() as usize));
-        }
-        if let Some(id) = buffer {
-            self.buffers.recycle(id);
-        }
-        if !is_open {
-            self.close_if_last(connection);
-            return None;
-        }
-        self.complete_without_bytes(connection, -entry.result())
-    }
-
-    fn complete_without_bytes(&mut self, connection: Connection, errno: i32) -> Option<Event> {
-        match errno {
-            0 => {
-                self.sockets.lookup_mut(connection)?.stream = Stream::Ended;
-                Some(Event::EndOfStream(connection))
-            }
-            // No buffer was left: they are back by the next turn, and so is the receive.
-            libc::ENOBUFS => {
-                self.counters.buffer_shortages += 1;
-                self.queue_receive(connection);
-                None
-            }
-            // Cancelled by a pause that may be over by now, or told to try again.
-            libc::ECANCELED | libc::EAGAIN | libc::EINTR => {
-                self.queue_receive(connection);
-                None
-            }
-            errno => self.fail(connection, errno),
         }
     }
 

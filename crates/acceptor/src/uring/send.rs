@@ -17,6 +17,9 @@ use super::{
 };
 use crate::{Connection, Operation, Outgoing};
 
+/// A backlog is sent in parts of this size, so that a slow reader's progress is seen.
+const ARMED_BYTES_MAX: usize = 256 << 10;
+
 impl UringDriver {
     /// Sends the turn's operation `index`, or queues it behind a backlog.
     #[allow(unsafe_code)]
@@ -79,6 +82,7 @@ impl UringDriver {
         }
         let unsent_bytes = self.unsent_bytes(connection);
         if unsent_bytes > 0 {
+            self.counters.short_sends += 1;
             self.arm_backlog(connection);
             self.events.push_back(Event::Backlogged(connection, unsent_bytes));
         }
@@ -120,7 +124,7 @@ impl UringDriver {
         let Some(backlog) = &mut socket.backlog else { return };
         let Some(first) = backlog.first().filter(|_| !backlog.armed) else { return };
         let rest = first.rest();
-        let length = u32::try_from(rest.len()).unwrap_or(i32::MAX as u32);
+        let length = rest.len().min(ARMED_BYTES_MAX) as u32;
         let entry = opcode::Send::new(descriptor, rest.as_ptr(), length)
             .flags(MSG_WAITALL | MSG_NOSIGNAL)
             .build()
@@ -150,9 +154,10 @@ impl UringDriver {
             _ if matches!(-result, libc::EAGAIN | libc::EINTR) => {}
             _ => return self.fail(connection, -result),
         }
-        if !backlog.is_empty() {
+        let unsent_bytes = backlog.unsent_bytes();
+        if unsent_bytes > 0 {
             self.arm_backlog(connection);
-            return None;
+            return Some(Event::Backlogged(connection, unsent_bytes));
         }
         socket.backlog = None;
         self.shutdown(connection);

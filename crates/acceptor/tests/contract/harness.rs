@@ -161,6 +161,14 @@ impl<D: Subject> Rig<D> {
         self.seen.push(seen);
     }
 
+    /// What was told of the connection's backlog, in order.
+    pub fn backlogs(&self, name: Connection) -> impl Iterator<Item = usize> + '_ {
+        self.seen.iter().filter_map(move |seen| match seen {
+            Seen::Backlogged(of, unsent_bytes) if *of == name => Some(*unsent_bytes),
+            _ => None,
+        })
+    }
+
     /// Turns until `done`.
     pub fn until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;

@@ -70,3 +70,4 @@ macro_rules! contract {
 }
 
 contract!(epoll, ringway_acceptor::epoll::EpollDriver);
+contract!(uring, ringway_acceptor::uring::UringDriver);

@@ -21,6 +21,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 fn descriptors_never_leak_and_never_run_out_for_good() {
     raise_limit().unwrap();
     cases::<ringway_acceptor::epoll::EpollDriver>();
+    cases::<ringway_acceptor::uring::UringDriver>();
 }
 
 fn cases<D: Subject>() {

@@ -46,29 +46,20 @@ impl fmt::Display for InflateError {
 
 impl std::error::Error for InflateError {}
 
-/// Whether a piece of a message is its last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Piece {
-    /// More pieces of the message follow.
-    More,
-    /// The message ends here.
-    Last,
-}
-
 /// A decompression context: it remembers the last 32 KiB that it inflated.
 ///
-/// Feed the pieces of one message in order, the last one as [`Piece::Last`];
-/// then the next message, or [`reset`](Self::reset) first where the sender has
-/// no context takeover. After an error only `reset` makes the context usable
-/// again.
+/// Feed the pieces of one message in order, the last one, which may be empty,
+/// with `end_of_message`; then the next message, or [`reset`](Self::reset) first
+/// where the sender has no context takeover. After an error only `reset` makes
+/// the context usable again.
 ///
 /// There is no window size to set: zlib-rs gives every inflater the memory of
 /// the largest window, 15 bits, and reads all smaller ones with it.
 ///
 /// ```
-/// use ringway_frame::deflate::{Inflater, Piece};
-/// let mut text = Vec::new();
-/// Inflater::new().inflate(b"\xf2\x48\xcd\xc9\xc9\x07\x00", Piece::Last, &mut text, 64).unwrap();
+/// use ringway_frame::deflate::Inflater;
+/// let (mut text, payload) = (Vec::new(), b"\xf2\x48\xcd\xc9\xc9\x07\x00");
+/// Inflater::new().inflate(payload, true, &mut text, 64).unwrap();
 /// assert_eq!(text, b"Hello");
 /// ```
 pub struct Inflater {
@@ -79,9 +70,12 @@ pub struct Inflater {
 }
 
 impl Inflater {
-    /// A context that has seen nothing. It takes about 48 KiB (see [`Pool`](super::Pool)).
+    /// A context that has seen nothing. It takes 46 KiB (see [`Pool`](super::Pool)).
     pub fn new() -> Self {
-        Self { zlib: Inflate::new(false, 15), at_boundary: true }
+        Self {
+            zlib: Inflate::new(false, 15),
+            at_boundary: true,
+        }
     }
 
     /// Forgets all messages, as between those of a sender without context
@@ -101,14 +95,14 @@ impl Inflater {
     pub fn inflate(
         &mut self,
         input: &[u8],
-        piece: Piece,
+        end_of_message: bool,
         output: &mut Vec<u8>,
         bytes_max: usize,
     ) -> Result<(), InflateError> {
         self.feed(input, output, bytes_max)?;
-        match piece {
-            Piece::More => Ok(()),
-            Piece::Last => self.end_message(),
+        match end_of_message {
+            true => self.end_message(),
+            false => Ok(()),
         }
     }
 
@@ -118,29 +112,31 @@ impl Inflater {
         output: &mut Vec<u8>,
         bytes_max: usize,
     ) -> Result<(), InflateError> {
-        let mut step = input.len().saturating_mul(4).clamp(STEP_BYTES_MIN, STEP_BYTES);
+        let guess = input.len().saturating_mul(4);
+        let mut step = guess.clamp(STEP_BYTES_MIN, STEP_BYTES);
         while !input.is_empty() {
             self.at_boundary = false;
             loop {
                 let room = step.min(bytes_max.saturating_sub(output.len()));
-                let (status, read, wrote) = match room {
+                let progress = match room {
                     0 => self.step_past_bound(input)?,
-                    _ => self.step(input, output, room, bytes_max)?,
+                    _ => self.step(input, output, room, bytes_max),
                 };
-                input = &input[read..];
-                if status == Status::StreamEnd {
+                input = &input[progress.read..];
+                if progress.status? == Status::StreamEnd {
                     // RFC 7692 §7.2.1: a sender may set BFINAL; the next block
                     // follows at the next byte. It starts a stream of its own,
                     // which cannot refer to what came before.
                     self.reset();
+                    step = STEP_BYTES_MIN;
                     break;
                 }
                 // Room to spare means that zlib holds no more output back.
-                if wrote < room.max(1) {
+                if progress.wrote < room.max(1) {
                     if input.is_empty() {
                         break;
                     }
-                    if read == 0 && wrote == 0 {
+                    if progress.read == 0 && progress.wrote == 0 {
                         return Err(InflateError::Corrupt);
                     }
                 }
@@ -157,7 +153,7 @@ impl Inflater {
         output: &mut Vec<u8>,
         room: usize,
         bytes_max: usize,
-    ) -> Result<(Status, usize, usize), InflateError> {
+    ) -> Progress {
         let start = output.len();
         let end = start + room;
         if output.capacity() < end {
@@ -166,18 +162,20 @@ impl Inflater {
             output.reserve_exact(capacity - start);
         }
         output.resize(end, 0);
-        let result = self.decompress(input, &mut output[start..], InflateFlush::SyncFlush);
-        let wrote = result.as_ref().map_or(0, |&(_, _, wrote)| wrote);
-        output.truncate(start + wrote);
-        result
+        let progress = self.decompress(input, &mut output[start..], InflateFlush::SyncFlush);
+        output.truncate(start + progress.wrote);
+        progress
     }
 
     /// One call into zlib when the bound is reached: what is left of the
     /// message may hold ends of blocks, but not one byte more of output.
-    fn step_past_bound(&mut self, input: &[u8]) -> Result<(Status, usize, usize), InflateError> {
-        match self.decompress(input, &mut [0], InflateFlush::SyncFlush)? {
-            (_, _, 1..) => Err(InflateError::TooBig),
-            nothing_written => Ok(nothing_written),
+    fn step_past_bound(&mut self, input: &[u8]) -> Result<Progress, InflateError> {
+        // Too big comes before corrupt, so that the pieces in which a message
+        // comes do not change the verdict on it.
+        let progress = self.decompress(input, &mut [0], InflateFlush::SyncFlush);
+        match progress.wrote {
+            0 => Ok(progress),
+            _ => Err(InflateError::TooBig),
         }
     }
 
@@ -195,28 +193,31 @@ impl Inflater {
             return Ok(());
         }
         let [a, b, c, d] = FLUSH_TAIL;
-        let read_and_wrote = self.decompress(&[a, b, c, d, 0], &mut [0; 8], InflateFlush::Block)?;
-        if (read_and_wrote.1, read_and_wrote.2) != (FLUSH_TAIL.len(), 0) {
+        let progress = self.decompress(&[a, b, c, d, 0], &mut [0; 8], InflateFlush::Block);
+        progress.status?;
+        if progress.read != FLUSH_TAIL.len() || progress.wrote != 0 {
             return Err(InflateError::Corrupt);
         }
         self.at_boundary = true;
         Ok(())
     }
 
-    /// The status, and how many bytes were read and written.
-    fn decompress(
-        &mut self,
-        input: &[u8],
-        output: &mut [u8],
-        flush: InflateFlush,
-    ) -> Result<(Status, usize, usize), InflateError> {
+    fn decompress(&mut self, input: &[u8], output: &mut [u8], flush: InflateFlush) -> Progress {
         let (read, wrote) = (self.zlib.total_in(), self.zlib.total_out());
-        let status =
-            self.zlib.decompress(input, output, flush).map_err(|_| InflateError::Corrupt)?;
-        let read = (self.zlib.total_in() - read) as usize;
-        let wrote = (self.zlib.total_out() - wrote) as usize;
-        Ok((status, read, wrote))
+        let status = self.zlib.decompress(input, output, flush);
+        Progress {
+            status: status.map_err(|_| InflateError::Corrupt),
+            read: (self.zlib.total_in() - read) as usize,
+            wrote: (self.zlib.total_out() - wrote) as usize,
+        }
     }
+}
+
+/// What one call into zlib did, before the fault if it found one.
+struct Progress {
+    status: Result<Status, InflateError>,
+    read: usize,
+    wrote: usize,
 }
 
 impl Default for Inflater {

@@ -13,6 +13,7 @@ mod offer;
 mod policy;
 mod pool;
 mod ranges;
+mod reading;
 
 #[cfg(test)]
 mod naive;
@@ -21,7 +22,7 @@ mod tests;
 
 pub use agreement::{Agreement, Unacceptable};
 pub use deflater::Deflater;
-pub use inflater::{InflateError, Inflater, Piece};
+pub use inflater::{InflateError, Inflater};
 pub use offer::{ClientWindow, Offer};
 pub use policy::{ContextTakeover, Policy};
 pub use pool::Pool;

@@ -7,6 +7,21 @@
 use super::{Deflater, Inflater, Level, MemoryLevel, WindowBits};
 
 /// A bounded store of idle contexts, owned by one thread.
+///
+/// What a context allocates, in KiB (zlib-rs 0.6.8, x86-64; resident memory is
+/// measured by `cargo test -p ringway-frame memory_of_a_context -- --ignored
+/// --nocapture`):
+///
+/// | context | memory level 1 | 5 | 8 | 9 |
+/// |---|---|---|---|---|
+/// | deflater, window bits 8 or 9 | 134 | 147 | 245 | 357 |
+/// | deflater, 12 | 148 | 161 | 259 | 371 |
+/// | deflater, 15 | 260 | 273 | 371 | 483 |
+/// | inflater, any window | 46 | | | |
+///
+/// A deflater is 128 KiB of hash table that no setting makes smaller, and that a
+/// reset clears, 4 * 2^bits bytes of window and chains, 7 * 2^(memory level + 6)
+/// bytes of symbols and output, and 3 KiB besides.
 #[derive(Debug)]
 pub struct Pool {
     inflaters: Vec<Inflater>,
@@ -23,7 +38,7 @@ impl Pool {
 
     /// An idle inflater, or a new one.
     pub fn take_inflater(&mut self) -> Inflater {
-        self.inflaters.pop().unwrap_or_else(Inflater::new)
+        self.inflaters.pop().unwrap_or_default()
     }
 
     /// Takes an inflater back, whatever state it is in; drops it if the pool is full.

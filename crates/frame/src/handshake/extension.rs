@@ -222,3 +222,112 @@ impl<'h> Lexer<'h> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The extensions of these header lines, written in one normal form.
+    fn normal(values: &[&str]) -> Result<String, Malformed> {
+        let headers: Vec<_> = values
+            .iter()
+            .map(|value| Header {
+                name: "sec-websocket-extensions",
+                value: value.as_bytes(),
+            })
+            .collect();
+        let extensions = Extensions::parse(&headers)?;
+        let written = extensions.iter().map(|extension| {
+            let mut text = extension.name().to_owned();
+            for parameter in extension.parameters() {
+                text += ";";
+                text += parameter.name;
+                if let Some(value) = parameter.value {
+                    text += "=";
+                    text += &String::from_utf8(value.bytes().collect()).unwrap();
+                }
+            }
+            text
+        });
+        Ok(written.collect::<Vec<_>>().join(","))
+    }
+
+    // RFC 6455 §9.1: its own examples, white space, quoting, several lines.
+    #[test]
+    fn lists_are_read_in_order() {
+        let table: [(&[&str], &str); 11] = [
+            (&[], ""),
+            (&["foo"], "foo"),
+            (&["foo; bar=baz"], "foo;bar=baz"),
+            (&["deflate-stream"], "deflate-stream"),
+            (
+                &["mux; max-channels=4; flow-control, deflate-stream"],
+                "mux;max-channels=4;flow-control,deflate-stream",
+            ),
+            (&["private-extension"], "private-extension"),
+            (&["foo", "bar; baz=2"], "foo,bar;baz=2"),
+            (&["foo, bar; baz=2"], "foo,bar;baz=2"),
+            (&["\ta ;\tb = 1\t; c , d "], "a;b=1;c,d"),
+            (&["a; b=\"1\""], "a;b=1"),
+            (&["a; b=\"\\1\\2\" ;c=\"x\\y\""], "a;b=12;c=xy"),
+        ];
+        for (values, expected) in table {
+            assert_eq!(normal(values).as_deref(), Ok(expected), "{values:?}");
+        }
+    }
+
+    // RFC 6455 §9.1: one extension at least; a quoted value is still a token.
+    #[test]
+    fn anything_else_is_malformed() {
+        let table = [
+            "",
+            " ",
+            ",",
+            "a,",
+            ",a",
+            "a,,b",
+            ";",
+            "a;",
+            "a;;b",
+            "a; b=",
+            "a; =b",
+            "a; b=c d",
+            "a b",
+            "a=1",
+            "a; b=\"\"",
+            "a; b=\"c",
+            "a; b=\"c\\",
+            "a; b=\"c\\\"",
+            "a; b=\"c d\"",
+            "a; b=\"c,d\"",
+            "a; b=\"\\\"\"",
+            "a; b=\"\\\\\"",
+            "a; b=\"c\"d",
+            "a; b=c\"",
+            "\u{e4}",
+            "a; b='c d'",
+            "a; b=\"c\u{e4}\"",
+            "\"a\"",
+            "a; \"b\"",
+        ];
+        for value in table {
+            assert_eq!(normal(&[value]), Err(Malformed), "{value:?}");
+            assert_eq!(normal(&["good", value]), Err(Malformed), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn one_extension_is_not_a_list() {
+        assert!(Extension::parse(b"a; b=1").is_ok());
+        assert!(Extension::parse(b"a, b").is_err());
+    }
+
+    #[test]
+    fn a_value_is_compared_without_its_escapes() {
+        let extension = Extension::parse(b"a; b=\"1\\5\"").unwrap();
+        let value = extension.parameters().next().unwrap().value.unwrap();
+        assert!(value.is("15"));
+        assert!(!value.is("1"));
+        assert!(!value.is("155"));
+    }
+}

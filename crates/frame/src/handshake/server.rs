@@ -24,9 +24,9 @@ pub enum HandshakeError {
     Method,
     /// The request is not HTTP/1.1.
     HttpVersion,
-    /// `Host` is absent, repeated, empty or not ASCII.
+    /// `Host` is absent, repeated, empty or not visible ASCII.
     Host,
-    /// `Origin` is repeated or not ASCII.
+    /// `Origin` is repeated or not visible ASCII.
     Origin,
     /// The request announces a body.
     Body,
@@ -189,8 +189,10 @@ fn origin<'h>(headers: &'h [Header<'h>]) -> Result<Option<&'h str>, HandshakeErr
 }
 
 fn visible(value: &[u8]) -> Option<&str> {
-    let visible = value.iter().all(|byte| matches!(byte, b' '..=b'~'));
-    visible.then(|| std::str::from_utf8(value).ok())?
+    match value.iter().all(u8::is_ascii_graphic) {
+        true => std::str::from_utf8(value).ok(),
+        false => None,
+    }
 }
 
 // What follows the head is read as frames. A body there would be one reader's

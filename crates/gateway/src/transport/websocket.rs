@@ -44,10 +44,14 @@ impl WebSocket {
     /// A WebSocket that has just been agreed on.
     pub fn new(upgrade: &Upgrade, settings: &Settings) -> Self {
         let Route::Echo = upgrade.route else { unreachable!("only /echo upgrades") };
-        let compression = upgrade.agreement.zip(settings.deflate.as_ref()).map(
-            |(agreement, policy)| Box::new(Compression::new(agreement, policy.clone())),
-        );
-        Self { reader: MessageReader::new(Role::Server), compression, closing: Closing::Open }
+        let (reader, compression) = match (&upgrade.agreement, &settings.deflate) {
+            (Some(agreement), Some(policy)) => (
+                MessageReader::with_deflate(Role::Server, agreement),
+                Some(Box::new(Compression::new(*agreement, policy.clone()))),
+            ),
+            _ => (MessageReader::new(Role::Server), None),
+        };
+        Self { reader, compression, closing: Closing::Open }
     }
 
     /// Reads all of `input` and serves what it holds.

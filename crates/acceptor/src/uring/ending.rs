@@ -1,0 +1,84 @@
+//! The ends of connections in the io_uring driver: FIN after the last send, close after the last
+//! completion.
+//!
+//! close(2) with a receive armed sends no FIN, because the request holds the socket: it is
+//! cancelled first, and its last completion awaited.
+
+use super::{
+    Event, UringDriver,
+    socket::{Ending, Receiving},
+    user_data::{self, Kind},
+};
+use crate::Connection;
+
+impl UringDriver {
+    pub(super) fn want_end(&mut self, connection: Connection, ending: Ending) {
+        if let Some(socket) = self.sockets.lookup_mut(connection)
+            && socket.ending < ending
+        {
+            socket.ending = ending;
+            self.to_end.push(connection);
+        }
+    }
+
+    /// Shuts down and closes what this turn asked for, now that its sends have run.
+    pub(super) fn end_connections(&mut self) {
+        for connection in std::mem::take(&mut self.to_end) {
+            let Some(socket) = self.sockets.lookup(connection) else { continue };
+            match socket.ending {
+                Ending::ShutdownWanted if socket.backlog.is_none() => self.shutdown(connection),
+                Ending::Closing => self.begin_close(connection),
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn shutdown(&mut self, connection: Connection) {
+        if let Some(socket) = self.sockets.lookup_mut(connection)
+            && socket.ending == Ending::ShutdownWanted
+        {
+            // ENOTCONN after a reset: there is nobody left to tell. IORING_OP_SHUTDOWN would go
+            // through a worker thread.
+            let _ = rustix::net::shutdown(&socket.descriptor, rustix::net::Shutdown::Write);
+            socket.ending = Ending::Shutdown;
+        }
+    }
+
+    pub(super) fn begin_close(&mut self, connection: Connection) {
+        let Some(socket) = self.sockets.lookup_mut(connection) else { return };
+        if !socket.is_sending() {
+            socket.backlog = None;
+        }
+        if !socket.is_in_kernel() {
+            return self.finish_close(connection);
+        }
+        let is_sending = socket.is_sending();
+        if socket.receiving == Receiving::Armed {
+            socket.receiving = Receiving::Cancelling;
+            self.cancel(user_data::of_connection(Kind::Receive, connection));
+        }
+        if is_sending {
+            self.cancel(user_data::of_connection(Kind::BacklogSend, connection));
+        }
+    }
+
+    /// The kernel holds nothing more of this connection: its descriptor may go.
+    pub(super) fn finish_close(&mut self, connection: Connection) {
+        let Some(socket) = self.sockets.remove(connection) else { return };
+        // close(2) here and not IORING_OP_CLOSE, so that the descriptor is free for the next
+        // accept of this same turn.
+        drop(socket.descriptor);
+        self.events.push_back(Event::Closed(connection));
+        self.acceptors.has_room_again();
+    }
+
+    /// After a completion that may have been the last one of a closing connection.
+    pub(super) fn close_if_last(&mut self, connection: Connection) {
+        if let Some(socket) = self.sockets.lookup(connection)
+            && socket.is_closing()
+            && !socket.is_in_kernel()
+        {
+            self.finish_close(connection);
+        }
+    }
+}

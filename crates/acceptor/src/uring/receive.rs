@@ -1,0 +1,127 @@
+//! Receiving of the io_uring driver: one multishot receive per connection, armed again when the
+//! kernel lets go of it.
+//!
+//! It lends what was received; it never copies it.
+
+use std::os::fd::AsRawFd;
+
+use io_uring::{cqueue, opcode, squeue, types::Fd};
+
+use super::{
+    Event, UringDriver, buffers,
+    socket::{Receiving, Stream},
+    user_data::{self, Kind},
+};
+use crate::Connection;
+
+// <linux/io_uring.h>; the `io-uring` crate keeps these to itself.
+const RECVSEND_POLL_FIRST: u16 = 1 << 0;
+const RECV_MULTISHOT: u16 = 1 << 1;
+
+impl UringDriver {
+    pub(super) fn queue_receive(&mut self, connection: Connection) {
+        if let Some(socket) = self.sockets.lookup_mut(connection)
+            && socket.receiving == Receiving::Idle
+            && socket.wants_bytes
+            && socket.stream == Stream::Open
+            && !socket.is_closing()
+        {
+            socket.receiving = Receiving::Queued;
+            self.to_arm.push(connection);
+        }
+    }
+
+    pub(super) fn arm_receives(&mut self) {
+        while let Some(connection) = self.to_arm.pop() {
+            let Some(socket) = self.sockets.lookup_mut(connection) else { continue };
+            if socket.receiving != Receiving::Queued {
+                continue;
+            }
+            if !socket.wants_bytes || socket.is_closing() {
+                socket.receiving = Receiving::Idle;
+                continue;
+            }
+            socket.receiving = Receiving::Armed;
+            let entry =
+                opcode::Recv::new(Fd(socket.descriptor.as_raw_fd()), std::ptr::null_mut(), 0)
+                    .buf_group(buffers::GROUP)
+                    // POLL_FIRST: most sockets have nothing to read yet; a vain attempt costs more.
+                    .ioprio(RECV_MULTISHOT | RECVSEND_POLL_FIRST)
+                    .build()
+                    .flags(squeue::Flags::BUFFER_SELECT)
+                    .user_data(user_data::of_connection(Kind::Receive, connection));
+            self.push_plain(&entry);
+        }
+    }
+
+    pub(super) fn pause(&mut self, connection: Connection) {
+        let Some(socket) = self.sockets.lookup_mut(connection) else { return };
+        socket.wants_bytes = false;
+        if socket.receiving == Receiving::Armed {
+            socket.receiving = Receiving::Cancelling;
+            self.cancel(user_data::of_connection(Kind::Receive, connection));
+        }
+    }
+
+    pub(super) fn resume(&mut self, connection: Connection) {
+        let Some(socket) = self.sockets.lookup_mut(connection) else { return };
+        socket.wants_bytes = true;
+        // While a cancel is on its way, its last completion queues the receive again.
+        self.queue_receive(connection);
+    }
+
+    pub(super) fn complete_receive(&mut self, entry: &cqueue::Entry) -> Option<Event> {
+        let connection = user_data::connection(entry.user_data());
+        let buffer = cqueue::buffer_select(entry.flags());
+        let is_last = !cqueue::more(entry.flags());
+        let is_open = match self.sockets.lookup_mut(connection) {
+            Some(socket) => {
+                if is_last {
+                    socket.receiving = Receiving::Idle;
+                }
+                socket.stream == Stream::Open && !socket.is_closing()
+            }
+            None => false,
+        };
+        if entry.result() > 0 && is_open {
+            if is_last {
+                self.queue_receive(connection);
+            }
+            let buffer = buffer.expect("a receive with bytes names its buffer");
+            return Some(Event::Received(connection, buffer, entry.result() as usize));
+        }
+        if let Some(id) = buffer {
+            self.buffers.recycle(id);
+        }
+        if !is_open {
+            self.close_if_last(connection);
+            return None;
+        }
+        self.complete_without_bytes(connection, -entry.result())
+    }
+
+    pub(super) fn complete_without_bytes(
+        &mut self,
+        connection: Connection,
+        errno: i32,
+    ) -> Option<Event> {
+        match errno {
+            0 => {
+                self.sockets.lookup_mut(connection)?.stream = Stream::Ended;
+                Some(Event::EndOfStream(connection))
+            }
+            // No buffer was left: they are back by the next turn, and so is the receive.
+            libc::ENOBUFS => {
+                self.counters.buffer_shortages += 1;
+                self.queue_receive(connection);
+                None
+            }
+            // Cancelled by a pause that may be over by now, or told to try again.
+            libc::ECANCELED | libc::EAGAIN | libc::EINTR => {
+                self.queue_receive(connection);
+                None
+            }
+            errno => self.fail(connection, errno),
+        }
+    }
+}

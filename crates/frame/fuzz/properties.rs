@@ -1,0 +1,125 @@
+//! What must hold for any bytes: one function for each fuzz target.
+//!
+//! The same functions run under cargo-fuzz and, over the committed corpus, under
+//! `cargo test`. They panic when a property is broken and answer nothing.
+
+use ringway_frame::{Header, Message, MessageReader, Parsed, ProtocolError, ReadLimits, Role};
+
+/// Small, so that a short input can pass them.
+const LIMITS: ReadLimits = ReadLimits {
+    frame_bytes_max: 300,
+    message_bytes_max: 400,
+};
+
+/// One message, or the fault that ended the reading.
+#[derive(Debug, PartialEq, Eq)]
+enum Event {
+    Message(u8, Vec<u8>),
+    Close(Option<u16>, String),
+    Fault(ProtocolError),
+}
+
+/// The input: a byte of role, a byte of how many chunk sizes, those, then the wire.
+/// However the wire is cut, the same messages come out, none over the limit, and nothing
+/// after a close or a fault.
+pub fn read_messages(input: &[u8]) {
+    let Some((&[role, sizes], rest)) = input.split_first_chunk() else {
+        return;
+    };
+    let role = if role & 1 == 0 {
+        Role::Server
+    } else {
+        Role::Client
+    };
+    let (sizes, wire) = rest.split_at(rest.len().min(usize::from(sizes % 8)));
+
+    let whole = events(role, wire, &[usize::MAX]);
+    let sizes: Vec<usize> = sizes.iter().map(|&size| size.max(1).into()).collect();
+    if !sizes.is_empty() {
+        assert_eq!(whole, events(role, wire, &sizes), "cut by {sizes:?}");
+    }
+    assert_eq!(whole, events(role, wire, &[1]), "byte by byte");
+}
+
+fn events(role: Role, wire: &[u8], sizes: &[usize]) -> Vec<Event> {
+    let mut reader = MessageReader::new(role);
+    let mut events = Vec::new();
+    let mut rest = wire;
+    for size in sizes.iter().cycle() {
+        if rest.is_empty() {
+            break;
+        }
+        let (chunk, after) = rest.split_at(rest.len().min(*size));
+        read(&mut reader, chunk, &mut events);
+        rest = after;
+    }
+    let ended = events
+        .iter()
+        .position(|event| !matches!(event, Event::Message(..)));
+    assert!(
+        ended.is_none_or(|at| at + 1 == events.len()),
+        "nothing follows the end"
+    );
+    assert_eq!(reader.is_finished(), ended.is_some());
+    events
+}
+
+fn read(reader: &mut MessageReader, chunk: &[u8], events: &mut Vec<Event>) {
+    let mut bytes = chunk.to_vec();
+    let mut input = &mut bytes[..];
+    loop {
+        let event = match reader.read(&mut input, &LIMITS) {
+            Ok(None) => break,
+            Ok(Some(message)) => owned(message),
+            Err(fault) => Event::Fault(fault),
+        };
+        events.push(event);
+    }
+    assert!(input.is_empty(), "all input is used or discarded");
+}
+
+fn owned(message: Message<'_>) -> Event {
+    let (opcode, payload) = match message {
+        Message::Text(text) => {
+            let text = text.as_str().expect("text is UTF-8");
+            (1, text.as_bytes().to_vec())
+        }
+        Message::Binary(payload) => (2, payload.to_vec()),
+        Message::Ping(payload) => (9, payload.to_vec()),
+        Message::Pong(payload) => (10, payload.to_vec()),
+        Message::Close(code, reason) => {
+            assert!(reason.len() <= 123 && (code.is_some() || reason.is_empty()));
+            return Event::Close(code.map(u16::from), reason.to_owned());
+        }
+    };
+    let bytes_max = if opcode < 8 {
+        LIMITS.message_bytes_max
+    } else {
+        125
+    };
+    assert!(payload.len() as u64 <= bytes_max, "within the limits");
+    Event::Message(opcode, payload)
+}
+
+/// A header that is parsed is emitted as the same bytes; one that is not whole is not
+/// refused later for bytes that were there; a refusal does not wait for more bytes than
+/// it takes.
+pub fn header(input: &[u8]) {
+    let outcome = Header::parse(input);
+    if let Ok(Parsed::Whole { header, bytes }) = outcome {
+        let mut emitted = [0; ringway_frame::HEADER_BYTES_MAX];
+        assert_eq!(header.emit(&mut emitted), bytes);
+        assert_eq!(emitted[..bytes], input[..bytes]);
+        assert_eq!(header.bytes(), bytes);
+    }
+    let mut settled = None;
+    for length in 0..=input.len() {
+        let outcome = Header::parse(&input[..length]);
+        match settled {
+            None if outcome == Ok(Parsed::Incomplete) => {}
+            None => settled = Some(outcome),
+            Some(settled) => assert_eq!(outcome, settled, "after {length} bytes"),
+        }
+    }
+    assert_eq!(outcome, settled.unwrap_or(Ok(Parsed::Incomplete)));
+}

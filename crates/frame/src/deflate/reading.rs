@@ -1,0 +1,49 @@
+//! Where message assembly meets the inflater: the reading half of an agreement.
+//!
+//! With context takeover a connection keeps its inflater; without, it borrows one of the thread's
+//! for the time of a message. It negotiates nothing.
+
+use super::{Agreement, InflateError, Inflater};
+use crate::{Inflate, MessageReader, Pooled, ProtocolError, Role};
+
+impl From<InflateError> for ProtocolError {
+    fn from(error: InflateError) -> Self {
+        match error {
+            InflateError::Corrupt => Self::CorruptDeflate,
+            InflateError::TooBig => Self::TooBig,
+        }
+    }
+}
+
+impl Inflate for Inflater {
+    fn inflate(
+        &mut self,
+        input: &[u8],
+        end_of_message: bool,
+        output: &mut Vec<u8>,
+        output_bytes_max: usize,
+    ) -> Result<(), ProtocolError> {
+        Ok(Self::inflate(self, input, end_of_message, output, output_bytes_max)?)
+    }
+
+    fn reset(&mut self) {
+        Self::reset(self);
+    }
+}
+
+impl MessageReader {
+    /// A reader for the end that `role` names, after permessage-deflate was agreed on.
+    #[must_use]
+    pub fn with_deflate(role: Role, agreement: &Agreement) -> Self {
+        // RFC 7692 §7.1.1: it is the sender's context that is or is not taken over.
+        let peer_forgets = match role {
+            Role::Server => agreement.client_no_context_takeover,
+            Role::Client => agreement.server_no_context_takeover,
+        };
+        if peer_forgets {
+            Self::with_inflater(role, Box::new(Pooled::new(|| Box::new(Inflater::new()))))
+        } else {
+            Self::with_inflater(role, Box::new(Inflater::new()))
+        }
+    }
+}
