@@ -137,6 +137,11 @@ impl Operations {
         }
     }
 
+    /// Whether the connection sends in this turn. What became of it is told in the next one.
+    pub fn holds_send(&self, connection: Connection, mark: SendMark) -> bool {
+        self.marked(connection, mark).is_some()
+    }
+
     /// The operations in order.
     pub(crate) fn list(&self) -> &[Operation] {
         &self.list

@@ -37,6 +37,11 @@ impl Sending {
         self.state != State::Clear
     }
 
+    /// Whether bytes go out in this turn, of which the driver may have to keep some.
+    pub fn is_under_way(&self, connection: Connection, operations: &Operations) -> bool {
+        operations.holds_send(connection, self.mark)
+    }
+
     /// The driver keeps `unsent_bytes`: pauses reading when that is too much.
     pub fn backlogged(
         &mut self,

@@ -180,12 +180,19 @@ impl Peer {
 
     /// The peer sends no more.
     pub fn end_of_stream(&mut self, turn: &mut Turn<'_>) {
-        if self.sending.is_backlogged() {
+        // A driver tells of a backlog in the turn after the send: what went out in this turn or in
+        // the last one may not have left whole, though nothing says so yet.
+        let is_backlogged = self.sending.is_backlogged();
+        let is_under_way = self.sending.is_under_way(self.connection, turn.operations);
+        if is_backlogged || is_under_way {
             turn.operations.push(Operation::Shutdown(self.connection));
-            self.linger(turn);
-            self.stage = Stage::Leaving;
-        } else {
-            self.end(turn);
+        }
+        self.linger(turn);
+        self.stage = Stage::Leaving;
+        if !is_backlogged {
+            // After the completions of the next turn, or of this one.
+            let due = if is_under_way { turn.now + Duration::from_nanos(1) } else { Duration::ZERO };
+            turn.wheel.touch(self.connection.slot(), due);
         }
     }
 

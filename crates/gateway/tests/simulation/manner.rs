@@ -104,9 +104,10 @@ impl Manner {
         }
     }
 
-    /// Any manner that lets `script` come to an end. `idle_timeout` is not exceeded by a rest
-    /// or a nap.
-    pub fn any(script: &Script, idle_timeout: Duration, rng: &mut Rng) -> Self {
+    /// Any manner that lets `script` come to an end. No rest exceeds the first of
+    /// `patience`, the gateway's idle and close time-outs, no nap the second.
+    pub fn any(script: &Script, patience: (Duration, Duration), rng: &mut Rng) -> Self {
+        let (idle_timeout, close_timeout) = patience;
         let length = script.bytes.len();
         let mut manner = Self::plain(script);
         manner.comes_at = Duration::from_micros(rng.u64(0..50_000));
@@ -118,7 +119,7 @@ impl Manner {
         };
         manner.reading = match rng.u8(0..8) {
             0 => Reading::AtMost(rng.usize(1 + length / 300..=2 + length / 10)),
-            1 => Reading::Naps(rng.usize(0..=length), idle_timeout.mul_f64(0.8 * rng.f64())),
+            1 => Reading::Naps(rng.usize(0..=length), close_timeout.mul_f64(0.8 * rng.f64())),
             _ => Reading::Freely,
         };
         if rng.u8(0..3) == 0 {
@@ -127,7 +128,9 @@ impl Manner {
         if rng.u8(0..4) == 0 {
             manner.courtesy = Courtesy::Rude;
         }
-        if rng.u8(0..4) == 0
+        // A nap and a rest together would be too long.
+        if manner.reading == Reading::Freely
+            && rng.u8(0..3) == 0
             && let Some(end) = rng.choice(&script.frame_ends)
         {
             manner.rest = Some((*end, idle_timeout.mul_f64(0.8 * rng.f64())));

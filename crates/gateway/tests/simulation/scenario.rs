@@ -35,8 +35,13 @@ pub struct Scenario {
     pub drain_at: Option<Duration>,
 }
 
-/// The longest rest that no time-out notices.
-pub const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a client may be silent.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a client may take to read the last words.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+
+const PATIENCE: (Duration, Duration) = (IDLE_TIMEOUT, CLOSE_TIMEOUT);
 
 fn settings(rng: &mut Rng) -> Settings {
     // A message is over this at 128 KiB: the length that says so needs its 64-bit form.
@@ -53,7 +58,7 @@ fn settings(rng: &mut Rng) -> Settings {
         },
         deflate: None,
         idle_timeout: IDLE_TIMEOUT,
-        close_timeout: Duration::from_secs(3),
+        close_timeout: CLOSE_TIMEOUT,
         queue_bytes_max: rng.usize(1..64 << 10),
         drain_time: Duration::from_secs(8),
     }
@@ -99,7 +104,7 @@ impl Scenario {
         let mut scenario = Self::empty(seed, rng);
         for _ in 0..rng.u8(1..8) {
             let script = any_script(&scenario.settings, rng);
-            let manner = Manner::any(&script, IDLE_TIMEOUT, rng);
+            let manner = Manner::any(&script, PATIENCE, rng);
             scenario.admit(script, manner, rng);
         }
         scenario
@@ -120,13 +125,16 @@ impl Scenario {
             script.open(rng);
             script.talk(rng.usize(4..16), PAYLOAD_BYTES_MAX, rng);
             let length = script.bytes.len();
-            let nap = IDLE_TIMEOUT.mul_f64(0.8 * rng.f64());
+            let (leaving, patience) = match rng.bool() {
+                true => (Leaving::HalfCloses, CLOSE_TIMEOUT),
+                false => (Leaving::FallsSilent, IDLE_TIMEOUT),
+            };
+            let nap = patience.mul_f64(0.8 * rng.f64());
             let reading = match rng.u8(0..3) {
                 0 => Reading::AtMost(1 + length / 400),
                 1 => Reading::Naps(rng.usize(0..=length), nap),
                 _ => Reading::Never(rng.usize(0..=length)),
             };
-            let leaving = if rng.bool() { Leaving::HalfCloses } else { Leaving::FallsSilent };
             let opening = Opening::Eager;
             let manner = Manner { reading, leaving, opening, ..Manner::plain(&script) };
             scenario.admit(script, manner, rng);
@@ -140,7 +148,7 @@ impl Scenario {
         let mut scenario = Self::empty(seed, rng);
         for _ in 0..rng.u8(1..12) {
             let script = any_script(&scenario.settings, rng);
-            let mut manner = Manner::any(&script, IDLE_TIMEOUT, rng);
+            let mut manner = Manner::any(&script, PATIENCE, rng);
             if rng.u8(0..3) > 0 {
                 manner.leaving = Leaving::Stays;
                 manner.courtesy = Courtesy::Polite;
@@ -164,7 +172,7 @@ impl Scenario {
             script.open(rng);
             script.talk(rng.usize(0..4), 2_000, rng);
             script.close(rng);
-            let manner = Manner::any(&script, IDLE_TIMEOUT, rng);
+            let manner = Manner::any(&script, PATIENCE, rng);
             scenario.admit(script, manner, rng);
             let host = rng.u8(1..5);
             scenario.addresses.push(SocketAddr::from(([10, 0, 0, host], 1_000 + number)));

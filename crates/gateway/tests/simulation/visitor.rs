@@ -211,13 +211,8 @@ impl Visitor {
             Answer::Response(408) => !self.is_open() && self.is_late(moment),
             _ => false,
         };
-        assert!(
-            allowed,
-            "{answer:?} instead of {:?} ({} of {} answers heard)",
-            owed.map(|owed| &owed.answer),
-            self.heard,
-            self.script.owed.len()
-        );
+        let due = owed.map(|owed| &owed.answer);
+        assert!(allowed, "{answer:?} instead of {due:?} at {:?}: {}", moment.now, self.summary());
         match answer {
             Answer::Ping => self.pongs_due += 1,
             farewell => self.leave_after(farewell),
@@ -347,11 +342,7 @@ impl Visitor {
             return;
         }
         let is_whole = heard >= must;
-        assert!(
-            is_whole,
-            "{heard} answers of {must}; missing {:?}",
-            self.script.owed[heard].answer
-        );
+        assert!(is_whole, "{:?} is missing: {}", self.script.owed[heard].answer, self.summary());
         let is_last = heard == self.script.owed.len() && self.script.is_final;
         // RFC 9112 §9.5: an idle connection may be closed at any time.
         let is_idle_http = !self.is_open() && (moment.draining || self.is_late(moment));
@@ -403,13 +394,15 @@ impl Visitor {
     pub fn summary(&self) -> String {
         let Self { manner, script, sent, heard, .. } = self;
         format!(
-            "{:?}, {:?}, {:?} after {} of {} bytes, sent {sent}, heard {heard} of {}, owed {:?}, \
+            "{:?}, {:?}, {:?}, {:?} after {} of {} bytes, sent {sent} at {:?}, heard {heard} of {}, owed {:?}, \
              opening {:?}, {:?}, farewell {:?}, left {}, fin {}, gone {}, done {}",
             manner.cutting,
+            manner.rest,
             manner.reading,
             manner.leaving,
             manner.says,
             script.bytes.len(),
+            self.sent_at,
             script.owed.len(),
             self.owed_now(),
             manner.opening,
