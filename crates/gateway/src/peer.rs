@@ -180,20 +180,24 @@ impl Peer {
 
     /// The peer sends no more.
     pub fn end_of_stream(&mut self, turn: &mut Turn<'_>) {
-        // A driver tells of a backlog in the turn after the send: what went out in this turn or in
-        // the last one may not have left whole, though nothing says so yet.
         let is_backlogged = self.sending.is_backlogged();
-        let is_under_way = self.sending.is_under_way(self.connection, turn.operations);
-        if is_backlogged || is_under_way {
+        if is_backlogged || self.sending.is_under_way(self.connection, turn.operations) {
             turn.operations.push(Operation::Shutdown(self.connection));
         }
         self.linger(turn);
         self.stage = Stage::Leaving;
         if !is_backlogged {
-            // After the completions of the next turn, or of this one.
-            let due = if is_under_way { turn.now + Duration::from_nanos(1) } else { Duration::ZERO };
-            turn.wheel.touch(self.connection.slot(), due);
+            self.leave(turn);
         }
+    }
+
+    /// Ends the connection once it is known that all has left: a driver tells of a backlog in the
+    /// turn after the send, so what went out in this turn or in the last one may yet be backlogged.
+    fn leave(&mut self, turn: &mut Turn<'_>) {
+        let is_under_way = self.sending.is_under_way(self.connection, turn.operations);
+        // After the completions of the next turn, or of this one.
+        let due = if is_under_way { turn.now + Duration::from_nanos(1) } else { Duration::ZERO };
+        turn.wheel.touch(self.connection.slot(), due);
     }
 
     /// The connection broke, or must end now.
@@ -216,7 +220,7 @@ impl Peer {
     pub fn drained(&mut self, turn: &mut Turn<'_>) {
         self.sending.drained(self.connection, turn.operations);
         match self.stage {
-            Stage::Leaving => self.end(turn),
+            Stage::Leaving => self.leave(turn),
             _ => self.progressed(turn),
         }
     }
@@ -260,6 +264,8 @@ impl Peer {
     pub fn close(&mut self, code: CloseCode, reason: &str, turn: &mut Turn<'_>) {
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations);
         match &mut self.stage {
+            // Whoever was told already is not given more time.
+            Stage::WebSocket(socket) if socket.is_closing() => {}
             Stage::WebSocket(socket) => {
                 socket.close(code, reason, &mut outbox);
                 self.life = Life::EndDue;

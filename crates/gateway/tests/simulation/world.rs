@@ -22,6 +22,9 @@ use super::{
 /// More turns than any course of events takes: past this the gateway, or the world, hangs.
 const TURNS_MAX: u64 = 400_000;
 
+/// How much time passes at most while bytes are on their way.
+const STEP: Duration = Duration::from_millis(1);
+
 /// All that there is.
 pub struct World {
     network: Network,
@@ -126,10 +129,13 @@ impl World {
     fn turn(&mut self) {
         let now = self.network.now();
         let next = self.visit(now);
+        let is_calm = self.network.is_quiet() && self.operations.is_empty();
         self.driver.submit(&mut self.operations);
         let deadline = self.shard.next_deadline(now);
         let next = next.map(|next| next.saturating_sub(now));
-        let timeout = deadline.into_iter().chain(next).min();
+        // No time passes unseen while anything moves.
+        let step = (!is_calm).then_some(STEP);
+        let timeout = deadline.into_iter().chain(next).chain(step).min();
         self.driver.wait(timeout).expect("the simulation has no kernel");
         let now = self.network.now();
         while let Some(completion) = self.driver.next() {
