@@ -146,6 +146,10 @@ impl Scenario {
     pub fn drain(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(seed);
         let mut scenario = Self::empty(seed, rng);
+        let moments = [60_000, 1_000_000, 30_000_000];
+        let latest = rng.choice(moments).expect("a choice");
+        let drain_at = Duration::from_micros(rng.u64(0..latest));
+        scenario.drain_at = Some(drain_at);
         for _ in 0..rng.u8(1..12) {
             let script = any_script(&scenario.settings, rng);
             let mut manner = Manner::any(&script, PATIENCE, rng);
@@ -153,11 +157,12 @@ impl Scenario {
                 manner.leaving = Leaving::Stays;
                 manner.courtesy = Courtesy::Polite;
             }
+            if rng.u8(0..4) == 0 {
+                // Just in time, or a moment too late.
+                manner.comes_at = drain_at + Duration::from_micros(rng.u64(0..1_000));
+            }
             scenario.admit(script, manner, rng);
         }
-        let moments = [60_000, 1_000_000, 30_000_000];
-        let latest = rng.choice(moments).expect("a choice");
-        scenario.drain_at = Some(Duration::from_micros(rng.u64(0..latest)));
         scenario
     }
 

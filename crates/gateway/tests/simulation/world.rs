@@ -139,15 +139,6 @@ impl World {
         self.driver.wait(timeout).expect("the simulation has no kernel");
         let now = self.network.now();
         while let Some(completion) = self.driver.next() {
-            if std::env::var("DBG").is_ok() {
-                let t = match &completion {
-                    ringway_acceptor::Completion::Received { connection, bytes } => {
-                        format!("recv {connection:?} {}", bytes.len())
-                    }
-                    o => format!("{o:?}"),
-                };
-                eprintln!("{now:?} {t}");
-            }
             self.ledger.note(&completion, now, &mut self.visitors);
             self.shard.complete(completion, now, &mut self.operations);
         }
