@@ -32,7 +32,7 @@ use world::World;
 #[test]
 fn every_client_gets_what_it_is_owed() {
     let mut satisfied = 0;
-    each_seed("every_client_gets_what_it_is_owed", 300, |seed| {
+    each_seed("every_client_gets_what_it_is_owed", 2000, |seed| {
         satisfied += World::new(Scenario::everyone(seed)).run().satisfied;
     });
     assert!(satisfied > 0, "nobody came to an end in good order");
@@ -41,7 +41,7 @@ fn every_client_gets_what_it_is_owed() {
 #[test]
 fn slow_readers_cost_bounded_memory() {
     let mut overruns = 0;
-    each_seed("slow_readers_cost_bounded_memory", 60, |seed| {
+    each_seed("slow_readers_cost_bounded_memory", 300, |seed| {
         overruns += World::new(Scenario::slow_readers(seed)).run().overruns;
     });
     assert!(overruns > 0, "nobody's reading was paused");
@@ -50,7 +50,7 @@ fn slow_readers_cost_bounded_memory() {
 #[test]
 fn a_drain_at_any_moment_tells_all_and_ends_in_time() {
     let mut told = 0;
-    each_seed("a_drain_at_any_moment_tells_all_and_ends_in_time", 150, |seed| {
+    each_seed("a_drain_at_any_moment_tells_all_and_ends_in_time", 1500, |seed| {
         let going_away = Answer::Close(Some(1001));
         let world = World::new(Scenario::drain(seed));
         let (_, farewells) = world.run_and_ask(|visitor| visitor.farewell() == Some(&going_away));
@@ -62,7 +62,7 @@ fn a_drain_at_any_moment_tells_all_and_ends_in_time() {
 #[test]
 fn whoever_finds_no_seat_is_told_so() {
     let mut refused = 0;
-    each_seed("whoever_finds_no_seat_is_told_so", 100, |seed| {
+    each_seed("whoever_finds_no_seat_is_told_so", 600, |seed| {
         let world = World::new(Scenario::crowd(seed));
         let (_, farewells) = world
             .run_and_ask(|visitor| matches!(visitor.farewell(), Some(Answer::Response(429 | 503))));
@@ -73,7 +73,7 @@ fn whoever_finds_no_seat_is_told_so() {
 
 #[test]
 fn a_slow_handshake_is_timed_out() {
-    each_seed("a_slow_handshake_is_timed_out", 60, |seed| {
+    each_seed("a_slow_handshake_is_timed_out", 300, |seed| {
         let world = World::new(Scenario::slow_handshakes(seed));
         let (_, ends) =
             world.run_and_ask(|visitor| (visitor.farewell().cloned(), visitor.summary()));
@@ -86,7 +86,7 @@ fn a_slow_handshake_is_timed_out() {
 
 #[test]
 fn a_seed_tells_the_same_story_twice() {
-    each_seed("a_seed_tells_the_same_story_twice", 20, |seed| {
+    each_seed("a_seed_tells_the_same_story_twice", 60, |seed| {
         for scenario in [Scenario::everyone, Scenario::drain, Scenario::crowd] {
             let tell = || World::new(scenario(seed)).run();
             assert_eq!(tell(), tell());

@@ -50,6 +50,8 @@ pub enum Reading {
     Freely,
     /// This many bytes a turn.
     AtMost(usize),
+    /// This many bytes each time this has passed.
+    Sips(usize, Duration),
     /// Nothing for a while, from when it has said so many bytes.
     Naps(usize, Duration),
     /// Nothing any more, from when it has said so many bytes.
@@ -159,7 +161,7 @@ impl Manner {
         };
         let reading = match self.reading {
             Reading::Naps(at, _) | Reading::Never(at) => at,
-            Reading::Freely | Reading::AtMost(_) => never,
+            Reading::Freely | Reading::AtMost(_) | Reading::Sips(..) => never,
         };
         [self.says, opening, reading, self.rest.map_or(never, |(at, _)| at)]
     }

@@ -120,18 +120,24 @@ impl Scenario {
             send_buffer_bytes: rng.usize(256..8_192),
             ..Faults::default()
         };
+        // Small against what the clients say, so that a pause that does not come shows.
+        scenario.driver.receive_buffer_bytes = rng.u32(64..512);
+        scenario.settings.queue_bytes_max = rng.usize(1..8_192);
+        scenario.settings.echo = ReadLimits { frame_bytes_max: 4_096, message_bytes_max: 4_096 };
         for _ in 0..rng.u8(1..4) {
             let mut script = Script::default();
             script.open(rng);
-            script.talk(rng.usize(4..16), PAYLOAD_BYTES_MAX, rng);
+            script.talk(rng.usize(4..120), 4_096, rng);
             let length = script.bytes.len();
             let (leaving, patience) = match rng.bool() {
                 true => (Leaving::HalfCloses, CLOSE_TIMEOUT),
                 false => (Leaving::FallsSilent, IDLE_TIMEOUT),
             };
             let nap = patience.mul_f64(0.8 * rng.f64());
-            let reading = match rng.u8(0..3) {
+            let reading = match rng.u8(0..4) {
                 0 => Reading::AtMost(1 + length / 400),
+                // In all it takes longer than the gateway would wait.
+                1 => Reading::Sips(1 + length / 20, nap),
                 1 => Reading::Naps(rng.usize(0..=length), nap),
                 _ => Reading::Never(rng.usize(0..=length)),
             };

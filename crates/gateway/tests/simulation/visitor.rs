@@ -53,6 +53,9 @@ pub struct Visitor {
     pongs_due: u32,
     rests_until: Option<Duration>,
     naps_until: Option<Duration>,
+    /// When it heard what no answer follows, so that a FIN is due.
+    last_heard_at: Option<Duration>,
+    is_sipping: bool,
     has_left: bool,
     saw_fin: bool,
     is_done: bool,
@@ -79,6 +82,8 @@ impl Visitor {
             pongs_due: 0,
             rests_until: None,
             naps_until: None,
+            last_heard_at: None,
+            is_sipping: false,
             has_left: false,
             saw_fin: false,
             is_done: false,
@@ -122,6 +127,9 @@ impl Visitor {
     pub fn is_let_go(&mut self) {
         self.is_gone = true;
         self.naps_until = None;
+        if let Reading::Sips(..) = self.manner.reading {
+            self.manner.reading = Reading::Freely;
+        }
         if let Some(client) = &self.client {
             client.resume_reading();
         }
@@ -192,12 +200,15 @@ impl Visitor {
         }
         if let Some(status) = self.turned_away {
             assert_eq!(answer, Answer::Response(status), "there is no room");
-            self.farewell = Some(answer);
+            (self.farewell, self.last_heard_at) = (Some(answer), Some(moment.now));
             return;
         }
         let owed = self.script.owed.get(self.heard);
         if owed.is_some_and(|owed| owed.answer == answer && owed.earliest <= self.sent) {
             self.heard += 1;
+            if self.script.is_final && self.heard == self.script.owed.len() {
+                self.last_heard_at = Some(moment.now);
+            }
             return;
         }
         let allowed = match &answer {
@@ -206,7 +217,8 @@ impl Visitor {
                 silent >= moment.idle_timeout / 2 && self.is_open()
             }
             Answer::Close(Some(1001)) => {
-                self.is_open() && (moment.draining || self.is_idle(moment))
+                self.is_open()
+                    && (moment.draining || (self.is_idle(moment) && !self.answers_pings()))
             }
             Answer::Response(408) => !self.is_open() && self.is_late(moment),
             _ => false,
@@ -243,10 +255,7 @@ impl Visitor {
     /// Sends the next segment, if it is time for one.
     fn speak(&mut self, moment: Moment) -> Option<Duration> {
         let now = moment.now;
-        if self.naps_until.is_some_and(|until| until <= now) {
-            self.naps_until = None;
-            self.client.as_ref().expect("it has come").resume_reading();
-        }
+        self.wake(now);
         if self.saw_fin || self.has_left || self.farewell.is_some() || self.is_gone {
             return self.naps_until;
         }
@@ -272,6 +281,22 @@ impl Visitor {
             return self.rests_until;
         }
         Some(now)
+    }
+
+    /// Reads on after a nap, or between two sips.
+    fn wake(&mut self, now: Duration) {
+        let client = self.client.as_ref().expect("it has come");
+        let is_awake = self.naps_until.is_none_or(|until| until <= now);
+        match self.manner.reading {
+            Reading::Sips(bytes, every) if is_awake && !self.is_gone => {
+                (self.naps_until, self.is_sipping) = (Some(now + every), true);
+                client.reads_at_most(bytes);
+            }
+            Reading::Sips(..) if std::mem::take(&mut self.is_sipping) => client.pause_reading(),
+            Reading::Sips(..) => {}
+            _ if is_awake && self.naps_until.take().is_some() => client.resume_reading(),
+            _ => {}
+        }
     }
 
     fn turn_to_reading(&mut self, now: Duration) {
@@ -336,6 +361,10 @@ impl Visitor {
         let (must, may) = self.owed_now();
         let heard = self.heard;
         assert!(heard <= may, "{heard} answers to a script that earned {may}");
+        if let Some(at) = self.last_heard_at.filter(|_| self.manner.reading == Reading::Freely) {
+            let took = moment.now - at;
+            assert!(took <= LATENESS, "the FIN took {took:?}: {}", self.summary());
+        }
         let was_told_to_leave = self.farewell.is_some();
         let crossed = was_told_to_leave && (moment.draining || self.turned_away.is_some());
         if crossed || self.is_forgiven(moment) {
@@ -383,6 +412,13 @@ impl Visitor {
     /// Whether it has been silent for so long that the gateway lets it go.
     fn is_idle(&self, moment: Moment) -> bool {
         moment.now >= self.sent_at + moment.idle_timeout
+    }
+
+    /// Whether it reads pings as they come, and can answer them.
+    fn answers_pings(&self) -> bool {
+        self.manner.reading == Reading::Freely
+            && self.is_between_frames()
+            && !(self.manner.leaving == Leaving::FallsSilent && self.has_said_all())
     }
 
     /// Whether its request is overdue.
