@@ -1,27 +1,12 @@
-//! Which cores this process may use, which it shall use, and pinning a thread to one.
+//! Which cores this process may use, and pinning a thread to one.
 //!
 //! It never pins a thread that it was not called on.
 
-use std::{fmt, io, str::FromStr};
+use std::{fmt, io};
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// A choice of cores: a count (`2`) or a list (`0,2-3`; `5,` is core 5 alone).
-///
-/// ```
-/// use ringway_acceptor::cores::Cores;
-/// assert_eq!("0,2-3".parse(), Ok(Cores::List(vec![0, 2, 3])));
-/// assert_eq!("2".parse(), Ok(Cores::Count(2)));
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cores {
-    /// That many of the cores that the process may use, lowest first.
-    Count(usize),
-    /// Exactly these.
-    List(Vec<usize>),
-}
-
-/// Why a choice of cores cannot be had. Says how to write it.
+/// Why a choice of cores cannot be had.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CoresError(String);
 
@@ -33,55 +18,33 @@ impl fmt::Display for CoresError {
 
 impl std::error::Error for CoresError {}
 
-impl FromStr for Cores {
-    type Err = CoresError;
-
-    fn from_str(text: &str) -> Result<Self, CoresError> {
-        let error = || {
-            CoresError(format!(
-                "`{text}` is neither a count of cores such as `2` nor a list such as `0,2-3`"
-            ))
-        };
-        if !text.contains([',', '-']) {
-            let count = text.trim().parse().map_err(|_| error())?;
-            return if count == 0 { Err(error()) } else { Ok(Self::Count(count)) };
-        }
-        let mut list = Vec::new();
-        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-            let (first, last) = part.split_once('-').unwrap_or((part, part));
-            let first: usize = first.trim().parse().map_err(|_| error())?;
-            let last: usize = last.trim().parse().map_err(|_| error())?;
-            if first > last || last >= CpuSet::MAX_CPU {
-                return Err(error());
-            }
-            list.extend(first..=last);
-        }
-        list.sort_unstable();
-        list.dedup();
-        if list.is_empty() { Err(error()) } else { Ok(Self::List(list)) }
+/// The first `count` of the cores that this process may use.
+///
+/// # Errors
+/// There are fewer.
+pub fn first(count: usize) -> Result<Vec<usize>, CoresError> {
+    let mut allowed = allowed()?;
+    if count > allowed.len() {
+        return Err(CoresError(format!(
+            "{count} cores asked for, but this process may use {}",
+            allowed.len()
+        )));
     }
+    allowed.truncate(count);
+    Ok(allowed)
 }
 
-impl Cores {
-    /// The core numbers, checked against what the process may use (sched_getaffinity(2)).
-    ///
-    /// # Errors
-    /// More cores than there are, or one that the process may not use.
-    pub fn resolve(&self) -> Result<Vec<usize>, CoresError> {
-        let allowed = allowed().map_err(|error| CoresError(error.to_string()))?;
-        match self {
-            Self::Count(count) if *count > allowed.len() => Err(CoresError(format!(
-                "{count} cores asked for, but this process may use {}",
-                allowed.len()
-            ))),
-            Self::Count(count) => Ok(allowed[..*count].to_vec()),
-            Self::List(list) => match list.iter().find(|core| !allowed.contains(core)) {
-                Some(core) => Err(CoresError(format!(
-                    "core {core} asked for, but this process may use only {allowed:?}"
-                ))),
-                None => Ok(list.clone()),
-            },
-        }
+/// Exactly the cores of `list`.
+///
+/// # Errors
+/// One of them is not there, or this process may not use it.
+pub fn exactly(list: &[usize]) -> Result<Vec<usize>, CoresError> {
+    let allowed = allowed()?;
+    match list.iter().find(|core| !allowed.contains(core)) {
+        Some(core) => Err(CoresError(format!(
+            "core {core} asked for, but this process may use only {allowed:?}"
+        ))),
+        None => Ok(list.to_vec()),
     }
 }
 
@@ -89,8 +52,8 @@ impl Cores {
 ///
 /// # Errors
 /// `sched_getaffinity(2)`: more cores than a CPU set holds.
-pub fn allowed() -> io::Result<Vec<usize>> {
-    let set = sched_getaffinity(None)?;
+pub fn allowed() -> Result<Vec<usize>, CoresError> {
+    let set = sched_getaffinity(None).map_err(|error| CoresError(error.to_string()))?;
     Ok((0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect())
 }
 
@@ -109,25 +72,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_and_lists_are_told_apart() {
-        for (text, cores) in [
-            ("1", Cores::Count(1)),
-            ("5,", Cores::List(vec![5])),
-            ("5-5", Cores::List(vec![5])),
-            ("3,0-1,1", Cores::List(vec![0, 1, 3])),
-        ] {
-            assert_eq!(text.parse(), Ok(cores), "{text}");
-        }
-        for text in ["", "0", "-", ",", "a", "1-", "3-1", "0-99999999", "-1"] {
-            assert!(text.parse::<Cores>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
     fn cores_that_do_not_exist_are_refused() {
-        assert!(Cores::Count(CpuSet::MAX_CPU + 1).resolve().is_err());
-        assert!(Cores::List(vec![CpuSet::MAX_CPU - 1]).resolve().is_err());
-        assert_eq!(Cores::Count(1).resolve().unwrap().len(), 1);
+        assert!(first(CpuSet::MAX_CPU + 1).is_err());
+        assert!(exactly(&[CpuSet::MAX_CPU - 1]).is_err());
+        assert_eq!(first(1).unwrap().len(), 1);
+        assert_eq!(exactly(&first(1).unwrap()), first(1));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::Connection;
+use crate::{Connection, Waker};
 
 /// One thing to do.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub enum Operation {
     Close(Connection),
     /// Close the listeners. Connections stay.
     StopAccepting,
+    /// Wake another core, after what it shall see was written.
+    Wake(Waker),
 }
 
 /// Where a send's bytes are.
@@ -135,11 +137,6 @@ impl Operations {
         } else {
             self.send(connection, mark, |out| out.extend_from_slice(bytes));
         }
-    }
-
-    /// Whether the connection sends in this turn. What became of it is told in the next one.
-    pub fn holds_send(&self, connection: Connection, mark: SendMark) -> bool {
-        self.marked(connection, mark).is_some()
     }
 
     /// The operations in order.

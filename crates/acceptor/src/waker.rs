@@ -1,12 +1,17 @@
-//! Waking a core from another thread: a flag that says it sleeps, and an eventfd.
+//! Waking a core from another thread: a flag that says it sleeps, and two ways to end its sleep.
+//!
+//! A core with a ring wakes another's by a message in its normal batch ([`Operation::Wake`]); a
+//! thread without a ring writes to an eventfd ([`Waker::wake`]).
+//!
+//! [`Operation::Wake`]: crate::Operation::Wake
 //!
 //! It carries no message: what there is to do is in memory that both threads see.
 
 use std::{
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU8, Ordering, fence},
     },
 };
@@ -27,6 +32,9 @@ pub struct Waker {
 struct Shared {
     state: AtomicU8,
     eventfd: OwnedFd,
+    /// The io_uring instance that the thread sleeps in, if it does in one. A message to a
+    /// descriptor that is no ring any more fails, and the eventfd is used.
+    ring: OnceLock<RawFd>,
 }
 
 impl Waker {
@@ -34,7 +42,13 @@ impl Waker {
     /// `eventfd(2)`: no descriptor left.
     pub fn new() -> io::Result<Self> {
         let eventfd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { shared: Arc::new(Shared { state: AtomicU8::new(AWAKE), eventfd }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                state: AtomicU8::new(AWAKE),
+                eventfd,
+                ring: OnceLock::new(),
+            }),
+        })
     }
 
     /// Makes the thread report [`Completion::Woken`](crate::Completion::Woken) in this turn or
@@ -43,16 +57,35 @@ impl Waker {
     /// Costs a fence and a load when a wake-up is already on its way, an atomic swap when the
     /// thread is awake, and a `write(2)` only when it sleeps.
     pub fn wake(&self) {
+        if self.notify() {
+            self.signal();
+        }
+    }
+
+    /// Says that there is something to see. `true`: the thread sleeps, and its sleep is to be
+    /// ended by the caller, who alone was told so.
+    pub(crate) fn notify(&self) -> bool {
         // Orders the caller's writes before the look at the state; pairs with `fall_asleep`.
         fence(Ordering::SeqCst);
-        if self.shared.state.load(Ordering::Relaxed) == NOTIFIED {
-            return;
-        }
-        if self.shared.state.swap(NOTIFIED, Ordering::SeqCst) == SLEEPING {
-            // The counter cannot overflow: one write per sleep. An error would mean a closed
-            // descriptor, which `self` keeps open.
-            let _ = rustix::io::write(&self.shared.eventfd, &1u64.to_ne_bytes());
-        }
+        self.shared.state.load(Ordering::Relaxed) != NOTIFIED
+            && self.shared.state.swap(NOTIFIED, Ordering::SeqCst) == SLEEPING
+    }
+
+    /// Ends the sleep of a thread that `notify` found asleep.
+    pub(crate) fn signal(&self) {
+        // The counter cannot overflow: one write per sleep. An error would mean a closed
+        // descriptor, which `self` keeps open.
+        let _ = rustix::io::write(&self.shared.eventfd, &1u64.to_ne_bytes());
+    }
+
+    /// Says which ring the thread sleeps in.
+    pub(crate) fn sleeps_in(&self, ring: RawFd) {
+        let _ = self.shared.ring.set(ring);
+    }
+
+    /// The ring that the thread sleeps in.
+    pub(crate) fn ring(&self) -> Option<RawFd> {
+        self.shared.ring.get().copied()
     }
 
     /// Says that the thread is about to sleep. `false`: it was notified and must not.

@@ -2,7 +2,10 @@
 //!
 //! This loop is the whole program; all else is called from it.
 
-use std::{io, time::Instant};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use ringway_acceptor::{Driver, Operations};
 
@@ -26,5 +29,7 @@ pub fn run(driver: &mut impl Driver, shard: &mut Shard) -> io::Result<()> {
         shard.expire(now, &mut operations);
         shard.count(&driver.counters());
     }
-    Ok(())
+    // What was said in the last turn is sent, too.
+    driver.submit(&mut operations);
+    driver.wait(Some(Duration::ZERO))
 }

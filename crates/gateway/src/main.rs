@@ -10,7 +10,6 @@ use ringway::{
     config::Config,
     control, log, server,
 };
-use tokio::sync::mpsc;
 
 /// Allocates without locks between cores, and gives idle pages back.
 #[global_allocator]
@@ -28,8 +27,5 @@ fn main() -> ExitCode {
 
 fn serve(config: &Config) -> anyhow::Result<ExitCode> {
     log::start(&config.log);
-    let (ends, cores_end) = mpsc::unbounded_channel();
-    let running = server::start(config, &ends)?;
-    drop(ends);
-    control::run(running, cores_end, config.server.drain_time)
+    control::run(server::bind(config)?, config)
 }

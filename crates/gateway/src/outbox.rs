@@ -3,6 +3,8 @@
 //! The driver keeps what the socket does not take, in order; this file bounds how much that may
 //! become: past `queue_bytes_max` nothing more is read from the peer until all has left.
 
+use std::time::Duration;
+
 use ringway_acceptor::{Connection, Operation, Operations, SendMark};
 
 use crate::channel::Channel;
@@ -13,6 +15,25 @@ pub struct Sending {
     mark: SendMark,
     channel: Channel,
     state: State,
+    written: Written,
+}
+
+/// What was written in one turn; whether the socket takes it is known in the next one.
+#[derive(Debug, Default, Clone, Copy)]
+struct Written {
+    /// The turn's time in microseconds, cut to 32 bits.
+    turn: u32,
+    bytes: u32,
+}
+
+impl Written {
+    fn in_turn(self, now: Duration) -> usize {
+        if self.turn == turn_of(now) { self.bytes as usize } else { 0 }
+    }
+}
+
+fn turn_of(now: Duration) -> u32 {
+    now.as_micros() as u32
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -37,9 +58,9 @@ impl Sending {
         self.state != State::Clear
     }
 
-    /// Whether bytes go out in this turn, of which the driver may have to keep some.
-    pub fn is_under_way(&self, connection: Connection, operations: &Operations) -> bool {
-        operations.holds_send(connection, self.mark)
+    /// Whether the driver may come to keep bytes that were written in this turn.
+    pub fn is_unsettled(&self, now: Duration) -> bool {
+        self.written.in_turn(now) > 0
     }
 
     /// The driver keeps `unsent_bytes`: pauses reading when that is too much.
@@ -73,6 +94,7 @@ pub struct Outbox<'a> {
     connection: Connection,
     sending: &'a mut Sending,
     operations: &'a mut Operations,
+    now: Duration,
 }
 
 impl<'a> Outbox<'a> {
@@ -81,24 +103,44 @@ impl<'a> Outbox<'a> {
         connection: Connection,
         sending: &'a mut Sending,
         operations: &'a mut Operations,
+        now: Duration,
     ) -> Self {
-        Self { connection, sending, operations }
+        Self { connection, sending, operations, now }
+    }
+
+    /// Bytes written in this turn.
+    pub fn bytes_of_turn(&self) -> usize {
+        self.sending.written.in_turn(self.now)
     }
 
     /// Sends what `write` appends.
     #[inline]
     pub fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let Sending { mark, channel, .. } = &mut *self.sending;
-        self.operations.send(self.connection, mark, |out| channel.seal(out, write));
+        let mut written = 0;
+        self.operations.send(self.connection, mark, |out| {
+            let start = out.len();
+            channel.seal(out, write);
+            written = out.len() - start;
+        });
+        self.count(written);
     }
 
     /// Sends a buffer of its own from `start` on, without a copy where the channel allows it.
     pub fn write_owned(&mut self, bytes: Vec<u8>, start: usize) {
+        self.count(bytes.len() - start);
         match self.sending.channel {
             Channel::Plain => {
                 self.operations.send_owned(self.connection, &mut self.sending.mark, bytes, start);
             }
         }
+    }
+
+    #[inline]
+    fn count(&mut self, written: usize) {
+        let bytes = self.bytes_of_turn().saturating_add(written);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.sending.written = Written { turn: turn_of(self.now), bytes };
     }
 
     /// FIN after all that was written.
@@ -119,6 +161,18 @@ mod tests {
             _ => "other",
         })
         .collect()
+    }
+
+    #[test]
+    fn bytes_are_counted_by_the_turn() {
+        let (mut sending, mut operations) = (Sending::default(), Operations::default());
+        let connection = Connection::new(0, 0);
+        let [first, second] = [1, 2].map(Duration::from_micros);
+        let mut outbox = Outbox::new(connection, &mut sending, &mut operations, first);
+        outbox.write(|out| out.extend([1, 2, 3]));
+        outbox.write_owned(vec![4; 10], 5);
+        assert_eq!(outbox.bytes_of_turn(), 8);
+        assert!(sending.is_unsettled(first) && !sending.is_unsettled(second));
     }
 
     #[test]

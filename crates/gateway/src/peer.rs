@@ -21,6 +21,9 @@ use crate::{
     workbench::Workbench,
 };
 
+/// Until a driver has told whether a socket took what it was given: one turn.
+const SETTLING: Duration = Duration::from_millis(1);
+
 /// What a core lends to the peer that it serves.
 pub struct Turn<'a> {
     /// Time since the core started.
@@ -97,7 +100,7 @@ impl Peer {
             stage: Stage::Lingering,
             seat: None,
         };
-        let mut outbox = Outbox::new(connection, &mut peer.sending, turn.operations);
+        let mut outbox = Outbox::new(connection, &mut peer.sending, turn.operations, turn.now);
         outbox.write(|out| response::refuse(out, refusal, Part::Whole, After::Close));
         outbox.finish();
         peer.linger(turn);
@@ -120,12 +123,12 @@ impl Peer {
     pub fn receive(&mut self, received: &mut [u8], turn: &mut Turn<'_>) {
         let mut input = self.sending.channel_mut().open(received);
         if let Stage::WebSocket(socket) = &mut self.stage {
-            let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations);
+            let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
             let outcome = socket.receive(input, turn.settings, turn.bench, &mut outbox);
             return self.heard(outcome, turn);
         }
         while !input.is_empty() {
-            let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations);
+            let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
             let progress = match &mut self.stage {
                 Stage::Http(http) => http.advance(&mut input, turn.settings, &mut outbox),
                 Stage::WebSocket(socket) => {
@@ -181,7 +184,7 @@ impl Peer {
     /// The peer sends no more.
     pub fn end_of_stream(&mut self, turn: &mut Turn<'_>) {
         let is_backlogged = self.sending.is_backlogged();
-        if is_backlogged || self.sending.is_under_way(self.connection, turn.operations) {
+        if is_backlogged || self.sending.is_unsettled(turn.now) {
             turn.operations.push(Operation::Shutdown(self.connection));
         }
         self.linger(turn);
@@ -194,9 +197,9 @@ impl Peer {
     /// Ends the connection once it is known that all has left: a driver tells of a backlog in the
     /// turn after the send, so what went out in this turn or in the last one may yet be backlogged.
     fn leave(&mut self, turn: &mut Turn<'_>) {
-        let is_under_way = self.sending.is_under_way(self.connection, turn.operations);
-        // After the completions of the next turn, or of this one.
-        let due = if is_under_way { turn.now + Duration::from_nanos(1) } else { Duration::ZERO };
+        // After the completions of the next turn, or of this one. A backlog grants more time.
+        let due =
+            if self.sending.is_unsettled(turn.now) { turn.now + SETTLING } else { Duration::ZERO };
         turn.wheel.touch(self.connection.slot(), due);
     }
 
@@ -239,7 +242,7 @@ impl Peer {
     /// The deadline has come.
     pub fn expire(&mut self, turn: &mut Turn<'_>) {
         let is_backlogged = self.sending.is_backlogged();
-        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations);
+        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         match (&mut self.stage, self.life) {
             (Stage::Http(http), Life::HeadDue) => {
                 http.time_out(&mut outbox);
@@ -262,7 +265,7 @@ impl Peer {
 
     /// Tells the peer to leave, by the means of its protocol.
     pub fn close(&mut self, code: CloseCode, reason: &str, turn: &mut Turn<'_>) {
-        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations);
+        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         match &mut self.stage {
             // Whoever was told already is not given more time.
             Stage::WebSocket(socket) if socket.is_closing() => {}

@@ -60,70 +60,104 @@ pub struct CoreEnd {
     pub result: io::Result<usize>,
 }
 
-/// Starts all cores; each says on `ends` when it has ended.
+/// Listeners and limits, before any core runs.
+pub struct Bound {
+    /// What will run.
+    pub engine: Engine,
+    core_numbers: Vec<usize>,
+    addresses: Vec<SocketAddr>,
+    listeners: Vec<Vec<Listener>>,
+    api: TcpListener,
+    descriptors: u64,
+    connections_max: u32,
+}
+
+/// Binds all addresses and settles what the cores will run on.
 ///
 /// # Errors
 /// What an operator can mend: an address in use, cores that do not exist, limits, a kernel that
 /// refuses io_uring.
-pub fn start(config: &Config, ends: &UnboundedSender<CoreEnd>) -> anyhow::Result<Running> {
+pub fn bind(config: &Config) -> anyhow::Result<Bound> {
     let descriptors = descriptors::raise_limit().context("raising the limit of open files")?;
     let room = descriptors::connections_max(descriptors);
     let connections_max = config.limits.connections_max_within(room)?;
     let core_numbers = core_numbers(config)?;
     let engine = choose_engine(config)?;
-    let (addresses, mut listeners) = bind_all(config, core_numbers.len())?;
+    let (addresses, listeners) = bind_all(config, core_numbers.len())?;
     let api = TcpListener::bind(config.server.api_listen).with_context(|| {
         format!("server.api_listen: cannot listen on {}", config.server.api_listen)
     })?;
-    info!(
-        "ringway {} listens on {}; its private API on http://{}",
-        env!("CARGO_PKG_VERSION"),
-        listed(addresses.iter().map(|address| format!("ws://{address}"))),
-        api.local_addr()?,
-    );
-    info!(
-        "{engine} on {} (numbers {}); holds up to {connections_max} connections \
-         ({descriptors} open files allowed)",
-        counted(core_numbers.len(), "core"),
-        listed(&core_numbers),
-    );
-    for warning in config.warnings() {
-        warn!("{warning}");
+    Ok(Bound { engine, core_numbers, addresses, listeners, api, descriptors, connections_max })
+}
+
+impl Bound {
+    /// Starts all cores; each says on `ends` when it has ended.
+    ///
+    /// # Errors
+    /// The kernel refuses a thread, a ring or a descriptor.
+    pub fn start(
+        mut self,
+        config: &Config,
+        ends: &UnboundedSender<CoreEnd>,
+    ) -> anyhow::Result<Running> {
+        let orders = Orders::default();
+        let census = Arc::new(Census::new(census_limits(config, self.connections_max)));
+        let settings = Arc::new(Settings::from_config(config));
+        let driver_settings = driver_settings(config, self.connections_max);
+        let mut metrics = Vec::new();
+        for &core in &self.core_numbers {
+            let core_metrics = Arc::new(CoreMetrics::default());
+            metrics.push(Arc::clone(&core_metrics));
+            spawn_core(Core {
+                number: core,
+                is_uring: matches!(self.engine, Engine::Uring(_)),
+                settings: driver_settings.clone(),
+                listeners: self.listeners.pop().expect("a set of listeners for each core"),
+                shard: Shard::new(
+                    Arc::clone(&settings),
+                    Arc::clone(&census),
+                    orders.clone(),
+                    core_metrics,
+                ),
+                orders: orders.clone(),
+                ends: ends.clone(),
+            })?;
+        }
+        self.announce(config)?;
+        let Self { addresses, api, engine, core_numbers, .. } = self;
+        Ok(Running { addresses, api, orders, census, metrics, engine, cores: core_numbers.len() })
     }
 
-    let orders = Orders::default();
-    let census = Arc::new(Census::new(census_limits(config, connections_max)));
-    let settings = Arc::new(Settings::from_config(config));
-    let driver_settings = driver_settings(config, connections_max);
-    let mut metrics = Vec::new();
-    for &core in &core_numbers {
-        let core_metrics = Arc::new(CoreMetrics::default());
-        metrics.push(Arc::clone(&core_metrics));
-        spawn_core(Core {
-            number: core,
-            is_uring: matches!(engine, Engine::Uring(_)),
-            settings: driver_settings.clone(),
-            listeners: listeners.pop().expect("a set of listeners for each core"),
-            shard: Shard::new(
-                Arc::clone(&settings),
-                Arc::clone(&census),
-                orders.clone(),
-                core_metrics,
-            ),
-            orders: orders.clone(),
-            ends: ends.clone(),
-        })?;
+    /// Says that clients may come, once they may.
+    fn announce(&self, config: &Config) -> anyhow::Result<()> {
+        info!(
+            "ringway {} listens on {}; its private API on http://{}",
+            env!("CARGO_PKG_VERSION"),
+            listed(self.addresses.iter().map(|address| format!("ws://{address}"))),
+            self.api.local_addr()?,
+        );
+        info!(
+            "{} on {} (numbers {}); holds up to {} connections ({} open files allowed)",
+            self.engine,
+            counted(self.core_numbers.len(), "core"),
+            listed(&self.core_numbers),
+            self.connections_max,
+            self.descriptors,
+        );
+        for warning in config.warnings() {
+            warn!("{warning}");
+        }
+        Ok(())
     }
-    Ok(Running { addresses, api, orders, census, metrics, engine, cores: core_numbers.len() })
 }
 
 fn core_numbers(config: &Config) -> anyhow::Result<Vec<usize>> {
-    let choice = match &config.server.cores {
-        config::Cores::Auto => return cores::allowed().context("reading the allowed cores"),
-        config::Cores::Count(count) => cores::Cores::Count(*count),
-        config::Cores::List(list) => cores::Cores::List(list.clone()),
+    let numbers = match &config.server.cores {
+        config::Cores::Auto => cores::allowed(),
+        config::Cores::Count(count) => cores::first(*count),
+        config::Cores::List(list) => cores::exactly(list),
     };
-    choice.resolve().context("server.cores")
+    numbers.context("server.cores")
 }
 
 fn choose_engine(config: &Config) -> anyhow::Result<Engine> {

@@ -105,6 +105,9 @@ impl EpollDriver {
     }
 
     fn perform(&mut self, operation: Operation, turn: &[u8]) {
+        if let Operation::Wake(waker) = &operation {
+            return waker.wake();
+        }
         let (Operation::Send { connection, .. }
         | Operation::PauseReceive(connection)
         | Operation::ResumeReceive(connection)
@@ -137,7 +140,7 @@ impl EpollDriver {
                 self.reports.push_back(Report::Closed { connection });
                 self.acceptor.descriptor_freed(&self.poll);
             }
-            Operation::Close(_) | Operation::StopAccepting => {}
+            Operation::Close(_) | Operation::StopAccepting | Operation::Wake(_) => {}
         }
     }
 

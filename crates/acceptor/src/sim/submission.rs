@@ -12,6 +12,9 @@ use crate::{Connection, Operation, Outgoing};
 
 impl SimDriver {
     pub(super) fn perform(&mut self, world: &mut World, operation: Operation, turn: &[u8]) {
+        if let Operation::Wake(waker) = &operation {
+            return waker.wake();
+        }
         let (Operation::Send { connection, .. }
         | Operation::PauseReceive(connection)
         | Operation::ResumeReceive(connection)

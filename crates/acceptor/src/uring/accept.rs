@@ -12,11 +12,11 @@ use std::{
 use io_uring::{cqueue, opcode, types::Fd};
 
 use super::{
-    Event, UringDriver,
+    UringDriver,
     user_data::{self, Kind},
 };
 use crate::{
-    Listener,
+    Completion, Listener,
     listener::{ACCEPT_PAUSE, Reserve},
 };
 
@@ -91,7 +91,7 @@ impl UringDriver {
     }
 
     #[allow(unsafe_code)]
-    pub(super) fn complete_accept(&mut self, entry: &cqueue::Entry) -> Option<Event> {
+    pub(super) fn complete_accept(&mut self, entry: &cqueue::Entry) -> Option<Completion<'static>> {
         let index = user_data::index(entry.user_data());
         let stopping = self.acceptors.stopping;
         let acceptor = &mut self.acceptors.list[index as usize];
@@ -112,7 +112,7 @@ impl UringDriver {
         self.admit(index, descriptor)
     }
 
-    fn admit(&mut self, listener: u32, descriptor: OwnedFd) -> Option<Event> {
+    fn admit(&mut self, listener: u32, descriptor: OwnedFd) -> Option<Completion<'static>> {
         // A client that has left already has no address any more.
         let peer = rustix::net::getpeername(&descriptor)
             .ok()
@@ -122,17 +122,17 @@ impl UringDriver {
         match self.adopt(descriptor) {
             Ok(connection) => {
                 self.counters.accepted += 1;
-                Some(Event::Accepted(connection, listener as u16, peer))
+                Some(Completion::Accepted { connection, listener: listener as u16, peer })
             }
             Err(descriptor) => {
                 drop(descriptor);
                 self.counters.refused += 1;
-                Some(Event::Refused(1))
+                Some(Completion::Refused { count: 1 })
             }
         }
     }
 
-    fn complete_failed_accept(&mut self, index: u32, errno: i32) -> Option<Event> {
+    fn complete_failed_accept(&mut self, index: u32, errno: i32) -> Option<Completion<'static>> {
         match errno {
             // The client gave up, or a signal came: arm again at once.
             libc::ECANCELED | libc::ECONNABORTED | libc::EINTR | libc::EAGAIN => None,
@@ -142,7 +142,7 @@ impl UringDriver {
                 let listener = acceptors.list[index as usize].listener.as_ref()?;
                 let refused = acceptors.reserve.refuse_waiting(listener.as_fd());
                 self.counters.refused += u64::from(refused);
-                (refused > 0).then_some(Event::Refused(refused))
+                (refused > 0).then_some(Completion::Refused { count: refused })
             }
             errno => {
                 let error = std::io::Error::from_raw_os_error(errno);

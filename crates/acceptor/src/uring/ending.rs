@@ -5,11 +5,11 @@
 //! cancelled first, and its last completion awaited.
 
 use super::{
-    Event, UringDriver,
+    UringDriver,
     socket::{Ending, Receiving},
     user_data::{self, Kind},
 };
-use crate::Connection;
+use crate::{Completion, Connection};
 
 impl UringDriver {
     pub(super) fn want_end(&mut self, connection: Connection, ending: Ending) {
@@ -68,7 +68,7 @@ impl UringDriver {
         // close(2) here and not IORING_OP_CLOSE, so that the descriptor is free for the next
         // accept of this same turn.
         drop(socket.descriptor);
-        self.events.push_back(Event::Closed(connection));
+        self.events.push_back(Completion::Closed { connection });
         self.acceptors.has_room_again();
     }
 

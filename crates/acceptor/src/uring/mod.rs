@@ -21,7 +21,6 @@ mod user_data;
 use std::{
     collections::VecDeque,
     io,
-    net::SocketAddr,
     os::fd::{AsRawFd, OwnedFd},
     time::{Duration, Instant},
 };
@@ -59,7 +58,7 @@ pub struct UringDriver {
     /// Next entry of `harvested` to report.
     reported: usize,
     /// Reports that no single completion stands for.
-    events: VecDeque<Event>,
+    events: VecDeque<Completion<'static>>,
     /// The buffer lent by the last `next`.
     lent: Option<u16>,
     waker: Waker,
@@ -70,18 +69,10 @@ pub struct UringDriver {
 }
 
 /// A completion that lends nothing yet.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Event {
-    Accepted(Connection, u16, SocketAddr),
-    /// The buffer and how many bytes of it.
-    Received(Connection, u16, usize),
-    EndOfStream(Connection),
-    Failed(Connection, Failure),
-    Backlogged(Connection, usize),
-    Drained(Connection),
-    Closed(Connection),
-    Refused(u32),
-    Woken,
+    Received { connection: Connection, buffer: u16, length: usize },
+    Told(Completion<'static>),
 }
 
 impl UringDriver {
@@ -96,6 +87,8 @@ impl UringDriver {
             settings.receive_buffers,
             settings.receive_buffer_bytes,
         )?;
+        let waker = Waker::new()?;
+        waker.sleeps_in(ring.instance().as_raw_fd());
         Ok(Self {
             ring,
             buffers,
@@ -108,7 +101,7 @@ impl UringDriver {
             reported: 0,
             events: VecDeque::new(),
             lent: None,
-            waker: Waker::new()?,
+            waker,
             wake_armed: false,
             pace: Pace::new(settings.wait),
             started: Instant::now(),
@@ -164,6 +157,11 @@ impl UringDriver {
             Operation::Shutdown(connection) => self.want_end(*connection, Ending::ShutdownWanted),
             Operation::Close(connection) => self.want_end(*connection, Ending::Closing),
             Operation::StopAccepting => self.stop_accepting(),
+            Operation::Wake(waker) => {
+                if waker.notify() {
+                    self.ring_other(index);
+                }
+            }
         }
     }
 
@@ -184,6 +182,25 @@ impl UringDriver {
                     .build()
                     .user_data(user_data::of_index(Kind::Wake, 0));
             self.push_plain(&entry);
+        }
+    }
+
+    /// Ends another core's sleep by a message to its ring, in this turn's batch.
+    fn ring_other(&mut self, index: usize) {
+        let Operation::Wake(waker) = &self.turn.list()[index] else { return };
+        let Some(ring) = waker.ring() else { return waker.signal() };
+        let told = user_data::of_index(Kind::Ignored, 0);
+        let entry = opcode::MsgRingData::new(Fd(ring), 0, told, None)
+            .build()
+            .flags(squeue::Flags::SKIP_SUCCESS)
+            .user_data(user_data::of_index(Kind::WakeOther, index as u32));
+        self.push_plain(&entry);
+    }
+
+    /// The other ring did not take the message: an old kernel, or it is gone.
+    fn complete_wake_other(&mut self, index: usize) {
+        if let Some(Operation::Wake(waker)) = self.turn.list().get(index) {
+            waker.signal();
         }
     }
 
@@ -209,29 +226,39 @@ impl UringDriver {
 
     fn next_event(&mut self) -> Option<Event> {
         loop {
-            if let Some(event) = self.events.pop_front() {
-                return Some(event);
+            if let Some(completion) = self.events.pop_front() {
+                return Some(Event::Told(completion));
             }
             let entry = self.harvested.get(self.reported)?.clone();
             self.reported += 1;
             let data = entry.user_data();
-            let event = match user_data::kind(data) {
-                Kind::Receive => self.complete_receive(&entry),
+            let told = match user_data::kind(data) {
+                Kind::Receive => match self.complete_receive(&entry) {
+                    Some(event) => return Some(event),
+                    None => continue,
+                },
                 Kind::Accept => self.complete_accept(&entry),
                 Kind::BacklogSend => {
                     self.complete_backlog_send(user_data::connection(data), entry.result())
                 }
-                Kind::Wake => self.complete_wake(&entry),
-                Kind::InlineSend | Kind::Ignored => None,
+                Kind::Wake => {
+                    self.complete_wake(&entry);
+                    continue;
+                }
+                Kind::WakeOther => {
+                    self.complete_wake_other(user_data::index(data) as usize);
+                    continue;
+                }
+                Kind::InlineSend | Kind::Ignored => continue,
             };
-            if event.is_some() {
-                return event;
+            if let Some(completion) = told {
+                return Some(Event::Told(completion));
             }
         }
     }
 
     /// Marks a connection as broken; the report, unless it was made before.
-    fn fail(&mut self, connection: Connection, errno: i32) -> Option<Event> {
+    fn fail(&mut self, connection: Connection, errno: i32) -> Option<Completion<'static>> {
         let socket = self.sockets.lookup_mut(connection)?;
         if socket.stream == Stream::Failed || socket.is_closing() {
             return None;
@@ -240,14 +267,13 @@ impl UringDriver {
         if !socket.is_sending() {
             socket.backlog = None;
         }
-        Some(Event::Failed(connection, Failure(errno)))
+        Some(Completion::Failed { connection, failure: Failure(errno) })
     }
 
     /// The eventfd became readable; whether to report it, the waker's state has said.
-    fn complete_wake(&mut self, entry: &cqueue::Entry) -> Option<Event> {
+    fn complete_wake(&mut self, entry: &cqueue::Entry) {
         self.wake_armed = cqueue::more(entry.flags());
         self.waker.clear();
-        None
     }
 }
 
@@ -284,7 +310,7 @@ impl Driver for UringDriver {
             timeout: if sleeps { timeout } else { Some(Duration::ZERO) },
         })?;
         if self.waker.wake_up() {
-            self.events.push_back(Event::Woken);
+            self.events.push_back(Completion::Woken);
         }
         self.harvest()?;
         self.end_connections();
@@ -301,25 +327,14 @@ impl Driver for UringDriver {
         }
         let event = self.next_event()?;
         self.counters.completions += 1;
-        Some(match event {
-            Event::Accepted(connection, listener, peer) => {
-                Completion::Accepted { connection, listener, peer }
-            }
-            Event::Received(connection, buffer, length) => {
+        match event {
+            Event::Told(completion) => Some(completion),
+            Event::Received { connection, buffer, length } => {
                 self.counters.received_bytes += length as u64;
                 self.lent = Some(buffer);
-                Completion::Received { connection, bytes: self.buffers.lend(buffer, length) }
+                Some(Completion::Received { connection, bytes: self.buffers.lend(buffer, length) })
             }
-            Event::EndOfStream(connection) => Completion::EndOfStream { connection },
-            Event::Failed(connection, failure) => Completion::Failed { connection, failure },
-            Event::Backlogged(connection, unsent_bytes) => {
-                Completion::Backlogged { connection, unsent_bytes }
-            }
-            Event::Drained(connection) => Completion::Drained { connection },
-            Event::Closed(connection) => Completion::Closed { connection },
-            Event::Refused(count) => Completion::Refused { count },
-            Event::Woken => Completion::Woken,
-        })
+        }
     }
 
     fn counters(&self) -> Counters {

@@ -12,7 +12,7 @@ use super::{
     socket::{Receiving, Stream},
     user_data::{self, Kind},
 };
-use crate::Connection;
+use crate::{Completion, Connection};
 
 // <linux/io_uring.h>; the `io-uring` crate keeps these to itself.
 const RECVSEND_POLL_FIRST: u16 = 1 << 0;
@@ -88,7 +88,8 @@ impl UringDriver {
                 self.queue_receive(connection);
             }
             let buffer = buffer.expect("a receive with bytes names its buffer");
-            return Some(Event::Received(connection, buffer, entry.result() as usize));
+            let length = entry.result() as usize;
+            return Some(Event::Received { connection, buffer, length });
         }
         if let Some(id) = buffer {
             self.buffers.recycle(id);
@@ -97,18 +98,18 @@ impl UringDriver {
             self.close_if_last(connection);
             return None;
         }
-        self.complete_without_bytes(connection, -entry.result())
+        self.complete_without_bytes(connection, -entry.result()).map(Event::Told)
     }
 
     pub(super) fn complete_without_bytes(
         &mut self,
         connection: Connection,
         errno: i32,
-    ) -> Option<Event> {
+    ) -> Option<Completion<'static>> {
         match errno {
             0 => {
                 self.sockets.lookup_mut(connection)?.stream = Stream::Ended;
-                Some(Event::EndOfStream(connection))
+                Some(Completion::EndOfStream { connection })
             }
             // No buffer was left: they are back by the next turn, and so is the receive.
             libc::ENOBUFS => {

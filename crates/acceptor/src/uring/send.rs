@@ -10,12 +10,12 @@ use io_uring::{opcode, squeue, types::Fd};
 use libc::{MSG_DONTWAIT, MSG_NOSIGNAL, MSG_WAITALL};
 
 use super::{
-    Event, UringDriver,
+    UringDriver,
     backlog::Memory,
     socket::{Ending, Stream},
     user_data::{self, Kind},
 };
-use crate::{Connection, Operation, Outgoing};
+use crate::{Completion, Connection, Operation, Outgoing};
 
 /// A backlog is sent in parts of this size, so that a slow reader's progress is seen.
 const ARMED_BYTES_MAX: usize = 256 << 10;
@@ -60,7 +60,7 @@ impl UringDriver {
         let connection = *connection;
         self.keep_rest(index, 0);
         let unsent_bytes = self.unsent_bytes(connection);
-        self.events.push_back(Event::Backlogged(connection, unsent_bytes));
+        self.events.push_back(Completion::Backlogged { connection, unsent_bytes });
     }
 
     fn unsent_bytes(&self, connection: Connection) -> usize {
@@ -84,7 +84,7 @@ impl UringDriver {
         if unsent_bytes > 0 {
             self.counters.short_sends += 1;
             self.arm_backlog(connection);
-            self.events.push_back(Event::Backlogged(connection, unsent_bytes));
+            self.events.push_back(Completion::Backlogged { connection, unsent_bytes });
         }
     }
 
@@ -140,7 +140,7 @@ impl UringDriver {
         &mut self,
         connection: Connection,
         result: i32,
-    ) -> Option<Event> {
+    ) -> Option<Completion<'static>> {
         let socket = self.sockets.lookup_mut(connection)?;
         let backlog = socket.backlog.as_mut()?;
         backlog.armed = false;
@@ -157,10 +157,10 @@ impl UringDriver {
         let unsent_bytes = backlog.unsent_bytes();
         if unsent_bytes > 0 {
             self.arm_backlog(connection);
-            return Some(Event::Backlogged(connection, unsent_bytes));
+            return Some(Completion::Backlogged { connection, unsent_bytes });
         }
         socket.backlog = None;
         self.shutdown(connection);
-        Some(Event::Drained(connection))
+        Some(Completion::Drained { connection })
     }
 }

@@ -17,12 +17,21 @@ pub(super) enum Kind {
     BacklogSend,
     /// Poll of the waker's eventfd.
     Wake,
-    /// Cancels and closes, whose results tell nothing new.
+    /// Message that wakes another core's ring; the index is the operation's place in the turn.
+    WakeOther,
+    /// Cancels and messages, whose results tell nothing new.
     Ignored,
 }
 
-const KINDS: [Kind; 6] =
-    [Kind::Accept, Kind::Receive, Kind::InlineSend, Kind::BacklogSend, Kind::Wake, Kind::Ignored];
+const KINDS: [Kind; 7] = [
+    Kind::Accept,
+    Kind::Receive,
+    Kind::InlineSend,
+    Kind::BacklogSend,
+    Kind::Wake,
+    Kind::WakeOther,
+    Kind::Ignored,
+];
 
 /// User data of an operation on a connection.
 pub(super) fn of_connection(kind: Kind, connection: Connection) -> u64 {

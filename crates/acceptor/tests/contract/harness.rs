@@ -205,10 +205,12 @@ impl<D: Subject> Rig<D> {
 
     /// A client, and its connection's name.
     pub fn client(&mut self) -> (TcpStream, Connection) {
+        // An earlier client may have had the same port.
+        let earlier = self.seen.len();
         let client = self.connect();
         let address = client.local_addr().unwrap();
         let name = |rig: &Self| {
-            rig.seen.iter().find_map(|seen| match seen {
+            rig.seen[earlier..].iter().find_map(|seen| match seen {
                 Seen::Accepted(name, _, peer) if *peer == address => Some(*name),
                 _ => None,
             })

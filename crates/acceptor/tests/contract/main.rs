@@ -52,6 +52,8 @@ macro_rules! contract {
                 waking::a_wake_up_ends_a_wait,
                 waking::a_wake_up_before_a_wait_is_not_lost,
                 waking::no_wake_up_is_lost_between_threads,
+                waking::no_wake_up_is_lost_between_cores,
+                waking::a_core_that_is_gone_is_woken_in_vain,
             }
         }
     };

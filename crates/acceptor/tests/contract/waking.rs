@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ringway_acceptor::Waker;
+use ringway_acceptor::{Operation, Waker};
 
 use crate::harness::{PATIENCE, Rig, Seen, Subject};
 
@@ -53,14 +53,22 @@ pub fn a_wake_up_before_a_wait_is_not_lost<D: Subject>() {
 }
 
 /// One side of a game: waits until the ball's number has its parity, then hits it on.
-fn play<D: Subject>(rig: &mut Rig<D>, parity: u32, rounds: u32, ball: &AtomicU32, other: &Waker) {
+fn play<D: Subject>(
+    rig: &mut Rig<D>,
+    parity: u32,
+    rounds: u32,
+    ball: &AtomicU32,
+    wake: impl Fn(&mut Rig<D>),
+) {
     loop {
         let number = ball.load(Ordering::Relaxed);
         if number % 2 == parity {
             ball.store(number + 1, Ordering::Relaxed);
-            other.wake();
+            wake(rig);
         }
         if number >= rounds {
+            // A wake-up that travels with the turn is sent.
+            rig.turn(Duration::ZERO);
             return;
         }
         let started = Instant::now();
@@ -69,7 +77,8 @@ fn play<D: Subject>(rig: &mut Rig<D>, parity: u32, rounds: u32, ball: &AtomicU32
     }
 }
 
-pub fn no_wake_up_is_lost_between_threads<D: Subject>() {
+/// Two drivers on two threads play.
+fn no_wake_up_is_lost<D: Subject>(wake: impl Fn(&mut Rig<D>, &Waker) + Copy + Send + 'static) {
     const ROUNDS: u32 = 20_000;
     let ball = Arc::new(AtomicU32::new(0));
     let (sender, wakers) = std::sync::mpsc::channel();
@@ -79,10 +88,27 @@ pub fn no_wake_up_is_lost_between_threads<D: Subject>() {
         // A driver belongs to the thread that makes it.
         let mut rig = Rig::<D>::new();
         sender.send(rig.driver.waker()).unwrap();
-        play(&mut rig, 1, ROUNDS, &other_ball, &waker_back.recv().unwrap());
+        let waker = waker_back.recv().unwrap();
+        play(&mut rig, 1, ROUNDS, &other_ball, |rig| wake(rig, &waker));
     });
     let mut rig = Rig::<D>::new();
     back.send(rig.driver.waker()).unwrap();
-    play(&mut rig, 0, ROUNDS, &ball, &wakers.recv().unwrap());
+    let waker = wakers.recv().unwrap();
+    play(&mut rig, 0, ROUNDS, &ball, |rig| wake(rig, &waker));
     other.join().unwrap();
+}
+
+pub fn no_wake_up_is_lost_between_threads<D: Subject>() {
+    no_wake_up_is_lost::<D>(|_, waker| waker.wake());
+}
+
+pub fn no_wake_up_is_lost_between_cores<D: Subject>() {
+    no_wake_up_is_lost::<D>(|rig, waker| rig.push(Operation::Wake(waker.clone())));
+}
+
+pub fn a_core_that_is_gone_is_woken_in_vain<D: Subject>() {
+    let waker = thread::spawn(|| Rig::<D>::new().driver.waker()).join().unwrap();
+    let mut rig = Rig::<D>::new();
+    rig.push(Operation::Wake(waker));
+    assert!(rig.settle() <= 4);
 }

@@ -24,17 +24,6 @@ pub enum InflateError {
     Corrupt,
 }
 
-impl InflateError {
-    /// The close code to fail the connection with (RFC 6455 §7.4.1): 1009 for a
-    /// message that is too big, 1007 for data that is not what its type says.
-    pub fn close_code(self) -> u16 {
-        match self {
-            Self::TooBig => 1009,
-            Self::Corrupt => 1007,
-        }
-    }
-}
-
 impl fmt::Display for InflateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

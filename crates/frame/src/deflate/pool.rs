@@ -1,10 +1,10 @@
-//! Idle compression contexts of one thread, so that connections without context
-//! takeover hold none between messages.
+//! Idle compressors of one thread, so that connections without context takeover
+//! hold none between messages. (Idle inflaters are kept by `inflating`.)
 //!
-//! Never holds more than its cap of each kind, and never a byte of a message
-//! that one client sent: a context is reset on its way in.
+//! Never holds more than its cap, and never a byte of a message that was sent: a
+//! compressor is reset on its way in.
 
-use super::{Deflater, Inflater, Level, MemoryLevel, WindowBits};
+use super::{Deflater, Level, MemoryLevel, WindowBits};
 
 /// A bounded store of idle contexts, owned by one thread.
 ///
@@ -24,29 +24,14 @@ use super::{Deflater, Inflater, Level, MemoryLevel, WindowBits};
 /// bytes of symbols and output, and 3 KiB besides.
 #[derive(Debug)]
 pub struct Pool {
-    inflaters: Vec<Inflater>,
     deflaters: Vec<Deflater>,
     idle_max: usize,
 }
 
 impl Pool {
-    /// An empty pool that keeps at most `idle_max` inflaters and as many
-    /// deflaters.
+    /// An empty pool that keeps at most `idle_max` deflaters.
     pub fn new(idle_max: usize) -> Self {
-        Self { inflaters: Vec::new(), deflaters: Vec::new(), idle_max }
-    }
-
-    /// An idle inflater, or a new one.
-    pub fn take_inflater(&mut self) -> Inflater {
-        self.inflaters.pop().unwrap_or_default()
-    }
-
-    /// Takes an inflater back, whatever state it is in; drops it if the pool is full.
-    pub fn put_inflater(&mut self, mut inflater: Inflater) {
-        if self.inflaters.len() < self.idle_max {
-            inflater.reset();
-            self.inflaters.push(inflater);
-        }
+        Self { deflaters: Vec::new(), idle_max }
     }
 
     /// An idle deflater with just these settings, or a new one.
@@ -76,8 +61,8 @@ impl Pool {
         self.deflaters.push(deflater);
     }
 
-    /// How many inflaters and deflaters are idle.
-    pub fn idle(&self) -> (usize, usize) {
-        (self.inflaters.len(), self.deflaters.len())
+    /// How many deflaters are idle.
+    pub fn idle(&self) -> usize {
+        self.deflaters.len()
     }
 }

@@ -10,37 +10,40 @@ use std::{future::Future, process::ExitCode, sync::Arc, time::Duration};
 use ringway_acceptor::engine::Engine;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::mpsc::UnboundedReceiver,
+    sync::mpsc::{self, UnboundedReceiver},
     time::timeout,
 };
 use tracing::{error, info, warn};
 
-use crate::server::{CoreEnd, Running};
+use crate::{
+    config::Config,
+    server::{Bound, CoreEnd},
+};
 
 /// Beyond `drain_time`, for the way out.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// Runs on this thread until the gateway has ended.
-pub fn run(
-    running: Running,
-    ends: UnboundedReceiver<CoreEnd>,
-    drain_time: Duration,
-) -> anyhow::Result<ExitCode> {
-    match running.engine {
-        Engine::Uring(_) => tokio_uring::start(supervise(running, ends, drain_time)),
+/// Starts the cores, and runs on this thread until the gateway has ended.
+///
+/// # Errors
+/// See [`Bound::start`].
+pub fn run(bound: Bound, config: &Config) -> anyhow::Result<ExitCode> {
+    match bound.engine {
+        Engine::Uring(_) => tokio_uring::start(supervise(bound, config)),
         Engine::Epoll { .. } => tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?
-            .block_on(supervise(running, ends, drain_time)),
+            .block_on(supervise(bound, config)),
     }
 }
 
-async fn supervise(
-    running: Running,
-    mut ends: UnboundedReceiver<CoreEnd>,
-    drain_time: Duration,
-) -> anyhow::Result<ExitCode> {
+async fn supervise(bound: Bound, config: &Config) -> anyhow::Result<ExitCode> {
+    // Before the first client, so that no signal finds clients and nobody to tell them.
     let mut signals = Signals::listen()?;
+    let (core_ends, mut ends) = mpsc::unbounded_channel();
+    let running = bound.start(config, &core_ends)?;
+    drop(core_ends);
+    let drain_time = config.server.drain_time;
     let cores = running.cores;
     let orders = running.orders.clone();
     let api = tokio::spawn(api::serve(Arc::new(running))?);

@@ -19,6 +19,12 @@ use crate::{outbox::Outbox, settings::Settings};
 /// The page at `/`.
 const HOME: &str = include_str!("../web/home.html");
 
+/// Answers to one client in one turn; the connection is closed after the one that passes this.
+/// A request is much shorter than its answer, so that requests that have arrived already would
+/// otherwise fill memory before it is known that nobody reads (RFC 9112 §9.3.2: a client that
+/// pipelines is ready to send again).
+const PIPELINED_BYTES_MAX: usize = 256 << 10;
+
 /// An HTTP/1.1 connection.
 #[derive(Debug, Default)]
 pub struct HttpConnection {
@@ -84,7 +90,9 @@ impl HttpConnection {
             return Progress::More;
         }
         self.requests += 1;
-        let last = match self.requests < settings.requests_per_connection_max {
+        let may_follow = self.requests < settings.requests_per_connection_max
+            && outbox.bytes_of_turn() < PIPELINED_BYTES_MAX;
+        let last = match may_follow {
             true => After::KeepAlive,
             false => After::Close,
         };

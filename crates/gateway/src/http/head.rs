@@ -133,7 +133,8 @@ fn wants_another(minor: u8, fields: &[Header<'_>]) -> bool {
 /// RFC 9112 §3.2: origin-form, or absolute-form as a proxy would send it.
 fn split_target(target: &str) -> Result<(&str, Option<&str>), Refusal> {
     let origin = match target.split_once("://") {
-        Some(("http" | "https", rest)) => match rest.find(['/', '?']) {
+        // RFC 3986 §3.1: a scheme has no case.
+        Some((scheme, rest)) if is_http(scheme) => match rest.find(['/', '?']) {
             Some(start) => &rest[start..],
             None => "/",
         },
@@ -147,6 +148,10 @@ fn split_target(target: &str) -> Result<(&str, Option<&str>), Refusal> {
         Some((path, query)) => (path, Some(query)),
         None => (origin, None),
     })
+}
+
+fn is_http(scheme: &str) -> bool {
+    ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
 }
 
 fn values<'f>(fields: &'f [Header<'_>], name: &'static str) -> impl Iterator<Item = &'f [u8]> {
@@ -202,6 +207,7 @@ mod tests {
             ("/echo?a=b?c", "/echo", Some("a=b?c")),
             ("http://host/echo", "/echo", None),
             ("http://host", "/", None),
+            ("HTTPS://host/echo", "/echo", None),
             ("http://host?q", "/", Some("q")),
             ("*", "*", None),
         ] {

@@ -1,0 +1,66 @@
+//! Many clients that come and go: nothing of them may stay behind.
+
+use ringway_acceptor::descriptors;
+
+use crate::support::{
+    Client, Engine, Gateway, Request,
+    frames::{FIN, TEXT, close, frame},
+    on_each_engine,
+};
+
+on_each_engine!(a_thousand_clients_leave_nothing_behind, connections_are_not_leaked_by_refusals,);
+
+/// One round: all are there at once, speak, and leave in one of four ways.
+fn come_and_go(gateway: &Gateway, count: usize) {
+    let mut clients: Vec<Client> = (0..count).map(|_| Client::upgrade(gateway)).collect();
+    for client in &mut clients {
+        client.sends(frame(FIN | TEXT, "hello"));
+    }
+    for (number, client) in clients.iter_mut().enumerate() {
+        match number % 4 {
+            // With a Close.
+            0 => {
+                client.receives_text("hello");
+                client.sends(close(1000, ""));
+                client.receives_close(1000);
+            }
+            // With a FIN.
+            1 => client.receives_text("hello"),
+            // With a reset.
+            2 => client.leaves_an_answer_unread(),
+            // In the middle of a message.
+            _ => client.sends(frame(TEXT, vec![b'a'; 1000])),
+        }
+    }
+    drop(clients);
+    gateway.holds(0);
+}
+
+fn a_thousand_clients_leave_nothing_behind(engine: Engine) {
+    descriptors::raise_limit().unwrap();
+    let gateway = Gateway::start(engine);
+    // The first round grows what is kept for later rounds.
+    come_and_go(&gateway, 1000);
+    let (bytes, descriptors) = (gateway.resident_bytes(), gateway.descriptors());
+    for _ in 0..2 {
+        come_and_go(&gateway, 1000);
+    }
+    assert!(gateway.descriptors() <= descriptors, "{descriptors} before {}", gateway.descriptors());
+    let grown = gateway.resident_bytes().saturating_sub(bytes);
+    assert!(grown < 2 << 20, "{grown} bytes grown by 2,000 clients that left");
+}
+
+fn connections_are_not_leaked_by_refusals(engine: Engine) {
+    let gateway = Gateway::start_with(engine, &["websocket.close_timeout=100ms"]);
+    let descriptors = gateway.descriptors();
+    for request in ["\x16\x03\x01", "GET / HTTP/2.0\r\n\r\n", "GET"] {
+        for _ in 0..50 {
+            Client::connect(&gateway).sends(request);
+        }
+    }
+    for _ in 0..50 {
+        assert_eq!(Client::connect(&gateway).requests(&Request::of("/none")).status, 404);
+    }
+    gateway.holds(0);
+    assert!(gateway.descriptors() <= descriptors + 1);
+}

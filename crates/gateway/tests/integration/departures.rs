@@ -1,0 +1,177 @@
+//! Peers that leave, fall silent, or never read: each is let go, and costs little until then.
+//!
+//! RFC 9293 §3.6 (half-open and reset connections), RFC 6455 §5.5.2 and §7.1.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::support::{
+    Client, Engine, Gateway, Request,
+    frames::{BINARY, CLOSE, FIN, PONG, TEXT, frame, header},
+    on_each_engine,
+};
+
+on_each_engine!(
+    a_half_closed_websocket_is_closed,
+    a_fin_in_the_middle_of_a_frame_closes,
+    a_fin_in_the_middle_of_a_head_closes,
+    what_was_asked_before_a_fin_is_answered,
+    a_large_answer_survives_the_fin_of_its_reader,
+    a_reset_frees_the_connection,
+    a_peer_that_never_reads_is_bounded_and_let_go,
+    a_peer_that_reads_slowly_gets_everything,
+    a_silent_peer_is_pinged_and_then_told_to_go,
+    a_pong_is_a_sign_of_life,
+);
+
+#[track_caller]
+fn within(time: Duration, what: impl FnOnce()) {
+    let start = Instant::now();
+    what();
+    assert!(start.elapsed() < time, "{:?}", start.elapsed());
+}
+
+/// RFC 6455 §7.1.1: a TCP connection that half closes is no WebSocket any more.
+fn a_half_closed_websocket_is_closed(engine: Engine) {
+    let gateway = Gateway::start_with(engine, &["websocket.close_timeout=1m"]);
+    let mut client = Client::upgrade(&gateway);
+    client.finishes();
+    within(Duration::from_secs(2), || client.receives_end());
+    gateway.holds(0);
+}
+
+fn a_fin_in_the_middle_of_a_frame_closes(engine: Engine) {
+    let gateway = Gateway::start_with(engine, &["websocket.close_timeout=1m"]);
+    let whole = frame(FIN | TEXT, "hello");
+    let mut large = header(FIN | BINARY, 1 << 20);
+    large.extend([0; 10_000]);
+    for part in [&whole[..1], &whole[..3], &whole[..8], &large, &frame(TEXT, "first fragment")] {
+        let mut client = Client::upgrade(&gateway);
+        client.sends(part);
+        client.finishes();
+        within(Duration::from_secs(2), || client.receives_end());
+    }
+    gateway.holds(0);
+}
+
+fn a_fin_in_the_middle_of_a_head_closes(engine: Engine) {
+    let gateway = Gateway::start_with(engine, &["limits.handshake_timeout=1m"]);
+    for part in ["", "GET", "GET / HTTP/1.1\r\nHost: a\r\n"] {
+        let mut client = Client::connect(&gateway);
+        client.sends(part);
+        client.finishes();
+        within(Duration::from_secs(2), || client.receives_end());
+    }
+    gateway.holds(0);
+}
+
+/// RFC 9112 §9.6: as `printf … | nc` does it.
+fn what_was_asked_before_a_fin_is_answered(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut client = Client::connect(&gateway);
+    client.sends(Request::of("/").bytes().repeat(3));
+    client.finishes();
+    assert_eq!([(); 3].map(|()| client.receives_response().status), [200; 3]);
+    client.receives_end();
+    let mut client = Client::upgrade(&gateway);
+    client.sends([frame(FIN | TEXT, "hello"), frame(FIN | CLOSE, "")].concat());
+    client.finishes();
+    client.receives_text("hello");
+    client.receives_bare_close();
+    client.receives_end();
+    gateway.holds(0);
+}
+
+fn a_large_answer_survives_the_fin_of_its_reader(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let payload = vec![7; 12 << 20];
+    let mut client = Client::upgrade(&gateway);
+    client.sends(frame(FIN | BINARY, &payload));
+    client.finishes();
+    thread::sleep(Duration::from_millis(100));
+    client.receives_binary(&payload);
+    client.receives_end();
+    gateway.holds(0);
+}
+
+/// A socket that is closed with unread bytes in it resets its connection.
+fn a_reset_frees_the_connection(engine: Engine) {
+    let settings = ["websocket.close_timeout=1m", "limits.handshake_timeout=1m"];
+    let gateway = Gateway::start_with(engine, &settings);
+    for bytes in [frame(FIN | TEXT, "hello"), frame(FIN | BINARY, vec![1; 1 << 20])] {
+        let mut client = Client::upgrade(&gateway);
+        client.sends(bytes);
+        client.leaves_an_answer_unread();
+    }
+    let mut client = Client::connect(&gateway);
+    client.sends([Request::of("/").bytes(), b"GET".to_vec()].concat());
+    client.leaves_an_answer_unread();
+    drop(client);
+    gateway.holds(0);
+}
+
+/// Reading from it is paused, so that memory is bounded; then `idle_timeout` ends it.
+fn a_peer_that_never_reads_is_bounded_and_let_go(engine: Engine) {
+    let gateway = Gateway::start_with(engine, &["websocket.idle_timeout=1s"]);
+    let before = gateway.resident_bytes();
+    let mut client = Client::upgrade(&gateway);
+    let most = 256 << 20;
+    let taken = client.sends_until_it_stalls(&frame(FIN | BINARY, vec![1; 60_000]), most);
+    assert!(taken < most, "all {taken} bytes were taken: reading never paused");
+    let grown = gateway.resident_bytes().saturating_sub(before);
+    assert!(grown < 12 << 20, "{grown} bytes for one client");
+    gateway.holds(0);
+    client.is_cut_off();
+}
+
+/// Pausing loses nothing, and reordering neither.
+fn a_peer_that_reads_slowly_gets_everything(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut client = Client::upgrade(&gateway);
+    let mut stream = client.stream();
+    let messages = 800_u32;
+    let payload = |number: u32| number.to_be_bytes().repeat(5000);
+    let sender = thread::spawn(move || {
+        for number in 0..messages {
+            let frame = frame(FIN | BINARY, payload(number));
+            std::io::Write::write_all(&mut stream, &frame).unwrap();
+        }
+    });
+    thread::sleep(Duration::from_millis(300));
+    for number in 0..messages {
+        if number % 200 == 0 {
+            thread::sleep(Duration::from_millis(50));
+        }
+        client.receives_binary(payload(number));
+    }
+    sender.join().unwrap();
+    assert!(gateway.metric("ringway_short_sends_total") > 0, "nothing was slow");
+}
+
+/// RFC 6455 §5.5.2: a ping at half of `idle_timeout`, a Close at all of it.
+fn a_silent_peer_is_pinged_and_then_told_to_go(engine: Engine) {
+    let settings = ["websocket.idle_timeout=1s", "websocket.close_timeout=200ms"];
+    let gateway = Gateway::start_with(engine, &settings);
+    let mut client = Client::upgrade(&gateway);
+    let start = Instant::now();
+    client.receives_ping();
+    assert!(start.elapsed() >= Duration::from_millis(450), "{:?}", start.elapsed());
+    client.receives_close(1001);
+    assert!(start.elapsed() >= Duration::from_millis(950), "{:?}", start.elapsed());
+    client.is_cut_off();
+    gateway.holds(0);
+}
+
+/// RFC 6455 §5.5.3.
+fn a_pong_is_a_sign_of_life(engine: Engine) {
+    let gateway = Gateway::start_with(engine, &["websocket.idle_timeout=1s"]);
+    let mut client = Client::upgrade(&gateway);
+    for _ in 0..3 {
+        client.receives_ping();
+        client.sends(frame(FIN | PONG, ""));
+    }
+    client.sends(frame(FIN | TEXT, "alive"));
+    client.receives_text("alive");
+}

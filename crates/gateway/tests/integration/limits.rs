@@ -1,0 +1,94 @@
+//! More clients than are allowed: told so, without harm to those that are in.
+//!
+//! RFC 9110 §15.6.4 (503), RFC 6585 §4 (429), §10.2.3 (Retry-After). Descriptors that run out
+//! are `descriptors`.
+
+use crate::support::{
+    Client, Engine, Gateway, Launch,
+    frames::{FIN, TEXT, frame},
+    on_each_engine,
+};
+
+on_each_engine!(
+    one_client_past_the_limit_is_a_503,
+    a_crowd_past_the_limit_does_no_harm,
+    one_connection_past_the_share_of_an_address_is_a_429,
+    exempt_networks_have_no_share,
+    cores_share_the_limit,
+);
+
+#[track_caller]
+fn is_alive(client: &mut Client) {
+    client.sends(frame(FIN | TEXT, "still here"));
+    client.receives_text("still here");
+}
+
+/// Connects and is turned away without having asked for anything.
+#[track_caller]
+fn is_turned_away(gateway: &Gateway, status: u16) {
+    let mut client = Client::connect(gateway);
+    let response = client.receives_response();
+    assert_eq!(response.status, status, "{}", response.head);
+    let seconds: u32 = response.field("Retry-After").unwrap().parse().unwrap();
+    assert!(seconds > 0);
+    assert_eq!(response.field("Connection"), Some("close"));
+    client.receives_end();
+}
+
+fn one_client_past_the_limit_is_a_503(engine: Engine) {
+    let gateway = Gateway::start_with(engine, &["limits.connections_max=3"]);
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::upgrade(&gateway)).collect();
+    is_turned_away(&gateway, 503);
+    is_turned_away(&gateway, 503);
+    clients.iter_mut().for_each(is_alive);
+    assert_eq!(gateway.metric("ringway_refused_total"), 2);
+    // Room comes back with each client that leaves.
+    drop(clients.pop());
+    gateway.holds(2);
+    clients.push(Client::upgrade(&gateway));
+    is_turned_away(&gateway, 503);
+    clients.iter_mut().for_each(is_alive);
+}
+
+/// More at once than the gateway keeps to tell them why.
+fn a_crowd_past_the_limit_does_no_harm(engine: Engine) {
+    let gateway = Gateway::start_with(engine, &["limits.connections_max=2"]);
+    let mut clients: Vec<Client> = (0..2).map(|_| Client::upgrade(&gateway)).collect();
+    let crowd: Vec<Client> = (0..300).map(|_| Client::connect(&gateway)).collect();
+    clients.iter_mut().for_each(is_alive);
+    crowd.into_iter().for_each(|mut client| client.is_cut_off());
+    gateway.holds(2);
+    assert_eq!(gateway.metric("ringway_refused_total"), 300);
+    drop(clients);
+    gateway.holds(0);
+    is_alive(&mut Client::upgrade(&gateway));
+}
+
+fn one_connection_past_the_share_of_an_address_is_a_429(engine: Engine) {
+    let settings =
+        ["limits.connections_per_address_max=2", "limits.connections_per_address_exempt=[]"];
+    let gateway = Gateway::start_with(engine, &settings);
+    let mut clients: Vec<Client> = (0..2).map(|_| Client::upgrade(&gateway)).collect();
+    is_turned_away(&gateway, 429);
+    clients.iter_mut().for_each(is_alive);
+    drop(clients.pop());
+    gateway.holds(1);
+    is_alive(&mut Client::upgrade(&gateway));
+}
+
+/// A proxy on this machine brings every client from one address.
+fn exempt_networks_have_no_share(engine: Engine) {
+    let gateway = Gateway::start_with(engine, &["limits.connections_per_address_max=1"]);
+    let mut clients: Vec<Client> = (0..5).map(|_| Client::upgrade(&gateway)).collect();
+    clients.iter_mut().for_each(is_alive);
+}
+
+/// The kernel spreads clients over the cores; the limit is of the process.
+fn cores_share_the_limit(engine: Engine) {
+    let gateway = Launch::bare(engine).set(&["limits.connections_max=20"]).start();
+    let mut clients: Vec<Client> = (0..20).map(|_| Client::upgrade(&gateway)).collect();
+    for _ in 0..10 {
+        is_turned_away(&gateway, 503);
+    }
+    clients.iter_mut().for_each(is_alive);
+}

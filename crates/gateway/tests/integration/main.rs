@@ -1,0 +1,24 @@
+//! Integration tests: the real binary on loopback, on io_uring and on epoll.
+//!
+//! One module for each thing that a client or an operator can observe. They look at bytes,
+//! exit codes, log lines and /proc, and at nothing inside the process.
+
+mod support;
+
+mod api;
+mod configuration;
+mod crowds;
+mod departures;
+mod descriptors;
+mod faults;
+mod framing;
+mod heads;
+mod inflating;
+mod limits;
+mod messages;
+mod negotiation;
+mod requests;
+mod start;
+mod stop;
+mod third_party;
+mod upgrade;

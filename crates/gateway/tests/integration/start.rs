@@ -1,0 +1,181 @@
+//! What an operator sees when the gateway starts, and when it cannot.
+//!
+//! Exit codes: 1 for what fails while running, 2 for a wrong command line or configuration.
+
+use std::{fs, net::TcpListener, process::Output};
+
+use ringway_acceptor::cores;
+
+use crate::support::{Client, Engine, Gateway, Launch, Request, on_each_engine, ringway};
+
+on_each_engine!(
+    the_log_says_what_runs,
+    every_listener_is_served,
+    the_log_can_be_json,
+    a_quiet_log_level_is_kept,
+    an_address_in_use_is_no_start,
+    an_api_address_in_use_is_no_start,
+    one_core_is_one_thread,
+    listed_cores_are_pinned_to,
+    a_configuration_that_cannot_be_is_a_2,
+    a_public_address_is_refused_unless_it_is_allowed,
+);
+
+#[track_caller]
+fn failure(output: &Output, code: i32) -> String {
+    let text = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    assert!(!text.contains("panicked"), "{text}");
+    text
+}
+
+fn the_log_says_what_runs(engine: Engine) {
+    let gateway = Launch::bare(engine).start();
+    let listens = gateway.logs(" listens on ");
+    assert!(listens.contains(&format!("ringway {}", env!("CARGO_PKG_VERSION"))), "{listens}");
+    assert!(listens.contains(&format!("ws://{}", gateway.address)), "{listens}");
+    assert!(listens.contains(&format!("http://{}", gateway.api)), "{listens}");
+    let holds = gateway.logs("holds up to");
+    let count = cores::allowed().unwrap().len();
+    assert!(holds.contains(&format!("{} on {count} core", engine.name())), "{holds}");
+    assert!(holds.contains("connections (") && holds.contains("open files allowed"), "{holds}");
+    // Once a client is served, all that is said at the start has been said.
+    assert_eq!(Client::connect(&gateway).requests(&Request::of("/")).status, 200);
+    let log = gateway.log();
+    let warnings: Vec<_> = log.iter().filter(|line| line.contains("WARN")).collect();
+    assert_eq!(warnings.len(), 1, "{log:#?}");
+    assert!(warnings[0].contains("anonymous clients are allowed"), "{log:#?}");
+    assert!(warnings[0].contains("credentials"), "{log:#?}");
+    assert_eq!(log.len(), 3, "{log:#?}");
+}
+
+fn every_listener_is_served(engine: Engine) {
+    let gateway = Launch::on(engine).flags(&["--listen", "127.0.0.2:0"]).start();
+    let line = gateway.logs(" listens on ");
+    let (_, second) = line.split_once("ws://127.0.0.2:").unwrap();
+    let port = second.split(';').next().unwrap();
+    let second = format!("127.0.0.2:{port}").parse().unwrap();
+    for address in [gateway.address, second] {
+        assert_eq!(Client::connect_to(address).requests(&Request::of("/")).status, 200);
+    }
+}
+
+fn the_log_can_be_json(engine: Engine) {
+    let gateway = Launch::on(engine).set(&["log.format=json"]).start();
+    for line in gateway.log() {
+        assert!(line.starts_with('{') && line.ends_with('}'), "{line}");
+        assert!(line.contains("\"level\":\""), "{line}");
+    }
+}
+
+fn a_quiet_log_level_is_kept(engine: Engine) {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let launch = Launch::on(engine).flags(&["--log", "error", "--listen", &address]);
+    let text = failure(&launch.output(), 1);
+    assert!(!text.contains("INFO") && !text.contains("WARN"), "{text}");
+    assert!(text.contains(&address), "{text}");
+}
+
+/// SO_REUSEPORT (socket(7)) would let two gateways share a port without a word.
+fn an_address_in_use_is_no_start(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
+    for address in [gateway.address, stranger.local_addr().unwrap()] {
+        let address = address.to_string();
+        let output = ringway(&["--io", engine.flag(), "--listen", &address])
+            .args(["--api-listen", "127.0.0.1:0"])
+            .output()
+            .unwrap();
+        let text = failure(&output, 1);
+        assert!(text.contains(&format!("cannot listen on {address}")), "{text}");
+        assert!(text.to_lowercase().contains("address already in use"), "{text}");
+    }
+    assert_eq!(Client::connect(&gateway).requests(&Request::of("/")).status, 200);
+}
+
+fn an_api_address_in_use_is_no_start(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let api = gateway.api.to_string();
+    let launch = ringway(&["--io", engine.flag(), "--listen", "127.0.0.1:0", "--api-listen", &api]).output();
+    let text = failure(&launch.unwrap(), 1);
+    assert!(text.contains("server.api_listen") && text.contains(&api), "{text}");
+}
+
+/// The names of the process's threads that serve clients.
+fn core_threads(gateway: &Gateway) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", gateway.pid())).unwrap();
+    let names = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("comm")).unwrap());
+    let mut names: Vec<String> = names.filter(|name| name.starts_with("core-")).collect();
+    names.sort();
+    names
+}
+
+fn one_core_is_one_thread(engine: Engine) {
+    let gateway = Launch::bare(engine).flags(&["--cores", "1"]).start();
+    let line = gateway.logs("holds up to");
+    let first = cores::allowed().unwrap()[0];
+    assert!(line.contains(&format!("on 1 core (numbers {first})")), "{line}");
+    assert_eq!(core_threads(&gateway), [format!("core-{first}\n")]);
+}
+
+fn listed_cores_are_pinned_to(engine: Engine) {
+    let allowed = cores::allowed().unwrap();
+    let list: Vec<String> = allowed.iter().take(2).map(|core| format!("{core}-{core}")).collect();
+    let gateway = Launch::bare(engine).flags(&["--cores", &list.join(",")]).start();
+    let threads = core_threads(&gateway);
+    assert_eq!(threads.len(), list.len(), "{threads:?}");
+    // proc_pid_status(5): each may run on its own core alone.
+    let tasks = fs::read_dir(format!("/proc/{}/task", gateway.pid())).unwrap();
+    for task in tasks.map(|task| task.unwrap().path()) {
+        let name = fs::read_to_string(task.join("comm")).unwrap();
+        if let Some(core) = name.trim().strip_prefix("core-") {
+            let status = fs::read_to_string(task.join("status")).unwrap();
+            assert!(status.contains(&format!("Cpus_allowed_list:\t{core}\n")), "{status}");
+        }
+    }
+    assert_eq!(Client::connect(&gateway).requests(&Request::of("/")).status, 200);
+}
+
+fn a_configuration_that_cannot_be_is_a_2(engine: Engine) {
+    for (flags, wanted) in [
+        (&["--cores", "0"][..], "--cores 0"),
+        (&["--cores", "all"], "--cores all"),
+        (&["--cores", "3-1"], "--cores 3-1"),
+        (&["--cores", "0,0"], "--cores 0,0"),
+        (&["--set", "limits.handshake_timeout=5"], "limits.handshake_timeout"),
+        (&["--set", "limits.handshake_timeout=1ms"], "limits.handshake_timeout"),
+        (&["--set", "limits.handshake_timout=5s"], "did you mean \"limits.handshake_timeout\"?"),
+        (&["--set", "nonsense"], "--set nonsense"),
+        (&["--listen", "localhost"], "--listen localhost"),
+        (&["--log", "loud"], "--log loud"),
+    ] {
+        let text = failure(&Launch::bare(engine).flags(flags).output(), 2);
+        assert!(text.contains(wanted), "{wanted:?} is not in {text}");
+    }
+    // A core that this machine does not have is found out only when it runs.
+    let text = failure(&Launch::bare(engine).flags(&["--cores", "0,1023"]).output(), 1);
+    assert!(text.contains("server.cores") && text.contains("1023"), "{text}");
+    let text = failure(&Launch::bare(engine).flags(&["--cores", "1024"]).output(), 1);
+    assert!(text.contains("server.cores") && text.contains("1024"), "{text}");
+}
+
+fn a_public_address_is_refused_unless_it_is_allowed(engine: Engine) {
+    let public = ["--io", engine.flag(), "--listen", "0.0.0.0:0", "--api-listen", "127.0.0.1:0"];
+    let text = failure(&ringway(&public).output().unwrap(), 2);
+    assert!(text.contains("server.allow_anonymous_on_public_address = true"), "{text}");
+}
+
+/// The engine is named, and a fallback from io_uring is loud.
+#[test]
+fn the_engine_is_chosen_by_default() {
+    let gateway = Launch::without_engine().start();
+    let line = gateway.logs("holds up to");
+    let engine = if line.contains("io_uring on") { Engine::Uring } else { Engine::Epoll };
+    if engine == Engine::Epoll {
+        gateway.logs("io_uring cannot be used, so epoll serves");
+    }
+    let metrics = String::from_utf8(gateway.api("/metrics").body).unwrap();
+    let label = format!("ringway_engine{{engine=\"{}\"}} 1", engine.name());
+    assert!(metrics.contains(&label), "{metrics}");
+}

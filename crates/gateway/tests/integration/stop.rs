@@ -1,0 +1,184 @@
+//! How the gateway stops: SIGTERM and what becomes of its clients, within `drain_time`.
+//!
+//! RFC 6455 §7.4.1: 1001 is what a server says that is going down.
+
+use std::{
+    net::TcpStream,
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::support::{
+    Client, Engine, Gateway, Launch, Request,
+    frames::{BINARY, FIN, TEXT, close, frame, header},
+    on_each_engine,
+};
+
+on_each_engine!(
+    every_client_is_told_1001,
+    an_empty_gateway_stops_at_once,
+    clients_that_never_answer_do_not_hold_it_up,
+    clients_that_never_read_do_not_hold_it_up,
+    clients_before_their_upgrade_are_let_go,
+    it_is_not_ready_while_it_drains,
+    a_second_signal_ends_it_at_once,
+    an_interrupt_is_a_termination,
+    a_hang_up_closes_no_connection,
+    no_drain_time_is_no_time,
+    a_client_that_comes_late_is_refused,
+);
+
+/// Longer than `time` is too long, and so is anything near it.
+#[track_caller]
+fn ends_cleanly_within(gateway: &mut Gateway, time: Duration) {
+    let start = Instant::now();
+    let status = gateway.ends();
+    assert_eq!(status.code(), Some(0), "{:#?}", gateway.log());
+    assert!(start.elapsed() < time, "{:?}: {:#?}", start.elapsed(), gateway.log());
+}
+
+fn every_client_is_told_1001(engine: Engine) {
+    let mut gateway = Launch::bare(engine).set(&["server.drain_time=8s"]).start();
+    let mut clients: Vec<Client> = (0..200).map(|_| Client::upgrade(&gateway)).collect();
+    gateway.signal("TERM");
+    for client in &mut clients {
+        let reason = client.receives_close(1001);
+        assert!(!reason.is_empty());
+        client.sends(close(1001, ""));
+        client.receives_end();
+    }
+    drop(clients);
+    ends_cleanly_within(&mut gateway, Duration::from_secs(3));
+    gateway.logs("all clients have left");
+}
+
+fn an_empty_gateway_stops_at_once(engine: Engine) {
+    let mut gateway = Launch::bare(engine).set(&["server.drain_time=1m"]).start();
+    gateway.signal("TERM");
+    ends_cleanly_within(&mut gateway, Duration::from_secs(2));
+}
+
+fn clients_that_never_answer_do_not_hold_it_up(engine: Engine) {
+    let settings = ["server.drain_time=1s", "websocket.close_timeout=1m"];
+    let mut gateway = Gateway::start_with(engine, &settings);
+    let mut clients: Vec<Client> = (0..5).map(|_| Client::upgrade(&gateway)).collect();
+    clients[0].sends(header(FIN | BINARY, 1 << 20));
+    gateway.signal("TERM");
+    for client in &mut clients {
+        client.receives_close(1001);
+    }
+    ends_cleanly_within(&mut gateway, Duration::from_millis(1500));
+    gateway.logs("5 clients had not left in time");
+    clients.iter_mut().for_each(Client::is_cut_off);
+}
+
+fn clients_that_never_read_do_not_hold_it_up(engine: Engine) {
+    let mut gateway = Gateway::start_with(engine, &["server.drain_time=1s"]);
+    let mut client = Client::upgrade(&gateway);
+    client.sends_until_it_stalls(&frame(FIN | BINARY, vec![1; 60_000]), 64 << 20);
+    gateway.signal("TERM");
+    ends_cleanly_within(&mut gateway, Duration::from_millis(1500));
+}
+
+fn clients_before_their_upgrade_are_let_go(engine: Engine) {
+    let settings =
+        ["server.drain_time=8s", "limits.handshake_timeout=1m", "limits.keep_alive_timeout=1m"];
+    let mut gateway = Gateway::start_with(engine, &settings);
+    let mut silent = Client::connect(&gateway);
+    let mut begun = Client::connect(&gateway);
+    begun.sends("GET /echo HTTP/1.1\r\nHost");
+    let mut idle = Client::connect(&gateway);
+    assert_eq!(idle.requests(&Request::of("/")).status, 200);
+    gateway.holds(3);
+    gateway.signal("TERM");
+    for client in [&mut silent, &mut begun, &mut idle] {
+        client.receives_end();
+    }
+    drop((silent, begun, idle));
+    ends_cleanly_within(&mut gateway, Duration::from_secs(2));
+}
+
+/// A load balancer asks /readyz, and is answered to the end.
+fn it_is_not_ready_while_it_drains(engine: Engine) {
+    let settings = ["server.drain_time=20s", "websocket.close_timeout=30s"];
+    let mut gateway = Gateway::start_with(engine, &settings);
+    let mut client = Client::upgrade(&gateway);
+    assert_eq!(gateway.api("/readyz").status, 200);
+    gateway.signal("TERM");
+    client.receives_close(1001);
+    let response = gateway.api("/readyz");
+    assert_eq!((response.status, &*response.body), (503, &b"draining\n"[..]));
+    assert_eq!(gateway.api("/healthz").status, 200);
+    assert_eq!(gateway.metric("ringway_connections"), 1);
+    client.sends(close(1001, ""));
+    client.receives_end();
+    drop(client);
+    ends_cleanly_within(&mut gateway, Duration::from_secs(2));
+}
+
+fn a_second_signal_ends_it_at_once(engine: Engine) {
+    let settings = ["server.drain_time=1m", "websocket.close_timeout=1m"];
+    let mut gateway = Gateway::start_with(engine, &settings);
+    let mut client = Client::upgrade(&gateway);
+    gateway.signal("TERM");
+    client.receives_close(1001);
+    thread::sleep(Duration::from_millis(50));
+    assert!(gateway.is_running());
+    let start = Instant::now();
+    gateway.signal("TERM");
+    assert_eq!(gateway.ends().code(), Some(1));
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    client.is_cut_off();
+}
+
+fn an_interrupt_is_a_termination(engine: Engine) {
+    let mut gateway = Gateway::start(engine);
+    let mut client = Client::upgrade(&gateway);
+    gateway.signal("INT");
+    client.receives_close(1001);
+    client.sends(close(1001, ""));
+    drop(client);
+    ends_cleanly_within(&mut gateway, Duration::from_secs(2));
+}
+
+fn a_hang_up_closes_no_connection(engine: Engine) {
+    let mut gateway = Gateway::start(engine);
+    let mut client = Client::upgrade(&gateway);
+    for _ in 0..2 {
+        gateway.signal("HUP");
+        gateway.logs("SIGHUP");
+        client.sends(frame(FIN | TEXT, "still here"));
+        client.receives_text("still here");
+    }
+    assert!(gateway.is_running());
+    Client::upgrade(&gateway);
+    gateway.signal("TERM");
+    client.receives_close(1001);
+    drop(client);
+    ends_cleanly_within(&mut gateway, Duration::from_secs(2));
+}
+
+/// Nobody is waited for, but everybody is told.
+fn no_drain_time_is_no_time(engine: Engine) {
+    let mut gateway = Gateway::start_with(engine, &["server.drain_time=0s"]);
+    let mut client = Client::upgrade(&gateway);
+    gateway.signal("TERM");
+    client.receives_close(1001);
+    ends_cleanly_within(&mut gateway, Duration::from_secs(1));
+}
+
+/// Its kernel says so: nobody listens any more.
+fn a_client_that_comes_late_is_refused(engine: Engine) {
+    let mut gateway =
+        Launch::bare(engine).set(&["server.drain_time=1m", "websocket.close_timeout=1m"]).start();
+    let mut client = Client::upgrade(&gateway);
+    gateway.signal("TERM");
+    client.receives_close(1001);
+    crate::support::eventually("no core listens", || TcpStream::connect(gateway.address).is_err());
+    for _ in 0..20 {
+        assert!(TcpStream::connect(gateway.address).is_err());
+    }
+    client.sends(close(1001, ""));
+    drop(client);
+    ends_cleanly_within(&mut gateway, Duration::from_secs(2));
+}

@@ -1,0 +1,283 @@
+//! A client of raw bytes: HTTP by hand, frames by hand, every expectation a method.
+//!
+//! It never answers anything by itself: no Pong, no Close.
+
+use std::{
+    collections::VecDeque,
+    io::{ErrorKind, Read, Write},
+    net::{Shutdown, SocketAddr, TcpStream},
+    time::{Duration, Instant},
+};
+
+use super::{Gateway, PATIENCE, Request, frames};
+
+/// One connection to a gateway.
+pub struct Client {
+    stream: TcpStream,
+    /// Received and not looked at yet.
+    unread: VecDeque<u8>,
+}
+
+/// An HTTP response.
+#[derive(Debug)]
+pub struct Response {
+    pub status: u16,
+    /// Status line and fields, as they came.
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+/// A frame from the gateway.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// FIN, reserved bits and opcode.
+    pub first: u8,
+    pub payload: Vec<u8>,
+}
+
+impl Client {
+    #[track_caller]
+    pub fn connect(gateway: &Gateway) -> Self {
+        Self::connect_to(gateway.address)
+    }
+
+    #[track_caller]
+    pub fn connect_to(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { stream, unread: VecDeque::new() }
+    }
+
+    /// A WebSocket on `/echo`, without extensions.
+    #[track_caller]
+    pub fn upgrade(gateway: &Gateway) -> Self {
+        let mut client = Self::connect(gateway);
+        client.sends(Request::upgrade().bytes());
+        client.is_upgraded();
+        client
+    }
+
+    #[track_caller]
+    pub fn sends(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).unwrap();
+    }
+
+    /// Sends as much as is taken: the gateway may have closed already.
+    pub fn sends_what_is_taken(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = self.stream.write_all(bytes.as_ref());
+    }
+
+    /// Sends each byte in a segment of its own.
+    #[track_caller]
+    pub fn sends_one_byte_a_segment(&mut self, bytes: impl AsRef<[u8]>) {
+        bytes.as_ref().chunks(1).for_each(|byte| self.sends(byte));
+    }
+
+    #[track_caller]
+    pub fn requests(&mut self, request: &Request) -> Response {
+        self.sends(request.bytes());
+        self.receives_response()
+    }
+
+    /// A response with its body.
+    #[track_caller]
+    pub fn receives_response(&mut self) -> Response {
+        let mut response = self.receives_head();
+        let length = response.field("Content-Length").map_or(0, |length| length.parse().unwrap());
+        response.body = self.takes(length);
+        response
+    }
+
+    /// A response that has no body, whatever its fields say.
+    #[track_caller]
+    pub fn receives_head(&mut self) -> Response {
+        let end = loop {
+            match self.unread.make_contiguous().windows(4).position(|four| four == b"\r\n\r\n") {
+                Some(end) => break end + 4,
+                None => assert!(self.reads(), "ended in a head: {:?}", self.unread_text()),
+            }
+        };
+        let head = String::from_utf8(self.takes(end)).unwrap();
+        let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
+        let status = status.unwrap_or_else(|| panic!("no response: {head:?}"));
+        Response { status, head, body: Vec::new() }
+    }
+
+    /// RFC 6455 §4.2.2: the 101, with the proof that our key was read.
+    #[track_caller]
+    pub fn is_upgraded(&mut self) -> Response {
+        let response = self.receives_head();
+        assert_eq!(response.status, 101, "{}", response.head);
+        assert_eq!(response.field("Sec-WebSocket-Accept"), Some(frames::ACCEPT));
+        response
+    }
+
+    #[track_caller]
+    pub fn receives_frame(&mut self) -> Frame {
+        let head = self.takes(2);
+        assert_eq!(head[1] & 0x80, 0, "RFC 6455 §5.1: a server does not mask");
+        let length = match head[1] {
+            126 => u64::from(u16::from_be_bytes(self.takes(2).try_into().unwrap())),
+            127 => u64::from_be_bytes(self.takes(8).try_into().unwrap()),
+            short => u64::from(short),
+        };
+        Frame { first: head[0], payload: self.takes(usize::try_from(length).unwrap()) }
+    }
+
+    #[track_caller]
+    fn receives(&mut self, first: u8, payload: &[u8]) {
+        let frame = self.receives_frame();
+        let is_same = frame.first == first && frame.payload == payload;
+        let [got, wanted] = [&frame.payload, payload].map(|payload| &payload[..payload.len().min(99)]);
+        assert!(
+            is_same,
+            "{:#x} with {} bytes {got:?} instead of {first:#x} with {} bytes {wanted:?}",
+            frame.first,
+            frame.payload.len(),
+            payload.len(),
+        );
+    }
+
+    #[track_caller]
+    pub fn receives_text(&mut self, text: impl AsRef<[u8]>) {
+        self.receives(frames::FIN | frames::TEXT, text.as_ref());
+    }
+
+    #[track_caller]
+    pub fn receives_binary(&mut self, bytes: impl AsRef<[u8]>) {
+        self.receives(frames::FIN | frames::BINARY, bytes.as_ref());
+    }
+
+    #[track_caller]
+    pub fn receives_ping(&mut self) {
+        self.receives(frames::FIN | frames::PING, b"");
+    }
+
+    #[track_caller]
+    pub fn receives_pong(&mut self, payload: impl AsRef<[u8]>) {
+        self.receives(frames::FIN | frames::PONG, payload.as_ref());
+    }
+
+    /// A Close with this code; its reason.
+    #[track_caller]
+    pub fn receives_close(&mut self, code: u16) -> String {
+        let Frame { first, payload } = self.receives_frame();
+        assert_eq!(first, frames::FIN | frames::CLOSE, "no Close but {payload:?}");
+        assert!(payload.len() >= 2, "a Close without a code instead of {code}");
+        let reason = String::from_utf8(payload[2..].to_vec()).unwrap();
+        let received = u16::from_be_bytes([payload[0], payload[1]]);
+        assert_eq!(received, code, "{reason}");
+        reason
+    }
+
+    /// A Close without a code.
+    #[track_caller]
+    pub fn receives_bare_close(&mut self) {
+        self.receives(frames::FIN | frames::CLOSE, b"");
+    }
+
+    /// The gateway's FIN, with nothing before it.
+    #[track_caller]
+    pub fn receives_end(&mut self) {
+        assert!(!self.reads() && self.unread.is_empty(), "more came: {:?}", self.unread_text());
+    }
+
+    /// FIN or reset, whatever comes before it: the connection is over.
+    #[track_caller]
+    pub fn is_cut_off(&mut self) {
+        let start = Instant::now();
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("never cut off"),
+                Err(_) => break,
+            }
+            assert!(start.elapsed() < PATIENCE, "never cut off");
+        }
+    }
+
+    /// Nothing comes for this long.
+    #[track_caller]
+    pub fn receives_nothing_for(&mut self, time: Duration) {
+        assert!(self.unread.is_empty(), "{:?}", self.unread_text());
+        self.stream.set_read_timeout(Some(time)).unwrap();
+        let read = self.stream.read(&mut [0]);
+        let kind = read.as_ref().err().map(std::io::Error::kind);
+        assert_eq!(kind, Some(ErrorKind::WouldBlock), "something came: {read:?}");
+        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    }
+
+    /// Waits until something has come, and leaves it in the kernel.
+    #[track_caller]
+    pub fn leaves_an_answer_unread(&self) {
+        assert_ne!(self.stream.peek(&mut [0]).unwrap(), 0);
+    }
+
+    /// Sends FIN, and can still receive.
+    pub fn finishes(&mut self) {
+        self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Sends `bytes` again and again until the kernel takes no more for a while; how many bytes
+    /// it took.
+    #[track_caller]
+    pub fn sends_until_it_stalls(&mut self, bytes: &[u8], most: usize) -> usize {
+        self.stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+        let mut taken = 0;
+        while taken < most {
+            match self.stream.write(&bytes[taken % bytes.len()..]) {
+                Ok(written) => taken += written,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => panic!("{error} after {taken} bytes"),
+            }
+        }
+        self.stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        taken
+    }
+
+    /// A second handle of the connection, to send from another thread.
+    pub fn stream(&self) -> TcpStream {
+        self.stream.try_clone().unwrap()
+    }
+
+    /// Exactly this many bytes.
+    #[track_caller]
+    fn takes(&mut self, count: usize) -> Vec<u8> {
+        while self.unread.len() < count {
+            assert!(self.reads(), "ended {} of {count} bytes in", self.unread.len());
+        }
+        self.unread.drain(..count).collect()
+    }
+
+    /// Reads more; `false` at the end of the stream.
+    #[track_caller]
+    fn reads(&mut self) -> bool {
+        let mut buffer = vec![0; 1 << 16];
+        let count = self.stream.read(&mut buffer).unwrap();
+        self.unread.extend(&buffer[..count]);
+        count > 0
+    }
+
+    fn unread_text(&self) -> String {
+        let bytes: Vec<u8> = self.unread.iter().copied().take(200).collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl Response {
+    /// The value of a field; fields of the same name must not repeat in our responses.
+    #[track_caller]
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let mut values = self.head.lines().skip(1).filter_map(|line| {
+            let (field, value) = line.split_once(':')?;
+            field.eq_ignore_ascii_case(name).then(|| value.trim())
+        });
+        let value = values.next();
+        assert_eq!(values.next(), None, "{name} twice in {}", self.head);
+        value
+    }
+}

@@ -1,0 +1,33 @@
+//! The vocabulary of the tests: a gateway that runs, and clients that say and receive things.
+//!
+//! Everything here panics where an expectation is not met, and waits for nothing longer than
+//! [`PATIENCE`].
+
+mod client;
+mod engine;
+pub mod frames;
+mod gateway;
+mod launch;
+mod request;
+
+use std::time::{Duration, Instant};
+
+pub use client::{Client, Response};
+pub use engine::Engine;
+pub(crate) use engine::on_each_engine;
+pub use gateway::Gateway;
+pub use launch::{Launch, ringway};
+pub use request::Request;
+
+/// How long anything may take before the test gives up; machines that run tests are busy.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits until `is_so` holds, and panics with `what` if it never does.
+#[track_caller]
+pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < PATIENCE, "not in time: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,63 @@
+//! A request in the making: begins as a sound upgrade or a sound GET, and is then spoilt.
+//!
+//! Fields are written as they are given; nothing is checked.
+
+use super::frames::KEY;
+
+/// A request head.
+#[derive(Clone, Debug)]
+pub struct Request {
+    line: String,
+    fields: Vec<(String, String)>,
+}
+
+impl Request {
+    /// A GET of `target`.
+    pub fn of(target: &str) -> Self {
+        Self { line: format!("GET {target} HTTP/1.1"), fields: Vec::new() }.and("Host", "a")
+    }
+
+    /// RFC 6455 §4.1: the upgrade of `/echo`.
+    pub fn upgrade() -> Self {
+        Self::of("/echo")
+            .and("Upgrade", "websocket")
+            .and("Connection", "Upgrade")
+            .and("Sec-WebSocket-Key", KEY)
+            .and("Sec-WebSocket-Version", "13")
+    }
+
+    /// With another request line.
+    pub fn line(mut self, line: &str) -> Self {
+        line.clone_into(&mut self.line);
+        self
+    }
+
+    /// With one more field.
+    pub fn and(mut self, name: &str, value: &str) -> Self {
+        self.fields.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Without the fields of this name.
+    pub fn without(mut self, name: &str) -> Self {
+        let before = self.fields.len();
+        self.fields.retain(|(field, _)| field != name);
+        assert_ne!(self.fields.len(), before, "there was no {name}");
+        self
+    }
+
+    /// With another value for the field.
+    pub fn with(self, name: &str, value: &str) -> Self {
+        self.without(name).and(name, value)
+    }
+
+    /// As it goes over the wire.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut text = format!("{}\r\n", self.line);
+        for (name, value) in &self.fields {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        text.push_str("\r\n");
+        text.into_bytes()
+    }
+}

@@ -1,0 +1,96 @@
+//! A client that we did not write: tokio-tungstenite agrees with us on RFC 6455.
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{
+        Error, Message,
+        protocol::{CloseFrame, frame::coding::CloseCode},
+    },
+};
+
+use crate::support::{Engine, Gateway, on_each_engine};
+
+on_each_engine!(
+    it_talks_and_leaves,
+    it_is_told_that_the_gateway_goes,
+    it_is_told_that_a_message_is_too_big,
+    it_is_refused_where_nothing_is,
+);
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let limited = async { tokio::time::timeout(crate::support::PATIENCE, test).await };
+    runtime.block_on(limited).expect("not in time");
+}
+
+async fn connect(gateway: &Gateway) -> Socket {
+    let address = format!("ws://{}/echo", gateway.address);
+    connect_async(address).await.unwrap().0
+}
+
+async fn receives_close(socket: &mut Socket, code: CloseCode) {
+    match socket.next().await.unwrap().unwrap() {
+        Message::Close(Some(CloseFrame { code: received, .. })) => assert_eq!(received, code),
+        other => panic!("{other:?} instead of a close with {code}"),
+    }
+}
+
+fn it_talks_and_leaves(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    run(async {
+        let mut socket = connect(&gateway).await;
+        for message in [
+            Message::text("κόσμε"),
+            Message::text(""),
+            Message::binary(vec![0xff; 1000]),
+            Message::binary(vec![7; 300_000]),
+        ] {
+            socket.send(message.clone()).await.unwrap();
+            assert_eq!(socket.next().await.unwrap().unwrap(), message);
+        }
+        socket.send(Message::Ping("p".into())).await.unwrap();
+        assert_eq!(socket.next().await.unwrap().unwrap(), Message::Pong("p".into()));
+        let normal = CloseFrame { code: CloseCode::Normal, reason: "bye".into() };
+        socket.close(Some(normal)).await.unwrap();
+        receives_close(&mut socket, CloseCode::Normal).await;
+        assert!(socket.next().await.is_none(), "a clean end");
+    });
+    gateway.holds(0);
+}
+
+/// RFC 6455 §7.4.1: 1001.
+fn it_is_told_that_the_gateway_goes(engine: Engine) {
+    let mut gateway = Gateway::start(engine);
+    run(async {
+        let mut socket = connect(&gateway).await;
+        gateway.signal("TERM");
+        receives_close(&mut socket, CloseCode::Away).await;
+        assert!(socket.next().await.is_none(), "a clean end");
+    });
+    assert_eq!(gateway.ends().code(), Some(0));
+}
+
+/// RFC 6455 §7.4.1: 1009.
+fn it_is_told_that_a_message_is_too_big(engine: Engine) {
+    let gateway = Gateway::start_with(engine, &["websocket.echo_message_bytes_max=1000"]);
+    run(async {
+        let mut socket = connect(&gateway).await;
+        socket.send(Message::text("a".repeat(1001))).await.unwrap();
+        receives_close(&mut socket, CloseCode::Size).await;
+    });
+}
+
+fn it_is_refused_where_nothing_is(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    run(async {
+        let address = format!("ws://{}/none", gateway.address);
+        match connect_async(address).await {
+            Err(Error::Http(response)) => assert_eq!(response.status(), 404),
+            other => panic!("{other:?}"),
+        }
+    });
+}
