@@ -41,20 +41,22 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a client may take to read the last words.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// The largest message; a length over it is written in the 64-bit form.
+const MESSAGE_BYTES_MAX: usize = 128 << 10;
+
+const _: () = assert!(PAYLOAD_BYTES_MAX < MESSAGE_BYTES_MAX && MESSAGE_BYTES_MAX > 0xFFFF + 100);
+
 const PATIENCE: (Duration, Duration) = (IDLE_TIMEOUT, CLOSE_TIMEOUT);
 
 fn settings(rng: &mut Rng) -> Settings {
-    // A message is over this at 128 KiB: the length that says so needs its 64-bit form.
-    let message_bytes_max = 128 << 10;
-    assert!(PAYLOAD_BYTES_MAX < message_bytes_max && message_bytes_max > 65_536);
     Settings {
         head: HeadLimits { bytes_max: 2_048, fields_max: 32, target_bytes_max: 512 },
         handshake_timeout: Duration::from_secs(5),
         keep_alive_timeout: Duration::from_secs(7),
         requests_per_connection_max: 100,
         echo: ReadLimits {
-            frame_bytes_max: message_bytes_max as u64,
-            message_bytes_max: message_bytes_max as u64,
+            frame_bytes_max: MESSAGE_BYTES_MAX as u64,
+            message_bytes_max: MESSAGE_BYTES_MAX as u64,
         },
         deflate: None,
         idle_timeout: IDLE_TIMEOUT,
@@ -138,7 +140,7 @@ impl Scenario {
                 0 => Reading::AtMost(1 + length / 400),
                 // In all it takes longer than the gateway would wait.
                 1 => Reading::Sips(1 + length / 20, nap),
-                1 => Reading::Naps(rng.usize(0..=length), nap),
+                2 => Reading::Naps(rng.usize(0..=length), nap),
                 _ => Reading::Never(rng.usize(0..=length)),
             };
             let opening = Opening::Eager;
