@@ -123,12 +123,14 @@ impl Peer {
     pub fn receive(&mut self, received: &mut [u8], turn: &mut Turn<'_>) {
         let mut input = self.sending.channel_mut().open(received);
         if let Stage::WebSocket(socket) = &mut self.stage {
-            let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+            let mut outbox =
+                Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
             let outcome = socket.receive(input, turn.settings, turn.bench, &mut outbox);
             return self.heard(outcome, turn);
         }
         while !input.is_empty() {
-            let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+            let mut outbox =
+                Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
             let progress = match &mut self.stage {
                 Stage::Http(http) => http.advance(&mut input, turn.settings, &mut outbox),
                 Stage::WebSocket(socket) => {

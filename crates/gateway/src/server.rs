@@ -222,7 +222,7 @@ fn driver_settings(config: &Config, connections_max: u32) -> DriverSettings {
     DriverSettings {
         connections_max: connections_max + TURNED_AWAY_MAX,
         receive_buffers: config.server.receive_buffers,
-        receive_buffer_bytes: config.server.receive_buffer_bytes as u32,
+        receive_buffer_bytes: config.server.receive_buffer_bytes,
         wait: match config.server.wait {
             config::Wait::Latency => WaitMode::Latency,
             config::Wait::Adaptive => WaitMode::Adaptive,

@@ -5,7 +5,7 @@
 
 pub mod api;
 
-use std::{future::Future, process::ExitCode, sync::Arc, time::Duration};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use ringway_acceptor::engine::Engine;
 use tokio::{
@@ -72,33 +72,31 @@ async fn supervise(bound: Bound, config: &Config) -> anyhow::Result<ExitCode> {
 }
 
 /// Waits for the cores, but not longer than was promised.
-fn all_end(
+async fn all_end(
     ends: &mut UnboundedReceiver<CoreEnd>,
     cores: usize,
     drain_time: Duration,
-) -> impl Future<Output = ExitCode> + '_ {
-    async move {
-        let mut left_behind = 0;
-        let wait = async {
-            let mut code = ExitCode::SUCCESS;
-            for _ in 0..cores {
-                match report(ends.recv().await) {
-                    Some(clients) => left_behind += clients,
-                    None => code = ExitCode::FAILURE,
-                }
+) -> ExitCode {
+    let mut left_behind = 0;
+    let wait = async {
+        let mut code = ExitCode::SUCCESS;
+        for _ in 0..cores {
+            match report(ends.recv().await) {
+                Some(clients) => left_behind += clients,
+                None => code = ExitCode::FAILURE,
             }
-            code
-        };
-        let Ok(code) = timeout(drain_time + GRACE, wait).await else {
-            error!("a core has not ended in time");
-            return ExitCode::FAILURE;
-        };
-        match left_behind {
-            0 => info!("all clients have left"),
-            clients => warn!("{clients} clients had not left in time and were dropped"),
         }
         code
+    };
+    let Ok(code) = timeout(drain_time + GRACE, wait).await else {
+        error!("a core has not ended in time");
+        return ExitCode::FAILURE;
+    };
+    match left_behind {
+        0 => info!("all clients have left"),
+        clients => warn!("{clients} clients had not left in time and were dropped"),
     }
+    code
 }
 
 /// The clients that a core left behind; `None` when it broke.

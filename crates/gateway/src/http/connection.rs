@@ -154,7 +154,8 @@ fn upgrade(
         Ok(request) => request,
         Err(error) => return refuse(Refusal::Handshake(error), part, head.after, outbox),
     };
-    let agreement = settings.deflate.as_ref().and_then(|policy| policy.agree(request.extensions().iter()));
+    let agreement =
+        settings.deflate.as_ref().and_then(|policy| policy.agree(request.extensions().iter()));
     outbox.write(|out| server::emit_response(out, request.key, None, agreement.as_ref()));
     Progress::Upgraded(Upgrade { route, agreement })
 }

@@ -155,14 +155,18 @@ fn is_http(scheme: &str) -> bool {
 }
 
 fn values<'f>(fields: &'f [Header<'_>], name: &'static str) -> impl Iterator<Item = &'f [u8]> {
-    fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+    fields
+        .iter()
+        .filter(move |field| field.name.eq_ignore_ascii_case(name))
+        .map(|field| field.value)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const LIMITS: HeadLimits = HeadLimits { bytes_max: 16_384, fields_max: 8, target_bytes_max: 64 };
+    const LIMITS: HeadLimits =
+        HeadLimits { bytes_max: 16_384, fields_max: 8, target_bytes_max: 64 };
 
     fn refusal(head: &str) -> Option<Refusal> {
         let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
@@ -187,12 +191,24 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost\r\n\r\n", Refusal::Malformed),
             ("GET nowhere HTTP/1.1\r\nHost: a\r\n\r\n", Refusal::Malformed),
             ("G(T / HTTP/1.1\r\nHost: a\r\n\r\n", Refusal::Malformed),
-            ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", Refusal::Framing),
-            ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n", Refusal::Framing),
-            ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", Refusal::Framing),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+                Refusal::Framing,
+            ),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n",
+                Refusal::Framing,
+            ),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+                Refusal::Framing,
+            ),
             ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n", Refusal::Framing),
             ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\n", Refusal::Framing),
-            ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n", Refusal::Framing),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n",
+                Refusal::Framing,
+            ),
             (&format!("GET / HTTP/1.1\r\nHost: a\r\n{many}\r\n"), Refusal::TooManyFields),
             (&format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"), Refusal::TargetTooLong),
         ] {
@@ -230,7 +246,11 @@ mod tests {
         ] {
             let head = format!("GET / {rest}");
             let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
-            assert_eq!(parse(head.as_bytes(), &mut fields, &LIMITS).unwrap().after, after, "{rest}");
+            assert_eq!(
+                parse(head.as_bytes(), &mut fields, &LIMITS).unwrap().after,
+                after,
+                "{rest}"
+            );
         }
     }
 }

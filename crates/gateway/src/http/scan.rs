@@ -87,10 +87,10 @@ mod tests {
         for head in [
             &b"GET / HTTP/1.1\n"[..],
             b"GET / HTTP/1.1\rH",
-            b"GET / HTTP/1.1\r\n folded",
-            b"GET / HTTP/1.1\r\n\tfolded",
+            b"GET / HTTP/1.1\r\n ",
+            b"GET / HTTP/1.1\r\n\t",
             b"GET /\0",
-            b"\x16\x03\x01",
+            b"\x16",
             b"\n",
             b"GET / HTTP/1.1\r\nA: b\x7f",
             b"GET / HTTP/1.1\r\n\r\r",

@@ -47,7 +47,7 @@ impl WebSocket {
         let (reader, compression) = match (&upgrade.agreement, &settings.deflate) {
             (Some(agreement), Some(policy)) => (
                 MessageReader::with_deflate(Role::Server, agreement),
-                Some(Box::new(Compression::new(*agreement, policy.clone()))),
+                Some(Box::new(Compression::new(*agreement, *policy))),
             ),
             _ => (MessageReader::new(Role::Server), None),
         };

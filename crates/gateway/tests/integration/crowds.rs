@@ -3,7 +3,7 @@
 use ringway_acceptor::descriptors;
 
 use crate::support::{
-    Client, Engine, Gateway, Request,
+    Client, Engine, Gateway, Request, eventually,
     frames::{FIN, TEXT, close, frame},
     on_each_engine,
 };
@@ -45,7 +45,8 @@ fn a_thousand_clients_leave_nothing_behind(engine: Engine) {
     for _ in 0..2 {
         come_and_go(&gateway, 1000);
     }
-    assert!(gateway.descriptors() <= descriptors, "{descriptors} before {}", gateway.descriptors());
+    // The private API's own connections may take a moment longer.
+    eventually("no descriptor is left behind", || gateway.descriptors() <= descriptors);
     let grown = gateway.resident_bytes().saturating_sub(bytes);
     assert!(grown < 2 << 20, "{grown} bytes grown by 2,000 clients that left");
 }
@@ -62,5 +63,5 @@ fn connections_are_not_leaked_by_refusals(engine: Engine) {
         assert_eq!(Client::connect(&gateway).requests(&Request::of("/none")).status, 404);
     }
     gateway.holds(0);
-    assert!(gateway.descriptors() <= descriptors + 1);
+    eventually("no descriptor is left behind", || gateway.descriptors() <= descriptors + 1);
 }

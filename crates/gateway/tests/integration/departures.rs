@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::support::{
-    Client, Engine, Gateway, Request,
+    BURST_BYTES_MAX, Client, Engine, Gateway, Request,
     frames::{BINARY, CLOSE, FIN, PONG, TEXT, frame, header},
     on_each_engine,
 };
@@ -22,6 +22,7 @@ on_each_engine!(
     a_reset_frees_the_connection,
     a_peer_that_never_reads_is_bounded_and_let_go,
     a_peer_that_reads_slowly_gets_everything,
+    reading_slowly_is_no_silence,
     a_silent_peer_is_pinged_and_then_told_to_go,
     a_pong_is_a_sign_of_life,
 );
@@ -121,7 +122,7 @@ fn a_peer_that_never_reads_is_bounded_and_let_go(engine: Engine) {
     let taken = client.sends_until_it_stalls(&frame(FIN | BINARY, vec![1; 60_000]), most);
     assert!(taken < most, "all {taken} bytes were taken: reading never paused");
     let grown = gateway.resident_bytes().saturating_sub(before);
-    assert!(grown < 12 << 20, "{grown} bytes for one client");
+    assert!(grown < BURST_BYTES_MAX, "{grown} bytes for one client");
     gateway.holds(0);
     client.is_cut_off();
 }
@@ -148,6 +149,16 @@ fn a_peer_that_reads_slowly_gets_everything(engine: Engine) {
     }
     sender.join().unwrap();
     assert!(gateway.metric("ringway_short_sends_total") > 0, "nothing was slow");
+}
+
+/// A peer that says nothing while it reads is alive.
+fn reading_slowly_is_no_silence(engine: Engine) {
+    let gateway = Gateway::start_with(engine, &["websocket.idle_timeout=1s"]);
+    let payload = vec![7; 16 << 20];
+    let mut client = Client::upgrade(&gateway);
+    client.sends(frame(FIN | BINARY, &payload));
+    client.takes_slowly(10 << 20, Duration::from_millis(2500));
+    client.receives_binary(&payload);
 }
 
 /// RFC 6455 §5.5.2: a ping at half of `idle_timeout`, a Close at all of it.

@@ -36,6 +36,7 @@ on_each_engine!(
     a_peer_that_does_not_answer_a_close_is_let_go,
     a_peer_that_answers_a_close_is_let_go,
     a_peer_that_sends_on_after_a_close_is_let_go,
+    a_peer_that_closes_and_does_not_hang_up_is_let_go,
 );
 
 /// Sends `bytes` and is told to close with `code`, and nothing else.
@@ -59,9 +60,12 @@ fn is_failed(gateway: &Gateway, bytes: impl AsRef<[u8]>, code: u16) {
 /// RFC 6455 §5.1.
 fn unmasked_frames_are_a_1002(engine: Engine) {
     let gateway = Gateway::start(engine);
-    for (first, payload) in
-        [(FIN | TEXT, &b"hi"[..]), (FIN | BINARY, b""), (FIN | PING, b""), (FIN | CLOSE, b"\x03\xe8")]
-    {
+    for (first, payload) in [
+        (FIN | TEXT, &b"hi"[..]),
+        (FIN | BINARY, b""),
+        (FIN | PING, b""),
+        (FIN | CLOSE, b"\x03\xe8"),
+    ] {
         is_failed(&gateway, unmasked(first, payload), 1002);
     }
 }
@@ -216,8 +220,7 @@ fn fragments_beyond_the_limit_are_a_1009(engine: Engine) {
 }
 
 fn the_limit_itself_is_allowed(engine: Engine) {
-    let settings =
-        ["websocket.echo_message_bytes_max=1KiB", "websocket.frame_bytes_max=1000"];
+    let settings = ["websocket.echo_message_bytes_max=1KiB", "websocket.frame_bytes_max=1000"];
     let gateway = Gateway::start_with(engine, &settings);
     let mut client = Client::upgrade(&gateway);
     let parts = [frame(BINARY, vec![1; 1000]), frame(CONTINUATION, vec![1; 24])];
@@ -301,4 +304,14 @@ fn a_peer_that_sends_on_after_a_close_is_let_go(engine: Engine) {
         client.sends_what_is_taken(frame(FIN | TEXT, "still here"));
         gateway.metric("ringway_connections") == 0
     });
+}
+
+/// RFC 6455 §7.1.1: it should wait for the server to close first, which the server does.
+fn a_peer_that_closes_and_does_not_hang_up_is_let_go(engine: Engine) {
+    let gateway = Gateway::start_with(engine, &["websocket.close_timeout=200ms"]);
+    let mut client = Client::upgrade(&gateway);
+    client.sends(close(1000, ""));
+    client.receives_close(1000);
+    client.receives_end();
+    gateway.holds(0);
 }

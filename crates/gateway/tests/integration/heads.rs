@@ -55,7 +55,11 @@ fn bytes_that_no_head_may_contain_are_a_400(engine: Engine) {
         "Nothing",
     ] {
         for path in ["/", "/echo"] {
-            is_refused(&gateway, format!("GET {path} HTTP/1.1\r\nHost: a\r\n{spoilt}\r\n\r\n"), 400);
+            is_refused(
+                &gateway,
+                format!("GET {path} HTTP/1.1\r\nHost: a\r\n{spoilt}\r\n\r\n"),
+                400,
+            );
         }
     }
     for line in [
@@ -126,7 +130,10 @@ fn a_request_has_one_host(engine: Engine) {
 
 /// RFC 6585 §5, also when the head never ends.
 fn a_head_that_is_too_large_is_a_431(engine: Engine) {
-    let gateway = Gateway::start_with(engine, &["limits.header_bytes_max=2KiB", "limits.target_bytes_max=256"]);
+    let gateway = Gateway::start_with(
+        engine,
+        &["limits.header_bytes_max=2KiB", "limits.target_bytes_max=256"],
+    );
     let cookie = "c".repeat(2048);
     is_refused(&gateway, Request::upgrade().and("Cookie", &cookie).bytes(), 431);
     is_refused(&gateway, format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: {cookie}{cookie}"), 431);

@@ -18,6 +18,7 @@ on_each_engine!(
     an_empty_compressed_message_is_empty,
     only_the_first_fragment_says_that_it_is_compressed,
     contexts_are_kept_where_that_was_agreed_on,
+    the_gateway_keeps_its_context_where_that_was_agreed_on,
     contexts_are_not_kept_where_that_was_not_agreed_on,
     text_is_judged_after_inflating,
     corrupt_data_is_a_1007,
@@ -125,7 +126,8 @@ fn an_empty_compressed_message_is_empty(engine: Engine) {
 fn only_the_first_fragment_says_that_it_is_compressed(engine: Engine) {
     let gateway = Gateway::start(engine);
     let bytes = compressed("hello");
-    let continued = [frame(RSV1 | TEXT, &bytes[..2]), frame(FIN | RSV1 | CONTINUATION, &bytes[2..])];
+    let continued =
+        [frame(RSV1 | TEXT, &bytes[..2]), frame(FIN | RSV1 | CONTINUATION, &bytes[2..])];
     is_failed(&gateway, continued.concat(), 1002);
     is_failed(&gateway, frame(FIN | RSV1 | PING, ""), 1002);
     is_failed(&gateway, frame(FIN | RSV1 | PONG, ""), 1002);
@@ -145,6 +147,24 @@ fn contexts_are_kept_where_that_was_agreed_on(engine: Engine) {
         receives(&mut client, TEXT, text);
         lengths.push(bytes.len());
     }
+    assert!(lengths[1] < lengths[0] / 2, "nothing was referred to: {lengths:?}");
+}
+
+/// RFC 7692 §7.1.1.1: its second message refers to its first.
+fn the_gateway_keeps_its_context_where_that_was_agreed_on(engine: Engine) {
+    let gateway = Gateway::start_with(engine, &["websocket.deflate.server_context_takeover=true"]);
+    let mut client = upgrade(&gateway);
+    let mut inflater = Inflater::new();
+    let text = "a sentence that nobody would write twice, unless for a test of this kind";
+    let lengths = [(); 3].map(|()| {
+        client.sends(frame(FIN | TEXT, text));
+        let answer = client.receives_frame();
+        assert_eq!(answer.first, FIN | RSV1 | TEXT);
+        let mut message = Vec::new();
+        inflater.inflate(&answer.payload, true, &mut message, 1000).unwrap();
+        assert_eq!(message, text.as_bytes());
+        answer.payload.len()
+    });
     assert!(lengths[1] < lengths[0] / 2, "nothing was referred to: {lengths:?}");
 }
 
@@ -202,7 +222,8 @@ fn a_bomb_is_a_1009_and_does_not_grow_memory(engine: Engine) {
     let mut clients: Vec<Client> = (0..10).map(|_| upgrade(&gateway)).collect();
     for client in &mut clients {
         let fragments = bomb.chunks(1000).map(|fragment| frame(CONTINUATION, fragment));
-        let fragments: Vec<Vec<u8>> = [frame(RSV1 | BINARY, "")].into_iter().chain(fragments).collect();
+        let fragments: Vec<Vec<u8>> =
+            [frame(RSV1 | BINARY, "")].into_iter().chain(fragments).collect();
         client.sends_what_is_taken(fragments.concat());
     }
     for client in &mut clients {

@@ -5,7 +5,7 @@
 use std::thread;
 
 use crate::support::{
-    Client, Engine, Gateway,
+    BURST_BYTES_MAX, Client, Engine, Gateway,
     frames::{BINARY, CONTINUATION, FIN, PING, PONG, TEXT, frame},
     on_each_engine,
 };
@@ -20,6 +20,8 @@ on_each_engine!(
     unasked_pongs_are_ignored,
     memory_of_large_messages_is_given_back,
     clients_do_not_get_each_others_messages,
+    the_fewest_receive_buffers_are_enough,
+    every_way_to_wait_serves,
 );
 
 /// Bytes without a short period, so that a piece in the wrong place shows.
@@ -115,7 +117,7 @@ fn pings_that_are_never_read_are_bounded(engine: Engine) {
     let taken = client.sends_until_it_stalls(&frame(FIN | PING, [b'p'; 125]).repeat(500), most);
     assert!(taken < most, "all {taken} bytes of pings were taken");
     let grown = gateway.resident_bytes().saturating_sub(before);
-    assert!(grown < 4 << 20, "{grown} bytes for one client");
+    assert!(grown < BURST_BYTES_MAX, "{grown} bytes for one client");
 }
 
 /// RFC 6455 §5.5.3.
@@ -151,6 +153,35 @@ fn clients_do_not_get_each_others_messages(engine: Engine) {
         }
         for (number, client) in clients.iter_mut().enumerate() {
             client.receives_text(format!("{round}:{number}!"));
+        }
+    }
+}
+
+/// io_uring_setup_buf_ring(3): a burst that finds no buffer waits for one, and loses nothing.
+fn the_fewest_receive_buffers_are_enough(engine: Engine) {
+    let settings = ["server.receive_buffers=64", "server.receive_buffer_bytes=1KiB"];
+    let gateway = Gateway::start_with(engine, &settings);
+    let payload = bytes(300_000);
+    let mut clients: Vec<Client> = (0..30).map(|_| Client::upgrade(&gateway)).collect();
+    let senders: Vec<_> = clients
+        .iter()
+        .map(|client| {
+            let (mut stream, frame) = (client.stream(), frame(FIN | BINARY, &payload));
+            thread::spawn(move || std::io::Write::write_all(&mut stream, &frame).unwrap())
+        })
+        .collect();
+    clients.iter_mut().for_each(|client| client.receives_binary(&payload));
+    senders.into_iter().for_each(|sender| sender.join().unwrap());
+}
+
+fn every_way_to_wait_serves(engine: Engine) {
+    for wait in ["latency", "adaptive", "throughput"] {
+        let gateway = Gateway::start_with(engine, &[&format!("server.wait={wait}")]);
+        let mut clients: Vec<Client> = (0..20).map(|_| Client::upgrade(&gateway)).collect();
+        for round in 0..20 {
+            let text = format!("{wait} {round}");
+            clients.iter_mut().for_each(|client| client.sends(frame(FIN | TEXT, &text)));
+            clients.iter_mut().for_each(|client| client.receives_text(&text));
         }
     }
 }

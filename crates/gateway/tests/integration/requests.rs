@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Client, Engine, Gateway, Request, frames, on_each_engine};
+use crate::support::{Client, Engine, Gateway, Request, eventually, frames, on_each_engine};
 
 on_each_engine!(
     the_home_page_says_what_this_is,
@@ -20,9 +20,11 @@ on_each_engine!(
     absolute_targets_are_understood,
     empty_lines_before_a_request_are_skipped,
     an_idle_connection_is_closed,
+    empty_lines_buy_no_time,
     a_begun_request_has_the_time_of_a_handshake,
     the_last_allowed_request_closes,
-    a_client_that_reads_no_answers_is_not_read_either,
+    a_client_that_reads_no_answers_is_bounded,
+    a_long_pipeline_may_be_cut_between_answers,
 );
 
 fn the_home_page_says_what_this_is(engine: Engine) {
@@ -199,6 +201,19 @@ fn an_idle_connection_is_closed(engine: Engine) {
     gateway.holds(0);
 }
 
+/// RFC 9112 §2.2: they are skipped, and are no request.
+fn empty_lines_buy_no_time(engine: Engine) {
+    let gateway = Gateway::start_with(engine, &["limits.keep_alive_timeout=1s"]);
+    let mut client = Client::connect(&gateway);
+    assert_eq!(client.requests(&Request::of("/")).status, 200);
+    let start = Instant::now();
+    eventually("the connection is closed", || {
+        client.sends_what_is_taken("\r\n");
+        gateway.metric("ringway_connections") == 0
+    });
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+}
+
 /// A second request that does not get on has `handshake_timeout`, however long the idle time is.
 fn a_begun_request_has_the_time_of_a_handshake(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.handshake_timeout=200ms"]);
@@ -223,16 +238,40 @@ fn the_last_allowed_request_closes(engine: Engine) {
     client.receives_end();
 }
 
-/// Pipelining is no way to fill the gateway's memory: answers that are not read stop requests.
-fn a_client_that_reads_no_answers_is_not_read_either(engine: Engine) {
-    let settings = ["limits.requests_per_connection_max=1000000", "limits.keep_alive_timeout=1s"];
+/// Pipelining is no way to fill the gateway's memory, although an answer is much longer than its
+/// request.
+fn a_client_that_reads_no_answers_is_bounded(engine: Engine) {
+    let settings = [
+        "limits.requests_per_connection_max=1000000",
+        "limits.keep_alive_timeout=1s",
+        "websocket.close_timeout=500ms",
+    ];
     let gateway = Gateway::start_with(engine, &settings);
     let before = gateway.resident_bytes();
     let mut client = Client::connect(&gateway);
-    let most = 32 << 20;
-    let taken = client.sends_until_it_stalls(&Request::of("/").bytes().repeat(1000), most);
-    assert!(taken < most, "all {taken} bytes of requests were taken");
+    client.sends_until_it_stalls(&Request::of("/").bytes().repeat(1000), 32 << 20);
     let grown = gateway.resident_bytes().saturating_sub(before);
-    assert!(grown < 4 << 20, "{grown} bytes for one client");
+    assert!(grown < 12 << 20, "{grown} bytes for one client");
     gateway.holds(0);
+}
+
+/// RFC 9112 §9.3.2: the connection may be closed after any answer, which says so, and is whole.
+fn a_long_pipeline_may_be_cut_between_answers(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut client = Client::connect(&gateway);
+    client.sends(Request::of("/").bytes().repeat(900));
+    let mut answers = 0;
+    loop {
+        let response = client.receives_response();
+        assert_eq!(response.status, 200);
+        answers += 1;
+        if response.field("Connection") == Some("close") {
+            client.receives_end();
+            break;
+        }
+        if answers == 900 {
+            break;
+        }
+    }
+    assert!(answers >= 100, "only {answers} answers");
 }

@@ -24,6 +24,7 @@ on_each_engine!(
     a_second_signal_ends_it_at_once,
     an_interrupt_is_a_termination,
     a_hang_up_closes_no_connection,
+    a_pause_of_the_process_closes_no_connection,
     no_drain_time_is_no_time,
     a_client_that_comes_late_is_refused,
 );
@@ -156,6 +157,21 @@ fn a_hang_up_closes_no_connection(engine: Engine) {
     client.receives_close(1001);
     drop(client);
     ends_cleanly_within(&mut gateway, Duration::from_secs(2));
+}
+
+/// signal(7): SIGCONT interrupts what cannot be restarted, epoll_wait(2) and io_uring_enter(2).
+fn a_pause_of_the_process_closes_no_connection(engine: Engine) {
+    let mut gateway = Gateway::start(engine);
+    let mut client = Client::upgrade(&gateway);
+    for _ in 0..5 {
+        gateway.signal("STOP");
+        client.sends(frame(FIN | TEXT, "still here"));
+        gateway.signal("CONT");
+        client.receives_text("still here");
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert!(gateway.is_running());
+    assert_eq!(gateway.api("/healthz").status, 200);
 }
 
 /// Nobody is waited for, but everybody is told.

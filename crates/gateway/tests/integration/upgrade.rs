@@ -83,7 +83,8 @@ fn a_version_other_than_13_is_a_426(engine: Engine) {
     let gateway = Gateway::start(engine);
     let sound = Request::upgrade();
     let versions = ["", "8", "12", "14", "013", "13.0", "+13", "13, 8", "130"];
-    let mut requests = versions.map(|version| sound.clone().with("Sec-WebSocket-Version", version)).to_vec();
+    let mut requests =
+        versions.map(|version| sound.clone().with("Sec-WebSocket-Version", version)).to_vec();
     requests.push(sound.clone().without("Sec-WebSocket-Version"));
     requests.push(sound.clone().and("Sec-WebSocket-Version", "13"));
     requests.push(sound.and("Sec-WebSocket-Version", "8"));
@@ -156,7 +157,8 @@ fn malformed_subprotocols_are_a_400(engine: Engine) {
         let request = Request::upgrade().and("Sec-WebSocket-Protocol", protocols);
         is_answered(&gateway, &request, 400);
     }
-    let twice = Request::upgrade().and("Sec-WebSocket-Protocol", "a").and("Sec-WebSocket-Protocol", "a");
+    let twice =
+        Request::upgrade().and("Sec-WebSocket-Protocol", "a").and("Sec-WebSocket-Protocol", "a");
     is_answered(&gateway, &twice, 400);
 }
 

@@ -130,7 +130,8 @@ impl Client {
     fn receives(&mut self, first: u8, payload: &[u8]) {
         let frame = self.receives_frame();
         let is_same = frame.first == first && frame.payload == payload;
-        let [got, wanted] = [&frame.payload, payload].map(|payload| &payload[..payload.len().min(99)]);
+        let [got, wanted] =
+            [&frame.payload, payload].map(|payload| &payload[..payload.len().min(99)]);
         assert!(
             is_same,
             "{:#x} with {} bytes {got:?} instead of {first:#x} with {} bytes {wanted:?}",
@@ -194,6 +195,7 @@ impl Client {
                 Ok(0) => break,
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("never cut off"),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => break,
             }
             assert!(start.elapsed() < PATIENCE, "never cut off");
@@ -222,8 +224,8 @@ impl Client {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
-    /// Sends `bytes` again and again until the kernel takes no more for a while; how many bytes
-    /// it took.
+    /// Sends `bytes` again and again until the kernel takes no more for a while, or the gateway
+    /// has cut the connection; how many bytes were taken.
     #[track_caller]
     pub fn sends_until_it_stalls(&mut self, bytes: &[u8], most: usize) -> usize {
         self.stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
@@ -231,12 +233,24 @@ impl Client {
         while taken < most {
             match self.stream.write(&bytes[taken % bytes.len()..]) {
                 Ok(written) => taken += written,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => panic!("{error} after {taken} bytes"),
+                Err(_) => break,
             }
         }
         self.stream.set_write_timeout(Some(PATIENCE)).unwrap();
         taken
+    }
+
+    /// Takes this many bytes evenly over this time; they are looked at later.
+    #[track_caller]
+    pub fn takes_slowly(&mut self, bytes: usize, time: Duration) {
+        let steps = 50;
+        for _ in 0..steps {
+            let goal = self.unread.len() + bytes / steps;
+            while self.unread.len() < goal {
+                assert!(self.reads(), "ended after {} bytes", self.unread.len());
+            }
+            std::thread::sleep(time / steps as u32);
+        }
     }
 
     /// A second handle of the connection, to send from another thread.
@@ -257,7 +271,13 @@ impl Client {
     #[track_caller]
     fn reads(&mut self) -> bool {
         let mut buffer = vec![0; 1 << 16];
-        let count = self.stream.read(&mut buffer).unwrap();
+        let count = loop {
+            match self.stream.read(&mut buffer) {
+                // signal(7): a read with a time-out is not restarted when a process goes on.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => break read.unwrap(),
+            }
+        };
         self.unread.extend(&buffer[..count]);
         count > 0
     }

@@ -22,6 +22,10 @@ pub use request::Request;
 /// How long anything may take before the test gives up; machines that run tests are busy.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What one client may make a core's memory grow by: all receive buffers of the core (4 MiB by
+/// default) can be filled in one turn, be answered in the turn's buffer, and be kept as a backlog.
+pub const BURST_BYTES_MAX: u64 = 40 << 20;
+
 /// Waits until `is_so` holds, and panics with `what` if it never does.
 #[track_caller]
 pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
