@@ -185,17 +185,24 @@ impl Peer {
 
     /// The peer sends no more.
     pub fn end_of_stream(&mut self, turn: &mut Turn<'_>) {
-        let is_unsettled = self.sending.is_unsettled(turn.now);
-        if !is_unsettled && !self.sending.is_backlogged() {
-            return self.end(turn);
+        let is_backlogged = self.sending.is_backlogged();
+        if is_backlogged || self.sending.is_unsettled(turn.now) {
+            turn.operations.push(Operation::Shutdown(self.connection));
         }
-        turn.operations.push(Operation::Shutdown(self.connection));
         self.linger(turn);
         self.stage = Stage::Leaving;
-        if is_unsettled {
-            // The next turn tells a backlog and thereby grants more time; else all has left.
-            turn.wheel.touch(self.connection.slot(), turn.now + SETTLING);
+        if !is_backlogged {
+            self.leave(turn);
         }
+    }
+
+    /// Ends the connection once it is known that all has left: a driver tells of a backlog in the
+    /// turn after the send, so what went out in this turn or in the last one may yet be backlogged.
+    fn leave(&mut self, turn: &mut Turn<'_>) {
+        // After the completions of the next turn, or of this one. A backlog grants more time.
+        let due =
+            if self.sending.is_unsettled(turn.now) { turn.now + SETTLING } else { Duration::ZERO };
+        turn.wheel.touch(self.connection.slot(), due);
     }
 
     /// The connection broke, or must end now.
@@ -218,7 +225,7 @@ impl Peer {
     pub fn drained(&mut self, turn: &mut Turn<'_>) {
         self.sending.drained(self.connection, turn.operations);
         match self.stage {
-            Stage::Leaving => self.end(turn),
+            Stage::Leaving => self.leave(turn),
             _ => self.progressed(turn),
         }
     }
@@ -262,6 +269,8 @@ impl Peer {
     pub fn close(&mut self, code: CloseCode, reason: &str, turn: &mut Turn<'_>) {
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         match &mut self.stage {
+            // Whoever was told already is not given more time.
+            Stage::WebSocket(socket) if socket.is_closing() => {}
             Stage::WebSocket(socket) => {
                 socket.close(code, reason, &mut outbox);
                 self.life = Life::EndDue;

@@ -149,6 +149,10 @@ impl Shard {
                 Peer::turned_away(connection, refusal, &mut turn)
             }
         });
+        if self.drain.is_some() {
+            // It was on its way when accepting stopped, and may have a slot that was gone through.
+            self.with(connection, now, operations, tell_to_leave);
+        }
     }
 
     #[inline]
@@ -199,9 +203,11 @@ impl Shard {
     fn see_off(&mut self, now: Duration, operations: &mut Operations) {
         let Some(drain) = &mut self.drain else { return };
         for slot in drain.due(now) {
-            self.with_slot(slot, now, operations, |peer, turn| {
-                peer.close(CloseCode::GOING_AWAY, "the server is going away", turn);
-            });
+            self.with_slot(slot, now, operations, tell_to_leave);
         }
     }
+}
+
+fn tell_to_leave(peer: &mut Peer, turn: &mut Turn<'_>) {
+    peer.close(CloseCode::GOING_AWAY, "the server is going away", turn);
 }

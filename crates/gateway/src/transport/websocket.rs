@@ -69,7 +69,9 @@ impl WebSocket {
                 Err(fault) => return self.fail(fault, outbox),
             };
             match message {
-                Message::Text(_) | Message::Binary(_) if self.closing == Closing::Sent => {}
+                // RFC 6455 §5.5.1: our Close was the last frame.
+                Message::Text(_) | Message::Binary(_) | Message::Ping(_)
+                    if self.closing == Closing::Sent => {}
                 Message::Text(payload) => {
                     let compression = self.compression.as_deref_mut();
                     echo::echo(Opcode::Text, payload, compression, bench, outbox);

@@ -1,0 +1,209 @@
+//! What the gateway is told, held against the model: seats, signs of life, backlogs; and a hash.
+//!
+//! It sees completions before the shard does, and never changes one.
+
+use std::{
+    collections::{HashMap, hash_map::DefaultHasher},
+    hash::{Hash, Hasher},
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use ringway::{census::CensusLimits, settings::Settings};
+use ringway_acceptor::{Completion, Connection, Settings as DriverSettings, sim::Faults};
+use ringway_frame::HEADER_BYTES_MAX;
+
+use super::visitor::{LATENESS, Visitor};
+
+/// Receives of one connection that a turn of the simulated driver launches at most.
+const RECEIVES_PER_TURN: usize = 4;
+
+/// More than any response of the gateway has, and more requests than a visitor sends at once.
+const RESPONSES_BYTES_MAX: usize = 8 * 2_048;
+
+/// The account of one course of events.
+pub struct Ledger {
+    hasher: DefaultHasher,
+    /// Visitors on their way, by address.
+    expected: HashMap<SocketAddr, usize>,
+    connections: HashMap<Connection, Entry>,
+    addresses: HashMap<IpAddr, u32>,
+    seats: u32,
+    seats_max: u32,
+    seats_per_address_max: u32,
+    queue_bytes_max: usize,
+    unsent_bytes_max: usize,
+    silence_max: Duration,
+    overruns: usize,
+}
+
+struct Entry {
+    visitor: Option<usize>,
+    seat: Option<IpAddr>,
+    sign_of_life_at: Duration,
+}
+
+impl Ledger {
+    /// An empty account of a world with these bounds.
+    pub fn new(
+        census: &CensusLimits,
+        settings: &Settings,
+        driver: &DriverSettings,
+        faults: &Faults,
+    ) -> Self {
+        let timeouts =
+            [settings.idle_timeout, settings.handshake_timeout, settings.keep_alive_timeout];
+        let longest = timeouts.into_iter().max().unwrap_or_default();
+        Self {
+            hasher: DefaultHasher::new(),
+            expected: HashMap::new(),
+            connections: HashMap::new(),
+            addresses: HashMap::new(),
+            seats: 0,
+            seats_max: census.connections_max,
+            seats_per_address_max: census.connections_per_address_max,
+            queue_bytes_max: settings.queue_bytes_max,
+            unsent_bytes_max: unsent_bytes_max(settings, driver, faults),
+            silence_max: longest + settings.close_timeout + LATENESS,
+            overruns: 0,
+        }
+    }
+
+    /// A visitor connects from `address`.
+    pub fn expect(&mut self, address: SocketAddr, visitor: usize) {
+        assert!(self.expected.insert(address, visitor).is_none(), "{address} comes twice");
+    }
+
+    /// Connections that the gateway knows.
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Seats that are taken.
+    pub fn seats(&self) -> u32 {
+        self.seats
+    }
+
+    /// How often a backlog was over the bound of the queue.
+    pub fn overruns(&self) -> usize {
+        self.overruns
+    }
+
+    /// The hash of all that was noted.
+    pub fn trace(&self) -> u64 {
+        self.hasher.finish()
+    }
+
+    /// Takes note of one completion.
+    pub fn note(&mut self, completion: &Completion<'_>, now: Duration, visitors: &mut [Visitor]) {
+        now.hash(&mut self.hasher);
+        let connection = match completion {
+            Completion::Refused { count } => return (0u8, count).hash(&mut self.hasher),
+            Completion::Woken => return 1u8.hash(&mut self.hasher),
+            Completion::Accepted { connection, peer, .. } => {
+                (2u8, peer).hash(&mut self.hasher);
+                self.admit(*connection, *peer, now, visitors);
+                *connection
+            }
+            Completion::Received { connection, bytes } => {
+                (3u8, &**bytes).hash(&mut self.hasher);
+                self.sees_life(*connection, now);
+                *connection
+            }
+            Completion::EndOfStream { connection } => {
+                4u8.hash(&mut self.hasher);
+                *connection
+            }
+            Completion::Failed { connection, failure } => {
+                (5u8, failure.0).hash(&mut self.hasher);
+                *connection
+            }
+            Completion::Backlogged { connection, unsent_bytes } => {
+                (6u8, unsent_bytes).hash(&mut self.hasher);
+                self.bound(*connection, *unsent_bytes);
+                self.sees_life(*connection, now);
+                *connection
+            }
+            Completion::Drained { connection } => {
+                7u8.hash(&mut self.hasher);
+                self.sees_life(*connection, now);
+                *connection
+            }
+            Completion::Closed { connection } => {
+                8u8.hash(&mut self.hasher);
+                self.dismiss(*connection, now, visitors);
+                *connection
+            }
+        };
+        connection.hash(&mut self.hasher);
+    }
+
+    fn admit(
+        &mut self,
+        connection: Connection,
+        peer: SocketAddr,
+        now: Duration,
+        visitors: &mut [Visitor],
+    ) {
+        let address = peer.ip();
+        let sharers = self.addresses.entry(address).or_default();
+        let turned_away = if self.seats >= self.seats_max {
+            Some(503)
+        } else if *sharers >= self.seats_per_address_max {
+            Some(429)
+        } else {
+            (self.seats, *sharers) = (self.seats + 1, *sharers + 1);
+            None
+        };
+        let visitor = self.expected.remove(&peer);
+        if let Some(visitor) = visitor {
+            visitors[visitor].is_judged(turned_away);
+        }
+        let seat = turned_away.is_none().then_some(address);
+        let entry = Entry { visitor, seat, sign_of_life_at: now };
+        let earlier = self.connections.insert(connection, entry);
+        assert!(earlier.is_none(), "{connection:?} was accepted twice");
+    }
+
+    fn dismiss(&mut self, connection: Connection, now: Duration, visitors: &mut [Visitor]) {
+        let entry = self.connections.remove(&connection).expect("a connection closes once");
+        let silence = now - entry.sign_of_life_at;
+        assert!(silence <= self.silence_max, "{connection:?} was kept silent for {silence:?}");
+        if let Some(address) = entry.seat {
+            self.seats -= 1;
+            *self.addresses.get_mut(&address).expect("it was counted") -= 1;
+        }
+        if let Some(visitor) = entry.visitor {
+            visitors[visitor].is_let_go();
+        }
+    }
+
+    fn sees_life(&mut self, connection: Connection, now: Duration) {
+        let entry = self.connections.get_mut(&connection).expect("news of an open connection");
+        entry.sign_of_life_at = now;
+    }
+
+    fn bound(&mut self, connection: Connection, unsent_bytes: usize) {
+        self.overruns += usize::from(unsent_bytes > self.queue_bytes_max);
+        assert!(
+            unsent_bytes <= self.unsent_bytes_max,
+            "{connection:?} has a backlog of {unsent_bytes} bytes, over {}",
+            self.unsent_bytes_max
+        );
+    }
+}
+
+/// What the driver may keep for one connection.
+///
+/// A turn begins with `queue_bytes_max` at most, or reading is paused. Then come the bytes in
+/// flight: those of one turn, and of the turns that a fault holds completions back; as many again
+/// until the pause takes hold, and one receive that it comes too late for. Each byte in is less
+/// than a byte out, but for the last byte of a message that was assembled before, and for
+/// responses.
+fn unsent_bytes_max(settings: &Settings, driver: &DriverSettings, faults: &Faults) -> usize {
+    let receives = (faults.delay_turns_max as usize + 1) * RECEIVES_PER_TURN;
+    let in_flight = receives * driver.receive_buffer_bytes as usize;
+    let assembled = settings.echo.message_bytes_max as usize + HEADER_BYTES_MAX;
+    let late = driver.receive_buffer_bytes as usize;
+    settings.queue_bytes_max + 2 * in_flight + late + assembled + RESPONSES_BYTES_MAX
+}

@@ -1,0 +1,244 @@
+//! Who comes, over what kind of network, to a gateway with which bounds: all from one seed.
+//!
+//! The bounds are small, so that every one of them is reached.
+
+use std::{net::SocketAddr, time::Duration};
+
+use fastrand::Rng;
+use ringway::{census::CensusLimits, http::head::HeadLimits, settings::Settings};
+use ringway_acceptor::{Settings as DriverSettings, sim::Faults};
+use ringway_frame::ReadLimits;
+
+use super::{
+    manner::{Courtesy, Cutting, Leaving, Manner, Opening, Reading},
+    script::{PAYLOAD_BYTES_MAX, Script},
+    visitor::Visitor,
+};
+
+/// A course of events that has not begun.
+pub struct Scenario {
+    /// What all chance comes from.
+    pub seed: u64,
+    /// What goes wrong on the network.
+    pub faults: Faults,
+    /// The driver's bounds.
+    pub driver: DriverSettings,
+    /// The peers' bounds.
+    pub settings: Settings,
+    /// The bounds of the crowd.
+    pub census: CensusLimits,
+    /// Who comes.
+    pub visitors: Vec<Visitor>,
+    /// From where; nothing: each from an address of its own.
+    pub addresses: Vec<SocketAddr>,
+    /// When the gateway is told to drain.
+    pub drain_at: Option<Duration>,
+}
+
+/// How long a client may be silent.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a client may take to read the last words.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The largest message; a length over it is written in the 64-bit form.
+const MESSAGE_BYTES_MAX: usize = 128 << 10;
+
+const _: () = assert!(PAYLOAD_BYTES_MAX < MESSAGE_BYTES_MAX && MESSAGE_BYTES_MAX > 0xFFFF + 100);
+
+const PATIENCE: (Duration, Duration) = (IDLE_TIMEOUT, CLOSE_TIMEOUT);
+
+fn settings(rng: &mut Rng) -> Settings {
+    Settings {
+        head: HeadLimits { bytes_max: 2_048, fields_max: 32, target_bytes_max: 512 },
+        handshake_timeout: Duration::from_secs(5),
+        keep_alive_timeout: Duration::from_secs(7),
+        requests_per_connection_max: 100,
+        echo: ReadLimits {
+            frame_bytes_max: MESSAGE_BYTES_MAX as u64,
+            message_bytes_max: MESSAGE_BYTES_MAX as u64,
+        },
+        deflate: None,
+        idle_timeout: IDLE_TIMEOUT,
+        close_timeout: CLOSE_TIMEOUT,
+        queue_bytes_max: rng.usize(1..64 << 10),
+        drain_time: Duration::from_secs(8),
+    }
+}
+
+fn faults(rng: &mut Rng) -> Faults {
+    let send_buffer_bytes = rng.usize(256..64 << 10);
+    match rng.u8(0..8) {
+        0 => Faults { send_buffer_bytes, ..Faults::none() },
+        1 => Faults { reset: 0.000_5, send_buffer_bytes, ..Faults::harsh() },
+        2..5 => Faults { reset: 0.0, refusal: 0.0, send_buffer_bytes, ..Faults::default() },
+        _ => Faults { send_buffer_bytes, ..Faults::default() },
+    }
+}
+
+impl Scenario {
+    /// A world without visitors.
+    fn empty(seed: u64, rng: &mut Rng) -> Self {
+        Self {
+            seed,
+            faults: faults(rng),
+            driver: DriverSettings {
+                connections_max: 64,
+                receive_buffers: rng.u16(1..64),
+                receive_buffer_bytes: rng.u32(64..4_096),
+                ..DriverSettings::default()
+            },
+            settings: settings(rng),
+            census: CensusLimits {
+                connections_max: 1_000,
+                connections_per_address_max: 1_000,
+                exempt: Vec::new(),
+            },
+            visitors: Vec::new(),
+            addresses: Vec::new(),
+            drain_at: None,
+        }
+    }
+
+    /// All kinds of clients.
+    pub fn everyone(seed: u64) -> Self {
+        let rng = &mut Rng::with_seed(seed);
+        let mut scenario = Self::empty(seed, rng);
+        for _ in 0..rng.u8(1..8) {
+            let script = any_script(&scenario.settings, rng);
+            let manner = Manner::any(&script, PATIENCE, rng);
+            scenario.admit(script, manner, rng);
+        }
+        scenario
+    }
+
+    /// Clients that take more than they read, on a network without resets.
+    pub fn slow_readers(seed: u64) -> Self {
+        let rng = &mut Rng::with_seed(seed);
+        let mut scenario = Self::empty(seed, rng);
+        scenario.faults = Faults {
+            reset: 0.0,
+            refusal: 0.0,
+            send_buffer_bytes: rng.usize(256..8_192),
+            ..Faults::default()
+        };
+        // Small against what the clients say, so that a pause that does not come shows.
+        scenario.driver.receive_buffer_bytes = rng.u32(64..512);
+        scenario.settings.queue_bytes_max = rng.usize(1..8_192);
+        scenario.settings.echo = ReadLimits { frame_bytes_max: 4_096, message_bytes_max: 4_096 };
+        for _ in 0..rng.u8(1..4) {
+            let mut script = Script::default();
+            script.open(rng);
+            script.talk(rng.usize(4..120), 4_096, rng);
+            let length = script.bytes.len();
+            let (leaving, patience) = match rng.bool() {
+                true => (Leaving::HalfCloses, CLOSE_TIMEOUT),
+                false => (Leaving::FallsSilent, IDLE_TIMEOUT),
+            };
+            let nap = patience.mul_f64(0.8 * rng.f64());
+            let reading = match rng.u8(0..4) {
+                0 => Reading::AtMost(1 + length / 400),
+                // In all it takes longer than the gateway would wait.
+                1 => Reading::Sips(1 + length / 20, nap),
+                2 => Reading::Naps(rng.usize(0..=length), nap),
+                _ => Reading::Never(rng.usize(0..=length)),
+            };
+            let opening = Opening::Eager;
+            let manner = Manner { reading, leaving, opening, ..Manner::plain(&script) };
+            scenario.admit(script, manner, rng);
+        }
+        scenario
+    }
+
+    /// Clients that stay, and some who do not, until the gateway drains.
+    pub fn drain(seed: u64) -> Self {
+        let rng = &mut Rng::with_seed(seed);
+        let mut scenario = Self::empty(seed, rng);
+        let moments = [60_000, 1_000_000, 30_000_000];
+        let latest = rng.choice(moments).expect("a choice");
+        let drain_at = Duration::from_micros(rng.u64(0..latest));
+        scenario.drain_at = Some(drain_at);
+        for _ in 0..rng.u8(1..12) {
+            let script = any_script(&scenario.settings, rng);
+            let mut manner = Manner::any(&script, PATIENCE, rng);
+            if rng.u8(0..3) > 0 {
+                manner.leaving = Leaving::Stays;
+                manner.courtesy = Courtesy::Polite;
+            }
+            if rng.u8(0..4) == 0 {
+                // Just in time, or a moment too late.
+                manner.comes_at = drain_at + Duration::from_micros(rng.u64(0..1_000));
+            }
+            scenario.admit(script, manner, rng);
+        }
+        scenario
+    }
+
+    /// More clients than seats, in all or from one address.
+    pub fn crowd(seed: u64) -> Self {
+        let rng = &mut Rng::with_seed(seed);
+        let mut scenario = Self::empty(seed, rng);
+        scenario.census.connections_max = rng.u32(1..12);
+        scenario.census.connections_per_address_max = rng.u32(1..6);
+        for number in 0..rng.u16(4..24) {
+            let mut script = Script::default();
+            script.open(rng);
+            script.talk(rng.usize(0..4), 2_000, rng);
+            script.close(rng);
+            let manner = Manner::any(&script, PATIENCE, rng);
+            scenario.admit(script, manner, rng);
+            let host = rng.u8(1..5);
+            scenario.addresses.push(SocketAddr::from(([10, 0, 0, host], 1_000 + number)));
+        }
+        scenario
+    }
+
+    /// Clients whose first request, or next one, never comes to its end.
+    pub fn slow_handshakes(seed: u64) -> Self {
+        let rng = &mut Rng::with_seed(seed);
+        let mut scenario = Self::empty(seed, rng);
+        scenario.faults.reset = 0.0;
+        scenario.faults.refusal = 0.0;
+        for _ in 0..rng.u8(1..6) {
+            let mut script = Script::default();
+            script.requests(rng.usize(0..2), rng);
+            let begun = script.bytes.len();
+            script.open(rng);
+            let mut manner = Manner::plain(&script);
+            manner.comes_at = Duration::from_micros(rng.u64(0..50_000));
+            manner.says = rng.usize(begun..script.bytes.len());
+            manner.leaving = Leaving::FallsSilent;
+            if rng.bool() {
+                (manner.says, manner.leaving) = (script.bytes.len(), Leaving::Stays);
+                manner.cutting = Cutting::Drip(Duration::from_millis(rng.u64(150..1_000)));
+            }
+            scenario.admit(script, manner, rng);
+        }
+        scenario
+    }
+
+    /// A client that says `script` in `manner`.
+    fn admit(&mut self, script: Script, manner: Manner, rng: &mut Rng) {
+        self.visitors.push(Visitor::new(script, manner, rng.u64(..)));
+    }
+}
+
+fn any_script(settings: &Settings, rng: &mut Rng) -> Script {
+    let mut script = Script::default();
+    if rng.u8(0..4) == 0 {
+        script.requests(rng.usize(0..4), rng);
+    }
+    if rng.u8(0..10) == 0 {
+        script.last_request(&settings.head, rng);
+        return script;
+    }
+    script.open(rng);
+    let payload_bytes_max = if rng.u8(0..4) == 0 { PAYLOAD_BYTES_MAX } else { 3_000 };
+    script.talk(rng.usize(0..12), payload_bytes_max, rng);
+    match rng.u8(0..5) {
+        0 => {}
+        1..3 => script.close(rng),
+        _ => script.violate_somehow(&settings.echo, rng),
+    }
+    script
+}

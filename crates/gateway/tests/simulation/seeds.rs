@@ -1,0 +1,43 @@
+//! Which seeds a test runs, and how a person runs a failing one again.
+//!
+//! `RINGWAY_SIM_SEEDS` sets how many each test runs; `RINGWAY_SIM_SEED` runs that one alone.
+
+use std::{env, ops::Range};
+
+/// Calls `run` with each seed, `count` of them unless the environment says otherwise.
+pub fn each_seed(test: &str, count: u64, mut run: impl FnMut(u64)) {
+    for seed in seeds(count) {
+        let _notice = Notice { test, seed };
+        run(seed);
+    }
+}
+
+fn seeds(count: u64) -> Range<u64> {
+    match number("RINGWAY_SIM_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("RINGWAY_SIM_SEEDS").unwrap_or(count),
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is not a number")))
+}
+
+/// Names the seed when the test that it lives in panics.
+struct Notice<'a> {
+    test: &'a str,
+    seed: u64,
+}
+
+impl Drop for Notice<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let Self { test, seed } = self;
+            eprintln!(
+                "to run this again: RINGWAY_SIM_SEED={seed} \
+                 cargo test -p ringway --test simulation {test}"
+            );
+        }
+    }
+}
