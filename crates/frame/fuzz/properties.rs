@@ -6,10 +6,7 @@
 use ringway_frame::{Header, Message, MessageReader, Parsed, ProtocolError, ReadLimits, Role};
 
 /// Small, so that a short input can pass them.
-const LIMITS: ReadLimits = ReadLimits {
-    frame_bytes_max: 300,
-    message_bytes_max: 400,
-};
+const LIMITS: ReadLimits = ReadLimits { frame_bytes_max: 300, message_bytes_max: 400 };
 
 /// One message, or the fault that ended the reading.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,11 +23,7 @@ pub fn read_messages(input: &[u8]) {
     let Some((&[role, sizes], rest)) = input.split_first_chunk() else {
         return;
     };
-    let role = if role & 1 == 0 {
-        Role::Server
-    } else {
-        Role::Client
-    };
+    let role = if role & 1 == 0 { Role::Server } else { Role::Client };
     let (sizes, wire) = rest.split_at(rest.len().min(usize::from(sizes % 8)));
 
     let whole = events(role, wire, &[usize::MAX]);
@@ -53,13 +46,8 @@ fn events(role: Role, wire: &[u8], sizes: &[usize]) -> Vec<Event> {
         read(&mut reader, chunk, &mut events);
         rest = after;
     }
-    let ended = events
-        .iter()
-        .position(|event| !matches!(event, Event::Message(..)));
-    assert!(
-        ended.is_none_or(|at| at + 1 == events.len()),
-        "nothing follows the end"
-    );
+    let ended = events.iter().position(|event| !matches!(event, Event::Message(..)));
+    assert!(ended.is_none_or(|at| at + 1 == events.len()), "nothing follows the end");
     assert_eq!(reader.is_finished(), ended.is_some());
     events
 }
@@ -92,11 +80,7 @@ fn owned(message: Message<'_>) -> Event {
             return Event::Close(code.map(u16::from), reason.to_owned());
         }
     };
-    let bytes_max = if opcode < 8 {
-        LIMITS.message_bytes_max
-    } else {
-        125
-    };
+    let bytes_max = if opcode < 8 { LIMITS.message_bytes_max } else { 125 };
     assert!(payload.len() as u64 <= bytes_max, "within the limits");
     Event::Message(opcode, payload)
 }

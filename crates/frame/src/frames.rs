@@ -19,13 +19,7 @@ enum Stage {
     /// At a header, of which earlier reads may have brought a part.
     Head(PartialHeader),
     /// In the payload of a data frame.
-    Payload {
-        remaining: u64,
-        key: [u8; 4],
-        phase: u8,
-        fin: bool,
-        first: bool,
-    },
+    Payload { remaining: u64, key: [u8; 4], phase: u8, fin: bool, first: bool },
     /// In a control frame that came in parts, or just past it.
     Control(Box<KeptControl>),
     /// After a close or a fault.
@@ -144,10 +138,7 @@ impl FrameReader {
         };
         // Masked and at most 125, or else a large number.
         let length = usize::from(second.wrapping_sub(0x80));
-        let longest = limits
-            .message_bytes_max
-            .min(limits.frame_bytes_max)
-            .min(125);
+        let longest = limits.message_bytes_max.min(limits.frame_bytes_max).min(125);
         let (key, frame_bytes) = (*key, 6 + length);
         if length as u64 > longest
             || frame_bytes > input.len()
@@ -199,11 +190,7 @@ impl FrameReader {
             && kept.is_whole()
         {
             // It was handed out by the call before.
-            let after = if kept.is_close() {
-                Stage::Finished
-            } else {
-                Stage::HEAD
-            };
+            let after = if kept.is_close() { Stage::Finished } else { Stage::HEAD };
             self.stage = after;
         }
         match self.stage {
@@ -246,10 +233,7 @@ impl FrameReader {
     ) -> Result<Option<Step<'b>>, ProtocolError> {
         let header = partial.with(input);
         match self.terms.parse(header.bytes(), self.open)? {
-            Parsed::Whole {
-                header,
-                bytes: header_bytes,
-            } => {
+            Parsed::Whole { header, bytes: header_bytes } => {
                 take(input, header_bytes - partial.len());
                 self.stage = Stage::HEAD;
                 self.enter(header, input, limits)
@@ -296,14 +280,7 @@ impl FrameReader {
         &mut self,
         input: &mut &'b mut [u8],
     ) -> Result<Option<Step<'b>>, ProtocolError> {
-        let Stage::Payload {
-            remaining,
-            key,
-            phase,
-            fin,
-            first,
-        } = self.stage
-        else {
+        let Stage::Payload { remaining, key, phase, fin, first } = self.stage else {
             unreachable!("called in a payload");
         };
         let Some(open) = self.open else {
@@ -331,13 +308,7 @@ impl FrameReader {
             Stage::HEAD
         } else {
             let phase = phase as u8;
-            Stage::Payload {
-                remaining,
-                key,
-                phase,
-                fin,
-                first: false,
-            }
+            Stage::Payload { remaining, key, phase, fin, first: false }
         };
         Ok(Some(Step::Data(Data {
             kind: open.kind,
@@ -403,11 +374,7 @@ fn whole_message<'b>(
     if !utf8.is_whole() {
         return Err(ProtocolError::InvalidUtf8);
     }
-    Ok(Some(Step::Data(Data::whole(
-        open.kind,
-        open.compressed,
-        payload,
-    ))))
+    Ok(Some(Step::Data(Data::whole(open.kind, open.compressed, payload))))
 }
 
 /// Unmasks a piece of a data message, validates it if it is plain text, and returns the
@@ -421,13 +388,9 @@ fn unmask_piece(
     utf8: &mut Utf8,
 ) -> Result<usize, ProtocolError> {
     match (open, mask) {
-        (
-            Open {
-                kind: DataKind::Text,
-                compressed: false,
-            },
-            _,
-        ) => unmask_text(payload, mask, phase, utf8),
+        (Open { kind: DataKind::Text, compressed: false }, _) => {
+            unmask_text(payload, mask, phase, utf8)
+        }
         (_, Some(key)) => Ok(mask::unmask(payload, key, phase)),
         (_, None) => Ok(0),
     }

@@ -276,40 +276,23 @@ mod tests {
         let mut bytes = bytes.to_vec();
         let mut input = &mut bytes[..];
         while reader.read(&mut input, limits).expect("no fault").is_some() {}
-        reader
-            .assembly
-            .as_ref()
-            .map_or(0, |assembly| assembly.bytes.capacity())
+        reader.assembly.as_ref().map_or(0, |assembly| assembly.bytes.capacity())
     }
 
     // What an idle connection pays for being able to read.
     #[test]
     fn an_idle_reader_is_a_few_words() {
-        assert!(
-            size_of::<FrameReader>() <= 32,
-            "{}",
-            size_of::<FrameReader>()
-        );
-        assert!(
-            size_of::<MessageReader>() <= 56,
-            "{}",
-            size_of::<MessageReader>()
-        );
+        assert!(size_of::<FrameReader>() <= 32, "{}", size_of::<FrameReader>());
+        assert!(size_of::<MessageReader>() <= 56, "{}", size_of::<MessageReader>());
     }
 
     // RFC 6455 §10.4: a header costs the peer 14 bytes and us no more than a little.
     #[test]
     fn a_declared_length_is_not_trusted() {
         let length = 256 << 20;
-        let limits = ReadLimits {
-            frame_bytes_max: length,
-            message_bytes_max: length,
-        };
+        let limits = ReadLimits { frame_bytes_max: length, message_bytes_max: length };
         let mut header = [0; HEADER_BYTES_MAX];
-        let declared = crate::Header {
-            mask: KEY,
-            ..crate::Header::new(Opcode::Binary, length)
-        };
+        let declared = crate::Header { mask: KEY, ..crate::Header::new(Opcode::Binary, length) };
         declared.emit(&mut header);
         let mut reader = MessageReader::new(Role::Server);
         assert_eq!(room_after(&mut reader, &header, &limits), 0);
@@ -324,10 +307,7 @@ mod tests {
         let mut reader = MessageReader::new(Role::Server);
         let room = room_after(&mut reader, &bytes[..4096], &ReadLimits::default());
         assert_eq!(room, HEADER_BYTES_MAX + 5000);
-        assert_eq!(
-            room_after(&mut reader, &bytes[4096..], &ReadLimits::default()),
-            0
-        );
+        assert_eq!(room_after(&mut reader, &bytes[4096..], &ReadLimits::default()), 0);
         assert!(reader.is_idle());
     }
 
@@ -335,10 +315,7 @@ mod tests {
     // limit and goes away with the message.
     #[test]
     fn many_small_fragments_move_the_buffer_a_few_times() {
-        let limits = ReadLimits {
-            frame_bytes_max: 60,
-            message_bytes_max: 70_000 * 60,
-        };
+        let limits = ReadLimits { frame_bytes_max: 60, message_bytes_max: 70_000 * 60 };
         let mut reader = MessageReader::new(Role::Server);
         let (mut bytes, mut rooms) = (Vec::new(), Vec::new());
         for index in 0..70_000 {

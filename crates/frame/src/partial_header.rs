@@ -14,10 +14,7 @@ pub(crate) struct PartialHeader {
 }
 
 impl PartialHeader {
-    pub(crate) const EMPTY: Self = Self {
-        bytes: [0; HEADER_BYTES_MAX],
-        held: 0,
-    };
+    pub(crate) const EMPTY: Self = Self { bytes: [0; HEADER_BYTES_MAX], held: 0 };
 
     #[inline]
     pub(crate) const fn is_empty(&self) -> bool {

@@ -64,10 +64,7 @@ impl ReadLimits {
 impl Default for ReadLimits {
     /// One mebibyte for a frame and for a message.
     fn default() -> Self {
-        Self {
-            frame_bytes_max: 1 << 20,
-            message_bytes_max: 1 << 20,
-        }
+        Self { frame_bytes_max: 1 << 20, message_bytes_max: 1 << 20 }
     }
 }
 
@@ -130,14 +127,7 @@ impl<'b> Data<'b> {
     /// A whole message.
     #[inline]
     pub(crate) fn whole(kind: DataKind, compressed: bool, payload: &'b mut [u8]) -> Self {
-        Self {
-            kind,
-            compressed,
-            payload,
-            first: true,
-            remaining: 0,
-            end_of_message: true,
-        }
+        Self { kind, compressed, payload, first: true, remaining: 0, end_of_message: true }
     }
 }
 

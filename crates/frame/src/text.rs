@@ -37,7 +37,5 @@ pub(crate) fn unmask_short_text(payload: &mut [u8], key: [u8; 4]) -> Result<(), 
     if mask::unmask_short(payload, key, 0).is_ascii() {
         return Ok(());
     }
-    simdutf8::basic::from_utf8(payload)
-        .map(|_| ())
-        .map_err(|_| ProtocolError::InvalidUtf8)
+    simdutf8::basic::from_utf8(payload).map(|_| ()).map_err(|_| ProtocolError::InvalidUtf8)
 }

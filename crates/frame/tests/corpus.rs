@@ -10,21 +10,14 @@ use std::{fs, panic};
 const MUTATIONS: u64 = 2000;
 
 fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fuzz/corpus")
-        .join(target);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut inputs: Vec<(String, Vec<u8>)> = fs::read_dir(&folder)
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
         .map(|entry| entry.expect("an entry of the corpus").path())
         .map(|path| (path.display().to_string(), fs::read(&path).expect("a file")))
         .collect();
     inputs.sort();
-    assert!(
-        inputs.len() >= 12,
-        "{} inputs in {}",
-        inputs.len(),
-        folder.display()
-    );
+    assert!(inputs.len() >= 12, "{} inputs in {}", inputs.len(), folder.display());
     inputs
 }
 

@@ -24,15 +24,9 @@ fn frames_are_written_as_the_rfc_draws_them() {
         let masked = written(|out| emit_frame(out, Some(KEY), Opcode::Binary, &payload));
         assert!(masked == sent.bytes(), "masked, {length} bytes");
         let plain = written(|out| emit_frame(out, None, Opcode::Binary, &payload));
-        assert!(
-            plain == sent.clone().unmasked().bytes(),
-            "plain, {length} bytes"
-        );
+        assert!(plain == sent.clone().unmasked().bytes(), "plain, {length} bytes");
         let rsv1 = written(|out| emit_compressed_frame(out, None, Opcode::Binary, &payload));
-        assert!(
-            rsv1 == sent.with_first_bits(0x40).unmasked().bytes(),
-            "RSV1, {length} bytes"
-        );
+        assert!(rsv1 == sent.with_first_bits(0x40).unmasked().bytes(), "RSV1, {length} bytes");
     }
 }
 
@@ -42,29 +36,16 @@ fn the_examples_of_the_rfc_are_written() {
     let hello = written(|out| emit_frame(out, None, Opcode::Text, b"Hello"));
     assert_eq!(hello, [0x81, 0x05, 0x48, 0x65, 0x6c, 0x6c, 0x6f]);
     let masked = written(|out| emit_frame(out, Some(KEY), Opcode::Text, b"Hello"));
-    assert_eq!(
-        masked,
-        [
-            0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58
-        ]
-    );
+    assert_eq!(masked, [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58]);
     let fragments = written(|out| {
         emit_fragment(out, None, Fragment::First(Opcode::Text), b"Hel");
         emit_fragment(out, None, Fragment::Last, b"lo");
     });
-    assert_eq!(
-        fragments,
-        [0x01, 0x03, 0x48, 0x65, 0x6c, 0x80, 0x02, 0x6c, 0x6f]
-    );
+    assert_eq!(fragments, [0x01, 0x03, 0x48, 0x65, 0x6c, 0x80, 0x02, 0x6c, 0x6f]);
     let ping = written(|out| emit_ping(out, None, b"Hello"));
     assert_eq!(ping, [0x89, 0x05, 0x48, 0x65, 0x6c, 0x6c, 0x6f]);
     let pong = written(|out| emit_pong(out, Some(KEY), b"Hello"));
-    assert_eq!(
-        pong,
-        [
-            0x8a, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58
-        ]
-    );
+    assert_eq!(pong, [0x8a, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58]);
     let middle = written(|out| emit_fragment(out, None, Fragment::Middle, b"l"));
     assert_eq!(middle, [0x00, 0x01, 0x6c]);
     let header = |length| written(|out| emit_frame(out, None, Opcode::Binary, &vec![0; length]));
@@ -86,10 +67,7 @@ fn a_close_reason_is_cut_at_a_character() {
     assert_eq!(reason_of(&("a".repeat(122) + "é")), "a".repeat(122));
     assert_eq!(reason_of(&("a".repeat(120) + "😀")), "a".repeat(120));
     assert_eq!(reason_of(&"€".repeat(50)), "€".repeat(41));
-    assert_eq!(
-        written(|out| emit_close(out, None, None, "unsaid")),
-        [0x88, 0]
-    );
+    assert_eq!(written(|out| emit_close(out, None, None, "unsaid")), [0x88, 0]);
 }
 
 #[test]
@@ -104,21 +82,15 @@ fn a_header_is_written_into_the_headroom() {
         let payload = vec![b'p'; length];
         let mut buffer = [vec![0; HEADER_BYTES_MAX], payload.clone()].concat();
         for mask in [None, Some([0; 4])] {
-            let header = Header {
-                mask,
-                rsv: Rsv::RSV1,
-                ..Header::new(Opcode::Text, length as u64)
-            };
+            let header =
+                Header { mask, rsv: Rsv::RSV1, ..Header::new(Opcode::Text, length as u64) };
             let start = emit_header_before(&mut buffer, HEADER_BYTES_MAX, &header);
             let expected = frame(TEXT, &payload).with_first_bits(0x40);
             let expected = match mask {
                 None => expected.unmasked(),
                 Some(key) => expected.masked_with(key),
             };
-            assert!(
-                buffer[start..] == expected.bytes(),
-                "{length} bytes, {mask:?}"
-            );
+            assert!(buffer[start..] == expected.bytes(), "{length} bytes, {mask:?}");
         }
     }
 }

@@ -51,10 +51,7 @@ fn pairs(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn server() -> Peer {
-    Peer::new(MessageReader::with_inflater(
-        Role::Server,
-        Box::<Pairs>::default(),
-    ))
+    Peer::new(MessageReader::with_inflater(Role::Server, Box::<Pairs>::default()))
 }
 
 fn compressed(opcode: u8, payload: &[u8]) -> Frame {
@@ -109,12 +106,7 @@ fn inflated_text_is_judged_while_it_comes() {
 #[test]
 fn the_message_limit_holds_for_what_comes_out() {
     let limited = || server().limited(1000, 510);
-    refuses(
-        limited,
-        &compressed(BINARY, &[255, 1, 255, 1, 1, 1]).bytes(),
-        TooBig,
-        6 + 5,
-    );
+    refuses(limited, &compressed(BINARY, &[255, 1, 255, 1, 1, 1]).bytes(), TooBig, 6 + 5);
     let mut exact = limited();
     exact.receives(&compressed(BINARY, &[255, 1, 255, 1]).bytes());
     exact.has_read(&[Event::Binary(vec![1; 510])]);
@@ -134,18 +126,8 @@ fn the_wire_form_is_bounded_with_an_allowance() {
 
 #[test]
 fn a_corrupt_message_ends_the_reading() {
-    refuses(
-        server,
-        &compressed(BINARY, &[1, 1, 0, 9]).bytes(),
-        CorruptDeflate,
-        6 + 2,
-    );
-    refuses(
-        server,
-        &compressed(BINARY, &[1, 1, 7]).bytes(),
-        CorruptDeflate,
-        6 + 2,
-    );
+    refuses(server, &compressed(BINARY, &[1, 1, 0, 9]).bytes(), CorruptDeflate, 6 + 2);
+    refuses(server, &compressed(BINARY, &[1, 1, 7]).bytes(), CorruptDeflate, 6 + 2);
 }
 
 /// Stand-ins alive, for the one test that counts them.
@@ -174,8 +156,7 @@ impl Inflate for Counted {
         output: &mut Vec<u8>,
         output_bytes_max: usize,
     ) -> Result<(), ProtocolError> {
-        self.0
-            .inflate(input, end_of_message, output, output_bytes_max)
+        self.0.inflate(input, end_of_message, output, output_bytes_max)
     }
 
     fn reset(&mut self) {
@@ -195,8 +176,7 @@ fn without_context_takeover_connections_share_a_decompressor() {
 
     let message = compressed(TEXT, &pairs(b"hi")).bytes();
     for peer in &mut peers {
-        peer.receives(&frame(TEXT, "plain").bytes())
-            .receives(&message);
+        peer.receives(&frame(TEXT, "plain").bytes()).receives(&message);
         peer.has_read(&[text("plain"), text("hi")]);
     }
     assert_eq!(alive(), 1, "one serves all idle connections in turn");
@@ -213,9 +193,5 @@ fn without_context_takeover_connections_share_a_decompressor() {
     assert_eq!(peers[0].events.last(), Some(&text("hi")));
     assert!(alive() <= 9 + 8, "the pool keeps a few: {}", alive());
     peers[50].receives(&message);
-    assert_eq!(
-        peers[50].events.last(),
-        Some(&text("hi")),
-        "a reset one starts anew"
-    );
+    assert_eq!(peers[50].events.last(), Some(&text("hi")), "a reset one starts anew");
 }

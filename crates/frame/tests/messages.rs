@@ -7,9 +7,8 @@ use ringway_frame::{HEADER_BYTES_MAX, Message, MessageReader, Opcode, ReadLimits
 use vocabulary::*;
 
 /// Where the form of the length changes, and where the reader changes its path.
-const LENGTHS: [usize; 15] = [
-    0, 1, 2, 63, 64, 124, 125, 126, 127, 128, 129, 8193, 65_535, 65_536, 65_537,
-];
+const LENGTHS: [usize; 15] =
+    [0, 1, 2, 63, 64, 124, 125, 126, 127, 128, 129, 8193, 65_535, 65_536, 65_537];
 
 // RFC 6455 §5.2.
 #[test]

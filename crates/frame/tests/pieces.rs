@@ -13,14 +13,8 @@ fn pieces(reader: &mut FrameReader, bytes: &[u8]) -> Result<Vec<Seen>, ProtocolE
     let mut input = &mut bytes[..];
     let mut seen = Vec::new();
     while let Some(piece) = reader.read(&mut input, &ReadLimits::default())? {
-        if let Piece::Data {
-            kind,
-            compressed,
-            payload,
-            first,
-            end_of_frame,
-            end_of_message,
-        } = piece
+        if let Piece::Data { kind, compressed, payload, first, end_of_frame, end_of_message } =
+            piece
         {
             let marks = match (first, end_of_frame, end_of_message) {
                 (true, true, true) => "first, end of frame, end of message",
@@ -48,14 +42,8 @@ fn payload_is_lent_as_it_comes() {
     ]);
     let plain = |payload: &str, marks| (DataKind::Text, false, payload.as_bytes().to_vec(), marks);
     assert_eq!(pieces(&mut reader, &bytes[..6]), Ok(vec![]));
-    assert_eq!(
-        pieces(&mut reader, &bytes[6..8]),
-        Ok(vec![plain("he", "first")])
-    );
-    assert_eq!(
-        pieces(&mut reader, &bytes[8..10]),
-        Ok(vec![plain("ll", "")])
-    );
+    assert_eq!(pieces(&mut reader, &bytes[6..8]), Ok(vec![plain("he", "first")]));
+    assert_eq!(pieces(&mut reader, &bytes[8..10]), Ok(vec![plain("ll", "")]));
     assert_eq!(
         pieces(&mut reader, &bytes[10..]),
         Ok(vec![
@@ -67,12 +55,7 @@ fn payload_is_lent_as_it_comes() {
     assert!(reader.is_idle());
     assert_eq!(
         pieces(&mut reader, &frame(BINARY, [0xFF]).bytes()),
-        Ok(vec![(
-            DataKind::Binary,
-            false,
-            vec![0xFF],
-            "first, end of frame, end of message"
-        )])
+        Ok(vec![(DataKind::Binary, false, vec![0xFF], "first, end of frame, end of message")])
     );
 }
 
@@ -93,12 +76,7 @@ fn compression_is_told_by_the_first_frame() {
         pieces(&mut reader, &bytes),
         Ok(vec![
             (DataKind::Text, true, vec![0xFF], "first, end of frame"),
-            (
-                DataKind::Text,
-                true,
-                vec![0xFE],
-                "end of frame, end of message"
-            ),
+            (DataKind::Text, true, vec![0xFE], "end of frame, end of message"),
             (DataKind::Text, false, b"plain".to_vec(), whole),
             (DataKind::Binary, true, vec![1], whole),
         ])
@@ -119,25 +97,14 @@ fn compression_changes_nothing_for_the_other_reserved_bits_and_frames() {
         ]),
     ] {
         let mut reader = FrameReader::new(Role::Server, Compression::PerMessage);
-        assert_eq!(
-            pieces(&mut reader, &bad),
-            Err(ProtocolError::ReservedBits),
-            "{bad:x?}"
-        );
-        assert_eq!(
-            pieces(&mut reader, &frame(TEXT, "late").bytes()),
-            Ok(vec![])
-        );
+        assert_eq!(pieces(&mut reader, &bad), Err(ProtocolError::ReservedBits), "{bad:x?}");
+        assert_eq!(pieces(&mut reader, &frame(TEXT, "late").bytes()), Ok(vec![]));
     }
 }
 
 #[test]
 fn a_control_frame_cut_anywhere_is_read_once() {
-    for sent in [
-        frame(PING, [7; 125]),
-        frame(PONG, "p"),
-        close(3000, "r\u{e9}ason"),
-    ] {
+    for sent in [frame(PING, [7; 125]), frame(PONG, "p"), close(3000, "r\u{e9}ason")] {
         let bytes = sent.bytes();
         for cut in 0..=bytes.len() {
             let (mut front, mut back) = (bytes[..cut].to_vec(), bytes[cut..].to_vec());

@@ -36,22 +36,12 @@ fn each_fault_has_its_close_code() {
 fn a_server_refuses_unmasked_frames_and_a_client_masked_ones() {
     for opcode in [TEXT, BINARY, PING, PONG, CLOSE] {
         let masked = frame(opcode, "");
-        refuses(
-            Peer::server,
-            &masked.clone().unmasked().bytes(),
-            UnmaskedFrame,
-            1,
-        );
+        refuses(Peer::server, &masked.clone().unmasked().bytes(), UnmaskedFrame, 1);
         refuses(Peer::client, &masked.bytes(), MaskedFrame, 1);
     }
     let opened = frame(TEXT, "a").unfinished();
     let bytes = wire(&[opened.clone(), continuation("b").unmasked()]);
-    refuses(
-        Peer::server,
-        &bytes,
-        UnmaskedFrame,
-        opened.bytes().len() + 1,
-    );
+    refuses(Peer::server, &bytes, UnmaskedFrame, opened.bytes().len() + 1);
 }
 
 // RFC 6455 §5.2: the minimal number of bytes must be used to encode the length.
@@ -59,12 +49,7 @@ fn a_server_refuses_unmasked_frames_and_a_client_masked_ones() {
 fn a_length_in_a_longer_form_than_needed_is_refused() {
     for length in [0u16, 1, 124, 125] {
         let [high, low] = length.to_be_bytes();
-        refuses(
-            Peer::server,
-            &[0x82, 0xFE, high, low, 1, 2, 3, 4],
-            NonMinimalLength,
-            3,
-        );
+        refuses(Peer::server, &[0x82, 0xFE, high, low, 1, 2, 3, 4], NonMinimalLength, 3);
     }
     for length in [0u64, 125, 126, 65_535] {
         let bytes = [&[0x82, 0xFF][..], &length.to_be_bytes(), &[1, 2, 3, 4]].concat();
@@ -100,12 +85,7 @@ fn reserved_bits_are_refused_at_the_first_byte() {
 fn reserved_opcodes_are_refused_at_the_first_byte() {
     for opcode in (3..=7).chain(11..=15) {
         refuses(Peer::server, &frame(opcode, "x").bytes(), ReservedOpcode, 0);
-        refuses(
-            Peer::client,
-            &frame(opcode, "x").unmasked().bytes(),
-            ReservedOpcode,
-            0,
-        );
+        refuses(Peer::client, &frame(opcode, "x").unmasked().bytes(), ReservedOpcode, 0);
     }
 }
 
@@ -113,19 +93,9 @@ fn reserved_opcodes_are_refused_at_the_first_byte() {
 #[test]
 fn control_frames_are_short_and_whole() {
     for opcode in [PING, PONG, CLOSE] {
-        refuses(
-            Peer::server,
-            &frame(opcode, "").unfinished().bytes(),
-            FragmentedControl,
-            0,
-        );
+        refuses(Peer::server, &frame(opcode, "").unfinished().bytes(), FragmentedControl, 0);
         for length in [126, 65_536] {
-            refuses(
-                Peer::server,
-                &frame(opcode, vec![b'a'; length]).bytes()[..16],
-                LongControl,
-                1,
-            );
+            refuses(Peer::server, &frame(opcode, vec![b'a'; length]).bytes()[..16], LongControl, 1);
         }
     }
 }
@@ -133,18 +103,8 @@ fn control_frames_are_short_and_whole() {
 // RFC 6455 §5.4: fragments of different messages are not interleaved.
 #[test]
 fn messages_do_not_overlap() {
-    refuses(
-        Peer::server,
-        &continuation("x").bytes(),
-        LoneContinuation,
-        0,
-    );
-    refuses(
-        Peer::server,
-        &continuation("x").unfinished().bytes(),
-        LoneContinuation,
-        0,
-    );
+    refuses(Peer::server, &continuation("x").bytes(), LoneContinuation, 0);
+    refuses(Peer::server, &continuation("x").unfinished().bytes(), LoneContinuation, 0);
 
     let whole = frame(TEXT, "done");
     let bytes = wire(&[whole.clone(), continuation("x")]);
@@ -167,9 +127,7 @@ fn a_close_of_one_byte_is_refused_by_its_length() {
 // RFC 6455 §7.4: which codes may stand in a close frame.
 #[test]
 fn close_codes_that_may_not_be_on_the_wire_are_refused() {
-    for code in [
-        0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535,
-    ] {
+    for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535] {
         let bytes = close(code, "").bytes();
         refuses(Peer::server, &bytes, ForbiddenCloseCode, bytes.len() - 1);
     }
@@ -219,19 +177,10 @@ fn text_fails_at_the_byte_that_no_other_can_mend() {
         // The same with every byte in a fragment of its own.
         let fragments: Vec<Frame> = [frame(TEXT, b"ok").unfinished()]
             .into_iter()
-            .chain(
-                text[2..]
-                    .iter()
-                    .map(|&byte| continuation([byte]).unfinished()),
-            )
+            .chain(text[2..].iter().map(|&byte| continuation([byte]).unfinished()))
             .collect();
         let before = wire(&fragments[..=at]).len();
-        refuses(
-            Peer::server,
-            &wire(&fragments),
-            InvalidUtf8,
-            before + header,
-        );
+        refuses(Peer::server, &wire(&fragments), InvalidUtf8, before + header);
     }
 }
 
@@ -252,23 +201,14 @@ fn a_text_that_ends_inside_a_code_point_is_refused() {
 fn what_is_declared_too_big_is_refused_by_its_header() {
     let server = || Peer::server().limited(1000, 1500);
     refuses(server, &frame(BINARY, [0; 1001]).bytes(), TooBig, 7);
-    refuses(
-        server,
-        &[0x82, 0xFF, 0x7F, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4],
-        TooBig,
-        13,
-    );
+    refuses(server, &[0x82, 0xFF, 0x7F, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4], TooBig, 13);
 
     let opened = frame(BINARY, [0; 1000]).unfinished();
     let bytes = wire(&[opened.clone(), continuation([0; 501])]);
     refuses(server, &bytes, TooBig, opened.bytes().len() + 7);
 
     let mut exact = server();
-    exact.receives(&wire(&[
-        opened,
-        continuation([0; 500]),
-        frame(BINARY, [0; 1000]),
-    ]));
+    exact.receives(&wire(&[opened, continuation([0; 500]), frame(BINARY, [0; 1000])]));
     exact.has_read(&[Event::Binary(vec![0; 1500]), Event::Binary(vec![0; 1000])]);
 
     let tiny = || Peer::server().limited(1000, 3);

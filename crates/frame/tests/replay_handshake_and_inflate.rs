@@ -12,9 +12,8 @@ mod inflate;
 fn replay(corpus: &str, run: fn(&[u8])) {
     let folder = format!("{}/fuzz/corpus/{corpus}", env!("CARGO_MANIFEST_DIR"));
     let files = std::fs::read_dir(&folder).unwrap();
-    let mut cases: Vec<Vec<u8>> = files
-        .map(|file| std::fs::read(file.unwrap().path()).unwrap())
-        .collect();
+    let mut cases: Vec<Vec<u8>> =
+        files.map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
     assert!(!cases.is_empty(), "{folder} is empty");
     cases.sort();
     for case in &cases {

@@ -102,28 +102,17 @@ impl ServeArgs {
             flags.extend(values.map(|value| Flag { name, key, value }));
         };
         flag("--listen", "listener.address", &mut self.listen.into_iter());
-        flag(
-            "--api-listen",
-            "server.api_listen",
-            &mut self.api_listen.into_iter(),
-        );
+        flag("--api-listen", "server.api_listen", &mut self.api_listen.into_iter());
         flag("--io", "server.io", &mut self.io.into_iter());
         flag("--cores", "server.cores", &mut self.cores.into_iter());
         flag("--log", "log.level", &mut self.log.into_iter());
         let file = self.config.or_else(|| file_of(&environment));
-        Sources {
-            file,
-            environment,
-            settings: self.set,
-            flags,
-        }
+        Sources { file, environment, settings: self.set, flags }
     }
 }
 
 fn file_of(environment: &[(OsString, OsString)]) -> Option<PathBuf> {
-    let variable = environment
-        .iter()
-        .find(|(name, _)| name == config::FILE_VARIABLE);
+    let variable = environment.iter().find(|(name, _)| name == config::FILE_VARIABLE);
     variable.map(|(_, path)| PathBuf::from(path))
 }
 
@@ -141,13 +130,9 @@ pub enum Start {
 /// standard error when this returns.
 pub fn start() -> Start {
     // The rest of the environment is none of ours, and may hold secrets.
-    let is_ours = |name: &OsString| {
-        name.as_encoded_bytes()
-            .starts_with(config::VARIABLE_PREFIX.as_bytes())
-    };
-    let environment: Vec<_> = std::env::vars_os()
-        .filter(|(name, _)| is_ours(name))
-        .collect();
+    let is_ours =
+        |name: &OsString| name.as_encoded_bytes().starts_with(config::VARIABLE_PREFIX.as_bytes());
+    let environment: Vec<_> = std::env::vars_os().filter(|(name, _)| is_ours(name)).collect();
     match Args::parse().command() {
         Command::Serve(serve) => {
             let sources = serve.sources(environment);
@@ -157,11 +142,7 @@ pub fn start() -> Start {
             }
         }
         Command::Check { file } => {
-            let sources = Sources {
-                file: Some(file),
-                environment,
-                ..Sources::default()
-            };
+            let sources = Sources { file: Some(file), environment, ..Sources::default() };
             Start::Exit(match config::check(&sources) {
                 Ok(text) => print(&text),
                 Err(error) => refuse(&error),
@@ -194,16 +175,12 @@ mod tests {
 
     fn parse(arguments: &[&str]) -> Result<Command, clap::error::ErrorKind> {
         let arguments = ["ringway"].iter().chain(arguments);
-        Args::try_parse_from(arguments)
-            .map(Args::command)
-            .map_err(|error| error.kind())
+        Args::try_parse_from(arguments).map(Args::command).map_err(|error| error.kind())
     }
 
     fn sources(arguments: &[&str], environment: &[(&str, &str)]) -> Sources {
-        let environment = environment
-            .iter()
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect();
+        let environment =
+            environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
         match parse(arguments).unwrap() {
             Command::Serve(serve) => serve.sources(environment),
             other => panic!("{other:?}"),
@@ -240,11 +217,7 @@ mod tests {
         let found = sources(&flags, &[]);
         assert_eq!(found, sources(&with_serve, &[]));
 
-        let flag = |name, key, value: &str| Flag {
-            name,
-            key,
-            value: value.to_owned(),
-        };
+        let flag = |name, key, value: &str| Flag { name, key, value: value.to_owned() };
         assert_eq!(found.file, Some("ringway.toml".into()));
         assert_eq!(found.settings, ["server.wait=latency"]);
         assert_eq!(
@@ -264,19 +237,13 @@ mod tests {
     fn the_flag_for_the_file_wins_over_the_variable() {
         let environment = [("RINGWAY_CONFIG", "a.toml")];
         assert_eq!(sources(&[], &environment).file, Some("a.toml".into()));
-        assert_eq!(
-            sources(&["--config", "b.toml"], &environment).file,
-            Some("b.toml".into())
-        );
+        assert_eq!(sources(&["--config", "b.toml"], &environment).file, Some("b.toml".into()));
         assert_eq!(sources(&[], &[]).file, None);
     }
 
     #[test]
     fn the_other_commands_are_read() {
-        assert!(matches!(
-            parse(&["check", "a.toml"]),
-            Ok(Command::Check { .. })
-        ));
+        assert!(matches!(parse(&["check", "a.toml"]), Ok(Command::Check { .. })));
         assert!(matches!(parse(&["defaults"]), Ok(Command::Defaults)));
     }
 
@@ -285,10 +252,7 @@ mod tests {
         use clap::error::ErrorKind;
         let table: [(&[&str], ErrorKind); 6] = [
             (&["check"], ErrorKind::MissingRequiredArgument),
-            (
-                &["--io", "epoll", "check", "a.toml"],
-                ErrorKind::ArgumentConflict,
-            ),
+            (&["--io", "epoll", "check", "a.toml"], ErrorKind::ArgumentConflict),
             (&["serv"], ErrorKind::InvalidSubcommand),
             (&["--lisen", "x"], ErrorKind::UnknownArgument),
             (&["--help"], ErrorKind::DisplayHelp),

@@ -56,22 +56,12 @@ impl Bound {
 const fn bound(least: u64, default: u64, most: u64, reason: &'static str) -> Bound {
     assert!(least <= default && default <= most);
     let default = Preset::Exactly(default);
-    Bound {
-        least,
-        most,
-        default,
-        reason,
-    }
+    Bound { least, most, default, reason }
 }
 
 const fn automatic(least: u64, most: u64, reason: &'static str) -> Bound {
     assert!(least <= most);
-    Bound {
-        least,
-        most,
-        default: Preset::Auto,
-        reason,
-    }
+    Bound { least, most, default: Preset::Auto, reason }
 }
 
 // ---- what no setting moves ----
@@ -203,12 +193,8 @@ pub const DEFLATE_LEVEL: Bound = bound(
 );
 
 /// Memory of the compressor's state.
-pub const DEFLATE_MEMORY_LEVEL: Bound = bound(
-    1,
-    8,
-    9,
-    "zlib's own default; less memory ends blocks sooner and compresses worse",
-);
+pub const DEFLATE_MEMORY_LEVEL: Bound =
+    bound(1, 8, 9, "zlib's own default; less memory ends blocks sooner and compresses worse");
 
 /// Base-two logarithm of the compression window. RFC 7692 §7.1.2: 8 to 15.
 pub const WINDOW_BITS: Bound = bound(8, 15, 15, "RFC 7692 §7.1.2 allows 8 to 15");
@@ -248,20 +234,12 @@ pub const HEADER_BYTES: Bound = bound(
 );
 
 /// Header fields of a request.
-pub const HEADER_FIELDS: Bound = bound(
-    16,
-    64,
-    256,
-    "browsers and proxies send a few dozen; each one costs a search",
-);
+pub const HEADER_FIELDS: Bound =
+    bound(16, 64, 256, "browsers and proxies send a few dozen; each one costs a search");
 
 /// Bytes of a request target.
-pub const TARGET_BYTES: Bound = bound(
-    256,
-    8 * KIB,
-    64 * KIB,
-    "room for a token and a few dozen topics in the query",
-);
+pub const TARGET_BYTES: Bound =
+    bound(256, 8 * KIB, 64 * KIB, "room for a token and a few dozen topics in the query");
 
 /// How long a connection may wait between two requests.
 pub const KEEP_ALIVE_TIMEOUT_MS: Bound = bound(

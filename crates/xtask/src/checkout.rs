@@ -51,10 +51,7 @@ impl Checkout {
     pub fn scratch(&self, name: &str) -> Result<PathBuf> {
         let folder = self.target.join("xtask").join(name);
         std::fs::create_dir_all(&folder).with_context(|| {
-            format!(
-                "cannot create {}; check that the target folder is writable",
-                folder.display()
-            )
+            format!("cannot create {}; check that the target folder is writable", folder.display())
         })?;
         Ok(folder)
     }

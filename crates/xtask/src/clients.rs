@@ -30,10 +30,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            io: Engines::Both,
-            binary: None,
-        }
+        Self { io: Engines::Both, binary: None }
     }
 }
 
@@ -47,11 +44,7 @@ pub fn run(checkout: &Checkout, options: &Options) -> Result<Outcome> {
         let server = Server::start(&binary, *engine)?;
         for (name, program, script) in [
             ("ws (Node)", PathBuf::from("node"), &node_script),
-            (
-                "websockets (Python)",
-                python.program("python"),
-                &python_script,
-            ),
+            ("websockets (Python)", python.program("python"), &python_script),
         ] {
             println!("-- {name} on {engine}");
             let mut command = Command::new(program);

@@ -48,13 +48,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            all: false,
-            io: Engines::Both,
-            cases: None,
-            keep: false,
-            binary: None,
-        }
+        Self { all: false, io: Engines::Both, cases: None, keep: false, binary: None }
     }
 }
 
@@ -96,11 +90,7 @@ pub fn run(checkout: &Checkout, options: &Options) -> Result<Outcome> {
         for failure in &failures {
             println!("   FAILED {}: {}", failure.case, failure.text);
         }
-        let note = format!(
-            "{} of {} on {engine}",
-            cases.len() - failures.len(),
-            cases.len()
-        );
+        let note = format!("{} of {} on {engine}", cases.len() - failures.len(), cases.len());
         println!("   {note} passed in {} s", began.elapsed().as_secs());
         if !failures.is_empty() || options.keep {
             println!("   report: {}", folder.join("index.html").display());
@@ -146,14 +136,8 @@ mod tests {
 
     #[test]
     fn all_and_chosen_cases_are_the_same_on_each_engine() {
-        let all = Options {
-            all: true,
-            ..Options::default()
-        };
-        let chosen = Options {
-            cases: Some("9.*".to_owned()),
-            ..Options::default()
-        };
+        let all = Options { all: true, ..Options::default() };
+        let chosen = Options { cases: Some("9.*".to_owned()), ..Options::default() };
         for engine in [Engine::Uring, Engine::Epoll] {
             assert_eq!(all.cases(engine, Engine::Uring).unwrap().len(), 517);
             assert_eq!(chosen.cases(engine, Engine::Uring).unwrap().len(), 54);

@@ -33,10 +33,7 @@ pub fn run(mut command: Command, limit: Duration) -> Result<ExitStatus> {
         Some(status) => Ok(status),
         None => {
             end_with_descendants(&mut child);
-            bail!(
-                "`{line}` was still running after {} s and was ended",
-                limit.as_secs()
-            )
+            bail!("`{line}` was still running after {} s and was ended", limit.as_secs())
         }
     }
 }
@@ -87,10 +84,7 @@ pub fn follow(
             Some((status, at)) if at.elapsed() > TRAILING_OUTPUT => return Ok(status),
             None if Instant::now() >= deadline => {
                 end_with_descendants(&mut child);
-                bail!(
-                    "`{line}` was still running after {} s and was ended",
-                    limit.as_secs()
-                );
+                bail!("`{line}` was still running after {} s and was ended", limit.as_secs());
             }
             _ => {}
         }
@@ -116,15 +110,9 @@ pub fn spawn_with_lines(mut command: Command) -> Result<(Child, Receiver<String>
 fn forward_lines(reader: PipeReader, sender: &mpsc::Sender<String>) {
     let mut reader = BufReader::new(reader);
     let mut bytes = Vec::new();
-    while reader
-        .read_until(b'\n', &mut bytes)
-        .is_ok_and(|count| count > 0)
-    {
+    while reader.read_until(b'\n', &mut bytes).is_ok_and(|count| count > 0) {
         let text = String::from_utf8_lossy(&bytes);
-        if sender
-            .send(text.trim_end_matches(['\r', '\n']).to_owned())
-            .is_err()
-        {
+        if sender.send(text.trim_end_matches(['\r', '\n']).to_owned()).is_err() {
             return;
         }
         bytes.clear();
@@ -182,12 +170,7 @@ fn descendants(root: u32) -> Vec<u32> {
     let mut next = 0;
     while next < found.len() {
         let parent = found[next];
-        found.extend(
-            parents
-                .iter()
-                .filter(|(_, of)| *of == parent)
-                .map(|(pid, _)| *pid),
-        );
+        found.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
         next += 1;
     }
     found.remove(0);
@@ -197,11 +180,7 @@ fn descendants(root: u32) -> Vec<u32> {
 /// A command as one would type it, for messages.
 pub fn display(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy().into_owned()];
-    words.extend(
-        command
-            .get_args()
-            .map(|word| word.to_string_lossy().into_owned()),
-    );
+    words.extend(command.get_args().map(|word| word.to_string_lossy().into_owned()));
     let line = words.join(" ");
     match line.char_indices().nth(160) {
         Some((end, _)) => format!("{}…", &line[..end]),
@@ -221,11 +200,9 @@ mod tests {
 
     #[test]
     fn output_and_errors_arrive_in_order() {
-        let captured = capture(
-            shell("echo one; echo two >&2; printf three"),
-            Duration::from_secs(10),
-        )
-        .unwrap();
+        let captured =
+            capture(shell("echo one; echo two >&2; printf three"), Duration::from_secs(10))
+                .unwrap();
         assert!(captured.status.success());
         assert_eq!(captured.output, "one\ntwo\nthree\n");
     }
@@ -233,10 +210,7 @@ mod tests {
     #[test]
     fn a_stuck_command_is_ended_with_its_children() {
         let began = Instant::now();
-        let error = run(
-            shell("sleep 60 & sleep 60; true"),
-            Duration::from_millis(200),
-        );
+        let error = run(shell("sleep 60 & sleep 60; true"), Duration::from_millis(200));
         assert!(error.unwrap_err().to_string().contains("still running"));
         assert!(began.elapsed() < Duration::from_secs(10));
         assert!(descendants(std::process::id()).len() < 8);

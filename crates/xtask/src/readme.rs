@@ -55,9 +55,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            file: "README.md".to_owned(),
-        }
+        Self { file: "README.md".to_owned() }
     }
 }
 
@@ -89,13 +87,8 @@ pub fn run(checkout: &Checkout, options: &Options) -> Result<Outcome> {
         }
     }
     runner.finish()?;
-    ensure!(
-        ran > 0,
-        "{file} has no command to run; put them in ```sh blocks"
-    );
-    Ok(Outcome::Passed(format!(
-        "{ran} commands run, {left} not run"
-    )))
+    ensure!(ran > 0, "{file} has no command to run; put them in ```sh blocks");
+    Ok(Outcome::Passed(format!("{ran} commands run, {left} not run")))
 }
 
 enum Ran {
@@ -128,18 +121,11 @@ impl<'a> Runner<'a> {
     fn run(&mut self, entry: &Entry) -> Result<Ran> {
         let (role, simple) = role::of(&entry.command);
         if role == Role::OwnStep {
-            println!(
-                "   not run: line {}: {simple} is a step of its own",
-                entry.line
-            );
+            println!("   not run: line {}: {simple} is a step of its own", entry.line);
             return Ok(Ran::No);
         }
         println!("   $ {}", entry.command);
-        let limit = if simple.starts_with("cargo ") {
-            CARGO_LIMIT
-        } else {
-            COMMAND_LIMIT
-        };
+        let limit = if simple.starts_with("cargo ") { CARGO_LIMIT } else { COMMAND_LIMIT };
         match role {
             Role::Plain | Role::OwnStep => self.run_to_its_end(entry, limit)?,
             Role::Background => {
@@ -164,11 +150,7 @@ impl<'a> Runner<'a> {
     fn run_to_its_end(&self, entry: &Entry, limit: Duration) -> Result<()> {
         let captured = process::capture(self.shell(&entry.command), limit)?;
         if !captured.status.success() {
-            bail!(
-                "ended with {}; it printed:\n{}",
-                captured.status,
-                captured.output
-            );
+            bail!("ended with {}; it printed:\n{}", captured.status, captured.output);
         }
         match &entry.output {
             Some(expected) if !agrees(expected, &captured.output) => bail!(
@@ -186,10 +168,7 @@ impl<'a> Runner<'a> {
         let mut server = Background::start(simple, command)?;
         server.wait_until_listening(limit)?;
         // A server prints on; its transcript is how its output begins.
-        let expected = format!(
-            "{}…",
-            entry.output.as_deref().unwrap_or_default().trim_end()
-        );
+        let expected = format!("{}…", entry.output.as_deref().unwrap_or_default().trim_end());
         let deadline = Instant::now() + TRANSCRIPT_LIMIT;
         while !agrees(&expected, server.output()) {
             if Instant::now() >= deadline {
@@ -206,21 +185,13 @@ impl<'a> Runner<'a> {
 
     fn shell(&self, script: &str) -> Command {
         let mut command = Command::new("bash");
-        command
-            .args(["-c", script])
-            .env("PATH", &self.path)
-            .current_dir(self.checkout.root());
+        command.args(["-c", script]).env("PATH", &self.path).current_dir(self.checkout.root());
         command
     }
 
     fn finish(mut self) -> Result<()> {
         self.others.clear();
-        for server in self
-            .server
-            .take()
-            .into_iter()
-            .chain(self.servers_beside.drain(..))
-        {
+        for server in self.server.take().into_iter().chain(self.servers_beside.drain(..)) {
             server.stop()?;
         }
         Ok(())
@@ -260,20 +231,12 @@ mod tests {
             ("a\n…\nz\n", "a\nb\n", false),
             ("…", "anything\nat all\n", true),
         ] {
-            assert_eq!(
-                agrees(expected, printed),
-                verdict,
-                "{expected:?} {printed:?}"
-            );
+            assert_eq!(agrees(expected, printed), verdict, "{expected:?} {printed:?}");
         }
     }
 
     fn entry(command: &str, output: Option<&str>) -> Entry {
-        Entry {
-            line: 1,
-            command: command.to_owned(),
-            output: output.map(str::to_owned),
-        }
+        Entry { line: 1, command: command.to_owned(), output: output.map(str::to_owned) }
     }
 
     #[test]
@@ -284,10 +247,7 @@ mod tests {
         assert!(runner.run(&entry("echo a; exit 3", None)).is_err());
         assert!(runner.run(&entry("echo a", Some("a\n"))).is_ok());
         assert!(runner.run(&entry("echo a", Some("b\n"))).is_err());
-        assert!(matches!(
-            runner.run(&entry("cargo xtask test", None)),
-            Ok(Ran::No)
-        ));
+        assert!(matches!(runner.run(&entry("cargo xtask test", None)), Ok(Ran::No)));
         assert!(runner.run(&entry("sleep 60 &", None)).is_ok());
         assert!(runner.finish().is_ok());
     }

@@ -89,11 +89,7 @@ impl Server {
             .args(["--listen", &address.to_string()])
             .args(["--io", &engine.to_string()]);
         let (child, output) = process::spawn_with_lines(command)?;
-        let mut server = Self {
-            child,
-            output,
-            address,
-        };
+        let mut server = Self { child, output, address };
         let deadline = Instant::now() + START_LIMIT;
         loop {
             if let Some(status) = server.child.try_wait()? {
@@ -123,10 +119,7 @@ impl Server {
     /// SIGTERM, then exit status 0 within the limit, or an error.
     pub fn stop(mut self) -> Result<()> {
         if let Some(status) = self.child.try_wait()? {
-            bail!(
-                "the gateway ended by itself with {status}:\n{}",
-                self.last_lines()
-            );
+            bail!("the gateway ended by itself with {status}:\n{}", self.last_lines());
         }
         process::terminate(&self.child)?;
         match process::wait(&mut self.child, STOP_LIMIT)? {

@@ -45,12 +45,7 @@ impl Steps {
             Ok(Outcome::Skipped(reason)) => (Verdict::Skipped, reason),
             Err(error) => (Verdict::Failed, format!("{error:#}")),
         };
-        let record = Record {
-            name: name.to_owned(),
-            verdict,
-            note,
-            took,
-        };
+        let record = Record { name: name.to_owned(), verdict, note, took };
         println!("<== {}", record.line(name.len()));
         self.records.push(record);
     }
@@ -63,20 +58,13 @@ impl Steps {
             println!("  {}", record.line(width.unwrap_or(0)));
         }
         let count = |wanted: fn(&Verdict) -> bool| {
-            self.records
-                .iter()
-                .filter(|record| wanted(&record.verdict))
-                .count()
+            self.records.iter().filter(|record| wanted(&record.verdict)).count()
         };
         let passed = count(|verdict| matches!(verdict, Verdict::Passed));
         let failed = count(|verdict| matches!(verdict, Verdict::Failed));
         let skipped = count(|verdict| matches!(verdict, Verdict::Skipped));
         println!("\n{passed} passed, {failed} failed, {skipped} skipped");
-        if failed > 0 {
-            ExitCode::FAILURE
-        } else {
-            ExitCode::SUCCESS
-        }
+        if failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
     }
 }
 
@@ -88,13 +76,9 @@ impl Record {
             Verdict::Skipped => "SKIPPED",
         };
         let first = self.note.lines().next().unwrap_or_default();
-        format!(
-            "{word} {:width$} {:>7.1} s  {first}",
-            self.name,
-            self.took.as_secs_f64()
-        )
-        .trim_end()
-        .to_owned()
+        format!("{word} {:width$} {:>7.1} s  {first}", self.name, self.took.as_secs_f64())
+            .trim_end()
+            .to_owned()
     }
 }
 

@@ -30,23 +30,12 @@ pub fn run(checkout: &Checkout) -> ExitCode {
             format!("installed {}", installed.join(", "))
         }))
     });
-    steps.run("format", || {
-        cargo(checkout, &["fmt", "--all", "--check"], &[])
-    });
+    steps.run("format", || cargo(checkout, &["fmt", "--all", "--check"], &[]));
     steps.run("clippy", || {
-        let arguments = [
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ];
+        let arguments = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
         cargo(checkout, &arguments, &[])
     });
-    steps.run("unit and integration tests", || {
-        cargo(checkout, &["test", "--workspace"], &[])
-    });
+    steps.run("unit and integration tests", || cargo(checkout, &["test", "--workspace"], &[]));
     steps.run("documentation", || {
         let arguments = ["doc", "--workspace", "--no-deps"];
         cargo(checkout, &arguments, &[("RUSTDOCFLAGS", "-D warnings")])
@@ -57,15 +46,9 @@ pub fn run(checkout: &Checkout) -> ExitCode {
         server::build(checkout)?;
         Ok(Outcome::Passed(String::new()))
     });
-    steps.run("conformance", || {
-        conformance::run(checkout, &conformance::Options::default())
-    });
-    steps.run("clients", || {
-        clients::run(checkout, &clients::Options::default())
-    });
-    steps.run("readme", || {
-        readme::run(checkout, &readme::Options::default())
-    });
+    steps.run("conformance", || conformance::run(checkout, &conformance::Options::default()));
+    steps.run("clients", || clients::run(checkout, &clients::Options::default()));
+    steps.run("readme", || readme::run(checkout, &readme::Options::default()));
     steps.finish()
 }
 
@@ -108,10 +91,7 @@ fn advisories(checkout: &Checkout) -> Result<Outcome> {
     if captured.status.success() {
         return Ok(Outcome::Passed(String::new()));
     }
-    if captured
-        .output
-        .contains("failed to fetch advisory database")
-    {
+    if captured.output.contains("failed to fetch advisory database") {
         return Ok(Outcome::Skipped(
             "the advisory database cannot be fetched from this machine".to_owned(),
         ));

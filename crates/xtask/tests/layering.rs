@@ -23,23 +23,14 @@ fn holds(rule: Rule) {
 /// Holds one rule against a made-up repository; returns what it finds there.
 fn finds(rule: Rule, files: &[(&str, &str)], manifests: &[(&str, &str)]) -> Vec<String> {
     rule(&Workspace {
-        files: files
-            .iter()
-            .map(|(path, text)| SourceFile::new(path, text))
-            .collect(),
-        manifests: manifests
-            .iter()
-            .map(|(folder, text)| Manifest::parse(folder, text))
-            .collect(),
+        files: files.iter().map(|(path, text)| SourceFile::new(path, text)).collect(),
+        manifests: manifests.iter().map(|(folder, text)| Manifest::parse(folder, text)).collect(),
     })
 }
 
 #[track_caller]
 fn finds_in_file(rule: Rule, path: &str, text: &str) {
-    assert!(
-        !finds(rule, &[(path, text)], &[]).is_empty(),
-        "{path}: {text}"
-    );
+    assert!(!finds(rule, &[(path, text)], &[]).is_empty(), "{path}: {text}");
 }
 
 #[track_caller]
@@ -52,10 +43,7 @@ fn accepts_file(rule: Rule, path: &str, text: &str) {
 fn the_repository_is_read_whole() {
     let workspace = Workspace::read();
     for folder in ["crates/frame", "crates/gateway", "benches", "loadtest"] {
-        assert!(
-            workspace.manifests.iter().any(|one| one.folder == folder),
-            "{folder}"
-        );
+        assert!(workspace.manifests.iter().any(|one| one.folder == folder), "{folder}");
         let inside = |file: &SourceFile| file.path.starts_with(&format!("{folder}/src/"));
         assert!(workspace.files.iter().any(inside), "{folder}");
     }
@@ -73,25 +61,15 @@ fn crates_depend_only_downwards() {
         ("ringway-acceptor", "[dependencies.ringway-frame]"),
         ("ringway-hub", "[dev-dependencies.ringway-frame]"),
         ("ringway-hub", "[build-dependencies.ringway-frame]"),
-        (
-            "ringway-hub",
-            "[target.'cfg(unix)'.dependencies.ringway-frame]",
-        ),
-        (
-            "ringway-hub",
-            "[dependencies.other]\npackage = \"ringway-frame\"",
-        ),
+        ("ringway-hub", "[target.'cfg(unix)'.dependencies.ringway-frame]"),
+        ("ringway-hub", "[dependencies.other]\npackage = \"ringway-frame\""),
         ("ringway-loadtest", "[dependencies.ringway-hub]"),
         ("ringway-loadtest", "[dependencies.ringway]"),
         ("ringway-benches", "[dependencies.ringway]"),
         ("ringway-new", "[dependencies.serde]"),
     ] {
         let text = manifest(name, dependency);
-        assert_eq!(
-            finds(rules::dependencies, &[], &[("x", &text)]).len(),
-            1,
-            "{text}"
-        );
+        assert_eq!(finds(rules::dependencies, &[], &[("x", &text)]).len(), 1, "{text}");
     }
     for (name, dependency) in [
         ("ringway", "[dependencies.ringway-hub]"),
@@ -99,10 +77,7 @@ fn crates_depend_only_downwards() {
         ("ringway-hub", "[dependencies.bytes]"),
     ] {
         let text = manifest(name, dependency);
-        assert!(
-            finds(rules::dependencies, &[], &[("x", &text)]).is_empty(),
-            "{text}"
-        );
+        assert!(finds(rules::dependencies, &[], &[("x", &text)]).is_empty(), "{text}");
     }
     holds(rules::dependencies);
 }
@@ -110,13 +85,8 @@ fn crates_depend_only_downwards() {
 #[test]
 fn sources_name_only_the_crates_below_them() {
     let package = "[package]\nname = \"ringway-hub\"\n";
-    let in_hub = |text| {
-        finds(
-            rules::imports,
-            &[("crates/hub/src/a.rs", text)],
-            &[("crates/hub", package)],
-        )
-    };
+    let in_hub =
+        |text| finds(rules::imports, &[("crates/hub/src/a.rs", text)], &[("crates/hub", package)]);
     assert_eq!(in_hub("//! A.\nuse ringway_frame::Header;\n").len(), 1);
     assert!(in_hub("//! Never ringway_frame.\nuse ringway_hub::Log;\n").is_empty());
     holds(rules::imports);
@@ -151,19 +121,12 @@ fn unsafe_code_is_only_where_it_is_allowed() {
 fn crate_roots_refuse_unsafe_code() {
     let root = |folder, text| {
         let path = format!("{folder}/src/lib.rs");
-        finds(
-            rules::crate_roots,
-            &[(&path, text)],
-            &[(folder, "[package]\nname = \"a\"\n")],
-        )
+        finds(rules::crate_roots, &[(&path, text)], &[(folder, "[package]\nname = \"a\"\n")])
     };
     let forbids = "//! A.\n#![forbid(unsafe_code)]\nmod a;\n";
     let denies = "//! A.\n#![deny(unsafe_code)]\nmod a;\n";
     assert_eq!(root("crates/hub", denies).len(), 1);
-    assert_eq!(
-        root("crates/hub", "//! #![forbid(unsafe_code)]\nmod a;\n").len(),
-        1
-    );
+    assert_eq!(root("crates/hub", "//! #![forbid(unsafe_code)]\nmod a;\n").len(), 1);
     assert_eq!(root("crates/frame", "//! A.\nmod a;\n").len(), 1);
     assert!(root("crates/hub", forbids).is_empty());
     assert!(root("crates/frame", denies).is_empty());
@@ -181,20 +144,10 @@ fn files_are_short() {
 
 #[test]
 fn files_say_what_they_are() {
-    for text in [
-        "",
-        "use a::b;\n",
-        "/// A.\nfn f() {}\n",
-        "// A.\n//! B.\n",
-        "//!\n//!\n",
-    ] {
+    for text in ["", "use a::b;\n", "/// A.\nfn f() {}\n", "// A.\n//! B.\n", "//!\n//!\n"] {
         finds_in_file(rules::heads, "crates/hub/src/log.rs", text);
     }
-    accepts_file(
-        rules::heads,
-        "crates/hub/src/log.rs",
-        "//! The log.\n\nuse a::b;\n",
-    );
+    accepts_file(rules::heads, "crates/hub/src/log.rs", "//! The log.\n\nuse a::b;\n");
     holds(rules::heads);
 }
 
@@ -208,11 +161,7 @@ fn nothing_is_left_to_do() {
     ] {
         finds_in_file(rules::unfinished, "crates/hub/src/log.rs", text);
     }
-    for text in [
-        "// todo!()\n",
-        "const A: &str = r#\"\"todo!()\"\"#;",
-        "fn todo() {}",
-    ] {
+    for text in ["// todo!()\n", "const A: &str = r#\"\"todo!()\"\"#;", "fn todo() {}"] {
         accepts_file(rules::unfinished, "crates/hub/src/log.rs", text);
     }
     holds(rules::unfinished);
@@ -229,20 +178,12 @@ fn names_say_something() {
     ] {
         finds_in_file(rules::names, path, plain);
     }
-    for text in [
-        "fn get_name() {}",
-        "mod misc {}",
-        "pub(crate) mod manager;",
-        "pub  fn\nget_x() {}",
-    ] {
+    for text in
+        ["fn get_name() {}", "mod misc {}", "pub(crate) mod manager;", "pub  fn\nget_x() {}"]
+    {
         finds_in_file(rules::names, "crates/hub/src/log.rs", text);
     }
-    for text in [
-        plain,
-        "fn getrandom() {}",
-        "let uncommon = map.get(1);",
-        "// fn get_x()",
-    ] {
+    for text in [plain, "fn getrandom() {}", "let uncommon = map.get(1);", "// fn get_x()"] {
         accepts_file(rules::names, "crates/hub/src/log.rs", text);
     }
     holds(rules::names);

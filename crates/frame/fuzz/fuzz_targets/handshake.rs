@@ -61,28 +61,18 @@ fn as_response(data: &[u8]) {
         assert!(accepted.head_bytes <= data.len());
         assert!(data[..accepted.head_bytes].ends_with(b"\n"));
         assert!(matches!(accepted.subprotocol, None | Some("chat")));
-        assert!(
-            accepted
-                .agreement
-                .is_none_or(|terms| terms.client_max_window_bits.is_none())
-        );
+        assert!(accepted.agreement.is_none_or(|terms| terms.client_max_window_bits.is_none()));
     }
 }
 
 /// What is accepted reads the same after being written down again, and every
 /// answer to an offer is one that the client would take.
 fn as_extensions(data: &[u8]) {
-    let headers = [Header {
-        name: "Sec-WebSocket-Extensions",
-        value: data,
-    }];
+    let headers = [Header { name: "Sec-WebSocket-Extensions", value: data }];
     let Ok(extensions) = Extensions::parse(&headers) else {
         return;
     };
-    let written: Vec<String> = extensions
-        .iter()
-        .map(|extension| write(&extension))
-        .collect();
+    let written: Vec<String> = extensions.iter().map(|extension| write(&extension)).collect();
     assert!(!written.is_empty());
     for (extension, text) in extensions.iter().zip(&written) {
         let again = Extension::parse(text.as_bytes()).unwrap();

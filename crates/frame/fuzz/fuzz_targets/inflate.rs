@@ -65,14 +65,7 @@ fn round_trip(message: &[u8], piece_bytes: usize, settings: u8) {
     for _ in 0..2 {
         let (mut payload, mut inflated) = (Vec::new(), Vec::new());
         deflater.deflate(message, &mut payload);
-        inflate_pieces(
-            &mut inflater,
-            &payload,
-            piece_bytes,
-            &mut inflated,
-            message.len(),
-        )
-        .unwrap();
+        inflate_pieces(&mut inflater, &payload, piece_bytes, &mut inflated, message.len()).unwrap();
         assert_eq!(inflated, message);
         if settings.is_multiple_of(2) {
             deflater.reset();

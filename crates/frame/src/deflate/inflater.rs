@@ -61,10 +61,7 @@ pub struct Inflater {
 impl Inflater {
     /// A context that has seen nothing. It takes 46 KiB (see [`Pool`](super::Pool)).
     pub fn new() -> Self {
-        Self {
-            zlib: Inflate::new(false, 15),
-            at_boundary: true,
-        }
+        Self { zlib: Inflate::new(false, 15), at_boundary: true }
     }
 
     /// Forgets all messages, as between those of a sender without context

@@ -72,11 +72,7 @@ impl Code {
 
 impl NaiveInflater {
     pub fn new(window_bits: WindowBits) -> Self {
-        Self {
-            window_bytes: 1 << window_bits.bits(),
-            history: Vec::new(),
-            distance_max: 0,
-        }
+        Self { window_bytes: 1 << window_bits.bits(), history: Vec::new(), distance_max: 0 }
     }
 
     pub fn reset(&mut self) {
@@ -86,10 +82,7 @@ impl NaiveInflater {
     /// Inflates one whole message.
     pub fn message(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
         let whole = [payload, &FLUSH_TAIL].concat();
-        let mut bits = Bits {
-            bytes: &whole,
-            next_bit: 0,
-        };
+        let mut bits = Bits { bytes: &whole, next_bit: 0 };
         let mut message = Vec::new();
         while !bits.is_at_end() {
             let start = self.history.len();
@@ -185,9 +178,7 @@ fn fixed_codes() -> (Code, Code) {
 
 // RFC 1951 §3.2.7.
 fn dynamic_codes(bits: &mut Bits<'_>) -> Option<(Code, Code)> {
-    const ORDER: [usize; 19] = [
-        16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15,
-    ];
+    const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
     let literal_count = bits.take(5)? + 257;
     let distance_count = bits.take(5)? + 1;
     let length_count = bits.take(4)? + 4;

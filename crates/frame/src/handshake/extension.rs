@@ -231,10 +231,7 @@ mod tests {
     fn normal(values: &[&str]) -> Result<String, Malformed> {
         let headers: Vec<_> = values
             .iter()
-            .map(|value| Header {
-                name: "sec-websocket-extensions",
-                value: value.as_bytes(),
-            })
+            .map(|value| Header { name: "sec-websocket-extensions", value: value.as_bytes() })
             .collect();
         let extensions = Extensions::parse(&headers)?;
         let written = extensions.iter().map(|extension| {

@@ -45,14 +45,8 @@ pub(super) unsafe fn unmask<V: Vector>(payload: &mut [u8], key: u32) {
     let (fours, rest) = body.as_chunks_mut::<4>();
     for four in fours {
         // SAFETY: the caller has the instruction set of `V`.
-        *four = unsafe {
-            [
-                four[0].xor(wide),
-                four[1].xor(wide),
-                four[2].xor(wide),
-                four[3].xor(wide),
-            ]
-        };
+        *four =
+            unsafe { [four[0].xor(wide), four[1].xor(wide), four[2].xor(wide), four[3].xor(wide)] };
     }
     for vector in rest {
         // SAFETY: the caller has the instruction set of `V`.

@@ -24,11 +24,7 @@ pub struct Frame {
 }
 
 pub fn frame(opcode: u8, payload: impl AsRef<[u8]>) -> Frame {
-    Frame {
-        first: 0x80 | opcode,
-        mask: Some(KEY),
-        payload: payload.as_ref().to_vec(),
-    }
+    Frame { first: 0x80 | opcode, mask: Some(KEY), payload: payload.as_ref().to_vec() }
 }
 
 pub fn continuation(payload: impl AsRef<[u8]>) -> Frame {
@@ -124,10 +120,7 @@ impl Peer {
     pub fn new(reader: MessageReader) -> Self {
         Self {
             reader,
-            limits: ReadLimits {
-                frame_bytes_max: 16 << 20,
-                message_bytes_max: 16 << 20,
-            },
+            limits: ReadLimits { frame_bytes_max: 16 << 20, message_bytes_max: 16 << 20 },
             events: Vec::new(),
         }
     }
@@ -141,10 +134,7 @@ impl Peer {
     }
 
     pub fn limited(mut self, frame_bytes_max: u64, message_bytes_max: u64) -> Self {
-        self.limits = ReadLimits {
-            frame_bytes_max,
-            message_bytes_max,
-        };
+        self.limits = ReadLimits { frame_bytes_max, message_bytes_max };
         self
     }
 
@@ -187,11 +177,7 @@ impl Peer {
 pub fn refuses(peer: impl Fn() -> Peer, bytes: &[u8], fault: ProtocolError, at: usize) {
     let mut whole = peer();
     whole.receives(bytes);
-    assert_eq!(
-        whole.events.last(),
-        Some(&Event::Fault(fault)),
-        "whole: {bytes:x?}"
-    );
+    assert_eq!(whole.events.last(), Some(&Event::Fault(fault)), "whole: {bytes:x?}");
 
     let mut drop_by_drop = peer();
     for (index, byte) in bytes.iter().enumerate() {
@@ -202,9 +188,7 @@ pub fn refuses(peer: impl Fn() -> Peer, bytes: &[u8], fault: ProtocolError, at: 
     assert_eq!(drop_by_drop.events, whole.events, "{bytes:x?}");
 
     let before = whole.events.len();
-    whole
-        .receives(&frame(TEXT, "late").bytes())
-        .receives(&frame(TEXT, "late").unmasked().bytes());
+    whole.receives(&frame(TEXT, "late").bytes()).receives(&frame(TEXT, "late").unmasked().bytes());
     assert_eq!(whole.events.len(), before, "read on after {fault:?}");
     assert!(whole.reader.is_finished() && whole.reader.is_idle());
 }

@@ -56,9 +56,7 @@ impl FromStr for Cores {
                 Ok(Self::Count(count))
             } else {
                 let (least, most) = (limits::CORES.least, limits::CORES.most);
-                Err(CoresError(format!(
-                    "a count of cores is from {least} to {most}"
-                )))
+                Err(CoresError(format!("a count of cores is from {least} to {most}")))
             };
         }
         let mut cores = Vec::new();

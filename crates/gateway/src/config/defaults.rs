@@ -46,10 +46,7 @@ fn write_key(text: &mut String, key: &Key) {
         comment(text, &format!("Why: {}.", bound.reason));
     }
     comment(text, &format!("[{}]", key.variable()));
-    write_line(
-        text,
-        &format!("{} = {}", key.name(), value::default_text(&key.kind)),
-    );
+    write_line(text, &format!("{} = {}", key.name(), value::default_text(&key.kind)));
 }
 
 fn bound(kind: &Kind) -> Option<&Bound> {

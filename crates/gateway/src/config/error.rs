@@ -76,10 +76,7 @@ pub(super) struct Faults(Vec<Fault>);
 
 impl Faults {
     pub fn add(&mut self, origin: Origin, message: impl Into<String>) {
-        self.0.push(Fault {
-            origin,
-            message: message.into(),
-        });
+        self.0.push(Fault { origin, message: message.into() });
     }
 
     /// `Ok` without a fault; otherwise all of them, those of a file by line.

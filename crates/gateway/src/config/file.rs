@@ -24,12 +24,7 @@ pub(super) struct FileValues {
 
 /// Reads the text of the file that errors call `name`.
 pub(super) fn parse(name: &str, text: &str, faults: &mut Faults) -> FileValues {
-    let mut reader = Reader {
-        name: name.into(),
-        text,
-        faults,
-        listeners: Vec::new(),
-    };
+    let mut reader = Reader { name: name.into(), text, faults, listeners: Vec::new() };
     let (document, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let origin = match error.span() {
@@ -44,10 +39,7 @@ pub(super) fn parse(name: &str, text: &str, faults: &mut Faults) -> FileValues {
     }
     let mut values = Values::new();
     reader.table("", document.get_ref(), &mut values);
-    FileValues {
-        values,
-        listeners: reader.listeners,
-    }
+    FileValues { values, listeners: reader.listeners }
 }
 
 struct Reader<'a> {
@@ -162,26 +154,16 @@ fn unknown(path: &str, name: &str, written: &DeValue<'_>) -> String {
         _ => false,
     };
     if is_section {
-        let full = if path.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{path}.{name}")
-        };
+        let full = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
         let near = keys::nearest(&full, SECTIONS.iter().map(|section| section.path))
             .and_then(keys::find_section);
         return match near {
             Some(section) => {
-                format!(
-                    "unknown section [{full}]; did you mean {}?",
-                    section.header()
-                )
+                format!("unknown section [{full}]; did you mean {}?", section.header())
             }
             None => {
                 let headers: Vec<_> = SECTIONS.iter().map(Section::header).collect();
-                format!(
-                    "unknown section [{full}]; the sections are {}",
-                    headers.join(", ")
-                )
+                format!("unknown section [{full}]; the sections are {}", headers.join(", "))
             }
         };
     }
@@ -201,11 +183,7 @@ fn hint(path: &str, name: &str) -> String {
     let near = keys::nearest(name, KEYS.iter().map(Key::name));
     if let Some(key) = KEYS.iter().find(|key| Some(key.name()) == near) {
         let section = keys::find_section(key.section()).expect("every key is in a section");
-        return format!(
-            "did you mean {} in {}?",
-            value::quoted(key.name()),
-            section.header()
-        );
+        return format!("did you mean {} in {}?", value::quoted(key.name()), section.header());
     }
     let names: Vec<_> = siblings().map(Key::name).collect();
     if names.is_empty() {

@@ -50,10 +50,7 @@ impl Key {
 
     /// `RINGWAY_LIMITS_HANDSHAKE_TIMEOUT` of `limits.handshake_timeout`.
     pub fn variable(&self) -> String {
-        format!(
-            "{VARIABLE_PREFIX}{}",
-            self.path.replace('.', "_").to_ascii_uppercase()
-        )
+        format!("{VARIABLE_PREFIX}{}", self.path.replace('.', "_").to_ascii_uppercase())
     }
 
     /// Whether the key belongs to one listener of possibly several.
@@ -141,16 +138,8 @@ pub(super) static SECTIONS: &[Section] = &[
         repeats: Repeats::Once,
         meaning: "Compression of messages (permessage-deflate, RFC 7692).",
     },
-    Section {
-        path: "limits",
-        repeats: Repeats::Once,
-        meaning: "What clients may take.",
-    },
-    Section {
-        path: "log",
-        repeats: Repeats::Once,
-        meaning: "The log, on standard error.",
-    },
+    Section { path: "limits", repeats: Repeats::Once, meaning: "What clients may take." },
+    Section { path: "log", repeats: Repeats::Once, meaning: "The log, on standard error." },
 ];
 
 pub(super) static KEYS: &[Key] = &[

@@ -273,9 +273,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Automatic<T> {
         if value.as_str() == Some(value::AUTO) {
             return Ok(Self::Auto);
         }
-        T::deserialize(value)
-            .map(Self::Exactly)
-            .map_err(serde::de::Error::custom)
+        T::deserialize(value).map(Self::Exactly).map_err(serde::de::Error::custom)
     }
 }
 

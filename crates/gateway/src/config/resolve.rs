@@ -47,10 +47,7 @@ fn read_file(path: &Path, faults: &mut Faults) -> FileValues {
     match read_text(path) {
         Ok(text) => file::parse(&name, &text, faults),
         Err(error) => {
-            faults.add(
-                Origin::File(name.into()),
-                format!("cannot be read: {error}"),
-            );
+            faults.add(Origin::File(name.into()), format!("cannot be read: {error}"));
             FileValues::default()
         }
     }
@@ -58,13 +55,9 @@ fn read_file(path: &Path, faults: &mut Faults) -> FileValues {
 
 fn read_text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    File::open(path)?
-        .take(limits::CONFIG_FILE_BYTES_MAX + 1)
-        .read_to_string(&mut text)?;
+    File::open(path)?.take(limits::CONFIG_FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
     if text.len() as u64 > limits::CONFIG_FILE_BYTES_MAX {
-        return Err(io::Error::other(
-            "it has more than 1 MiB; is this the right file?",
-        ));
+        return Err(io::Error::other("it has more than 1 MiB; is this the right file?"));
     }
     Ok(text)
 }
@@ -84,9 +77,7 @@ pub(super) fn resolve(
     for key in KEYS.iter().filter(|key| !key.is_of_listener()) {
         insert(&mut document, key, value_of(key, &values).value);
     }
-    let tables = listeners
-        .iter()
-        .map(|listener| Value::Table(listener_table(listener)));
+    let tables = listeners.iter().map(|listener| Value::Table(listener_table(listener)));
     document.insert(LISTENER.to_owned(), Value::Array(tables.collect()));
     let config: Config = Value::Table(document)
         .try_into()
@@ -134,10 +125,7 @@ fn value_of(key: &Key, values: &Values) -> Assigned {
     let text = value::default_text(&key.kind);
     let written = DeValue::parse(&text).expect("a default is TOML");
     let value = value::check(key, written.get_ref()).expect("a default is in range");
-    Assigned {
-        value,
-        origin: Origin::Default,
-    }
+    Assigned { value, origin: Origin::Default }
 }
 
 fn insert(document: &mut Table, key: &Key, value: Value) {
@@ -154,9 +142,7 @@ fn insert(document: &mut Table, key: &Key, value: Value) {
 
 fn check_listeners(config: &Config, listeners: &[Values], values: &Values, faults: &mut Faults) {
     let origin = |values: &Values, path| {
-        values
-            .get(path)
-            .map_or(Origin::Default, |assigned| assigned.origin.clone())
+        values.get(path).map_or(Origin::Default, |assigned| assigned.origin.clone())
     };
     let origins = listeners.iter().map(|listener| origin(listener, ADDRESS));
     if listeners.len() as u64 > limits::LISTENERS_MAX {
@@ -165,33 +151,21 @@ fn check_listeners(config: &Config, listeners: &[Values], values: &Values, fault
             listeners.len(),
             limits::LISTENERS_MAX
         );
-        faults.add(
-            origin(&listeners[limits::LISTENERS_MAX as usize], ADDRESS),
-            message,
-        );
+        faults.add(origin(&listeners[limits::LISTENERS_MAX as usize], ADDRESS), message);
     }
-    let mut taken = vec![(
-        config.server.api_listen,
-        "server.api_listen",
-        origin(values, "server.api_listen"),
-    )];
+    let mut taken =
+        vec![(config.server.api_listen, "server.api_listen", origin(values, "server.api_listen"))];
     for (listener, origin) in config.listeners.iter().zip(origins) {
         let address = listener.address;
         // Port 0 is a different port each time.
-        let twin = taken
-            .iter()
-            .find(|(other, ..)| *other == address && address.port() != 0);
+        let twin = taken.iter().find(|(other, ..)| *other == address && address.port() != 0);
         if let Some((_, key, twin_origin)) = twin {
             let message = format!(
                 "listener.address = \"{address}\" is taken by {key} ({twin_origin}); \
                  give each its own address or port"
             );
             // The default cannot be at fault when the other one was written.
-            let origin = if origin == Origin::Default {
-                twin_origin
-            } else {
-                &origin
-            };
+            let origin = if origin == Origin::Default { twin_origin } else { &origin };
             faults.add(origin.clone(), message);
         }
         if Reach::of(address) == Reach::OtherMachines

@@ -116,19 +116,13 @@ impl Overrides {
             Some(key) => self.assign_text(key, text.trim(), origin, faults),
             None => {
                 // The full path first; then the name alone, as in `--set io=epoll`.
-                let near = keys::nearest(path, KEYS.iter().map(|key| key.path)).or_else(|| {
-                    KEYS.iter()
-                        .find(|key| key.name() == path)
-                        .map(|key| key.path)
-                });
+                let near = keys::nearest(path, KEYS.iter().map(|key| key.path))
+                    .or_else(|| KEYS.iter().find(|key| key.name() == path).map(|key| key.path));
                 let hint = match near {
                     Some(near) => format!("did you mean {}?", value::quoted(near)),
                     None => "\"ringway defaults\" prints every key".to_owned(),
                 };
-                faults.add(
-                    origin,
-                    format!("unknown key {}; {hint}", value::quoted(path)),
-                );
+                faults.add(origin, format!("unknown key {}; {hint}", value::quoted(path)));
             }
         }
     }
@@ -170,9 +164,7 @@ fn nearest_variable(name: &str) -> Option<String> {
         return Some(near.to_owned());
     }
     let rest = name.strip_prefix(VARIABLE_PREFIX)?;
-    let key = KEYS
-        .iter()
-        .find(|key| key.name().eq_ignore_ascii_case(rest))?;
+    let key = KEYS.iter().find(|key| key.name().eq_ignore_ascii_case(rest))?;
     Some(key.variable())
 }
 
@@ -184,26 +176,19 @@ fn read_addresses(
     faults: &mut Faults,
 ) -> Vec<Assigned> {
     let items: Vec<DeValue<'_>> = match written {
-        DeValue::String(text) => text
-            .split(',')
-            .map(|item| DeValue::String(item.trim().into()))
-            .collect(),
+        DeValue::String(text) => {
+            text.split(',').map(|item| DeValue::String(item.trim().into())).collect()
+        }
         DeValue::Array(items) => items.iter().map(|item| item.get_ref().clone()).collect(),
         other => vec![other.clone()],
     };
     if items.is_empty() {
-        faults.add(
-            origin.clone(),
-            "leaves no address to listen on; give at least one",
-        );
+        faults.add(origin.clone(), "leaves no address to listen on; give at least one");
     }
     let mut addresses = Vec::new();
     for item in &items {
         match value::check(key, item) {
-            Ok(value) => addresses.push(Assigned {
-                value,
-                origin: origin.clone(),
-            }),
+            Ok(value) => addresses.push(Assigned { value, origin: origin.clone() }),
             Err(message) => faults.add(origin.clone(), message),
         }
     }
@@ -221,7 +206,5 @@ pub(super) fn is_service_link(name: &str, value: &str) -> bool {
     name.ends_with("_SERVICE_HOST")
         || name.contains("_SERVICE_PORT")
         || (name.ends_with("_PORT") && value.contains("://"))
-        || name
-            .split_once("_PORT_")
-            .is_some_and(|(_, rest)| is_port(rest))
+        || name.split_once("_PORT_").is_some_and(|(_, rest)| is_port(rest))
 }

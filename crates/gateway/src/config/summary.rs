@@ -36,11 +36,8 @@ impl Config {
     /// What an operator should know although it is allowed; one line each, to
     /// be logged at every start.
     pub fn warnings(&self) -> Vec<String> {
-        let addresses: Vec<_> = self
-            .listeners
-            .iter()
-            .map(|listener| listener.address.to_string())
-            .collect();
+        let addresses: Vec<_> =
+            self.listeners.iter().map(|listener| listener.address.to_string()).collect();
         let mut warnings = vec![format!(
             "anonymous clients are allowed: whoever can reach {} may connect without credentials",
             addresses.join(", ")
@@ -61,11 +58,7 @@ impl Config {
             let value = format!("{}, backlog {}", listener.address, listener.backlog);
             line(&mut text, "listen", &value);
         }
-        line(
-            &mut text,
-            "private API",
-            &self.server.api_listen.to_string(),
-        );
+        line(&mut text, "private API", &self.server.api_listen.to_string());
         line(&mut text, "engine", &self.engine_text());
         line(&mut text, "websocket", &self.websocket_text());
         line(&mut text, "deflate", &self.deflate_text());
@@ -111,10 +104,7 @@ impl Config {
         if !deflate.enabled {
             return "off".to_owned();
         }
-        let takeover = match (
-            deflate.server_context_takeover,
-            deflate.client_context_takeover,
-        ) {
+        let takeover = match (deflate.server_context_takeover, deflate.client_context_takeover) {
             (false, false) => "no context takeover",
             (true, false) => "server context takeover",
             (false, true) => "client context takeover",
@@ -165,10 +155,7 @@ impl Limits {
         match self.connections_max {
             Automatic::Auto if room > 0 => Ok(room),
             Automatic::Exactly(connections) if connections <= room => Ok(connections),
-            connections_max => Err(DescriptorsError {
-                connections_max,
-                room,
-            }),
+            connections_max => Err(DescriptorsError { connections_max, room }),
         }
     }
 }
@@ -187,10 +174,7 @@ impl fmt::Display for DescriptorsError {
         let room = self.room;
         match self.connections_max {
             Automatic::Auto => {
-                write!(
-                    formatter,
-                    "the limit of open files leaves no room for connections; {mend}"
-                )
+                write!(formatter, "the limit of open files leaves no room for connections; {mend}")
             }
             Automatic::Exactly(wanted) => write!(
                 formatter,

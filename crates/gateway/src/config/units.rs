@@ -6,12 +6,8 @@
 const DURATION_UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 /// Units of a size with their bytes, largest first.
-const SIZE_UNITS: [(&str, u64); 4] = [
-    ("GiB", 1 << 30),
-    ("MiB", 1 << 20),
-    ("KiB", 1 << 10),
-    ("B", 1),
-];
+const SIZE_UNITS: [(&str, u64); 4] =
+    [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 /// Why a text is not a duration or a size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,10 +67,7 @@ fn split(text: &str) -> Result<(u64, &str), UnitError> {
 }
 
 fn scale(number: u64, unit: &str, units: &[(&str, u64)]) -> Result<u64, UnitError> {
-    let (_, factor) = units
-        .iter()
-        .find(|(name, _)| *name == unit)
-        .ok_or(UnitError::UnknownUnit)?;
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit).ok_or(UnitError::UnknownUnit)?;
     number.checked_mul(*factor).ok_or(UnitError::TooLarge)
 }
 
@@ -136,19 +129,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        for value in [
-            0,
-            1,
-            125,
-            999,
-            1000,
-            1024,
-            60_000,
-            65_536,
-            90_000,
-            3_600_000,
-            1 << 30,
-        ] {
+        for value in [0, 1, 125, 999, 1000, 1024, 60_000, 65_536, 90_000, 3_600_000, 1 << 30] {
             assert_eq!(parse_duration_ms(&duration_text(value)), Ok(value));
             assert_eq!(parse_size_bytes(&size_text(value)), Ok(value));
         }

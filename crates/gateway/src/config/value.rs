@@ -44,16 +44,10 @@ pub(super) fn default_text(kind: &Kind) -> String {
 pub(super) fn range_text(kind: &Kind) -> String {
     match kind {
         Kind::Duration(bound) => {
-            format!(
-                "a duration {}",
-                span(bound, |value| quoted(&units::duration_text(value)))
-            )
+            format!("a duration {}", span(bound, |value| quoted(&units::duration_text(value))))
         }
         Kind::Size(bound) => {
-            format!(
-                "bytes {}",
-                span(bound, |value| quoted(&units::size_text(value)))
-            )
+            format!("bytes {}", span(bound, |value| quoted(&units::size_text(value))))
         }
         Kind::Count(bound) => {
             format!("a whole number {}", span(bound, |value| value.to_string()))
@@ -71,22 +65,19 @@ pub(super) fn range_text(kind: &Kind) -> String {
 
 fn canonical(kind: &Kind, written: &DeValue<'_>) -> Result<Value, String> {
     match kind {
-        Kind::Duration(bound) => bounded(bound, written, duration_ms, |value| {
-            quoted(&units::duration_text(value))
-        }),
-        Kind::Size(bound) => bounded(bound, written, size_bytes, |value| {
-            quoted(&units::size_text(value))
-        }),
+        Kind::Duration(bound) => {
+            bounded(bound, written, duration_ms, |value| quoted(&units::duration_text(value)))
+        }
+        Kind::Size(bound) => {
+            bounded(bound, written, size_bytes, |value| quoted(&units::size_text(value)))
+        }
         Kind::Count(bound) => bounded(bound, written, count, |value| value.to_string()),
         Kind::PowerOfTwo(bound) => {
             let value = bounded(bound, written, count, |value| value.to_string())?;
             match value.as_integer() {
                 Some(number) if !(number as u64).is_power_of_two() => {
                     let above = (number as u64).next_power_of_two();
-                    Err(format!(
-                        "is not a power of two; write {} or {above}",
-                        above / 2
-                    ))
+                    Err(format!("is not a power of two; write {} or {above}", above / 2))
                 }
                 _ => Ok(value),
             }
@@ -121,9 +112,9 @@ fn bounded(
     }
     let out_of_range = || format!("is out of range; it may be {}", span(bound, text));
     match number(written) {
-        Ok(value) if bound.allows(value) => i64::try_from(value)
-            .map(Value::Integer)
-            .map_err(|_| out_of_range()),
+        Ok(value) if bound.allows(value) => {
+            i64::try_from(value).map(Value::Integer).map_err(|_| out_of_range())
+        }
         Ok(_) => Err(out_of_range()),
         Err(NumberFault::OutOfRange) => Err(out_of_range()),
         Err(NumberFault::Misshapen(mend)) if bound.default == Preset::Auto => {
@@ -209,50 +200,33 @@ fn word(words: &[&str], written: &DeValue<'_>) -> Result<Value, String> {
 }
 
 fn address(written: &DeValue<'_>) -> Result<Value, String> {
-    let address = written
-        .as_str()
-        .and_then(|text| text.trim().parse::<SocketAddr>().ok());
+    let address = written.as_str().and_then(|text| text.trim().parse::<SocketAddr>().ok());
     match address {
         Some(address) => Ok(Value::String(address.to_string())),
-        None => Err(
-            "is not an IP address and a port; write them like \"127.0.0.1:8080\" or \
+        None => Err("is not an IP address and a port; write them like \"127.0.0.1:8080\" or \
                      \"[::1]:8080\", without a host name"
-                .to_owned(),
-        ),
+            .to_owned()),
     }
 }
 
 fn networks(written: &DeValue<'_>) -> Result<Value, String> {
     let texts: Vec<&str> = match written {
-        DeValue::String(text) => text
-            .split(',')
-            .map(str::trim)
-            .filter(|text| !text.is_empty())
-            .collect(),
+        DeValue::String(text) => {
+            text.split(',').map(str::trim).filter(|text| !text.is_empty()).collect()
+        }
         DeValue::Array(items) => items
             .iter()
-            .map(|item| {
-                item.get_ref()
-                    .as_str()
-                    .ok_or("is not a list of strings".to_owned())
-            })
+            .map(|item| item.get_ref().as_str().ok_or("is not a list of strings".to_owned()))
             .collect::<Result<_, _>>()?,
         _ => {
-            return Err(
-                "is not a list of networks; write [\"10.0.0.0/8\", \"::1/128\"]".to_owned(),
-            );
+            return Err("is not a list of networks; write [\"10.0.0.0/8\", \"::1/128\"]".to_owned());
         }
     };
     if texts.len() as u64 > limits::NETWORKS_MAX {
-        return Err(format!(
-            "has more than {} networks; join some",
-            limits::NETWORKS_MAX
-        ));
+        return Err(format!("has more than {} networks; join some", limits::NETWORKS_MAX));
     }
     let network = |text: &str| {
-        let network = text
-            .parse::<IpNet>()
-            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
         match network {
             Ok(network) => Ok(Value::String(network.trunc().to_string())),
             Err(_) => Err(format!(
@@ -262,11 +236,7 @@ fn networks(written: &DeValue<'_>) -> Result<Value, String> {
             )),
         }
     };
-    texts
-        .into_iter()
-        .map(network)
-        .collect::<Result<_, _>>()
-        .map(Value::Array)
+    texts.into_iter().map(network).collect::<Result<_, _>>().map(Value::Array)
 }
 
 fn cores(written: &DeValue<'_>) -> Result<Value, String> {
@@ -274,11 +244,9 @@ fn cores(written: &DeValue<'_>) -> Result<Value, String> {
         DeValue::String(text) => text.to_string(),
         DeValue::Integer(number) => number.to_string(),
         _ => {
-            return Err(
-                "is not a choice of cores; write \"auto\", a count such as 2, or a list \
+            return Err("is not a choice of cores; write \"auto\", a count such as 2, or a list \
                         such as \"0,2-3\""
-                    .to_owned(),
-            );
+                .to_owned());
         }
     };
     match text.parse::<Cores>() {
@@ -309,9 +277,5 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 fn list(texts: &[&str]) -> String {
-    texts
-        .iter()
-        .map(|text| quoted(text))
-        .collect::<Vec<_>>()
-        .join(", ")
+    texts.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", ")
 }

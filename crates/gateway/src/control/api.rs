@@ -4,7 +4,9 @@
 
 use std::{fmt::Write, future::Future, sync::Arc};
 
-use axum::{Router, extract::State, http::StatusCode, http::header, response::IntoResponse, routing::get};
+use axum::{
+    Router, extract::State, http::StatusCode, http::header, response::IntoResponse, routing::get,
+};
 use tokio::net::TcpListener;
 use tracing::error;
 

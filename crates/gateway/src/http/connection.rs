@@ -112,7 +112,8 @@ impl HttpConnection {
     /// A head that is too large is so by its target, or by its fields.
     fn oversize(&self, bytes: &[u8], settings: &Settings) -> Refusal {
         let line_bytes_max = settings.head.target_bytes_max + "OPTIONS  HTTP/1.1".len();
-        let mut head = self.partial.iter().chain(bytes);
+        let line = self.partial.iter().chain(bytes);
+        let mut head = line.skip_while(|byte| matches!(byte, b'\r' | b'\n'));
         if head.position(|&byte| byte == b'\r').is_none_or(|line| line > line_bytes_max) {
             Refusal::TargetTooLong
         } else {

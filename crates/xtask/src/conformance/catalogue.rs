@@ -127,11 +127,7 @@ pub fn matching(patterns: &str) -> Result<Vec<String>> {
     }
     Ok(all
         .into_iter()
-        .filter(|case| {
-            patterns
-                .iter()
-                .any(|pattern| wildcard::matches(pattern, '*', case))
-        })
+        .filter(|case| patterns.iter().any(|pattern| wildcard::matches(pattern, '*', case)))
         .collect())
 }
 

@@ -68,12 +68,7 @@ pub fn run(suite: &Environment, url: &str, cases: &[String], folder: &Path) -> R
 
 fn limit(cases: &[String]) -> Duration {
     cases.iter().fold(START_ALLOWANCE, |limit, case| {
-        limit
-            + if catalogue::is_deflate(case) {
-                DEFLATE_CASE_ALLOWANCE
-            } else {
-                CASE_ALLOWANCE
-            }
+        limit + if catalogue::is_deflate(case) { DEFLATE_CASE_ALLOWANCE } else { CASE_ALLOWANCE }
     })
 }
 
@@ -89,13 +84,7 @@ struct Progress {
 impl Progress {
     fn new(total: usize) -> Self {
         let now = Instant::now();
-        Self {
-            total,
-            begun: 0,
-            since: now,
-            printed: now,
-            terminal: stdout().is_terminal(),
-        }
+        Self { total, begun: 0, since: now, printed: now, terminal: stdout().is_terminal() }
     }
 
     fn begins(&mut self, case: &str) {

@@ -65,11 +65,8 @@ pub fn judge(folder: &Path, cases: &[String]) -> Result<Vec<Failure>> {
     let path = folder.join("index.json");
     let mut index: Index = read(&path)?;
     let entries = index.remove(AGENT).unwrap_or_default();
-    let missing: Vec<&str> = cases
-        .iter()
-        .filter(|case| !entries.contains_key(*case))
-        .map(String::as_str)
-        .collect();
+    let missing: Vec<&str> =
+        cases.iter().filter(|case| !entries.contains_key(*case)).map(String::as_str).collect();
     ensure!(
         missing.is_empty() && entries.len() == cases.len(),
         "the report {} holds {} cases where {} were asked for; absent: {}. \
@@ -84,10 +81,7 @@ pub fn judge(folder: &Path, cases: &[String]) -> Result<Vec<Failure>> {
         let entry = &entries[case];
         let detail: Detail = read(&folder.join(&entry.reportfile))?;
         if let Some(fault) = fault(case, entry, &detail.expected_close) {
-            failures.push(Failure {
-                case: case.clone(),
-                text: describe(&fault, &detail),
-            });
+            failures.push(Failure { case: case.clone(), text: describe(&fault, &detail) });
         }
     }
     Ok(failures)
@@ -121,10 +115,7 @@ fn fault(case: &str, entry: &Entry, expected: &ExpectedClose) -> Option<String> 
         Some(code) if expected.close_code.contains(&code) => None,
         None if CLOSE_WITHOUT_CODE.contains(&case) => None,
         Some(code) => Some(format!("closed with {code}, not {:?}", expected.close_code)),
-        None => Some(format!(
-            "closed without a code, not with {:?}",
-            expected.close_code
-        )),
+        None => Some(format!("closed without a code, not with {:?}", expected.close_code)),
     }
 }
 

@@ -25,12 +25,7 @@ pub struct Background {
 impl Background {
     pub fn start(name: &str, command: Command) -> Result<Self> {
         let (child, lines) = process::spawn_with_lines(command)?;
-        Ok(Self {
-            name: name.to_owned(),
-            child,
-            lines,
-            output: String::new(),
-        })
+        Ok(Self { name: name.to_owned(), child, lines, output: String::new() })
     }
 
     /// What it has printed up to now.
@@ -53,10 +48,7 @@ impl Background {
             }
             if let Some(status) = self.child.try_wait()? {
                 thread::sleep(POLL);
-                bail!(
-                    "it ended with {status} before it listened:\n{}",
-                    self.output()
-                );
+                bail!("it ended with {status} before it listened:\n{}", self.output());
             }
             if Instant::now() >= deadline {
                 bail!(
@@ -84,11 +76,9 @@ impl Background {
         match process::wait(&mut self.child, STOP_LIMIT)? {
             Some(status) if status.success() => Ok(()),
             Some(status) => bail!("`{}` ended with {status} after SIGTERM", self.name),
-            None => bail!(
-                "`{}` was still running {} s after SIGTERM",
-                self.name,
-                STOP_LIMIT.as_secs()
-            ),
+            None => {
+                bail!("`{}` was still running {} s after SIGTERM", self.name, STOP_LIMIT.as_secs())
+            }
         }
     }
 }
@@ -110,11 +100,7 @@ fn addresses(text: &str) -> Vec<String> {
             let rest = &text[at + host.len()..];
             let digits = rest.chars().take_while(char::is_ascii_digit).count();
             if rest[..digits].parse::<u16>().is_ok_and(|port| port > 0) {
-                let host = if host == "0.0.0.0:" {
-                    "127.0.0.1:"
-                } else {
-                    host
-                };
+                let host = if host == "0.0.0.0:" { "127.0.0.1:" } else { host };
                 found.push(format!("{host}{}", &rest[..digits]));
             }
         }

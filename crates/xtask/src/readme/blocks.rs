@@ -66,11 +66,7 @@ pub fn parse(document: &str) -> Result<Vec<Block>> {
             Kind::Script => script(&body)?,
             Kind::Transcript => transcript(&body)?,
         };
-        blocks.push(Block {
-            line: at + 1,
-            no_run,
-            entries,
-        });
+        blocks.push(Block { line: at + 1, no_run, entries });
     }
     Ok(blocks)
 }
@@ -78,10 +74,7 @@ pub fn parse(document: &str) -> Result<Vec<Block>> {
 /// Indentation, fence and info string (CommonMark §4.5).
 fn opening(text: &str) -> Option<(usize, &str, &str)> {
     let inner = text.trim_start_matches(' ');
-    let mark = inner
-        .chars()
-        .next()
-        .filter(|mark| matches!(mark, '`' | '~'))?;
+    let mark = inner.chars().next().filter(|mark| matches!(mark, '`' | '~'))?;
     let length = inner.chars().take_while(|other| *other == mark).count();
     let info = inner[length..].trim();
     (length >= 3 && !info.contains('`')).then(|| (text.len() - inner.len(), &inner[..length], info))
@@ -100,10 +93,7 @@ fn reason(rest: &str, line: usize) -> Result<Option<String>> {
         bail!("line {line}: after the language only `no-run REASON` may stand, not `{rest}`");
     };
     let reason = reason.trim();
-    ensure!(
-        !reason.is_empty(),
-        "line {line}: `no-run` needs its reason after it"
-    );
+    ensure!(!reason.is_empty(), "line {line}: `no-run` needs its reason after it");
     Ok(Some(reason.to_owned()))
 }
 
@@ -117,20 +107,12 @@ fn script(body: &[(usize, &str)]) -> Result<Vec<Entry>> {
                 entry.command.push_str(text);
             }
             None if text.trim().is_empty() || text.trim_start().starts_with('#') => continue,
-            None => entries.push(Entry {
-                line: *line,
-                command: (*text).to_owned(),
-                output: None,
-            }),
+            None => entries.push(Entry { line: *line, command: (*text).to_owned(), output: None }),
         }
         open = !complete(&entries[entries.len() - 1].command)?;
     }
     if let Some(entry) = entries.last().filter(|_| open) {
-        bail!(
-            "line {}: `{}` is not a complete command",
-            entry.line,
-            entry.command
-        );
+        bail!("line {}: `{}` is not a complete command", entry.line, entry.command);
     }
     Ok(entries)
 }
@@ -143,9 +125,7 @@ fn transcript(body: &[(usize, &str)]) -> Result<Vec<Entry>> {
         match (entries.last_mut(), command) {
             (Some(entry), None) if open => {
                 entry.command.push('\n');
-                entry
-                    .command
-                    .push_str(text.strip_prefix("> ").unwrap_or(text));
+                entry.command.push_str(text.strip_prefix("> ").unwrap_or(text));
             }
             (_, Some(command)) => entries.push(Entry {
                 line: *line,
@@ -165,11 +145,7 @@ fn transcript(body: &[(usize, &str)]) -> Result<Vec<Entry>> {
         open = !complete(&entries[entries.len() - 1].command)?;
     }
     if let Some(entry) = entries.last().filter(|_| open) {
-        bail!(
-            "line {}: `{}` is not a complete command",
-            entry.line,
-            entry.command
-        );
+        bail!("line {}: `{}` is not a complete command", entry.line, entry.command);
     }
     Ok(entries)
 }
@@ -179,10 +155,7 @@ fn complete(command: &str) -> Result<bool> {
     if command.ends_with('\\') {
         return Ok(false);
     }
-    let output = Command::new("bash")
-        .args(["-n", "-c", command])
-        .stdin(Stdio::null())
-        .output()?;
+    let output = Command::new("bash").args(["-n", "-c", command]).stdin(Stdio::null()).output()?;
     // A here-document without its end is only a warning to bash.
     Ok(output.status.success() && output.stderr.is_empty())
 }
@@ -235,10 +208,7 @@ mod tests {
         };
         assert_eq!(
             blocks[0].entries,
-            [
-                expected(4, "echo a \\\nb", "a b\n"),
-                expected(7, "true", "")
-            ]
+            [expected(4, "echo a \\\nb", "a b\n"), expected(7, "true", "")]
         );
     }
 
@@ -255,10 +225,7 @@ mod tests {
             ("```sh no-run\nls\n```\n", "needs its reason"),
             ("```sh skip\nls\n```\n", "only `no-run REASON`"),
             ("```sh\nls\n", "never closed"),
-            (
-                "```sh\necho 'a\n```\n",
-                "line 2: `echo 'a` is not a complete",
-            ),
+            ("```sh\necho 'a\n```\n", "line 2: `echo 'a` is not a complete"),
             ("```console\nls\n```\n", "begins with a command"),
         ] {
             let error = parse(document).unwrap_err().to_string();

@@ -72,16 +72,12 @@ fn serves(words: &[&str]) -> bool {
     if arguments.iter().any(|word| asks_only.contains(word)) {
         return false;
     }
-    arguments
-        .first()
-        .is_none_or(|first| *first == "serve" || first.starts_with('-'))
+    arguments.first().is_none_or(|first| *first == "serve" || first.starts_with('-'))
 }
 
 fn names_another_package(words: &[&str]) -> bool {
     let chooses = |word: &str| ["-p", "--package", "--bin", "--example"].contains(&word);
-    words
-        .windows(2)
-        .any(|pair| chooses(pair[0]) && pair[1] != "ringway")
+    words.windows(2).any(|pair| chooses(pair[0]) && pair[1] != "ringway")
 }
 
 fn is_assignment(word: &str) -> bool {
@@ -98,25 +94,13 @@ mod tests {
     fn roles_are_told_by_the_words() {
         for (command, role) in [
             ("cargo run --release", Role::Server),
-            (
-                "cargo run --release -- serve --listen 127.0.0.1:9000",
-                Role::Server,
-            ),
+            ("cargo run --release -- serve --listen 127.0.0.1:9000", Role::Server),
             ("cargo run --release -- --help", Role::Plain),
             ("cargo run --release -- check ringway.toml", Role::Plain),
-            (
-                "cargo run --release -p ringway-loadtest -- echo",
-                Role::Plain,
-            ),
+            ("cargo run --release -p ringway-loadtest -- echo", Role::Plain),
             ("cargo run --release -p ringway", Role::Server),
-            (
-                "RINGWAY_LOG=debug target/release/ringway serve",
-                Role::Server,
-            ),
-            (
-                "./target/release/ringway serve \\\n  --io epoll",
-                Role::Server,
-            ),
+            ("RINGWAY_LOG=debug target/release/ringway serve", Role::Server),
+            ("./target/release/ringway serve \\\n  --io epoll", Role::Server),
             ("ringway", Role::Server),
             ("ringway --version", Role::Plain),
             ("ringway serve &", Role::ServerBeside),

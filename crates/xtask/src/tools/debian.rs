@@ -21,26 +21,14 @@ const NEEDS: [Need; 6] = [
         package: "build-essential",
         present: || runs("cc", &["--version"]),
     },
-    Need {
-        what: "Python 3",
-        package: "python3",
-        present: || runs("python3", &["--version"]),
-    },
+    Need { what: "Python 3", package: "python3", present: || runs("python3", &["--version"]) },
     Need {
         what: "Python's venv module",
         package: "python3-venv",
         present: || runs("python3", &["-c", "import ensurepip, venv"]),
     },
-    Need {
-        what: "Node.js",
-        package: "nodejs",
-        present: || runs("node", &["--version"]),
-    },
-    Need {
-        what: "npm",
-        package: "npm",
-        present: || runs("npm", &["--version"]),
-    },
+    Need { what: "Node.js", package: "nodejs", present: || runs("node", &["--version"]) },
+    Need { what: "npm", package: "npm", present: || runs("npm", &["--version"]) },
     Need {
         what: "curl (README commands)",
         package: "curl",
@@ -81,9 +69,7 @@ pub fn install_missing() -> Result<Vec<&'static str>> {
         if !root {
             command.args(["-n", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
         }
-        command
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .args(arguments);
+        command.env("DEBIAN_FRONTEND", "noninteractive").args(arguments);
         println!("running: {}", process::display(&command));
         process::check(command, INSTALL_LIMIT)
     };

@@ -47,12 +47,7 @@ pub fn autobahn(checkout: &Checkout) -> Result<Option<Environment>> {
         .args(["--quiet", "--clear", "--no-periodic-update", "-p"])
         .arg(&interpreter)
         .arg(&folder);
-    let environment = prepare(
-        checkout,
-        folder,
-        create,
-        &requirements(checkout, "autobahn"),
-    )?;
+    let environment = prepare(checkout, folder, create, &requirements(checkout, "autobahn"))?;
     Ok(Some(environment))
 }
 
@@ -76,8 +71,7 @@ fn two() -> Option<PathBuf> {
             .flatten()
             .map(|entry| entry.path())
             .filter(|path| {
-                path.file_name()
-                    .is_some_and(|name| name.to_string_lossy().starts_with("2.7"))
+                path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("2.7"))
             })
             .map(|path| path.join("bin/python2.7"))
             .collect();
@@ -115,20 +109,8 @@ fn prepare(
     process::check(create, INSTALL_LIMIT)?;
     let mut install = Command::new(&python);
     install
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-        ])
-        .args([
-            "--no-input",
-            "--no-warn-script-location",
-            "--timeout",
-            "60",
-            "-r",
-        ])
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+        .args(["--no-input", "--no-warn-script-location", "--timeout", "60", "-r"])
         .arg(requirements)
         .env("PYTHONWARNINGS", "ignore")
         .current_dir(checkout.root());

@@ -11,15 +11,9 @@ const MAY_USE: [(&str, &[&str]); 7] = [
     ("ringway-frame", &[]),
     ("ringway-acceptor", &[]),
     ("ringway-hub", &[]),
-    (
-        "ringway",
-        &["ringway-frame", "ringway-acceptor", "ringway-hub"],
-    ),
+    ("ringway", &["ringway-frame", "ringway-acceptor", "ringway-hub"]),
     ("ringway-loadtest", &["ringway-frame", "ringway-acceptor"]),
-    (
-        "ringway-benches",
-        &["ringway-frame", "ringway-acceptor", "ringway-hub"],
-    ),
+    ("ringway-benches", &["ringway-frame", "ringway-acceptor", "ringway-hub"]),
     ("xtask", &[]),
 ];
 
@@ -48,20 +42,12 @@ fn is_ours(package: &str) -> bool {
 }
 
 fn allowed(package: &str) -> Option<&'static [&'static str]> {
-    MAY_USE
-        .iter()
-        .find(|(name, _)| *name == package)
-        .map(|(_, uses)| *uses)
+    MAY_USE.iter().find(|(name, _)| *name == package).map(|(_, uses)| *uses)
 }
 
 pub fn dependencies(workspace: &Workspace) -> Vec<String> {
     let mut faults = Vec::new();
-    for Manifest {
-        folder,
-        package,
-        dependencies,
-    } in &workspace.manifests
-    {
+    for Manifest { folder, package, dependencies } in &workspace.manifests {
         let Some(allowed) = allowed(package) else {
             faults.push(format!(
                 "{folder}/Cargo.toml: {package} has no place in the layering; add it to MAY_USE"
@@ -85,11 +71,7 @@ pub fn imports(workspace: &Workspace) -> Vec<String> {
     for manifest in &workspace.manifests {
         let inside = format!("{}/", manifest.folder);
         let allowed = allowed(&manifest.package).unwrap_or_default();
-        for file in workspace
-            .files
-            .iter()
-            .filter(|file| file.path.starts_with(&inside))
-        {
+        for file in workspace.files.iter().filter(|file| file.path.starts_with(&inside)) {
             for (line, word) in file.words() {
                 let package = word.replace('_', "-");
                 let forbidden = package.starts_with("ringway-")
@@ -110,10 +92,7 @@ pub fn imports(workspace: &Workspace) -> Vec<String> {
 
 pub fn unsafe_places(workspace: &Workspace) -> Vec<String> {
     in_each_file(workspace, |file, faults| {
-        if UNSAFE_PLACES
-            .iter()
-            .any(|place| file.path.starts_with(place))
-        {
+        if UNSAFE_PLACES.iter().any(|place| file.path.starts_with(place)) {
             return;
         }
         for (line, _) in file.words().filter(|(_, word)| *word == "unsafe") {
@@ -144,9 +123,7 @@ pub fn crate_roots(workspace: &Workspace) -> Vec<String> {
                 continue;
             }
             let wanted = if strict { "forbid" } else { "deny" };
-            faults.push(format!(
-                "{path}: add `#![{wanted}(unsafe_code)]` below its head"
-            ));
+            faults.push(format!("{path}: add `#![{wanted}(unsafe_code)]` below its head"));
         }
     }
     faults
@@ -183,10 +160,7 @@ pub fn unfinished(workspace: &Workspace) -> Vec<String> {
         for pair in tokens.windows(2) {
             let (line, word) = pair[0];
             if UNFINISHED.contains(&word) && pair[1].1 == "!" {
-                faults.push(format!(
-                    "{}:{line}: `{word}!` is left; finish it",
-                    file.path
-                ));
+                faults.push(format!("{}:{line}: `{word}!` is left; finish it", file.path));
             }
         }
     })

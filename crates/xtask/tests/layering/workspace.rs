@@ -61,19 +61,14 @@ fn collect(folder: &Path, relative: &str, files: &mut Vec<SourceFile>) {
                 collect(&entry.path(), &format!("{relative}{name}/"), files);
             }
         } else if kind.is_file() && name.ends_with(".rs") {
-            files.push(SourceFile::new(
-                &format!("{relative}{name}"),
-                &read(&entry.path()),
-            ));
+            files.push(SourceFile::new(&format!("{relative}{name}"), &read(&entry.path())));
         }
     }
 }
 
 impl Manifest {
     pub fn parse(folder: &str, text: &str) -> Self {
-        let table: Table = text
-            .parse()
-            .unwrap_or_else(|error| panic!("{folder}: {error}"));
+        let table: Table = text.parse().unwrap_or_else(|error| panic!("{folder}: {error}"));
         let mut dependencies = BTreeSet::new();
         add_sections(&table, &mut dependencies);
         if let Some(targets) = table.get("target").and_then(Value::as_table) {
@@ -83,10 +78,7 @@ impl Manifest {
         }
         Self {
             folder: folder.to_owned(),
-            package: table["package"]["name"]
-                .as_str()
-                .expect("a name")
-                .to_owned(),
+            package: table["package"]["name"].as_str().expect("a name").to_owned(),
             dependencies,
         }
     }
@@ -106,11 +98,7 @@ fn add_sections(table: &Table, dependencies: &mut BTreeSet<String>) {
 
 impl SourceFile {
     pub fn new(path: &str, text: &str) -> Self {
-        Self {
-            path: path.to_owned(),
-            text: text.to_owned(),
-            code: blank(text),
-        }
+        Self { path: path.to_owned(), text: text.to_owned(), code: blank(text) }
     }
 
     /// Words and single marks of the code, with their lines from 1.
@@ -134,8 +122,7 @@ impl SourceFile {
 
     /// The words of the code alone.
     pub fn words(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.tokens()
-            .filter(|(_, token)| token.starts_with(is_word))
+        self.tokens().filter(|(_, token)| token.starts_with(is_word))
     }
 }
 
@@ -208,10 +195,7 @@ fn raw_string(text: &str) -> Option<usize> {
 /// The length of the string or character literal that the text begins with.
 /// A lifetime begins with the same mark and is none.
 fn quoted(text: &str) -> Option<usize> {
-    let mark = text
-        .chars()
-        .next()
-        .filter(|mark| matches!(mark, '"' | '\''))?;
+    let mark = text.chars().next().filter(|mark| matches!(mark, '"' | '\''))?;
     if mark == '\'' {
         let mut inner = text[1..].chars();
         let first = inner.next()?;

@@ -52,9 +52,7 @@ fn inflate_within(payload: &[u8], bytes_max: usize) -> Result<Vec<u8>, InflateEr
 
 #[test]
 fn the_limit_itself_is_allowed_at_every_length() {
-    for bytes in [
-        0, 1, 2, 511, 512, 513, 16_383, 16_384, 16_385, 65_535, 65_536, 100_000,
-    ] {
+    for bytes in [0, 1, 2, 511, 512, 513, 16_383, 16_384, 16_385, 65_535, 65_536, 100_000] {
         let message: Vec<u8> = (0..bytes).map(|place| (place / 7) as u8).collect();
         for at_level in [0, 1, 6] {
             let mut payload = Vec::new();
@@ -72,9 +70,7 @@ fn the_limit_itself_is_allowed_at_every_length() {
 fn the_limit_counts_what_the_output_already_holds() {
     let payload = hex("f2 48 cd c9 c9 07 00");
     let mut output = b"head".to_vec();
-    Inflater::new()
-        .inflate(&payload, true, &mut output, 9)
-        .unwrap();
+    Inflater::new().inflate(&payload, true, &mut output, 9).unwrap();
     assert_eq!(output, b"headHello");
     let mut output = b"head".to_vec();
     let result = Inflater::new().inflate(&payload, true, &mut output, 8);
@@ -92,52 +88,26 @@ fn corrupt_payloads_are_told_from_whole_ones() {
             "a stored block whose length and its complement differ",
             "00 05 00 fa fe 48 65 6c 6c 6f 00",
         ),
-        (
-            "a match that reaches back before the stream",
-            "f2 00 11 00 00",
-        ),
-        (
-            "a match that reaches over a final block",
-            "f3 48 cd c9 c9 07 00 f2 00 11 00 00",
-        ),
+        ("a match that reaches back before the stream", "f2 00 11 00 00"),
+        ("a match that reaches over a final block", "f3 48 cd c9 c9 07 00 f2 00 11 00 00"),
         ("a distance symbol of 30", "4a 04 3e 00"),
-        (
-            "dynamic codes that are over-subscribed",
-            "04 00 ff ff ff ff ff ff ff ff 00",
-        ),
+        ("dynamic codes that are over-subscribed", "04 00 ff ff ff ff ff ff ff ff 00"),
         ("a block that is cut short in its codes", "f2 48 cd"),
         ("a stored block that is cut short", "00 05 00 fa ff 48 65"),
-        (
-            "a stored block that takes all of the tail for data",
-            "00 05 00 fa ff 48",
-        ),
+        ("a stored block that takes all of the tail for data", "00 05 00 fa ff 48"),
         ("a stored block cut short in its length", "00 05 00"),
-        (
-            "a block that ends without an empty one after it",
-            "f2 48 cd c9 c9 07",
-        ),
+        ("a block that ends without an empty one after it", "f2 48 cd c9 c9 07"),
         ("the tail left on", "f2 48 cd c9 c9 07 00 00 00 ff ff"),
         ("text", "7b 22 74 79 70 65 22 3a 22 70 69 6e 67 22 7d"),
     ];
     for (what, payload) in corrupt {
         let payload = hex(payload);
         let mut inflater = Inflater::new();
-        assert_eq!(
-            inflate(&mut inflater, &payload),
-            Err(InflateError::Corrupt),
-            "{what}"
-        );
+        assert_eq!(inflate(&mut inflater, &payload), Err(InflateError::Corrupt), "{what}");
         inflater.reset();
-        assert_eq!(
-            inflate_bytewise(&mut inflater, &payload),
-            Err(InflateError::Corrupt),
-            "{what}"
-        );
+        assert_eq!(inflate_bytewise(&mut inflater, &payload), Err(InflateError::Corrupt), "{what}");
         inflater.reset();
-        assert_eq!(
-            inflate(&mut inflater, &hex("f2 48 cd c9 c9 07 00")).unwrap(),
-            b"Hello"
-        );
+        assert_eq!(inflate(&mut inflater, &hex("f2 48 cd c9 c9 07 00")).unwrap(), b"Hello");
     }
 }
 

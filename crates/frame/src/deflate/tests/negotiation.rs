@@ -16,10 +16,7 @@ fn open_policy() -> Policy {
 
 /// The response's header value; empty where nothing was agreed on.
 fn answer(policy: &Policy, offers: &str) -> String {
-    let headers = [httparse::Header {
-        name: "Sec-WebSocket-Extensions",
-        value: offers.as_bytes(),
-    }];
+    let headers = [httparse::Header { name: "Sec-WebSocket-Extensions", value: offers.as_bytes() }];
     let extensions = Extensions::parse(&headers).unwrap();
     let mut value = Vec::new();
     if let Some(agreement) = policy.agree(extensions.iter()) {
@@ -52,14 +49,8 @@ fn an_open_policy_answers_each_offer() {
             "permessage-deflate; server_max_window_bits=15",
         ),
         // RFC 7692 §7.1.2.2: with or without a value.
-        (
-            "permessage-deflate; client_max_window_bits",
-            "permessage-deflate",
-        ),
-        (
-            "permessage-deflate; client_max_window_bits=15",
-            "permessage-deflate",
-        ),
+        ("permessage-deflate; client_max_window_bits", "permessage-deflate"),
+        ("permessage-deflate; client_max_window_bits=15", "permessage-deflate"),
         (
             "permessage-deflate; client_max_window_bits=10",
             "permessage-deflate; client_max_window_bits=10",
@@ -78,20 +69,14 @@ fn an_open_policy_answers_each_offer() {
             "permessage-deflate; server_no_context_takeover; client_max_window_bits=9",
         ),
         // Another extension is passed over; the first good offer wins.
-        (
-            "x-webkit-deflate-frame, permessage-deflate",
-            "permessage-deflate",
-        ),
+        ("x-webkit-deflate-frame, permessage-deflate", "permessage-deflate"),
         ("permessage-bzip2; level=9", ""),
         (
             "permessage-deflate; server_max_window_bits=10, permessage-deflate",
             "permessage-deflate; server_max_window_bits=10",
         ),
         // RFC 7692 §5.1: an offer that is declined gives way to the next.
-        (
-            "permessage-deflate; mystery, permessage-deflate",
-            "permessage-deflate",
-        ),
+        ("permessage-deflate; mystery, permessage-deflate", "permessage-deflate"),
         (
             "permessage-deflate; server_max_window_bits=16, \
              permessage-deflate; server_max_window_bits=12",
@@ -161,31 +146,15 @@ fn a_policy_bounds_what_it_may_and_no_more() {
         ("", "; server_max_window_bits=10"),
         ("; server_max_window_bits=15", "; server_max_window_bits=10"),
         ("; server_max_window_bits=9", "; server_max_window_bits=9"),
-        (
-            "; client_max_window_bits",
-            "; server_max_window_bits=10; client_max_window_bits=11",
-        ),
-        (
-            "; client_max_window_bits=15",
-            "; server_max_window_bits=10; client_max_window_bits=11",
-        ),
-        (
-            "; client_max_window_bits=8",
-            "; server_max_window_bits=10; client_max_window_bits=8",
-        ),
+        ("; client_max_window_bits", "; server_max_window_bits=10; client_max_window_bits=11"),
+        ("; client_max_window_bits=15", "; server_max_window_bits=10; client_max_window_bits=11"),
+        ("; client_max_window_bits=8", "; server_max_window_bits=10; client_max_window_bits=8"),
     ];
     for (parameters, response) in table {
         let offer = format!("permessage-deflate{parameters}");
-        assert_eq!(
-            answer(&tight, &offer),
-            format!("{no_takeover}{response}"),
-            "to {offer}"
-        );
+        assert_eq!(answer(&tight, &offer), format!("{no_takeover}{response}"), "to {offer}");
     }
-    let off = Policy {
-        enabled: false,
-        ..Policy::default()
-    };
+    let off = Policy { enabled: false, ..Policy::default() };
     assert_eq!(answer(&off, "permessage-deflate"), "");
 }
 
@@ -195,10 +164,7 @@ fn every_offer() -> Vec<Offer> {
     for flags in 0..4 {
         for server in [None].into_iter().chain(windows.iter().copied().map(Some)) {
             let at_most = windows.iter().copied().map(ClientWindow::AtMost);
-            for client in [ClientWindow::Fixed, ClientWindow::Any]
-                .into_iter()
-                .chain(at_most)
-            {
+            for client in [ClientWindow::Fixed, ClientWindow::Any].into_iter().chain(at_most) {
                 offers.push(Offer {
                     server_no_context_takeover: flags & 1 != 0,
                     client_no_context_takeover: flags & 2 != 0,
@@ -268,10 +234,7 @@ fn a_client_refuses_what_it_did_not_offer() {
         // RFC 7692 §7.1.1.1 and §7.1.2.1: what was asked must be granted.
         (bounded, "permessage-deflate; server_max_window_bits=10"),
         (bounded, "permessage-deflate; server_no_context_takeover"),
-        (
-            bounded,
-            "permessage-deflate; server_no_context_takeover; server_max_window_bits=11",
-        ),
+        (bounded, "permessage-deflate; server_no_context_takeover; server_max_window_bits=11"),
     ];
     for (offer, response) in table {
         let extension = Extension::parse(response.as_bytes()).unwrap();
@@ -280,8 +243,5 @@ fn a_client_refuses_what_it_did_not_offer() {
     }
     let response = Extension::parse(b"permessage-deflate").unwrap();
     assert_eq!(Agreement::verify(&response, &[]), Err(Unacceptable));
-    assert_eq!(
-        Agreement::verify(&response, &[bounded, plain]),
-        Ok(Agreement::default())
-    );
+    assert_eq!(Agreement::verify(&response, &[bounded, plain]), Ok(Agreement::default()));
 }

@@ -17,19 +17,13 @@ fn noise(bytes: usize, seed: u64) -> Vec<u8> {
 
 /// A noise that comes again and again, each time `distance` bytes further on.
 fn recurring(distance: usize, bytes: usize) -> Vec<u8> {
-    noise(distance, distance as u64)
-        .into_iter()
-        .cycle()
-        .take(bytes)
-        .collect()
+    noise(distance, distance as u64).into_iter().cycle().take(bytes).collect()
 }
 
 /// A few words in random order: matches at all distances.
 fn words(bytes: usize, seed: u64) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(seed);
-    let vocabulary: Vec<Vec<u8>> = (0..40)
-        .map(|word| noise(3 + word % 9, word as u64))
-        .collect();
+    let vocabulary: Vec<Vec<u8>> = (0..40).map(|word| noise(3 + word % 9, word as u64)).collect();
     let mut text = Vec::new();
     while text.len() < bytes {
         text.extend_from_slice(&vocabulary[random.usize(..vocabulary.len())]);
@@ -74,13 +68,8 @@ fn no_match_leaves_the_window_at_any_level() {
 #[test]
 fn a_smaller_window_misses_what_a_larger_one_finds() {
     let message = recurring(1000, 20_000);
-    let bytes = |bits| {
-        deflate(
-            &mut Deflater::new(level(6), window(bits), memory(8)),
-            &message,
-        )
-        .len()
-    };
+    let bytes =
+        |bits| deflate(&mut Deflater::new(level(6), window(bits), memory(8)), &message).len();
     assert!(bytes(15) < 2000);
     assert!(bytes(9) > 19_000);
 }
@@ -92,11 +81,7 @@ fn takeover_makes_the_second_message_smaller_and_reset_does_not() {
         let message = noise(400, 7);
         let first = deflate(&mut deflater, &message);
         let second = deflate(&mut deflater, &message);
-        assert!(
-            second.len() < 20,
-            "level {at_level}: {} bytes",
-            second.len()
-        );
+        assert!(second.len() < 20, "level {at_level}: {} bytes", second.len());
         deflater.reset();
         assert_eq!(deflate(&mut deflater, &message), first);
     }
@@ -123,20 +108,14 @@ fn every_length_around_a_step_survives() {
 #[test]
 fn each_piece_yields_at_once_all_that_it_holds() {
     let message = vec![0; 60_000];
-    let payload = deflate(
-        &mut Deflater::new(level(9), window(15), memory(8)),
-        &message,
-    );
+    let payload = deflate(&mut Deflater::new(level(9), window(15), memory(8)), &message);
     let mut inflater = Inflater::new();
     let mut output = Vec::new();
     for end in 1..=payload.len() {
-        inflater
-            .inflate(&payload[end - 1..end], false, &mut output, PLENTY)
-            .unwrap();
+        inflater.inflate(&payload[end - 1..end], false, &mut output, PLENTY).unwrap();
         let mut zlib = zlib_rs::Inflate::new(false, 15);
         let mut room = vec![0; message.len() + 1];
-        zlib.decompress(&payload[..end], &mut room, zlib_rs::InflateFlush::SyncFlush)
-            .unwrap();
+        zlib.decompress(&payload[..end], &mut room, zlib_rs::InflateFlush::SyncFlush).unwrap();
         assert_eq!(output.len() as u64, zlib.total_out(), "after {end} bytes");
     }
     assert_eq!(output, message);
@@ -166,9 +145,7 @@ fn inflate_in_pieces(
         let (piece, rest) = payload.split_at(random.usize(..longest).min(payload.len()));
         payload = rest;
         let is_last = payload.is_empty();
-        inflater
-            .inflate(piece, is_last, &mut message, PLENTY)
-            .unwrap();
+        inflater.inflate(piece, is_last, &mut message, PLENTY).unwrap();
         if is_last {
             return message;
         }

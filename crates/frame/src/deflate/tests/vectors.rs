@@ -37,10 +37,7 @@ fn one_block() {
 // RFC 7692 §7.2.3.2: sharing the LZ77 sliding window.
 #[test]
 fn a_shared_window() {
-    inflates_to(
-        &["f2 48 cd c9 c9 07 00", "f2 00 11 00 00"],
-        &["Hello", "Hello"],
-    );
+    inflates_to(&["f2 48 cd c9 c9 07 00", "f2 00 11 00 00"], &["Hello", "Hello"]);
 }
 
 // RFC 7692 §7.2.3.2: without the first message the second means nothing.
@@ -85,10 +82,7 @@ fn an_empty_message() {
 #[test]
 fn several_final_blocks() {
     inflates_to(
-        &[
-            "f3 48 cd c9 c9 07 00 f3 48 cd c9 c9 07 00 f2 48 cd c9 c9 07 00",
-            "f2 00 11 00 00",
-        ],
+        &["f3 48 cd c9 c9 07 00 f3 48 cd c9 c9 07 00 f2 48 cd c9 c9 07 00", "f2 00 11 00 00"],
         &["HelloHelloHello", "Hello"],
     );
 }
@@ -96,10 +90,7 @@ fn several_final_blocks() {
 // A final stored block whose length is in the tail that is not sent.
 #[test]
 fn a_final_block_that_the_tail_completes() {
-    inflates_to(
-        &["01", "00 05 00 fa ff 48 65 6c 6c 6f 01", "00"],
-        &["", "Hello", ""],
-    );
+    inflates_to(&["01", "00 05 00 fa ff 48 65 6c 6c 6f 01", "00"], &["", "Hello", ""]);
 }
 
 // Not the RFC's form, but without two meanings: the message leaves off where a
@@ -108,15 +99,9 @@ fn a_final_block_that_the_tail_completes() {
 fn a_message_that_ends_with_a_stream_or_has_no_bytes() {
     let mut inflater = Inflater::new();
     assert_eq!(inflate(&mut inflater, b"").unwrap(), b"");
-    assert_eq!(
-        inflate(&mut inflater, &hex("f3 48 cd c9 c9 07 00")).unwrap(),
-        b"Hello"
-    );
+    assert_eq!(inflate(&mut inflater, &hex("f3 48 cd c9 c9 07 00")).unwrap(), b"Hello");
     assert_eq!(inflate(&mut inflater, b"").unwrap(), b"");
-    assert_eq!(
-        inflate(&mut inflater, &hex("f2 48 cd c9 c9 07 00")).unwrap(),
-        b"Hello"
-    );
+    assert_eq!(inflate(&mut inflater, &hex("f2 48 cd c9 c9 07 00")).unwrap(), b"Hello");
 }
 
 #[test]
@@ -147,11 +132,9 @@ fn dynamic_codes_in_a_window_of_9_bits() {
 #[test]
 fn a_final_block_of_dynamic_codes() {
     inflates_to(
-        &[
-            "7dcb3b0e80201045d1bd4cad05209fb01b8253d80001d418c2de6505afbc373983fa5798
+        &["7dcb3b0e80201045d1bd4cad05209fb01b8253d80001d418c2de6505afbc373983fa5798
            3cf1c3a9d346f1ae2dd735c42e56f65caeb82af1db569ea107f283127931e70058422c31
-           56102b8c0f880f8c35c41a6303b1c1d8426c317610bb397f00",
-        ],
+           56102b8c0f880f8c35c41a6303b1c1d8426c317610bb397f00"],
         &[&events(1..9)],
     );
 }
@@ -159,10 +142,8 @@ fn a_final_block_of_dynamic_codes() {
 #[test]
 fn codes_without_matches() {
     inflates_to(
-        &[
-            "04c1310e80200c40d1bbfcb90e5d7b1b821d5c0a81aa3184bbfbde22bfee18fe782442bdc7
-           6c03430f45c8d6af8a11fe4e84b364c11681e9de3f00",
-        ],
+        &["04c1310e80200c40d1bbfcb90e5d7b1b821d5c0a81aa3184bbfbde22bfee18fe782442bdc7
+           6c03430f45c8d6af8a11fe4e84b364c11681e9de3f00"],
         &[&event(1)],
     );
 }
@@ -188,12 +169,5 @@ fn the_deflater_writes_the_examples_of_the_rfc() {
         deflater.deflate(message.as_bytes(), &mut payload);
         payloads.push(payload);
     }
-    assert_eq!(
-        payloads,
-        [
-            hex("f2 48 cd c9 c9 07 00"),
-            hex("f2 00 11 00 00"),
-            hex("00")
-        ]
-    );
+    assert_eq!(payloads, [hex("f2 48 cd c9 c9 07 00"), hex("f2 00 11 00 00"), hex("00")]);
 }

@@ -57,69 +57,17 @@ fn the_request_is_written_in_full() {
 
 #[test]
 fn a_request_that_could_not_be_written_is_refused() {
-    let base = Request {
-        host: "a",
-        target: "/",
-        ..Request::default()
-    };
+    let base = Request { host: "a", target: "/", ..Request::default() };
     let table = [
         (Request { host: "", ..base }, RequestError::Host),
-        (
-            Request {
-                host: "a\r\nb",
-                ..base
-            },
-            RequestError::Host,
-        ),
-        (
-            Request {
-                target: "ws",
-                ..base
-            },
-            RequestError::Target,
-        ),
-        (
-            Request {
-                target: "/a b",
-                ..base
-            },
-            RequestError::Target,
-        ),
-        (
-            Request {
-                target: "/a\nb",
-                ..base
-            },
-            RequestError::Target,
-        ),
-        (
-            Request {
-                subprotocols: &["a b"],
-                ..base
-            },
-            RequestError::Subprotocol,
-        ),
-        (
-            Request {
-                subprotocols: &["a", "a"],
-                ..base
-            },
-            RequestError::Subprotocol,
-        ),
-        (
-            Request {
-                headers: &[("a b", "c")],
-                ..base
-            },
-            RequestError::Header,
-        ),
-        (
-            Request {
-                headers: &[("a", "b\r\nc: d")],
-                ..base
-            },
-            RequestError::Header,
-        ),
+        (Request { host: "a\r\nb", ..base }, RequestError::Host),
+        (Request { target: "ws", ..base }, RequestError::Target),
+        (Request { target: "/a b", ..base }, RequestError::Target),
+        (Request { target: "/a\nb", ..base }, RequestError::Target),
+        (Request { subprotocols: &["a b"], ..base }, RequestError::Subprotocol),
+        (Request { subprotocols: &["a", "a"], ..base }, RequestError::Subprotocol),
+        (Request { headers: &[("a b", "c")], ..base }, RequestError::Header),
+        (Request { headers: &[("a", "b\r\nc: d")], ..base }, RequestError::Header),
     ];
     for (request, error) in table {
         let mut out = Vec::new();
@@ -138,11 +86,7 @@ fn a_good_response_opens_the_connection_once_it_is_whole() {
     let response = response("", "") + "\u{1}frames";
     let head_bytes = response.len() - "\u{1}frames".len();
     for end in 0..head_bytes {
-        assert_eq!(
-            verdict(&response[..end]),
-            Ok(Verdict::Incomplete),
-            "at {end}"
-        );
+        assert_eq!(verdict(&response[..end]), Ok(Verdict::Incomplete), "at {end}");
     }
     let expected = Accepted {
         subprotocol: Some("superchat"),
@@ -164,16 +108,10 @@ fn a_response_need_not_accept_all_and_may_differ_in_case() {
         ("Accept: s", "Accept:   s"),
         ("Switching Protocols", ""),
         ("Sec-WebSocket-Protocol: superchat\r\n", ""),
-        (
-            "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits=10\r\n",
-            "",
-        ),
+        ("Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits=10\r\n", ""),
     ];
     for (from, to) in table {
-        assert!(
-            matches!(verdict(&response(from, to)), Ok(Verdict::Accepted(_))),
-            "{from}"
-        );
+        assert!(matches!(verdict(&response(from, to)), Ok(Verdict::Accepted(_))), "{from}");
     }
 }
 
@@ -192,27 +130,15 @@ fn a_response_that_is_not_a_yes_is_refused() {
         ("Upgrade: websocket\r\n", "", Upgrade),
         ("Upgrade: websocket", "Upgrade: h2c", Upgrade),
         ("Upgrade: websocket", "Upgrade: websocket, h2c", Upgrade),
-        (
-            "Upgrade: websocket",
-            "Upgrade: websocket\r\nUpgrade: websocket",
-            Upgrade,
-        ),
+        ("Upgrade: websocket", "Upgrade: websocket\r\nUpgrade: websocket", Upgrade),
         ("Connection: Upgrade\r\n", "", Connection),
         ("Connection: Upgrade", "Connection: close", Connection),
         ("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "", Accept),
-        (
-            "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
-            "S3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
-            Accept,
-        ),
+        ("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "S3pPLMBiTxaQ9kYGzzhZRbK+xOo=", Accept),
         ("Sec-WebSocket-Accept", "X-Accept", Accept),
         ("Protocol: superchat", "Protocol: megachat", Subprotocol),
         ("Protocol: superchat", "Protocol: SuperChat", Subprotocol),
-        (
-            "Protocol: superchat",
-            "Protocol: chat, superchat",
-            Subprotocol,
-        ),
+        ("Protocol: superchat", "Protocol: chat, superchat", Subprotocol),
         ("Protocol: superchat", "Protocol:", Subprotocol),
         (
             "Sec-WebSocket-Protocol: superchat",
@@ -220,22 +146,10 @@ fn a_response_that_is_not_a_yes_is_refused() {
             Subprotocol,
         ),
         (extension, "permessage-bzip2", Extension),
-        (
-            extension,
-            "permessage-deflate; client_max_window_bits",
-            Extension,
-        ),
-        (
-            extension,
-            "permessage-deflate; client_max_window_bits=16",
-            Extension,
-        ),
+        (extension, "permessage-deflate; client_max_window_bits", Extension),
+        (extension, "permessage-deflate; client_max_window_bits=16", Extension),
         (extension, "permessage-deflate; mystery", Extension),
-        (
-            extension,
-            "permessage-deflate, permessage-deflate",
-            Extension,
-        ),
+        (extension, "permessage-deflate, permessage-deflate", Extension),
         (extension, "permessage-deflate;", Extension),
         (extension, "", Extension),
     ];
@@ -246,22 +160,12 @@ fn a_response_that_is_not_a_yes_is_refused() {
 
 #[test]
 fn nothing_may_be_chosen_where_nothing_was_offered() {
-    let request = Request {
-        host: "a",
-        target: "/",
-        ..Request::default()
-    };
+    let request = Request { host: "a", target: "/", ..Request::default() };
     let expectation = request.emit(NONCE, &mut Vec::new()).unwrap();
     let both = response("", "");
-    assert_eq!(
-        expectation.verify(both.as_bytes()),
-        Err(ResponseError::Subprotocol)
-    );
+    assert_eq!(expectation.verify(both.as_bytes()), Err(ResponseError::Subprotocol));
     let extension_only = response("Sec-WebSocket-Protocol: superchat\r\n", "");
-    assert_eq!(
-        expectation.verify(extension_only.as_bytes()),
-        Err(ResponseError::Extension)
-    );
+    assert_eq!(expectation.verify(extension_only.as_bytes()), Err(ResponseError::Extension));
 }
 
 #[test]
@@ -282,23 +186,13 @@ fn our_server_reads_our_request_and_our_client_its_response() {
     assert!(head.parse(&sent).unwrap().is_complete());
     let (method, minor) = (head.method.unwrap(), head.version.unwrap());
     let request = server::examine(method, minor, head.headers).unwrap();
-    let policy = Policy {
-        client_window_bits_max: WindowBits::MIN,
-        ..Policy::default()
-    };
+    let policy = Policy { client_window_bits_max: WindowBits::MIN, ..Policy::default() };
     let agreement = policy.agree(request.extensions().iter());
     assert!(agreement.is_some());
     let mut answered = Vec::new();
     let chosen = request.subprotocols().next();
     server::emit_response(&mut answered, request.key, chosen, agreement.as_ref());
 
-    let expected = Accepted {
-        subprotocol: Some("chat"),
-        agreement,
-        head_bytes: answered.len(),
-    };
-    assert_eq!(
-        expectation.verify(&answered),
-        Ok(Verdict::Accepted(expected))
-    );
+    let expected = Accepted { subprotocol: Some("chat"), agreement, head_bytes: answered.len() };
+    assert_eq!(expectation.verify(&answered), Ok(Verdict::Accepted(expected)));
 }

@@ -18,9 +18,7 @@ const GOOD: [(&str, &str); 5] = [
 fn with<'a>(lines: &[(&'a str, &'a str)]) -> Vec<Header<'a>> {
     let named = |name: &str| lines.iter().any(|line| line.0.eq_ignore_ascii_case(name));
     let kept = GOOD.iter().filter(|(name, _)| !named(name));
-    kept.chain(lines)
-        .map(|&(name, value)| header(name, value))
-        .collect()
+    kept.chain(lines).map(|&(name, value)| header(name, value)).collect()
 }
 
 fn without(name: &str) -> Vec<Header<'static>> {
@@ -29,10 +27,7 @@ fn without(name: &str) -> Vec<Header<'static>> {
 }
 
 fn header<'a>(name: &'a str, value: &'a str) -> Header<'a> {
-    Header {
-        name,
-        value: value.as_bytes(),
-    }
+    Header { name, value: value.as_bytes() }
 }
 
 fn verdict(headers: &[Header<'_>]) -> Result<(), HandshakeError> {
@@ -51,14 +46,8 @@ fn a_good_request_is_read() {
         ("Origin", "https://app.example"),
         ("Sec-WebSocket-Protocol", "chat, superchat"),
         ("sec-websocket-protocol", "v2.chat"),
-        (
-            "Sec-WebSocket-Extensions",
-            "x-other; a=1, permessage-deflate",
-        ),
-        (
-            "Sec-WebSocket-Extensions",
-            "permessage-deflate; server_max_window_bits=9",
-        ),
+        ("Sec-WebSocket-Extensions", "x-other; a=1, permessage-deflate"),
+        ("Sec-WebSocket-Extensions", "permessage-deflate; server_max_window_bits=9"),
     ]);
     let request = examine("GET", 1, &headers).unwrap();
     assert_eq!(request.key, b"dGhlIHNhbXBsZSBub25jZQ==");
@@ -66,25 +55,11 @@ fn a_good_request_is_read() {
     assert_eq!(request.origin, Some("https://app.example"));
     let subprotocols: Vec<&str> = request.subprotocols().collect();
     assert_eq!(subprotocols, ["chat", "superchat", "v2.chat"]);
-    let names: Vec<&str> = request
-        .extensions()
-        .iter()
-        .map(|found| found.name())
-        .collect();
-    assert_eq!(
-        names,
-        ["x-other", "permessage-deflate", "permessage-deflate"]
-    );
-    let offers: Vec<_> = request
-        .extensions()
-        .iter()
-        .map(|found| Offer::parse(&found))
-        .collect();
+    let names: Vec<&str> = request.extensions().iter().map(|found| found.name()).collect();
+    assert_eq!(names, ["x-other", "permessage-deflate", "permessage-deflate"]);
+    let offers: Vec<_> = request.extensions().iter().map(|found| Offer::parse(&found)).collect();
     assert_eq!(offers[..2], [None, Some(Offer::default())]);
-    assert_eq!(
-        offers[2].unwrap().server_max_window_bits,
-        WindowBits::new(9)
-    );
+    assert_eq!(offers[2].unwrap().server_max_window_bits, WindowBits::new(9));
 }
 
 #[test]
@@ -105,10 +80,7 @@ fn method_and_version_of_http() {
         let error = examine(method, 1, &headers).err();
         assert_eq!(error, Some(HandshakeError::Method));
     }
-    assert_eq!(
-        examine("GET", 0, &headers).err(),
-        Some(HandshakeError::HttpVersion)
-    );
+    assert_eq!(examine("GET", 0, &headers).err(), Some(HandshakeError::HttpVersion));
 }
 
 // RFC 6455 §4.2.1, item 2; RFC 7230 §5.4.
@@ -128,10 +100,7 @@ fn host_and_origin() {
     each_is(
         Err(HandshakeError::Origin),
         &[
-            &[
-                ("Origin", "https://a.example"),
-                ("origin", "https://b.example"),
-            ],
+            &[("Origin", "https://a.example"), ("origin", "https://b.example")],
             &[("Origin", "https://b\u{fc}cher.example")],
         ],
     );
@@ -142,10 +111,7 @@ fn host_and_origin() {
 #[test]
 fn upgrade_and_connection() {
     assert_eq!(verdict(&without("Upgrade")), Err(HandshakeError::Upgrade));
-    assert_eq!(
-        verdict(&without("Connection")),
-        Err(HandshakeError::Connection)
-    );
+    assert_eq!(verdict(&without("Connection")), Err(HandshakeError::Connection));
     each_is(
         Err(HandshakeError::Upgrade),
         &[
@@ -158,10 +124,7 @@ fn upgrade_and_connection() {
     );
     each_is(
         Err(HandshakeError::Connection),
-        &[
-            &[("Connection", "keep-alive")],
-            &[("Connection", "upgraded")],
-        ],
+        &[&[("Connection", "keep-alive")], &[("Connection", "upgraded")]],
     );
     each_is(
         Ok(()),
@@ -178,10 +141,7 @@ fn upgrade_and_connection() {
 // RFC 6455 §4.2.1, item 6, and §4.4.
 #[test]
 fn websocket_version() {
-    assert_eq!(
-        verdict(&without("Sec-WebSocket-Version")),
-        Err(HandshakeError::Version)
-    );
+    assert_eq!(verdict(&without("Sec-WebSocket-Version")), Err(HandshakeError::Version));
     each_is(
         Err(HandshakeError::Version),
         &[
@@ -190,10 +150,7 @@ fn websocket_version() {
             &[("Sec-WebSocket-Version", "013")],
             &[("Sec-WebSocket-Version", "+13")],
             &[("Sec-WebSocket-Version", "13, 8")],
-            &[
-                ("Sec-WebSocket-Version", "13"),
-                ("Sec-WebSocket-Version", "13"),
-            ],
+            &[("Sec-WebSocket-Version", "13"), ("Sec-WebSocket-Version", "13")],
         ],
     );
     each_is(Ok(()), &[&[("sec-websocket-version", "\t13 ")]]);
@@ -202,10 +159,7 @@ fn websocket_version() {
 // RFC 6455 §4.2.1, item 5, and erratum 3150: pad bits that are not zero.
 #[test]
 fn websocket_key() {
-    assert_eq!(
-        verdict(&without("Sec-WebSocket-Key")),
-        Err(HandshakeError::Key)
-    );
+    assert_eq!(verdict(&without("Sec-WebSocket-Key")), Err(HandshakeError::Key));
     each_is(
         Err(HandshakeError::Key),
         &[
@@ -268,51 +222,26 @@ fn subprotocols() {
             &[("Sec-WebSocket-Protocol", "\"a\"")],
             &[("Sec-WebSocket-Protocol", "\u{e4}")],
             &[("Sec-WebSocket-Protocol", "a, b, a")],
-            &[
-                ("Sec-WebSocket-Protocol", "a"),
-                ("Sec-WebSocket-Protocol", "a"),
-            ],
+            &[("Sec-WebSocket-Protocol", "a"), ("Sec-WebSocket-Protocol", "a")],
         ],
     );
     // Subprotocols are compared case-sensitively (RFC 6455 §11.5).
-    each_is(
-        Ok(()),
-        &[&[("Sec-WebSocket-Protocol", "a, A, ringway.v1.json")]],
-    );
+    each_is(Ok(()), &[&[("Sec-WebSocket-Protocol", "a, A, ringway.v1.json")]]);
 }
 
 #[test]
 fn subprotocols_are_bounded() {
-    let list = |count: usize| {
-        (0..count)
-            .map(|n| format!("p{n}"))
-            .collect::<Vec<_>>()
-            .join(",")
-    };
+    let list = |count: usize| (0..count).map(|n| format!("p{n}")).collect::<Vec<_>>().join(",");
     let (most, more) = (list(SUBPROTOCOLS_MAX), list(SUBPROTOCOLS_MAX + 1));
     assert_eq!(verdict(&with(&[("Sec-WebSocket-Protocol", &most)])), Ok(()));
     let refused = Err(HandshakeError::Subprotocol);
-    assert_eq!(
-        verdict(&with(&[("Sec-WebSocket-Protocol", &more)])),
-        refused
-    );
+    assert_eq!(verdict(&with(&[("Sec-WebSocket-Protocol", &more)])), refused);
 }
 
 // RFC 6455 §9.1.
 #[test]
 fn extensions() {
-    for value in [
-        "",
-        ";",
-        "a,",
-        ",a",
-        "a;",
-        "a; b=",
-        "a; =1",
-        "a b",
-        "a; b=\"\"",
-        "a; b=\"c",
-    ] {
+    for value in ["", ";", "a,", ",a", "a;", "a; b=", "a; =1", "a b", "a; b=\"\"", "a; b=\"c"] {
         let headers = with(&[("Sec-WebSocket-Extensions", value)]);
         assert_eq!(verdict(&headers), Err(HandshakeError::Extension), "{value}");
     }
@@ -324,10 +253,7 @@ fn every_refusal_has_a_status_and_a_reason() {
     let table = [
         (405, &[Method][..]),
         (426, &[Upgrade, Connection, Version]),
-        (
-            400,
-            &[HttpVersion, Host, Origin, Body, Key, Subprotocol, Extension],
-        ),
+        (400, &[HttpVersion, Host, Origin, Body, Key, Subprotocol, Extension]),
     ];
     for (status, errors) in table {
         for error in errors {
@@ -343,12 +269,7 @@ fn the_response_is_written_in_full() {
     let mut out = b"earlier;".to_vec();
     let offer = crate::handshake::extension::Extension::parse(b"permessage-deflate").unwrap();
     let agreement = Policy::default().agree([offer]).unwrap();
-    emit_response(
-        &mut out,
-        b"dGhlIHNhbXBsZSBub25jZQ==",
-        Some("chat"),
-        Some(&agreement),
-    );
+    emit_response(&mut out, b"dGhlIHNhbXBsZSBub25jZQ==", Some("chat"), Some(&agreement));
     let expected = "earlier;HTTP/1.1 101 Switching Protocols\r\n\
          Upgrade: websocket\r\n\
          Connection: Upgrade\r\n\

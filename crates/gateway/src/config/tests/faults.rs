@@ -142,10 +142,7 @@ fn a_fault_outside_the_file_names_its_source() {
             settings(&["limits=1"]),
             "--set limits=1: unknown key \"limits\"; \"ringway defaults\" prints every key",
         ),
-        (
-            settings(&["log.level"]),
-            "--set log.level: has no \"=\"; write --set key=value",
-        ),
+        (settings(&["log.level"]), "--set log.level: has no \"=\"; write --set key=value"),
         (
             settings(&["listener.address=[]"]),
             "--set listener.address=[]: leaves no address to listen on; give at least one",
@@ -168,39 +165,23 @@ fn a_fault_outside_the_file_names_its_source() {
 fn lists_are_bounded() {
     let addresses: Vec<_> = (1..=65).map(|port| format!("127.0.0.1:{port}")).collect();
     let addresses = addresses.join(",");
-    let error = load(
-        "",
-        &environment(&[("RINGWAY_LISTENER_ADDRESS", &addresses)]),
-    );
-    assert!(
-        error
-            .unwrap_err()
-            .ends_with(": listener: 65 of them; there may be at most 64")
-    );
+    let error = load("", &environment(&[("RINGWAY_LISTENER_ADDRESS", &addresses)]));
+    assert!(error.unwrap_err().ends_with(": listener: 65 of them; there may be at most 64"));
 
     let networks = vec!["10.0.0.0/8"; 65].join(",");
-    let networks = [(
-        "RINGWAY_LIMITS_CONNECTIONS_PER_ADDRESS_EXEMPT",
-        networks.as_str(),
-    )];
+    let networks = [("RINGWAY_LIMITS_CONNECTIONS_PER_ADDRESS_EXEMPT", networks.as_str())];
     let error = load("", &environment(&networks)).unwrap_err();
     assert!(error.ends_with(" has more than 64 networks; join some"));
 }
 
 #[test]
 fn a_file_that_cannot_be_read_is_one_fault() {
-    let sources = Sources {
-        file: Some("/nonexistent/ringway.toml".into()),
-        ..Sources::default()
-    };
+    let sources = Sources { file: Some("/nonexistent/ringway.toml".into()), ..Sources::default() };
     assert_eq!(
         Config::load(&sources).unwrap_err().to_string(),
         "/nonexistent/ringway.toml: cannot be read: No such file or directory (os error 2)"
     );
-    let sources = Sources {
-        file: Some("/dev/zero".into()),
-        ..Sources::default()
-    };
+    let sources = Sources { file: Some("/dev/zero".into()), ..Sources::default() };
     assert_eq!(
         Config::load(&sources).unwrap_err().to_string(),
         "/dev/zero: cannot be read: it has more than 1 MiB; is this the right file?"

@@ -20,25 +20,13 @@ fn from_file(text: &str) -> Result<Config, String> {
 }
 
 fn environment(variables: &[(&str, &str)]) -> Sources {
-    let environment = variables
-        .iter()
-        .map(|(name, value)| (name.into(), value.into()))
-        .collect();
-    Sources {
-        environment,
-        ..Sources::default()
-    }
+    let environment = variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
+    Sources { environment, ..Sources::default() }
 }
 
 fn settings(settings: &[&str]) -> Sources {
-    let settings = settings
-        .iter()
-        .map(|setting| (*setting).to_owned())
-        .collect();
-    Sources {
-        settings,
-        ..Sources::default()
-    }
+    let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+    Sources { settings, ..Sources::default() }
 }
 
 fn flags(flags: &[(&'static str, &'static str, &str)]) -> Sources {
@@ -46,10 +34,7 @@ fn flags(flags: &[(&'static str, &'static str, &str)]) -> Sources {
         let value = value.to_owned();
         Flag { name, key, value }
     };
-    Sources {
-        flags: flags.iter().map(flag).collect(),
-        ..Sources::default()
-    }
+    Sources { flags: flags.iter().map(flag).collect(), ..Sources::default() }
 }
 
 #[test]
@@ -109,10 +94,7 @@ fn check_says_what_would_run() {
     sources.file = Some(path.clone());
     let text = check(&sources).unwrap();
     let mut lines = text.lines();
-    assert_eq!(
-        lines.next(),
-        Some(format!("{}: ok", path.display()).as_str())
-    );
+    assert_eq!(lines.next(), Some(format!("{}: ok", path.display()).as_str()));
     let expected = [
         "  listen       127.0.0.1:8080, backlog 4096",
         "  private API  127.0.0.1:8081",

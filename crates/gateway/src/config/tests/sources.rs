@@ -17,11 +17,7 @@ fn another_value(key: &Key) -> String {
         let smallest =
             bound.default == Preset::Exactly(bound.most) || key.path == "limits.target_bytes_max";
         let value = if smallest { bound.least } else { bound.most };
-        if unit.is_empty() {
-            value.to_string()
-        } else {
-            format!("\"{value}{unit}\"")
-        }
+        if unit.is_empty() { value.to_string() } else { format!("\"{value}{unit}\"") }
     };
     match &key.kind {
         Kind::Duration(bound) => number(bound, "ms"),
@@ -44,23 +40,13 @@ fn the_printed_defaults_are_the_defaults() {
 
     let mut faults = Faults::default();
     let read = file::parse("defaults", &text, &mut faults);
-    let printed: BTreeSet<_> = read
-        .values
-        .keys()
-        .chain(read.listeners.iter().flat_map(|one| one.keys()))
-        .collect();
+    let printed: BTreeSet<_> =
+        read.values.keys().chain(read.listeners.iter().flat_map(|one| one.keys())).collect();
     assert_eq!(printed.len(), KEYS.len(), "each key is printed");
     for key in KEYS {
-        assert!(
-            text.contains(&format!("# [{}]\n", key.variable())),
-            "{}",
-            key.path
-        );
+        assert!(text.contains(&format!("# [{}]\n", key.variable())), "{}", key.path);
     }
-    assert!(
-        text.lines().all(|line| line.chars().count() <= 80),
-        "lines are short"
-    );
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "lines are short");
 }
 
 #[test]
@@ -79,12 +65,7 @@ fn every_key_is_set_by_file_by_variable_and_by_set_alike() {
 
         for value in [bare, &toml] {
             let by_variable = load("", &environment(&[(&key.variable(), value)]));
-            assert_eq!(
-                by_variable.as_ref(),
-                Ok(&by_file),
-                "{} = {value}",
-                key.variable()
-            );
+            assert_eq!(by_variable.as_ref(), Ok(&by_file), "{} = {value}", key.variable());
             let by_set = load("", &settings(&[&format!("{}={value}", key.path)]));
             assert_eq!(by_set.as_ref(), Ok(&by_file), "--set {}={value}", key.path);
         }
@@ -117,16 +98,10 @@ fn every_end_of_every_range_is_allowed_and_nothing_beyond() {
         assert!(result(bound.least).is_ok(), "{} at its least", key.path);
         assert!(result(bound.most).is_ok(), "{} at its most", key.path);
         let above = result(bound.most + 1).unwrap_err();
-        assert!(
-            above.contains("is out of range; it may be from "),
-            "{above}"
-        );
+        assert!(above.contains("is out of range; it may be from "), "{above}");
         if bound.least > 0 {
             let below = result(bound.least - 1).unwrap_err();
-            assert!(
-                below.contains("is out of range; it may be from "),
-                "{below}"
-            );
+            assert!(below.contains("is out of range; it may be from "), "{below}");
         }
     }
 }
@@ -139,10 +114,8 @@ fn later_sources_win() {
         let config = load(file, sources).unwrap();
         (config.server.io, config.listeners)
     };
-    let listener = |port: u16, backlog| Listener {
-        address: ([127, 0, 0, 1], port).into(),
-        backlog,
-    };
+    let listener =
+        |port: u16, backlog| Listener { address: ([127, 0, 0, 1], port).into(), backlog };
     assert_eq!(first(&sources), (Io::Uring, vec![listener(1, 9)]));
 
     sources.environment = environment(&[
@@ -151,10 +124,7 @@ fn later_sources_win() {
         ("PATH", "/bin"),
     ])
     .environment;
-    assert_eq!(
-        first(&sources),
-        (Io::Epoll, vec![listener(2, 4096), listener(3, 4096)])
-    );
+    assert_eq!(first(&sources), (Io::Epoll, vec![listener(2, 4096), listener(3, 4096)]));
 
     sources.settings = settings(&[
         "server.io=uring",
@@ -163,10 +133,7 @@ fn later_sources_win() {
         "listener.backlog=7",
     ])
     .settings;
-    assert_eq!(
-        first(&sources),
-        (Io::Auto, vec![listener(4, 7), listener(5, 7)])
-    );
+    assert_eq!(first(&sources), (Io::Auto, vec![listener(4, 7), listener(5, 7)]));
 
     sources.flags = flags(&[
         ("--io", "server.io", "epoll"),
@@ -174,10 +141,7 @@ fn later_sources_win() {
         ("--listen", "listener.address", "127.0.0.1:7"),
     ])
     .flags;
-    assert_eq!(
-        first(&sources),
-        (Io::Epoll, vec![listener(6, 7), listener(7, 7)])
-    );
+    assert_eq!(first(&sources), (Io::Epoll, vec![listener(6, 7), listener(7, 7)]));
 }
 
 #[test]
@@ -194,9 +158,6 @@ fn what_kubernetes_sets_beside_a_service_is_passed_over() {
     assert_eq!(load("", &sources), Ok(Config::default()));
     for key in KEYS {
         let name = key.variable();
-        assert!(
-            !source::is_service_link(&name, "tcp://10.0.0.1:8080"),
-            "{name} is a setting"
-        );
+        assert!(!source::is_service_link(&name, "tcp://10.0.0.1:8080"), "{name} is a setting");
     }
 }
