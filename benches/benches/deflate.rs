@@ -11,7 +11,7 @@ mod short;
 use std::{fmt::Write, hint::black_box};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use ringway_frame::deflate::{Deflater, Inflater, Level, MemoryLevel, Piece, WindowBits};
+use ringway_frame::deflate::{Deflater, Inflater, Level, MemoryLevel, WindowBits};
 
 const SIZES: [usize; 3] = [128, 1024, 64 << 10];
 
@@ -68,7 +68,7 @@ fn inflate(criterion: &mut Criterion) {
                         inflater.reset();
                     }
                     message.clear();
-                    let result = inflater.inflate(payload, Piece::Last, &mut message, 1 << 20);
+                    let result = inflater.inflate(payload, true, &mut message, 1 << 20);
                     assert!(result.is_ok() && message.len() == size);
                 });
             });
@@ -102,7 +102,7 @@ fn messages(size: usize) -> Vec<Vec<u8>> {
         while text.len() < size {
             let (number, price) = (random.u32(..1_000_000), random.u32(..100_000));
             let side = random.choice(["buy", "sell"]).unwrap_or_default();
-            let _ = write!(
+            let _ = writeln!(
                 text,
                 "{{\"type\":\"event\",\"topic\":\"orders\",\"cursor\":\"5-{number}\",\
                  \"data\":{{\"side\":\"{side}\",\"price\":{price}}}}}\n"

@@ -36,6 +36,9 @@ struct Slot<T> {
 const NONE: u32 = u32::MAX;
 
 impl<T> Slots<T> {
+    /// Bytes of memory per occupant, as long as no slot is vacant.
+    pub const SLOT_BYTES: usize = size_of::<Slot<T>>();
+
     /// A table of at most `max` occupants. Allocates nothing yet.
     pub fn new(max: u32) -> Self {
         Self { chunks: Vec::new(), free: NONE, occupied: 0, touched: 0, max }

@@ -291,3 +291,37 @@ impl Peer {
         turn.wheel.touch(self.connection.slot(), turn.now + turn.settings.close_timeout);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ringway_acceptor::{epoll::EpollDriver, uring::UringDriver, wheel};
+    use ringway_frame::MessageReader;
+
+    use super::*;
+    use crate::http::connection::HttpConnection;
+
+    /// The budget of an idle WebSocket is 256 bytes of user space, of which the allocator may
+    /// take some for itself.
+    #[test]
+    fn an_idle_connection_stays_within_its_budget() {
+        let account = [
+            ("name", size_of::<Connection>(), 8),
+            ("sending", size_of::<Sending>(), 24),
+            ("life", size_of::<Life>(), 1),
+            ("seat", size_of::<Option<Seat>>(), 8),
+            ("reader", size_of::<MessageReader>(), 56),
+            ("websocket", size_of::<WebSocket>(), 72),
+            ("http", size_of::<HttpConnection>(), 40),
+            ("stage", size_of::<Stage>(), 72),
+            ("peer", size_of::<Option<Peer>>(), 128),
+            ("deadline", wheel::SLOT_BYTES, 16),
+            ("io_uring driver", UringDriver::CONNECTION_BYTES, 32),
+            ("epoll driver", EpollDriver::CONNECTION_BYTES, 32),
+        ];
+        for (field, bytes, bytes_max) in account {
+            assert!(bytes <= bytes_max, "{field} takes {bytes} bytes, its share is {bytes_max}");
+        }
+        let driver = UringDriver::CONNECTION_BYTES.max(EpollDriver::CONNECTION_BYTES);
+        assert!(size_of::<Option<Peer>>() + wheel::SLOT_BYTES + driver <= 192);
+    }
+}

@@ -68,6 +68,9 @@ enum Report {
 }
 
 impl EpollDriver {
+    /// What an idle connection costs in the driver's own tables.
+    pub const CONNECTION_BYTES: usize = Slots::<Socket>::SLOT_BYTES;
+
     /// A driver that accepts from `listeners`.
     ///
     /// # Errors

@@ -77,6 +77,9 @@ enum Event {
 }
 
 impl UringDriver {
+    /// What an idle connection costs in the driver's own tables.
+    pub const CONNECTION_BYTES: usize = Slots::<Socket>::SLOT_BYTES;
+
     /// A driver for the calling thread, and only for it.
     ///
     /// # Errors
