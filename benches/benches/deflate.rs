@@ -105,7 +105,7 @@ fn messages(size: usize) -> Vec<Vec<u8>> {
             let _ = writeln!(
                 text,
                 "{{\"type\":\"event\",\"topic\":\"orders\",\"cursor\":\"5-{number}\",\
-                 \"data\":{{\"side\":\"{side}\",\"price\":{price}}}}}\n"
+                 \"data\":{{\"side\":\"{side}\",\"price\":{price}}}}}"
             );
         }
         text.truncate(size);
