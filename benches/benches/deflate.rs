@@ -102,10 +102,10 @@ fn messages(size: usize) -> Vec<Vec<u8>> {
         while text.len() < size {
             let (number, price) = (random.u32(..1_000_000), random.u32(..100_000));
             let side = random.choice(["buy", "sell"]).unwrap_or_default();
-            let _ = write!(
+            let _ = writeln!(
                 text,
                 "{{\"type\":\"event\",\"topic\":\"orders\",\"cursor\":\"5-{number}\",\
-                 \"data\":{{\"side\":\"{side}\",\"price\":{price}}}}}\n"
+                 \"data\":{{\"side\":\"{side}\",\"price\":{price}}}}}"
             );
         }
         text.truncate(size);
