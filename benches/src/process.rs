@@ -2,25 +2,48 @@
 //!
 //! It never samples on its own: a caller reads before and after.
 
-use std::{fs, time::Duration};
+use std::{fs, ops::Sub, time::Duration};
 
 use anyhow::{Context, Result};
 
-/// CPU time of all threads since they started: the first field of each
-/// `/proc/PID/task/TID/schedstat`, in nanoseconds.
+/// What the scheduler accounts to all threads of a process since they started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scheduled {
+    /// On a CPU.
+    pub running: Duration,
+    /// Ready to run, while something else ran on the CPU.
+    pub waiting: Duration,
+}
+
+impl Sub for Scheduled {
+    type Output = Self;
+
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            running: self.running.saturating_sub(earlier.running),
+            waiting: self.waiting.saturating_sub(earlier.waiting),
+        }
+    }
+}
+
+/// The sums of the first two fields of each `/proc/PID/task/TID/schedstat`, in nanoseconds.
 ///
 /// # Errors
 /// No such process, or a kernel without schedstat.
-pub fn cpu_time(pid: u32) -> Result<Duration> {
+pub fn scheduled(pid: u32) -> Result<Scheduled> {
     let folder = format!("/proc/{pid}/task");
-    let mut total_ns = 0;
+    let mut total_ns = [0; 2];
     for task in fs::read_dir(&folder).with_context(|| format!("reading {folder}"))? {
         let path = task?.path().join("schedstat");
         let text = fs::read_to_string(&path).with_context(|| format!("reading {path:?}"))?;
-        let on_cpu_ns = text.split_whitespace().next().context("schedstat is empty")?;
-        total_ns += on_cpu_ns.parse::<u64>().context("schedstat is not a number")?;
+        let mut fields = text.split_whitespace();
+        for total_ns in &mut total_ns {
+            let field = fields.next().context("schedstat is too short")?;
+            *total_ns += field.parse::<u64>().context("schedstat is not a number")?;
+        }
     }
-    Ok(Duration::from_nanos(total_ns))
+    let [running, waiting] = total_ns.map(Duration::from_nanos);
+    Ok(Scheduled { running, waiting })
 }
 
 /// Resident memory of a process, in bytes.

@@ -5,12 +5,19 @@
 
 use std::{fmt, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
-use crate::{crowd::Slot, process, tester::Tester};
+use crate::{
+    crowd::Slot,
+    process::{self, Scheduled},
+    tester::Tester,
+};
 
 /// Rounds that are not counted: caches, allocators and the kernel's buffers settle.
 const WARM_UP_ROUNDS: usize = 2;
+
+/// Rounds run for each that shall count, at most, while the machine is not calm.
+const TRIES_MAX: usize = 20;
 
 /// A server and its tester.
 #[derive(Debug)]
@@ -32,6 +39,9 @@ pub struct Plan {
     pub slot: Duration,
     /// Messages a second of an open loop; `None` for a closed loop.
     pub rate: Option<u32>,
+    /// A round counts only if no server and no tester waited for its CPU for a larger share of
+    /// its slot: then the machine had other work.
+    pub waiting_max: f64,
 }
 
 /// What was seen of one server.
@@ -43,8 +53,12 @@ pub struct Outcome {
     pub server_ns: f64,
     /// CPU of its tester, ns per message, median.
     pub tester_ns: f64,
-    /// How much of its time the server was on a CPU, median.
+    /// The share of the time that the server was on a CPU, median.
     pub busy: f64,
+    /// The share of the time that the server or its tester waited for a CPU, median.
+    pub waiting: f64,
+    /// Rounds that count.
+    pub rounds: usize,
     /// Messages a second, median.
     pub rate: f64,
     /// CPU per message against the base server's of the same round.
@@ -53,7 +67,7 @@ pub struct Outcome {
     pub count: u64,
     /// Echoes that were not what was sent.
     pub faults: u64,
-    /// The median and the 99th percentile of latency.
+    /// The median and the 99th percentile of latency in a slot, the median slot's of each.
     pub latencies: (Duration, Duration),
 }
 
@@ -92,65 +106,96 @@ impl fmt::Display for Quartiles {
 #[derive(Debug, Clone, Copy)]
 struct Sample {
     slot: Slot,
-    server_cpu: Duration,
-    tester_cpu: Duration,
+    server: Scheduled,
+    tester: Scheduled,
+    latencies: (Duration, Duration),
 }
 
 impl Sample {
     fn take(contestant: &mut Contestant, plan: &Plan) -> Result<Self> {
-        let before = (process::cpu_time(contestant.pid)?, contestant.tester.cpu_time()?);
+        let server = process::scheduled(contestant.pid)?;
+        let tester = contestant.tester.scheduled()?;
         let slot = contestant.tester.run(plan.slot, plan.rate)?;
-        let after = (process::cpu_time(contestant.pid)?, contestant.tester.cpu_time()?);
-        Ok(Self { slot, server_cpu: after.0 - before.0, tester_cpu: after.1 - before.1 })
+        Ok(Self {
+            slot,
+            server: process::scheduled(contestant.pid)? - server,
+            tester: contestant.tester.scheduled()? - tester,
+            latencies: contestant.tester.take_latencies()?,
+        })
     }
 
-    fn server_ns(&self) -> f64 {
-        self.server_cpu.as_nanos() as f64 / self.slot.count.max(1) as f64
+    fn per_message(&self, time: Duration) -> f64 {
+        time.as_nanos() as f64 / self.slot.count.max(1) as f64
+    }
+
+    fn share(&self, time: Duration) -> f64 {
+        time.as_secs_f64() / self.slot.elapsed.as_secs_f64()
+    }
+
+    fn waiting(&self) -> f64 {
+        self.share(self.server.waiting.max(self.tester.waiting))
     }
 }
 
 /// Runs all rounds; the first contestant is the base of the ratios.
 ///
 /// # Errors
-/// A tester gave up, or a server has ended.
+/// A tester gave up, a server has ended, or no round was calm.
 pub fn run(contestants: &mut [Contestant], plan: &Plan) -> Result<Vec<Outcome>> {
-    let count = contestants.len();
-    let mut samples: Vec<Vec<Sample>> = vec![Vec::with_capacity(plan.rounds); count];
-    for round in 0..WARM_UP_ROUNDS + plan.rounds {
-        if round == WARM_UP_ROUNDS {
-            for contestant in &mut *contestants {
-                contestant.tester.take_latencies()?;
-            }
+    for round in 0..WARM_UP_ROUNDS {
+        run_round(contestants, round, plan)?;
+    }
+    let mut rounds = Vec::with_capacity(plan.rounds);
+    for round in 0..plan.rounds * TRIES_MAX {
+        let samples = run_round(contestants, round, plan)?;
+        if samples.iter().all(|sample| sample.waiting() <= plan.waiting_max) {
+            rounds.push(samples);
         }
-        for turn in 0..count {
-            // Nobody always follows the same one.
-            let index = (turn + round) % count;
-            let sample = Sample::take(&mut contestants[index], plan)?;
-            if round >= WARM_UP_ROUNDS {
-                samples[index].push(sample);
-            }
+        if rounds.len() == plan.rounds {
+            break;
         }
     }
-    let base: Vec<f64> = samples[0].iter().map(Sample::server_ns).collect();
-    let pairs = contestants.iter_mut().zip(&samples);
-    pairs.map(|(contestant, samples)| judge(contestant, samples, &base)).collect()
+    ensure!(!rounds.is_empty(), "no round was calm: the machine has other work");
+    let indices = 0..contestants.len();
+    Ok(indices.map(|index| judge(contestants[index].name.clone(), index, &rounds)).collect())
 }
 
-fn judge(contestant: &mut Contestant, samples: &[Sample], base: &[f64]) -> Result<Outcome> {
-    let median = |value: &dyn Fn(&Sample) -> f64| Quartiles::of(samples.iter().map(value)).median;
-    let count = |sample: &Sample| sample.slot.count.max(1) as f64;
-    let seconds = |sample: &Sample| sample.slot.elapsed.as_secs_f64();
-    Ok(Outcome {
-        name: contestant.name.clone(),
-        server_ns: median(&Sample::server_ns),
-        tester_ns: median(&|sample| sample.tester_cpu.as_nanos() as f64 / count(sample)),
-        busy: median(&|sample| sample.server_cpu.as_secs_f64() / seconds(sample)),
-        rate: median(&|sample| count(sample) / seconds(sample)),
-        ratio: Quartiles::of(samples.iter().zip(base).map(|(one, base)| one.server_ns() / base)),
-        count: samples.iter().map(|sample| sample.slot.count).sum(),
-        faults: samples.iter().map(|sample| sample.slot.faults).sum(),
-        latencies: contestant.tester.take_latencies()?,
-    })
+/// One slot for each; nobody always follows the same one.
+fn run_round(contestants: &mut [Contestant], round: usize, plan: &Plan) -> Result<Vec<Sample>> {
+    let count = contestants.len();
+    let mut samples = Vec::with_capacity(count);
+    for turn in 0..count {
+        let index = (turn + round) % count;
+        samples.push((index, Sample::take(&mut contestants[index], plan)?));
+    }
+    samples.sort_by_key(|(index, _)| *index);
+    Ok(samples.into_iter().map(|(_, sample)| sample).collect())
+}
+
+fn judge(name: String, index: usize, rounds: &[Vec<Sample>]) -> Outcome {
+    let quartiles = |value: &dyn Fn(&Sample) -> f64| {
+        Quartiles::of(rounds.iter().map(|samples| value(&samples[index])))
+    };
+    let cost = |sample: &Sample| sample.per_message(sample.server.running);
+    let ratios = rounds.iter().map(|samples| cost(&samples[index]) / cost(&samples[0]));
+    let slots = || rounds.iter().map(|samples| samples[index].slot);
+    let latency = |value: &dyn Fn(&Sample) -> Duration| {
+        Duration::from_secs_f64(quartiles(&|sample| value(sample).as_secs_f64()).median)
+    };
+    Outcome {
+        name,
+        server_ns: quartiles(&cost).median,
+        tester_ns: quartiles(&|sample| sample.per_message(sample.tester.running)).median,
+        busy: quartiles(&|sample| sample.share(sample.server.running)).median,
+        waiting: quartiles(&Sample::waiting).median,
+        rounds: rounds.len(),
+        rate: quartiles(&|sample| sample.slot.count as f64 / sample.slot.elapsed.as_secs_f64())
+            .median,
+        ratio: Quartiles::of(ratios),
+        count: slots().map(|slot| slot.count).sum(),
+        faults: slots().map(|slot| slot.faults).sum(),
+        latencies: (latency(&|sample| sample.latencies.0), latency(&|sample| sample.latencies.1)),
+    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::{
     churn::Churn,
     crowd::{Crowd, Slot},
     opening::Target,
-    process,
+    process::{self, Scheduled},
     traffic::Traffic,
 };
 
@@ -170,12 +170,12 @@ impl Tester {
         Ok((Duration::from_nanos(median), Duration::from_nanos(p99)))
     }
 
-    /// Its own CPU time.
+    /// What its own process had of the CPU.
     ///
     /// # Errors
     /// The tester is gone.
-    pub fn cpu_time(&self) -> Result<Duration> {
-        process::cpu_time(self.child.id())
+    pub fn scheduled(&self) -> Result<Scheduled> {
+        process::scheduled(self.child.id())
     }
 
     fn ask(&mut self, order: &str) -> Result<[u64; 3]> {

@@ -78,6 +78,10 @@ struct MeasureArgs {
     /// Hold io_uring against the ratios that it must reach; fail when it misses one
     #[arg(long, conflicts_with_all = ["case", "connections", "size", "rate", "wait"])]
     targets: bool,
+    /// Count only rounds in which no server and no tester waited longer for its CPU, in percent
+    /// of a slot: on a machine with other work
+    #[arg(long, value_name = "PERCENT", default_value_t = 100)]
+    calm: u32,
     /// The servers' core
     #[arg(long, default_value_t = 0)]
     server_core: usize,
@@ -155,8 +159,12 @@ fn measure(args: &MeasureArgs, case: &Case) -> Result<Vec<Outcome>> {
         let ready = contestant.tester.await_ready();
         ready.with_context(|| format!("connecting to {}", contestant.name))?;
     }
-    let mut plan =
-        Plan { rounds: args.rounds, slot: Duration::from_millis(args.slot_ms), rate: None };
+    let mut plan = Plan {
+        rounds: args.rounds,
+        slot: Duration::from_millis(args.slot_ms),
+        rate: None,
+        waiting_max: f64::from(args.calm) / 100.0,
+    };
     if case.kind == Kind::Fixed {
         plan.rate = Some(match case.rate {
             Rate::PerSecond(rate) => rate,
@@ -214,14 +222,15 @@ fn start(args: &MeasureArgs, case: &Case) -> Result<(Vec<Contestant>, Vec<Gatewa
 }
 
 fn print(case: &Case, outcomes: &[Outcome]) {
-    println!("\n{case}");
+    println!("\n{case}, {} rounds", outcomes[0].rounds);
     println!(
-        "  {:<12} {:>10} {:>22} {:>9} {:>5} {:>10} {:>10} {:>10} {:>10} {:>6}",
+        "  {:<10} {:>10} {:>21} {:>8} {:>5} {:>6} {:>9} {:>9} {:>9} {:>9} {:>6}",
         "server",
         "ns/message",
         "ratio [quartiles]",
         "rate/s",
         "busy",
+        "waited",
         "tester ns",
         "messages",
         "p50 us",
@@ -231,12 +240,13 @@ fn print(case: &Case, outcomes: &[Outcome]) {
     for outcome in outcomes {
         let (median, p99) = outcome.latencies;
         println!(
-            "  {:<12} {:>10.0} {:>22} {:>9.0} {:>4.0}% {:>10.0} {:>10} {:>10.1} {:>10.1} {:>6}",
+            "  {:<10} {:>10.0} {:>21} {:>8.0} {:>4.0}% {:>5.0}% {:>9.0} {:>9} {:>9.1} {:>9.1} {:>6}",
             outcome.name,
             outcome.server_ns,
             outcome.ratio.to_string(),
             outcome.rate,
             outcome.busy * 100.0,
+            outcome.waiting * 100.0,
             outcome.tester_ns,
             outcome.count,
             median.as_secs_f64() * 1e6,
