@@ -15,6 +15,11 @@ use crate::{CloseCode, ProtocolError, Utf8};
 /// What a buffer may grow by on the word of a header alone.
 const TRUSTED_BYTES: usize = 64 * 1024;
 
+/// What a header is trusted with beyond that, as a multiple of what has arrived: a large
+/// message is then copied once and not at each doubling. Memory that is reserved but never
+/// written is not resident.
+const TRUSTED_TIMES: usize = 16;
+
 /// Compressed bytes inflated at a time, so that the text that comes of them is judged
 /// while it is still in the cache.
 const INFLATE_BYTES: usize = 2 * 1024;
@@ -200,7 +205,8 @@ impl Assembly {
         let bytes = &mut self.bytes;
         if bytes.capacity() - bytes.len() < data.payload.len() {
             let declared = usize::try_from(data.remaining).unwrap_or(usize::MAX);
-            let trusted = declared.min(bytes.len().max(TRUSTED_BYTES));
+            let earned = bytes.len().saturating_mul(TRUSTED_TIMES);
+            let trusted = declared.min(earned.max(TRUSTED_BYTES));
             let wanted = bytes.len() + data.payload.len().saturating_add(trusted);
             let doubled = (2 * bytes.len()).min(assembled_bytes_max(limits));
             bytes.reserve_exact(wanted.max(doubled) - bytes.len());

@@ -31,6 +31,7 @@ use self::{
     accept::Acceptors,
     buffers::Buffers,
     pace::Pace,
+    receive::Expect,
     ring::{Ring, Wait},
     socket::{Ending, Socket, Stream},
     user_data::Kind,
@@ -52,7 +53,7 @@ pub struct UringDriver {
     turn: Operations,
     acceptors: Acceptors,
     /// Receives to arm at the next submission.
-    to_arm: Vec<Connection>,
+    to_arm: Vec<(Connection, Expect)>,
     /// Connections to shut down or close once the turn's sends are done.
     to_end: Vec<Connection>,
     harvested: Vec<cqueue::Entry>,
@@ -85,6 +86,7 @@ impl UringDriver {
     /// # Errors
     /// `io_uring_setup(2)` or a registration refused: see [`probe::check`] for the reasons.
     pub fn new(settings: &Settings, listeners: Vec<Listener>) -> io::Result<Self> {
+        pace::sharpen_timers();
         let mut ring = Ring::new(settings.submission_entries)?;
         let mut buffers = Buffers::register(
             ring.instance(),
@@ -137,7 +139,7 @@ impl UringDriver {
     pub fn adopt(&mut self, descriptor: OwnedFd) -> Result<Connection, OwnedFd> {
         let connection =
             self.sockets.insert(Socket::new(descriptor)).map_err(|socket| socket.descriptor)?;
-        self.queue_receive(connection);
+        self.queue_receive(connection, Expect::Silence);
         Ok(connection)
     }
 
@@ -326,7 +328,8 @@ impl Driver for UringDriver {
         self.end_connections();
         self.counters.turns += 1;
         if self.pace.is_timed() {
-            self.pace.observe(self.harvested.len(), self.started.elapsed());
+            let now = self.started.elapsed();
+            self.pace.observe(self.harvested.len(), now, pace::thread_cpu_time);
         }
         Ok(())
     }

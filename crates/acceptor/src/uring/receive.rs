@@ -36,7 +36,7 @@ const ARMED_BYTES_MAX: u32 = 128 << 10;
 pub(super) fn is_bounded(ring: &mut Ring, buffers: &mut Buffers) -> io::Result<bool> {
     let (ours, theirs) = UnixStream::pair()?;
     drop(theirs);
-    let entry = receive_entry(ours.as_fd(), 0, Bound::Bytes(ARMED_BYTES_MAX));
+    let entry = receive_entry(ours.as_fd(), 0, Bound::Bytes(ARMED_BYTES_MAX), Expect::Bytes);
     ring.push_plain(&entry)?;
     ring.submit_and_wait(Wait { timeout: Some(Duration::from_secs(1)), ..Wait::NONE })?;
     let mut completions = Vec::new();
@@ -54,11 +54,28 @@ enum Bound {
     Bytes(u32),
 }
 
-fn receive_entry(descriptor: BorrowedFd<'_>, user_data: u64, bound: Bound) -> squeue::Entry {
+/// Whether there is likely something to read when a receive is armed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expect {
+    /// Nothing yet: a vain attempt to read would cost more than waiting.
+    Silence,
+    /// More of what has just ended a receive.
+    Bytes,
+}
+
+fn receive_entry(
+    descriptor: BorrowedFd<'_>,
+    user_data: u64,
+    bound: Bound,
+    expect: Expect,
+) -> squeue::Entry {
+    let flags = match expect {
+        Expect::Silence => RECV_MULTISHOT | RECVSEND_POLL_FIRST,
+        Expect::Bytes => RECV_MULTISHOT,
+    };
     let entry = opcode::Recv::new(Fd(descriptor.as_raw_fd()), std::ptr::null_mut(), 0)
         .buf_group(buffers::GROUP)
-        // POLL_FIRST: most sockets have nothing to read yet; a vain attempt costs more.
-        .ioprio(RECV_MULTISHOT | RECVSEND_POLL_FIRST)
+        .ioprio(flags)
         .build()
         .flags(squeue::Flags::BUFFER_SELECT)
         .user_data(user_data);
@@ -69,7 +86,7 @@ fn receive_entry(descriptor: BorrowedFd<'_>, user_data: u64, bound: Bound) -> sq
 }
 
 impl UringDriver {
-    pub(super) fn queue_receive(&mut self, connection: Connection) {
+    pub(super) fn queue_receive(&mut self, connection: Connection, expect: Expect) {
         if let Some(socket) = self.sockets.lookup_mut(connection)
             && socket.receiving == Receiving::Idle
             && socket.wants_bytes
@@ -77,12 +94,12 @@ impl UringDriver {
             && !socket.is_closing()
         {
             socket.receiving = Receiving::Queued;
-            self.to_arm.push(connection);
+            self.to_arm.push((connection, expect));
         }
     }
 
     pub(super) fn arm_receives(&mut self) {
-        while let Some(connection) = self.to_arm.pop() {
+        while let Some((connection, expect)) = self.to_arm.pop() {
             let Some(socket) = self.sockets.lookup_mut(connection) else { continue };
             if socket.receiving != Receiving::Queued {
                 continue;
@@ -98,6 +115,7 @@ impl UringDriver {
                 socket.descriptor.as_fd(),
                 user_data::of_connection(Kind::Receive, connection),
                 bound,
+                expect,
             );
             self.push_plain(&entry);
         }
@@ -116,7 +134,7 @@ impl UringDriver {
         let Some(socket) = self.sockets.lookup_mut(connection) else { return };
         socket.wants_bytes = true;
         // While a cancel is on its way, its last completion queues the receive again.
-        self.queue_receive(connection);
+        self.queue_receive(connection, Expect::Silence);
     }
 
     pub(super) fn complete_receive(&mut self, entry: &cqueue::Entry) -> Option<Event> {
@@ -134,7 +152,7 @@ impl UringDriver {
         };
         if entry.result() > 0 && is_open {
             if is_last {
-                self.queue_receive(connection);
+                self.queue_receive(connection, Expect::Bytes);
             }
             let buffer = buffer.expect("a receive with bytes names its buffer");
             let length = entry.result() as usize;
@@ -163,12 +181,12 @@ impl UringDriver {
             // No buffer was left: they are back by the next turn, and so is the receive.
             libc::ENOBUFS => {
                 self.counters.buffer_shortages += 1;
-                self.queue_receive(connection);
+                self.queue_receive(connection, Expect::Bytes);
                 None
             }
             // Cancelled by a pause that may be over by now, or told to try again.
             libc::ECANCELED | libc::EAGAIN | libc::EINTR => {
-                self.queue_receive(connection);
+                self.queue_receive(connection, Expect::Silence);
                 None
             }
             errno => self.fail(connection, errno),
