@@ -94,9 +94,9 @@ pub enum Io {
 pub enum Wait {
     /// One completion wakes.
     Latency,
-    /// As `Latency` under light load, as `Throughput` under heavy load.
+    /// As `Latency` under light load; under heavy load completions are gathered for a moment.
     Adaptive,
-    /// Completions are gathered for a moment.
+    /// The same, and gathered for longer.
     Throughput,
 }
 
