@@ -279,7 +279,7 @@ fn run_core(mut core: Core, ready: &Ready) -> io::Result<usize> {
             serve(driver, waker, core, ready)
         })
     } else {
-        let built = EpollDriver::new(core.settings.clone(), listeners);
+        let built = EpollDriver::new(&core.settings, listeners);
         built.and_then(|driver| {
             let waker = driver.waker();
             serve(driver, waker, core, ready)
