@@ -1,4 +1,6 @@
 //! Streaming UTF-8 against the standard library on the whole: RFC 6455 §8.1.
+//!
+//! The oracle is `std::str::from_utf8`.
 
 use proptest::prelude::*;
 use ringway_frame::Utf8;
