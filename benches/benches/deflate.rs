@@ -4,7 +4,7 @@
 //! without, it is reset before each. The ratio of each is printed first.
 
 #![forbid(unsafe_code)]
-#![allow(missing_docs)]
+#![allow(missing_docs, reason = "what criterion's macros make is public")]
 
 mod short;
 

@@ -2,7 +2,7 @@
 //!
 //! Kernel results are data here (see `Failure`); nothing in this file judges a peer.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::Connection;
 
@@ -68,6 +68,9 @@ pub enum Completion<'a> {
     /// Another thread called [`Waker::wake`](crate::Waker::wake).
     Woken,
 }
+
+/// The address of a client that had left again before it could be asked for.
+pub(crate) const UNKNOWN_PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// How a connection broke: an `errno` of the receive or the send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -42,10 +42,11 @@ pub trait Driver {
 pub enum WaitMode {
     /// One completion wakes.
     Latency,
-    /// One completion wakes while the load is light; under load as `Throughput`.
+    /// One completion wakes while the load is light; under load up to 16 are waited for, at most
+    /// 50 us.
     #[default]
     Adaptive,
-    /// Waits up to 200 us for a batch whenever there is load.
+    /// The same with larger batches: up to 64 completions, at most 100 us.
     Throughput,
 }
 
@@ -54,11 +55,11 @@ pub enum WaitMode {
 pub struct Settings {
     /// Connections beyond this are refused. Bounds every table of the driver.
     pub connections_max: u32,
-    /// Receive buffers of this core; io_uring wants a power of two.
+    /// Receive buffers of this core; io_uring wants a power of two, epoll has one of its own.
     pub receive_buffers: u16,
     /// Bytes of each receive buffer.
     pub receive_buffer_bytes: u32,
-    /// Entries of the submission queue.
+    /// Entries of io_uring's submission queue.
     pub submission_entries: u32,
     /// When to wake.
     pub wait: WaitMode,
@@ -89,7 +90,7 @@ pub struct Counters {
     pub refused: u64,
     /// Bytes received.
     pub received_bytes: u64,
-    /// Sends that the socket took whole at once are not counted here; these it did not.
+    /// Sends that the socket did not take whole; those that queue behind a backlog are not counted.
     pub short_sends: u64,
     /// Receives that found no buffer (`ENOBUFS`) and were queued to be armed again.
     pub buffer_shortages: u64,

@@ -2,33 +2,19 @@
 //!
 //! It chooses once, at the start, and says why.
 
-use std::{fmt, str::FromStr};
+use std::fmt;
 
 use crate::uring::probe;
 
 /// What the operator asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Io {
     /// io_uring, or epoll where that is refused.
-    #[default]
     Auto,
     /// io_uring or nothing.
     Uring,
     /// epoll.
     Epoll,
-}
-
-impl FromStr for Io {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "uring" => Ok(Self::Uring),
-            "epoll" => Ok(Self::Epoll),
-            _ => Err(format!("`{text}` is not one of auto, uring, epoll")),
-        }
-    }
 }
 
 /// What runs.

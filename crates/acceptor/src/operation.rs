@@ -33,6 +33,20 @@ pub enum Operation {
     Wake(Waker),
 }
 
+impl Operation {
+    /// The connection that it is about; `None` for what is asked of the core itself.
+    pub(crate) fn connection(&self) -> Option<Connection> {
+        match self {
+            Self::Send { connection, .. }
+            | Self::PauseReceive(connection)
+            | Self::ResumeReceive(connection)
+            | Self::Shutdown(connection)
+            | Self::Close(connection) => Some(*connection),
+            Self::StopAccepting | Self::Wake(_) => None,
+        }
+    }
+}
+
 /// Where a send's bytes are.
 #[derive(Debug)]
 pub enum Outgoing {

@@ -1,11 +1,8 @@
 //! Waking a core from another thread: a flag that says it sleeps, and two ways to end its sleep.
 //!
-//! A core with a ring wakes another's by a message in its normal batch ([`Operation::Wake`]); a
-//! thread without a ring writes to an eventfd ([`Waker::wake`]).
-//!
-//! [`Operation::Wake`]: crate::Operation::Wake
-//!
-//! It carries no message: what there is to do is in memory that both threads see.
+//! A core with a ring wakes another's by a message in its normal batch, [`crate::Operation::Wake`];
+//! a thread without a ring writes to an eventfd, [`Waker::wake`]. It carries no message: what there
+//! is to do is in memory that both threads see.
 
 use std::{
     io,
@@ -38,6 +35,8 @@ struct Shared {
 }
 
 impl Waker {
+    /// The waker of a thread that is awake.
+    ///
     /// # Errors
     /// `eventfd(2)`: no descriptor left.
     pub fn new() -> io::Result<Self> {

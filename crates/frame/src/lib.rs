@@ -40,7 +40,7 @@ mod terms;
 mod text;
 mod utf8;
 
-#[allow(unsafe_code)]
+#[allow(unsafe_code, reason = "vector instructions, on slices alone")]
 pub mod mask;
 
 pub use close_code::CloseCode;

@@ -28,7 +28,7 @@ impl MaskKeys {
         Self { block, drawn }
     }
 
-    /// A key that was never given out before.
+    /// A fresh key. Among 2^32 two may be equal by chance, and no draw tells anything of another.
     ///
     /// # Panics
     /// If the kernel has no random bytes: a frame with a predictable key must not exist.

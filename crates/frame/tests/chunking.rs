@@ -1,4 +1,6 @@
 //! Properties: what was emitted is what is parsed, in both roles and however it is cut.
+//!
+//! Frames that no sound emitter writes are `refusals`.
 
 mod vocabulary;
 

@@ -1,4 +1,6 @@
 //! What is written: byte for byte against frames built by hand.
+//!
+//! The expected bytes never come from the crate's own emitter.
 
 mod vocabulary;
 

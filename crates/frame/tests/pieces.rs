@@ -1,4 +1,6 @@
 //! `FrameReader`: the pieces that a relay sees, frame by frame.
+//!
+//! Assembled messages are `messages`.
 
 mod vocabulary;
 

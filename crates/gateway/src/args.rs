@@ -23,7 +23,7 @@ EXAMPLES
   ringway --set limits.handshake_timeout=5s --set websocket.deflate.level=3
   RINGWAY_SERVER_DRAIN_TIME=5s ringway
   ringway defaults > ringway.toml            a commented file to start from
-  ringway check ringway.toml                 before a restart or a reload
+  ringway check ringway.toml                 before a restart
 
 CONFIGURATION
   The later source wins: defaults, the file, RINGWAY_ variables, --set, the flags
@@ -119,8 +119,8 @@ fn file_of(environment: &[(OsString, OsString)]) -> Option<PathBuf> {
 /// What is left to do once the command line has been dealt with.
 #[derive(Debug)]
 pub enum Start {
-    /// Run the gateway. The sources are for a reload.
-    Serve(Box<Config>, Sources),
+    /// Run the gateway.
+    Serve(Box<Config>),
     /// The command is done.
     Exit(ExitCode),
 }
@@ -134,13 +134,10 @@ pub fn start() -> Start {
         |name: &OsString| name.as_encoded_bytes().starts_with(config::VARIABLE_PREFIX.as_bytes());
     let environment: Vec<_> = std::env::vars_os().filter(|(name, _)| is_ours(name)).collect();
     match Args::parse().command() {
-        Command::Serve(serve) => {
-            let sources = serve.sources(environment);
-            match Config::load(&sources) {
-                Ok(config) => Start::Serve(Box::new(config), sources),
-                Err(error) => Start::Exit(refuse(&error)),
-            }
-        }
+        Command::Serve(serve) => match Config::load(&serve.sources(environment)) {
+            Ok(config) => Start::Serve(Box::new(config)),
+            Err(error) => Start::Exit(refuse(&error)),
+        },
         Command::Check { file } => {
             let sources = Sources { file: Some(file), environment, ..Sources::default() };
             Start::Exit(match config::check(&sources) {

@@ -67,7 +67,7 @@ const fn automatic(least: u64, most: u64, reason: &'static str) -> Bound {
 // ---- what no setting moves ----
 
 /// Payload bytes of a control frame. RFC 6455 §5.5: at most 125.
-pub const CONTROL_FRAME_BYTES_MAX: u64 = 125;
+pub const CONTROL_FRAME_BYTES_MAX: u64 = ringway_frame::CONTROL_BYTES_MAX as u64;
 
 /// Wire bytes before the payload of a client's control frame: two of header and
 /// four of mask key (RFC 6455 §5.2).
@@ -87,6 +87,24 @@ pub const LISTENERS_MAX: u64 = 64;
 
 /// Networks in one list. The list is searched in order for each connection.
 pub const NETWORKS_MAX: u64 = 64;
+
+/// Connections that each core may hold beyond the limit, so that those who find no room can be
+/// told why they must go.
+pub const TURNED_AWAY_MAX: u32 = 64;
+
+/// Answers to one client in one turn; the connection is closed after the one that passes this.
+/// A request is much shorter than its answer, so that requests that have arrived already would
+/// otherwise fill memory before it is known that nobody reads (RFC 9112 §9.3.2: a client that
+/// pipelines is ready to send again).
+pub const PIPELINED_BYTES_MAX: usize = 256 * KIB as usize;
+
+/// Compressors that a core keeps for the next message. One is in use at a time, for the length
+/// of a call; more are kept only because connections agree on different windows.
+pub const IDLE_DEFLATERS_MAX: usize = 8;
+
+/// A core's scratch buffer above this is given back, so that one large message does not stay
+/// resident.
+pub const SCRATCH_BYTES_KEPT: usize = 256 * KIB as usize;
 
 // ---- [server] ----
 
@@ -297,7 +315,7 @@ const _: () = {
     // One address may be allowed as much as the whole process, never more.
     assert!(CONNECTIONS_PER_ADDRESS.most <= CONNECTIONS.most);
     // Connections are counted in 32 bits, of which no count uses the last value.
-    assert!(CONNECTIONS.most < u32::MAX as u64);
+    assert!(CONNECTIONS.most + (TURNED_AWAY_MAX as u64) < u32::MAX as u64);
     // The kernel's backlog is compared as a 32-bit number.
     assert!(BACKLOG.most <= i32::MAX as u64);
 };

@@ -18,7 +18,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     match args::start() {
         Start::Exit(code) => code,
-        Start::Serve(config, _sources) => serve(&config).unwrap_or_else(|error| {
+        Start::Serve(config) => serve(&config).unwrap_or_else(|error| {
             eprintln!("ringway: {error:#}");
             ExitCode::FAILURE
         }),

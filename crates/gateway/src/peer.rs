@@ -298,7 +298,6 @@ mod tests {
     use ringway_frame::MessageReader;
 
     use super::*;
-    use crate::http::connection::HttpConnection;
 
     /// The budget of an idle WebSocket is 256 bytes of user space, of which the allocator may
     /// take some for itself.

@@ -22,16 +22,12 @@ use tracing::{info, warn};
 use crate::{
     census::{Census, CensusLimits},
     config::{self, Config},
-    event_loop,
+    event_loop, limits,
     metrics::CoreMetrics,
     orders::Orders,
     settings::Settings,
     shard::Shard,
 };
-
-/// Connections that a driver may hold beyond the limit, so that they can be told why they must
-/// go.
-const TURNED_AWAY_MAX: u32 = 64;
 
 /// A gateway whose cores run.
 pub struct Running {
@@ -226,7 +222,7 @@ fn census_limits(config: &Config, connections_max: u32) -> CensusLimits {
 
 fn driver_settings(config: &Config, connections_max: u32) -> DriverSettings {
     DriverSettings {
-        connections_max: connections_max + TURNED_AWAY_MAX,
+        connections_max: connections_max + limits::TURNED_AWAY_MAX,
         receive_buffers: config.server.receive_buffers,
         receive_buffer_bytes: config.server.receive_buffer_bytes,
         wait: match config.server.wait {
@@ -283,7 +279,7 @@ fn run_core(mut core: Core, ready: &Ready) -> io::Result<usize> {
             serve(driver, waker, core, ready)
         })
     } else {
-        let built = EpollDriver::new(core.settings.clone(), listeners);
+        let built = EpollDriver::new(&core.settings, listeners);
         built.and_then(|driver| {
             let waker = driver.waker();
             serve(driver, waker, core, ready)

@@ -79,7 +79,6 @@ fn policy(deflate: &Deflate) -> Policy {
         |allowed| if allowed { ContextTakeover::Allowed } else { ContextTakeover::Forbidden };
     let checked = "the configuration has checked the range";
     Policy {
-        enabled: deflate.enabled,
         level: Level::new(deflate.level).expect(checked),
         memory_level: MemoryLevel::new(deflate.memory_level).expect(checked),
         server_context_takeover: takeover(deflate.server_context_takeover),

@@ -4,23 +4,19 @@
 
 use ringway_frame::deflate::Pool;
 
-/// Contexts kept for the next message; more are only in use while messages arrive in parts.
-const IDLE_CONTEXTS_MAX: usize = 8;
-
-/// A scratch buffer above this is given back.
-const SCRATCH_BYTES_KEPT: usize = 256 << 10;
+use crate::limits::{IDLE_DEFLATERS_MAX, SCRATCH_BYTES_KEPT};
 
 /// What a core lends to the connection that it serves.
 #[derive(Debug)]
 pub struct Workbench {
-    /// Deflate contexts that belong to no connection.
+    /// Compressors that belong to no connection.
     pub pool: Pool,
     scratch: Vec<u8>,
 }
 
 impl Default for Workbench {
     fn default() -> Self {
-        Self { pool: Pool::new(IDLE_CONTEXTS_MAX), scratch: Vec::new() }
+        Self { pool: Pool::new(IDLE_DEFLATERS_MAX), scratch: Vec::new() }
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     os::fd::{AsFd, OwnedFd},
     time::{Duration, Instant},
 };
@@ -17,14 +17,13 @@ use rustix::{
 use super::poll::Poll;
 use crate::{
     Listener,
+    completion::UNKNOWN_PEER,
     listener::{ACCEPT_PAUSE, Reserve},
 };
 
 /// Connections accepted per listener and turn, after all data of the turn, so that a storm of
 /// clients does not hold back those that are connected (about 2 ms).
 const ACCEPTED_PER_TURN: u32 = 256;
-
-const UNSPECIFIED: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// A client that was let in.
 #[derive(Debug)]
@@ -80,7 +79,7 @@ impl Acceptor {
             match acceptfrom_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
                 Ok((descriptor, peer)) => {
                     let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
-                    let peer = peer.unwrap_or(UNSPECIFIED);
+                    let peer = peer.unwrap_or(UNKNOWN_PEER);
                     return Some(Arrival { descriptor, listener: index, peer });
                 }
                 Err(Errno::AGAIN) => {

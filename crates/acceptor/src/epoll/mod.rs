@@ -12,7 +12,6 @@ mod socket;
 use std::{
     collections::VecDeque,
     io,
-    net::SocketAddr,
     os::fd::{AsFd, OwnedFd},
     time::Duration,
 };
@@ -46,25 +45,18 @@ pub struct EpollDriver {
     sockets: Slots<Socket>,
     acceptor: Acceptor,
     /// What is known already and not told yet.
-    reports: VecDeque<Report>,
+    reports: VecDeque<Completion<'static>>,
     /// A connection whose end is near, and how many receives it may have to get there.
     ending: Option<(Connection, u8)>,
     receive_buffer: Box<[u8]>,
     counters: Counters,
 }
 
-/// A completion that lends nothing.
+/// A completion that lends nothing yet.
 #[derive(Debug)]
 enum Report {
-    Accepted { connection: Connection, listener: u16, peer: SocketAddr },
     Received { connection: Connection, length: usize },
-    EndOfStream { connection: Connection },
-    Failed { connection: Connection, failure: Failure },
-    Backlogged { connection: Connection, unsent_bytes: usize },
-    Drained { connection: Connection },
-    Closed { connection: Connection },
-    Refused { count: u32 },
-    Woken,
+    Told(Completion<'static>),
 }
 
 impl EpollDriver {
@@ -75,7 +67,7 @@ impl EpollDriver {
     ///
     /// # Errors
     /// `epoll_create1(2)`, `eventfd(2)`: no descriptor left.
-    pub fn new(settings: Settings, listeners: Vec<Listener>) -> io::Result<Self> {
+    pub fn new(settings: &Settings, listeners: Vec<Listener>) -> io::Result<Self> {
         let (poll, waker) = (Poll::new()?, Waker::new()?);
         poll.add_waker(waker.descriptor())?;
         let receive_bytes = RECEIVE_BYTES_MIN.max(settings.receive_buffer_bytes as usize);
@@ -108,16 +100,11 @@ impl EpollDriver {
     }
 
     fn perform(&mut self, operation: Operation, turn: &[u8]) {
-        if let Operation::Wake(waker) = &operation {
-            return waker.wake();
-        }
-        let (Operation::Send { connection, .. }
-        | Operation::PauseReceive(connection)
-        | Operation::ResumeReceive(connection)
-        | Operation::Shutdown(connection)
-        | Operation::Close(connection)) = operation
-        else {
-            return self.acceptor.stop();
+        let Some(connection) = operation.connection() else {
+            return match operation {
+                Operation::Wake(waker) => waker.wake(),
+                _ => self.acceptor.stop(),
+            };
         };
         let Some(socket) = self.sockets.lookup_mut(connection) else { return };
         let queues_behind = socket.is_backlogged();
@@ -126,11 +113,11 @@ impl EpollDriver {
                 None | Some(Sent::All) => {}
                 Some(Sent::Backlogged(unsent_bytes)) => {
                     self.counters.short_sends += u64::from(!queues_behind);
-                    self.reports.push_back(Report::Backlogged { connection, unsent_bytes });
+                    self.tell(Completion::Backlogged { connection, unsent_bytes });
                     self.widen(connection);
                 }
                 Some(Sent::Failed(failure)) => {
-                    self.reports.push_back(Report::Failed { connection, failure });
+                    self.tell(Completion::Failed { connection, failure });
                 }
             },
             Operation::PauseReceive(_) => socket.pause(),
@@ -140,11 +127,16 @@ impl EpollDriver {
             }
             Operation::Shutdown(_) => socket.shut_down(),
             Operation::Close(_) if socket.close() => {
-                self.reports.push_back(Report::Closed { connection });
+                self.tell(Completion::Closed { connection });
                 self.acceptor.descriptor_freed(&self.poll);
             }
             Operation::Close(_) | Operation::StopAccepting | Operation::Wake(_) => {}
         }
+    }
+
+    /// Reports it in this turn, or in the next one.
+    fn tell(&mut self, completion: Completion<'static>) {
+        self.reports.push_back(completion);
     }
 
     /// Adds to the epoll set what is wanted and missing.
@@ -167,7 +159,7 @@ impl EpollDriver {
             Err(error) => {
                 let failure = Failure(error.raw_os_error().unwrap_or(libc::ENOMEM));
                 let failure = socket.break_off(failure);
-                self.reports.push_back(Report::Failed { connection, failure });
+                self.tell(Completion::Failed { connection, failure });
             }
         }
     }
@@ -175,9 +167,9 @@ impl EpollDriver {
     /// The turn's next report: what is known, then the ready connections, then new clients.
     fn next_report(&mut self) -> Option<Report> {
         loop {
-            if let Some(report) = self.reports.pop_front() {
-                if self.is_current(&report) {
-                    return Some(report);
+            if let Some(completion) = self.reports.pop_front() {
+                if self.is_current(&completion) {
+                    return Some(Report::Told(completion));
                 }
                 continue;
             }
@@ -195,18 +187,18 @@ impl EpollDriver {
                 }
                 Some((Token::Listener(index), _)) => self.acceptor.found_ready(index),
                 Some((Token::Waker, _)) => {}
-                None => return self.accept(),
+                None => return self.accept().map(Report::Told),
             }
         }
     }
 
     /// Of a closed connection nothing is told but that; then its slot is free.
-    fn is_current(&mut self, report: &Report) -> bool {
-        match *report {
-            Report::Closed { connection } => self.sockets.remove(connection).is_some(),
-            Report::Backlogged { connection, .. }
-            | Report::Drained { connection }
-            | Report::Failed { connection, .. } => {
+    fn is_current(&mut self, completion: &Completion<'static>) -> bool {
+        match *completion {
+            Completion::Closed { connection } => self.sockets.remove(connection).is_some(),
+            Completion::Backlogged { connection, .. }
+            | Completion::Drained { connection }
+            | Completion::Failed { connection, .. } => {
                 self.sockets.lookup(connection).is_some_and(|socket| socket.descriptor.is_some())
             }
             _ => true,
@@ -232,7 +224,7 @@ impl EpollDriver {
             && !socket.is_broken()
             && let Some(failure) = socket.take_error()
         {
-            return Some(Report::Failed { connection, failure });
+            return Some(Report::Told(Completion::Failed { connection, failure }));
         }
         self.quieten(connection, flags);
         None
@@ -260,13 +252,13 @@ impl EpollDriver {
         match sent {
             None => {}
             Some(Sent::Backlogged(unsent_bytes)) => {
-                self.reports.push_back(Report::Backlogged { connection, unsent_bytes });
+                self.tell(Completion::Backlogged { connection, unsent_bytes });
             }
             Some(Sent::Failed(failure)) => {
-                self.reports.push_back(Report::Failed { connection, failure });
+                self.tell(Completion::Failed { connection, failure });
             }
             Some(Sent::All) => {
-                self.reports.push_back(Report::Drained { connection });
+                self.tell(Completion::Drained { connection });
                 self.watch(connection);
             }
         }
@@ -281,31 +273,33 @@ impl EpollDriver {
                 self.ending = (receives > 1).then(|| (connection, receives - 1));
                 Some(Report::Received { connection, length })
             }
-            Received::EndOfStream => Some(Report::EndOfStream { connection }),
-            Received::Failed(failure) => Some(Report::Failed { connection, failure }),
+            Received::EndOfStream => Some(Report::Told(Completion::EndOfStream { connection })),
+            Received::Failed(failure) => {
+                Some(Report::Told(Completion::Failed { connection, failure }))
+            }
         }
     }
 
-    fn accept(&mut self) -> Option<Report> {
+    fn accept(&mut self) -> Option<Completion<'static>> {
         loop {
             let room = if self.sockets.is_full() { Room::Full } else { Room::Free };
             let Some(arrival) = self.acceptor.next_arrival(room, &self.poll) else {
                 let count = self.acceptor.take_refused()?;
                 self.counters.refused += u64::from(count);
-                return Some(Report::Refused { count });
+                return Some(Completion::Refused { count });
             };
-            if let Some(report) = self.admit(arrival) {
-                return Some(report);
+            if let Some(accepted) = self.admit(arrival) {
+                return Some(accepted);
             }
             self.acceptor.count_refused();
         }
     }
 
-    fn admit(&mut self, arrival: Arrival) -> Option<Report> {
+    fn admit(&mut self, arrival: Arrival) -> Option<Completion<'static>> {
         let Arrival { descriptor, listener, peer } = arrival;
         let connection = self.adopt(descriptor).ok()?;
         self.counters.accepted += 1;
-        Some(Report::Accepted { connection, listener, peer })
+        Some(Completion::Accepted { connection, listener, peer })
     }
 }
 
@@ -328,7 +322,7 @@ impl Driver for EpollDriver {
             timeout != Some(Duration::ZERO) && self.reports.is_empty() && self.waker.fall_asleep();
         let result = self.poll.wait(if may_sleep { timeout } else { Some(Duration::ZERO) });
         if self.waker.wake_up() {
-            self.reports.push_back(Report::Woken);
+            self.tell(Completion::Woken);
         }
         result
     }
@@ -337,21 +331,10 @@ impl Driver for EpollDriver {
         let report = self.next_report()?;
         self.counters.completions += 1;
         Some(match report {
-            Report::Accepted { connection, listener, peer } => {
-                Completion::Accepted { connection, listener, peer }
-            }
             Report::Received { connection, length } => {
                 Completion::Received { connection, bytes: &mut self.receive_buffer[..length] }
             }
-            Report::EndOfStream { connection } => Completion::EndOfStream { connection },
-            Report::Failed { connection, failure } => Completion::Failed { connection, failure },
-            Report::Backlogged { connection, unsent_bytes } => {
-                Completion::Backlogged { connection, unsent_bytes }
-            }
-            Report::Drained { connection } => Completion::Drained { connection },
-            Report::Closed { connection } => Completion::Closed { connection },
-            Report::Refused { count } => Completion::Refused { count },
-            Report::Woken => Completion::Woken,
+            Report::Told(completion) => completion,
         })
     }
 

@@ -5,7 +5,6 @@
 use std::{
     collections::{HashMap, VecDeque},
     io,
-    net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
 
@@ -17,7 +16,8 @@ use super::{
     socket::{Direction, Event, Receiving, Sending, Socket},
 };
 use crate::{
-    Completion, Connection, Counters, Driver, Failure, Operations, Settings, Waker, slots::Slots,
+    Completion, Connection, Counters, Driver, Failure, Operations, Settings, Waker,
+    completion::UNKNOWN_PEER, slots::Slots,
 };
 
 /// Receives per connection and turn.
@@ -28,8 +28,6 @@ const CRUMB_BYTES: usize = 8;
 
 /// How likely it is, per turn, that a reset shows on a connection that does not receive.
 const SHOWN_RESET: f64 = 0.1;
-
-const UNSPECIFIED: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// A [`Driver`] on a [`Network`], made by [`Network::driver`].
 ///
@@ -229,7 +227,7 @@ impl SimDriver {
                 let link = link.map(|link| &world.links[link]);
                 let peer = match link.filter(|link| link.tail != Tail::Reset) {
                     Some(link) => link.address,
-                    None => UNSPECIFIED,
+                    None => UNKNOWN_PEER,
                 };
                 Completion::Accepted { connection, listener: 0, peer }
             }

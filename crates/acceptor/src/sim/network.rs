@@ -135,11 +135,6 @@ impl Network {
         self.world().now += time;
     }
 
-    /// Changes what goes wrong from now on, such as [`Faults::none`] to let things settle.
-    pub fn set_faults(&self, faults: Faults) {
-        self.world().faults = faults;
-    }
-
     /// Whether no driver would find anything but its own timeout, or what its owner submits.
     pub fn is_quiet(&self) -> bool {
         let mut world = self.world();

@@ -12,16 +12,11 @@ use crate::{Connection, Operation, Outgoing};
 
 impl SimDriver {
     pub(super) fn perform(&mut self, world: &mut World, operation: Operation, turn: &[u8]) {
-        if let Operation::Wake(waker) = &operation {
-            return waker.wake();
-        }
-        let (Operation::Send { connection, .. }
-        | Operation::PauseReceive(connection)
-        | Operation::ResumeReceive(connection)
-        | Operation::Shutdown(connection)
-        | Operation::Close(connection)) = operation
-        else {
-            return self.stop_accepting(world);
+        let Some(connection) = operation.connection() else {
+            return match operation {
+                Operation::Wake(waker) => waker.wake(),
+                _ => self.stop_accepting(world),
+            };
         };
         let told = self.told.get(&connection.slot());
         if told.is_none_or(|generation| connection.generation() > *generation) {

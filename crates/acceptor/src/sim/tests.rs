@@ -1,4 +1,6 @@
 //! The simulated driver keeps the contract under any faults, from any seed.
+//!
+//! Nothing here waits or opens a socket.
 
 use std::{collections::HashMap, fmt::Write, time::Duration};
 

@@ -1,4 +1,6 @@
 //! Cases: clients that come, too many of them, and none any more.
+//!
+//! Descriptors that run out are `tests/descriptors`.
 
 use std::{
     io::{Read, Write},

@@ -1,4 +1,6 @@
 //! Cases: closing, and names that outlive their connection.
+//!
+//! Whatever is asked of a name that is void is ignored.
 
 use std::{
     io::{Read, Write},

@@ -30,7 +30,7 @@ pub trait Subject: Driver + Sized {
 
 impl Subject for EpollDriver {
     fn build(settings: Settings, listeners: Vec<Listener>) -> io::Result<Self> {
-        Self::new(settings, listeners)
+        Self::new(&settings, listeners)
     }
     fn waker(&self) -> Waker {
         self.waker()

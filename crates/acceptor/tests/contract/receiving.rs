@@ -1,4 +1,6 @@
 //! Cases: bytes, ends and resets that come in, and pauses.
+//!
+//! Nothing is lost, told twice or told too late.
 
 use std::{
     io::{Read, Write},

@@ -1,4 +1,6 @@
 //! Cases: bytes that go out, to readers fast, slow and gone.
+//!
+//! Silence about a send means that the kernel has all of it.
 
 use std::{
     io::{Read, Write},

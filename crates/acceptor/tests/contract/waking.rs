@@ -1,4 +1,6 @@
 //! Cases: how a wait ends.
+//!
+//! No wake-up is lost, and none is needed to meet a timeout.
 
 use std::{
     sync::{

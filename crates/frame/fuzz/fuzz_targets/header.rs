@@ -1,7 +1,7 @@
 //! cargo-fuzz: `cargo +nightly fuzz run header` in `crates/frame`.
 #![no_main]
 
-#[allow(dead_code)]
+#[allow(dead_code, reason = "each target is one of the properties")]
 #[path = "../properties.rs"]
 mod properties;
 

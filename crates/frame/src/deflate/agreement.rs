@@ -3,8 +3,8 @@
 //!
 //! Never decides: the server's policy does.
 
-use super::offer::{ClientWindow, Offer, Parameters, Window, emit_bits};
-use super::{EXTENSION, WindowBits};
+use super::WindowBits;
+use super::offer::{ClientWindow, Offer, Parameters, Window};
 use crate::handshake::extension::Extension;
 
 /// The parameters of the accepted `permessage-deflate` (RFC 7692 §7.1).
@@ -42,21 +42,13 @@ impl Agreement {
 
     /// Appends the value of the response's `Sec-WebSocket-Extensions`.
     pub fn emit(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(EXTENSION.as_bytes());
-        if self.server_no_context_takeover {
-            out.extend_from_slice(b"; server_no_context_takeover");
-        }
-        if self.client_no_context_takeover {
-            out.extend_from_slice(b"; client_no_context_takeover");
-        }
-        if let Some(bits) = self.server_max_window_bits {
-            out.extend_from_slice(b"; server_max_window_bits=");
-            emit_bits(bits, out);
-        }
-        if let Some(bits) = self.client_max_window_bits {
-            out.extend_from_slice(b"; client_max_window_bits=");
-            emit_bits(bits, out);
-        }
+        let parameters = Parameters {
+            server_no_context_takeover: self.server_no_context_takeover,
+            client_no_context_takeover: self.client_no_context_takeover,
+            server_max_window_bits: self.server_max_window_bits.into(),
+            client_max_window_bits: self.client_max_window_bits.into(),
+        };
+        parameters.emit(out);
     }
 
     /// Reads a server's response and holds it against what was offered.

@@ -66,25 +66,17 @@ impl Offer {
 
     /// Appends the offer as one element of a `Sec-WebSocket-Extensions` value.
     pub fn emit(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(EXTENSION.as_bytes());
-        if self.server_no_context_takeover {
-            out.extend_from_slice(b"; server_no_context_takeover");
-        }
-        if self.client_no_context_takeover {
-            out.extend_from_slice(b"; client_no_context_takeover");
-        }
-        if let Some(bits) = self.server_max_window_bits {
-            out.extend_from_slice(b"; server_max_window_bits=");
-            emit_bits(bits, out);
-        }
-        match self.client_max_window_bits {
-            ClientWindow::Fixed => {}
-            ClientWindow::Any => out.extend_from_slice(b"; client_max_window_bits"),
-            ClientWindow::AtMost(bits) => {
-                out.extend_from_slice(b"; client_max_window_bits=");
-                emit_bits(bits, out);
-            }
-        }
+        let parameters = Parameters {
+            server_no_context_takeover: self.server_no_context_takeover,
+            client_no_context_takeover: self.client_no_context_takeover,
+            server_max_window_bits: self.server_max_window_bits.into(),
+            client_max_window_bits: match self.client_max_window_bits {
+                ClientWindow::Fixed => Window::Absent,
+                ClientWindow::Any => Window::Bare,
+                ClientWindow::AtMost(bits) => Window::Bits(bits),
+            },
+        };
+        parameters.emit(out);
     }
 }
 
@@ -98,12 +90,18 @@ pub(super) struct Parameters {
     pub client_max_window_bits: Window,
 }
 
-#[derive(Default, PartialEq)]
+#[derive(Clone, Copy, Default, PartialEq)]
 pub(super) enum Window {
     #[default]
     Absent,
     Bare,
     Bits(WindowBits),
+}
+
+impl From<Option<WindowBits>> for Window {
+    fn from(bits: Option<WindowBits>) -> Self {
+        bits.map_or(Self::Absent, Self::Bits)
+    }
 }
 
 impl Parameters {
@@ -132,6 +130,19 @@ impl Parameters {
             }
         }
         Some(found)
+    }
+
+    /// Appends the extension with these parameters.
+    pub fn emit(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(EXTENSION.as_bytes());
+        if self.server_no_context_takeover {
+            out.extend_from_slice(b"; server_no_context_takeover");
+        }
+        if self.client_no_context_takeover {
+            out.extend_from_slice(b"; client_no_context_takeover");
+        }
+        emit_window("server_max_window_bits", self.server_max_window_bits, out);
+        emit_window("client_max_window_bits", self.client_max_window_bits, out);
     }
 }
 
@@ -162,10 +173,17 @@ fn parse_bits(value: Value<'_>) -> Option<WindowBits> {
     WindowBits::new(bits)
 }
 
-pub(super) fn emit_bits(bits: WindowBits, out: &mut Vec<u8>) {
-    let bits = bits.bits();
-    if bits >= 10 {
-        out.push(b'1');
+fn emit_window(name: &str, window: Window, out: &mut Vec<u8>) {
+    if window == Window::Absent {
+        return;
     }
-    out.push(b'0' + bits % 10);
+    out.extend_from_slice(b"; ");
+    out.extend_from_slice(name.as_bytes());
+    if let Window::Bits(bits) = window {
+        out.push(b'=');
+        if bits.bits() >= 10 {
+            out.push(b'1');
+        }
+        out.push(b'0' + bits.bits() % 10);
+    }
 }

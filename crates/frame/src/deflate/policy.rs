@@ -19,11 +19,9 @@ pub enum ContextTakeover {
     Forbidden,
 }
 
-/// A server's terms for `permessage-deflate`.
+/// A server's terms for `permessage-deflate`. A server that wants none of it has no policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// Whether to accept the extension at all.
-    pub enabled: bool,
     /// How hard the server compresses.
     pub level: Level,
     /// The memory that a compressor of the server gets beside its window.
@@ -44,7 +42,6 @@ impl Default for Policy {
     /// context; the widest windows; the fastest level.
     fn default() -> Self {
         Self {
-            enabled: true,
             level: Level::FASTEST,
             memory_level: MemoryLevel::USUAL,
             server_context_takeover: ContextTakeover::Forbidden,
@@ -68,9 +65,6 @@ impl Policy {
         &self,
         extensions: impl IntoIterator<Item = Extension<'h>>,
     ) -> Option<Agreement> {
-        if !self.enabled {
-            return None;
-        }
         let mut extensions = extensions.into_iter();
         let offer = extensions.find_map(|extension| Offer::parse(&extension))?;
         Some(self.answer(&offer))

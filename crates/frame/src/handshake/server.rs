@@ -47,7 +47,7 @@ pub enum HandshakeError {
 impl HandshakeError {
     /// The status to refuse with. A 405 goes with `Allow: GET`, a 426 with
     /// `Upgrade: websocket` and `Sec-WebSocket-Version: 13` (RFC 6455 §4.2.2,
-    /// RFC 7231 §6.5.5 and §6.5.15).
+    /// RFC 9110 §15.5.6 and §15.5.22).
     ///
     /// ```
     /// use ringway_frame::handshake::HandshakeError;
@@ -171,7 +171,7 @@ pub fn examine<'h>(
     Ok(UpgradeRequest { key, host, origin, headers, extensions })
 }
 
-// RFC 6455 §4.2.1, item 2; RFC 7230 §5.4: one Host, or a 400.
+// RFC 6455 §4.2.1, item 2; RFC 9112 §3.2: one Host, or a 400.
 fn host<'h>(headers: &'h [Header<'h>]) -> Result<&'h str, HandshakeError> {
     match single(headers, "Host") {
         Single::Once(host) if !host.is_empty() => visible(host).ok_or(HandshakeError::Host),
@@ -196,7 +196,7 @@ fn visible(value: &[u8]) -> Option<&str> {
 }
 
 // What follows the head is read as frames. A body there would be one reader's
-// frames and another reader's request: RFC 7230 §9.5, request smuggling.
+// frames and another reader's request: RFC 9112 §11.2, request smuggling.
 fn is_bodiless(headers: &[Header<'_>]) -> bool {
     lines(headers, "Transfer-Encoding").next().is_none()
         && lines(headers, "Content-Length")

@@ -1,21 +1,21 @@
-//! RFC 7230's small grammar that the handshake's header fields are made of:
+//! RFC 9110's small grammar that the handshake's header fields are made of:
 //! tokens, optional white space, comma lists over several lines.
 //!
 //! Never knows what a field means, and never allocates.
 
 use httparse::Header;
 
-/// RFC 7230 §3.2.6: `tchar`.
+/// RFC 9110 §5.6.2: `tchar`.
 pub(super) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// RFC 7230 §3.2.6: `token = 1*tchar`.
+/// RFC 9110 §5.6.2: `token = 1*tchar`.
 pub(super) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
 }
 
-/// RFC 7230 §3.2.3: optional white space is spaces and tabs, and nothing else.
+/// RFC 9110 §5.6.3: optional white space is spaces and tabs, and nothing else.
 pub(super) fn is_white_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
@@ -47,7 +47,7 @@ pub(super) fn lines<'h>(
 }
 
 /// The trimmed elements of a comma list that may span several lines of the
-/// field `name` (RFC 7230 §3.2.2). Empty elements are yielded as such.
+/// field `name` (RFC 9110 §5.3 and §5.6.1). Empty elements are yielded as such.
 pub(super) fn elements<'h>(
     headers: &'h [Header<'h>],
     name: &'static str,
@@ -79,7 +79,7 @@ pub(super) fn single<'h>(headers: &'h [Header<'h>], name: &'static str) -> Singl
 mod tests {
     use super::*;
 
-    // RFC 7230 §3.2.6: every one of the 256 bytes, against the list in the RFC.
+    // RFC 9110 §5.6.2: every one of the 256 bytes, against the list in the RFC.
     #[test]
     fn a_token_has_no_delimiter_control_or_high_byte() {
         for byte in 0..=u8::MAX {
@@ -90,7 +90,7 @@ mod tests {
         assert!(!is_token(b""));
     }
 
-    // RFC 7230 §3.2.2: lines of one name are one list.
+    // RFC 9110 §5.3: lines of one name are one list.
     #[test]
     fn elements_join_lines_and_keep_empty_ones() {
         let headers = [

@@ -1,4 +1,6 @@
 //! Differential: every kernel is the naive twin at every length, alignment, phase, split.
+//!
+//! Unsafe code is never called here but through a `Kernel`.
 
 use super::*;
 

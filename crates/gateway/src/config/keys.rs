@@ -158,9 +158,9 @@ pub(super) static KEYS: &[Key] = &[
     Key {
         path: "server.wait",
         kind: Kind::Word(&["latency", "adaptive", "throughput"], "adaptive"),
-        meaning: "How a core waits: \"latency\" wakes for every completion; \"throughput\" \
-                  gathers completions for a moment to save CPU; \"adaptive\" gathers only \
-                  under load.",
+        meaning: "How a core waits: \"latency\" wakes for every completion; under load \
+                  \"adaptive\" gathers completions for at most 50 us and \"throughput\" for at \
+                  most 100 us, to save CPU. It has no effect on epoll.",
     },
     Key {
         path: "server.drain_time",
@@ -204,7 +204,7 @@ pub(super) static KEYS: &[Key] = &[
         path: "websocket.message_bytes_max",
         kind: Kind::Size(limits::MESSAGE_BYTES),
         meaning: "The largest message that a client may send to /ws, inflated; a larger one \
-                  closes the connection with 1009.",
+                  closes the connection with 1009. This version serves no /ws yet.",
     },
     Key {
         path: "websocket.frame_bytes_max",

@@ -94,9 +94,9 @@ pub enum Io {
 pub enum Wait {
     /// One completion wakes.
     Latency,
-    /// As `Latency` under light load, as `Throughput` under heavy load.
+    /// As `Latency` under light load; under heavy load completions are gathered for a moment.
     Adaptive,
-    /// Completions are gathered for a moment.
+    /// The same, and gathered for longer.
     Throughput,
 }
 
@@ -142,7 +142,7 @@ impl Reach {
 pub struct WebSocket {
     /// Payload bytes of a message to `/ws`, inflated.
     pub message_bytes_max: usize,
-    /// Payload bytes of a frame; see [`WebSocket::frame_bytes_max_of`].
+    /// Payload bytes of a frame; `Auto` leaves the bound to the message.
     pub frame_bytes_max: Automatic<usize>,
     /// Payload bytes of a message to `/echo`, inflated.
     pub echo_message_bytes_max: usize,
@@ -156,16 +156,6 @@ pub struct WebSocket {
     pub queue_bytes_max: usize,
     /// `[websocket.deflate]`
     pub deflate: Deflate,
-}
-
-impl WebSocket {
-    /// The largest frame where a message may have `message_bytes_max`.
-    pub fn frame_bytes_max_of(&self, message_bytes_max: usize) -> usize {
-        match self.frame_bytes_max {
-            Automatic::Auto => message_bytes_max,
-            Automatic::Exactly(bytes) => bytes,
-        }
-    }
 }
 
 /// `[websocket.deflate]`: permessage-deflate, RFC 7692.

@@ -14,16 +14,10 @@ use super::{
     routes::{self, Route},
     scan::{Found, Scan},
 };
-use crate::{outbox::Outbox, settings::Settings};
+use crate::{limits::PIPELINED_BYTES_MAX, outbox::Outbox, settings::Settings};
 
 /// The page at `/`.
 const HOME: &str = include_str!("../web/home.html");
-
-/// Answers to one client in one turn; the connection is closed after the one that passes this.
-/// A request is much shorter than its answer, so that requests that have arrived already would
-/// otherwise fill memory before it is known that nobody reads (RFC 9112 §9.3.2: a client that
-/// pipelines is ready to send again).
-const PIPELINED_BYTES_MAX: usize = 256 << 10;
 
 /// An HTTP/1.1 connection.
 #[derive(Debug, Default)]

@@ -7,9 +7,10 @@ use std::mem::MaybeUninit;
 use httparse::{Error, Header, ParserConfig, Request, Status};
 
 use super::refusal::{After, Refusal};
+use crate::limits;
 
 /// The most header fields that the configuration may allow.
-pub const FIELDS_MAX: usize = 256;
+pub const FIELDS_MAX: usize = limits::HEADER_FIELDS.most as usize;
 
 /// Bounds of a head.
 #[derive(Debug, Clone, Copy)]

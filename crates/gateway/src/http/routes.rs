@@ -1,4 +1,6 @@
 //! What is where on the edge listener.
+//!
+//! It matches paths byte for byte, and never looks at a method or a query.
 
 /// A place on the edge listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

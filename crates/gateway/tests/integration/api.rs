@@ -1,4 +1,6 @@
 //! The private API: life, readiness and metrics, on a listener of its own.
+//!
+//! The edge listener serves none of it.
 
 use crate::support::{
     Client, Engine, Gateway, Request,

@@ -1,4 +1,6 @@
 //! Many clients that come and go: nothing of them may stay behind.
+//!
+//! Limits on how many there may be are `limits`.
 
 use ringway_acceptor::descriptors;
 

@@ -1,4 +1,6 @@
 //! A client that we did not write: tokio-tungstenite agrees with us on RFC 6455.
+//!
+//! It is trusted to keep the protocol; faults are `faults`.
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;

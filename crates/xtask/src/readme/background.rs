@@ -65,12 +65,7 @@ impl Background {
     pub fn stop(mut self) -> Result<()> {
         if let Some(status) = self.child.try_wait()? {
             self.output();
-            bail!(
-                "`{}` ended by itself with {status}:
-{}",
-                self.name,
-                self.output
-            );
+            bail!("`{}` ended by itself with {status}:\n{}", self.name, self.output);
         }
         process::terminate(&self.child)?;
         match process::wait(&mut self.child, STOP_LIMIT)? {

@@ -154,8 +154,6 @@ fn a_policy_bounds_what_it_may_and_no_more() {
         let offer = format!("permessage-deflate{parameters}");
         assert_eq!(answer(&tight, &offer), format!("{no_takeover}{response}"), "to {offer}");
     }
-    let off = Policy { enabled: false, ..Policy::default() };
-    assert_eq!(answer(&off, "permessage-deflate"), "");
 }
 
 fn every_offer() -> Vec<Offer> {

@@ -1,4 +1,6 @@
 //! What a client writes, and each response that it must refuse (RFC 6455 §4.1).
+//!
+//! No socket and no server but ours: responses are a good one with one change.
 
 use super::*;
 use crate::deflate::{ClientWindow, Policy, WindowBits};

@@ -83,7 +83,7 @@ fn method_and_version_of_http() {
     assert_eq!(examine("GET", 0, &headers).err(), Some(HandshakeError::HttpVersion));
 }
 
-// RFC 6455 §4.2.1, item 2; RFC 7230 §5.4.
+// RFC 6455 §4.2.1, item 2; RFC 9112 §3.2; RFC 6454 §7.3.
 #[test]
 fn host_and_origin() {
     assert_eq!(verdict(&without("Host")), Err(HandshakeError::Host));
@@ -189,7 +189,7 @@ fn websocket_key() {
     );
 }
 
-// RFC 7230 §3.3 and §9.5.
+// RFC 9112 §6 and §11.2.
 #[test]
 fn a_body() {
     each_is(

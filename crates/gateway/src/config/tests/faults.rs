@@ -1,4 +1,6 @@
 //! Each fault says where it is and how to mend it, word for word.
+//!
+//! That a sound configuration is taken is tested in `mod` and `sources`.
 
 use super::{environment, flags, from_file, load, settings};
 use crate::config::{Config, Sources};
