@@ -42,11 +42,10 @@ pub trait Driver {
 pub enum WaitMode {
     /// One completion wakes.
     Latency,
-    /// One completion wakes while the load is light; under load up to 16 are waited for, at most
-    /// 50 us.
+    /// One completion wakes, unless the core is busy: then up to 64 are waited for, at most 50 us.
     #[default]
     Adaptive,
-    /// The same with larger batches: up to 64 completions, at most 100 us.
+    /// From a moderate rate on up to 128 completions are waited for, at most 400 us.
     Throughput,
 }
 
@@ -69,8 +68,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             connections_max: 16_384,
-            receive_buffers: 1_024,
-            receive_buffer_bytes: 4_096,
+            receive_buffers: 128,
+            receive_buffer_bytes: 32 << 10,
             submission_entries: 1_024,
             wait: WaitMode::Adaptive,
         }

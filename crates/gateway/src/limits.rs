@@ -127,17 +127,18 @@ pub const DRAIN_TIME_MS: Bound = bound(
 /// Receive buffers of one core.
 pub const RECEIVE_BUFFERS: Bound = bound(
     64,
-    1024,
+    128,
     32_768,
-    "the kernel takes a ring of at most 32,768 buffers; with too few, a burst waits a turn",
+    "the kernel takes a ring of at most 32,768 buffers; with too few, a burst waits a turn; \
+     times receive_buffer_bytes it is memory that each core holds from the start",
 );
 
 /// Bytes of one receive buffer.
 pub const RECEIVE_BUFFER_BYTES: Bound = bound(
     KIB,
-    4 * KIB,
+    32 * KIB,
     64 * KIB,
-    "one page holds many small messages; larger buffers help only large messages",
+    "a message of 16 KiB arrives in one piece, and a large one in few; small messages do not care",
 );
 
 // ---- [[listener]] ----

@@ -5,14 +5,15 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
+    os::fd::{AsFd, FromRawFd, OwnedFd},
     time::{Duration, Instant},
 };
 
-use io_uring::{cqueue, opcode, types::Fd};
+use io_uring::cqueue;
 
 use super::{
     UringDriver,
+    plain::Plain,
     user_data::{self, Kind},
 };
 use crate::{
@@ -69,10 +70,8 @@ impl UringDriver {
             let Some(listener) = acceptor.listener.as_ref().filter(|_| !acceptor.armed) else {
                 continue;
             };
-            let entry = opcode::AcceptMulti::new(Fd(listener.as_fd().as_raw_fd()))
-                .flags(libc::SOCK_CLOEXEC)
-                .build()
-                .user_data(user_data::of_index(Kind::Accept, index as u32));
+            let user_data = user_data::of_index(Kind::Accept, index as u32);
+            let entry = Plain::accept(listener.as_fd(), user_data);
             acceptor.armed = true;
             self.push_plain(&entry);
         }

@@ -15,8 +15,8 @@ const MERGED_BYTES_MAX: usize = 64 << 10;
 pub(super) struct Backlog {
     pieces: VecDeque<Piece>,
     unsent_bytes: usize,
-    /// Whether the first piece is being sent.
-    pub(super) armed: bool,
+    /// Whether the first piece is in the kernel's hands.
+    armed: bool,
 }
 
 #[derive(Debug)]
@@ -68,8 +68,28 @@ impl Backlog {
         self.pieces.front()
     }
 
+    /// Gives the first piece to the kernel: what is left of it, unless the kernel has it already.
+    /// Its memory stays where it is until [`Self::disarm`].
+    pub(super) fn arm(&mut self) -> Option<&[u8]> {
+        if std::mem::replace(&mut self.armed, !self.pieces.is_empty()) {
+            return None;
+        }
+        self.pieces.front().map(Piece::rest)
+    }
+
+    /// The kernel has let go of the first piece.
+    pub(super) fn disarm(&mut self) {
+        self.armed = false;
+    }
+
+    /// Whether the first piece is in the kernel's hands.
+    pub(super) fn is_armed(&self) -> bool {
+        self.armed
+    }
+
     /// Counts `sent` bytes of the first piece as gone, and forgets the piece when none are left.
     pub(super) fn advance(&mut self, sent: usize) {
+        assert!(!self.armed, "the kernel still reads the piece");
         let first = self.pieces.front_mut().expect("bytes were sent from a piece");
         first.sent += sent;
         self.unsent_bytes -= sent;
@@ -96,7 +116,8 @@ mod tests {
         let mut backlog = Backlog::default();
         backlog.push_copy(b"first");
         let address = backlog.first().unwrap().rest().as_ptr();
-        backlog.armed = true;
+        assert!(backlog.arm().is_some());
+        assert_eq!(backlog.arm(), None);
         for _ in 0..1000 {
             backlog.push_copy(b"more");
         }

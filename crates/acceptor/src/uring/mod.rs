@@ -9,6 +9,7 @@ mod backlog;
 mod buffers;
 mod ending;
 mod pace;
+mod plain;
 pub mod probe;
 #[allow(unsafe_code)]
 mod receive;
@@ -25,13 +26,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use io_uring::{cqueue, opcode, squeue, types::Fd};
+use io_uring::{cqueue, squeue};
 
 use self::{
     accept::Acceptors,
     buffers::Buffers,
     pace::Pace,
-    receive::Expect,
+    plain::{Expect, Plain},
     ring::{Ring, Wait},
     socket::{Ending, Socket, Stream},
     user_data::Kind,
@@ -68,6 +69,8 @@ pub struct UringDriver {
     pace: Pace,
     started: Instant,
     counters: Counters,
+    /// Why the ring takes no more operations.
+    broken: Option<io::Error>,
 }
 
 /// A completion that lends nothing yet.
@@ -114,6 +117,7 @@ impl UringDriver {
             pace: Pace::new(settings.wait),
             started: Instant::now(),
             counters: Counters::default(),
+            broken: None,
         })
     }
 
@@ -151,14 +155,20 @@ impl UringDriver {
     unsafe fn push(&mut self, entry: &squeue::Entry) {
         // SAFETY: passed on to the caller by this function's contract.
         let pushed = unsafe { self.ring.push(entry) };
-        // A ring that takes no entries at all is reported by the enter in `wait`.
-        debug_assert!(pushed.is_ok(), "{pushed:?}");
+        self.note(pushed);
     }
 
-    /// Queues an entry that refers to no memory.
-    fn push_plain(&mut self, entry: &squeue::Entry) {
-        let pushed = self.ring.push_plain(entry);
-        debug_assert!(pushed.is_ok(), "{pushed:?}");
+    /// Queues an operation that refers to no memory.
+    fn push_plain(&mut self, plain: &Plain) {
+        let pushed = self.ring.push_plain(plain);
+        self.note(pushed);
+    }
+
+    /// A ring that takes nothing is the end of this core: `wait` says so.
+    fn note(&mut self, pushed: io::Result<()>) {
+        if let Err(error) = pushed {
+            self.broken.get_or_insert(error);
+        }
     }
 
     fn submit_operation(&mut self, index: usize) {
@@ -178,21 +188,15 @@ impl UringDriver {
     }
 
     fn cancel(&mut self, target: u64) {
-        let entry = opcode::AsyncCancel::new(target)
-            .build()
-            .flags(squeue::Flags::SKIP_SUCCESS)
-            .user_data(user_data::of_index(Kind::Ignored, 0));
-        self.push_plain(&entry);
+        let user_data = user_data::of_index(Kind::Ignored, 0);
+        self.push_plain(&Plain::cancel(target, user_data));
     }
 
     fn arm_waker(&mut self) {
         if !self.wake_armed {
             self.wake_armed = true;
-            let entry =
-                opcode::PollAdd::new(Fd(self.waker.descriptor().as_raw_fd()), libc::POLLIN as u32)
-                    .multi(true)
-                    .build()
-                    .user_data(user_data::of_index(Kind::Wake, 0));
+            let user_data = user_data::of_index(Kind::Wake, 0);
+            let entry = Plain::poll(self.waker.descriptor(), user_data);
             self.push_plain(&entry);
         }
     }
@@ -202,11 +206,8 @@ impl UringDriver {
         let Operation::Wake(waker) = &self.turn.list()[index] else { return };
         let Some(ring) = waker.ring() else { return waker.signal() };
         let told = user_data::of_index(Kind::Ignored, 0);
-        let entry = opcode::MsgRingData::new(Fd(ring), 0, told, None)
-            .build()
-            .flags(squeue::Flags::SKIP_SUCCESS)
-            .user_data(user_data::of_index(Kind::WakeOther, index as u32));
-        self.push_plain(&entry);
+        let user_data = user_data::of_index(Kind::WakeOther, index as u32);
+        self.push_plain(&Plain::message(ring, told, user_data));
     }
 
     /// The other ring did not take the message: an old kernel, or it is gone.
@@ -304,6 +305,9 @@ impl Driver for UringDriver {
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        if let Some(error) = self.broken.take() {
+            return Err(error);
+        }
         self.harvested.clear();
         self.reported = 0;
         self.buffers.publish();

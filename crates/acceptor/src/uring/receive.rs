@@ -5,27 +5,21 @@
 
 use std::{
     io,
-    os::{
-        fd::{AsFd, AsRawFd, BorrowedFd},
-        unix::net::UnixStream,
-    },
+    os::{fd::AsFd, unix::net::UnixStream},
     time::Duration,
 };
 
-use io_uring::{cqueue, opcode, squeue, types::Fd};
+use io_uring::cqueue;
 
 use super::{
     Event, UringDriver,
-    buffers::{self, Buffers},
-    ring::{self, Ring, Wait},
+    buffers::Buffers,
+    plain::{Bound, Expect, Plain},
+    ring::{Ring, Wait},
     socket::{Receiving, Stream},
     user_data::{self, Kind},
 };
 use crate::{Completion, Connection};
-
-// <linux/io_uring.h>; the `io-uring` crate keeps these to itself.
-const RECVSEND_POLL_FIRST: u16 = 1 << 0;
-const RECV_MULTISHOT: u16 = 1 << 1;
 
 /// What one connection may bring before its receive is armed again, so once a turn at most. It
 /// bounds what a client can make the gateway say before its socket is found full.
@@ -36,7 +30,7 @@ const ARMED_BYTES_MAX: u32 = 128 << 10;
 pub(super) fn is_bounded(ring: &mut Ring, buffers: &mut Buffers) -> io::Result<bool> {
     let (ours, theirs) = UnixStream::pair()?;
     drop(theirs);
-    let entry = receive_entry(ours.as_fd(), 0, Bound::Bytes(ARMED_BYTES_MAX), Expect::Bytes);
+    let entry = Plain::receive(ours.as_fd(), 0, Bound::Bytes(ARMED_BYTES_MAX), Expect::Bytes);
     ring.push_plain(&entry)?;
     ring.submit_and_wait(Wait { timeout: Some(Duration::from_secs(1)), ..Wait::NONE })?;
     let mut completions = Vec::new();
@@ -45,44 +39,6 @@ pub(super) fn is_bounded(ring: &mut Ring, buffers: &mut Buffers) -> io::Result<b
         buffers.recycle(id);
     }
     Ok(completions.first().is_some_and(|entry| entry.result() == 0))
-}
-
-/// Whether a receive ends by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Bound {
-    None,
-    Bytes(u32),
-}
-
-/// Whether there is likely something to read when a receive is armed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Expect {
-    /// Nothing yet: a vain attempt to read would cost more than waiting.
-    Silence,
-    /// More of what has just ended a receive.
-    Bytes,
-}
-
-fn receive_entry(
-    descriptor: BorrowedFd<'_>,
-    user_data: u64,
-    bound: Bound,
-    expect: Expect,
-) -> squeue::Entry {
-    let flags = match expect {
-        Expect::Silence => RECV_MULTISHOT | RECVSEND_POLL_FIRST,
-        Expect::Bytes => RECV_MULTISHOT,
-    };
-    let entry = opcode::Recv::new(Fd(descriptor.as_raw_fd()), std::ptr::null_mut(), 0)
-        .buf_group(buffers::GROUP)
-        .ioprio(flags)
-        .build()
-        .flags(squeue::Flags::BUFFER_SELECT)
-        .user_data(user_data);
-    match bound {
-        Bound::None => entry,
-        Bound::Bytes(bytes) => ring::bounded(entry, bytes),
-    }
 }
 
 impl UringDriver {
@@ -111,7 +67,7 @@ impl UringDriver {
             socket.receiving = Receiving::Armed;
             let bound =
                 if self.has_bounded_receive { Bound::Bytes(ARMED_BYTES_MAX) } else { Bound::None };
-            let entry = receive_entry(
+            let entry = Plain::receive(
                 socket.descriptor.as_fd(),
                 user_data::of_connection(Kind::Receive, connection),
                 bound,

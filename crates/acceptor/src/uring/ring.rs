@@ -7,6 +7,8 @@ use std::{io, mem::size_of, os::fd::AsRawFd, time::Duration};
 use io_uring::{IoUring, cqueue, squeue, types::Timespec};
 use libc::{SYS_io_uring_enter, SYS_io_uring_register, c_long, syscall};
 
+use super::plain::Plain;
+
 // <linux/io_uring.h>; the `io-uring` crate keeps these to itself.
 const ENTER_GETEVENTS: u32 = 1 << 0;
 const ENTER_EXT_ARG: u32 = 1 << 3;
@@ -18,6 +20,10 @@ const OPTLEN_OFFSET: usize = 44;
 /// The completion queue is many times the submission queue: one multishot receive posts many
 /// completions.
 const COMPLETION_ENTRIES: u32 = 16_384;
+
+/// A full queue is flushed this often before the ring counts as broken: the kernel was out of
+/// memory for that long.
+const FLUSHES_MAX: u32 = 10_000;
 
 /// How long and for how much an enter waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,19 +101,20 @@ impl Ring {
     /// What the entry points to stays valid and unmoved until its last completion, or, for a send
     /// with MSG_DONTWAIT, until an enter has consumed it.
     pub(super) unsafe fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
-        loop {
+        for _ in 0..FLUSHES_MAX {
             // SAFETY: passed on to the caller by this function's contract.
             if unsafe { self.ring.submission().push(entry) }.is_ok() {
                 return Ok(());
             }
             self.flush()?;
         }
+        Err(io::Error::other("io_uring takes no more operations"))
     }
 
-    /// Queues an entry that refers to no memory.
-    pub(super) fn push_plain(&mut self, entry: &squeue::Entry) -> io::Result<()> {
-        // SAFETY: nothing to keep valid.
-        unsafe { self.push(entry) }
+    /// Queues an operation that refers to no memory.
+    pub(super) fn push_plain(&mut self, plain: &Plain) -> io::Result<()> {
+        // SAFETY: a `Plain` has no pointer, by its constructors.
+        unsafe { self.push(plain.entry()) }
     }
 
     /// Submits what is queued without waiting and without running deferred work.

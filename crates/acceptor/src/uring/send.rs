@@ -122,14 +122,12 @@ impl UringDriver {
         let Some(socket) = self.sockets.lookup_mut(connection) else { return };
         let descriptor = Fd(socket.descriptor.as_raw_fd());
         let Some(backlog) = &mut socket.backlog else { return };
-        let Some(first) = backlog.first().filter(|_| !backlog.armed) else { return };
-        let rest = first.rest();
+        let Some(rest) = backlog.arm() else { return };
         let length = rest.len().min(ARMED_BYTES_MAX) as u32;
         let entry = opcode::Send::new(descriptor, rest.as_ptr(), length)
             .flags(MSG_WAITALL | MSG_NOSIGNAL)
             .build()
             .user_data(user_data::of_connection(Kind::BacklogSend, connection));
-        backlog.armed = true;
         // SAFETY: an armed piece neither moves nor changes (the invariant of `backlog.rs`), and
         // the socket keeps its backlog while `is_sending`, so until the last completion.
         unsafe { self.push(&entry) };
@@ -143,7 +141,7 @@ impl UringDriver {
     ) -> Option<Completion<'static>> {
         let socket = self.sockets.lookup_mut(connection)?;
         let backlog = socket.backlog.as_mut()?;
-        backlog.armed = false;
+        backlog.disarm();
         if socket.ending == Ending::Closing || socket.stream == Stream::Failed {
             socket.backlog = None;
             self.close_if_last(connection);

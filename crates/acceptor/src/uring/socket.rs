@@ -74,7 +74,7 @@ impl Socket {
 
     /// Whether a backlog send is in the kernel.
     pub(super) fn is_sending(&self) -> bool {
-        self.backlog.as_ref().is_some_and(|backlog| backlog.armed)
+        self.backlog.as_ref().is_some_and(|backlog| backlog.is_armed())
     }
 
     pub(super) fn is_closing(&self) -> bool {

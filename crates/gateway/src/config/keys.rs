@@ -158,9 +158,10 @@ pub(super) static KEYS: &[Key] = &[
     Key {
         path: "server.wait",
         kind: Kind::Word(&["latency", "adaptive", "throughput"], "adaptive"),
-        meaning: "How a core waits: \"latency\" wakes for every completion; under load \
-                  \"adaptive\" gathers completions for at most 50 us and \"throughput\" for at \
-                  most 100 us, to save CPU. It has no effect on epoll.",
+        meaning: "How a core waits: \"latency\" wakes for every completion; \"adaptive\" gathers \
+                  them for at most 50 us while the core is busy anyway; \"throughput\" gathers \
+                  them for at most 400 us from 16 a millisecond on, to save CPU. It has no effect \
+                  on epoll.",
     },
     Key {
         path: "server.drain_time",

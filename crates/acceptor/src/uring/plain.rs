@@ -1,0 +1,87 @@
+//! Operations that refer to no memory of ours, so that queueing one is safe.
+//!
+//! The constructors are all there are: accept, receive into provided buffers, poll, cancel,
+//! message to another ring. Sends are not among them.
+
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+
+use io_uring::{opcode, squeue, types::Fd};
+
+use super::{buffers, ring};
+
+// <linux/io_uring.h>; the `io-uring` crate keeps these to itself.
+const RECVSEND_POLL_FIRST: u16 = 1 << 0;
+const RECV_MULTISHOT: u16 = 1 << 1;
+
+/// An operation without a pointer.
+pub(super) struct Plain(squeue::Entry);
+
+/// Whether a receive ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bound {
+    None,
+    Bytes(u32),
+}
+
+/// Whether there is likely something to read when a receive is armed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expect {
+    /// Nothing yet: a vain attempt to read would cost more than waiting.
+    Silence,
+    /// More of what has just ended a receive.
+    Bytes,
+}
+
+impl Plain {
+    /// Accepts clients until it is cancelled or fails.
+    pub(super) fn accept(listener: BorrowedFd<'_>, user_data: u64) -> Self {
+        let entry = opcode::AcceptMulti::new(Fd(listener.as_raw_fd())).flags(libc::SOCK_CLOEXEC);
+        Self(entry.build().user_data(user_data))
+    }
+
+    /// Receives into provided buffers until it is cancelled, reaches its bound or fails.
+    pub(super) fn receive(
+        socket: BorrowedFd<'_>,
+        user_data: u64,
+        bound: Bound,
+        expect: Expect,
+    ) -> Self {
+        let flags = match expect {
+            Expect::Silence => RECV_MULTISHOT | RECVSEND_POLL_FIRST,
+            Expect::Bytes => RECV_MULTISHOT,
+        };
+        // With BUFFER_SELECT the address is not looked at.
+        let entry = opcode::Recv::new(Fd(socket.as_raw_fd()), std::ptr::null_mut(), 0)
+            .buf_group(buffers::GROUP)
+            .ioprio(flags)
+            .build()
+            .flags(squeue::Flags::BUFFER_SELECT)
+            .user_data(user_data);
+        Self(match bound {
+            Bound::None => entry,
+            Bound::Bytes(bytes) => ring::bounded(entry, bytes),
+        })
+    }
+
+    /// Reports each time that the eventfd becomes readable.
+    pub(super) fn poll(eventfd: BorrowedFd<'_>, user_data: u64) -> Self {
+        let entry = opcode::PollAdd::new(Fd(eventfd.as_raw_fd()), libc::POLLIN as u32).multi(true);
+        Self(entry.build().user_data(user_data))
+    }
+
+    /// Cancels the operation that was queued as `target`; only a failure is reported.
+    pub(super) fn cancel(target: u64, user_data: u64) -> Self {
+        let entry = opcode::AsyncCancel::new(target).build();
+        Self(entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(user_data))
+    }
+
+    /// Posts a completion with `told` to another ring; only a failure is reported.
+    pub(super) fn message(other: RawFd, told: u64, user_data: u64) -> Self {
+        let entry = opcode::MsgRingData::new(Fd(other), 0, told, None).build();
+        Self(entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(user_data))
+    }
+
+    pub(super) fn entry(&self) -> &squeue::Entry {
+        &self.0
+    }
+}
