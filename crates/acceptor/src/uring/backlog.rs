@@ -64,6 +64,7 @@ impl Backlog {
     }
 
     /// The piece to send next.
+    #[cfg(test)]
     pub(super) fn first(&self) -> Option<&Piece> {
         self.pieces.front()
     }

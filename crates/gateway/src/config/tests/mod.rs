@@ -98,7 +98,7 @@ fn check_says_what_would_run() {
     let expected = [
         "  listen       127.0.0.1:8080, backlog 4096",
         "  private API  127.0.0.1:8081",
-        "  engine       io auto, wait adaptive, cores 5, 1024 receive buffers of 4KiB (4MiB) on each",
+        "  engine       io auto, wait adaptive, cores 5, 128 receive buffers of 32KiB (4MiB) on each",
         "  websocket    messages to 1MiB (/echo 16MiB), queues to 64KiB, idle 2m, close 5s",
         "  deflate      level 1, memory level 8, no context takeover, window bits 15 (server) and 15 (client)",
         "  limits       connections as NOFILE allows (1024 an address), handshake 10s, keep-alive 1m, heads to 16KiB and 64 fields, targets to 8KiB",
