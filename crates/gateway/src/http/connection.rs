@@ -12,7 +12,7 @@ use super::{
     refusal::{After, Refusal},
     response::{self, Part},
     routes::{self, Route},
-    scan::{Found, Scan},
+    scan::{Found, Illegal, Scan},
 };
 use crate::{limits::PIPELINED_BYTES_MAX, outbox::Outbox, settings::Settings};
 
@@ -63,26 +63,26 @@ impl HttpConnection {
         settings: &Settings,
         outbox: &mut Outbox<'_>,
     ) -> Progress {
-        let found = self.scan.advance(input);
-        let Ok(found) = found else {
+        if self.partial.is_empty() && self.pass_empty_lines(input).is_err() {
             return refuse(Refusal::Malformed, Part::Whole, After::Close, outbox);
-        };
-        let taken = match found {
-            Found::More => input.len(),
-            Found::End(length) => length,
+        }
+        // What is past the bound is not judged: the answer must not depend on how bytes arrive.
+        let room = settings.head.bytes_max - self.partial.len();
+        let within = &input[..input.len().min(room)];
+        let taken = match self.scan.advance(within) {
+            Err(_) => return refuse(Refusal::Malformed, Part::Whole, After::Close, outbox),
+            Ok(Found::More) if input.len() > room => {
+                return refuse(self.oversize(within, settings), Part::Whole, After::Close, outbox);
+            }
+            Ok(Found::More) => {
+                self.partial.extend_from_slice(input);
+                *input = &mut [];
+                return Progress::More;
+            }
+            Ok(Found::End(length)) => length,
         };
         let (bytes, rest) = std::mem::take(input).split_at_mut(taken);
         *input = rest;
-        let head_bytes = self.partial.len() + bytes.len();
-        if head_bytes > settings.head.bytes_max {
-            return refuse(self.oversize(bytes, settings), Part::Whole, After::Close, outbox);
-        }
-        if found == Found::More {
-            if !self.scan.is_before() {
-                self.partial.extend_from_slice(bytes);
-            }
-            return Progress::More;
-        }
         self.requests += 1;
         let may_follow = self.requests < settings.requests_per_connection_max
             && outbox.bytes_of_turn() < PIPELINED_BYTES_MAX;
@@ -98,6 +98,14 @@ impl HttpConnection {
         answer(&std::mem::take(&mut self.partial), last, settings, outbox)
     }
 
+    /// RFC 9112 §2.2: empty lines before a request are no part of it.
+    fn pass_empty_lines(&mut self, input: &mut &mut [u8]) -> Result<(), Illegal> {
+        let empty = input.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let (lines, rest) = std::mem::take(input).split_at_mut(empty);
+        *input = rest;
+        self.scan.advance(lines).map(|_| ())
+    }
+
     /// Says that the request did not come in time.
     pub fn time_out(&mut self, outbox: &mut Outbox<'_>) {
         refuse(Refusal::Timeout, Part::Whole, After::Close, outbox);
@@ -106,8 +114,7 @@ impl HttpConnection {
     /// A head that is too large is so by its target, or by its fields.
     fn oversize(&self, bytes: &[u8], settings: &Settings) -> Refusal {
         let line_bytes_max = settings.head.target_bytes_max + "OPTIONS  HTTP/1.1".len();
-        let line = self.partial.iter().chain(bytes);
-        let mut head = line.skip_while(|byte| matches!(byte, b'\r' | b'\n'));
+        let mut head = self.partial.iter().chain(bytes);
         if head.position(|&byte| byte == b'\r').is_none_or(|line| line > line_bytes_max) {
             Refusal::TargetTooLong
         } else {
