@@ -4,7 +4,10 @@
 
 use std::{io, mem::size_of, os::fd::AsRawFd, time::Duration};
 
-use io_uring::{IoUring, cqueue, squeue, types::Timespec};
+use io_uring::{
+    IoUring, cqueue, squeue,
+    types::{CancelBuilder, Timespec},
+};
 use libc::{SYS_io_uring_enter, SYS_io_uring_register, c_long, syscall};
 
 use super::plain::Plain;
@@ -14,6 +17,7 @@ const ENTER_GETEVENTS: u32 = 1 << 0;
 const ENTER_EXT_ARG: u32 = 1 << 3;
 const ENTER_REGISTERED_RING: u32 = 1 << 4;
 const REGISTER_RING_FDS: u32 = 20;
+const UNREGISTER_RING_FDS: u32 = 21;
 const SUBMISSION_BYTES: usize = 64;
 const OPTLEN_OFFSET: usize = 44;
 
@@ -24,6 +28,9 @@ const COMPLETION_ENTRIES: u32 = 16_384;
 /// A full queue is flushed this often before the ring counts as broken: the kernel was out of
 /// memory for that long.
 const FLUSHES_MAX: u32 = 10_000;
+
+/// Cancelling takes microseconds; a kernel that does not manage is not waited for.
+const DROP_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long and for how much an enter waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,6 +188,21 @@ impl Ring {
     }
 }
 
+impl Drop for Ring {
+    /// Closing a ring cancels what is under way, but some time later: until then the kernel would
+    /// read and write memory that its owner is about to free, and hold sockets open. So it is
+    /// cancelled here, and awaited.
+    fn drop(&mut self) {
+        let patience = Timespec::new().sec(DROP_PATIENCE.as_secs());
+        // ENOENT: nothing was under way. Anything else leaves the kernel's own clean-up.
+        let _ = self.ring.submitter().register_sync_cancel(Some(patience), CancelBuilder::any());
+        let _ = self.submit_and_wait(Wait::NONE);
+        if self.enter_flags & ENTER_REGISTERED_RING != 0 {
+            unregister_descriptor(&self.ring, self.enter_descriptor);
+        }
+    }
+}
+
 /// Ends a multishot receive after `bytes` (`io_uring_sqe.optlen` of Linux 6.17; older kernels
 /// answer EINVAL). The `io-uring` crate has no name for the field yet.
 pub(super) fn bounded(mut entry: squeue::Entry, bytes: u32) -> squeue::Entry {
@@ -196,15 +218,26 @@ pub(super) fn bounded(mut entry: squeue::Entry, bytes: u32) -> squeue::Entry {
 fn register_descriptor(ring: &IoUring) -> Option<i32> {
     let mut update =
         ResourceUpdate { offset: u32::MAX, reserved: 0, data: ring.as_raw_fd() as u64 };
+    update_descriptors(ring, REGISTER_RING_FDS, &mut update).then_some(update.offset as i32)
+}
+
+/// Lets the thread go of the ring: registered, it would stay open as long as the thread lives.
+fn unregister_descriptor(ring: &IoUring, index: i32) {
+    let mut update = ResourceUpdate { offset: index as u32, reserved: 0, data: 0 };
+    update_descriptors(ring, UNREGISTER_RING_FDS, &mut update);
+}
+
+/// io_uring_register(2) with one update; whether it was made.
+fn update_descriptors(ring: &IoUring, operation: u32, update: &mut ResourceUpdate) -> bool {
     // SAFETY: `update` outlives the call, which reads and writes one structure of this shape.
     let result = unsafe {
         syscall(
             SYS_io_uring_register,
             c_long::from(ring.as_raw_fd()),
-            c_long::from(REGISTER_RING_FDS),
-            &raw mut update,
+            c_long::from(operation),
+            std::ptr::from_mut(update),
             1 as c_long,
         )
     };
-    (result == 1).then_some(update.offset as i32)
+    result == 1
 }

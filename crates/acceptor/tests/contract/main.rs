@@ -22,6 +22,8 @@ macro_rules! contract {
                 accepting::a_full_table_never_spins,
                 accepting::stop_accepting_keeps_connections,
                 accepting::what_happens_is_counted,
+                receiving::few_buffers_lose_nothing,
+                receiving::a_driver_may_be_dropped_at_any_time,
                 receiving::bytes_are_echoed,
                 receiving::the_end_of_stream_follows_the_last_bytes,
                 receiving::a_long_tail_arrives_before_the_end_of_stream,

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use ringway_acceptor::Operation;
+use ringway_acceptor::{Operation, Settings, uring::UringDriver};
 
 use crate::harness::{Rig, Seen, Subject, pattern, reset};
 
@@ -145,4 +145,39 @@ pub fn a_reset_during_a_pause_is_told<D: Subject>() {
     rig.until("a failure", |rig| rig.has_failed(name));
     rig.settle();
     assert_eq!(rig.seen.len(), 2, "{:?}", rig.seen);
+}
+
+/// Two buffers for twenty clients: io_uring runs out of them (ENOBUFS) and arms anew.
+pub fn few_buffers_lose_nothing<D: Subject>() {
+    let settings =
+        Settings { receive_buffers: 2, receive_buffer_bytes: 256, ..Settings::default() };
+    let mut rig = Rig::<D>::with(settings);
+    let mut clients: Vec<_> = (0..20).map(|_| rig.client()).collect();
+    let sent = pattern(20_000);
+    for (client, _) in &mut clients {
+        client.write_all(&sent).unwrap();
+    }
+    for (_, name) in &clients {
+        rig.until("all bytes", |rig| rig.received_len(*name) == sent.len());
+        assert!(rig.received(*name) == sent);
+    }
+    let is_uring = std::any::type_name::<D>() == std::any::type_name::<UringDriver>();
+    assert_eq!(rig.driver.counters().buffer_shortages > 0, is_uring);
+    assert!(rig.settle() <= 4, "a shortage that is over spins");
+}
+
+/// The kernel lets go of the memory before it is freed, whatever is under way.
+pub fn a_driver_may_be_dropped_at_any_time<D: Subject>() {
+    for _ in 0..10 {
+        let mut rig = Rig::<D>::new();
+        let (mut client, name) = rig.client();
+        rig.send(name, &pattern(20 << 20));
+        client.write_all(&pattern(100_000)).unwrap();
+        rig.turn(Duration::ZERO);
+        drop(rig);
+        let mut rest = Vec::new();
+        // What was sent arrives up to a prefix; then the connection is gone.
+        let _ = client.read_to_end(&mut rest);
+        assert!(pattern(20 << 20).starts_with(&rest));
+    }
 }
