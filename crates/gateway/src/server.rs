@@ -79,7 +79,7 @@ pub fn bind(config: &Config) -> anyhow::Result<Bound> {
     let room = descriptors::connections_max(descriptors);
     let connections_max = config.limits.connections_max_within(room)?;
     let core_numbers = core_numbers(config)?;
-    let engine = choose_engine(config)?;
+    let engine = choose_engine(config, core_numbers.len())?;
     let (addresses, listeners) = bind_all(config, core_numbers.len())?;
     let api = TcpListener::bind(config.server.api_listen).with_context(|| {
         format!("server.api_listen: cannot listen on {}", config.server.api_listen)
@@ -157,13 +157,13 @@ fn core_numbers(config: &Config) -> anyhow::Result<Vec<usize>> {
     numbers.context("server.cores")
 }
 
-fn choose_engine(config: &Config) -> anyhow::Result<Engine> {
+fn choose_engine(config: &Config, cores: usize) -> anyhow::Result<Engine> {
     let wanted = match config.server.io {
         config::Io::Auto => engine::Io::Auto,
         config::Io::Uring => engine::Io::Uring,
         config::Io::Epoll => engine::Io::Epoll,
     };
-    let engine = match engine::choose(wanted) {
+    let engine = match engine::choose(wanted, cores) {
         Ok(engine) => engine,
         Err(reason) => bail!("server.io = \"uring\" is not to be had: {reason}"),
     };
