@@ -44,9 +44,9 @@ pub fn check(cores: usize) -> Result<Offer, String> {
 fn alone<T: Send + 'static>(
     test: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, String> {
-    std::thread::spawn(test)
-        .join()
-        .unwrap_or_else(|_| Err(io::Error::other("it panicked")))
+    std::thread::Builder::new()
+        .spawn(test)
+        .and_then(|test| test.join().unwrap_or_else(|_| Err(io::Error::other("it panicked"))))
         .map_err(|error| explain(&error))
 }
 
@@ -165,8 +165,8 @@ impl SelfTest {
             matches!(completion, Completion::Backlogged { .. }).then_some(())
         })?;
         let mut reader = client.try_clone()?;
-        let reading =
-            std::thread::spawn(move || reader.read_exact(&mut vec![0; BYTES]).map(|()| BYTES));
+        let reading = std::thread::Builder::new()
+            .spawn(move || reader.read_exact(&mut vec![0; BYTES]).map(|()| BYTES))?;
         self.until("backlog send", |completion| {
             matches!(completion, Completion::Drained { .. }).then_some(())
         })?;
