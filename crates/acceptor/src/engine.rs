@@ -38,15 +38,15 @@ impl fmt::Display for Engine {
     }
 }
 
-/// Chooses by a self-test of this kernel.
+/// Chooses by a self-test of this kernel, for as many cores.
 ///
 /// # Errors
 /// io_uring was demanded and is refused: the reason, for an operator.
-pub fn choose(io: Io) -> Result<Engine, String> {
+pub fn choose(io: Io, cores: usize) -> Result<Engine, String> {
     match io {
         Io::Epoll => Ok(Engine::Epoll { fallback_reason: None }),
-        Io::Uring => probe::check().map(Engine::Uring),
-        Io::Auto => Ok(match probe::check() {
+        Io::Uring => probe::check(cores).map(Engine::Uring),
+        Io::Auto => Ok(match probe::check(cores) {
             Ok(offer) => Engine::Uring(offer),
             Err(reason) => Engine::Epoll { fallback_reason: Some(reason) },
         }),
@@ -59,12 +59,12 @@ mod tests {
 
     #[test]
     fn epoll_is_had_for_the_asking() {
-        assert_eq!(choose(Io::Epoll), Ok(Engine::Epoll { fallback_reason: None }));
+        assert_eq!(choose(Io::Epoll, 1), Ok(Engine::Epoll { fallback_reason: None }));
     }
 
     #[test]
     fn auto_never_fails() {
-        let engine = choose(Io::Auto).unwrap();
+        let engine = choose(Io::Auto, 1).unwrap();
         assert!(matches!(engine, Engine::Uring(_) | Engine::Epoll { fallback_reason: Some(_) }));
     }
 }

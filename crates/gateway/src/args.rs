@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{self, Config, ConfigError, Flag, Sources};
+use crate::log;
 
 /// The exit code of a command line or a configuration that is wrong. A clean
 /// stop is 0; a failure while running is 1.
@@ -150,7 +151,7 @@ pub fn start() -> Start {
 }
 
 fn refuse(error: &ConfigError) -> ExitCode {
-    eprintln!("{error}");
+    log::last_words(error);
     ExitCode::from(EXIT_WRONG_CONFIG)
 }
 
@@ -160,7 +161,7 @@ fn print(text: &str) -> ExitCode {
         // A reader that has seen enough, such as `head`, is no failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("standard output: {error}");
+            log::last_words(format_args!("standard output: {error}"));
             ExitCode::FAILURE
         }
     }

@@ -13,7 +13,7 @@ use std::{
 
 use ipnet::IpNet;
 
-use crate::http::refusal::Refusal;
+use crate::{http::refusal::Refusal, limits::TURNED_AWAY_MAX};
 
 /// The bounds.
 #[derive(Debug, Clone)]
@@ -31,6 +31,7 @@ pub struct CensusLimits {
 pub struct Census {
     limits: CensusLimits,
     connections: AtomicU32,
+    turned_away: AtomicU32,
     addresses: Mutex<Addresses>,
 }
 
@@ -45,16 +46,22 @@ struct Addresses {
 /// A counted connection's place; to be given back when it leaves.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Seat {
-    /// Index of the address; [`EXEMPT`] when it is not counted.
+    /// Index of the address; [`EXEMPT`] when it is not counted, [`OUTSIDE`] for who is to go.
     address: u32,
 }
 
 const EXEMPT: u32 = u32::MAX;
+const OUTSIDE: u32 = u32::MAX - 1;
 
 impl Census {
     /// An empty census.
     pub fn new(limits: CensusLimits) -> Self {
-        Self { limits, connections: AtomicU32::new(0), addresses: Mutex::default() }
+        Self {
+            limits,
+            connections: AtomicU32::new(0),
+            turned_away: AtomicU32::new(0),
+            addresses: Mutex::default(),
+        }
     }
 
     /// Connections now.
@@ -85,8 +92,22 @@ impl Census {
         }
     }
 
+    /// A seat outside for a client that was not admitted, to read there why; `None` when they are
+    /// taken. They cost descriptors that were set aside for more than that.
+    pub fn seat_outside(&self) -> Option<Seat> {
+        if self.turned_away.fetch_add(1, Ordering::Relaxed) >= TURNED_AWAY_MAX {
+            self.turned_away.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Seat { address: OUTSIDE })
+    }
+
     /// The client has left.
     pub fn leave(&self, seat: Seat) {
+        if seat.address == OUTSIDE {
+            self.turned_away.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
         self.connections.fetch_sub(1, Ordering::Relaxed);
         if seat.address != EXEMPT {
             let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
@@ -175,6 +196,16 @@ mod tests {
         }
         assert_eq!(census.admit(BOB), Err(Refusal::Full));
         assert_eq!(census.connections(), 3);
+    }
+
+    #[test]
+    fn there_are_so_many_seats_outside() {
+        let census = census(1, 1);
+        let mut seats: Vec<_> = (0..TURNED_AWAY_MAX).map(|_| census.seat_outside()).collect();
+        assert_eq!(census.seat_outside(), None);
+        census.leave(seats.pop().flatten().unwrap());
+        assert!(census.seat_outside().is_some());
+        assert_eq!(census.connections(), 0);
     }
 
     #[test]

@@ -88,8 +88,9 @@ pub const LISTENERS_MAX: u64 = 64;
 /// Networks in one list. The list is searched in order for each connection.
 pub const NETWORKS_MAX: u64 = 64;
 
-/// Connections that each core may hold beyond the limit, so that those who find no room can be
-/// told why they must go.
+/// Connections that the process may hold beyond the limit, so that those who find no room can be
+/// told why they must go. Half of the descriptors that are set aside: the private API, which says
+/// whether the gateway lives, must be reachable above all when there is a crowd.
 pub const TURNED_AWAY_MAX: u32 = 64;
 
 /// Answers to one client in one turn; the connection is closed after the one that passes this.

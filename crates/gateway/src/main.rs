@@ -19,7 +19,7 @@ fn main() -> ExitCode {
     match args::start() {
         Start::Exit(code) => code,
         Start::Serve(config) => serve(&config).unwrap_or_else(|error| {
-            eprintln!("ringway: {error:#}");
+            log::last_words(format_args!("ringway: {error:#}"));
             ExitCode::FAILURE
         }),
     }

@@ -91,19 +91,30 @@ impl Peer {
         peer
     }
 
-    /// A client that there is no room for: told so, then let go.
-    pub fn turned_away(connection: Connection, refusal: Refusal, turn: &mut Turn<'_>) -> Self {
+    /// A client that there is no room for: told so, then let go; at once, and perhaps before it has
+    /// read the answer, where not even a seat outside is free.
+    pub fn turned_away(
+        connection: Connection,
+        refusal: Refusal,
+        seat: Option<Seat>,
+        turn: &mut Turn<'_>,
+    ) -> Self {
+        let may_linger = seat.is_some();
         let mut peer = Self {
             connection,
             sending: Sending::default(),
             life: Life::EndDue,
             stage: Stage::Lingering,
-            seat: None,
+            seat,
         };
         let mut outbox = Outbox::new(connection, &mut peer.sending, turn.operations, turn.now);
         outbox.write(|out| response::refuse(out, refusal, Part::Whole, After::Close));
         outbox.finish();
-        peer.linger(turn);
+        if may_linger {
+            peer.linger(turn);
+        } else {
+            peer.end(turn);
+        }
         peer
     }
 

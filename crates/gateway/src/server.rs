@@ -5,6 +5,7 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener},
+    panic::{self, AssertUnwindSafe},
     sync::Arc,
     thread,
 };
@@ -78,7 +79,7 @@ pub fn bind(config: &Config) -> anyhow::Result<Bound> {
     let room = descriptors::connections_max(descriptors);
     let connections_max = config.limits.connections_max_within(room)?;
     let core_numbers = core_numbers(config)?;
-    let engine = choose_engine(config)?;
+    let engine = choose_engine(config, core_numbers.len())?;
     let (addresses, listeners) = bind_all(config, core_numbers.len())?;
     let api = TcpListener::bind(config.server.api_listen).with_context(|| {
         format!("server.api_listen: cannot listen on {}", config.server.api_listen)
@@ -156,13 +157,13 @@ fn core_numbers(config: &Config) -> anyhow::Result<Vec<usize>> {
     numbers.context("server.cores")
 }
 
-fn choose_engine(config: &Config) -> anyhow::Result<Engine> {
+fn choose_engine(config: &Config, cores: usize) -> anyhow::Result<Engine> {
     let wanted = match config.server.io {
         config::Io::Auto => engine::Io::Auto,
         config::Io::Uring => engine::Io::Uring,
         config::Io::Epoll => engine::Io::Epoll,
     };
-    let engine = match engine::choose(wanted) {
+    let engine = match engine::choose(wanted, cores) {
         Ok(engine) => engine,
         Err(reason) => bail!("server.io = \"uring\" is not to be had: {reason}"),
     };
@@ -253,7 +254,7 @@ fn spawn_core(core: Core) -> anyhow::Result<()> {
         .name(format!("core-{number}"))
         .spawn(move || {
             let ends = core.ends.clone();
-            let result = run_core(core, &ready);
+            let result = survive(|| run_core(core, &ready));
             // Nobody listens any more when the process is past caring.
             let _ = ends.send(CoreEnd { core: number, result });
         })
@@ -263,6 +264,14 @@ fn spawn_core(core: Core) -> anyhow::Result<()> {
         Ok(Err(error)) => Err(error).with_context(|| format!("setting up core {number}")),
         Err(_) => bail!("the thread of core {number} died while it was set up"),
     }
+}
+
+/// A panic is an end like any other: the other cores hold `ends` open, so a thread that died
+/// without a word would leave its clients unserved for as long as the process lives.
+fn survive(run: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
+    // What the panic left half done is dropped with the core.
+    panic::catch_unwind(AssertUnwindSafe(run))
+        .unwrap_or_else(|_| Err(io::Error::other("its thread panicked")))
 }
 
 type Ready = std::sync::mpsc::SyncSender<io::Result<()>>;
@@ -309,4 +318,16 @@ fn counted(count: usize, thing: &str) -> String {
 
 fn listed<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
     items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_core_that_panics_is_a_core_that_failed() {
+        assert_eq!(survive(|| Ok(3)).unwrap(), 3);
+        let error = survive(|| panic!("on purpose")).unwrap_err();
+        assert!(error.to_string().contains("panicked"), "{error}");
+    }
 }

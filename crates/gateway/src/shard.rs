@@ -146,7 +146,7 @@ impl Shard {
             Ok(seat) => Peer::new(connection, seat, &mut turn),
             Err(refusal) => {
                 self.metrics.refused.add(1);
-                Peer::turned_away(connection, refusal, &mut turn)
+                Peer::turned_away(connection, refusal, self.census.seat_outside(), &mut turn)
             }
         });
         if self.drain.is_some() {

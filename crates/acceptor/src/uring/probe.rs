@@ -11,7 +11,7 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 
-use super::UringDriver;
+use super::{UringDriver, ring::Ring};
 use crate::{
     Completion, Connection, Driver, Listener, Operation, Operations, SendMark, Settings, WaitMode,
 };
@@ -32,15 +32,22 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const SOCKET_BUFFER_BYTES: usize = 32 << 10;
 
 /// Sets up a ring and takes it through accept, receive, inline send, short send and cancel over
-/// loopback.
+/// loopback; then sees whether as many as `cores` will need may exist at once.
 ///
 /// # Errors
 /// Why io_uring cannot be used, in words for an operator.
-pub fn check() -> Result<Offer, String> {
-    // A ring belongs to one thread, and this one may live on without it.
-    std::thread::spawn(|| run().map_err(|error| explain(&error)))
-        .join()
-        .unwrap_or_else(|_| Err("the io_uring self-test panicked".into()))
+pub fn check(cores: usize) -> Result<Offer, String> {
+    alone(run).and_then(|offer| alone(move || rehearse(cores)).map(|()| offer))
+}
+
+/// A ring belongs to one thread, and this one may live on without it.
+fn alone<T: Send + 'static>(
+    test: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, String> {
+    std::thread::Builder::new()
+        .spawn(test)
+        .and_then(|test| test.join().unwrap_or_else(|_| Err(io::Error::other("it panicked"))))
+        .map_err(|error| explain(&error))
 }
 
 fn explain(error: &io::Error) -> String {
@@ -55,6 +62,15 @@ fn explain(error: &io::Error) -> String {
         _ => return format!("io_uring self-test: {error}"),
     };
     format!("{reason} ({error})")
+}
+
+/// Rings of all cores at their full size count against one limit of locked memory, which the
+/// small ring of the self-test may well have stayed within.
+fn rehearse(cores: usize) -> io::Result<()> {
+    let entries = Settings::default().submission_entries;
+    // One more than the cores', for what else the process or its predecessor holds.
+    let rings: io::Result<Vec<Ring>> = (0..=cores).map(|_| Ring::new(entries)).collect();
+    rings.map(drop)
 }
 
 fn run() -> io::Result<Offer> {
@@ -149,8 +165,8 @@ impl SelfTest {
             matches!(completion, Completion::Backlogged { .. }).then_some(())
         })?;
         let mut reader = client.try_clone()?;
-        let reading =
-            std::thread::spawn(move || reader.read_exact(&mut vec![0; BYTES]).map(|()| BYTES));
+        let reading = std::thread::Builder::new()
+            .spawn(move || reader.read_exact(&mut vec![0; BYTES]).map(|()| BYTES))?;
         self.until("backlog send", |completion| {
             matches!(completion, Completion::Drained { .. }).then_some(())
         })?;
@@ -174,7 +190,7 @@ impl SelfTest {
 mod tests {
     #[test]
     fn this_kernel_passes_or_says_why() {
-        if let Err(reason) = super::check() {
+        if let Err(reason) = super::check(1) {
             assert!(reason.contains("io_uring") || reason.contains("ring"), "{reason}");
         }
     }

@@ -2,7 +2,13 @@
 //!
 //! It pushes entries and hands out completions; what they mean is not known here.
 
-use std::{io, mem::size_of, os::fd::AsRawFd, time::Duration};
+use std::{
+    io,
+    mem::size_of,
+    os::fd::AsRawFd,
+    thread,
+    time::{Duration, Instant},
+};
 
 use io_uring::{
     IoUring, cqueue, squeue,
@@ -31,6 +37,10 @@ const FLUSHES_MAX: u32 = 10_000;
 
 /// Cancelling takes microseconds; a kernel that does not manage is not waited for.
 const DROP_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The kernel takes back the memory of a closed ring a moment after the close, and counts it to the
+/// user until then: a ring that is refused for want of it is tried again for this long.
+const MEMORY_PATIENCE: Duration = Duration::from_millis(500);
 
 /// How long and for how much an enter waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,20 +86,34 @@ pub(super) struct Ring {
 impl Ring {
     /// Sets up a ring on this thread, and only for it.
     pub(super) fn new(submission_entries: u32) -> io::Result<Self> {
-        let ring = IoUring::builder()
-            .setup_single_issuer()
-            .setup_defer_taskrun()
-            .setup_submit_all()
-            .setup_clamp()
-            .setup_cqsize(COMPLETION_ENTRIES.max(4 * submission_entries))
-            .dontfork()
-            .build(submission_entries)?;
+        let give_up = Instant::now() + MEMORY_PATIENCE;
+        let ring = loop {
+            match Self::set_up(submission_entries) {
+                Err(error)
+                    if error.raw_os_error() == Some(libc::ENOMEM) && Instant::now() < give_up =>
+                {
+                    thread::sleep(Duration::from_millis(10));
+                }
+                result => break result?,
+            }
+        };
         let has_min_wait = ring.params().is_feature_min_timeout();
         let (enter_descriptor, enter_flags) = match register_descriptor(&ring) {
             Some(index) => (index, ENTER_REGISTERED_RING),
             None => (ring.as_raw_fd(), 0),
         };
         Ok(Self { ring, enter_descriptor, enter_flags, has_min_wait })
+    }
+
+    fn set_up(submission_entries: u32) -> io::Result<IoUring> {
+        IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_submit_all()
+            .setup_clamp()
+            .setup_cqsize(COMPLETION_ENTRIES.max(4 * submission_entries))
+            .dontfork()
+            .build(submission_entries)
     }
 
     /// The instance itself, for registrations.

@@ -48,7 +48,7 @@ impl Subject for UringDriver {
         self.waker()
     }
     fn is_offered() -> bool {
-        ringway_acceptor::uring::probe::check().is_ok()
+        ringway_acceptor::uring::probe::check(1).is_ok()
     }
 }
 

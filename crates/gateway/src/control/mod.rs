@@ -28,13 +28,16 @@ const GRACE: Duration = Duration::from_millis(500);
 /// # Errors
 /// See [`Bound::start`].
 pub fn run(bound: Bound, config: &Config) -> anyhow::Result<ExitCode> {
-    match bound.engine {
-        Engine::Uring(_) => tokio_uring::start(supervise(bound, config)),
-        Engine::Epoll { .. } => tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?
-            .block_on(supervise(bound, config)),
+    // This thread's ring is a convenience: where there is no memory for it, the cores' come first.
+    if let Engine::Uring(_) = bound.engine
+        && let Ok(runtime) = tokio_uring::Runtime::new(&tokio_uring::builder())
+    {
+        return runtime.block_on(supervise(bound, config));
     }
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(supervise(bound, config))
 }
 
 async fn supervise(bound: Bound, config: &Config) -> anyhow::Result<ExitCode> {

@@ -4,7 +4,7 @@
 //! are `descriptors`.
 
 use crate::support::{
-    Client, Engine, Gateway, Launch,
+    Client, Engine, Gateway, Launch, eventually,
     frames::{FIN, TEXT, frame},
     on_each_engine,
 };
@@ -15,6 +15,7 @@ on_each_engine!(
     one_connection_past_the_share_of_an_address_is_a_429,
     exempt_networks_have_no_share,
     cores_share_the_limit,
+    a_crowd_leaves_the_private_api_its_descriptors,
 );
 
 #[track_caller]
@@ -91,4 +92,16 @@ fn cores_share_the_limit(engine: Engine) {
         is_turned_away(&gateway, 503);
     }
     clients.iter_mut().for_each(is_alive);
+}
+
+/// Whoever asks whether the gateway lives may kill it for want of an answer.
+fn a_crowd_leaves_the_private_api_its_descriptors(engine: Engine) {
+    let gateway = Launch::with_descriptors(engine, 200).start();
+    let mut clients: Vec<Client> = (0..200 - 128).map(|_| Client::upgrade(&gateway)).collect();
+    let crowd: Vec<Client> = (0..300).map(|_| Client::connect(&gateway)).collect();
+    eventually("the crowd was dealt with", || gateway.metric("ringway_refused_total") == 300);
+    assert_eq!(gateway.api("/healthz").status, 200);
+    assert!(gateway.descriptors() < 200, "{}", gateway.descriptors());
+    clients.iter_mut().for_each(is_alive);
+    drop(crowd);
 }

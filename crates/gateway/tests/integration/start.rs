@@ -2,11 +2,17 @@
 //!
 //! Exit codes: 1 for what fails while running, 2 for a wrong command line or configuration.
 
-use std::{fs, net::TcpListener, process::Output};
+use std::{
+    fs::{self, File},
+    net::TcpListener,
+    process::Output,
+};
 
 use ringway_acceptor::cores;
 
-use crate::support::{Client, Engine, Gateway, Launch, Request, on_each_engine, ringway};
+use crate::support::{
+    Client, Engine, Gateway, Launch, Request, frames::close, on_each_engine, ringway,
+};
 
 on_each_engine!(
     the_log_says_what_runs,
@@ -19,6 +25,7 @@ on_each_engine!(
     listed_cores_are_pinned_to,
     a_configuration_that_cannot_be_is_a_2,
     a_public_address_is_refused_unless_it_is_allowed,
+    a_log_that_nobody_reads_does_no_harm,
 );
 
 #[track_caller]
@@ -190,4 +197,31 @@ fn the_engine_is_chosen_by_default() {
     let metrics = String::from_utf8(gateway.api("/metrics").body).unwrap();
     let label = format!("ringway_engine{{engine=\"{}\"}} 1", engine.name());
     assert!(metrics.contains(&label), "{metrics}");
+}
+
+/// Whoever reads the log may die before the gateway does.
+fn a_log_that_nobody_reads_does_no_harm(engine: Engine) {
+    let mut gateway = Launch::on(engine).set(&["server.drain_time=8s"]).start();
+    let mut client = Client::upgrade(&gateway);
+    gateway.loses_its_log();
+    gateway.signal("TERM");
+    client.receives_close(1001);
+    client.sends(close(1001, ""));
+    client.receives_end();
+    drop(client);
+    assert_eq!(gateway.ends().code(), Some(0));
+}
+
+#[test]
+fn an_error_that_nobody_reads_keeps_its_exit_code() {
+    let table: [(&[&str], i32); 3] = [
+        (&["--set", "server.nothing=1"], 2),
+        (&["check", "/nowhere.toml"], 2),
+        (&["--cores", "1023-1023", "--api-listen", "127.0.0.1:0"], 1),
+    ];
+    for (arguments, code) in table {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let status = ringway(arguments).stderr(full).status().unwrap();
+        assert_eq!(status.code(), Some(code), "{arguments:?}");
+    }
 }

@@ -33,7 +33,7 @@ impl Engine {
     /// Runs `test`, or says why this kernel cannot.
     pub fn run(self, name: &str, test: fn(Self)) {
         if self == Self::Uring
-            && let Err(reason) = engine::choose(Io::Uring)
+            && let Err(reason) = engine::choose(Io::Uring, 1)
         {
             // Not `eprintln`, which the harness keeps to itself while a test passes.
             let _ = writeln!(io::stderr(), "SKIPPED {name} on io_uring: {reason}");

@@ -36,6 +36,8 @@ struct Log {
 #[derive(Default)]
 struct Lines {
     lines: Vec<String>,
+    /// Nothing is read after the next line.
+    is_unwanted: bool,
     ended: bool,
 }
 
@@ -88,6 +90,14 @@ impl Gateway {
     /// All log lines so far.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().lines.clone()
+    }
+
+    /// Closes the reading end of the log: what the gateway writes from now on fails.
+    #[track_caller]
+    pub fn loses_its_log(&self) {
+        self.log.lock().is_unwanted = true;
+        self.signal("HUP");
+        eventually("the next line of the log", || self.log.lock().ended);
     }
 
     /// Sends a signal: `TERM`, `HUP`, `INT`.
@@ -180,9 +190,14 @@ impl Log {
 
     fn fill(&self, stderr: ChildStderr) {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            self.lock().lines.push(line);
+            let mut log = self.lock();
+            log.lines.push(line);
             self.grown.notify_all();
+            if log.is_unwanted {
+                break;
+            }
         }
+        // The loop has dropped the pipe.
         self.lock().ended = true;
         self.grown.notify_all();
     }
