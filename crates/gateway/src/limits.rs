@@ -199,7 +199,9 @@ pub const QUEUE_BYTES: Bound = bound(
     KIB,
     64 * KIB,
     64 * MIB,
-    "beyond the kernel's own send buffer; times connections_max it is the worst case of memory for sending",
+    "beyond the kernel's own send buffer; what is being answered when it is reached is kept too, so \
+     a slow client may cost this and the answers to what it sent in a turn (128 KiB, or more where \
+     that was compressed)",
 );
 
 // ---- [websocket.deflate] ----
