@@ -6,9 +6,13 @@ use std::io;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors that are not connections: standard streams, rings, listeners, eventfds, logs, the
-/// control thread and its clients.
-pub const RESERVED: u64 = 128;
+/// Descriptors of the process that are neither connections nor a core's: standard streams, logs,
+/// clients that are turned away, the control thread and its clients.
+pub const RESERVED: u64 = 118;
+
+/// Descriptors of each core beside its listeners: a ring or an epoll set, an eventfd, one held in
+/// reserve, and one on its way.
+pub const RESERVED_PER_CORE: u64 = 4;
 
 /// Raises the soft NOFILE limit to the hard one (getrlimit(2)); returns the limit in force.
 ///
@@ -23,13 +27,15 @@ pub fn raise_limit() -> io::Result<u64> {
     Ok(hard)
 }
 
-/// The largest number of connections that `limit` descriptors can hold.
+/// The largest number of connections that `limit` descriptors can hold on so many cores, each with
+/// so many listeners.
 ///
 /// ```
-/// assert_eq!(ringway_acceptor::descriptors::connections_max(20_000), 19_872);
+/// assert_eq!(ringway_acceptor::descriptors::connections_max(20_000, 2, 1), 19_872);
 /// ```
-pub fn connections_max(limit: u64) -> u64 {
-    limit.saturating_sub(RESERVED)
+pub fn connections_max(limit: u64, cores: usize, listeners: usize) -> u64 {
+    let of_cores = cores as u64 * (RESERVED_PER_CORE + listeners as u64);
+    limit.saturating_sub(RESERVED + of_cores)
 }
 
 #[cfg(test)]
@@ -44,6 +50,7 @@ mod tests {
 
     #[test]
     fn a_tiny_limit_holds_nothing() {
-        assert_eq!(connections_max(RESERVED - 1), 0);
+        assert_eq!(connections_max(RESERVED - 1, 1, 1), 0);
+        assert_eq!(connections_max(RESERVED + 1_000, 100, 6), 0);
     }
 }

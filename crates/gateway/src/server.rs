@@ -76,9 +76,10 @@ pub struct Bound {
 /// refuses io_uring.
 pub fn bind(config: &Config) -> anyhow::Result<Bound> {
     let descriptors = descriptors::raise_limit().context("raising the limit of open files")?;
-    let room = descriptors::connections_max(descriptors);
-    let connections_max = config.limits.connections_max_within(room)?;
     let core_numbers = core_numbers(config)?;
+    let room =
+        descriptors::connections_max(descriptors, core_numbers.len(), config.listeners.len());
+    let connections_max = config.limits.connections_max_within(room)?;
     let engine = choose_engine(config, core_numbers.len())?;
     let (addresses, listeners) = bind_all(config, core_numbers.len())?;
     let api = TcpListener::bind(config.server.api_listen).with_context(|| {
