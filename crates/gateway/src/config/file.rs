@@ -24,7 +24,8 @@ pub(super) struct FileValues {
 
 /// Reads the text of the file that errors call `name`.
 pub(super) fn parse(name: &str, text: &str, faults: &mut Faults) -> FileValues {
-    let mut reader = Reader { name: name.into(), text, faults, listeners: Vec::new() };
+    let newlines = text.match_indices('\n').map(|(offset, _)| offset).collect();
+    let mut reader = Reader { name: name.into(), text, newlines, faults, listeners: Vec::new() };
     let (document, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let origin = match error.span() {
@@ -45,6 +46,8 @@ pub(super) fn parse(name: &str, text: &str, faults: &mut Faults) -> FileValues {
 struct Reader<'a> {
     name: Arc<str>,
     text: &'a str,
+    /// Offsets of the line ends, so that a file of faults is not searched for each of them.
+    newlines: Vec<usize>,
     faults: &'a mut Faults,
     listeners: Vec<Values>,
 }
@@ -128,22 +131,22 @@ impl Reader<'_> {
     }
 
     fn line(&self, span: Range<usize>) -> Origin {
-        let (line, _) = position(self.text, span.start);
+        let (line, _) = self.position(span.start);
         Origin::Line(self.name.clone(), line)
     }
 
     fn column(&self, span: Range<usize>) -> Origin {
-        let (line, column) = position(self.text, span.start);
+        let (line, column) = self.position(span.start);
         Origin::Column(self.name.clone(), line, column)
     }
-}
 
-/// Line and column of a byte offset, both from 1; columns count characters.
-fn position(text: &str, offset: usize) -> (usize, usize) {
-    let before = text.get(..offset).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
-    (line, before[line_start..].chars().count() + 1)
+    /// Line and column of a byte offset, both from 1; columns count characters.
+    fn position(&self, offset: usize) -> (usize, usize) {
+        let line = self.newlines.partition_point(|newline| *newline < offset);
+        let line_start = line.checked_sub(1).map_or(0, |last| self.newlines[last] + 1);
+        let before = self.text.get(line_start..offset).unwrap_or_default();
+        (line + 1, before.chars().count() + 1)
+    }
 }
 
 /// What to say about a name that is in no table of ours.
