@@ -94,9 +94,9 @@ pub enum Io {
 pub enum Wait {
     /// One completion wakes.
     Latency,
-    /// As `Latency` under light load; under heavy load completions are gathered for a moment.
+    /// As `Latency`, until the core is busy: then completions are gathered for a moment.
     Adaptive,
-    /// The same, and gathered for longer.
+    /// Completions are gathered for longer, from a moderate rate on.
     Throughput,
 }
 
