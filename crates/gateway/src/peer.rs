@@ -11,7 +11,8 @@ use ringway_frame::CloseCode;
 use crate::{
     census::Seat,
     http::{
-        connection::{HttpConnection, Progress},
+        connection::HttpConnection,
+        progress::{Opened, Polled, Posted, Progress},
         refusal::{After, Refusal},
         response::{self, Part},
     },
@@ -173,6 +174,16 @@ impl Peer {
             Progress::Upgraded(upgrade) => {
                 self.stage = Stage::WebSocket(WebSocket::new(&upgrade, settings));
                 self.heard(Outcome::Open, turn);
+            }
+            Progress::Opened(Opened { cors, after, .. })
+            | Progress::Polled(Polled { cors, after, .. })
+            | Progress::Posted(Posted { cors, after, .. }) => {
+                let mut outbox =
+                    Outbox::new(self.connection, &mut self.sending, turn.operations, *now);
+                let (refusal, part) = (Refusal::NotFound, Part::Whole);
+                outbox.write(|out| response::refuse_to(out, refusal, &cors, part, after));
+                let progress = Progress::answered(after, &mut outbox);
+                self.proceed(progress, turn);
             }
             Progress::Finished => self.linger(turn),
         }

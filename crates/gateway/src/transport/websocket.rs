@@ -8,12 +8,7 @@ use ringway_frame::{
 };
 
 use super::{compression::Compression, echo};
-use crate::{
-    http::{connection::Upgrade, routes::Route},
-    outbox::Outbox,
-    settings::Settings,
-    workbench::Workbench,
-};
+use crate::{http::progress::Upgrade, outbox::Outbox, settings::Settings, workbench::Workbench};
 
 /// A WebSocket in the server's role.
 pub struct WebSocket {
@@ -43,7 +38,6 @@ pub enum Outcome {
 impl WebSocket {
     /// A WebSocket that has just been agreed on.
     pub fn new(upgrade: &Upgrade, settings: &Settings) -> Self {
-        let Route::Echo = upgrade.route else { unreachable!("only /echo upgrades") };
         let (reader, compression) = match (&upgrade.agreement, &settings.deflate) {
             (Some(agreement), Some(policy)) => (
                 MessageReader::with_deflate(Role::Server, agreement),
