@@ -93,11 +93,22 @@ pub const NETWORKS_MAX: u64 = 64;
 /// whether the gateway lives, must be reachable above all when there is a crowd.
 pub const TURNED_AWAY_MAX: u32 = 64;
 
+/// How often a request may name a topic. As many as a target of the default length has room for,
+/// if their names are short.
+pub const VISIT_TOPICS_MAX: usize = 256;
+
 /// Answers to one client in one turn; the connection is closed after the one that passes this.
 /// A request is much shorter than its answer, so that requests that have arrived already would
 /// otherwise fill memory before it is known that nobody reads (RFC 9112 §9.3.2: a client that
 /// pipelines is ready to send again).
 pub const PIPELINED_BYTES_MAX: usize = 256 * KIB as usize;
+
+/// Bytes of chunk extensions in one body. RFC 9112 §7.1.1: a server limits what it ignores; no
+/// client is known to send any.
+pub const CHUNK_EXTENSION_BYTES_MAX: usize = KIB as usize;
+
+/// Bytes of the trailers of one body, which are read only to be discarded.
+pub const TRAILER_BYTES_MAX: usize = 4 * KIB as usize;
 
 /// Compressors that a core keeps for the next message. One is in use at a time, for the length
 /// of a call; more are kept only because connections agree on different windows.

@@ -11,7 +11,8 @@ use ringway_frame::{
 
 use crate::{
     config::{Automatic, Config, Deflate},
-    http::head::HeadLimits,
+    http::{cors::Origins, head::HeadLimits, visit::VisitLimits},
+    limits::VISIT_TOPICS_MAX,
 };
 
 /// See the configuration keys of the same names.
@@ -25,6 +26,10 @@ pub struct Settings {
     pub keep_alive_timeout: Duration,
     /// Requests of one connection.
     pub requests_per_connection_max: u32,
+    /// Bounds of what `/ws` and its fall-backs are asked for.
+    pub visits: VisitLimits,
+    /// Whose pages may read the answers.
+    pub origins: Origins,
     /// Bounds of what `/echo` reads.
     pub echo: ReadLimits,
     /// What is agreed on for permessage-deflate; `None` agrees on nothing.
@@ -52,6 +57,11 @@ impl Settings {
             handshake_timeout: limits.handshake_timeout,
             keep_alive_timeout: limits.keep_alive_timeout,
             requests_per_connection_max: limits.requests_per_connection_max,
+            visits: VisitLimits {
+                topics_max: VISIT_TOPICS_MAX,
+                body_bytes_max: websocket.message_bytes_max,
+            },
+            origins: Origins::default(),
             echo: read_limits(websocket.frame_bytes_max, websocket.echo_message_bytes_max),
             deflate: websocket.deflate.enabled.then(|| policy(&websocket.deflate)),
             idle_timeout: websocket.idle_timeout,

@@ -5,7 +5,11 @@
 use std::{net::SocketAddr, time::Duration};
 
 use fastrand::Rng;
-use ringway::{census::CensusLimits, http::head::HeadLimits, settings::Settings};
+use ringway::{
+    census::CensusLimits,
+    http::{cors::Origins, head::HeadLimits, visit::VisitLimits},
+    settings::Settings,
+};
 use ringway_acceptor::{Settings as DriverSettings, sim::Faults};
 use ringway_frame::ReadLimits;
 
@@ -54,6 +58,8 @@ fn settings(rng: &mut Rng) -> Settings {
         handshake_timeout: Duration::from_secs(5),
         keep_alive_timeout: Duration::from_secs(7),
         requests_per_connection_max: 100,
+        visits: VisitLimits { topics_max: 8, body_bytes_max: MESSAGE_BYTES_MAX },
+        origins: Origins::default(),
         echo: ReadLimits {
             frame_bytes_max: MESSAGE_BYTES_MAX as u64,
             message_bytes_max: MESSAGE_BYTES_MAX as u64,
