@@ -16,8 +16,17 @@ use ringway::{
     },
     outbox::{Outbox, Sending},
     settings::Settings,
+    subprotocol::{
+        Command, CommandError, CommandLimits, ErrorCode,
+        json::{
+            self,
+            write::{self, EventParts},
+        },
+        name,
+    },
 };
 use ringway_acceptor::{Connection, Operation, Operations, Outgoing};
+use serde::de::IgnoredAny;
 
 /// Small, so that a short input can pass them.
 const VISITS: VisitLimits = VisitLimits { topics_max: 3, body_bytes_max: 40 };
@@ -125,4 +134,41 @@ fn collect(operations: &mut Operations, answers: &mut Vec<u8>) {
 fn undated(answers: &[u8]) -> String {
     let text = String::from_utf8_lossy(answers).replace("HTTP/1.1 100 Continue\r\n\r\n", "");
     text.lines().filter(|line| !line.starts_with("Date: ")).collect::<Vec<_>>().join("\n")
+}
+
+/// The input: a text message of a client. What is taken for a command keeps the bounds, its data
+/// stands in the message as it was and is JSON, and so is what the gateway says of it.
+pub fn commands(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let limits = CommandLimits { recipients_max: 3 };
+    let read = json::read(text, &limits);
+    let not_json = matches!(read, Err(CommandError { code: ErrorCode::NotJson, .. }));
+    assert_eq!(is_json(text), !not_json, "one judge of JSON");
+    let mut out = Vec::new();
+    match &read {
+        Ok(Command::Notify { id, to, event, data, .. }) => {
+            assert!((1..=limits.recipients_max).contains(&to.len()));
+            assert!([id].into_iter().chain(to).chain(event).all(|one| name::check(one).is_ok()));
+            assert!(text.contains(data) && is_json(data));
+            let (from, name) = (Some(&**id), event.as_deref());
+            write::event(&mut out, EventParts { from, topic: None, name, data });
+        }
+        Ok(Command::Publish { id, topic, event, data, .. }) => {
+            assert!([id, topic].into_iter().chain(event).all(|one| name::check(one).is_ok()));
+            assert!(text.contains(data) && is_json(data));
+            let (topic, name) = (Some(&**topic), event.as_deref());
+            write::event(&mut out, EventParts { from: None, topic, name, data });
+        }
+        Ok(Command::Subscribe { id, topic, .. } | Command::Unsubscribe { id, topic, .. }) => {
+            assert!([id, topic].into_iter().all(|one| name::check(one).is_ok()));
+            write::ack_with_outcome(&mut out, id, "cursor", [(&**topic, "queued")]);
+        }
+        Ok(Command::Ping) => write::pong(&mut out, "cursor"),
+        Err(error) => write::error(&mut out, error),
+    }
+    assert!(is_json(std::str::from_utf8(&out).expect("UTF-8")));
+}
+
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(text).is_ok()
 }

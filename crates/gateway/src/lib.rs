@@ -22,5 +22,6 @@ pub mod peers;
 pub mod server;
 pub mod settings;
 pub mod shard;
+pub mod subprotocol;
 pub mod transport;
 pub mod workbench;
