@@ -13,11 +13,11 @@ use ringway_hub::{
 
 use crate::{
     limits::{RECEIPTS_AGE_MAX, RECEIPTS_MAX},
-    permissions::Patterns,
-    settings::History,
+    permission::Patterns,
+    settings::HistorySettings,
     subprotocol::{
         Echo, Ttl,
-        json::{self, EventParts},
+        json::write::{self, EventParts},
     },
 };
 
@@ -56,7 +56,7 @@ pub struct Notified<'n> {
 
 impl Commons {
     /// An empty log.
-    pub fn new(epoch: Epoch, history: &History) -> Self {
+    pub fn new(epoch: Epoch, history: &HistorySettings) -> Self {
         let retention = Retention {
             events_max: history.events_max,
             bytes_max: history.bytes_max,
@@ -89,7 +89,7 @@ impl Commons {
         let mut seen = HashSet::with_capacity(to.len());
         let names = to.iter().map(AsRef::as_ref).filter(|name| seen.insert(*name));
         let mut outcome: Vec<(&str, Outcome)> = names
-            .map(|name| match allowed.allows(name) {
+            .map(|name| match allowed.allow(name) {
                 true => (name, Outcome::Queued),
                 false => (name, Outcome::Denied),
             })
@@ -142,7 +142,7 @@ impl Commons {
             Address::Recipients(_) => None,
         };
         let mut text = Vec::with_capacity(data.len() + 160);
-        let cursor_at = json::event(&mut text, EventParts { from, topic, name: event, data });
+        let cursor_at = write::event(&mut text, EventParts { from, topic, name: event, data });
         let mut bytes = Vec::with_capacity(text.len() + ringway_frame::HEADER_BYTES_MAX);
         emit_frame(&mut bytes, None, Opcode::Text, &text);
         let cursor_at = cursor_at + bytes.len() - text.len();

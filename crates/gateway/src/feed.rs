@@ -15,7 +15,7 @@ use crate::{
     outbox::Outbox,
     session::{Pace, Session, Settled},
     settings::{Settings, SlowReader},
-    subprotocol::json,
+    subprotocol::json::write,
     transport::encoding::{Encoding, Frame},
     workbench::Workbench,
 };
@@ -50,10 +50,10 @@ impl Word<'_> {
     pub fn write_json(self, out: &mut Vec<u8>) {
         match self {
             Self::Welcome { client, connection, cursor } => {
-                json::welcome(out, client, connection, &cursor.to_string());
+                write::welcome(out, client, connection, &cursor.to_string());
             }
-            Self::Gap { from, to } => json::gap(out, &from.to_string(), &to.to_string()),
-            Self::Heartbeat { cursor } => json::pong(out, &cursor.to_string()),
+            Self::Gap { from, to } => write::gap(out, &from.to_string(), &to.to_string()),
+            Self::Heartbeat { cursor } => write::pong(out, &cursor.to_string()),
             Self::Answer(text) => out.extend_from_slice(text),
         }
     }

@@ -4,6 +4,8 @@
 //! a clock or the kernel; a bound that an operator may move has its key in
 //! `config::keys`.
 
+use std::time::Duration;
+
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const SECOND_MS: u64 = 1000;
@@ -117,6 +119,23 @@ pub const IDLE_DEFLATERS_MAX: usize = 8;
 /// A core's scratch buffer above this is given back, so that one large message does not stay
 /// resident.
 pub const SCRATCH_BYTES_KEPT: usize = 256 * KIB as usize;
+
+/// Bytes of messages, inflated, that one WebSocket is served in a turn before others are: a few
+/// hundred KiB that were sent compressed may be as many MiB.
+pub const TURN_MESSAGE_BYTES_MAX: usize = MIB as usize;
+
+/// Sends of events in one turn. A larger audience is served over several turns, so that whoever
+/// sends something meanwhile waits for a few milliseconds and not for all of it.
+pub const TURN_SENDS_MAX: usize = 1_024;
+
+/// Clients that read on from the log in one turn.
+pub const TURN_CATCH_UPS_MAX: usize = 64;
+
+/// Acknowledgements that are kept for commands that come twice. Each is some 200 bytes.
+pub const RECEIPTS_MAX: usize = 65_536;
+
+/// How long they are kept: a client that reconnects has sent its command again by then.
+pub const RECEIPTS_AGE_MAX: Duration = Duration::from_secs(120);
 
 // ---- [server] ----
 

@@ -9,7 +9,7 @@ use ringway_frame::{
     deflate::{ContextTakeover, Level, MemoryLevel, Policy, WindowBits},
 };
 
-use crate::{
+use crate::{permission::Permissions,
     config::{Automatic, Config, Deflate},
     http::{cors::Origins, head::HeadLimits, visit::VisitLimits},
     limits::VISIT_TOPICS_MAX,
@@ -34,8 +34,18 @@ pub struct Settings {
     pub echo: ReadLimits,
     /// What is agreed on for permessage-deflate; `None` agrees on nothing.
     pub deflate: Option<Policy>,
-    /// How long a peer may be silent; half of it earns a ping.
-    pub idle_timeout: Duration,
+    pub ping_interval: Duration,
+    pub pong_timeout: Duration,
+    pub recipients_max: usize,
+    pub subscriptions_max: usize,
+    pub slow_reader: SlowReader,
+    pub permissions: Permissions,
+    pub history: HistorySettings,
+    pub poll_wait: Duration,
+    pub poll_wait_max: Duration,
+    pub poll_bytes_max: usize,
+    pub retry: Duration,
+    pub message: ReadLimits,
     /// How long a peer may take to answer a Close, or to end the stream after our FIN.
     pub close_timeout: Duration,
     /// Bytes kept for a slow reader before its input is paused.
@@ -64,7 +74,21 @@ impl Settings {
             origins: Origins::default(),
             echo: read_limits(websocket.frame_bytes_max, websocket.echo_message_bytes_max),
             deflate: websocket.deflate.enabled.then(|| policy(&websocket.deflate)),
-            idle_timeout: websocket.idle_timeout,
+            ping_interval: Duration::from_secs(25),
+            pong_timeout: Duration::from_secs(10),
+            recipients_max: 1000,
+            subscriptions_max: 100,
+            slow_reader: SlowReader::Gap,
+            permissions: {
+                let all = || crate::permission::Patterns::new(["*"]);
+                Permissions { notify: all(), publish: all(), subscribe: all() }
+            },
+            history: HistorySettings { events_max: 100_000, bytes_max: 64 << 20, age_max: Duration::from_secs(300) },
+            poll_wait: Duration::from_secs(25),
+            poll_wait_max: Duration::from_secs(60),
+            poll_bytes_max: 1 << 20,
+            retry: Duration::from_secs(2),
+            message: read_limits(websocket.frame_bytes_max, websocket.message_bytes_max),
             close_timeout: websocket.close_timeout,
             queue_bytes_max: websocket.queue_bytes_max,
             drain_time: server.drain_time,
@@ -97,3 +121,8 @@ fn policy(deflate: &Deflate) -> Policy {
         client_window_bits_max: WindowBits::new(deflate.client_window_bits_max).expect(checked),
     }
 }
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SlowReader { Gap, Close }
+#[derive(Debug, Clone, Copy)]
+pub struct HistorySettings { pub events_max: u64, pub bytes_max: u64, pub age_max: Duration }

@@ -158,7 +158,7 @@ impl Shard {
         });
         if let Err(gap) = followed {
             // This core has slept for longer than the history goes back.
-            self.peers.each(|peer| peer.miss(gap.from, desk));
+            self.peers.iter_mut().for_each(|peer| peer.miss(gap.from, desk));
         }
     }
 

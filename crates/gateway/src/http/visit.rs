@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use httparse::Header;
+use ringway_hub::Cursor;
 
 use super::{
     head,
@@ -36,7 +37,7 @@ pub struct Visit {
     /// The topics to be subscribed to, as often as they were given.
     pub topics: Vec<Box<str>>,
     /// From where to go on, as the client wrote it.
-    pub cursor: Option<Box<str>>,
+    pub cursor: Option<Cursor>,
     /// How long `/poll` may wait.
     pub wait: Option<Duration>,
     /// How `/stream` writes its objects.
@@ -99,6 +100,8 @@ pub enum VisitFault {
     Topic,
     /// More topics than there may be.
     TooManyTopics,
+    /// Nothing that the gateway gave out.
+    Cursor,
     /// Not a number of seconds.
     Wait,
     /// No such format.
@@ -126,6 +129,7 @@ impl VisitFault {
             Self::Client => "The parameter client is 1 to 128 bytes without control characters.",
             Self::Topic => "Each topic is 1 to 128 bytes without control characters.",
             Self::TooManyTopics => "The parameter topic was given too often.",
+            Self::Cursor => "The parameter cursor, or Last-Event-ID, is none of this gateway's.",
             Self::Wait => "The parameter wait is a number of seconds, such as 25 or 0.5.",
             Self::Format => "The parameter format is lines or iframe.",
             Self::Callback => {
@@ -167,7 +171,7 @@ impl Visit {
                     }
                     visit.topics.push(value.into());
                 }
-                "cursor" => once(&mut visit.cursor, value.into(), Parameter::Cursor)?,
+                "cursor" => once(&mut visit.cursor, parse_cursor(&value)?, Parameter::Cursor)?,
                 "wait" => once(&mut visit.wait, parse_wait(&value)?, Parameter::Wait)?,
                 "format" => once(&mut format, parse_format(&value)?, Parameter::Format)?,
                 "callback" => {
@@ -196,7 +200,7 @@ impl Visit {
             return Err(VisitFault::LastEventId);
         }
         if !text.is_empty() {
-            self.cursor = Some(text.into());
+            self.cursor = Some(parse_cursor(text)?);
         }
         Ok(())
     }
@@ -224,6 +228,10 @@ fn parse_wait(text: &str) -> Result<Duration, VisitFault> {
     }
     let seconds: f64 = text.parse().map_err(|_| VisitFault::Wait)?;
     Ok(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+}
+
+fn parse_cursor(text: &str) -> Result<Cursor, VisitFault> {
+    text.parse().map_err(|_| VisitFault::Cursor)
 }
 
 fn parse_format(text: &str) -> Result<Format, VisitFault> {
@@ -268,7 +276,7 @@ mod tests {
             ("x=%ff", VisitFault::NotUtf8),
             ("client=a&client=a", VisitFault::Doubled(Parameter::Client)),
             ("token=&token=", VisitFault::Doubled(Parameter::Token)),
-            ("cursor=a&x&cursor=b", VisitFault::Doubled(Parameter::Cursor)),
+            ("cursor=a-1&x&cursor=a-1", VisitFault::Doubled(Parameter::Cursor)),
             ("wait=1&wait=1", VisitFault::Doubled(Parameter::Wait)),
             ("format=lines&format=iframe", VisitFault::Doubled(Parameter::Format)),
             ("callback=f&callback=f", VisitFault::Doubled(Parameter::Callback)),
@@ -320,7 +328,7 @@ mod tests {
     fn sound_queries_are_understood() {
         assert_eq!(Visit::parse(None, 3), Ok(Visit::default()));
         assert_eq!(Visit::parse(Some("other=1&other=2&Client=&wait2"), 3), Ok(Visit::default()));
-        let query = "client=ann+b%C3%A4r&token=a.b.c&topic=news&topic=a%2Fb&topic=news&cursor=x-1\
+        let query = "client=ann+b%C3%A4r&token=a.b.c&topic=news&topic=a%2Fb&topic=news&cursor=a-1\
                      &wait=0.5&format=iframe&callback=parent._f1.g&names=off";
         let visit = Visit::parse(Some(query), 3).unwrap();
         assert_eq!(visit.client.as_deref(), Some("ann bär"));

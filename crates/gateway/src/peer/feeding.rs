@@ -4,13 +4,14 @@
 //! It joins a session with the form of its transport; `feed` decides what is sent.
 
 use ringway_frame::CloseCode;
+use ringway_hub::Sequence;
 
-use super::{Life, Peer, Stage, Turn, serving};
+use super::{Life, Peer, Readiness, Stage, Turn, serving};
 use crate::{
     desk::Desk,
     dispatch::Run,
     feed::{self, Progress, Serving},
-    http::{refusal::After, response},
+    http::{progress::Polled, refusal::After, response},
     orders::Change,
     outbox::Outbox,
     session::{Pace, Session},
@@ -47,6 +48,20 @@ impl Peer {
         };
         if progress == Progress::More {
             self.be_ready(turn);
+        }
+    }
+
+    /// The core has lost its place in the log behind `before`: what is there now is to be read, and
+    /// what is not is a gap.
+    pub fn miss(&mut self, before: Sequence, desk: &mut Desk) {
+        let Some(session) = self.session_mut().filter(|session| session.pace() == Pace::Live)
+        else {
+            return;
+        };
+        session.fall_behind(before, desk);
+        if self.readiness == Readiness::None {
+            self.readiness = Readiness::Waiting;
+            desk.ready.push(self.connection);
         }
     }
 
@@ -136,7 +151,10 @@ impl Peer {
         let slot = self.connection.slot();
         let poll = *poll;
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
-        outbox.write(|out| response::json(out, body, &poll.request));
+        let Polled { cors, after, .. } = &poll.request;
+        outbox.write(|out| {
+            response::json(out, 200, cors, *after, |out| out.extend_from_slice(body));
+        });
         turn.metrics.sessions.long_poll.subtract(1);
         Session::leave(poll.session, slot, crate::session::Settled::Yes, turn.desk);
         self.stage = Stage::Http(poll.http);

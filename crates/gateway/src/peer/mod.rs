@@ -29,7 +29,7 @@ use crate::{
     settings::Settings,
     transport::{
         long_poll::LongPoll,
-        stream::Stream,
+        stream::{Stream, StreamFormat},
         websocket::{Outcome, WebSocket},
     },
     workbench::Workbench,
@@ -287,6 +287,11 @@ impl Peer {
 
     /// Gives up its place in the hub, if it has one: nothing more is sent.
     pub fn retire(&mut self, desk: &mut Desk, now: Duration, metrics: &CoreMetrics) {
+        let count = match &self.stage {
+            Stage::WebSocket(_) => &metrics.sessions.websocket,
+            Stage::Stream(stream) => metrics.sessions.of_stream(&stream.format),
+            _ => &metrics.sessions.long_poll,
+        };
         let session = match &mut self.stage {
             Stage::WebSocket(socket) => {
                 if socket.shares_deflate() {
@@ -304,7 +309,7 @@ impl Peer {
             _ => None,
         };
         let Some(session) = session else { return };
-        metrics.sessions.of(session.transport()).subtract(1);
+        count.subtract(1);
         let is_settled = !self.sending.is_backlogged() && !self.sending.is_unsettled(now);
         let settled = if is_settled { Settled::Yes } else { Settled::No };
         session.leave(self.connection.slot(), settled, desk);
@@ -332,7 +337,7 @@ impl Peer {
             }
             Stage::Stream(_) | Stage::Poll(_) | Stage::Lingering => {
                 if self.life != Life::EndDue {
-                    crate::transport::stream::end(&mut outbox);
+                    StreamFormat::end(&mut outbox);
                     self.linger(turn);
                 }
             }

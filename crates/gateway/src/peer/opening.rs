@@ -91,7 +91,8 @@ impl Peer {
         let mut stream = Box::new(Stream { session, format });
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         outbox.write(|out| {
-            response::streaming(out, stream.format.content_type(), opened.after, &opened.cors);
+            let Opened { cors, after, .. } = &opened;
+            response::stream(out, stream.format.content_type(), cors, *after);
         });
         stream.format.begin(turn.settings.retry, &mut outbox);
         let Stream { session, format } = &mut *stream;
@@ -133,11 +134,15 @@ impl Peer {
             Err(_) => service::refuse_bytes(&mut answer),
         };
         let status = match verdict {
-            Verdict::Done => response::OK,
-            Verdict::Refused => response::BAD_REQUEST,
+            Verdict::Done => 200,
+            Verdict::Refused => 400,
         };
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
-        outbox.write(|out| response::json(out, status, &answer, posted.after, &posted.cors));
+        outbox.write(|out| {
+            response::json(out, status, &posted.cors, posted.after, |out| {
+                out.extend_from_slice(&answer);
+            });
+        });
         turn.bench.put_scratch(answer);
         match posted.after {
             After::KeepAlive => self.await_request(turn),

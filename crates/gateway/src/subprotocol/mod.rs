@@ -8,6 +8,7 @@ pub mod command;
 pub mod error;
 pub mod json;
 pub mod name;
+pub mod service;
 
 pub use command::{Command, CommandLimits, Echo, Ttl};
 pub use error::{CommandError, ErrorCode};

@@ -8,7 +8,9 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 use ringway_acceptor::Connection;
 use ringway_hub::Cursor;
 
-use super::{Command, CommandError, CommandLimits, ErrorCode, json};
+use super::{Command, CommandError, CommandLimits, ErrorCode,
+    json::{self, write},
+};
 use crate::{
     commons::Notice,
     desk::{Desk, News},
@@ -66,7 +68,7 @@ pub fn carry_out(
     match result {
         Ok(()) => Verdict::Done,
         Err(error) => {
-            json::error(out, &error);
+            write::error(out, &error);
             Verdict::Refused
         }
     }
@@ -86,7 +88,7 @@ fn perform<'t>(
                 Speaker::Session { session, .. } => session.cursor(desk),
                 Speaker::Request { .. } => desk.commons.cursor(desk.settled()),
             };
-            json::pong(out, &cursor.to_string());
+            write::pong(out, &cursor.to_string());
         }
         Command::Notify { id, to, event, data, ttl } => {
             let client = speaker.client();
@@ -94,19 +96,19 @@ fn perform<'t>(
             let (ack, _) = commons.receipts.once(client, &id, now, || {
                 let notice = Notice { from: Some(client), event: event.as_deref(), data, ttl };
                 let notified =
-                    commons.notify(tail, notice, &to, &settings.permissions.may_notify, now);
+                    commons.notify(tail, notice, &to, &settings.permissions.notify, now);
                 *news = News::Some;
                 let cursor = notified.cursor.to_string();
                 let outcome = notified.outcome.iter().map(|(name, of)| (*name, of.as_str()));
                 let mut ack = Vec::new();
-                json::ack_with_outcome(&mut ack, &id, &cursor, outcome);
+                write::ack_with_outcome(&mut ack, &id, &cursor, outcome);
                 ack.into()
             });
             out.extend_from_slice(&ack);
         }
         Command::Publish { id, topic, event, data, echo, ttl } => {
             let client = speaker.client();
-            if !settings.permissions.may_publish.allows(&topic) {
+            if !settings.permissions.publish.allow(&topic) {
                 return Err(error(ErrorCode::NotAllowed, id, "this client may not publish to this topic"));
             }
             let Desk { commons, tail, news, .. } = desk;
@@ -115,13 +117,13 @@ fn perform<'t>(
                 let cursor = commons.publish(tail, notice, &topic, echo, now);
                 *news = News::Some;
                 let mut ack = Vec::new();
-                json::ack(&mut ack, &id, &cursor.to_string());
+                write::ack(&mut ack, &id, &cursor.to_string());
                 Arc::<[u8]>::from(ack)
             });
             out.extend_from_slice(&ack);
         }
         Command::Subscribe { id, topic, since, connection } => {
-            if !settings.permissions.may_subscribe.allows(&topic) {
+            if !settings.permissions.subscribe.allow(&topic) {
                 return Err(error(ErrorCode::NotAllowed, id, "this client may not subscribe to this topic"));
             }
             let since = match since.as_deref().map(str::parse::<Cursor>).transpose() {
@@ -142,6 +144,13 @@ fn perform<'t>(
         }
     }
     Ok(())
+}
+
+/// Refuses what is not even text.
+pub fn refuse_bytes(out: &mut Vec<u8>) -> Verdict {
+    let message = "a command is JSON in UTF-8".into();
+    write::error(out, &CommandError { code: ErrorCode::NotJson, id: None, message });
+    Verdict::Refused
 }
 
 /// Changes a subscription, of this connection or, by a request, of another one of the client.
@@ -180,7 +189,7 @@ fn listen<'t>(
             desk.commons.cursor(desk.settled())
         }
     };
-    json::ack(out, &id, &cursor.to_string());
+    write::ack(out, &id, &cursor.to_string());
     Ok(())
 }
 

@@ -132,9 +132,9 @@ impl<'e> Frame<'e> {
                 let name = self.name.filter(|_| encoding == Encoding::Sse);
                 let cursor = self.cursor.text();
                 let cursor = std::str::from_utf8(&cursor).expect("a cursor is ASCII");
-                chunk::chunk(out, |out| sse::event(out, cursor, name, self.text()));
+                chunk::write(out, |out| sse::event(out, cursor, name, self.text()));
             }
-            Encoding::Line => chunk::chunk(out, |out| ndjson::line(out, self.text())),
+            Encoding::Line => chunk::write(out, |out| ndjson::line(out, self.text())),
         }
     }
 }

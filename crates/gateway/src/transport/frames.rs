@@ -11,7 +11,6 @@ use super::{
 use crate::{
     feed::{Form, Word},
     outbox::Outbox,
-    subprotocol::json,
     workbench::Workbench,
 };
 

@@ -5,7 +5,7 @@
 
 use std::{ops::ControlFlow, time::Duration};
 
-use super::{encoding::Frame, poll};
+use super::{encoding::Frame, poll::Body};
 use crate::{
     desk::Desk,
     feed::Word,
@@ -45,10 +45,10 @@ impl LongPoll {
         metrics: &CoreMetrics,
         body: &mut Vec<u8>,
     ) -> Found {
-        let mut answer = poll::Answer::begin(body);
+        let mut answer = Body::begin(body);
         let mut found = Found::Nothing;
         if let Some(gap) = self.gap.take() {
-            write_gap(gap, &mut answer);
+            write_gap(gap, &mut answer, body);
             found = Found::Something;
         }
         let epoch = desk.commons.log.epoch();
@@ -57,11 +57,11 @@ impl LongPoll {
             let mut full = ControlFlow::Continue(());
             let read = self.session.read_on(desk, now, |event| {
                 if event.except() != Some(&*client) {
-                    answer.item(Frame::of(event, epoch).text());
+                    answer.item(body, Frame::of(event, epoch).text());
                     metrics.deliveries.add(1);
                     found = Found::Something;
                 }
-                if answer.len() > bytes_max {
+                if answer.bytes(body) > bytes_max {
                     full = ControlFlow::Break(());
                 }
                 full
@@ -71,18 +71,18 @@ impl LongPoll {
                 Err(gap) => {
                     metrics.gaps.add(1);
                     let [from, to] = [gap.from, gap.to].map(|place| desk.commons.cursor(place));
-                    write_gap(Word::Gap { from, to }, &mut answer);
+                    write_gap(Word::Gap { from, to }, &mut answer, body);
                     found = Found::Something;
                 }
             }
         }
-        answer.end(&self.session.cursor(desk).to_string());
+        answer.end(body, &self.session.cursor(desk).to_string());
         found
     }
 }
 
-fn write_gap(gap: Word<'_>, answer: &mut poll::Answer<'_>) {
+fn write_gap(gap: Word<'_>, answer: &mut Body, body: &mut Vec<u8>) {
     let mut text = Vec::new();
     gap.write_json(&mut text);
-    answer.item(str::from_utf8(&text).expect("it was made from strings"));
+    answer.item(body, str::from_utf8(&text).expect("it was made from strings"));
 }

@@ -2,6 +2,8 @@
 //!
 //! It holds a session and no buffer. It never reads what the client sends meanwhile.
 
+use std::time::Duration;
+
 use super::{
     encoding::{Encoding, Frame},
     iframe::{self, Callback},
@@ -44,18 +46,24 @@ impl StreamFormat {
     }
 
     /// What comes before the first object.
-    pub fn begin(&self, retry_ms: u64, outbox: &mut Outbox<'_>) {
+    pub fn begin(&self, retry: Duration, outbox: &mut Outbox<'_>) {
         match self {
             Self::Sse(_) => {
-                outbox.write(|out| chunk::chunk(out, |out| sse::retry(out, retry_ms)));
+                outbox.write(|out| chunk::write(out, |out| sse::retry(out, retry)));
             }
             Self::Lines => {}
-            Self::Iframe(_) => outbox.write(|out| chunk::chunk(out, iframe::prologue)),
+            Self::Iframe(_) => outbox.write(|out| chunk::write(out, iframe::prologue)),
         }
     }
 
+    /// The response is over.
+    pub fn end(outbox: &mut Outbox<'_>) {
+        outbox.write(chunk::write_last);
+        outbox.finish();
+    }
+
     fn object(&self, name: Option<&str>, cursor: &str, text: &str, out: &mut Vec<u8>) {
-        chunk::chunk(out, |out| match self {
+        chunk::write(out, |out| match self {
             Self::Sse(_) => sse::event(out, cursor, name, text),
             Self::Lines => ndjson::line(out, text),
             Self::Iframe(callback) => iframe::script(out, callback, text),
@@ -84,7 +92,7 @@ impl Form for StreamFormat {
         let cursor = word.cursor().map(|cursor| cursor.to_string()).unwrap_or_default();
         outbox.write(|out| {
             if let (Self::Sse(_), Word::Heartbeat { .. }) = (&self, word) {
-                return chunk::chunk(out, |out| sse::heartbeat(out, &cursor));
+                return chunk::write(out, |out| sse::heartbeat(out, &cursor));
             }
             let mut text = Vec::with_capacity(160);
             word.write_json(&mut text);

@@ -9,22 +9,19 @@ use ringway_frame::{
 };
 
 use super::{
-    compression::Compression,
+    compression::{Compression, Sharing},
     echo,
-    encoding::{Encoding, Frame},
     frames::Frames,
 };
 use crate::{
     desk::Desk,
-    dispatch::Run,
-    feed::{self, Form, Progress, Serving, Word},
-    http::{connection::Upgrade, routes::Route},
+    feed::{Form, Serving, Word},
+    http::progress::Upgrade,
     limits::TURN_MESSAGE_BYTES_MAX,
     outbox::Outbox,
-    session::{Session, Settled},
+    session::Session,
     settings::Settings,
     subprotocol::service::{self, Speaker},
-    workbench::Workbench,
 };
 
 /// A WebSocket in the server's role.
@@ -140,7 +137,7 @@ impl WebSocket {
                 }
                 // The subprotocol is text (RFC 6455 §7.4.1: a kind that is not accepted).
                 (Service::Session(_), None) => {
-                    let code = CloseCode::UNSUPPORTED_DATA;
+                    let code = CloseCode::UNSUPPORTED;
                     self.close(code, "this subprotocol has text messages only", outbox);
                     return Outcome::Ended;
                 }
@@ -165,6 +162,13 @@ impl WebSocket {
             }
             Service::Echo | Service::None => None,
         }
+    }
+
+    /// Whether it is sent events that were compressed for many.
+    pub fn shares_deflate(&self) -> bool {
+        let is_session = matches!(self.service, Service::Session(_));
+        let compression = self.compression.as_ref();
+        is_session && compression.is_some_and(|own| own.sharing() == Sharing::Possible)
     }
 
     /// Takes its session away: nothing more is served.
