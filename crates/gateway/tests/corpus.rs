@@ -41,5 +41,5 @@ fn requests() {
         }
         replayed += 1;
     }
-    assert!(replayed >= 12, "{replayed} inputs in {}", folder.display());
+    assert!(replayed >= 30, "{replayed} inputs in {}", folder.display());
 }
