@@ -40,7 +40,7 @@ fn replay(target: &str, property: fn(&[u8])) {
         }
         replayed += 1;
     }
-    assert!(replayed >= 12, "{replayed} inputs in {}", folder.display());
+    assert!(replayed >= 30, "{replayed} inputs in {}", folder.display());
 }
 
 #[test]

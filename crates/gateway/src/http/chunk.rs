@@ -332,6 +332,8 @@ mod tests {
         assert_eq!(fitting.len(), "0\r\n".len() + TRAILER_BYTES_MAX);
         assert_eq!(read(&[fitting.as_bytes()]), Ok(Some((String::new(), String::new()))));
         let too_long = fitting.replace("A: ", "A: b");
+        let full = &too_long.as_bytes()[..fitting.len()];
+        assert_eq!(read(&[full]), Ok(None), "one byte past the bound is too many, not the last");
         for cut in [0, 1, 100, too_long.len() - 2, too_long.len() - 1, too_long.len()] {
             let (first, second) = too_long.as_bytes().split_at(cut);
             assert_eq!(read(&[first, second]), Err(Refusal::TrailersTooLarge), "cut at {cut}");

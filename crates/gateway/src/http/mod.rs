@@ -16,4 +16,6 @@ mod request;
 pub mod response;
 pub mod routes;
 mod scan;
+#[cfg(test)]
+mod tests;
 pub mod visit;
