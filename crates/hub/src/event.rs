@@ -105,6 +105,15 @@ impl Event {
         (EVENT_BYTES + self.bytes.capacity() + self.address.bytes() + names) as u64
     }
 
+    /// Under how many keys it will be in the index.
+    pub(crate) fn keys(&self) -> u64 {
+        match (self.keep, &self.address) {
+            (Keep::Never, _) => 0,
+            (_, Address::Topic(_)) => 1,
+            (_, Address::Recipients(recipients)) => recipients.len() as u64,
+        }
+    }
+
     /// The bytes of a second encoding that nobody has charged yet; the caller does.
     #[inline]
     pub(crate) fn uncharged(&self) -> Option<u64> {

@@ -105,7 +105,7 @@ impl History {
         while self.kept.len() > 1 {
             let oldest = &self.kept[0].segment;
             let events = self.kept[self.kept.len() - 1].first - oldest.first();
-            let bytes = closed.sum() + self.index.bytes();
+            let bytes = closed.sum() + self.index.weight();
             let is_over = events > bounds.closed_events_max()
                 || bytes > bounds.closed_bytes_max()
                 || oldest.ledger().closed_at().saturating_add(age_max) <= now;

@@ -10,6 +10,9 @@ use crate::cursor::Sequence;
 use crate::event::{Event, Keep};
 use crate::postings::{Left, Postings};
 
+/// What a key is charged for its entry: what it takes just after the table has grown.
+pub(crate) const KEY_BYTES: u64 = 2 * 8 * (size_of::<KeyEntry>() as u64 + 1) / 7;
+
 /// The postings of all topics and all recipients.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
@@ -58,8 +61,14 @@ impl Index {
         self.recipients.find(name)
     }
 
+    /// Bytes of memory.
     pub(crate) fn bytes(&self) -> u64 {
         (self.topics.bytes() + self.recipients.bytes()) as u64
+    }
+
+    /// Bytes that go by what is in the index, and not by when its tables grew.
+    pub(crate) fn weight(&self) -> u64 {
+        self.topics.weight() + self.recipients.weight()
     }
 }
 
@@ -120,7 +129,7 @@ impl Keys {
     }
 
     fn shrink(&mut self) {
-        if self.entries.len() * 8 < self.entries.capacity() {
+        if self.entries.len() * 4 < self.entries.capacity() {
             let hasher = &self.hasher;
             let twice = self.entries.len() * 2;
             self.entries.shrink_to(twice, |entry| hasher.hash_one(&*entry.key));
@@ -129,5 +138,9 @@ impl Keys {
 
     fn bytes(&self) -> usize {
         self.entries.allocation_size() + self.heap_bytes
+    }
+
+    fn weight(&self) -> u64 {
+        self.entries.len() as u64 * KEY_BYTES + self.heap_bytes as u64
     }
 }

@@ -7,6 +7,8 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::index::KEY_BYTES;
+
 /// The bytes are part of the sum over closed segments.
 const CLOSED: u64 = 1 << 63;
 /// The bytes are no longer part of it.
@@ -21,6 +23,8 @@ pub(crate) type Nanos = u64;
 pub(crate) struct Ledger {
     /// Bytes charged, with [`CLOSED`] and [`RETIRED`].
     word: AtomicU64,
+    /// What the index will take for the events, if every key is new to it.
+    index_bytes: AtomicU64,
     opened_at: AtomicU64,
     closed_at: AtomicU64,
 }
@@ -48,18 +52,23 @@ impl Ledger {
     pub(crate) fn new(opened_at: Nanos) -> Self {
         Self {
             word: AtomicU64::new(0),
+            index_bytes: AtomicU64::new(0),
             opened_at: AtomicU64::new(opened_at),
             closed_at: AtomicU64::new(Nanos::MAX),
         }
     }
 
-    /// Adds to the segment's bytes; returns their sum.
-    pub(crate) fn charge(&self, bytes: u64, closed: &ClosedBytes) -> u64 {
+    /// Adds to the segment's bytes.
+    pub(crate) fn charge(&self, bytes: u64, closed: &ClosedBytes) {
         let before = self.word.fetch_add(bytes, Ordering::Relaxed);
         if before & (CLOSED | RETIRED) == CLOSED {
             closed.add(bytes);
         }
-        (before & BYTES) + bytes
+    }
+
+    /// An event with so many keys was written.
+    pub(crate) fn expect_keys(&self, keys: u64) {
+        self.index_bytes.fetch_add(keys * KEY_BYTES, Ordering::Relaxed);
     }
 
     /// The segment takes no more claims, and no event in it is newer than `at`.
@@ -81,6 +90,12 @@ impl Ledger {
 
     pub(crate) fn bytes(&self) -> u64 {
         self.word.load(Ordering::Relaxed) & BYTES
+    }
+
+    /// What the segment may come to take: it is closed when that is a segment's share of the
+    /// bound.
+    pub(crate) fn weight(&self) -> u64 {
+        self.bytes() + self.index_bytes.load(Ordering::Relaxed)
     }
 
     /// An empty segment may be opened again, so that it is not older than its first event.

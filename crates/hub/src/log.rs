@@ -105,7 +105,7 @@ pub struct LogSize {
     pub events: u64,
     /// Bytes of events with all their encodings.
     pub bytes: u64,
-    /// Bytes of the index by topic and recipient.
+    /// Bytes of the index by topic and recipient, with what its tables have to spare.
     pub index_bytes: u64,
     /// Segments.
     pub segments: usize,
@@ -151,12 +151,12 @@ impl Log {
     /// The draft's encoding has no room for a cursor. Nothing was appended then.
     pub fn append(&self, tail: &mut Tail, draft: Draft, now: Duration) -> Sequence {
         let (mut event, now) = (Event::new(draft, now), nanos(now));
-        let bytes = event.size();
+        let (bytes, keys) = (event.size(), event.keys());
         let cached = tail.segment.upgrade();
         let mut has_moved = cached.is_none();
         let mut segment = cached.unwrap_or_else(|| self.chain.tail());
         let index = loop {
-            let claim = if self.is_old(&segment, now) { None } else { segment.claim() };
+            let claim = if self.is_over(&segment, now) { None } else { segment.claim() };
             if let Some(index) = claim {
                 break index;
             }
@@ -168,9 +168,9 @@ impl Log {
         self.head.0.fetch_max(sequence, Ordering::Relaxed);
         event.stamp(self.epoch, sequence);
         segment.fill(index, event);
-        if segment.ledger().charge(bytes, &self.closed_bytes) >= self.segment_bytes {
-            segment = self.roll(segment, now);
-            has_moved = true;
+        segment.ledger().charge(bytes, &self.closed_bytes);
+        if keys > 1 {
+            segment.ledger().expect_keys(keys);
         }
         if has_moved {
             tail.segment = Arc::downgrade(&segment);
@@ -279,6 +279,12 @@ impl Log {
         self.postings_touched.load(Ordering::Relaxed)
     }
 
+    /// Whether the segment is to be closed before anything is appended. It is not closed sooner, so
+    /// that the newest event is kept even when it alone exceeds a bound.
+    fn is_over(&self, segment: &Segment<Event>, now: Nanos) -> bool {
+        self.is_old(segment, now) || segment.ledger().weight() >= self.segment_bytes
+    }
+
     fn is_old(&self, segment: &Segment<Event>, now: Nanos) -> bool {
         now.saturating_sub(segment.ledger().opened_at()) > self.segment_age
     }
@@ -292,6 +298,13 @@ impl Log {
             from.ledger().open_at(now);
             return from;
         }
+        if from.next().is_some() {
+            return self.chain.tail();
+        }
+        // Nothing is let go while somebody reads the history; he trims when done. But the log is
+        // not let grow by a second segment so: then no segment is opened before that.
+        let waited =
+            if self.trim_is_due.load(Ordering::Relaxed) { Some(self.write()) } else { None };
         let Some(next) = self.chain.roll(&from, now) else { return self.chain.tail() };
         // Nothing is written into a segment that is old.
         let newest_at = now.min(opened_at.saturating_add(self.segment_age));
@@ -299,15 +312,9 @@ impl Log {
         // What is let go below shall not be kept from it by this.
         drop(from);
         self.rolled_at.fetch_max(now, Ordering::Relaxed);
-        match self.history.try_write() {
-            Ok(history) => self.trim(history, now),
-            Err(TryLockError::Poisoned(history)) => self.trim(history.into_inner(), now),
-            // Whoever is reading trims when done; but the log is not let grow by two segments.
-            Err(TryLockError::WouldBlock) => {
-                if self.trim_is_due.swap(true, Ordering::Relaxed) {
-                    self.trim(self.write(), now);
-                }
-            }
+        match waited.or_else(|| self.try_write()) {
+            Some(history) => self.trim(history, now),
+            None => self.trim_is_due.store(true, Ordering::Relaxed),
         }
         next
     }
@@ -324,7 +331,7 @@ impl Log {
 
     fn trim_if_due(&self) {
         if self.is_trim_due()
-            && let Ok(history) = self.history.try_write()
+            && let Some(history) = self.try_write()
         {
             self.trim(history, self.rolled_at.load(Ordering::Relaxed));
         }
@@ -335,11 +342,19 @@ impl Log {
             || self.late_bytes.load(Ordering::Relaxed) > self.segment_bytes
     }
 
+    fn try_write(&self) -> Option<RwLockWriteGuard<'_, History>> {
+        match self.history.try_write() {
+            Ok(history) => Some(history),
+            Err(TryLockError::Poisoned(history)) => Some(history.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
     /// Takes part in indexing after having read `count` events up to `position`: as many and some
     /// more, unless another thread is at it.
     pub(crate) fn index_after(&self, position: Sequence, count: u64) {
         if self.indexed_to.load(Ordering::Relaxed) < position
-            && let Ok(mut history) = self.history.try_write()
+            && let Some(mut history) = self.try_write()
         {
             history.index_published(Sequence::MAX, count + INDEXED_BEYOND);
             self.indexed_to.store(history.indexed_to(), Ordering::Relaxed);

@@ -14,12 +14,14 @@ const SEGMENTS_PER_EVENTS_MAX: u64 = 16;
 const SEGMENTS_PER_BYTES_MAX: u64 = 16;
 const SEGMENTS_PER_AGE_MAX: u32 = 8;
 
-/// How long events are kept: until the first of these bounds is reached.
+/// How long events are kept: until the first of these bounds is reached. Each is kept to within a
+/// sixteenth, the age to within an eighth of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     /// Events.
     pub events_max: u64,
-    /// Bytes of events with all their encodings, and of the index.
+    /// Bytes of events with all their encodings, and of the index. Less than 16 times the largest
+    /// event is too little: such events leave before all cores have read them.
     pub bytes_max: u64,
     /// Time since an event was appended.
     pub age_max: Duration,
