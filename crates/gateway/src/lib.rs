@@ -19,6 +19,7 @@ pub mod orders;
 pub mod outbox;
 pub mod peer;
 pub mod peers;
+pub mod permission;
 pub mod server;
 pub mod settings;
 pub mod shard;

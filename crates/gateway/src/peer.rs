@@ -184,7 +184,7 @@ impl Peer {
         match outcome {
             Outcome::Open if self.life != Life::EndDue => {
                 self.life = Life::Heard;
-                turn.wheel.touch(self.connection.slot(), turn.now + turn.settings.idle_timeout / 2);
+                turn.wheel.touch(self.connection.slot(), turn.now + turn.settings.ping_interval);
             }
             Outcome::Open => {}
             Outcome::Ended => {
@@ -267,7 +267,7 @@ impl Peer {
                     socket.ping(&mut outbox);
                 }
                 self.life = Life::Asked;
-                turn.wheel.touch(self.connection.slot(), turn.now + turn.settings.idle_timeout / 2);
+                turn.wheel.touch(self.connection.slot(), turn.now + turn.settings.pong_timeout);
             }
             (Stage::WebSocket(_), Life::Asked) if !is_backlogged => {
                 self.close(CloseCode::GOING_AWAY, "no sign of life", turn);

@@ -158,7 +158,8 @@ impl World {
         let moment = Moment {
             now,
             draining: self.drained_at.is_some(),
-            idle_timeout: self.settings.idle_timeout,
+            ping_interval: self.settings.ping_interval,
+            silence_max: self.settings.ping_interval + self.settings.pong_timeout,
             handshake_timeout: self
                 .settings
                 .handshake_timeout
