@@ -126,6 +126,12 @@ impl Commons {
         self.cursor(self.log.append(tail, draft, now))
     }
 
+    /// Lets go of what is too old by now.
+    pub fn expire(&self, now: Duration) {
+        self.log.expire(now);
+        self.directory.forget_before(self.log.first());
+    }
+
     fn keep(&self, ttl: Option<Ttl>, now: Duration) -> Keep {
         match ttl {
             Some(Ttl::Unkept) => Keep::Never,

@@ -9,12 +9,13 @@ use std::{ops::ControlFlow, time::Duration};
 use ringway_hub::{Cursor, Sequence};
 
 use crate::{
+    config::SlowReader,
     desk::Desk,
     dispatch::Run,
     metrics::CoreMetrics,
     outbox::Outbox,
     session::{Pace, Session, Settled},
-    settings::{Settings, SlowReader},
+    settings::Settings,
     subprotocol::json::write,
     transport::encoding::{Encoding, Frame},
     workbench::Workbench,
@@ -36,11 +37,26 @@ pub trait Form {
 #[derive(Debug, Clone, Copy)]
 pub enum Word<'a> {
     /// The first one: who the client is, and on which connection.
-    Welcome { client: &'a str, connection: &'a str, cursor: Cursor },
+    Welcome {
+        /// Its name.
+        client: &'a str,
+        /// The name of its connection.
+        connection: &'a str,
+        /// Where it begins to read.
+        cursor: Cursor,
+    },
     /// Events that the client can never read.
-    Gap { from: Cursor, to: Cursor },
+    Gap {
+        /// The last event that it has read.
+        from: Cursor,
+        /// The last event that is gone.
+        to: Cursor,
+    },
     /// Nothing has happened, and this is where the log stands.
-    Heartbeat { cursor: Cursor },
+    Heartbeat {
+        /// The place.
+        cursor: Cursor,
+    },
     /// An answer, as JSON.
     Answer(&'a [u8]),
 }

@@ -10,7 +10,7 @@ use std::sync::{
 
 use ringway_acceptor::{Connection, Operation, Operations, Waker};
 use ringway_frame::CloseCode;
-use ringway_hub::{Name, Sequence};
+use ringway_hub::{Cursor, Name};
 
 /// Shared by the control thread and all cores.
 #[derive(Debug, Clone, Default)]
@@ -59,7 +59,7 @@ pub enum Order {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// It listens, from this place on or from now on.
-    Subscribe(Option<Sequence>),
+    Subscribe(Option<Cursor>),
     /// It listens no more.
     Unsubscribe,
 }

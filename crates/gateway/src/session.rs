@@ -50,6 +50,9 @@ pub enum Start {
     Now,
 }
 
+/// Events that a client can never read: after the first cursor, up to the second.
+pub type Missed = (Cursor, Cursor);
+
 /// A subscription that was refused: the client has as many as it may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooMany;
@@ -62,7 +65,7 @@ impl Session {
         start: Start,
         slot: u32,
         desk: &mut Desk,
-    ) -> (Self, Option<(Cursor, Cursor)>) {
+    ) -> (Self, Option<Missed>) {
         let arrival = desk.commons.directory.arrive(client);
         desk.subscriptions.arrive(arrival.name.clone(), slot);
         let position = desk.position();
@@ -163,19 +166,19 @@ impl Session {
         desk.commons.directory.fall_behind(&self.client);
     }
 
-    /// Listens to a topic, from the client's cursor or from now on. A second time changes nothing
-    /// but where it reads from.
+    /// Listens to a topic, from the client's cursor or from now on; says what of it is missing. A
+    /// second time changes nothing but where it reads from.
     ///
     /// # Errors
     /// [`TooMany`] topics.
     pub fn subscribe(
         &mut self,
         topic: &str,
-        since: Option<Sequence>,
+        since: Option<Cursor>,
         slot: u32,
         topics_max: usize,
         desk: &mut Desk,
-    ) -> Result<(), TooMany> {
+    ) -> Result<Option<Missed>, TooMany> {
         let known = desk.subscriptions.find(topic).is_some_and(|id| self.topics.contains(&id));
         if !known && self.topics.len() >= topics_max {
             return Err(TooMany);
@@ -183,22 +186,23 @@ impl Session {
         let id = desk.subscriptions.subscribe(topic, slot);
         self.listen(id);
         let position = desk.position();
-        let after = match since {
-            Some(since) => since,
-            None if known => return Ok(()),
-            None => position,
+        let (after, missed) = match since.map(|since| (since, desk.judge(since))) {
+            Some((_, Ok(after))) => (after, None),
+            Some((since, Err(first))) => (first, Some((since, desk.commons.cursor(first)))),
+            None if known => return Ok(None),
+            None => (position, None),
         };
         if self.pace == Pace::Live {
             // Runs that are pending may hold events of the topic that are older than `after`; so
             // what they hold for this client is read from the log instead.
             self.cursor = self.cursor.max(desk.settled());
             if self.cursor == after {
-                return Ok(());
+                return Ok(missed);
             }
             self.pace = Pace::Replaying;
         }
         self.defer(Part::Topic(id), after);
-        Ok(())
+        Ok(missed)
     }
 
     /// Listens to a topic no more.

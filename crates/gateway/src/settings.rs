@@ -9,10 +9,10 @@ use ringway_frame::{
     deflate::{ContextTakeover, Level, MemoryLevel, Policy, WindowBits},
 };
 
-use crate::{permission::Permissions,
-    config::{Automatic, Config, Deflate},
+use crate::{
+    config::{Automatic, Clients, Config, Deflate, SlowReader},
     http::{cors::Origins, head::HeadLimits, visit::VisitLimits},
-    limits::VISIT_TOPICS_MAX,
+    permission::{Patterns, Permissions},
 };
 
 /// See the configuration keys of the same names.
@@ -26,38 +26,61 @@ pub struct Settings {
     pub keep_alive_timeout: Duration,
     /// Requests of one connection.
     pub requests_per_connection_max: u32,
-    /// Bounds of what `/ws` and its fall-backs are asked for.
+    /// Bounds of what is asked for by a query, and by `POST /send`.
     pub visits: VisitLimits,
     /// Whose pages may read the answers.
     pub origins: Origins,
+    /// Bounds of what `/ws` reads.
+    pub message: ReadLimits,
     /// Bounds of what `/echo` reads.
     pub echo: ReadLimits,
     /// What is agreed on for permessage-deflate; `None` agrees on nothing.
     pub deflate: Option<Policy>,
+    /// How long a peer may be silent until it is asked for a sign of life.
     pub ping_interval: Duration,
+    /// How long it may stay silent after that.
     pub pong_timeout: Duration,
-    pub recipients_max: usize,
-    pub subscriptions_max: usize,
-    pub slow_reader: SlowReader,
-    pub permissions: Permissions,
-    pub history: HistorySettings,
-    pub poll_wait: Duration,
-    pub poll_wait_max: Duration,
-    pub poll_bytes_max: usize,
-    pub retry: Duration,
-    pub message: ReadLimits,
     /// How long a peer may take to answer a Close, or to end the stream after our FIN.
     pub close_timeout: Duration,
     /// Bytes kept for a slow reader before its input is paused.
     pub queue_bytes_max: usize,
+    /// What becomes of a slow reader whose events have left the history.
+    pub slow_reader: SlowReader,
+    /// Recipients of one event.
+    pub recipients_max: usize,
+    /// Topics that one connection may be subscribed to.
+    pub subscriptions_max: usize,
+    /// What clients may do.
+    pub permissions: Permissions,
+    /// What is kept for those who were away.
+    pub history: HistorySettings,
+    /// How long a poll waits when the client does not say.
+    pub poll_wait: Duration,
+    /// How long a client may have a poll wait.
+    pub poll_wait_max: Duration,
+    /// Bytes of the events in one answer to a poll; one event always fits.
+    pub poll_bytes_max: usize,
+    /// How long clients of server-sent events are told to wait before they connect again.
+    pub retry: Duration,
     /// Over how long clients are told to leave.
     pub drain_time: Duration,
+}
+
+/// The bounds of the history; whichever is reached first counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistorySettings {
+    /// Events that are kept.
+    pub events_max: u64,
+    /// Their bytes.
+    pub bytes_max: u64,
+    /// How long each is kept.
+    pub age_max: Duration,
 }
 
 impl Settings {
     /// The part of the configuration that peers go by.
     pub fn from_config(config: &Config) -> Self {
-        let Config { server, websocket, limits, .. } = config;
+        let Config { server, websocket, clients, history, http, cors, limits, .. } = config;
         Self {
             head: HeadLimits {
                 bytes_max: limits.header_bytes_max,
@@ -68,29 +91,31 @@ impl Settings {
             keep_alive_timeout: limits.keep_alive_timeout,
             requests_per_connection_max: limits.requests_per_connection_max,
             visits: VisitLimits {
-                topics_max: VISIT_TOPICS_MAX,
+                topics_max: clients.subscriptions_max,
                 body_bytes_max: websocket.message_bytes_max,
             },
-            origins: Origins::default(),
+            origins: Origins::parse(cors.allowed_origins.iter().map(|origin| &**origin))
+                .expect("the configuration has checked them"),
+            message: read_limits(websocket.frame_bytes_max, websocket.message_bytes_max),
             echo: read_limits(websocket.frame_bytes_max, websocket.echo_message_bytes_max),
             deflate: websocket.deflate.enabled.then(|| policy(&websocket.deflate)),
-            ping_interval: Duration::from_secs(25),
-            pong_timeout: Duration::from_secs(10),
-            recipients_max: 1000,
-            subscriptions_max: 100,
-            slow_reader: SlowReader::Gap,
-            permissions: {
-                let all = || crate::permission::Patterns::new(["*"]);
-                Permissions { notify: all(), publish: all(), subscribe: all() }
-            },
-            history: HistorySettings { events_max: 100_000, bytes_max: 64 << 20, age_max: Duration::from_secs(300) },
-            poll_wait: Duration::from_secs(25),
-            poll_wait_max: Duration::from_secs(60),
-            poll_bytes_max: 1 << 20,
-            retry: Duration::from_secs(2),
-            message: read_limits(websocket.frame_bytes_max, websocket.message_bytes_max),
+            ping_interval: websocket.ping_interval,
+            pong_timeout: websocket.pong_timeout,
             close_timeout: websocket.close_timeout,
-            queue_bytes_max: websocket.queue_bytes_max,
+            queue_bytes_max: clients.queue_bytes_max,
+            slow_reader: clients.slow_reader,
+            recipients_max: clients.recipients_max,
+            subscriptions_max: clients.subscriptions_max,
+            permissions: permissions(clients),
+            history: HistorySettings {
+                events_max: history.events_max,
+                bytes_max: history.bytes_max,
+                age_max: history.age_max,
+            },
+            poll_wait: http.poll_wait,
+            poll_wait_max: http.poll_wait_max,
+            poll_bytes_max: http.poll_bytes_max,
+            retry: http.retry,
             drain_time: server.drain_time,
         }
     }
@@ -108,6 +133,15 @@ fn read_limits(frame_bytes_max: Automatic<usize>, message_bytes_max: usize) -> R
     }
 }
 
+fn permissions(clients: &Clients) -> Permissions {
+    let patterns = |list: &[String]| Patterns::new(list.iter().map(String::as_str));
+    Permissions {
+        notify: patterns(&clients.may_notify),
+        publish: patterns(&clients.may_publish),
+        subscribe: patterns(&clients.may_subscribe),
+    }
+}
+
 fn policy(deflate: &Deflate) -> Policy {
     let takeover =
         |allowed| if allowed { ContextTakeover::Allowed } else { ContextTakeover::Forbidden };
@@ -121,8 +155,3 @@ fn policy(deflate: &Deflate) -> Policy {
         client_window_bits_max: WindowBits::new(deflate.client_window_bits_max).expect(checked),
     }
 }
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SlowReader { Gap, Close }
-#[derive(Debug, Clone, Copy)]
-pub struct HistorySettings { pub events_max: u64, pub bytes_max: u64, pub age_max: Duration }

@@ -297,8 +297,7 @@ impl Shard {
     fn carry_out(&mut self, order: Order, now: Duration, operations: &mut Operations) {
         match order {
             Order::Close { client, code, reason } => {
-                let slots: Vec<u32> =
-                    self.core.desk.subscriptions.connections(&client).collect();
+                let slots: Vec<u32> = self.core.desk.subscriptions.connections(&client).collect();
                 for slot in slots {
                     self.with_slot(slot, now, operations, |peer, turn| {
                         peer.close(code, &reason, turn);

@@ -7,7 +7,7 @@ use std::{error, fmt};
 
 use httparse::Header;
 
-use super::head;
+use super::{head, page_origin};
 
 /// How long a browser may remember the answer to a preflight, in seconds: Chromium's most.
 const PREFLIGHT_SECONDS_MAX: u32 = 7200;
@@ -65,7 +65,7 @@ impl Origins {
         for entry in entries {
             match entry {
                 "*" => any = Some(Self::Any),
-                _ if is_origin(entry) => listed.push(entry.into()),
+                _ if page_origin::is_origin(entry) => listed.push(entry.into()),
                 _ => return Err(OriginFault { entry: entry.to_owned() }),
             }
         }
@@ -86,22 +86,6 @@ impl Origins {
             None => Cors::Varying,
         }
     }
-}
-
-/// Scheme, host, and a port where it is not the scheme's own.
-fn is_origin(entry: &str) -> bool {
-    let Some((scheme, authority)) = entry.split_once("://") else { return false };
-    let is_written = |text: &str, others: &[u8]| {
-        let known =
-            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || others.contains(&byte);
-        !text.is_empty() && text.bytes().all(known)
-    };
-    let is_default_port = match scheme {
-        "http" => authority.ends_with(":80"),
-        "https" => authority.ends_with(":443"),
-        _ => false,
-    };
-    is_written(scheme, b"+-.") && is_written(authority, b"-._:[]") && !is_default_port
 }
 
 /// What an answer says of who may read it.
@@ -208,7 +192,7 @@ mod tests {
             assert!(fault.to_string().starts_with(&format!("{entry:?} is not an origin")));
         }
         for entry in
-            ["http://localhost:3000", "https://a-1.b.example", "http://[::1]:80443", "app+x://a_b"]
+            ["http://localhost:3000", "https://a-1.b.example", "http://[::1]:8043", "app+x://a_b"]
         {
             assert!(Origins::parse([entry]).is_ok(), "{entry}");
         }

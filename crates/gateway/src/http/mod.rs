@@ -9,6 +9,7 @@ pub mod connection;
 pub mod cors;
 mod files;
 pub mod head;
+mod page_origin;
 pub mod progress;
 mod query;
 pub mod refusal;

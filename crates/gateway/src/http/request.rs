@@ -13,7 +13,7 @@ use super::{
     refusal::{After, Methods, Refusal},
     response::{self, Part, Response},
     routes::{self, Route},
-    visit::Visit,
+    visit::{Visit, VisitFault},
 };
 use crate::{outbox::Outbox, settings::Settings};
 
@@ -94,10 +94,7 @@ fn upgrade(
     let request =
         server::examine(head.method, head.minor, head.fields).map_err(Refusal::Handshake)?;
     let (visit, subprotocol) = match route {
-        Route::Ws => (
-            Visit::parse(head.query, settings.visits.topics_max).map_err(Refusal::Visit)?,
-            Subprotocol::choose(request.subprotocols()),
-        ),
+        Route::Ws => (read_visit(head, settings)?, Subprotocol::choose(request.subprotocols())),
         _ => (Visit::default(), None),
     };
     let agreement =
@@ -105,6 +102,15 @@ fn upgrade(
     let name = subprotocol.map(Subprotocol::name);
     outbox.write(|out| server::emit_response(out, request.key, name, agreement.as_ref()));
     Ok(Upgrade { route, agreement, subprotocol, visit })
+}
+
+/// Who comes, for topics that clients may subscribe to.
+fn read_visit(head: &Head<'_>, settings: &Settings) -> Result<Visit, Refusal> {
+    let visit = Visit::parse(head.query, settings.visits.topics_max).map_err(Refusal::Visit)?;
+    match visit.topics.iter().all(|topic| settings.permissions.subscribe.allow(topic)) {
+        true => Ok(visit),
+        false => Err(Refusal::Visit(VisitFault::Forbidden)),
+    }
 }
 
 /// The routes that pages of other origins may be allowed to use.
@@ -128,7 +134,7 @@ fn visit(
         given if given != method => return Err(Refusal::Method(methods)),
         _ => {}
     }
-    let mut visit = Visit::parse(head.query, settings.visits.topics_max).map_err(Refusal::Visit)?;
+    let mut visit = read_visit(head, settings)?;
     let (cors, after) = (cors.clone(), head.after());
     Ok(match route {
         Route::Send => {

@@ -70,10 +70,10 @@ impl Gateway {
                     After::Close,
                 ),
                 Progress::Opened(Opened { route, visit, after, .. }) => {
-                    (format!("{route:?} {:?}", visit.cursor.as_deref()), after)
+                    (format!("{route:?} {:?}", visit.cursor.map(|cursor| cursor.sequence)), after)
                 }
                 Progress::Polled(Polled { visit, after, .. }) => {
-                    (format!("Poll {:?}", visit.cursor.as_deref()), after)
+                    (format!("Poll {:?}", visit.cursor.map(|cursor| cursor.sequence)), after)
                 }
                 Progress::Posted(Posted { body, after, .. }) => {
                     (format!("Posted {}", String::from_utf8(body).unwrap()), after)

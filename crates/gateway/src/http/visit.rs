@@ -100,6 +100,8 @@ pub enum VisitFault {
     Topic,
     /// More topics than there may be.
     TooManyTopics,
+    /// A topic that clients may not subscribe to.
+    Forbidden,
     /// Nothing that the gateway gave out.
     Cursor,
     /// Not a number of seconds.
@@ -128,6 +130,7 @@ impl VisitFault {
             Self::Doubled(Parameter::Names) => "The parameter names was given twice.",
             Self::Client => "The parameter client is 1 to 128 bytes without control characters.",
             Self::Topic => "Each topic is 1 to 128 bytes without control characters.",
+            Self::Forbidden => "Clients may not subscribe to this topic.",
             Self::TooManyTopics => "The parameter topic was given too often.",
             Self::Cursor => "The parameter cursor, or Last-Event-ID, is none of this gateway's.",
             Self::Wait => "The parameter wait is a number of seconds, such as 25 or 0.5.",
@@ -262,7 +265,13 @@ fn check_callback(text: &str) -> Result<(), VisitFault> {
 
 #[cfg(test)]
 mod tests {
+    use ringway_hub::Epoch;
+
     use super::*;
+
+    fn cursor(sequence: u64) -> Cursor {
+        Cursor { epoch: Epoch::new(10), sequence }
+    }
 
     fn fault(query: &str) -> Option<VisitFault> {
         Visit::parse(Some(query), 3).err()
@@ -276,7 +285,10 @@ mod tests {
             ("x=%ff", VisitFault::NotUtf8),
             ("client=a&client=a", VisitFault::Doubled(Parameter::Client)),
             ("token=&token=", VisitFault::Doubled(Parameter::Token)),
-            ("cursor=a-1&x&cursor=a-1", VisitFault::Doubled(Parameter::Cursor)),
+            (
+                "cursor=00000000000a-1&x&cursor=00000000000a-1",
+                VisitFault::Doubled(Parameter::Cursor),
+            ),
             ("wait=1&wait=1", VisitFault::Doubled(Parameter::Wait)),
             ("format=lines&format=iframe", VisitFault::Doubled(Parameter::Format)),
             ("callback=f&callback=f", VisitFault::Doubled(Parameter::Callback)),
@@ -292,6 +304,8 @@ mod tests {
             ("topic=a&topic=%09", VisitFault::Topic),
             (&format!("topic={long}"), VisitFault::Topic),
             ("topic=a&topic=b&topic=c&topic=d", VisitFault::TooManyTopics),
+            ("cursor=", VisitFault::Cursor),
+            ("cursor=00000000000a", VisitFault::Cursor),
             ("wait=", VisitFault::Wait),
             ("wait=-1", VisitFault::Wait),
             ("wait=+1", VisitFault::Wait),
@@ -328,13 +342,13 @@ mod tests {
     fn sound_queries_are_understood() {
         assert_eq!(Visit::parse(None, 3), Ok(Visit::default()));
         assert_eq!(Visit::parse(Some("other=1&other=2&Client=&wait2"), 3), Ok(Visit::default()));
-        let query = "client=ann+b%C3%A4r&token=a.b.c&topic=news&topic=a%2Fb&topic=news&cursor=a-1\
+        let query = "client=ann+b%C3%A4r&token=a.b.c&topic=news&topic=a%2Fb&topic=news&cursor=00000000000a-1\
                      &wait=0.5&format=iframe&callback=parent._f1.g&names=off";
         let visit = Visit::parse(Some(query), 3).unwrap();
         assert_eq!(visit.client.as_deref(), Some("ann bär"));
         assert_eq!(visit.token.as_deref(), Some("a.b.c"));
         assert_eq!(visit.topics, ["news", "a/b", "news"].map(Box::from));
-        assert_eq!(visit.cursor.as_deref(), Some("x-1"));
+        assert_eq!(visit.cursor, Some(cursor(1)));
         assert_eq!(visit.wait, Some(Duration::from_millis(500)));
         assert_eq!((visit.format, visit.names), (Format::Iframe, Names::Off));
         assert_eq!(visit.callback.as_deref(), Some("parent._f1.g"));
@@ -357,14 +371,15 @@ mod tests {
     fn the_last_event_id_wins_over_the_cursor() {
         let field = |value| Header { name: "last-event-ID", value };
         for (fields, wanted) in [
-            (&[][..], Ok(Some("old"))),
-            (&[field(b"new")], Ok(Some("new"))),
-            (&[field(b"")], Ok(Some("old"))),
+            (&[][..], Ok(Some(cursor(1)))),
+            (&[field(b"00000000000a-2")], Ok(Some(cursor(2)))),
+            (&[field(b"")], Ok(Some(cursor(1)))),
+            (&[field(b"new")], Err(VisitFault::Cursor)),
             (&[field(b"a"), field(b"a")], Err(VisitFault::LastEventId)),
             (&[field(b"\xff")], Err(VisitFault::LastEventId)),
         ] {
-            let mut visit = Visit::parse(Some("cursor=old"), 0).unwrap();
-            let resumed = visit.resume(fields).map(|()| visit.cursor.as_deref());
+            let mut visit = Visit::parse(Some("cursor=00000000000a-1"), 0).unwrap();
+            let resumed = visit.resume(fields).map(|()| visit.cursor);
             assert_eq!(resumed, wanted, "{fields:?}");
         }
     }

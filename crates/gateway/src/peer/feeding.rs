@@ -10,7 +10,7 @@ use super::{Life, Peer, Readiness, Stage, Turn, serving};
 use crate::{
     desk::Desk,
     dispatch::Run,
-    feed::{self, Progress, Serving},
+    feed::{self, Form, Progress, Serving, Word},
     http::{progress::Polled, refusal::After, response},
     orders::Change,
     outbox::Outbox,
@@ -117,8 +117,13 @@ impl Peer {
     pub fn listen(&mut self, change: Change, topic: &str, turn: &mut Turn<'_>) {
         let slot = self.connection.slot();
         let Some(session) = self.session_mut() else { return };
-        let _: Result<(), _> =
-            service::apply(change, session, topic, slot, turn.settings, turn.desk);
+        let changed = service::apply(change, session, topic, slot, turn.settings, turn.desk);
+        if let (Ok(Some((from, to))), Stage::Stream(stream)) = (changed, &mut self.stage) {
+            turn.metrics.gaps.add(1);
+            let mut outbox =
+                Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+            stream.format.word(Word::Gap { from, to }, turn.bench, &mut outbox);
+        }
         self.after_commands(turn);
     }
 
@@ -147,7 +152,9 @@ impl Peer {
     }
 
     fn write_answer(&mut self, body: &[u8], turn: &mut Turn<'_>) {
-        let Stage::Poll(poll) = std::mem::replace(&mut self.stage, Stage::Lingering) else { return };
+        let Stage::Poll(poll) = std::mem::replace(&mut self.stage, Stage::Lingering) else {
+            return;
+        };
         let slot = self.connection.slot();
         let poll = *poll;
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);

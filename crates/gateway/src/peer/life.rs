@@ -62,7 +62,12 @@ impl Peer {
         match (&mut self.stage, self.life) {
             (Stage::Http(http), Life::RequestDue) => {
                 let sending = &mut self.sending;
-                http.time_out(&mut Outbox::new(self.connection, sending, turn.operations, turn.now));
+                http.time_out(&mut Outbox::new(
+                    self.connection,
+                    sending,
+                    turn.operations,
+                    turn.now,
+                ));
                 self.linger(turn);
             }
             (Stage::Poll(_), Life::AnswerDue) => self.answer_poll(turn),

@@ -16,7 +16,7 @@ use crate::{
         visit::{Format, Visit},
     },
     outbox::Outbox,
-    session::{Pace, Session, Start},
+    session::{Missed, Pace, Session, Start},
     subprotocol::service::{self, Speaker, Verdict},
     transport::{
         encoding::Encoding,
@@ -134,7 +134,7 @@ impl Peer {
             Err(_) => service::refuse_bytes(&mut answer),
         };
         let status = match verdict {
-            Verdict::Done => 200,
+            Verdict::Done | Verdict::DoneBehind(_) => 200,
             Verdict::Refused => 400,
         };
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
@@ -150,11 +150,7 @@ impl Peer {
         }
     }
 
-    fn enter(
-        &self,
-        visit: &Visit,
-        turn: &mut Turn<'_>,
-    ) -> (Session, Option<(ringway_hub::Cursor, ringway_hub::Cursor)>) {
+    fn enter(&self, visit: &Visit, turn: &mut Turn<'_>) -> (Session, Option<Missed>) {
         let start = match visit.cursor {
             Some(cursor) => Start::At(cursor),
             None => Start::Now,
@@ -168,7 +164,7 @@ impl Peer {
         &mut self,
         session: &Session,
         form: &mut impl Form,
-        gap: Option<(ringway_hub::Cursor, ringway_hub::Cursor)>,
+        gap: Option<Missed>,
         turn: &mut Turn<'_>,
     ) {
         let connection = service::name_of(turn.desk.core, self.connection);

@@ -8,14 +8,15 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 use ringway_acceptor::Connection;
 use ringway_hub::Cursor;
 
-use super::{Command, CommandError, CommandLimits, ErrorCode,
+use super::{
+    Command, CommandError, CommandLimits, ErrorCode,
     json::{self, write},
 };
 use crate::{
     commons::Notice,
     desk::{Desk, News},
     orders::{Change, Order},
-    session::{Session, TooMany},
+    session::{Missed, Session, TooMany},
     settings::Settings,
 };
 
@@ -49,6 +50,8 @@ impl Speaker<'_> {
 pub enum Verdict {
     /// It was carried out.
     Done,
+    /// It was, but some of what was asked for is gone, which is to be said after the answer.
+    DoneBehind(Missed),
     /// It was not; the answer says why.
     Refused,
 }
@@ -66,7 +69,8 @@ pub fn carry_out(
     let result = json::read(text, &limits)
         .and_then(|command| perform(command, speaker, desk, settings, now, out));
     match result {
-        Ok(()) => Verdict::Done,
+        Ok(None) => Verdict::Done,
+        Ok(Some(missed)) => Verdict::DoneBehind(missed),
         Err(error) => {
             write::error(out, &error);
             Verdict::Refused
@@ -81,7 +85,7 @@ fn perform<'t>(
     settings: &Settings,
     now: Duration,
     out: &mut Vec<u8>,
-) -> Result<(), CommandError<'t>> {
+) -> Result<Option<Missed>, CommandError<'t>> {
     match command {
         Command::Ping => {
             let cursor = match speaker {
@@ -95,8 +99,7 @@ fn perform<'t>(
             let Desk { commons, tail, news, .. } = desk;
             let (ack, _) = commons.receipts.once(client, &id, now, || {
                 let notice = Notice { from: Some(client), event: event.as_deref(), data, ttl };
-                let notified =
-                    commons.notify(tail, notice, &to, &settings.permissions.notify, now);
+                let notified = commons.notify(tail, notice, &to, &settings.permissions.notify, now);
                 *news = News::Some;
                 let cursor = notified.cursor.to_string();
                 let outcome = notified.outcome.iter().map(|(name, of)| (*name, of.as_str()));
@@ -109,7 +112,11 @@ fn perform<'t>(
         Command::Publish { id, topic, event, data, echo, ttl } => {
             let client = speaker.client();
             if !settings.permissions.publish.allow(&topic) {
-                return Err(error(ErrorCode::NotAllowed, id, "this client may not publish to this topic"));
+                return Err(error(
+                    ErrorCode::NotAllowed,
+                    id,
+                    "this client may not publish to this topic",
+                ));
             }
             let Desk { commons, tail, news, .. } = desk;
             let (ack, _) = commons.receipts.once(client, &id, now, || {
@@ -124,7 +131,11 @@ fn perform<'t>(
         }
         Command::Subscribe { id, topic, since, connection } => {
             if !settings.permissions.subscribe.allow(&topic) {
-                return Err(error(ErrorCode::NotAllowed, id, "this client may not subscribe to this topic"));
+                return Err(error(
+                    ErrorCode::NotAllowed,
+                    id,
+                    "this client may not subscribe to this topic",
+                ));
             }
             let since = match since.as_deref().map(str::parse::<Cursor>).transpose() {
                 Ok(since) => since,
@@ -133,17 +144,15 @@ fn perform<'t>(
                     return Err(error(ErrorCode::BadCursor, id, message));
                 }
             };
-            // What is older than the oldest event is a gap, which reading reports.
-            let since = since.map(|since| desk.judge(since).unwrap_or_else(|_| 0));
             let change = Change::Subscribe(since);
-            listen(speaker, id, &topic, connection.as_deref(), change, desk, settings, out)?;
+            return listen(speaker, id, &topic, connection.as_deref(), change, desk, settings, out);
         }
         Command::Unsubscribe { id, topic, connection } => {
             let change = Change::Unsubscribe;
-            listen(speaker, id, &topic, connection.as_deref(), change, desk, settings, out)?;
+            return listen(speaker, id, &topic, connection.as_deref(), change, desk, settings, out);
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 /// Refuses what is not even text.
@@ -164,16 +173,16 @@ fn listen<'t>(
     desk: &mut Desk,
     settings: &Settings,
     out: &mut Vec<u8>,
-) -> Result<(), CommandError<'t>> {
-    let cursor = match speaker {
+) -> Result<Option<Missed>, CommandError<'t>> {
+    let (cursor, missed) = match speaker {
         Speaker::Session { session, connection } => {
-            let changed = apply(change, session, topic, connection.slot(), settings, desk);
-            if changed.is_err() {
-                let message = format!("at most {} topics", settings.subscriptions_max);
-                let code = ErrorCode::TooManySubscriptions;
-                return Err(error(code, id, message));
+            match apply(change, session, topic, connection.slot(), settings, desk) {
+                Ok(missed) => (session.cursor(desk), missed),
+                Err(TooMany) => {
+                    let message = format!("at most {} topics", settings.subscriptions_max);
+                    return Err(error(ErrorCode::TooManySubscriptions, id, message));
+                }
             }
-            session.cursor(desk)
         }
         Speaker::Request { client } => {
             let Some((core, connection)) = named.and_then(place_of) else {
@@ -182,18 +191,16 @@ fn listen<'t>(
                 return Err(error(ErrorCode::NotOnThisTransport, id, message));
             };
             let client = (*client).into();
-            desk.orders.tell(
-                core,
-                Order::Listen { connection, client, topic: topic.into(), change },
-            );
-            desk.commons.cursor(desk.settled())
+            let order = Order::Listen { connection, client, topic: topic.into(), change };
+            desk.orders.tell(core, order);
+            (desk.commons.cursor(desk.settled()), None)
         }
     };
     write::ack(out, &id, &cursor.to_string());
-    Ok(())
+    Ok(missed)
 }
 
-/// Changes what a session listens to.
+/// Changes what a session listens to; says what of it is missing.
 ///
 /// # Errors
 /// [`TooMany`] topics.
@@ -204,14 +211,14 @@ pub fn apply(
     slot: u32,
     settings: &Settings,
     desk: &mut Desk,
-) -> Result<(), TooMany> {
+) -> Result<Option<Missed>, TooMany> {
     match change {
         Change::Subscribe(since) => {
             session.subscribe(topic, since, slot, settings.subscriptions_max, desk)
         }
         Change::Unsubscribe => {
             session.unsubscribe(topic, slot, desk);
-            Ok(())
+            Ok(None)
         }
     }
 }

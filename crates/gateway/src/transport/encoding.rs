@@ -45,8 +45,7 @@ impl SharedDeflate {
     }
 
     fn frame(self, text: &[u8], bench: &mut Workbench) -> Box<[u8]> {
-        let mut deflater =
-            bench.pool.take_deflater(self.level, WindowBits::MAX, self.memory_level);
+        let mut deflater = bench.pool.take_deflater(self.level, WindowBits::MAX, self.memory_level);
         let mut compressed = bench.take_scratch();
         deflater.deflate(text, &mut compressed);
         let mut frame = Vec::with_capacity(compressed.len() + ringway_frame::HEADER_BYTES_MAX);

@@ -21,7 +21,7 @@ use crate::{
     outbox::Outbox,
     session::Session,
     settings::Settings,
-    subprotocol::service::{self, Speaker},
+    subprotocol::service::{self, Speaker, Verdict},
 };
 
 /// A WebSocket in the server's role.
@@ -131,8 +131,14 @@ impl WebSocket {
                     let mut speaker = Speaker::Session { session, connection };
                     let mut answer = serving.bench.take_scratch();
                     let (settings, now) = (serving.settings, serving.now);
-                    service::carry_out(text, &mut speaker, desk, settings, now, &mut answer);
-                    Frames(compression).word(Word::Answer(&answer), serving.bench, outbox);
+                    let verdict =
+                        service::carry_out(text, &mut speaker, desk, settings, now, &mut answer);
+                    let mut frames = Frames(compression);
+                    frames.word(Word::Answer(&answer), serving.bench, outbox);
+                    if let Verdict::DoneBehind((from, to)) = verdict {
+                        serving.metrics.gaps.add(1);
+                        frames.word(Word::Gap { from, to }, serving.bench, outbox);
+                    }
                     serving.bench.put_scratch(answer);
                 }
                 // The subprotocol is text (RFC 6455 §7.4.1: a kind that is not accepted).
@@ -157,9 +163,7 @@ impl WebSocket {
     /// Its session, and the form in which it is sent events.
     pub fn feed(&mut self) -> Option<(&mut Session, Frames<'_>)> {
         match &mut self.service {
-            Service::Session(session) => {
-                Some((session, Frames(self.compression.as_deref_mut())))
-            }
+            Service::Session(session) => Some((session, Frames(self.compression.as_deref_mut()))),
             Service::Echo | Service::None => None,
         }
     }
