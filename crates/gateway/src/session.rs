@@ -65,6 +65,7 @@ impl Session {
         topics: &[Box<str>],
         start: Start,
         slot: u32,
+        now: Duration,
         desk: &mut Desk,
     ) -> (Self, Option<Missed>) {
         let arrival = desk.commons.directory.arrive(client);
@@ -99,6 +100,8 @@ impl Session {
                     Since::Left(sequence) => sequence.max(oldest),
                     Since::Unknown => oldest,
                 };
+                // Close to what is kept, if anything is: the client may come back to here.
+                let own = desk.commons.kept_after(&session.client, own, position, now);
                 session.defer(Part::Own, own);
             }
         }

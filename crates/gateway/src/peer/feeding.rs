@@ -41,8 +41,10 @@ impl Peer {
             Stage::Poll(poll) => {
                 if poll.session.pace() == Pace::Live && !poll.session.has_seen(run.through) {
                     poll.session.fall_behind(run.before, desk);
+                    Progress::More
+                } else {
+                    Progress::Idle
                 }
-                Progress::More
             }
             _ => Progress::Idle,
         };

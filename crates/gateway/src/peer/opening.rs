@@ -156,7 +156,7 @@ impl Peer {
             None => Start::Now,
         };
         let slot = self.connection.slot();
-        Session::enter(&client_of(visit), &visit.topics, start, slot, turn.desk)
+        Session::enter(&client_of(visit), &visit.topics, start, slot, turn.now, turn.desk)
     }
 
     /// The first words on any transport but a poll.
