@@ -314,7 +314,11 @@ impl Log {
         self.rolled_at.fetch_max(now, Ordering::Relaxed);
         match waited.or_else(|| self.try_write()) {
             Some(history) => self.trim(history, now),
-            None => self.trim_is_due.store(true, Ordering::Relaxed),
+            None => {
+                self.trim_is_due.store(true, Ordering::Relaxed);
+                // He may have finished before he could see that.
+                self.trim_if_due();
+            }
         }
         next
     }
@@ -402,3 +406,6 @@ impl fmt::Debug for Log {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
