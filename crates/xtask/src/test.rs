@@ -36,6 +36,12 @@ pub fn run(checkout: &Checkout) -> ExitCode {
         cargo(checkout, &arguments, &[])
     });
     steps.run("unit and integration tests", || cargo(checkout, &["test", "--workspace"], &[]));
+    steps.run("model checking", || {
+        // A target of its own: the flag would have everything built anew.
+        let arguments = "test -p ringway-hub --release --test loom --target-dir target/loom";
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        cargo(checkout, &arguments, &[("RUSTFLAGS", "--cfg loom")])
+    });
     steps.run("documentation", || {
         let arguments = ["doc", "--workspace", "--no-deps"];
         cargo(checkout, &arguments, &[("RUSTDOCFLAGS", "-D warnings")])
