@@ -72,8 +72,8 @@ impl<T> Segment<T> {
 
     /// Fills a slot that the caller has claimed, which publishes it.
     pub fn fill(&self, index: usize, item: T) {
-        // A claim is given out once, so the slot is empty. (`set` would move the item thrice.)
-        self.slots[index].get_or_init(|| item);
+        // A claim is given out once, so the slot is empty.
+        let _ = self.slots[index].set(item);
     }
 
     /// What a reader finds at slot `index`, which is at most the capacity.

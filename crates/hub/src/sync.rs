@@ -45,13 +45,6 @@ mod once {
             Ok(())
         }
 
-        /// As `set`: what is made is published for those who `get` it later.
-        pub(crate) fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
-            let value = self.value.get_or_init(make);
-            self.is_published.store(true, Ordering::Release);
-            value
-        }
-
         pub(crate) fn get(&self) -> Option<&T> {
             if self.is_published.load(Ordering::Acquire) { self.value.get() } else { None }
         }
