@@ -23,8 +23,8 @@ class Position {
   // Where the first connection began to read, until anything has been heard.
   #start;
   // Topics subscribed with an older `since`, each with its own `seen` until it has caught up with
-  // the others. `until` is the cursor of the acknowledgement, which the topic's replay leads up to;
-  // without one, only a cursor that goes for the whole connection ends it.
+  // the others. `acknowledged`: the gateway knows of it. `live`: it was subscribed before, so that
+  // new events come beside the replay until then.
   #behind = new Map();
 
   constructor(cursor) {
@@ -45,14 +45,14 @@ class Position {
     this.#start ??= cursor;
   }
 
-  /** A topic was asked for from an older cursor on. */
-  rewind(topic, since) {
-    this.#behind.set(topic, { seen: since, until: undefined, acknowledged: false });
+  /** A topic is asked for from an older cursor on. */
+  rewind(topic, since, live) {
+    this.#behind.set(topic, { seen: since, acknowledged: false, live });
   }
 
-  acknowledge(topic, until) {
+  acknowledge(topic) {
     const behind = this.#behind.get(topic);
-    if (behind) Object.assign(behind, { until, acknowledged: true });
+    if (behind) behind.acknowledged = true;
   }
 
   forget(topic) {
@@ -64,20 +64,23 @@ class Position {
     const behind = this.#behind.get(topic);
     const seen = behind ? behind.seen : this.#seen;
     if (seen && atOrBefore(cursor, seen)) return false;
-    if (behind) behind.seen = cursor;
-    this.#seen = later(this.#seen, cursor);
-    // A connection is in order: what follows the acknowledgement follows the topic's replay.
-    for (const [name, { until }] of this.#behind) {
-      if (until && atOrBefore(until, cursor)) this.#behind.delete(name);
+    const furthest = !this.#seen || !atOrBefore(cursor, this.#seen);
+    if (behind && !(furthest && behind.live && !behind.acknowledged)) {
+      behind.seen = cursor;
+      // A connection is in order: a topic that is the furthest has nothing older to come.
+      if (furthest) this.#behind.delete(topic);
     }
+    this.#seen = later(this.#seen, cursor);
     return true;
   }
 
   /** The connection has handed over everything at or before `cursor`. */
   advance(cursor) {
     this.#seen = later(this.#seen, cursor);
-    for (const [name, { until, acknowledged }] of this.#behind) {
-      if (acknowledged && (!until || atOrBefore(until, cursor))) this.#behind.delete(name);
+    for (const [topic, behind] of this.#behind) {
+      if (!behind.acknowledged) continue;
+      behind.seen = later(behind.seen, cursor);
+      if (atOrBefore(this.#seen, behind.seen)) this.#behind.delete(topic);
     }
   }
 

@@ -190,12 +190,11 @@ class Ringway extends EventTarget {
   }
 
   async subscribe(topic, { since } = {}) {
+    if (since) this.#position.rewind(topic, since, this.#topics.has(topic));
     this.#topics.add(topic);
-    if (since) this.#position.rewind(topic, since);
     try {
       const ack = await this.#request({ type: "subscribe", topic, since });
-      // A poll is caught up by its whole answer, and not by an event in it.
-      this.#position.acknowledge(topic, this.#link?.polls ? undefined : ack.cursor);
+      this.#position.acknowledge(topic);
       return ack;
     } catch (error) {
       // Unanswered, it is still wanted: the next connection asks for it.
