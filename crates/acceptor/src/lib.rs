@@ -26,6 +26,6 @@ pub use completion::{Completion, Failure};
 pub use connection::Connection;
 pub use driver::{Counters, Driver, Settings, WaitMode};
 pub use listener::Listener;
-pub use operation::{Operation, Operations, Outgoing, SendMark};
+pub use operation::{Operation, Operations, Outgoing, SendMark, Staged};
 pub use waker::Waker;
 pub use wheel::Wheel;

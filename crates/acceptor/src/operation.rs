@@ -75,6 +75,25 @@ impl Default for SendMark {
     }
 }
 
+/// Bytes in the buffer of this turn, to be sent to any number of connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Staged {
+    start: usize,
+    end: usize,
+}
+
+impl Staged {
+    /// How many bytes there are.
+    pub fn len(self) -> usize {
+        self.end - self.start
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// The operations of one turn.
 ///
 /// ```
@@ -153,6 +172,45 @@ impl Operations {
         }
     }
 
+    /// Writes bytes to the turn's buffer that any number of connections may then be sent.
+    ///
+    /// ```
+    /// use ringway_acceptor::{Connection, Operations, SendMark};
+    /// let mut operations = Operations::default();
+    /// let staged = operations.stage(|out| out.extend_from_slice(b"for all"));
+    /// for slot in 0..3 {
+    ///     operations.send_staged(Connection::new(slot, 0), &mut SendMark::default(), staged);
+    /// }
+    /// assert_eq!((operations.len(), operations.bytes().len()), (3, 7));
+    /// ```
+    pub fn stage(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Staged {
+        let start = self.bytes.len();
+        write(&mut self.bytes);
+        Staged { start, end: self.bytes.len() }
+    }
+
+    /// Sends staged bytes of this turn. They are not copied when the connection's send of this
+    /// turn is empty so far, or ends where they start.
+    pub fn send_staged(&mut self, connection: Connection, mark: &mut SendMark, staged: Staged) {
+        let Staged { start, end } = staged;
+        match self.marked(connection, *mark) {
+            None => self.push_send(connection, mark, Outgoing::Turn(start..end)),
+            Some(Outgoing::Turn(range)) if range.end == start => self.set_end(*mark, end),
+            Some(Outgoing::Owned { .. }) => {
+                if let Operation::Send { outgoing: Outgoing::Owned { bytes, .. }, .. } =
+                    &mut self.list[mark.0 as usize]
+                {
+                    bytes.extend_from_slice(&self.bytes[start..end]);
+                }
+            }
+            Some(_) => {
+                self.move_to_end(*mark);
+                self.bytes.extend_from_within(start..end);
+                self.set_end(*mark, self.bytes.len());
+            }
+        }
+    }
+
     /// The operations in order.
     pub(crate) fn list(&self) -> &[Operation] {
         &self.list
@@ -213,7 +271,10 @@ impl Operations {
     }
 
     fn extend_last(&mut self, mark: SendMark) {
-        let end = self.bytes.len();
+        self.set_end(mark, self.bytes.len());
+    }
+
+    fn set_end(&mut self, mark: SendMark, end: usize) {
         if let Operation::Send { outgoing: Outgoing::Turn(range), .. } =
             &mut self.list[mark.0 as usize]
         {
@@ -283,6 +344,28 @@ mod tests {
         }
         let expected = |slot| (slot, b"abcde".to_vec());
         assert_eq!(sends(&mut operations), [expected(0), expected(1), expected(2)]);
+    }
+
+    #[test]
+    fn staged_bytes_are_shared_until_a_connection_goes_its_own_way() {
+        let mut operations = Operations::default();
+        let names = [0, 1, 2].map(|slot| Connection::new(slot, 0));
+        let mut marks = [SendMark::default(); 3];
+        operations.send_owned(names[2], &mut marks[2], b"_o".to_vec(), 1);
+        for text in [b"ab", b"cd"] {
+            let staged = operations.stage(|out| out.extend_from_slice(text));
+            for (name, mark) in names.iter().zip(&mut marks) {
+                operations.send_staged(*name, mark, staged);
+            }
+        }
+        assert_eq!(operations.bytes(), b"abcd", "both share what follows what they have");
+        operations.send(names[0], &mut marks[0], |out| out.push(b'!'));
+        let staged = operations.stage(|out| out.push(b'e'));
+        for (name, mark) in names.iter().zip(&mut marks) {
+            operations.send_staged(*name, mark, staged);
+        }
+        let expected = [(2, b"oabcde".to_vec()), (0, b"abcd!e".to_vec()), (1, b"abcde".to_vec())];
+        assert_eq!(sends(&mut operations), expected);
     }
 
     #[test]

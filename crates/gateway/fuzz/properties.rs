@@ -7,11 +7,29 @@ use std::time::Duration;
 
 use ringway::{
     config::Config,
-    http::connection::{HttpConnection, Progress},
+    http::{
+        connection::HttpConnection,
+        cors::Origins,
+        progress::{Opened, Polled, Posted, Progress, Upgrade},
+        refusal::After,
+        visit::{Visit, VisitLimits},
+    },
     outbox::{Outbox, Sending},
     settings::Settings,
+    subprotocol::{
+        Command, CommandError, CommandLimits, ErrorCode,
+        json::{
+            self,
+            write::{self, EventParts},
+        },
+        name,
+    },
 };
 use ringway_acceptor::{Connection, Operation, Operations, Outgoing};
+use serde::de::IgnoredAny;
+
+/// Small, so that a short input can pass them.
+const VISITS: VisitLimits = VisitLimits { topics_max: 3, body_bytes_max: 40 };
 
 /// Where a conversation stood when the input was used up or of no interest any more.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,11 +40,12 @@ enum End {
 }
 
 /// The input: a byte that says how the rest is cut, then what a client sends. However it is cut,
-/// the answers are the same, and no more is kept of a head than its bound.
+/// the answers are the same, and no more is kept of a head or of a body than its bound.
 pub fn requests(input: &[u8]) {
     let Some((cut, sent)) = input.split_first() else { return };
     let mut settings = Settings::from_config(&Config::default());
-    // Small, so that a short input can pass them.
+    settings.visits = VISITS;
+    settings.origins = Origins::parse(["https://a"]).expect("an origin");
     settings.head.bytes_max = 300;
     settings.head.target_bytes_max = 60;
     settings.head.fields_max = 8;
@@ -49,22 +68,55 @@ fn converse(sent: &[u8], cut: usize, settings: &Settings) -> (String, End) {
         let mut input = &mut bytes[..];
         while !input.is_empty() {
             let mut outbox = Outbox::new(connection, &mut sending, &mut operations, Duration::ZERO);
-            match http.advance(&mut input, settings, &mut outbox) {
-                Progress::More | Progress::Answered => {}
-                Progress::Upgraded(_) => {
-                    let left_bytes = sent.len() - used + input.len();
-                    collect(&mut operations, &mut answers);
-                    return (undated(&answers), End::Upgraded { left_bytes });
-                }
-                Progress::Finished => {
-                    collect(&mut operations, &mut answers);
-                    return (undated(&answers), End::Finished);
-                }
+            let mut progress = http.advance(&mut input, settings, &mut outbox);
+            if let Some((served, after)) = serve(&progress) {
+                outbox.write(|out| out.extend_from_slice(served.as_bytes()));
+                progress = Progress::answered(after, &mut outbox);
             }
+            let end = match progress {
+                Progress::Upgraded(Upgrade { visit, subprotocol, .. }) => {
+                    let served = format!("{:?} {subprotocol:?}", sound(&visit));
+                    outbox.write(|out| out.extend_from_slice(served.as_bytes()));
+                    End::Upgraded { left_bytes: sent.len() - used + input.len() }
+                }
+                Progress::Finished => End::Finished,
+                _ => continue,
+            };
+            collect(&mut operations, &mut answers);
+            return (undated(&answers), end);
         }
     }
     collect(&mut operations, &mut answers);
     (undated(&answers), End::Waiting)
+}
+
+/// Answers what is left to the peer with what was understood.
+fn serve(progress: &Progress) -> Option<(String, After)> {
+    Some(match progress {
+        Progress::Opened(Opened { route, visit, cors, after }) => {
+            (format!("{route:?} {:?} {cors:?}\n", sound(visit)), *after)
+        }
+        Progress::Polled(Polled { visit, cors, after }) => {
+            (format!("{:?} {cors:?}\n", sound(visit)), *after)
+        }
+        Progress::Posted(Posted { visit, body, cors, after }) => {
+            assert!(body.len() <= VISITS.body_bytes_max, "a body of {}", body.len());
+            (format!("{:?} {cors:?} {body:?}\n", sound(visit)), *after)
+        }
+        _ => return None,
+    })
+}
+
+/// The visit, which holds nothing that it must not.
+fn sound(visit: &Visit) -> &Visit {
+    let is_name = |name: &str| {
+        (1..=128).contains(&name.len()) && name.chars().all(|letter| !letter.is_control())
+    };
+    let is_safe = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '.');
+    assert!(visit.topics.len() <= VISITS.topics_max, "{visit:?}");
+    assert!(visit.topics.iter().chain(&visit.client).all(|name| is_name(name)), "{visit:?}");
+    assert!(visit.callback.iter().all(|name| name.chars().all(is_safe)), "{visit:?}");
+    visit
 }
 
 fn collect(operations: &mut Operations, answers: &mut Vec<u8>) {
@@ -77,8 +129,46 @@ fn collect(operations: &mut Operations, answers: &mut Vec<u8>) {
     operations.clear();
 }
 
-/// Without the Date lines: a second may begin between two runs.
+/// Without the Date lines: a second may begin between two runs. And without the 100, which is sent
+/// to those whose body has not come with the head.
 fn undated(answers: &[u8]) -> String {
-    let text = String::from_utf8_lossy(answers);
+    let text = String::from_utf8_lossy(answers).replace("HTTP/1.1 100 Continue\r\n\r\n", "");
     text.lines().filter(|line| !line.starts_with("Date: ")).collect::<Vec<_>>().join("\n")
+}
+
+/// The input: a text message of a client. What is taken for a command keeps the bounds, its data
+/// stands in the message as it was and is JSON, and so is what the gateway says of it.
+pub fn commands(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let limits = CommandLimits { recipients_max: 3 };
+    let read = json::read(text, &limits);
+    let not_json = matches!(read, Err(CommandError { code: ErrorCode::NotJson, .. }));
+    assert_eq!(is_json(text), !not_json, "one judge of JSON");
+    let mut out = Vec::new();
+    match &read {
+        Ok(Command::Notify { id, to, event, data, .. }) => {
+            assert!((1..=limits.recipients_max).contains(&to.len()));
+            assert!([id].into_iter().chain(to).chain(event).all(|one| name::check(one).is_ok()));
+            assert!(text.contains(data) && is_json(data));
+            let (from, name) = (Some(&**id), event.as_deref());
+            write::event(&mut out, EventParts { from, topic: None, name, data });
+        }
+        Ok(Command::Publish { id, topic, event, data, .. }) => {
+            assert!([id, topic].into_iter().chain(event).all(|one| name::check(one).is_ok()));
+            assert!(text.contains(data) && is_json(data));
+            let (topic, name) = (Some(&**topic), event.as_deref());
+            write::event(&mut out, EventParts { from: None, topic, name, data });
+        }
+        Ok(Command::Subscribe { id, topic, .. } | Command::Unsubscribe { id, topic, .. }) => {
+            assert!([id, topic].into_iter().all(|one| name::check(one).is_ok()));
+            write::ack_with_outcome(&mut out, id, "cursor", [(&**topic, "queued")]);
+        }
+        Ok(Command::Ping) => write::pong(&mut out, "cursor"),
+        Err(error) => write::error(&mut out, error),
+    }
+    assert!(is_json(std::str::from_utf8(&out).expect("UTF-8")));
+}
+
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(text).is_ok()
 }

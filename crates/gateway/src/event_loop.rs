@@ -11,12 +11,11 @@ use ringway_acceptor::{Driver, Operations};
 
 use crate::shard::Shard;
 
-/// Runs until the shard has finished.
+/// Runs until the shard has finished. `start` is the beginning of time for all cores.
 ///
 /// # Errors
 /// The kernel took the driver away, see [`Driver::wait`].
-pub fn run(driver: &mut impl Driver, shard: &mut Shard) -> io::Result<()> {
-    let start = Instant::now();
+pub fn run(driver: &mut impl Driver, shard: &mut Shard, start: Instant) -> io::Result<()> {
     let mut operations = Operations::default();
     let mut now = start.elapsed();
     while !shard.is_finished(now) {
@@ -26,6 +25,7 @@ pub fn run(driver: &mut impl Driver, shard: &mut Shard) -> io::Result<()> {
         while let Some(completion) = driver.next() {
             shard.complete(completion, now, &mut operations);
         }
+        shard.follow_log(now, &mut operations);
         shard.expire(now, &mut operations);
         shard.count(&driver.counters());
     }

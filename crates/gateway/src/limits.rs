@@ -4,8 +4,11 @@
 //! a clock or the kernel; a bound that an operator may move has its key in
 //! `config::keys`.
 
+use std::time::Duration;
+
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
+const GIB: u64 = 1024 * MIB;
 const SECOND_MS: u64 = 1000;
 const MINUTE_MS: u64 = 60 * SECOND_MS;
 const HOUR_MS: u64 = 60 * MINUTE_MS;
@@ -88,6 +91,13 @@ pub const LISTENERS_MAX: u64 = 64;
 /// Networks in one list. The list is searched in order for each connection.
 pub const NETWORKS_MAX: u64 = 64;
 
+/// Name patterns in one list: room for one a tenant or a kind of topic. A search of the list takes
+/// as many steps as its length has bits.
+pub const PATTERNS_MAX: u64 = 1024;
+
+/// Origins in one list. The list is searched in order for each request of another origin's page.
+pub const ORIGINS_MAX: u64 = 64;
+
 /// Connections that the process may hold beyond the limit, so that those who find no room can be
 /// told why they must go. Half of the descriptors that are set aside: the private API, which says
 /// whether the gateway lives, must be reachable above all when there is a crowd.
@@ -99,6 +109,13 @@ pub const TURNED_AWAY_MAX: u32 = 64;
 /// pipelines is ready to send again).
 pub const PIPELINED_BYTES_MAX: usize = 256 * KIB as usize;
 
+/// Bytes of chunk extensions in one body. RFC 9112 §7.1.1: a server limits what it ignores; no
+/// client is known to send any.
+pub const CHUNK_EXTENSION_BYTES_MAX: usize = KIB as usize;
+
+/// Bytes of the trailers of one body, which are read only to be discarded.
+pub const TRAILER_BYTES_MAX: usize = 4 * KIB as usize;
+
 /// Compressors that a core keeps for the next message. One is in use at a time, for the length
 /// of a call; more are kept only because connections agree on different windows.
 pub const IDLE_DEFLATERS_MAX: usize = 8;
@@ -106,6 +123,23 @@ pub const IDLE_DEFLATERS_MAX: usize = 8;
 /// A core's scratch buffer above this is given back, so that one large message does not stay
 /// resident.
 pub const SCRATCH_BYTES_KEPT: usize = 256 * KIB as usize;
+
+/// Bytes of messages, inflated, that one WebSocket is served in a turn before others are: a few
+/// hundred KiB that were sent compressed may be as many MiB.
+pub const TURN_MESSAGE_BYTES_MAX: usize = MIB as usize;
+
+/// Sends of events in one turn. A larger audience is served over several turns, so that whoever
+/// sends something meanwhile waits for a few milliseconds and not for all of it.
+pub const TURN_SENDS_MAX: usize = 1_024;
+
+/// Clients that read on from the log in one turn.
+pub const TURN_CATCH_UPS_MAX: usize = 64;
+
+/// Acknowledgements that are kept for commands that come twice. Each is some 200 bytes.
+pub const RECEIPTS_MAX: usize = 65_536;
+
+/// How long they are kept: a client that reconnects has sent its command again by then.
+pub const RECEIPTS_AGE_MAX: Duration = Duration::from_secs(120);
 
 // ---- [server] ----
 
@@ -185,23 +219,20 @@ pub const CLOSE_TIMEOUT_MS: Bound = bound(
     "several round trips of a slow mobile link; a peer that is gone never answers",
 );
 
-/// How long a peer may be silent.
-pub const IDLE_TIMEOUT_MS: Bound = bound(
-    SECOND_MS,
-    2 * MINUTE_MS,
+/// How long a peer may be silent until it is sent a Ping.
+pub const PING_INTERVAL_MS: Bound = bound(
+    100,
+    25 * SECOND_MS,
     24 * HOUR_MS,
-    "a Ping at half of it comes once a minute, which keeps most proxies and NATs from \
-     forgetting the connection",
+    "many proxies and mobile networks forget a connection that is silent for 30 s or a minute",
 );
 
-/// Outgoing bytes kept for one slow peer before its reading is paused.
-pub const QUEUE_BYTES: Bound = bound(
-    KIB,
-    64 * KIB,
-    64 * MIB,
-    "beyond the kernel's own send buffer; what is being answered when it is reached is kept too, so \
-     a slow client may cost this and the answers to what it sent in a turn (128 KiB, or more where \
-     that was compressed)",
+/// How long a peer may take to answer a Ping.
+pub const PONG_TIMEOUT_MS: Bound = bound(
+    100,
+    10 * SECOND_MS,
+    5 * MINUTE_MS,
+    "time for a lost packet to be sent again a few times, and for a phone to change networks",
 );
 
 // ---- [websocket.deflate] ----
@@ -220,6 +251,97 @@ pub const DEFLATE_MEMORY_LEVEL: Bound =
 
 /// Base-two logarithm of the compression window. RFC 7692 §7.1.2: 8 to 15.
 pub const WINDOW_BITS: Bound = bound(8, 15, 15, "RFC 7692 §7.1.2 allows 8 to 15");
+
+// ---- [clients] ----
+
+/// Outgoing bytes kept for one slow client before its reading is paused.
+pub const QUEUE_BYTES: Bound = bound(
+    KIB,
+    64 * KIB,
+    64 * MIB,
+    "beyond the kernel's own send buffer; what is being answered when it is reached is kept too, so \
+     a slow client may cost this and the answers to what it sent in a turn (128 KiB, or more where \
+     that was compressed)",
+);
+
+/// Recipients of one event.
+pub const RECIPIENTS: Bound = bound(
+    1,
+    1000,
+    10_000,
+    "each one is looked up, and named in the answer; what more people are to get is a topic",
+);
+
+/// Topics that one connection is subscribed to.
+pub const SUBSCRIPTIONS: Bound = bound(
+    1,
+    100,
+    10_000,
+    "each one is an entry in its core's tables, and one more search when the client resumes",
+);
+
+// ---- [history] ----
+
+/// Events that are kept.
+pub const HISTORY_EVENTS: Bound = bound(
+    1,
+    100_000,
+    16_777_216,
+    "five minutes of 300 events a second; each takes memory beside its own bytes",
+);
+
+/// Bytes of the events that are kept.
+pub const HISTORY_BYTES: Bound = bound(
+    64 * KIB,
+    64 * MIB,
+    64 * GIB,
+    "100,000 events of some 650 bytes; memory that is taken as they come and given back as they \
+     leave",
+);
+
+/// How long an event is kept.
+pub const HISTORY_AGE_MS: Bound = bound(
+    SECOND_MS,
+    5 * MINUTE_MS,
+    7 * 24 * HOUR_MS,
+    "long enough for a tunnel, a restart or a change of networks; who is away for longer asks the \
+     application anyway",
+);
+
+// ---- [http] ----
+
+/// How long a poll waits when the client does not say.
+pub const POLL_WAIT_MS: Bound = bound(
+    0,
+    25 * SECOND_MS,
+    HOUR_MS,
+    "under the 30 s after which the least patient proxies give up on an answer",
+);
+
+/// How long a client may have a poll wait.
+pub const POLL_WAIT_MAX_MS: Bound = bound(
+    0,
+    MINUTE_MS,
+    HOUR_MS,
+    "most proxies give up on an answer after a minute; a client that is gone is noticed only then",
+);
+
+/// Bytes of the events in one answer to a poll.
+pub const POLL_BYTES: Bound = bound(
+    KIB,
+    MIB,
+    64 * MIB,
+    "the answer is held in memory until the client has read it; a client that was away asks again",
+);
+
+/// How long clients of server-sent events wait before they connect again.
+pub const RETRY_MS: Bound = bound(
+    0,
+    2 * SECOND_MS,
+    5 * MINUTE_MS,
+    "browsers wait 3 to 5 s by default; when a gateway restarts, all of its clients come back \
+     within this",
+);
 
 // ---- [limits] ----
 
@@ -313,8 +435,19 @@ const _: () = {
 
     // A peer that answers its Close in time is gone before a drain ends.
     assert!(CLOSE_TIMEOUT_MS.number() <= DRAIN_TIME_MS.number());
-    // The Ping at half of the idle time leaves the other half for its answer.
-    assert!(CLOSE_TIMEOUT_MS.number() <= IDLE_TIMEOUT_MS.number() / 2);
+    // By default a peer that is gone is noticed within a minute, and a Pong is given at least the
+    // time that a Close is.
+    assert!(PING_INTERVAL_MS.number() + PONG_TIMEOUT_MS.number() <= MINUTE_MS);
+    assert!(CLOSE_TIMEOUT_MS.number() <= PONG_TIMEOUT_MS.number());
+
+    // A history holds many of the largest events, so that one of them does not empty it, and no
+    // message is allowed that no history could hold.
+    assert!(16 * MESSAGE_BYTES.number() <= HISTORY_BYTES.number());
+    assert!(MESSAGE_BYTES.most <= HISTORY_BYTES.most);
+
+    // The default of a wait is one that a client may ask for.
+    assert!(POLL_WAIT_MS.number() <= POLL_WAIT_MAX_MS.number());
+    assert!(POLL_WAIT_MS.most <= POLL_WAIT_MAX_MS.most);
 
     // One address may be allowed as much as the whole process, never more.
     assert!(CONNECTIONS_PER_ADDRESS.most <= CONNECTIONS.most);

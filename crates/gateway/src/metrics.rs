@@ -4,6 +4,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::transport::stream::StreamFormat;
+
 /// A counter with a single writer.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -13,6 +15,11 @@ impl Counter {
     #[inline]
     pub fn add(&self, count: u64) {
         self.0.store(self.0.load(Ordering::Relaxed) + count, Ordering::Relaxed);
+    }
+
+    /// Takes one that was added away, of a counter that goes both ways. Only the owning core.
+    pub fn subtract(&self, count: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).saturating_sub(count), Ordering::Relaxed);
     }
 
     /// Sets the value that another counter has reached.
@@ -43,4 +50,38 @@ pub struct CoreMetrics {
     pub buffer_shortages: Counter,
     /// Turns of the loop.
     pub turns: Counter,
+    /// Clients of the hub now.
+    pub sessions: SessionCounts,
+    /// Events sent to clients.
+    pub deliveries: Counter,
+    /// How often a client had no room for an event, and read on from the log later.
+    pub lagged: Counter,
+    /// Gaps that clients were told of.
+    pub gaps: Counter,
+}
+
+/// Clients of the hub by how they are connected.
+#[derive(Debug, Default)]
+pub struct SessionCounts {
+    /// On `/ws`.
+    pub websocket: Counter,
+    /// On `/sse`.
+    pub sse: Counter,
+    /// On `/stream`, by lines.
+    pub stream: Counter,
+    /// On `/stream`, by script blocks.
+    pub iframe: Counter,
+    /// On `/poll`, while their answer is held back.
+    pub long_poll: Counter,
+}
+
+impl SessionCounts {
+    /// The counter of an endless response.
+    pub fn of_stream(&self, format: &StreamFormat) -> &Counter {
+        match format {
+            StreamFormat::Sse(_) => &self.sse,
+            StreamFormat::Lines => &self.stream,
+            StreamFormat::Iframe(_) => &self.iframe,
+        }
+    }
 }

@@ -1,13 +1,16 @@
-//! What the control thread tells the cores: so far, to leave.
+//! What the cores are told by the control thread and by each other: to leave, to look at the log,
+//! and what to do with a client that is theirs.
 //!
-//! One word of shared memory and a wake-up; no queue.
+//! A few words of shared memory and a wake-up. Events do not pass here: they are in the log.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 
-use ringway_acceptor::Waker;
+use ringway_acceptor::{Connection, Operation, Operations, Waker};
+use ringway_frame::CloseCode;
+use ringway_hub::{Cursor, Name};
 
 /// Shared by the control thread and all cores.
 #[derive(Debug, Clone, Default)]
@@ -18,28 +21,107 @@ pub struct Orders {
 #[derive(Debug, Default)]
 struct Shared {
     drain: AtomicBool,
-    wakers: Mutex<Vec<Waker>>,
+    cores: Mutex<Vec<Core>>,
+}
+
+#[derive(Debug)]
+struct Core {
+    waker: Waker,
+    mail: Vec<Order>,
+}
+
+/// What one core is to do with clients of its own.
+#[derive(Debug, Clone)]
+pub enum Order {
+    /// Close every connection of a client.
+    Close {
+        /// Whose.
+        client: Name,
+        /// With what close code, where the transport has one.
+        code: CloseCode,
+        /// And what reason.
+        reason: Box<str>,
+    },
+    /// Change what a connection listens to.
+    Listen {
+        /// Which one; it is the client's own, or nothing happens.
+        connection: Connection,
+        /// Who asks.
+        client: Name,
+        /// What it is about.
+        topic: Box<str>,
+        /// How it changes.
+        change: Change,
+    },
+}
+
+/// A change of what a client listens to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It listens, from this place on or from now on.
+    Subscribe(Option<Cursor>),
+    /// It listens no more.
+    Unsubscribe,
 }
 
 impl Orders {
-    /// Adds a core to be woken.
+    /// Adds a core, which is known by the order of coming from here on.
     pub fn enlist(&self, waker: Waker) {
-        let mut wakers = self.shared.wakers.lock().unwrap_or_else(PoisonError::into_inner);
         if self.is_draining() {
             waker.wake();
         }
-        wakers.push(waker);
+        self.cores().push(Core { waker, mail: Vec::new() });
     }
 
     /// Tells every core to stop accepting and to let its clients go.
     pub fn drain(&self) {
-        let wakers = self.shared.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let cores = self.cores();
         self.shared.drain.store(true, Ordering::Release);
-        wakers.iter().for_each(Waker::wake);
+        cores.iter().for_each(|core| core.waker.wake());
     }
 
     /// Whether the cores are to leave.
     pub fn is_draining(&self) -> bool {
         self.shared.drain.load(Ordering::Acquire)
+    }
+
+    /// Wakes every core: the log has grown.
+    pub fn wake_all(&self) {
+        self.cores().iter().for_each(|core| core.waker.wake());
+    }
+
+    /// Has `core` wake all others in its batch: the log has grown.
+    pub fn wake_others(&self, core: usize, operations: &mut Operations) {
+        for (number, other) in self.cores().iter().enumerate() {
+            if number != core {
+                operations.push(Operation::Wake(other.waker.clone()));
+            }
+        }
+    }
+
+    /// Gives every core an order.
+    pub fn tell_all(&self, order: &Order) {
+        for core in self.cores().iter_mut() {
+            core.mail.push(order.clone());
+            core.waker.wake();
+        }
+    }
+
+    /// Gives one core an order. `false`: there is no such core.
+    pub fn tell(&self, core: usize, order: Order) -> bool {
+        let mut cores = self.cores();
+        let Some(core) = cores.get_mut(core) else { return false };
+        core.mail.push(order);
+        core.waker.wake();
+        true
+    }
+
+    /// The orders for `core` so far.
+    pub fn collect(&self, core: usize) -> Vec<Order> {
+        self.cores().get_mut(core).map(|core| std::mem::take(&mut core.mail)).unwrap_or_default()
+    }
+
+    fn cores(&self) -> MutexGuard<'_, Vec<Core>> {
+        self.shared.cores.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

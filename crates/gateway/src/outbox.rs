@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ringway_acceptor::{Connection, Operation, Operations, SendMark};
 
-use crate::channel::Channel;
+use crate::{channel::Channel, dispatch::Run, transport::encoding::Encoding};
 
 /// The sending side of a connection, kept beside its peer.
 #[derive(Debug, Default)]
@@ -15,7 +15,18 @@ pub struct Sending {
     mark: SendMark,
     channel: Channel,
     state: State,
+    input: Input,
     written: Written,
+}
+
+/// Whether the protocol has put off what was received.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Input {
+    /// It takes what comes.
+    #[default]
+    Taken,
+    /// It has enough for now.
+    Held,
 }
 
 /// What was written in one turn; whether the socket takes it is known in the next one.
@@ -58,6 +69,27 @@ impl Sending {
         self.state != State::Clear
     }
 
+    /// Whether nothing is read until all that is owed has left.
+    pub fn is_paused(&self) -> bool {
+        self.state == State::Paused
+    }
+
+    /// Reads nothing more until [`Self::release`].
+    pub fn hold(&mut self, connection: Connection, operations: &mut Operations) {
+        if self.input == Input::Taken && self.state != State::Paused {
+            operations.push(Operation::PauseReceive(connection));
+        }
+        self.input = Input::Held;
+    }
+
+    /// Reads again, unless it owes too much.
+    pub fn release(&mut self, connection: Connection, operations: &mut Operations) {
+        if self.input == Input::Held && self.state != State::Paused {
+            operations.push(Operation::ResumeReceive(connection));
+        }
+        self.input = Input::Taken;
+    }
+
     /// Whether the driver may come to keep bytes that were written in this turn.
     pub fn is_unsettled(&self, now: Duration) -> bool {
         self.written.in_turn(now) > 0
@@ -75,14 +107,16 @@ impl Sending {
             self.state = State::Backlogged;
             if unsent_bytes > queue_bytes_max {
                 self.state = State::Paused;
-                operations.push(Operation::PauseReceive(connection));
+                if self.input == Input::Taken {
+                    operations.push(Operation::PauseReceive(connection));
+                }
             }
         }
     }
 
     /// All has left: reading goes on.
     pub fn drained(&mut self, connection: Connection, operations: &mut Operations) {
-        if self.state == State::Paused {
+        if self.state == State::Paused && self.input == Input::Taken {
             operations.push(Operation::ResumeReceive(connection));
         }
         self.state = State::Clear;
@@ -106,6 +140,16 @@ impl<'a> Outbox<'a> {
         now: Duration,
     ) -> Self {
         Self { connection, sending, operations, now }
+    }
+
+    /// Whether the driver still keeps bytes for the socket.
+    pub fn is_backlogged(&self) -> bool {
+        self.sending.is_backlogged()
+    }
+
+    /// Whether the socket is known to have taken all that was written.
+    pub fn is_settled(&self) -> bool {
+        !self.sending.is_backlogged() && !self.sending.is_unsettled(self.now)
     }
 
     /// Bytes written in this turn.
@@ -132,6 +176,18 @@ impl<'a> Outbox<'a> {
         match self.sending.channel {
             Channel::Plain => {
                 self.operations.send_owned(self.connection, &mut self.sending.mark, bytes, start);
+            }
+        }
+    }
+
+    /// Sends a run of events, which is in the turn's buffer once for all who share its form.
+    #[inline]
+    pub fn write_run(&mut self, run: &mut Run, encoding: Encoding) {
+        let staged = run.staged(encoding, self.operations);
+        self.count(staged.len());
+        match self.sending.channel {
+            Channel::Plain => {
+                self.operations.send_staged(self.connection, &mut self.sending.mark, staged);
             }
         }
     }

@@ -56,6 +56,11 @@ impl Peers {
         self.chunks.get_mut(slot / CHUNK)?.get_mut(slot % CHUNK)?.as_mut()
     }
 
+    /// All of them, in the order of their slots.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Peer> {
+        self.chunks.iter_mut().flat_map(|chunk| chunk.iter_mut().flatten())
+    }
+
     /// Takes a peer out.
     pub fn remove(&mut self, connection: Connection) -> Option<Peer> {
         self.lookup_mut(connection)?;

@@ -8,6 +8,7 @@ use std::{
     panic::{self, AssertUnwindSafe},
     sync::Arc,
     thread,
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, bail};
@@ -17,17 +18,19 @@ use ringway_acceptor::{
     epoll::EpollDriver,
     uring::UringDriver,
 };
+use ringway_hub::Epoch;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
 
 use crate::{
     census::{Census, CensusLimits},
+    commons::Commons,
     config::{self, Config},
     event_loop, limits,
     metrics::CoreMetrics,
     orders::Orders,
     settings::Settings,
-    shard::Shard,
+    shard::{Shard, ShardParts},
 };
 
 /// A gateway whose cores run.
@@ -40,6 +43,12 @@ pub struct Running {
     pub orders: Orders,
     /// All connections.
     pub census: Arc<Census>,
+    /// The events of the process.
+    pub commons: Arc<Commons>,
+    /// What peers go by.
+    pub settings: Arc<Settings>,
+    /// The beginning of time for all cores.
+    pub start: Instant,
     /// One for each core.
     pub metrics: Vec<Arc<CoreMetrics>>,
     /// What runs.
@@ -99,11 +108,13 @@ impl Bound {
         ends: &UnboundedSender<CoreEnd>,
     ) -> anyhow::Result<Running> {
         let orders = Orders::default();
+        let start = Instant::now();
         let census = Arc::new(Census::new(census_limits(config, self.connections_max)));
         let settings = Arc::new(Settings::from_config(config));
+        let commons = Arc::new(Commons::new(epoch(), &settings.history));
         let driver_settings = driver_settings(config, self.connections_max);
         let mut metrics = Vec::new();
-        for &core in &self.core_numbers {
+        for (place, &core) in self.core_numbers.iter().enumerate() {
             let core_metrics = Arc::new(CoreMetrics::default());
             metrics.push(Arc::clone(&core_metrics));
             spawn_core(Core {
@@ -111,19 +122,34 @@ impl Bound {
                 is_uring: matches!(self.engine, Engine::Uring(_)),
                 settings: driver_settings.clone(),
                 listeners: self.listeners.pop().expect("a set of listeners for each core"),
-                shard: Shard::new(
-                    Arc::clone(&settings),
-                    Arc::clone(&census),
-                    orders.clone(),
-                    core_metrics,
-                ),
+                shard: Shard::new(ShardParts {
+                    settings: Arc::clone(&settings),
+                    census: Arc::clone(&census),
+                    commons: Arc::clone(&commons),
+                    orders: orders.clone(),
+                    metrics: core_metrics,
+                    core: place,
+                }),
+                start,
                 orders: orders.clone(),
                 ends: ends.clone(),
             })?;
         }
         self.announce(config)?;
         let Self { addresses, api, engine, core_numbers, .. } = self;
-        Ok(Running { addresses, api, orders, census, metrics, engine, cores: core_numbers.len() })
+        let cores = core_numbers.len();
+        Ok(Running {
+            addresses,
+            api,
+            orders,
+            census,
+            commons,
+            settings,
+            start,
+            metrics,
+            engine,
+            cores,
+        })
     }
 
     /// Says that clients may come, once they may.
@@ -243,6 +269,7 @@ struct Core {
     settings: DriverSettings,
     listeners: Vec<Listener>,
     shard: Shard,
+    start: Instant,
     orders: Orders,
     ends: UnboundedSender<CoreEnd>,
 }
@@ -309,8 +336,14 @@ fn serve(
 ) -> io::Result<usize> {
     core.orders.enlist(waker);
     let _ = ready.try_send(Ok(()));
-    event_loop::run(&mut driver, &mut core.shard)?;
+    event_loop::run(&mut driver, &mut core.shard, core.start)?;
     Ok(core.shard.clients())
+}
+
+/// Cursors of an earlier process are told apart by the time at which this one started.
+fn epoch() -> Epoch {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Epoch::new(since.as_millis() as u64)
 }
 
 fn counted(count: usize, thing: &str) -> String {

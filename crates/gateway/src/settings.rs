@@ -10,8 +10,9 @@ use ringway_frame::{
 };
 
 use crate::{
-    config::{Automatic, Config, Deflate},
-    http::head::HeadLimits,
+    config::{Automatic, Clients, Config, Deflate, SlowReader},
+    http::{cors::Origins, head::HeadLimits, visit::VisitLimits},
+    permission::{Patterns, Permissions},
 };
 
 /// See the configuration keys of the same names.
@@ -25,24 +26,61 @@ pub struct Settings {
     pub keep_alive_timeout: Duration,
     /// Requests of one connection.
     pub requests_per_connection_max: u32,
+    /// Bounds of what is asked for by a query, and by `POST /send`.
+    pub visits: VisitLimits,
+    /// Whose pages may read the answers.
+    pub origins: Origins,
+    /// Bounds of what `/ws` reads.
+    pub message: ReadLimits,
     /// Bounds of what `/echo` reads.
     pub echo: ReadLimits,
     /// What is agreed on for permessage-deflate; `None` agrees on nothing.
     pub deflate: Option<Policy>,
-    /// How long a peer may be silent; half of it earns a ping.
-    pub idle_timeout: Duration,
+    /// How long a peer may be silent until it is asked for a sign of life.
+    pub ping_interval: Duration,
+    /// How long it may stay silent after that.
+    pub pong_timeout: Duration,
     /// How long a peer may take to answer a Close, or to end the stream after our FIN.
     pub close_timeout: Duration,
     /// Bytes kept for a slow reader before its input is paused.
     pub queue_bytes_max: usize,
+    /// What becomes of a slow reader whose events have left the history.
+    pub slow_reader: SlowReader,
+    /// Recipients of one event.
+    pub recipients_max: usize,
+    /// Topics that one connection may be subscribed to.
+    pub subscriptions_max: usize,
+    /// What clients may do.
+    pub permissions: Permissions,
+    /// What is kept for those who were away.
+    pub history: HistorySettings,
+    /// How long a poll waits when the client does not say.
+    pub poll_wait: Duration,
+    /// How long a client may have a poll wait.
+    pub poll_wait_max: Duration,
+    /// Bytes of the events in one answer to a poll; one event always fits.
+    pub poll_bytes_max: usize,
+    /// How long clients of server-sent events are told to wait before they connect again.
+    pub retry: Duration,
     /// Over how long clients are told to leave.
     pub drain_time: Duration,
+}
+
+/// The bounds of the history; whichever is reached first counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistorySettings {
+    /// Events that are kept.
+    pub events_max: u64,
+    /// Their bytes.
+    pub bytes_max: u64,
+    /// How long each is kept.
+    pub age_max: Duration,
 }
 
 impl Settings {
     /// The part of the configuration that peers go by.
     pub fn from_config(config: &Config) -> Self {
-        let Config { server, websocket, limits, .. } = config;
+        let Config { server, websocket, clients, history, http, cors, limits, .. } = config;
         Self {
             head: HeadLimits {
                 bytes_max: limits.header_bytes_max,
@@ -52,11 +90,32 @@ impl Settings {
             handshake_timeout: limits.handshake_timeout,
             keep_alive_timeout: limits.keep_alive_timeout,
             requests_per_connection_max: limits.requests_per_connection_max,
+            visits: VisitLimits {
+                topics_max: clients.subscriptions_max,
+                body_bytes_max: websocket.message_bytes_max,
+            },
+            origins: Origins::parse(cors.allowed_origins.iter().map(|origin| &**origin))
+                .expect("the configuration has checked them"),
+            message: read_limits(websocket.frame_bytes_max, websocket.message_bytes_max),
             echo: read_limits(websocket.frame_bytes_max, websocket.echo_message_bytes_max),
             deflate: websocket.deflate.enabled.then(|| policy(&websocket.deflate)),
-            idle_timeout: websocket.idle_timeout,
+            ping_interval: websocket.ping_interval,
+            pong_timeout: websocket.pong_timeout,
             close_timeout: websocket.close_timeout,
-            queue_bytes_max: websocket.queue_bytes_max,
+            queue_bytes_max: clients.queue_bytes_max,
+            slow_reader: clients.slow_reader,
+            recipients_max: clients.recipients_max,
+            subscriptions_max: clients.subscriptions_max,
+            permissions: permissions(clients),
+            history: HistorySettings {
+                events_max: history.events_max,
+                bytes_max: history.bytes_max,
+                age_max: history.age_max,
+            },
+            poll_wait: http.poll_wait,
+            poll_wait_max: http.poll_wait_max,
+            poll_bytes_max: http.poll_bytes_max,
+            retry: http.retry,
             drain_time: server.drain_time,
         }
     }
@@ -71,6 +130,15 @@ fn read_limits(frame_bytes_max: Automatic<usize>, message_bytes_max: usize) -> R
             Automatic::Exactly(bytes) => bytes as u64,
         },
         message_bytes_max: message_bytes_max as u64,
+    }
+}
+
+fn permissions(clients: &Clients) -> Permissions {
+    let patterns = |list: &[String]| Patterns::new(list.iter().map(String::as_str));
+    Permissions {
+        notify: patterns(&clients.may_notify),
+        publish: patterns(&clients.may_publish),
+        subscribe: patterns(&clients.may_subscribe),
     }
 }
 

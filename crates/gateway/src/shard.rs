@@ -3,54 +3,89 @@
 //! It runs on any driver, the simulated one included. It never reads a clock, never touches a
 //! socket, and waits for nothing.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, ops::ControlFlow, sync::Arc, time::Duration};
 
 use ringway_acceptor::{Completion, Connection, Counters, Operation, Operations, Wheel};
 use ringway_frame::CloseCode;
 
 use crate::{
     census::Census,
+    commons::Commons,
+    desk::{Desk, News},
+    dispatch::{Encoder, Room},
     drain::Drain,
+    limits::{TURN_CATCH_UPS_MAX, TURN_SENDS_MAX},
     metrics::CoreMetrics,
-    orders::Orders,
+    orders::{Order, Orders},
     peer::{Peer, Turn},
     peers::Peers,
     settings::Settings,
+    transport::encoding::SharedDeflate,
     workbench::Workbench,
 };
 
 /// The state of one core.
 ///
-/// Call order per turn: [`Shard::complete`] for each completion, then [`Shard::expire`]; sleep
-/// until [`Shard::next_deadline`] at the latest.
+/// Call order per turn: [`Shard::complete`] for each completion, then [`Shard::follow_log`] and
+/// [`Shard::expire`]; sleep until [`Shard::next_deadline`] at the latest.
 pub struct Shard {
     peers: Peers,
+    core: Core,
+    census: Arc<Census>,
+    drain: Option<Drain>,
+    /// Slots to be served next; kept for its memory.
+    slots: Vec<u32>,
+}
+
+/// What a core lends to its peers.
+struct Core {
     wheel: Wheel,
     bench: Workbench,
     settings: Arc<Settings>,
-    census: Arc<Census>,
-    orders: Orders,
     metrics: Arc<CoreMetrics>,
-    drain: Option<Drain>,
+    desk: Desk,
+}
+
+impl Core {
+    #[inline]
+    fn turn<'a>(&'a mut self, now: Duration, operations: &'a mut Operations) -> Turn<'a> {
+        let Self { wheel, bench, settings, metrics, desk } = self;
+        Turn { now, operations, wheel, settings, bench, desk, metrics }
+    }
+}
+
+/// What a shard is built with.
+pub struct ShardParts {
+    /// What its peers go by.
+    pub settings: Arc<Settings>,
+    /// All connections of the process.
+    pub census: Arc<Census>,
+    /// The events of the process.
+    pub commons: Arc<Commons>,
+    /// What the cores are told.
+    pub orders: Orders,
+    /// Where it counts.
+    pub metrics: Arc<CoreMetrics>,
+    /// Its place in the order in which cores are enlisted with `orders`.
+    pub core: usize,
 }
 
 impl Shard {
     /// A core without clients.
-    pub fn new(
-        settings: Arc<Settings>,
-        census: Arc<Census>,
-        orders: Orders,
-        metrics: Arc<CoreMetrics>,
-    ) -> Self {
+    pub fn new(parts: ShardParts) -> Self {
+        let ShardParts { settings, census, commons, orders, metrics, core } = parts;
         Self {
             peers: Peers::default(),
-            wheel: Wheel::default(),
-            bench: Workbench::default(),
-            settings,
+            core: Core {
+                wheel: Wheel::default(),
+                bench: Workbench::default(),
+                settings,
+                metrics,
+                desk: Desk::new(commons, orders, core),
+            },
             census,
-            orders,
-            metrics,
             drain: None,
+            slots: Vec::new(),
         }
     }
 
@@ -84,14 +119,72 @@ impl Shard {
                 self.with(connection, now, operations, Peer::drained);
             }
             Completion::Closed { connection } => self.forget(connection),
-            Completion::Refused { count } => self.metrics.refused.add(u64::from(count)),
+            Completion::Refused { count } => self.core.metrics.refused.add(u64::from(count)),
             Completion::Woken => self.obey(now, operations),
+        }
+    }
+
+    /// Sends what any core has appended to the log, to whom it is for; a bounded part of it, so
+    /// that whoever sends something meanwhile is heard.
+    pub fn follow_log(&mut self, now: Duration, operations: &mut Operations) {
+        let desk = &mut self.core.desk;
+        if desk.news == News::Some {
+            desk.news = News::None;
+            desk.orders.wake_others(desk.core, operations);
+        }
+        self.read_log();
+        self.dispatch(now, operations);
+        self.core.desk.dispatch.end_turn();
+        let ready = self.core.desk.ready.len().min(TURN_CATCH_UPS_MAX);
+        let ready: Vec<Connection> = self.core.desk.ready.drain(..ready).collect();
+        for connection in ready {
+            self.with(connection, now, operations, Peer::resume);
+        }
+    }
+
+    fn read_log(&mut self) {
+        let Core { bench, settings, desk, .. } = &mut self.core;
+        let deflate = match &settings.deflate {
+            Some(policy) if desk.deflated > 0 => Some(SharedDeflate::new(policy)),
+            _ => None,
+        };
+        let Desk { commons, subscriptions, reader, dispatch, .. } = desk;
+        let mut encoder = Encoder { epoch: commons.log.epoch(), deflate, bench };
+        let followed = reader.follow(&commons.log, |event| {
+            match dispatch.take(event, subscriptions, &mut encoder) {
+                Room::Left => ControlFlow::Continue(()),
+                Room::Full => ControlFlow::Break(()),
+            }
+        });
+        if let Err(gap) = followed {
+            // This core has slept for longer than the history goes back.
+            self.peers.iter_mut().for_each(|peer| peer.miss(gap.from, desk));
+        }
+    }
+
+    fn dispatch(&mut self, now: Duration, operations: &mut Operations) {
+        let mut sends = 0;
+        while sends < TURN_SENDS_MAX {
+            // Taken for the time of serving: the desk is lent to the peers.
+            let Some(mut run) = self.core.desk.dispatch.take_front() else { return };
+            run.next(&self.core.desk.subscriptions, TURN_SENDS_MAX - sends, &mut self.slots);
+            sends += self.slots.len();
+            if self.slots.is_empty() {
+                continue;
+            }
+            let mut turn = self.core.turn(now, operations);
+            for &slot in &self.slots {
+                if let Some(peer) = self.peers.in_slot_mut(slot) {
+                    peer.deliver(&mut run, &mut turn);
+                }
+            }
+            turn.desk.dispatch.put_front(run);
         }
     }
 
     /// Does what has become due.
     pub fn expire(&mut self, now: Duration, operations: &mut Operations) {
-        while let Some(slot) = self.wheel.expire(now) {
+        while let Some(slot) = self.core.wheel.expire(now) {
             self.with_slot(slot, now, operations, Peer::expire);
         }
         self.see_off(now, operations);
@@ -99,8 +192,11 @@ impl Shard {
 
     /// How long the core may sleep; `None`: until something happens.
     pub fn next_deadline(&self, now: Duration) -> Option<Duration> {
+        if !self.core.desk.ready.is_empty() || !self.core.desk.dispatch.is_empty() {
+            return Some(Duration::ZERO);
+        }
         let drain = self.drain.as_ref().map(|drain| drain.next_deadline(now));
-        let next = match (self.wheel.next_deadline(), drain) {
+        let next = match (self.core.wheel.next_deadline(), drain) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
@@ -119,12 +215,12 @@ impl Shard {
 
     /// Publishes the driver's counts beside the shard's own.
     pub fn count(&self, counters: &Counters) {
-        self.metrics.connections.set(self.peers.len() as u64);
-        self.metrics.accepted.set(counters.accepted);
-        self.metrics.received_bytes.set(counters.received_bytes);
-        self.metrics.short_sends.set(counters.short_sends);
-        self.metrics.buffer_shortages.set(counters.buffer_shortages);
-        self.metrics.turns.set(counters.turns);
+        self.core.metrics.connections.set(self.peers.len() as u64);
+        self.core.metrics.accepted.set(counters.accepted);
+        self.core.metrics.received_bytes.set(counters.received_bytes);
+        self.core.metrics.short_sends.set(counters.short_sends);
+        self.core.metrics.buffer_shortages.set(counters.buffer_shortages);
+        self.core.metrics.turns.set(counters.turns);
     }
 
     fn accept(
@@ -135,17 +231,13 @@ impl Shard {
         operations: &mut Operations,
     ) {
         let seat = self.census.admit(address.ip());
-        let mut turn = Turn {
-            now,
-            operations,
-            wheel: &mut self.wheel,
-            settings: &self.settings,
-            bench: &mut self.bench,
-        };
+        if seat.is_err() {
+            self.core.metrics.refused.add(1);
+        }
+        let mut turn = self.core.turn(now, operations);
         self.peers.insert(match seat {
             Ok(seat) => Peer::new(connection, seat, &mut turn),
             Err(refusal) => {
-                self.metrics.refused.add(1);
                 Peer::turned_away(connection, refusal, self.census.seat_outside(), &mut turn)
             }
         });
@@ -164,8 +256,7 @@ impl Shard {
         serve: impl FnOnce(&mut Peer, &mut Turn<'_>),
     ) {
         if let Some(peer) = self.peers.lookup_mut(connection) {
-            let Self { wheel, settings, bench, .. } = self;
-            serve(peer, &mut Turn { now, operations, wheel, settings, bench });
+            serve(peer, &mut self.core.turn(now, operations));
         }
     }
 
@@ -177,14 +268,13 @@ impl Shard {
         serve: impl FnOnce(&mut Peer, &mut Turn<'_>),
     ) {
         if let Some(peer) = self.peers.in_slot_mut(slot) {
-            let Self { wheel, settings, bench, .. } = self;
-            serve(peer, &mut Turn { now, operations, wheel, settings, bench });
+            serve(peer, &mut self.core.turn(now, operations));
         }
     }
 
     fn forget(&mut self, connection: Connection) {
         if let Some(mut peer) = self.peers.remove(connection) {
-            self.wheel.cancel(connection.slot());
+            self.core.wheel.cancel(connection.slot());
             if let Some(seat) = peer.take_seat() {
                 self.census.leave(seat);
             }
@@ -192,10 +282,35 @@ impl Shard {
     }
 
     fn obey(&mut self, now: Duration, operations: &mut Operations) {
-        if self.orders.is_draining() && self.drain.is_none() {
+        let Desk { orders, core, .. } = &self.core.desk;
+        let is_draining = orders.is_draining();
+        for order in orders.collect(*core) {
+            self.carry_out(order, now, operations);
+        }
+        if is_draining && self.drain.is_none() {
             operations.push(Operation::StopAccepting);
             let (slots, peers) = (self.peers.slots(), self.peers.len());
-            self.drain = Some(Drain::new(now, self.settings.drain_time, slots, peers));
+            self.drain = Some(Drain::new(now, self.core.settings.drain_time, slots, peers));
+        }
+    }
+
+    fn carry_out(&mut self, order: Order, now: Duration, operations: &mut Operations) {
+        match order {
+            Order::Close { client, code, reason } => {
+                let slots: Vec<u32> = self.core.desk.subscriptions.connections(&client).collect();
+                for slot in slots {
+                    self.with_slot(slot, now, operations, |peer, turn| {
+                        peer.close(code, &reason, turn);
+                    });
+                }
+            }
+            Order::Listen { connection, client, topic, change } => {
+                self.with(connection, now, operations, |peer, turn| {
+                    if peer.is_of(&client) {
+                        peer.listen(change, &topic, turn);
+                    }
+                });
+            }
         }
     }
 

@@ -26,14 +26,13 @@ fn mutate(input: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
     bytes
 }
 
-#[test]
-fn requests() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/requests");
+fn replay(target: &str, property: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut replayed = 0;
     for entry in fs::read_dir(&folder).expect("the corpus") {
         let path = entry.expect("an entry of the corpus").path();
         let input = fs::read(&path).expect("a file");
-        let holds = |bytes: &[u8]| panic::catch_unwind(|| properties::requests(bytes)).is_ok();
+        let holds = |bytes: &[u8]| panic::catch_unwind(|| property(bytes)).is_ok();
         assert!(holds(&input), "{}", path.display());
         for seed in 0..MUTATIONS {
             let bytes = mutate(&input, &mut fastrand::Rng::with_seed(seed));
@@ -41,5 +40,15 @@ fn requests() {
         }
         replayed += 1;
     }
-    assert!(replayed >= 12, "{replayed} inputs in {}", folder.display());
+    assert!(replayed >= 30, "{replayed} inputs in {}", folder.display());
+}
+
+#[test]
+fn requests() {
+    replay("requests", properties::requests);
+}
+
+#[test]
+fn commands() {
+    replay("commands", properties::commands);
 }

@@ -3,7 +3,8 @@
 
 use std::fmt::Write;
 
-use super::keys::{KEYS, Key, Kind, SECTIONS};
+use super::keys::{Key, Kind};
+use super::table::{KEYS, SECTIONS};
 use super::value;
 use crate::limits::Bound;
 
@@ -55,9 +56,13 @@ fn bound(kind: &Kind) -> Option<&Bound> {
         | Kind::Size(bound)
         | Kind::Count(bound)
         | Kind::PowerOfTwo(bound) => Some(bound),
-        Kind::Switch(_) | Kind::Word(..) | Kind::Address(_) | Kind::Networks(_) | Kind::Cores => {
-            None
-        }
+        Kind::Switch(_)
+        | Kind::Word(..)
+        | Kind::Address(_)
+        | Kind::Networks(_)
+        | Kind::Patterns(_)
+        | Kind::Origins
+        | Kind::Cores => None,
     }
 }
 

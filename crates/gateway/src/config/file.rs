@@ -9,8 +9,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{Faults, Origin};
-use super::keys::{self, KEYS, Key, Repeats, SECTIONS, Section};
+use super::keys::{self, Key, Repeats, Section};
 use super::source::{ADDRESS, Assigned, Values};
+use super::table::{KEYS, SECTIONS};
 use super::value;
 
 /// What a file sets.

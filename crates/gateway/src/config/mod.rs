@@ -10,6 +10,7 @@ mod keys;
 mod resolve;
 mod source;
 mod summary;
+mod table;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -47,6 +48,14 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// `[websocket]`
     pub websocket: WebSocket,
+    /// `[clients]`
+    pub clients: Clients,
+    /// `[history]`
+    pub history: History,
+    /// `[http]`
+    pub http: Http,
+    /// `[cors]`
+    pub cors: Cors,
     /// `[limits]`
     pub limits: Limits,
     /// `[log]`
@@ -149,11 +158,12 @@ pub struct WebSocket {
     /// How long a peer may take to answer a Close.
     #[serde(deserialize_with = "milliseconds")]
     pub close_timeout: Duration,
-    /// How long a peer may be silent; a Ping is due at half of it.
+    /// How long a peer may be silent until it is sent a Ping.
     #[serde(deserialize_with = "milliseconds")]
-    pub idle_timeout: Duration,
-    /// Outgoing bytes kept for a slow peer before its reading is paused.
-    pub queue_bytes_max: usize,
+    pub ping_interval: Duration,
+    /// How long it may stay silent after that.
+    #[serde(deserialize_with = "milliseconds")]
+    pub pong_timeout: Duration,
     /// `[websocket.deflate]`
     pub deflate: Deflate,
 }
@@ -176,6 +186,74 @@ pub struct Deflate {
     pub server_window_bits_max: u8,
     /// Window asked of the client's compressor, 8 to 15.
     pub client_window_bits_max: u8,
+}
+
+/// `[clients]`: one client, on every transport.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Clients {
+    /// Outgoing bytes kept for a slow client before its reading is paused.
+    pub queue_bytes_max: usize,
+    /// What becomes of a client whose events have left the history.
+    pub slow_reader: SlowReader,
+    /// Recipients of one event.
+    pub recipients_max: usize,
+    /// Topics that one connection may be subscribed to.
+    pub subscriptions_max: usize,
+    /// Patterns of the clients that clients may notify.
+    pub may_notify: Vec<String>,
+    /// Patterns of the topics that clients may publish to.
+    pub may_publish: Vec<String>,
+    /// Patterns of the topics that clients may subscribe to.
+    pub may_subscribe: Vec<String>,
+}
+
+/// What becomes of a client that reads so slowly that its events have left the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SlowReader {
+    /// It is told which it has missed, and goes on.
+    Gap,
+    /// Its connection is closed, with a cursor to resume from.
+    Close,
+}
+
+/// `[history]`: what is kept for those who were away.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct History {
+    /// Events that are kept.
+    pub events_max: u64,
+    /// Bytes of the events that are kept; at least a message's.
+    pub bytes_max: u64,
+    /// How long an event is kept.
+    #[serde(deserialize_with = "milliseconds")]
+    pub age_max: Duration,
+}
+
+/// `[http]`: the transports beside WebSocket.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// How long a poll waits when the client does not say; at most `poll_wait_max`.
+    #[serde(deserialize_with = "milliseconds")]
+    pub poll_wait: Duration,
+    /// How long a client may have a poll wait.
+    #[serde(deserialize_with = "milliseconds")]
+    pub poll_wait_max: Duration,
+    /// Bytes of the events in one answer to a poll.
+    pub poll_bytes_max: usize,
+    /// How long clients of server-sent events wait before they connect again.
+    #[serde(deserialize_with = "milliseconds")]
+    pub retry: Duration,
+}
+
+/// `[cors]`: pages of other origins.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cors {
+    /// Origins as browsers write them, or `*`.
+    pub allowed_origins: Vec<String>,
 }
 
 /// `[limits]`

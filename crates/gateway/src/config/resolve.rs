@@ -5,15 +5,17 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::time::Duration;
 
 use toml::de::DeValue;
 use toml::{Table, Value};
 
 use super::error::{ConfigError, Faults, Origin};
 use super::file::{self, FileValues};
-use super::keys::{self, KEYS, Key, LISTENER};
+use super::keys::{self, Key, LISTENER};
 use super::source::{ADDRESS, Assigned, Overrides, Sources, Values};
-use super::{Config, Reach, value};
+use super::table::KEYS;
+use super::{Config, Reach, units, value};
 use crate::limits;
 
 impl Config {
@@ -84,7 +86,7 @@ pub(super) fn resolve(
         .expect("the table of keys and Config agree; a test loads every key");
 
     check_listeners(&config, &listeners, &values, &mut faults);
-    check_head(&config, &values, &mut faults);
+    check_relations(&config, &values, &mut faults);
     faults.check()?;
     Ok(config)
 }
@@ -182,19 +184,38 @@ fn check_listeners(config: &Config, listeners: &[Values], values: &Values, fault
     }
 }
 
-fn check_head(config: &Config, values: &Values, faults: &mut Faults) {
-    let limits = &config.limits;
-    if limits.target_bytes_max <= limits.header_bytes_max {
-        return;
+/// One key bounds another one: the lesser and the greater, each with its value, and why.
+type Relation = ([(&'static str, String); 2], &'static str);
+
+fn check_relations(config: &Config, values: &Values, faults: &mut Faults) {
+    let Config { limits, websocket, history, http, .. } = config;
+    let mut broken: Vec<Relation> = Vec::new();
+    if limits.target_bytes_max > limits.header_bytes_max {
+        let lesser = ("limits.target_bytes_max", limits.target_bytes_max.to_string());
+        let greater = ("limits.header_bytes_max", limits.header_bytes_max.to_string());
+        broken.push(([lesser, greater], "includes it"));
     }
-    let origin = ["limits.target_bytes_max", "limits.header_bytes_max"]
-        .iter()
-        .find_map(|path| values.get(path))
-        .map_or(Origin::Default, |assigned| assigned.origin.clone());
-    let message = format!(
-        "limits.target_bytes_max = {} is more than limits.header_bytes_max = {}, which \
-         includes it; lower the first or raise the second",
-        limits.target_bytes_max, limits.header_bytes_max
-    );
-    faults.add(origin, message);
+    if websocket.message_bytes_max as u64 > history.bytes_max {
+        let lesser = ("websocket.message_bytes_max", websocket.message_bytes_max.to_string());
+        let greater = ("history.bytes_max", history.bytes_max.to_string());
+        broken.push(([lesser, greater], "must have room for it"));
+    }
+    if http.poll_wait > http.poll_wait_max {
+        let shown = |wait: Duration| value::quoted(&units::duration_text(wait.as_millis() as u64));
+        let lesser = ("http.poll_wait", shown(http.poll_wait));
+        let greater = ("http.poll_wait_max", shown(http.poll_wait_max));
+        broken.push(([lesser, greater], "bounds it"));
+    }
+    for ([(lesser, less), (greater, more)], why) in broken {
+        // The default cannot be at fault when the other one was written.
+        let origin = [lesser, greater]
+            .iter()
+            .find_map(|path| values.get(path))
+            .map_or(Origin::Default, |assigned| assigned.origin.clone());
+        let message = format!(
+            "{lesser} = {less} is more than {greater} = {more}, which {why}; lower the first or \
+             raise the second"
+        );
+        faults.add(origin, message);
+    }
 }

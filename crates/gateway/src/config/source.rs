@@ -11,7 +11,8 @@ use toml::Value;
 use toml::de::DeValue;
 
 use super::error::{Faults, Origin};
-use super::keys::{self, FILE_VARIABLE, KEYS, Key, VARIABLE_PREFIX};
+use super::keys::{self, FILE_VARIABLE, Key, VARIABLE_PREFIX};
+use super::table::KEYS;
 use super::value;
 
 /// Everything that a configuration is read from. Loading the same sources again

@@ -4,8 +4,8 @@
 
 use std::fmt::{self, Write};
 
-use super::keys::KEYS;
-use super::{Automatic, Config, ConfigError, Cores, Limits, Reach, Sources, units};
+use super::table::KEYS;
+use super::{Automatic, Config, ConfigError, Cores, Limits, Reach, SlowReader, Sources, units};
 use crate::limits;
 
 /// Loads the sources as a start would, and says what would run: the text of
@@ -62,6 +62,10 @@ impl Config {
         line(&mut text, "engine", &self.engine_text());
         line(&mut text, "websocket", &self.websocket_text());
         line(&mut text, "deflate", &self.deflate_text());
+        line(&mut text, "clients", &self.clients_text());
+        line(&mut text, "clients may", &self.permissions_text());
+        line(&mut text, "history", &self.history_text());
+        line(&mut text, "http", &self.http_text());
         line(&mut text, "limits", &self.limits_text());
         let drain = milliseconds_text(self.server.drain_time);
         line(&mut text, "drain", &format!("over {drain} after SIGTERM"));
@@ -90,11 +94,11 @@ impl Config {
     fn websocket_text(&self) -> String {
         let websocket = &self.websocket;
         format!(
-            "messages to {} (/echo {}), queues to {}, idle {}, close {}",
+            "messages to {} (/echo {}), ping after {}, pong within {}, close within {}",
             units::size_text(websocket.message_bytes_max as u64),
             units::size_text(websocket.echo_message_bytes_max as u64),
-            units::size_text(websocket.queue_bytes_max as u64),
-            milliseconds_text(websocket.idle_timeout),
+            milliseconds_text(websocket.ping_interval),
+            milliseconds_text(websocket.pong_timeout),
             milliseconds_text(websocket.close_timeout),
         )
     }
@@ -116,6 +120,58 @@ impl Config {
             deflate.memory_level,
             deflate.server_window_bits_max,
             deflate.client_window_bits_max,
+        )
+    }
+
+    fn clients_text(&self) -> String {
+        let clients = &self.clients;
+        let slow_reader = match clients.slow_reader {
+            SlowReader::Gap => "slow readers are told of gaps",
+            SlowReader::Close => "slow readers are closed",
+        };
+        format!(
+            "queues to {}, {slow_reader}, {} recipients an event, {} subscriptions",
+            units::size_text(clients.queue_bytes_max as u64),
+            clients.recipients_max,
+            clients.subscriptions_max,
+        )
+    }
+
+    fn permissions_text(&self) -> String {
+        let clients = &self.clients;
+        format!(
+            "notify {}, publish to {}, subscribe to {}",
+            patterns_text(&clients.may_notify),
+            patterns_text(&clients.may_publish),
+            patterns_text(&clients.may_subscribe),
+        )
+    }
+
+    fn history_text(&self) -> String {
+        let history = &self.history;
+        format!(
+            "{} events, {}, {}",
+            history.events_max,
+            units::size_text(history.bytes_max),
+            milliseconds_text(history.age_max),
+        )
+    }
+
+    fn http_text(&self) -> String {
+        let http = &self.http;
+        let origins = match &self.cors.allowed_origins[..] {
+            [] => "pages of no other origin".to_owned(),
+            origins if origins.iter().any(|origin| origin == "*") => {
+                "pages of every origin".to_owned()
+            }
+            origins => format!("pages of {}", origins.join(", ")),
+        };
+        format!(
+            "polls wait {} (at most {}) for up to {}, retry after {}, {origins}",
+            milliseconds_text(http.poll_wait),
+            milliseconds_text(http.poll_wait_max),
+            units::size_text(http.poll_bytes_max as u64),
+            milliseconds_text(http.retry),
         )
     }
 
@@ -187,6 +243,15 @@ impl fmt::Display for DescriptorsError {
 }
 
 impl std::error::Error for DescriptorsError {}
+
+/// The list, unless it is longer than a line of a summary should be.
+fn patterns_text(patterns: &[String]) -> String {
+    match patterns {
+        [] => "nobody".to_owned(),
+        [_, _, _, _, _, ..] => format!("{} patterns", patterns.len()),
+        few => few.join(" "),
+    }
+}
 
 fn milliseconds_text(duration: std::time::Duration) -> String {
     units::duration_text(duration.as_millis() as u64)

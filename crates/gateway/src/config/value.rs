@@ -12,6 +12,7 @@ use super::cores::Cores;
 use super::keys::{self, Key, Kind};
 use super::units::{self, UnitError};
 use crate::limits::{self, Bound, Preset};
+use crate::{http::cors::Origins, permission};
 
 /// The word that stands for a value which follows from something else.
 pub(super) const AUTO: &str = "auto";
@@ -35,7 +36,8 @@ pub(super) fn default_text(kind: &Kind) -> String {
         Kind::Switch(default) => default.to_string(),
         Kind::Word(_, default) => quoted(default),
         Kind::Address(default) => quoted(default),
-        Kind::Networks(defaults) => format!("[{}]", list(defaults)),
+        Kind::Networks(defaults) | Kind::Patterns(defaults) => format!("[{}]", list(defaults)),
+        Kind::Origins => "[]".to_owned(),
         Kind::Cores => quoted(AUTO),
     }
 }
@@ -59,6 +61,8 @@ pub(super) fn range_text(kind: &Kind) -> String {
         Kind::Word(words, _) => format!("one of {}", list(words)),
         Kind::Address(_) => "an IP address and a port".to_owned(),
         Kind::Networks(_) => "a list of networks, such as \"10.0.0.0/8\"".to_owned(),
+        Kind::Patterns(_) => "a list of names, such as \"news\" or \"chat.*\"".to_owned(),
+        Kind::Origins => "\"*\", or a list of origins, such as \"https://example.org\"".to_owned(),
         Kind::Cores => "\"auto\", a count, or a list of core numbers in a string".to_owned(),
     }
 }
@@ -89,6 +93,8 @@ fn canonical(kind: &Kind, written: &DeValue<'_>) -> Result<Value, String> {
         Kind::Word(words, _) => word(words, written),
         Kind::Address(_) => address(written),
         Kind::Networks(_) => networks(written),
+        Kind::Patterns(_) => patterns(written),
+        Kind::Origins => origins(written),
         Kind::Cores => cores(written),
     }
 }
@@ -210,18 +216,8 @@ fn address(written: &DeValue<'_>) -> Result<Value, String> {
 }
 
 fn networks(written: &DeValue<'_>) -> Result<Value, String> {
-    let texts: Vec<&str> = match written {
-        DeValue::String(text) => {
-            text.split(',').map(str::trim).filter(|text| !text.is_empty()).collect()
-        }
-        DeValue::Array(items) => items
-            .iter()
-            .map(|item| item.get_ref().as_str().ok_or("is not a list of strings".to_owned()))
-            .collect::<Result<_, _>>()?,
-        _ => {
-            return Err("is not a list of networks; write [\"10.0.0.0/8\", \"::1/128\"]".to_owned());
-        }
-    };
+    let shape = "is not a list of networks; write [\"10.0.0.0/8\", \"::1/128\"]";
+    let texts = texts(written, shape)?;
     if texts.len() as u64 > limits::NETWORKS_MAX {
         return Err(format!("has more than {} networks; join some", limits::NETWORKS_MAX));
     }
@@ -237,6 +233,49 @@ fn networks(written: &DeValue<'_>) -> Result<Value, String> {
         }
     };
     texts.into_iter().map(network).collect::<Result<_, _>>().map(Value::Array)
+}
+
+fn patterns(written: &DeValue<'_>) -> Result<Value, String> {
+    let texts = texts(written, "is not a list of names; write [\"news\", \"chat.*\"]")?;
+    if texts.len() as u64 > limits::PATTERNS_MAX {
+        let most = limits::PATTERNS_MAX;
+        return Err(format!("has more than {most} names; join some that begin alike with \"*\""));
+    }
+    let pattern = |text: &str| match permission::check(text) {
+        Ok(()) => Ok(Value::String(text.to_owned())),
+        Err(fault) => Err(format!(
+            "has {}, which {}; write a name, or the beginning of names and \"*\", such as \
+             \"chat.*\"",
+            quoted(text),
+            fault.reason()
+        )),
+    };
+    texts.into_iter().map(pattern).collect::<Result<_, _>>().map(Value::Array)
+}
+
+fn origins(written: &DeValue<'_>) -> Result<Value, String> {
+    let shape = "is not a list of origins; write [\"https://example.org\"], or \"*\" for every one";
+    let texts = texts(written, shape)?;
+    if texts.len() as u64 > limits::ORIGINS_MAX {
+        let most = limits::ORIGINS_MAX;
+        return Err(format!("has more than {most} origins; write \"*\" for every one"));
+    }
+    Origins::parse(texts.iter().copied()).map_err(|fault| format!("has {fault}"))?;
+    Ok(texts.into_iter().map(|text| Value::String(text.to_owned())).collect::<Vec<_>>().into())
+}
+
+/// The strings of a list, or of one string with commas.
+fn texts<'w>(written: &'w DeValue<'_>, shape: &str) -> Result<Vec<&'w str>, String> {
+    match written {
+        DeValue::String(text) => {
+            Ok(text.split(',').map(str::trim).filter(|text| !text.is_empty()).collect())
+        }
+        DeValue::Array(items) => items
+            .iter()
+            .map(|item| item.get_ref().as_str().ok_or("is not a list of strings".to_owned()))
+            .collect(),
+        _ => Err(shape.to_owned()),
+    }
 }
 
 fn cores(written: &DeValue<'_>) -> Result<Value, String> {

@@ -5,7 +5,11 @@
 
 pub mod api;
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use ringway_acceptor::engine::Engine;
 use tokio::{
@@ -16,9 +20,13 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use crate::{
+    commons::Commons,
     config::Config,
     server::{Bound, CoreEnd},
 };
+
+/// How much later than promised an event may leave the history.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Beyond `drain_time`, for the way out.
 const GRACE: Duration = Duration::from_millis(500);
@@ -49,6 +57,7 @@ async fn supervise(bound: Bound, config: &Config) -> anyhow::Result<ExitCode> {
     let drain_time = config.server.drain_time;
     let cores = running.cores;
     let orders = running.orders.clone();
+    let upkeep = tokio::spawn(upkeep(Arc::clone(&running.commons), running.start));
     let api = tokio::spawn(api::serve(Arc::new(running))?);
     let first = tokio::select! {
         signal = signals.next() => Ok(signal),
@@ -70,8 +79,18 @@ async fn supervise(bound: Bound, config: &Config) -> anyhow::Result<ExitCode> {
             ExitCode::FAILURE
         }
     };
+    upkeep.abort();
     api.abort();
     Ok(code)
+}
+
+/// Lets go of what is too old, also when nothing new comes.
+async fn upkeep(commons: Arc<Commons>, start: Instant) {
+    let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
+    loop {
+        ticks.tick().await;
+        commons.expire(start.elapsed());
+    }
 }
 
 /// Waits for the cores, but not longer than was promised.

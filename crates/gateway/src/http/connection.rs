@@ -1,23 +1,22 @@
-//! A connection while it speaks HTTP: heads gathered, requests answered one after the other.
+//! A connection while it speaks HTTP: heads and bodies gathered, requests served one after the
+//! other.
 //!
-//! An idle one keeps no buffer. It never reads a body, and never reads past the head that
-//! upgraded it.
+//! An idle one keeps no buffer. It never reads past the head that upgraded it.
 
 use std::mem::MaybeUninit;
 
-use ringway_frame::{deflate::Agreement, handshake::server};
-
 use super::{
+    body::Expectation,
+    chunk::Reading,
+    cors::Cors,
     head::{self, FIELDS_MAX, Head},
+    progress::Progress,
     refusal::{After, Refusal},
-    response::{self, Part},
-    routes::{self, Route},
+    request::{self, Posting, Served},
+    response::Part,
     scan::{Found, Illegal, Scan},
 };
 use crate::{limits::PIPELINED_BYTES_MAX, outbox::Outbox, settings::Settings};
-
-/// The page at `/`.
-const HOME: &str = include_str!("../web/home.html");
 
 /// An HTTP/1.1 connection.
 #[derive(Debug, Default)]
@@ -26,34 +25,14 @@ pub struct HttpConnection {
     partial: Vec<u8>,
     scan: Scan,
     requests: u32,
-}
-
-/// What became of the bytes.
-#[derive(Debug)]
-pub enum Progress {
-    /// More are needed; all were used.
-    More,
-    /// A request was answered, and the next may follow.
-    Answered,
-    /// The connection speaks WebSocket from here on.
-    Upgraded(Upgrade),
-    /// The last answer was written.
-    Finished,
-}
-
-/// A WebSocket that was agreed on.
-#[derive(Debug)]
-pub struct Upgrade {
-    /// Where it was opened.
-    pub route: Route,
-    /// What was agreed on for compression.
-    pub agreement: Option<Agreement>,
+    /// The request whose body did not come whole.
+    posting: Option<Box<Posting>>,
 }
 
 impl HttpConnection {
     /// Whether no byte of a request has come yet: between two requests.
     pub fn is_between_requests(&self) -> bool {
-        self.scan.is_before() && self.partial.is_empty()
+        self.scan.is_before() && self.partial.is_empty() && self.posting.is_none()
     }
 
     /// Takes one request, or what there is of it, from the front of `input`.
@@ -63,16 +42,19 @@ impl HttpConnection {
         settings: &Settings,
         outbox: &mut Outbox<'_>,
     ) -> Progress {
+        if let Some(posting) = self.posting.take() {
+            return self.read_body(posting, input, outbox);
+        }
         if self.partial.is_empty() && self.pass_empty_lines(input).is_err() {
-            return refuse(Refusal::Malformed, Part::Whole, After::Close, outbox);
+            return refuse(Refusal::Malformed, outbox);
         }
         // What is past the bound is not judged: the answer must not depend on how bytes arrive.
         let room = settings.head.bytes_max - self.partial.len();
         let within = &input[..input.len().min(room)];
         let taken = match self.scan.advance(within) {
-            Err(_) => return refuse(Refusal::Malformed, Part::Whole, After::Close, outbox),
+            Err(_) => return refuse(Refusal::Malformed, outbox),
             Ok(Found::More) if input.len() > room => {
-                return refuse(self.oversize(within, settings), Part::Whole, After::Close, outbox);
+                return refuse(self.oversize(within, settings), outbox);
             }
             Ok(Found::More) => {
                 self.partial.extend_from_slice(input);
@@ -90,12 +72,44 @@ impl HttpConnection {
             true => After::KeepAlive,
             false => After::Close,
         };
-        if self.partial.is_empty() {
-            return answer(bytes, last, settings, outbox);
+        let served = if self.partial.is_empty() {
+            serve(bytes, last, settings, outbox)
+        } else {
+            self.partial.extend_from_slice(bytes);
+            // Taken, so that an idle connection keeps no buffer.
+            serve(&std::mem::take(&mut self.partial), last, settings, outbox)
+        };
+        match served {
+            Served::Now(progress) => progress,
+            Served::AfterBody(posting, expectation) => {
+                // RFC 9110 §10.1.1: whoever sends the body already waits for nothing.
+                if expectation == Expectation::Continue && input.is_empty() {
+                    outbox.write(|out| out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n"));
+                }
+                self.read_body(Box::new(posting), input, outbox)
+            }
         }
-        self.partial.extend_from_slice(bytes);
-        // Taken, so that an idle connection keeps no buffer.
-        answer(&std::mem::take(&mut self.partial), last, settings, outbox)
+    }
+
+    /// Takes what has come of a body.
+    fn read_body(
+        &mut self,
+        mut posting: Box<Posting>,
+        input: &mut &mut [u8],
+        outbox: &mut Outbox<'_>,
+    ) -> Progress {
+        let mut unread = &**input;
+        let reading = posting.body.read(&mut unread);
+        let taken = input.len() - unread.len();
+        *input = &mut std::mem::take(input)[taken..];
+        match reading {
+            Ok(Reading::Whole) => Progress::Posted(posting.complete()),
+            Ok(Reading::More) => {
+                self.posting = Some(posting);
+                Progress::More
+            }
+            Err(refusal) => posting.refuse(refusal, outbox),
+        }
     }
 
     /// RFC 9112 §2.2: empty lines before a request are no part of it.
@@ -108,7 +122,10 @@ impl HttpConnection {
 
     /// Says that the request did not come in time.
     pub fn time_out(&mut self, outbox: &mut Outbox<'_>) {
-        refuse(Refusal::Timeout, Part::Whole, After::Close, outbox);
+        match self.posting.take() {
+            Some(posting) => posting.refuse(Refusal::Timeout, outbox),
+            None => refuse(Refusal::Timeout, outbox),
+        };
     }
 
     /// A head that is too large is so by its target, or by its fields.
@@ -123,60 +140,19 @@ impl HttpConnection {
     }
 }
 
-/// Answers a whole head; the connection may be kept as far as `most` allows.
-fn answer(bytes: &[u8], most: After, settings: &Settings, outbox: &mut Outbox<'_>) -> Progress {
+/// Serves a whole head; the connection may be kept as far as `most` allows.
+fn serve(bytes: &[u8], most: After, settings: &Settings, outbox: &mut Outbox<'_>) -> Served {
     let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
-    let head = match head::parse(bytes, &mut fields, &settings.head) {
-        Ok(head) if most == After::Close => Head { after: After::Close, ..head },
-        Ok(head) => head,
-        Err(refusal) => return refuse(refusal, Part::Whole, After::Close, outbox),
-    };
-    let part = if head.method == "HEAD" { Part::Head } else { Part::Whole };
-    match routes::find(head.path) {
-        Some(Route::Home) if matches!(head.method, "GET" | "HEAD") => {
-            outbox.write(|out| {
-                response::page(out, "text/html; charset=utf-8", HOME, part, head.after);
-            });
-            after(head.after, outbox)
+    match head::parse(bytes, &mut fields, &settings.head) {
+        Ok(head) if most == After::Close => {
+            request::serve(&Head { wish: After::Close, ..head }, settings, outbox)
         }
-        Some(Route::Home) => refuse(Refusal::Method, part, head.after, outbox),
-        Some(Route::Echo) => upgrade(Route::Echo, &head, part, settings, outbox),
-        None => refuse(Refusal::NotFound, part, head.after, outbox),
+        Ok(head) => request::serve(&head, settings, outbox),
+        Err(refusal) => Served::Now(refuse(refusal, outbox)),
     }
 }
 
-fn upgrade(
-    route: Route,
-    head: &Head<'_>,
-    part: Part,
-    settings: &Settings,
-    outbox: &mut Outbox<'_>,
-) -> Progress {
-    let request = match server::examine(head.method, head.minor, head.fields) {
-        Ok(request) => request,
-        Err(error) => return refuse(Refusal::Handshake(error), part, head.after, outbox),
-    };
-    let agreement =
-        settings.deflate.as_ref().and_then(|policy| policy.agree(request.extensions().iter()));
-    outbox.write(|out| server::emit_response(out, request.key, None, agreement.as_ref()));
-    Progress::Upgraded(Upgrade { route, agreement })
-}
-
-fn refuse(refusal: Refusal, part: Part, head_after: After, outbox: &mut Outbox<'_>) -> Progress {
-    let both = match (refusal.after(), head_after) {
-        (After::KeepAlive, After::KeepAlive) => After::KeepAlive,
-        _ => After::Close,
-    };
-    outbox.write(|out| response::refuse(out, refusal, part, both));
-    after(both, outbox)
-}
-
-fn after(after: After, outbox: &mut Outbox<'_>) -> Progress {
-    match after {
-        After::KeepAlive => Progress::Answered,
-        After::Close => {
-            outbox.finish();
-            Progress::Finished
-        }
-    }
+/// Refuses what is no request; nothing that follows can be trusted.
+fn refuse(refusal: Refusal, outbox: &mut Outbox<'_>) -> Progress {
+    request::refuse(refusal, &Cors::Silent, Part::Whole, After::Close, outbox)
 }

@@ -36,8 +36,17 @@ pub struct Head<'b> {
     pub minor: u8,
     /// The fields in order.
     pub fields: &'b [Header<'b>],
-    /// Whether the client wants, and may have, another request on this connection.
-    pub after: After,
+    /// What body is announced.
+    pub body: Body,
+    /// What the client wants of the connection once the request is answered.
+    pub wish: After,
+}
+
+impl Head<'_> {
+    /// What becomes of the connection where the body is not read: nothing can be found behind it.
+    pub fn after(&self) -> After {
+        if self.body == Body::None { self.wish } else { After::Close }
+    }
 }
 
 /// Room for the fields of one head.
@@ -72,10 +81,9 @@ pub fn parse<'b>(
     let fields: &[Header<'b>] = headers;
     check_host(minor, fields)?;
     let body = body(fields)?;
-    let wants_more = wants_another(minor, fields);
-    let after = if body == Body::None && wants_more { After::KeepAlive } else { After::Close };
+    let wish = wish(minor, fields);
     let (path, query) = split_target(target)?;
-    Ok(Head { method, path, query, minor, fields, after })
+    Ok(Head { method, path, query, minor, fields, body, wish })
 }
 
 /// RFC 9110 §15.6.6 is for a version that is one: `HTTP/` and digits. All else is malformed.
@@ -101,10 +109,15 @@ fn check_host(minor: u8, fields: &[Header<'_>]) -> Result<(), Refusal> {
     }
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Body {
+/// RFC 9112 §6.3: how a body is delimited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body {
+    /// There is none, or an empty one.
     None,
-    Announced,
+    /// By its length, which is not zero.
+    Length(u64),
+    /// By transfer codings, of which only `chunked` is known.
+    Coded,
 }
 
 /// RFC 9112 §6.3: what the framing fields announce.
@@ -120,15 +133,17 @@ fn body(fields: &[Header<'_>]) -> Result<Body, Refusal> {
         }
         length = Some(number);
     }
-    let announced = has_coding || length.is_some_and(|length| length > 0);
-    Ok(if announced { Body::Announced } else { Body::None })
+    Ok(match length {
+        _ if has_coding => Body::Coded,
+        None | Some(0) => Body::None,
+        Some(length) => Body::Length(length),
+    })
 }
 
 /// RFC 9112 §9.3: HTTP/1.1 unless told `close`, HTTP/1.0 never (few such clients keep alive).
-fn wants_another(minor: u8, fields: &[Header<'_>]) -> bool {
-    let mut options =
-        values(fields, "Connection").flat_map(|value| value.split(|&byte| byte == b','));
-    minor == 1 && !options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
+fn wish(minor: u8, fields: &[Header<'_>]) -> After {
+    let wants_close = elements(fields, "Connection").any(|one| one.eq_ignore_ascii_case(b"close"));
+    if minor == 1 && !wants_close { After::KeepAlive } else { After::Close }
 }
 
 /// RFC 9112 §3.2: origin-form, or absolute-form as a proxy would send it.
@@ -155,11 +170,24 @@ fn is_http(scheme: &str) -> bool {
     ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
 }
 
-fn values<'f>(fields: &'f [Header<'_>], name: &'static str) -> impl Iterator<Item = &'f [u8]> {
+/// The value of each field of this name.
+pub fn values<'f>(fields: &'f [Header<'_>], name: &'static str) -> impl Iterator<Item = &'f [u8]> {
     fields
         .iter()
         .filter(move |field| field.name.eq_ignore_ascii_case(name))
         .map(|field| field.value)
+}
+
+/// RFC 9110 §5.6.1: the elements of a list, which may be spread over many fields; empty ones do
+/// not count.
+pub fn elements<'f>(
+    fields: &'f [Header<'_>],
+    name: &'static str,
+) -> impl Iterator<Item = &'f [u8]> {
+    values(fields, name)
+        .flat_map(|value| value.split(|&byte| byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|element| !element.is_empty())
 }
 
 #[cfg(test)]
@@ -247,11 +275,8 @@ mod tests {
         ] {
             let head = format!("GET / {rest}");
             let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
-            assert_eq!(
-                parse(head.as_bytes(), &mut fields, &LIMITS).unwrap().after,
-                after,
-                "{rest}"
-            );
+            let head = parse(head.as_bytes(), &mut fields, &LIMITS).unwrap();
+            assert_eq!(head.after(), after, "{rest}");
         }
     }
 }

@@ -1,10 +1,22 @@
-//! HTTP/1.1 on the edge listener: request heads in, responses out, keep-alive and pipelining.
+//! HTTP/1.1 on the edge listener: requests in, responses out, keep-alive and pipelining.
 //!
-//! It reads heads only. A request that announces a body is answered and its connection closed.
+//! It reads the body of `POST /send` only. Any other request that announces one is answered, and
+//! its connection closed.
 
+pub mod body;
+pub mod chunk;
 pub mod connection;
+pub mod cors;
+mod files;
 pub mod head;
+mod page_origin;
+pub mod progress;
+mod query;
 pub mod refusal;
+mod request;
 pub mod response;
 pub mod routes;
 mod scan;
+#[cfg(test)]
+mod tests;
+pub mod visit;

@@ -4,8 +4,10 @@
 
 use ringway_frame::handshake::HandshakeError;
 
-/// A refused request. The connection is closed after all but `NotFound`, `Method` and
-/// `Handshake` faults, whose requests were read to their end.
+use super::visit::VisitFault;
+
+/// A refused request. The connection is closed after all but those whose head was sound, so that
+/// the end of the request is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// RFC 9112: the head is not one.
@@ -16,24 +18,49 @@ pub enum Refusal {
     HeadTooLarge,
     /// RFC 6585 §5: more fields than `header_fields_max`.
     TooManyFields,
-    /// RFC 9110 §15.6.6: not HTTP/1.
+    /// RFC 9110 §15.6.6: not HTTP/1, or not the HTTP/1.1 that the route needs.
     Version,
     /// RFC 9112 §3.2: no Host, or two.
     Host,
     /// RFC 9112 §6.3: Content-Length with Transfer-Encoding, or not one number.
     Framing,
-    /// The head did not come in time.
+    /// RFC 9112 §6.1: a transfer coding other than `chunked`.
+    Coding,
+    /// RFC 9112 §7.1: the chunked coding is broken.
+    Chunk,
+    /// RFC 9112 §7.1.2: longer trailers than there may be.
+    TrailersTooLarge,
+    /// RFC 9110 §15.5.14: a longer body than there may be.
+    BodyTooLarge,
+    /// RFC 9110 §15.5.16: neither JSON nor plain text.
+    MediaType,
+    /// RFC 9110 §15.5.18: something other than `100-continue` is expected.
+    Expectation,
+    /// The request did not come in time.
     Timeout,
     /// Nothing is here.
     NotFound,
-    /// The page is read with GET or HEAD.
-    Method,
+    /// The method is none of these.
+    Method(Methods),
+    /// The query is unsound.
+    Visit(VisitFault),
     /// RFC 6455 §4.2.2: no WebSocket handshake.
     Handshake(HandshakeError),
     /// No room for another connection.
     Full,
     /// This address has its share of connections.
     AddressFull,
+}
+
+/// The methods that a route knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Methods {
+    /// Of a page.
+    Page,
+    /// Of what is only read as it happens.
+    Events,
+    /// Of what is only sent to.
+    Send,
 }
 
 /// What becomes of the connection after the refusal.
@@ -46,23 +73,24 @@ pub enum After {
 }
 
 impl Refusal {
-    /// Status code and its phrase.
-    pub fn status(self) -> (u16, &'static str) {
+    /// The status code.
+    pub fn status(self) -> u16 {
         match self {
-            Self::Malformed | Self::Host | Self::Framing => (400, "Bad Request"),
-            Self::NotFound => (404, "Not Found"),
-            Self::Method => (405, "Method Not Allowed"),
-            Self::Timeout => (408, "Request Timeout"),
-            Self::TargetTooLong => (414, "URI Too Long"),
-            Self::HeadTooLarge | Self::TooManyFields => (431, "Request Header Fields Too Large"),
-            Self::Full => (503, "Service Unavailable"),
-            Self::AddressFull => (429, "Too Many Requests"),
-            Self::Version => (505, "HTTP Version Not Supported"),
-            Self::Handshake(error) => match error.status() {
-                405 => (405, "Method Not Allowed"),
-                426 => (426, "Upgrade Required"),
-                _ => (400, "Bad Request"),
-            },
+            Self::Visit(VisitFault::Forbidden) => 403,
+            Self::Malformed | Self::Host | Self::Framing | Self::Chunk | Self::Visit(_) => 400,
+            Self::NotFound => 404,
+            Self::Method(_) => 405,
+            Self::Timeout => 408,
+            Self::BodyTooLarge => 413,
+            Self::TargetTooLong => 414,
+            Self::MediaType => 415,
+            Self::Expectation => 417,
+            Self::AddressFull => 429,
+            Self::HeadTooLarge | Self::TooManyFields | Self::TrailersTooLarge => 431,
+            Self::Coding => 501,
+            Self::Full => 503,
+            Self::Version => 505,
+            Self::Handshake(error) => error.status(),
         }
     }
 
@@ -76,9 +104,18 @@ impl Refusal {
             Self::Version => "This server speaks HTTP/1.1.",
             Self::Host => "A request has exactly one Host field.",
             Self::Framing => "The length of the request's body is ambiguous.",
+            Self::Coding => "The only transfer coding known here is chunked.",
+            Self::Chunk => "The chunks of the request's body are malformed.",
+            Self::TrailersTooLarge => "The trailers of the request's body are too large.",
+            Self::BodyTooLarge => "The request's body is too large.",
+            Self::MediaType => "The body is application/json, which may be called text/plain.",
+            Self::Expectation => "The only expectation known here is 100-continue.",
             Self::Timeout => "The request did not arrive in time.",
             Self::NotFound => "Nothing is here.",
-            Self::Method => "This page is read with GET or HEAD.",
+            Self::Method(Methods::Page) => "This page is read with GET or HEAD.",
+            Self::Method(Methods::Events) => "Events are read with GET.",
+            Self::Method(Methods::Send) => "This is sent to with POST.",
+            Self::Visit(fault) => fault.reason(),
             Self::Full => "The server holds as many connections as it can.",
             Self::AddressFull => "Too many connections come from this address.",
             Self::Handshake(error) => error.reason(),
@@ -87,24 +124,41 @@ impl Refusal {
 
     /// Header lines that the status calls for.
     pub fn fields(self) -> &'static str {
-        match self.status().0 {
+        match self {
             // RFC 9110 §15.5.6
-            405 if self == Self::Method => "Allow: GET, HEAD\r\n",
-            405 => "Allow: GET\r\n",
-            // RFC 6455 §4.4, RFC 9110 §15.5.22
-            426 => "Sec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n",
-            429 | 503 => "Retry-After: 5\r\n",
-            _ => "",
+            Self::Method(methods) => methods.allow(),
+            _ => match self.status() {
+                405 => "Allow: GET\r\n",
+                // RFC 6455 §4.4, RFC 9110 §15.5.22
+                426 => "Sec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n",
+                429 | 503 => "Retry-After: 5\r\n",
+                _ => "",
+            },
         }
     }
 
     /// Whether the connection can carry another request.
     pub fn after(self) -> After {
         match self {
-            Self::NotFound | Self::Method => After::KeepAlive,
+            Self::NotFound
+            | Self::Method(_)
+            | Self::Visit(_)
+            | Self::MediaType
+            | Self::Expectation => After::KeepAlive,
             Self::Handshake(HandshakeError::Body) => After::Close,
             Self::Handshake(_) => After::KeepAlive,
             _ => After::Close,
+        }
+    }
+}
+
+impl Methods {
+    /// The header line that names them.
+    pub fn allow(self) -> &'static str {
+        match self {
+            Self::Page => "Allow: GET, HEAD\r\n",
+            Self::Events => "Allow: GET, OPTIONS\r\n",
+            Self::Send => "Allow: POST, OPTIONS\r\n",
         }
     }
 }

@@ -1,10 +1,16 @@
 //! Writing responses other than the 101.
 //!
-//! Every response states its length, so that the connection can be kept.
+//! Every response states its length, or is chunked, so that the connection can be kept.
 
 use std::time::SystemTime;
 
-use super::refusal::{After, Refusal};
+use super::{
+    cors::Cors,
+    refusal::{After, Refusal},
+};
+
+/// Room for the length of a body that is not written yet.
+const LENGTH_DIGITS: usize = 10;
 
 /// Whether the body itself is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,45 +21,140 @@ pub enum Part {
     Head,
 }
 
-/// Writes a page.
-pub fn page(out: &mut Vec<u8>, content_type: &str, body: &str, part: Part, after: After) {
-    let fields = "Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n";
-    write(out, (200, "OK"), content_type, fields, body, part, after);
+/// A response without its body.
+#[derive(Debug, Clone, Copy)]
+pub struct Response<'r> {
+    /// The status code.
+    pub status: u16,
+    /// What the body is; empty where there is none.
+    pub content_type: &'r str,
+    /// Further header lines, each with its CR LF.
+    pub fields: &'r str,
+    /// Who may read it.
+    pub cors: &'r Cors,
+    /// What becomes of the connection.
+    pub after: After,
+}
+
+impl Response<'_> {
+    /// Writes it with this body.
+    pub fn write(&self, out: &mut Vec<u8>, body: &[u8], part: Part) {
+        self.emit_fields(out);
+        out.extend_from_slice(format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes());
+        if part == Part::Whole {
+            out.extend_from_slice(body);
+        }
+    }
+
+    /// Writes it with the body that `body` appends, which is in its place at once.
+    pub fn write_with(&self, out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
+        self.emit_fields(out);
+        out.extend_from_slice(b"Content-Length: ");
+        let length_at = out.len();
+        // RFC 9112 §5.1: any number of blanks may stand before a value.
+        out.extend_from_slice(&[b' '; LENGTH_DIGITS]);
+        out.extend_from_slice(b"\r\n\r\n");
+        let start = out.len();
+        body(out);
+        let length = format!("{:LENGTH_DIGITS$}", out.len() - start);
+        out[length_at..length_at + LENGTH_DIGITS].copy_from_slice(length.as_bytes());
+    }
+
+    /// Writes a head that no body follows: of a 204 or a 304 (RFC 9110 §8.6).
+    pub fn write_bodiless(&self, out: &mut Vec<u8>) {
+        self.emit_fields(out);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Writes a head that chunks follow.
+    pub fn write_chunked(&self, out: &mut Vec<u8>) {
+        self.emit_fields(out);
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
+    }
+
+    /// All but the framing and the empty line.
+    fn emit_fields(&self, out: &mut Vec<u8>) {
+        let Self { status, content_type, fields, cors, after } = *self;
+        // RFC 9110 §6.6.1: a server with a clock sends the date.
+        let date = httpdate::fmt_http_date(SystemTime::now());
+        let phrase = phrase(status);
+        out.extend_from_slice(format!("HTTP/1.1 {status} {phrase}\r\nDate: {date}\r\n").as_bytes());
+        if !content_type.is_empty() {
+            out.extend_from_slice(format!("Content-Type: {content_type}\r\n").as_bytes());
+        }
+        // RFC 9110 §7.8: a 426 names the protocol in Upgrade, and Upgrade in Connection.
+        let connection = match (status, after) {
+            (426, After::KeepAlive) => "Connection: upgrade\r\n",
+            (426, After::Close) => "Connection: upgrade, close\r\n",
+            (_, After::Close) => "Connection: close\r\n",
+            (_, After::KeepAlive) => "",
+        };
+        out.extend_from_slice(fields.as_bytes());
+        out.extend_from_slice(connection.as_bytes());
+        cors.emit(out);
+    }
 }
 
 /// Writes why a request was refused.
 pub fn refuse(out: &mut Vec<u8>, refusal: Refusal, part: Part, after: After) {
-    let body = format!("{}\n", refusal.reason());
-    let status = refusal.status();
-    write(out, status, "text/plain; charset=utf-8", refusal.fields(), &body, part, after);
+    refuse_to(out, refusal, &Cors::Silent, part, after);
 }
 
-fn write(
+/// Writes why a request was refused, for the pages of other origins, too.
+pub fn refuse_to(out: &mut Vec<u8>, refusal: Refusal, cors: &Cors, part: Part, after: After) {
+    let (status, fields) = (refusal.status(), refusal.fields());
+    let content_type = "text/plain; charset=utf-8";
+    let body = format!("{}\n", refusal.reason());
+    Response { status, content_type, fields, cors, after }.write(out, body.as_bytes(), part);
+}
+
+/// Writes the JSON that `body` appends.
+pub fn json(
     out: &mut Vec<u8>,
-    (code, phrase): (u16, &str),
-    content_type: &str,
-    fields: &str,
-    body: &str,
-    part: Part,
+    status: u16,
+    cors: &Cors,
     after: After,
+    body: impl FnOnce(&mut Vec<u8>),
 ) {
-    // RFC 9110 §7.8: a 426 names the protocol in Upgrade, and Upgrade in Connection.
-    let connection = match (code, after) {
-        (426, After::KeepAlive) => "Connection: upgrade\r\n",
-        (426, After::Close) => "Connection: upgrade, close\r\n",
-        (_, After::Close) => "Connection: close\r\n",
-        (_, After::KeepAlive) => "",
-    };
-    // RFC 9110 §6.6.1: a server with a clock sends the date.
-    let date = httpdate::fmt_http_date(SystemTime::now());
-    let head = format!(
-        "HTTP/1.1 {code} {phrase}\r\nDate: {date}\r\nContent-Type: {content_type}\r\n\
-         Content-Length: {}\r\n{fields}{connection}\r\n",
-        body.len()
-    );
-    out.extend_from_slice(head.as_bytes());
-    if part == Part::Whole {
-        out.extend_from_slice(body.as_bytes());
+    let fields = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n";
+    let content_type = "application/json";
+    Response { status, content_type, fields, cors, after }.write_with(out, body);
+}
+
+/// Writes the head of a stream of events; `chunk` writes what follows.
+pub fn stream(out: &mut Vec<u8>, content_type: &str, cors: &Cors, after: After) {
+    // RFC 9111 §5.2.2.6: a proxy that compresses would hold events back. The last field is how
+    // nginx and those after it are told not to buffer.
+    let fields = "Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n\
+                  X-Content-Type-Options: nosniff\r\n";
+    Response { status: 200, content_type, fields, cors, after }.write_chunked(out);
+}
+
+/// RFC 9110 §15, RFC 6585 §4 and §5: the phrase beside the code, of those that are sent.
+fn phrase(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        204 => "No Content",
+        304 => "Not Modified",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        417 => "Expectation Failed",
+        426 => "Upgrade Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        503 => "Service Unavailable",
+        505 => "HTTP Version Not Supported",
+        // RFC 9112 §4: the phrase may be empty.
+        _ => "",
     }
 }
 
@@ -61,13 +162,72 @@ fn write(
 mod tests {
     use super::*;
 
+    const PAGE: Response<'_> = Response {
+        status: 200,
+        content_type: "text/plain",
+        fields: "X-A: b\r\n",
+        cors: &Cors::Anyone,
+        after: After::Close,
+    };
+
+    /// Without the date.
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = b"before".to_vec();
+        write(&mut out);
+        let text = String::from_utf8(out).unwrap();
+        let text = text.strip_prefix("before").unwrap();
+        let (status, rest) = text.split_once("\r\nDate: ").unwrap();
+        let (date, rest) = rest.split_once("\r\n").unwrap();
+        assert!(date.ends_with(" GMT"), "{date}");
+        format!("{status}\r\n{rest}")
+    }
+
     #[test]
     fn a_head_has_the_length_of_the_body_that_it_leaves_out() {
-        let (mut whole, mut head) = (Vec::new(), Vec::new());
-        page(&mut whole, "text/plain", "hello", Part::Whole, After::KeepAlive);
-        page(&mut head, "text/plain", "hello", Part::Head, After::KeepAlive);
-        assert!(whole.ends_with(b"\r\n\r\nhello"));
-        assert!(head.ends_with(b"\r\n\r\n"));
-        assert!(String::from_utf8(head).unwrap().contains("\r\nContent-Length: 5\r\n"));
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nX-A: b\r\nConnection: close\r\n\
+                    Access-Control-Allow-Origin: *\r\nContent-Length: 5\r\n\r\n";
+        assert_eq!(written(|out| PAGE.write(out, b"hello", Part::Head)), head);
+        assert_eq!(written(|out| PAGE.write(out, b"hello", Part::Whole)), format!("{head}hello"));
+    }
+
+    #[test]
+    fn the_length_of_a_body_may_be_found_while_it_is_written() {
+        for length in [0, 1, 12_345] {
+            let body = "x".repeat(length);
+            let text = written(|out| {
+                json(out, 200, &Cors::Silent, After::KeepAlive, |out| {
+                    out.extend_from_slice(body.as_bytes());
+                });
+            });
+            assert_eq!(
+                text,
+                format!(
+                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\
+                     Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\
+                     Content-Length: {length:10}\r\n\r\n{body}"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn what_has_no_body_has_no_length() {
+        let response = Response { status: 204, content_type: "", fields: "", ..PAGE };
+        assert_eq!(
+            written(|out| response.write_bodiless(out)),
+            "HTTP/1.1 204 No Content\r\nConnection: close\r\nAccess-Control-Allow-Origin: *\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn a_stream_is_neither_stored_nor_held_back() {
+        let cors = Cors::Origin("https://a".into());
+        assert_eq!(
+            written(|out| stream(out, "text/event-stream", &cors, After::KeepAlive)),
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
+             Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n\
+             X-Content-Type-Options: nosniff\r\nAccess-Control-Allow-Origin: https://a\r\n\
+             Vary: Origin\r\nTransfer-Encoding: chunked\r\n\r\n"
+        );
     }
 }

@@ -4,7 +4,7 @@
 
 use ringway_frame::{
     Opcode,
-    deflate::{Agreement, Deflater, Policy},
+    deflate::{Agreement, Deflater, Policy, WindowBits},
     emit_compressed_frame, emit_frame,
 };
 
@@ -22,10 +22,29 @@ pub struct Compression {
     deflater: Option<Deflater>,
 }
 
+/// Whether a compressed message serves several connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// It does.
+    Possible,
+    /// It depends on what this connection was sent before, or on its window.
+    Impossible,
+}
+
 impl Compression {
     /// What was agreed on, with the effort that the policy allows.
     pub fn new(agreement: Agreement, policy: Policy) -> Self {
         Self { agreement, policy, deflater: None }
+    }
+
+    /// Whether a message may be compressed once for all clients with this agreement: without
+    /// context takeover, in the largest window (RFC 7692 §7.1.1.1).
+    pub fn sharing(&self) -> Sharing {
+        let is_largest = self.agreement.server_window_bits() == WindowBits::MAX;
+        match self.agreement.server_no_context_takeover && is_largest {
+            true => Sharing::Possible,
+            false => Sharing::Impossible,
+        }
     }
 
     /// Sends a message as one frame, compressed where that is worth it.

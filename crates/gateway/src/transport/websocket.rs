@@ -2,17 +2,26 @@
 //!
 //! It never parses a frame itself and never touches a timer.
 
+use ringway_acceptor::Connection;
 use ringway_frame::{
-    CloseCode, Message, MessageReader, Opcode, ProtocolError, Role, emit_close, emit_ping,
-    emit_pong,
+    CloseCode, Message, MessageReader, Opcode, ProtocolError, ReadLimits, Role, emit_close,
+    emit_ping, emit_pong,
 };
 
-use super::{compression::Compression, echo};
+use super::{
+    compression::{Compression, Sharing},
+    echo,
+    frames::Frames,
+};
 use crate::{
-    http::{connection::Upgrade, routes::Route},
+    desk::Desk,
+    feed::{Form, Serving, Word},
+    http::progress::Upgrade,
+    limits::TURN_MESSAGE_BYTES_MAX,
     outbox::Outbox,
+    session::Session,
     settings::Settings,
-    workbench::Workbench,
+    subprotocol::service::{self, Speaker, Verdict},
 };
 
 /// A WebSocket in the server's role.
@@ -20,6 +29,17 @@ pub struct WebSocket {
     reader: MessageReader,
     compression: Option<Box<Compression>>,
     closing: Closing,
+    service: Service,
+}
+
+/// Who gets the messages.
+enum Service {
+    /// They go back.
+    Echo,
+    /// A client of the hub.
+    Session(Box<Session>),
+    /// Nobody any more.
+    None,
 }
 
 /// RFC 6455 §7: where the closing handshake stands.
@@ -36,14 +56,15 @@ enum Closing {
 pub enum Outcome {
     /// It does.
     Open,
+    /// It does, but the rest of the input waits for the next turn: others are to be served.
+    Deferred,
     /// The last frame was sent; nothing more will be read.
     Ended,
 }
 
 impl WebSocket {
-    /// A WebSocket that has just been agreed on.
-    pub fn new(upgrade: &Upgrade, settings: &Settings) -> Self {
-        let Route::Echo = upgrade.route else { unreachable!("only /echo upgrades") };
+    /// A WebSocket that has just been agreed on; one of `/ws` is given its session.
+    pub fn new(upgrade: &Upgrade, settings: &Settings, session: Option<Box<Session>>) -> Self {
         let (reader, compression) = match (&upgrade.agreement, &settings.deflate) {
             (Some(agreement), Some(policy)) => (
                 MessageReader::with_deflate(Role::Server, agreement),
@@ -51,37 +72,47 @@ impl WebSocket {
             ),
             _ => (MessageReader::new(Role::Server), None),
         };
-        Self { reader, compression, closing: Closing::Open }
+        let service = match session {
+            Some(session) => Service::Session(session),
+            None => Service::Echo,
+        };
+        Self { reader, compression, closing: Closing::Open, service }
     }
 
-    /// Reads all of `input` and serves what it holds.
+    /// Reads `input` and serves what it holds: all of it, or as much as one turn may cost.
     pub fn receive(
         &mut self,
-        mut input: &mut [u8],
-        settings: &Settings,
-        bench: &mut Workbench,
+        input: &mut &mut [u8],
+        connection: Connection,
+        desk: &mut Desk,
+        serving: &mut Serving<'_>,
         outbox: &mut Outbox<'_>,
     ) -> Outcome {
+        let limits = self.limits(serving.settings);
+        let mut message_bytes = 0;
         loop {
-            let message = match self.reader.read(&mut input, &settings.echo) {
+            if message_bytes > TURN_MESSAGE_BYTES_MAX && !input.is_empty() {
+                return Outcome::Deferred;
+            }
+            let message = match self.reader.read(input, &limits) {
                 Ok(Some(message)) => message,
                 Ok(None) => return Outcome::Open,
                 Err(fault) => return self.fail(fault, outbox),
             };
-            match message {
+            let (opcode, payload) = match message {
                 // RFC 6455 §5.5.1: our Close was the last frame.
                 Message::Text(_) | Message::Binary(_) | Message::Ping(_)
-                    if self.closing == Closing::Sent => {}
-                Message::Text(payload) => {
-                    let compression = self.compression.as_deref_mut();
-                    echo::echo(Opcode::Text, payload, compression, bench, outbox);
+                    if self.closing == Closing::Sent =>
+                {
+                    continue;
                 }
-                Message::Binary(payload) => {
-                    let compression = self.compression.as_deref_mut();
-                    echo::echo(Opcode::Binary, payload, compression, bench, outbox);
+                Message::Text(payload) => (Opcode::Text, payload),
+                Message::Binary(payload) => (Opcode::Binary, payload),
+                Message::Ping(payload) => {
+                    outbox.write(|out| emit_pong(out, None, payload));
+                    continue;
                 }
-                Message::Ping(payload) => outbox.write(|out| emit_pong(out, None, payload)),
-                Message::Pong(_) => {}
+                Message::Pong(_) => continue,
                 // RFC 6455 §5.5.1: answered with the same code, once.
                 Message::Close(code, _) => {
                     if self.closing == Closing::Open {
@@ -89,7 +120,66 @@ impl WebSocket {
                     }
                     return Outcome::Ended;
                 }
+            };
+            message_bytes += payload.len();
+            let compression = self.compression.as_deref_mut();
+            match (&mut self.service, payload.as_str()) {
+                (Service::Echo, _) => {
+                    echo::echo(opcode, payload, compression, serving.bench, outbox);
+                }
+                (Service::Session(session), Some(text)) => {
+                    let mut speaker = Speaker::Session { session, connection };
+                    let mut answer = serving.bench.take_scratch();
+                    let (settings, now) = (serving.settings, serving.now);
+                    let verdict =
+                        service::carry_out(text, &mut speaker, desk, settings, now, &mut answer);
+                    let mut frames = Frames(compression);
+                    frames.word(Word::Answer(&answer), serving.bench, outbox);
+                    if let Verdict::DoneBehind((from, to)) = verdict {
+                        serving.metrics.gaps.add(1);
+                        frames.word(Word::Gap { from, to }, serving.bench, outbox);
+                    }
+                    serving.bench.put_scratch(answer);
+                }
+                // The subprotocol is text (RFC 6455 §7.4.1: a kind that is not accepted).
+                (Service::Session(_), None) => {
+                    let code = CloseCode::UNSUPPORTED;
+                    self.close(code, "this subprotocol has text messages only", outbox);
+                    return Outcome::Ended;
+                }
+                (Service::None, _) => {}
             }
+        }
+    }
+
+    /// Its session, if it has one.
+    pub fn session_mut(&mut self) -> Option<&mut Session> {
+        match &mut self.service {
+            Service::Session(session) => Some(session),
+            Service::Echo | Service::None => None,
+        }
+    }
+
+    /// Its session, and the form in which it is sent events.
+    pub fn feed(&mut self) -> Option<(&mut Session, Frames<'_>)> {
+        match &mut self.service {
+            Service::Session(session) => Some((session, Frames(self.compression.as_deref_mut()))),
+            Service::Echo | Service::None => None,
+        }
+    }
+
+    /// Whether it is sent events that were compressed for many.
+    pub fn shares_deflate(&self) -> bool {
+        let is_session = matches!(self.service, Service::Session(_));
+        let compression = self.compression.as_ref();
+        is_session && compression.is_some_and(|own| own.sharing() == Sharing::Possible)
+    }
+
+    /// Takes its session away: nothing more is served.
+    pub fn retire(&mut self) -> Option<Box<Session>> {
+        match std::mem::replace(&mut self.service, Service::None) {
+            Service::Session(session) => Some(session),
+            Service::Echo | Service::None => None,
         }
     }
 
@@ -109,6 +199,13 @@ impl WebSocket {
     /// Whether our Close is sent.
     pub fn is_closing(&self) -> bool {
         self.closing == Closing::Sent
+    }
+
+    fn limits(&self, settings: &Settings) -> ReadLimits {
+        match self.service {
+            Service::Echo => settings.echo,
+            Service::Session(_) | Service::None => settings.message,
+        }
     }
 
     /// RFC 6455 §7.1.7: says why, then nothing more.

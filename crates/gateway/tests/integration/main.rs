@@ -6,6 +6,7 @@
 mod support;
 
 mod api;
+mod bodies;
 mod configuration;
 mod crowds;
 mod departures;
@@ -18,6 +19,7 @@ mod limits;
 mod messages;
 mod negotiation;
 mod requests;
+mod routes;
 mod start;
 mod stop;
 mod third_party;

@@ -34,7 +34,7 @@ impl Visitor {
         let allowed = match &answer {
             Answer::Ping => {
                 let silent = moment.now.saturating_sub(self.connected_at);
-                silent >= moment.idle_timeout / 2 && self.is_open()
+                silent >= moment.ping_interval && self.is_open()
             }
             Answer::Close(Some(1001)) => {
                 self.is_open()
@@ -108,7 +108,7 @@ impl Visitor {
 
     /// Whether it has been silent for so long that the gateway lets it go.
     fn is_idle(&self, moment: Moment) -> bool {
-        moment.now >= self.sent_at + moment.idle_timeout
+        moment.now >= self.sent_at + moment.silence_max
     }
 
     /// Whether it reads pings as they come, and can answer them.

@@ -51,8 +51,8 @@ impl Ledger {
         driver: &DriverSettings,
         faults: &Faults,
     ) -> Self {
-        let timeouts =
-            [settings.idle_timeout, settings.handshake_timeout, settings.keep_alive_timeout];
+        let idle = settings.ping_interval + settings.pong_timeout;
+        let timeouts = [idle, settings.handshake_timeout, settings.keep_alive_timeout];
         let longest = timeouts.into_iter().max().unwrap_or_default();
         Self {
             hasher: DefaultHasher::new(),

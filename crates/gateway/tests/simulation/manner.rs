@@ -107,9 +107,9 @@ impl Manner {
     }
 
     /// Any manner that lets `script` come to an end. No rest exceeds the first of
-    /// `patience`, the gateway's idle and close time-outs, no nap the second.
+    /// `patience`, the silence that the gateway allows and its close time-out, no nap the second.
     pub fn any(script: &Script, patience: (Duration, Duration), rng: &mut Rng) -> Self {
-        let (idle_timeout, close_timeout) = patience;
+        let (silence_max, close_timeout) = patience;
         let length = script.bytes.len();
         let mut manner = Self::plain(script);
         manner.comes_at = Duration::from_micros(rng.u64(0..50_000));
@@ -135,7 +135,7 @@ impl Manner {
             && rng.u8(0..3) == 0
             && let Some(end) = rng.choice(&script.frame_ends)
         {
-            manner.rest = Some((*end, idle_timeout.mul_f64(0.8 * rng.f64())));
+            manner.rest = Some((*end, silence_max.mul_f64(0.8 * rng.f64())));
         }
         manner.leaving = match rng.u8(0..10) {
             0..3 => Leaving::HalfCloses,

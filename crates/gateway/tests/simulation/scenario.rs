@@ -5,7 +5,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use fastrand::Rng;
-use ringway::{census::CensusLimits, http::head::HeadLimits, settings::Settings};
+use ringway::{census::CensusLimits, config::Config, http::head::HeadLimits, settings::Settings};
 use ringway_acceptor::{Settings as DriverSettings, sim::Faults};
 use ringway_frame::ReadLimits;
 
@@ -35,8 +35,14 @@ pub struct Scenario {
     pub drain_at: Option<Duration>,
 }
 
+/// How long a client may be silent until it is asked for a sign of life.
+const PING_INTERVAL: Duration = Duration::from_secs(13);
+
+/// How long it may stay silent after that.
+const PONG_TIMEOUT: Duration = Duration::from_secs(7);
+
 /// How long a client may be silent.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+const SILENCE_MAX: Duration = Duration::from_secs(13 + 7);
 
 /// How long a client may take to read the last words.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -46,7 +52,7 @@ const MESSAGE_BYTES_MAX: usize = 128 << 10;
 
 const _: () = assert!(PAYLOAD_BYTES_MAX < MESSAGE_BYTES_MAX && MESSAGE_BYTES_MAX > 0xFFFF + 100);
 
-const PATIENCE: (Duration, Duration) = (IDLE_TIMEOUT, CLOSE_TIMEOUT);
+const PATIENCE: (Duration, Duration) = (SILENCE_MAX, CLOSE_TIMEOUT);
 
 fn settings(rng: &mut Rng) -> Settings {
     Settings {
@@ -59,10 +65,12 @@ fn settings(rng: &mut Rng) -> Settings {
             message_bytes_max: MESSAGE_BYTES_MAX as u64,
         },
         deflate: None,
-        idle_timeout: IDLE_TIMEOUT,
+        ping_interval: PING_INTERVAL,
+        pong_timeout: PONG_TIMEOUT,
         close_timeout: CLOSE_TIMEOUT,
         queue_bytes_max: rng.usize(1..64 << 10),
         drain_time: Duration::from_secs(8),
+        ..Settings::from_config(&Config::default())
     }
 }
 
@@ -133,7 +141,7 @@ impl Scenario {
             let length = script.bytes.len();
             let (leaving, patience) = match rng.bool() {
                 true => (Leaving::HalfCloses, CLOSE_TIMEOUT),
-                false => (Leaving::FallsSilent, IDLE_TIMEOUT),
+                false => (Leaving::FallsSilent, SILENCE_MAX),
             };
             let nap = patience.mul_f64(0.8 * rng.f64());
             let reading = match rng.u8(0..4) {

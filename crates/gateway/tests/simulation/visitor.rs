@@ -27,8 +27,10 @@ pub struct Moment {
     pub now: Duration,
     /// Whether the gateway drains.
     pub draining: bool,
+    /// How long a client may be silent until it is sent a ping.
+    pub ping_interval: Duration,
     /// How long a client may be silent.
-    pub idle_timeout: Duration,
+    pub silence_max: Duration,
     /// How long a head may take.
     pub handshake_timeout: Duration,
 }

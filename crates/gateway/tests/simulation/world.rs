@@ -6,12 +6,18 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use fastrand::Rng;
 use ringway::{
-    census::Census, metrics::CoreMetrics, orders::Orders, settings::Settings, shard::Shard,
+    census::Census,
+    commons::Commons,
+    metrics::CoreMetrics,
+    orders::Orders,
+    settings::Settings,
+    shard::{Shard, ShardParts},
 };
 use ringway_acceptor::{
     Driver, Operations,
     sim::{Network, SimDriver},
 };
+use ringway_hub::Epoch;
 
 use super::{
     ledger::Ledger,
@@ -66,12 +72,14 @@ impl World {
         let (orders, settings) = (Orders::default(), Arc::new(settings));
         orders.enlist(driver.waker());
         let census = Arc::new(Census::new(census));
-        let shard = Shard::new(
-            Arc::clone(&settings),
-            Arc::clone(&census),
-            orders.clone(),
-            Arc::new(CoreMetrics::default()),
-        );
+        let shard = Shard::new(ShardParts {
+            settings: Arc::clone(&settings),
+            census: Arc::clone(&census),
+            commons: Arc::new(Commons::new(Epoch::new(seed), &settings.history)),
+            orders: orders.clone(),
+            metrics: Arc::new(CoreMetrics::default()),
+            core: 0,
+        });
         let operations = Operations::default();
         let rng = Rng::with_seed(!seed);
         Self {
@@ -142,6 +150,7 @@ impl World {
             self.ledger.note(&completion, now, &mut self.visitors);
             self.shard.complete(completion, now, &mut self.operations);
         }
+        self.shard.follow_log(now, &mut self.operations);
         self.shard.expire(now, &mut self.operations);
         self.shard.count(&self.driver.counters());
         assert_eq!(self.shard.clients(), self.ledger.connections(), "clients of the shard");
@@ -158,7 +167,8 @@ impl World {
         let moment = Moment {
             now,
             draining: self.drained_at.is_some(),
-            idle_timeout: self.settings.idle_timeout,
+            ping_interval: self.settings.ping_interval,
+            silence_max: self.settings.ping_interval + self.settings.pong_timeout,
             handshake_timeout: self
                 .settings
                 .handshake_timeout

@@ -43,7 +43,7 @@ ringway.toml:11:11: listener.address = "localhost:80" is not an IP address and a
 ringway.toml:13: unknown key "handshake_timout" in [limits]; did you mean "handshake_timeout"?
 ringway.toml:14:21: limits.handshake_timeout = 10 has no unit; write "10s" for seconds or "10ms" for milliseconds
 ringway.toml:15:20: limits.target_bytes_max = 8192 is more than limits.header_bytes_max = 1024, which includes it; lower the first or raise the second
-ringway.toml:16: unknown key "queue_bytes_max" in [limits]; did you mean "queue_bytes_max" in [websocket]?
+ringway.toml:16: unknown key "queue_bytes_max" in [limits]; did you mean "queue_bytes_max" in [clients]?
 ringway.toml:17: unknown key "frobnicate" in [limits]; its keys are connections_max, connections_per_address_max, connections_per_address_exempt, handshake_timeout, header_bytes_max, header_fields_max, target_bytes_max, keep_alive_timeout, requests_per_connection_max
 ringway.toml:18:34: limits.connections_per_address_exempt = ["10.0.0.0/33"] has "10.0.0.0/33", which is not a network; write an address and a prefix length, such as "10.0.0.0/8"
 ringway.toml:19: unknown section [websocket.deflat]; did you mean [websocket.deflate]?
@@ -60,7 +60,8 @@ ringway.toml:24: unknown section [limit]; did you mean [limits]?"#;
 #[test]
 fn a_single_fault_says_where_and_how_to_mend_it() {
     let unit = "(B, KiB, MiB or GiB), such as \"64KiB\"";
-    let sections = "[server], [[listener]], [websocket], [websocket.deflate], [limits], [log]";
+    let sections = "[server], [[listener]], [websocket], [websocket.deflate], [clients], \
+                    [history], [http], [cors], [limits], [log]";
     let each = "listener is a section for each of several; write [[listener]], with two brackets";
     let table = [
         ("[limits]\nhandshake_timeout = 10s", "2:21: string values must be quoted, expected literal string".to_owned()),
@@ -88,6 +89,16 @@ fn a_single_fault_says_where_and_how_to_mend_it() {
         ("server.drain_time = true", "1:21: server.drain_time = true is not a duration; write a whole number and a unit (ms, s, m or h), such as \"10s\"".to_owned()),
         ("server.drain_time = \"2h\"", "1:21: server.drain_time = \"2h\" is out of range; it may be from \"0s\" to \"1h\"".to_owned()),
         ("server.io = 1", "1:13: server.io = 1 is not a word; write one of \"auto\", \"uring\", \"epoll\"".to_owned()),
+        ("http.poll_wait = \"61s\"", "1:18: http.poll_wait = \"61s\" is more than http.poll_wait_max = \"1m\", which bounds it; lower the first or raise the second".to_owned()),
+        ("http.poll_wait_max = \"24s\"", "1:22: http.poll_wait = \"25s\" is more than http.poll_wait_max = \"24s\", which bounds it; lower the first or raise the second".to_owned()),
+        ("history.bytes_max = \"1000KiB\"", "1:21: websocket.message_bytes_max = 1048576 is more than history.bytes_max = 1024000, which must have room for it; lower the first or raise the second".to_owned()),
+        ("clients.slow_reader = \"gaps\"", "1:23: clients.slow_reader = \"gaps\" is not one of \"gap\", \"close\"; did you mean \"gap\"?".to_owned()),
+        ("clients.may_notify = true", "1:22: clients.may_notify = true is not a list of names; write [\"news\", \"chat.*\"]".to_owned()),
+        ("clients.may_notify = [1]", "1:22: clients.may_notify = [1] is not a list of strings".to_owned()),
+        ("clients.may_publish = [\"*.chat\"]", "1:23: clients.may_publish = [\"*.chat\"] has \"*.chat\", which has a \"*\" that is not at its end; write a name, or the beginning of names and \"*\", such as \"chat.*\"".to_owned()),
+        ("clients.may_subscribe = [\"\"]", "1:25: clients.may_subscribe = [\"\"] has \"\", which is empty; write a name, or the beginning of names and \"*\", such as \"chat.*\"".to_owned()),
+        ("cors.allowed_origins = 1", "1:24: cors.allowed_origins = 1 is not a list of origins; write [\"https://example.org\"], or \"*\" for every one".to_owned()),
+        ("cors.allowed_origins = \"https://example.org/\"", "1:24: cors.allowed_origins = \"https://example.org/\" has \"https://example.org/\" is not an origin: write \"*\", or scheme://host or scheme://host:port in lower case, without a path and without the port that the scheme has by default".to_owned()),
         ("limits.connections_per_address_exempt = [1]", "1:41: limits.connections_per_address_exempt = [1] is not a list of strings".to_owned()),
         (
             "[[listener]]\naddress = \"[::]:80\"",
@@ -174,6 +185,13 @@ fn lists_are_bounded() {
     let networks = [("RINGWAY_LIMITS_CONNECTIONS_PER_ADDRESS_EXEMPT", networks.as_str())];
     let error = load("", &environment(&networks)).unwrap_err();
     assert!(error.ends_with(" has more than 64 networks; join some"));
+
+    let names = vec!["a"; 1025].join(",");
+    let error = load("", &environment(&[("RINGWAY_CLIENTS_MAY_NOTIFY", &names)])).unwrap_err();
+    assert!(error.ends_with(" has more than 1024 names; join some that begin alike with \"*\""));
+    let origins = vec!["https://a"; 65].join(",");
+    let error = load("", &environment(&[("RINGWAY_CORS_ALLOWED_ORIGINS", &origins)])).unwrap_err();
+    assert!(error.ends_with(" has more than 64 origins; write \"*\" for every one"));
 }
 
 #[test]

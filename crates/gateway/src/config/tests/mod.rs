@@ -86,6 +86,22 @@ fn connections_fit_in_the_descriptors() {
 }
 
 #[test]
+fn check_says_who_may_do_what() {
+    let text = |setting: &[&str]| check(&settings(setting)).unwrap();
+    let narrow = text(&[
+        "clients.may_notify=[]",
+        "clients.may_publish=chat.*, news",
+        "clients.may_subscribe=a,b,c,d,e",
+        "cors.allowed_origins=https://a,http://b:81",
+        "clients.slow_reader=close",
+    ]);
+    assert!(narrow.contains(" notify nobody, publish to chat.* news, subscribe to 5 patterns\n"));
+    assert!(narrow.contains(", pages of https://a, http://b:81\n"), "{narrow}");
+    assert!(narrow.contains(", slow readers are closed, "), "{narrow}");
+    assert!(text(&["cors.allowed_origins=https://a,*"]).contains(", pages of every origin\n"));
+}
+
+#[test]
 fn check_says_what_would_run() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ringway.toml");
@@ -99,8 +115,12 @@ fn check_says_what_would_run() {
         "  listen       127.0.0.1:8080, backlog 4096",
         "  private API  127.0.0.1:8081",
         "  engine       io auto, wait adaptive, cores 5, 128 receive buffers of 32KiB (4MiB) on each",
-        "  websocket    messages to 1MiB (/echo 16MiB), queues to 64KiB, idle 2m, close 5s",
+        "  websocket    messages to 1MiB (/echo 16MiB), ping after 25s, pong within 10s, close within 5s",
         "  deflate      level 1, memory level 8, no context takeover, window bits 15 (server) and 15 (client)",
+        "  clients      queues to 64KiB, slow readers are told of gaps, 1000 recipients an event, 100 subscriptions",
+        "  clients may  notify *, publish to *, subscribe to *",
+        "  history      100000 events, 64MiB, 5m",
+        "  http         polls wait 25s (at most 1m) for up to 1MiB, retry after 2s, pages of no other origin",
         "  limits       connections as NOFILE allows (1024 an address), handshake 10s, keep-alive 1m, heads to 16KiB and 64 fields, targets to 8KiB",
         "  drain        over 20s after SIGTERM",
         "  environment  RINGWAY_LOG_LEVEL",

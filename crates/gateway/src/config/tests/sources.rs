@@ -5,17 +5,21 @@ use std::collections::BTreeSet;
 
 use super::{environment, flags, from_file, load, settings};
 use crate::config::error::Faults;
-use crate::config::keys::{KEYS, Key, Kind};
+use crate::config::keys::{Key, Kind};
+use crate::config::table::KEYS;
 use crate::config::value::default_text;
 use crate::config::*;
 use crate::limits::{Bound, Preset};
 
+/// Keys of which the most is more than the default of the key that bounds them.
+const OF_ANOTHER: [&str; 3] =
+    ["limits.target_bytes_max", "websocket.message_bytes_max", "http.poll_wait"];
+
 /// A value that the key may have and that is not its default, as TOML.
 fn another_value(key: &Key) -> String {
     let number = |bound: &Bound, unit: &str| {
-        // The largest target does not fit in the default head.
         let smallest =
-            bound.default == Preset::Exactly(bound.most) || key.path == "limits.target_bytes_max";
+            bound.default == Preset::Exactly(bound.most) || OF_ANOTHER.contains(&key.path);
         let value = if smallest { bound.least } else { bound.most };
         if unit.is_empty() { value.to_string() } else { format!("\"{value}{unit}\"") }
     };
@@ -29,6 +33,8 @@ fn another_value(key: &Key) -> String {
         }
         Kind::Address(_) => "\"127.0.0.1:9999\"".to_owned(),
         Kind::Networks(_) => "[\"10.0.0.0/8\"]".to_owned(),
+        Kind::Patterns(_) => "[\"news\", \"chat.*\"]".to_owned(),
+        Kind::Origins => "[\"https://example.org\", \"*\"]".to_owned(),
         Kind::Cores => "\"0,2-3\"".to_owned(),
     }
 }
@@ -87,11 +93,16 @@ fn every_end_of_every_range_is_allowed_and_nothing_beyond() {
         };
         let result = |value: u64| {
             let mut given = vec![format!("{}={value}{unit}", key.path)];
-            match key.path {
-                "limits.target_bytes_max" => given.push("limits.header_bytes_max=64KiB".into()),
-                "limits.header_bytes_max" => given.push("limits.target_bytes_max=256".into()),
-                _ => {}
-            }
+            let room = match key.path {
+                "limits.target_bytes_max" => Some("limits.header_bytes_max=64KiB"),
+                "limits.header_bytes_max" => Some("limits.target_bytes_max=256"),
+                "websocket.message_bytes_max" => Some("history.bytes_max=1GiB"),
+                "history.bytes_max" => Some("websocket.message_bytes_max=125"),
+                "http.poll_wait" => Some("http.poll_wait_max=1h"),
+                "http.poll_wait_max" => Some("http.poll_wait=0s"),
+                _ => None,
+            };
+            given.extend(room.map(str::to_owned));
             let given: Vec<_> = given.iter().map(String::as_str).collect();
             load("", &settings(&given))
         };

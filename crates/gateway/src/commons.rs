@@ -1,0 +1,164 @@
+//! What all cores and the control thread share: the log, who is there, what was acknowledged.
+//!
+//! Events come in here, from whichever side: encoded once, appended, and their outcome told. It
+//! never touches a connection; cores see an event when they follow the log.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use ringway_frame::{Opcode, emit_frame};
+use ringway_hub::{
+    Address, Cursor, Directory, Draft, Epoch, Keep, Log, Outcome, Presence, Receipts, Recipients,
+    Retention, Tail,
+};
+
+use crate::{
+    limits::{RECEIPTS_AGE_MAX, RECEIPTS_MAX},
+    permission::Patterns,
+    settings::HistorySettings,
+    subprotocol::{
+        Echo, Ttl,
+        json::write::{self, EventParts},
+    },
+};
+
+/// Shared by all cores and the control thread.
+pub struct Commons {
+    /// All events, in order.
+    pub log: Log,
+    /// Who is there, and since when others are not.
+    pub directory: Directory,
+    /// Answers to commands that were carried out, for those that come twice.
+    pub receipts: Receipts<Arc<[u8]>>,
+    age_max: Duration,
+}
+
+/// An event as its sender gives it.
+#[derive(Debug, Clone, Copy)]
+pub struct Notice<'a> {
+    /// The client that sends it; `None`: the application.
+    pub from: Option<&'a str>,
+    /// Its name.
+    pub event: Option<&'a str>,
+    /// One JSON value, checked, passed on byte for byte.
+    pub data: &'a str,
+    /// How long it is kept for those who are away; `None`: as long as the history goes back.
+    pub ttl: Option<Ttl>,
+}
+
+/// What became of a notify.
+#[derive(Debug)]
+pub struct Notified<'n> {
+    /// Where the event stands in the log; where the log ends, if nobody may be addressed.
+    pub cursor: Cursor,
+    /// For each recipient, each named once.
+    pub outcome: Vec<(&'n str, Outcome)>,
+}
+
+impl Commons {
+    /// An empty log.
+    pub fn new(epoch: Epoch, history: &HistorySettings) -> Self {
+        let retention = Retention {
+            events_max: history.events_max,
+            bytes_max: history.bytes_max,
+            age_max: history.age_max,
+        };
+        Self {
+            log: Log::new(epoch, retention),
+            directory: Directory::default(),
+            receipts: Receipts::new(RECEIPTS_MAX, RECEIPTS_AGE_MAX),
+            age_max: history.age_max,
+        }
+    }
+
+    /// The cursor of an event's place in the log.
+    pub fn cursor(&self, sequence: u64) -> Cursor {
+        Cursor { epoch: self.log.epoch(), sequence }
+    }
+
+    /// Appends an event for `to`, of whom `allowed` may be addressed.
+    ///
+    /// Who is there is asked after the event has its place: whoever comes later finds it kept.
+    pub fn notify<'n, S: AsRef<str>>(
+        &self,
+        tail: &mut Tail,
+        notice: Notice<'_>,
+        to: &'n [S],
+        allowed: &Patterns,
+        now: Duration,
+    ) -> Notified<'n> {
+        let mut seen = HashSet::with_capacity(to.len());
+        let names = to.iter().map(AsRef::as_ref).filter(|name| seen.insert(*name));
+        let mut outcome: Vec<(&str, Outcome)> = names
+            .map(|name| match allowed.allow(name) {
+                true => (name, Outcome::Queued),
+                false => (name, Outcome::Denied),
+            })
+            .collect();
+        let is_allowed = |entry: &&(&'n str, Outcome)| entry.1 != Outcome::Denied;
+        let recipients = Recipients::new(outcome.iter().filter(is_allowed).map(|entry| entry.0));
+        if recipients.is_empty() {
+            return Notified { cursor: self.cursor(self.log.head()), outcome };
+        }
+        let keep = self.keep(notice.ttl, now);
+        let away = if matches!(keep, Keep::Never) { Outcome::Offline } else { Outcome::Queued };
+        let draft = Self::draft(notice, Address::Recipients(recipients), Echo::Yes, keep);
+        let sequence = self.log.append(tail, draft, now);
+        for (name, outcome) in outcome.iter_mut().filter(|entry| entry.1 != Outcome::Denied) {
+            *outcome = match self.directory.presence(name) {
+                Presence::Live => Outcome::Delivered,
+                Presence::Behind | Presence::Away | Presence::Unknown => away,
+            };
+        }
+        Notified { cursor: self.cursor(sequence), outcome }
+    }
+
+    /// Appends an event for the subscribers of `topic`.
+    pub fn publish(
+        &self,
+        tail: &mut Tail,
+        notice: Notice<'_>,
+        topic: &str,
+        echo: Echo,
+        now: Duration,
+    ) -> Cursor {
+        let keep = self.keep(notice.ttl, now);
+        let draft = Self::draft(notice, Address::Topic(topic.into()), echo, keep);
+        self.cursor(self.log.append(tail, draft, now))
+    }
+
+    /// Lets go of what is too old by now.
+    pub fn expire(&self, now: Duration) {
+        self.log.expire(now);
+        self.directory.forget_before(self.log.first());
+    }
+
+    fn keep(&self, ttl: Option<Ttl>, now: Duration) -> Keep {
+        match ttl {
+            Some(Ttl::Unkept) => Keep::Never,
+            Some(Ttl::For(time)) if time < self.age_max => Keep::Until(now + time),
+            Some(Ttl::For(_)) | None => Keep::Window,
+        }
+    }
+
+    /// The event as the text frame that most clients get, so that sending it copies nothing else.
+    fn draft(notice: Notice<'_>, address: Address, echo: Echo, keep: Keep) -> Draft {
+        let Notice { from, event, data, .. } = notice;
+        let topic = match &address {
+            Address::Topic(topic) => Some(&**topic),
+            Address::Recipients(_) => None,
+        };
+        let mut text = Vec::with_capacity(data.len() + 160);
+        let cursor_at = write::event(&mut text, EventParts { from, topic, name: event, data });
+        let mut bytes = Vec::with_capacity(text.len() + ringway_frame::HEADER_BYTES_MAX);
+        emit_frame(&mut bytes, None, Opcode::Text, &text);
+        let cursor_at = cursor_at + bytes.len() - text.len();
+        Draft {
+            name: event.map(Into::into),
+            except: from.filter(|_| echo == Echo::No).map(Into::into),
+            address,
+            keep,
+            bytes,
+            cursor_at,
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! From the log to the clients of one core: what was read is sent to whom it is for, a bounded
+//! number of sends a turn.
+//!
+//! Successive events of a topic go out as one run: written to the turn's buffer once for each
+//! encoding, and sent from there to every subscriber. It never reads the log twice; who cannot
+//! keep up falls behind and reads it on its own (`catch_up`).
+
+use std::collections::VecDeque;
+
+use ringway_acceptor::{Operations, Staged};
+use ringway_hub::{Address, Epoch, Event, Sequence, Subscriptions, TopicId};
+
+use crate::{
+    transport::encoding::{Encoded, Encoding, SHARED_ENCODINGS, SharedDeflate},
+    workbench::Workbench,
+};
+
+/// Events that are merged into one run at most.
+const RUN_EVENTS_MAX: usize = 64;
+
+/// Bytes of a run, past which the next one begins.
+const RUN_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes of pending runs, past which the log is not read on.
+const PENDING_BYTES_MAX: usize = 1 << 20;
+
+/// Events that were read and are not sent yet.
+#[derive(Default)]
+pub struct Dispatch {
+    runs: VecDeque<Run>,
+    bytes: usize,
+}
+
+/// Successive events for the same clients.
+pub struct Run {
+    audience: Audience,
+    /// Everything up to here is older than the run.
+    pub before: Sequence,
+    /// The last event of the run.
+    pub through: Sequence,
+    /// The client that is left out.
+    pub except: Option<Box<str>>,
+    /// The events.
+    pub events: Vec<Encoded>,
+    bytes: usize,
+    growth: Growth,
+    /// The first slot, or the first entry of the list, that was not served yet.
+    next: u32,
+    staged: [Option<Staged>; SHARED_ENCODINGS],
+}
+
+/// Whoever has come since the run was read is no part of it, even in a slot that is: its cursor
+/// is past the run.
+#[derive(PartialEq, Eq)]
+enum Audience {
+    Topic(TopicId),
+    Slots(Vec<u32>),
+}
+
+#[derive(PartialEq, Eq)]
+enum Growth {
+    Open,
+    Ended,
+}
+
+/// What an event is encoded with.
+pub struct Encoder<'a> {
+    /// The log's epoch.
+    pub epoch: Epoch,
+    /// How events are compressed, if anybody here wants that.
+    pub deflate: Option<SharedDeflate>,
+    /// Memory lent.
+    pub bench: &'a mut Workbench,
+}
+
+/// Whether the log is to be read on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// There is room for more events.
+    Left,
+    /// What was read is to be sent first.
+    Full,
+}
+
+impl Dispatch {
+    /// Whether all that was read has been sent.
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// Bytes of what was read and is not sent yet.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The last event that every client has been sent, given the last one that was read.
+    pub fn settled(&self, read: Sequence) -> Sequence {
+        self.runs.front().map_or(read, |run| run.before)
+    }
+
+    /// Takes an event that was read; drops it when nobody here wants it.
+    pub fn take(
+        &mut self,
+        event: &Event,
+        subscriptions: &Subscriptions,
+        encoder: &mut Encoder<'_>,
+    ) -> Room {
+        let audience = match event.address() {
+            Address::Topic(topic) => subscriptions.find(topic).map(Audience::Topic),
+            Address::Recipients(recipients) => {
+                let names = recipients.iter();
+                let slots: Vec<u32> =
+                    names.flat_map(|name| subscriptions.connections(name)).collect();
+                (!slots.is_empty()).then_some(Audience::Slots(slots))
+            }
+        };
+        if let Some(audience) = audience {
+            self.push(event, audience, encoder);
+        }
+        if self.bytes < PENDING_BYTES_MAX { Room::Left } else { Room::Full }
+    }
+
+    fn push(&mut self, event: &Event, audience: Audience, encoder: &mut Encoder<'_>) {
+        let Encoder { epoch, deflate, bench } = encoder;
+        let encoded = Encoded::new(event, *epoch, *deflate, bench);
+        let bytes = encoded.len();
+        self.bytes += bytes;
+        if let Some(run) = self.runs.back_mut()
+            && run.may_grow(&audience)
+            && event.except().is_none()
+        {
+            run.through = event.sequence();
+            run.bytes += bytes;
+            run.events.push(encoded);
+            return;
+        }
+        self.runs.push_back(Run {
+            audience,
+            before: event.sequence() - 1,
+            through: event.sequence(),
+            except: event.except().map(Into::into),
+            events: vec![encoded],
+            bytes,
+            growth: Growth::Open,
+            next: 0,
+            staged: [None; SHARED_ENCODINGS],
+        });
+    }
+
+    /// Takes the oldest run out, to be served and put back; without that it is over.
+    pub fn take_front(&mut self) -> Option<Run> {
+        let run = self.runs.pop_front()?;
+        self.bytes -= run.bytes;
+        Some(run)
+    }
+
+    /// Puts a run back: perhaps not all have been served.
+    pub fn put_front(&mut self, run: Run) {
+        self.bytes += run.bytes;
+        self.runs.push_front(run);
+    }
+
+    /// The turn's buffer is gone, and clients may have come: what is sent from now on is to be
+    /// staged again, and no run grows that they are past.
+    pub fn end_turn(&mut self) {
+        if let Some(run) = self.runs.front_mut() {
+            run.staged = [None; SHARED_ENCODINGS];
+        }
+        if let Some(run) = self.runs.back_mut() {
+            run.growth = Growth::Ended;
+        }
+    }
+}
+
+impl Run {
+    /// The slots to serve next, at most `count`, in `slots`; none: all have been served.
+    /// Subscribers may come and go between two calls.
+    pub fn next(&mut self, subscriptions: &Subscriptions, count: usize, slots: &mut Vec<u32>) {
+        slots.clear();
+        match &self.audience {
+            Audience::Topic(topic) => {
+                slots.extend(subscriptions.subscribers(*topic, self.next).take(count));
+                self.next = slots.last().map_or(self.next, |last| last + 1);
+            }
+            Audience::Slots(all) => {
+                slots.extend(all.iter().skip(self.next as usize).take(count));
+                self.next += slots.len() as u32;
+            }
+        }
+    }
+
+    /// Bytes of the events as text frames.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The run in the turn's buffer, written there when it is first asked for.
+    pub fn staged(&mut self, encoding: Encoding, operations: &mut Operations) -> Staged {
+        let entry = &mut self.staged[encoding as usize];
+        *entry.get_or_insert_with(|| {
+            operations.stage(|out| self.events.iter().for_each(|event| event.write(encoding, out)))
+        })
+    }
+
+    fn may_grow(&self, audience: &Audience) -> bool {
+        self.growth == Growth::Open
+            && self.except.is_none()
+            && self.audience == *audience
+            && self.events.len() < RUN_EVENTS_MAX
+            && self.bytes < RUN_BYTES_MAX
+    }
+}

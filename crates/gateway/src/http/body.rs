@@ -1,0 +1,230 @@
+//! The body of a request: by its length or in chunks, as it comes, bounded from the head on.
+//!
+//! It never allocates for what was only declared, and never takes a byte that follows the body.
+
+use super::{
+    chunk::{ChunkReader, Reading},
+    head::{self, Body, Head},
+    refusal::Refusal,
+};
+
+/// Gathers one body.
+#[derive(Debug)]
+pub struct BodyReader {
+    bytes: Vec<u8>,
+    bytes_max: usize,
+    framing: Framing,
+}
+
+#[derive(Debug)]
+enum Framing {
+    /// This much is missing.
+    Length {
+        left: usize,
+    },
+    Chunked(ChunkReader),
+}
+
+/// RFC 9110 §10.1.1: whether the client waits for a word before it sends the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expectation {
+    /// It does not.
+    Nothing,
+    /// It waits for a 100.
+    Continue,
+}
+
+impl BodyReader {
+    /// The body that a head announces.
+    ///
+    /// # Errors
+    /// [`Refusal::Coding`] or [`Refusal::BodyTooLarge`].
+    pub fn new(head: &Head<'_>, bytes_max: usize) -> Result<Self, Refusal> {
+        let framing = match head.body {
+            Body::None => Framing::Length { left: 0 },
+            Body::Length(length) => match usize::try_from(length) {
+                Ok(left) if left <= bytes_max => Framing::Length { left },
+                _ => return Err(Refusal::BodyTooLarge),
+            },
+            Body::Coded => {
+                // RFC 9112 §6.1: one that is not understood is a 501; twice chunked is none.
+                let mut codings = head::elements(head.fields, "Transfer-Encoding");
+                let is_chunked =
+                    codings.next().is_some_and(|one| one.eq_ignore_ascii_case(b"chunked"));
+                if !is_chunked || codings.next().is_some() {
+                    return Err(Refusal::Coding);
+                }
+                Framing::Chunked(ChunkReader::default())
+            }
+        };
+        Ok(Self { bytes: Vec::new(), bytes_max, framing })
+    }
+
+    /// Takes what belongs to the body from the front of `input`.
+    ///
+    /// # Errors
+    /// See [`ChunkReader::read`].
+    pub fn read(&mut self, input: &mut &[u8]) -> Result<Reading, Refusal> {
+        match &mut self.framing {
+            Framing::Length { left } => {
+                let (data, rest) = input.split_at((*left).min(input.len()));
+                self.bytes.extend_from_slice(data);
+                *input = rest;
+                *left -= data.len();
+                Ok(if *left == 0 { Reading::Whole } else { Reading::More })
+            }
+            Framing::Chunked(reader) => reader.read(input, &mut self.bytes, self.bytes_max),
+        }
+    }
+
+    /// The bytes so far.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+/// What the head expects of the server before the body is sent.
+///
+/// # Errors
+/// [`Refusal::Expectation`]
+pub fn expectation(head: &Head<'_>) -> Result<Expectation, Refusal> {
+    let mut expectation = Expectation::Nothing;
+    for one in head::elements(head.fields, "Expect") {
+        if !one.eq_ignore_ascii_case(b"100-continue") {
+            return Err(Refusal::Expectation);
+        }
+        // RFC 9110 §10.1.1: there is nothing to wait for without a body.
+        if head.body != Body::None {
+            expectation = Expectation::Continue;
+        }
+    }
+    Ok(expectation)
+}
+
+/// Whether the body may be JSON: `text/plain` is what a page of another origin may send without
+/// asking before (Fetch §2.2.2), as `navigator.sendBeacon` does.
+///
+/// # Errors
+/// [`Refusal::MediaType`]
+pub fn check_media_type(head: &Head<'_>) -> Result<(), Refusal> {
+    let mut values = head::values(head.fields, "Content-Type");
+    let Some(value) = values.next() else { return Ok(()) };
+    // RFC 9110 §8.3.1: parameters follow a semicolon; names have no case.
+    let end = value.iter().position(|&byte| byte == b';').unwrap_or(value.len());
+    let essence = value[..end].trim_ascii();
+    let is_known = [&b"application/json"[..], b"text/plain"]
+        .iter()
+        .any(|known| essence.eq_ignore_ascii_case(known));
+    if is_known && values.next().is_none() { Ok(()) } else { Err(Refusal::MediaType) }
+}
+
+#[cfg(test)]
+mod tests {
+    use httparse::Header;
+
+    use super::*;
+    use crate::http::refusal::After;
+
+    fn with_head<T>(
+        body: Body,
+        fields: &[(&'static str, &str)],
+        ask: impl Fn(&Head<'_>) -> T,
+    ) -> T {
+        let fields: Vec<_> =
+            fields.iter().map(|&(name, value)| Header { name, value: value.as_bytes() }).collect();
+        let wish = After::KeepAlive;
+        let (path, query, minor) = ("/send", None, 1);
+        ask(&Head { method: "POST", path, query, minor, fields: &fields, body, wish })
+    }
+
+    fn reader(body: Body, codings: &[&str]) -> Result<BodyReader, Refusal> {
+        let fields: Vec<_> = codings.iter().map(|&coding| ("Transfer-Encoding", coding)).collect();
+        with_head(body, &fields, |head| BodyReader::new(head, 10))
+    }
+
+    #[test]
+    fn a_body_is_bounded_by_its_head() {
+        for (length, refused) in [
+            (1, None),
+            (10, None),
+            (11, Some(Refusal::BodyTooLarge)),
+            (u64::MAX, Some(Refusal::BodyTooLarge)),
+        ] {
+            let body = reader(Body::Length(length), &[]);
+            assert_eq!(body.as_ref().err().copied(), refused, "{length}");
+            assert!(body.is_err() || body.unwrap().bytes.capacity() == 0);
+        }
+    }
+
+    #[test]
+    fn only_chunked_is_a_known_coding() {
+        for (codings, refused) in [
+            (&["chunked"][..], None),
+            (&[" Chunked\t, "], None),
+            (&["", "CHUNKED"], None),
+            (&["chunked, chunked"], Some(Refusal::Coding)),
+            (&["chunked", "chunked"], Some(Refusal::Coding)),
+            (&["gzip, chunked"], Some(Refusal::Coding)),
+            (&["chunked, identity"], Some(Refusal::Coding)),
+            (&["identity"], Some(Refusal::Coding)),
+            (&["chunked;a=b"], Some(Refusal::Coding)),
+            (&["xchunked"], Some(Refusal::Coding)),
+            (&[""], Some(Refusal::Coding)),
+        ] {
+            assert_eq!(reader(Body::Coded, codings).err(), refused, "{codings:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_ends_with_its_length() {
+        let sent = b"0123456789next";
+        for cut in 0..sent.len() {
+            let mut body = reader(Body::Length(10), &[]).unwrap();
+            let (mut first, mut second) = sent.split_at(cut);
+            let reading = body.read(&mut first).unwrap();
+            assert_eq!(reading == Reading::Whole, cut >= 10, "{cut}");
+            assert_eq!(body.read(&mut second), Ok(Reading::Whole));
+            assert_eq!([first, second].concat(), b"next", "{cut}");
+            assert_eq!(body.into_bytes(), b"0123456789");
+        }
+        let mut none = reader(Body::None, &[]).unwrap();
+        assert_eq!(none.read(&mut &b"next"[..]), Ok(Reading::Whole));
+    }
+
+    #[test]
+    fn only_a_continue_may_be_expected() {
+        let length = Body::Length(1);
+        for (body, values, wanted) in [
+            (length, &[][..], Ok(Expectation::Nothing)),
+            (length, &["100-continue"], Ok(Expectation::Continue)),
+            (length, &["100-Continue, 100-continue"], Ok(Expectation::Continue)),
+            (Body::Coded, &["100-continue"], Ok(Expectation::Continue)),
+            (Body::None, &["100-continue"], Ok(Expectation::Nothing)),
+            (length, &["100-continue", "more"], Err(Refusal::Expectation)),
+            (Body::None, &["200-ok"], Err(Refusal::Expectation)),
+        ] {
+            let fields: Vec<_> = values.iter().map(|&value| ("expect", value)).collect();
+            assert_eq!(with_head(body, &fields, expectation), wanted, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn only_json_and_plain_text_are_taken() {
+        for (values, is_taken) in [
+            (&[][..], true),
+            (&["application/json"], true),
+            (&["Application/JSON ; charset=utf-8"], true),
+            (&["text/plain;charset=UTF-8"], true),
+            (&[""], false),
+            (&["application/x-www-form-urlencoded"], false),
+            (&["multipart/form-data; boundary=application/json"], false),
+            (&["application/json-patch+json"], false),
+            (&["application/json", "text/plain"], false),
+            (&["application/json, text/plain"], false),
+        ] {
+            let fields: Vec<_> = values.iter().map(|&value| ("content-type", value)).collect();
+            let got = with_head(Body::None, &fields, check_media_type);
+            assert_eq!(got.is_ok(), is_taken, "{values:?}");
+        }
+    }
+}

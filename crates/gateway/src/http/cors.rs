@@ -1,0 +1,200 @@
+//! Which pages of other origins may read the answers: the Fetch Standard's CORS protocol.
+//!
+//! It never refuses: without the fields it is the browser that keeps the answer from the page.
+//! Neither cookies nor other credentials are asked for, so a page gains nothing by them.
+
+use std::{error, fmt};
+
+use httparse::Header;
+
+use super::{head, page_origin};
+
+/// How long a browser may remember the answer to a preflight, in seconds: Chromium's most.
+const PREFLIGHT_SECONDS_MAX: u32 = 7200;
+
+/// The origins whose pages may read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origins {
+    /// All there are.
+    Any,
+    /// These.
+    Listed(Vec<Box<str>>),
+}
+
+/// None but the gateway's own.
+impl Default for Origins {
+    fn default() -> Self {
+        Self::Listed(Vec::new())
+    }
+}
+
+/// An entry of the operator's that no browser would ever send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OriginFault {
+    /// The entry.
+    pub entry: String,
+}
+
+impl fmt::Display for OriginFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:?} is not an origin: write \"*\", or scheme://host or scheme://host:port in lower \
+             case, without a path and without the port that the scheme has by default",
+            self.entry
+        )
+    }
+}
+
+impl error::Error for OriginFault {}
+
+impl Origins {
+    /// The origins of a list, in which `*` stands for all.
+    ///
+    /// # Errors
+    /// The first entry that is not as a browser writes it (RFC 6454 §6.2).
+    ///
+    /// ```
+    /// use ringway::http::cors::Origins;
+    /// assert!(Origins::parse(["https://shop.example"]).is_ok());
+    /// assert!(Origins::parse(["https://shop.example/"]).is_err());
+    /// ```
+    pub fn parse<'e>(entries: impl IntoIterator<Item = &'e str>) -> Result<Self, OriginFault> {
+        let mut listed = Vec::new();
+        let mut any = None;
+        for entry in entries {
+            match entry {
+                "*" => any = Some(Self::Any),
+                _ if page_origin::is_origin(entry) => listed.push(entry.into()),
+                _ => return Err(OriginFault { entry: entry.to_owned() }),
+            }
+        }
+        Ok(any.unwrap_or(Self::Listed(listed)))
+    }
+
+    /// What the answer to a request with these fields says.
+    pub fn judge(&self, fields: &[Header<'_>]) -> Cors {
+        let listed = match self {
+            Self::Any => return Cors::Anyone,
+            Self::Listed(listed) if listed.is_empty() => return Cors::Silent,
+            Self::Listed(listed) => listed,
+        };
+        let mut origins = head::values(fields, "Origin");
+        let (Some(origin), None) = (origins.next(), origins.next()) else { return Cors::Varying };
+        match listed.iter().find(|allowed| allowed.as_bytes() == origin) {
+            Some(allowed) => Cors::Origin(allowed.clone()),
+            None => Cors::Varying,
+        }
+    }
+}
+
+/// What an answer says of who may read it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Cors {
+    /// Nothing.
+    #[default]
+    Silent,
+    /// Everyone may.
+    Anyone,
+    /// This request's origin may not, although others may.
+    Varying,
+    /// This origin may.
+    Origin(Box<str>),
+}
+
+impl Cors {
+    /// Appends the header lines.
+    pub fn emit(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Silent => {}
+            Self::Anyone => out.extend_from_slice(b"Access-Control-Allow-Origin: *\r\n"),
+            // Fetch §3.3.5: a cache must not show one origin the answer to another.
+            Self::Varying => out.extend_from_slice(b"Vary: Origin\r\n"),
+            Self::Origin(origin) => {
+                out.extend_from_slice(b"Access-Control-Allow-Origin: ");
+                out.extend_from_slice(origin.as_bytes());
+                out.extend_from_slice(b"\r\nVary: Origin\r\n");
+            }
+        }
+    }
+
+    /// The further header lines of the answer to a preflight for `method`.
+    pub fn preflight(&self, method: &str) -> String {
+        match self {
+            Self::Silent | Self::Varying => String::new(),
+            Self::Anyone | Self::Origin(_) => format!(
+                "Access-Control-Allow-Methods: {method}\r\n\
+                 Access-Control-Allow-Headers: content-type, last-event-id\r\n\
+                 Access-Control-Max-Age: {PREFLIGHT_SECONDS_MAX}\r\n"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(entries: &[&str], origins: &[&'static str]) -> String {
+        let field = |origin: &&'static str| Header { name: "ORIGIN", value: origin.as_bytes() };
+        let fields: Vec<_> = origins.iter().map(field).collect();
+        let mut out = Vec::new();
+        Origins::parse(entries.iter().copied()).unwrap().judge(&fields).emit(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn only_allowed_origins_are_told_that_they_may_read() {
+        const A: &str = "Access-Control-Allow-Origin: https://a\r\nVary: Origin\r\n";
+        const VARY: &str = "Vary: Origin\r\n";
+        for (entries, origins, wanted) in [
+            (&[][..], &["https://a"][..], ""),
+            (&[], &[], ""),
+            (&["*"], &[], "Access-Control-Allow-Origin: *\r\n"),
+            (&["https://a", "*"], &["null"], "Access-Control-Allow-Origin: *\r\n"),
+            (&["https://a"], &["https://a"], A),
+            (&["http://b", "https://a"], &["https://a"], A),
+            (&["https://a"], &[], VARY),
+            (&["https://a"], &["http://a"], VARY),
+            (&["https://a"], &["https://a.b"], VARY),
+            (&["https://a"], &["https://a:8443"], VARY),
+            (&["https://a"], &["https://A"], VARY),
+            (&["https://a"], &["null"], VARY),
+            (&["https://a"], &["https://a", "https://a"], VARY),
+            (&["https://a"], &["https://a https://a"], VARY),
+        ] {
+            assert_eq!(judge(entries, origins), wanted, "{entries:?} {origins:?}");
+        }
+    }
+
+    #[test]
+    fn entries_that_no_browser_sends_are_faults() {
+        for entry in [
+            "",
+            "a",
+            "null",
+            "https://",
+            "://a",
+            "https://a/",
+            "https://a?b",
+            "https://A",
+            "HTTPS://a",
+            "https://a b",
+            "https://*.a",
+            "https://a\r\nX: y",
+            "https://u@a",
+            "http://a:80",
+            "https://a:443",
+            "https://ä",
+        ] {
+            let fault = Origins::parse(["https://b", entry]).unwrap_err();
+            assert_eq!(fault.entry, entry);
+            assert!(fault.to_string().starts_with(&format!("{entry:?} is not an origin")));
+        }
+        for entry in
+            ["http://localhost:3000", "https://a-1.b.example", "http://[::1]:8043", "app+x://a_b"]
+        {
+            assert!(Origins::parse([entry]).is_ok(), "{entry}");
+        }
+    }
+}

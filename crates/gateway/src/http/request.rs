@@ -1,0 +1,194 @@
+//! What a sound head asks for: answered here, or left to the peer as `Progress`.
+//!
+//! It sees one request at a time, and reads no body.
+
+use ringway_frame::handshake::server;
+
+use super::{
+    body::{self, BodyReader, Expectation},
+    cors::Cors,
+    files,
+    head::Head,
+    progress::{Opened, Polled, Posted, Progress, Subprotocol, Upgrade},
+    refusal::{After, Methods, Refusal},
+    response::{self, Part, Response},
+    routes::{self, Route},
+    visit::{Visit, VisitFault},
+};
+use crate::{outbox::Outbox, settings::Settings};
+
+/// What comes of a head.
+#[derive(Debug)]
+pub enum Served {
+    /// All of the request has been used.
+    Now(Progress),
+    /// Its body follows.
+    AfterBody(Posting, Expectation),
+}
+
+/// A request whose body is due.
+#[derive(Debug)]
+pub struct Posting {
+    visit: Visit,
+    cors: Cors,
+    after: After,
+    /// The body so far.
+    pub body: BodyReader,
+}
+
+impl Posting {
+    /// The request, now that its body is whole.
+    pub fn complete(self) -> Posted {
+        let Self { visit, cors, after, body } = self;
+        Posted { visit, body: body.into_bytes(), cors, after }
+    }
+
+    /// Says what is wrong with the body; where it ends is not known any more.
+    pub fn refuse(self, refusal: Refusal, outbox: &mut Outbox<'_>) -> Progress {
+        refuse(refusal, &self.cors, Part::Whole, After::Close, outbox)
+    }
+}
+
+/// Serves a sound head.
+pub fn serve(head: &Head<'_>, settings: &Settings, outbox: &mut Outbox<'_>) -> Served {
+    let part = if head.method == "HEAD" { Part::Head } else { Part::Whole };
+    let refused = |refusal, outbox: &mut Outbox<'_>| {
+        refuse(refusal, &Cors::Silent, part, head.after(), outbox)
+    };
+    Served::Now(match routes::find(head.path) {
+        None => refused(Refusal::NotFound, outbox),
+        Some(
+            route @ (Route::Home
+            | Route::HomeScript
+            | Route::HomeStyle
+            | Route::Script
+            | Route::Types),
+        ) => match head.method {
+            "GET" | "HEAD" => file(route, head, part, outbox),
+            _ => refused(Refusal::Method(Methods::Page), outbox),
+        },
+        Some(route @ (Route::Echo | Route::Ws)) => match upgrade(route, head, settings, outbox) {
+            Ok(upgrade) => Progress::Upgraded(upgrade),
+            Err(refusal) => refused(refusal, outbox),
+        },
+        Some(route @ (Route::Sse | Route::Poll | Route::Stream | Route::Send)) => {
+            let cors = settings.origins.judge(head.fields);
+            match visit(route, head, &cors, settings, outbox) {
+                Ok(served) => return served,
+                Err(refusal) => refuse(refusal, &cors, part, head.after(), outbox),
+            }
+        }
+    })
+}
+
+fn file(route: Route, head: &Head<'_>, part: Part, outbox: &mut Outbox<'_>) -> Progress {
+    let file = match route {
+        Route::HomeScript => &files::HOME_SCRIPT,
+        Route::HomeStyle => &files::HOME_STYLE,
+        Route::Script => &files::SCRIPT,
+        Route::Types => &files::TYPES,
+        _ => &files::HOME,
+    };
+    outbox.write(|out| file.write(out, head.fields, part, head.after()));
+    Progress::answered(head.after(), outbox)
+}
+
+fn upgrade(
+    route: Route,
+    head: &Head<'_>,
+    settings: &Settings,
+    outbox: &mut Outbox<'_>,
+) -> Result<Upgrade, Refusal> {
+    let request =
+        server::examine(head.method, head.minor, head.fields).map_err(Refusal::Handshake)?;
+    let (visit, subprotocol) = match route {
+        Route::Ws => (read_visit(head, settings)?, Subprotocol::choose(request.subprotocols())),
+        _ => (Visit::default(), None),
+    };
+    let agreement =
+        settings.deflate.as_ref().and_then(|policy| policy.agree(request.extensions().iter()));
+    let name = subprotocol.map(Subprotocol::name);
+    outbox.write(|out| server::emit_response(out, request.key, name, agreement.as_ref()));
+    Ok(Upgrade { route, agreement, subprotocol, visit })
+}
+
+/// Who comes, for topics that clients may subscribe to.
+fn read_visit(head: &Head<'_>, settings: &Settings) -> Result<Visit, Refusal> {
+    let visit = Visit::parse(head.query, settings.visits.topics_max).map_err(Refusal::Visit)?;
+    match visit.topics.iter().all(|topic| settings.permissions.subscribe.allow(topic)) {
+        true => Ok(visit),
+        false => Err(Refusal::Visit(VisitFault::Forbidden)),
+    }
+}
+
+/// The routes that pages of other origins may be allowed to use.
+fn visit(
+    route: Route,
+    head: &Head<'_>,
+    cors: &Cors,
+    settings: &Settings,
+    outbox: &mut Outbox<'_>,
+) -> Result<Served, Refusal> {
+    // RFC 9112 §7.1, RFC 9110 §15.2: HTTP/1.0 knows neither chunks nor a 100.
+    if head.minor == 0 {
+        return Err(Refusal::Version);
+    }
+    let (method, methods) = match route {
+        Route::Send => ("POST", Methods::Send),
+        _ => ("GET", Methods::Events),
+    };
+    match head.method {
+        "OPTIONS" => return Ok(Served::Now(preflight(method, methods, head, cors, outbox))),
+        given if given != method => return Err(Refusal::Method(methods)),
+        _ => {}
+    }
+    let mut visit = read_visit(head, settings)?;
+    let (cors, after) = (cors.clone(), head.after());
+    Ok(match route {
+        Route::Send => {
+            body::check_media_type(head)?;
+            let body = BodyReader::new(head, settings.visits.body_bytes_max)?;
+            let expectation = body::expectation(head)?;
+            // The end of the request will be known.
+            let after = head.wish;
+            Served::AfterBody(Posting { visit, cors, after, body }, expectation)
+        }
+        Route::Poll => Served::Now(Progress::Polled(Polled { visit, cors, after })),
+        _ => {
+            visit.resume(head.fields).map_err(Refusal::Visit)?;
+            Served::Now(Progress::Opened(Opened { route, visit, cors, after }))
+        }
+    })
+}
+
+/// Fetch §3.3.5: whether the page may send what it means to. RFC 9110 §9.3.7: or what may be
+/// sent at all.
+fn preflight(
+    method: &str,
+    methods: Methods,
+    head: &Head<'_>,
+    cors: &Cors,
+    outbox: &mut Outbox<'_>,
+) -> Progress {
+    let after = head.after();
+    let fields = format!("{}{}", methods.allow(), cors.preflight(method));
+    let response = Response { status: 204, content_type: "", fields: &fields, cors, after };
+    outbox.write(|out| response.write_bodiless(out));
+    Progress::answered(after, outbox)
+}
+
+/// Refuses; the connection is kept where both the refusal and the request allow it.
+pub fn refuse(
+    refusal: Refusal,
+    cors: &Cors,
+    part: Part,
+    head_after: After,
+    outbox: &mut Outbox<'_>,
+) -> Progress {
+    let both = match (refusal.after(), head_after) {
+        (After::KeepAlive, After::KeepAlive) => After::KeepAlive,
+        _ => After::Close,
+    };
+    outbox.write(|out| response::refuse_to(out, refusal, cors, part, both));
+    Progress::answered(both, outbox)
+}

@@ -1,0 +1,386 @@
+//! Who comes, for which topics, from which cursor on: the query that all transports share.
+//!
+//! It checks the form of each parameter. What a token or a cursor is worth is not known here.
+
+use std::time::Duration;
+
+use httparse::Header;
+use ringway_hub::Cursor;
+
+use super::{
+    head,
+    query::{self, NotUtf8},
+};
+
+/// Bytes of a client's or a topic's name.
+const NAME_BYTES_MAX: usize = 128;
+
+/// Bytes of a callback's name.
+const CALLBACK_BYTES_MAX: usize = 64;
+
+/// Bounds of a visit.
+#[derive(Debug, Clone, Copy)]
+pub struct VisitLimits {
+    /// How often `topic` may be given.
+    pub topics_max: usize,
+    /// Bytes of the body of `POST /send`, without its framing.
+    pub body_bytes_max: usize,
+}
+
+/// What a request says of its client. Unknown parameters are ignored.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Visit {
+    /// The name that an anonymous client gives itself.
+    pub client: Option<Box<str>>,
+    /// What proves who the client is.
+    pub token: Option<Box<str>>,
+    /// The topics to be subscribed to, as often as they were given.
+    pub topics: Vec<Box<str>>,
+    /// From where to go on, as the client wrote it.
+    pub cursor: Option<Cursor>,
+    /// How long `/poll` may wait.
+    pub wait: Option<Duration>,
+    /// How `/stream` writes its objects.
+    pub format: Format,
+    /// The function that each block of [`Format::Iframe`] calls: safe inside a script.
+    pub callback: Option<Box<str>>,
+    /// Whether `/sse` names its events.
+    pub names: Names,
+}
+
+/// How `/stream` writes its objects.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Format {
+    /// One object a line.
+    #[default]
+    Lines,
+    /// One `<script>` block an object.
+    Iframe,
+}
+
+/// Whether `/sse` names its events.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Names {
+    /// An event with a name is dispatched under it.
+    #[default]
+    On,
+    /// Each event is a `message`.
+    Off,
+}
+
+/// A parameter that may be given once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parameter {
+    /// `client`
+    Client,
+    /// `token`
+    Token,
+    /// `cursor`
+    Cursor,
+    /// `wait`
+    Wait,
+    /// `format`
+    Format,
+    /// `callback`
+    Callback,
+    /// `names`
+    Names,
+}
+
+/// What is wrong with a visit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VisitFault {
+    /// The query is not UTF-8 once it is decoded.
+    NotUtf8,
+    /// The parameter was given twice.
+    Doubled(Parameter),
+    /// The client's name is none.
+    Client,
+    /// A topic's name is none.
+    Topic,
+    /// More topics than there may be.
+    TooManyTopics,
+    /// A topic that clients may not subscribe to.
+    Forbidden,
+    /// Nothing that the gateway gave out.
+    Cursor,
+    /// Not a number of seconds.
+    Wait,
+    /// No such format.
+    Format,
+    /// Not the name of a function.
+    Callback,
+    /// Neither on nor off.
+    Names,
+    /// Two Last-Event-ID fields, or one that is not UTF-8.
+    LastEventId,
+}
+
+impl VisitFault {
+    /// A sentence for whoever reads the answer.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::NotUtf8 => "The query is not UTF-8.",
+            Self::Doubled(Parameter::Client) => "The parameter client was given twice.",
+            Self::Doubled(Parameter::Token) => "The parameter token was given twice.",
+            Self::Doubled(Parameter::Cursor) => "The parameter cursor was given twice.",
+            Self::Doubled(Parameter::Wait) => "The parameter wait was given twice.",
+            Self::Doubled(Parameter::Format) => "The parameter format was given twice.",
+            Self::Doubled(Parameter::Callback) => "The parameter callback was given twice.",
+            Self::Doubled(Parameter::Names) => "The parameter names was given twice.",
+            Self::Client => "The parameter client is 1 to 128 bytes without control characters.",
+            Self::Topic => "Each topic is 1 to 128 bytes without control characters.",
+            Self::Forbidden => "Clients may not subscribe to this topic.",
+            Self::TooManyTopics => "The parameter topic was given too often.",
+            Self::Cursor => "The parameter cursor, or Last-Event-ID, is none of this gateway's.",
+            Self::Wait => "The parameter wait is a number of seconds, such as 25 or 0.5.",
+            Self::Format => "The parameter format is lines or iframe.",
+            Self::Callback => {
+                "The parameter callback is at most 64 letters, digits, underscores and dots, \
+                 such as parent.ringway."
+            }
+            Self::Names => "The parameter names is on or off.",
+            Self::LastEventId => "A request has at most one Last-Event-ID field, in UTF-8.",
+        }
+    }
+}
+
+impl From<NotUtf8> for VisitFault {
+    fn from(_: NotUtf8) -> Self {
+        Self::NotUtf8
+    }
+}
+
+impl Visit {
+    /// Reads a query.
+    ///
+    /// # Errors
+    /// The first fault, in the order of the parameters.
+    pub fn parse(query: Option<&str>, topics_max: usize) -> Result<Self, VisitFault> {
+        let mut visit = Self::default();
+        let (mut format, mut names) = (None, None);
+        for pair in query::pairs(query.unwrap_or_default()) {
+            let (name, value) = pair?;
+            match &*name {
+                "client" => {
+                    check_name(&value, VisitFault::Client)?;
+                    once(&mut visit.client, value.into(), Parameter::Client)?;
+                }
+                "token" => once(&mut visit.token, value.into(), Parameter::Token)?,
+                "topic" => {
+                    check_name(&value, VisitFault::Topic)?;
+                    if visit.topics.len() >= topics_max {
+                        return Err(VisitFault::TooManyTopics);
+                    }
+                    visit.topics.push(value.into());
+                }
+                "cursor" => once(&mut visit.cursor, parse_cursor(&value)?, Parameter::Cursor)?,
+                "wait" => once(&mut visit.wait, parse_wait(&value)?, Parameter::Wait)?,
+                "format" => once(&mut format, parse_format(&value)?, Parameter::Format)?,
+                "callback" => {
+                    check_callback(&value)?;
+                    once(&mut visit.callback, value.into(), Parameter::Callback)?;
+                }
+                "names" => once(&mut names, parse_names(&value)?, Parameter::Names)?,
+                _ => {}
+            }
+        }
+        visit.format = format.unwrap_or_default();
+        visit.names = names.unwrap_or_default();
+        Ok(visit)
+    }
+
+    /// HTML Standard §9.2.4: an `EventSource` that comes again says where it was, although its
+    /// address still holds the cursor of the first time.
+    ///
+    /// # Errors
+    /// [`VisitFault::LastEventId`]
+    pub fn resume(&mut self, fields: &[Header<'_>]) -> Result<(), VisitFault> {
+        let mut values = head::values(fields, "Last-Event-ID");
+        let Some(value) = values.next() else { return Ok(()) };
+        let text = std::str::from_utf8(value).map_err(|_| VisitFault::LastEventId)?;
+        if values.next().is_some() {
+            return Err(VisitFault::LastEventId);
+        }
+        if !text.is_empty() {
+            self.cursor = Some(parse_cursor(text)?);
+        }
+        Ok(())
+    }
+}
+
+fn once<T>(slot: &mut Option<T>, value: T, parameter: Parameter) -> Result<(), VisitFault> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(VisitFault::Doubled(parameter)),
+    }
+}
+
+fn check_name(name: &str, fault: VisitFault) -> Result<(), VisitFault> {
+    let is_sound = (1..=NAME_BYTES_MAX).contains(&name.len());
+    if is_sound && !name.contains(char::is_control) { Ok(()) } else { Err(fault) }
+}
+
+/// Digits, and perhaps a point and digits: no sign, no exponent, no infinity.
+fn parse_wait(text: &str) -> Result<Duration, VisitFault> {
+    let is_number =
+        |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    if !is_number(whole) || !is_number(fraction) {
+        return Err(VisitFault::Wait);
+    }
+    let seconds: f64 = text.parse().map_err(|_| VisitFault::Wait)?;
+    Ok(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+}
+
+fn parse_cursor(text: &str) -> Result<Cursor, VisitFault> {
+    text.parse().map_err(|_| VisitFault::Cursor)
+}
+
+fn parse_format(text: &str) -> Result<Format, VisitFault> {
+    match text {
+        "lines" => Ok(Format::Lines),
+        "iframe" => Ok(Format::Iframe),
+        _ => Err(VisitFault::Format),
+    }
+}
+
+fn parse_names(text: &str) -> Result<Names, VisitFault> {
+    match text {
+        "on" => Ok(Names::On),
+        "off" => Ok(Names::Off),
+        _ => Err(VisitFault::Names),
+    }
+}
+
+/// Names with dots between them: it is written into a script as it is.
+fn check_callback(text: &str) -> Result<(), VisitFault> {
+    let is_name = |name: &str| {
+        name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            && name.starts_with(|first: char| !first.is_ascii_digit())
+    };
+    let is_sound = text.len() <= CALLBACK_BYTES_MAX && text.split('.').all(is_name);
+    if is_sound { Ok(()) } else { Err(VisitFault::Callback) }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringway_hub::Epoch;
+
+    use super::*;
+
+    fn cursor(sequence: u64) -> Cursor {
+        Cursor { epoch: Epoch::new(10), sequence }
+    }
+
+    fn fault(query: &str) -> Option<VisitFault> {
+        Visit::parse(Some(query), 3).err()
+    }
+
+    #[test]
+    fn every_fault_says_its_parameter() {
+        let (long, long_callback) = ("ä".repeat(65), "f".repeat(65));
+        for (query, wanted) in [
+            ("client=%ff", VisitFault::NotUtf8),
+            ("x=%ff", VisitFault::NotUtf8),
+            ("client=a&client=a", VisitFault::Doubled(Parameter::Client)),
+            ("token=&token=", VisitFault::Doubled(Parameter::Token)),
+            (
+                "cursor=00000000000a-1&x&cursor=00000000000a-1",
+                VisitFault::Doubled(Parameter::Cursor),
+            ),
+            ("wait=1&wait=1", VisitFault::Doubled(Parameter::Wait)),
+            ("format=lines&format=iframe", VisitFault::Doubled(Parameter::Format)),
+            ("callback=f&callback=f", VisitFault::Doubled(Parameter::Callback)),
+            ("names=on&names=on", VisitFault::Doubled(Parameter::Names)),
+            ("client", VisitFault::Client),
+            ("client=", VisitFault::Client),
+            (&format!("client={long}"), VisitFault::Client),
+            ("client=a%0ab", VisitFault::Client),
+            ("client=%00", VisitFault::Client),
+            ("client=%7f", VisitFault::Client),
+            ("client=%c2%85", VisitFault::Client),
+            ("topic=", VisitFault::Topic),
+            ("topic=a&topic=%09", VisitFault::Topic),
+            (&format!("topic={long}"), VisitFault::Topic),
+            ("topic=a&topic=b&topic=c&topic=d", VisitFault::TooManyTopics),
+            ("cursor=", VisitFault::Cursor),
+            ("cursor=00000000000a", VisitFault::Cursor),
+            ("wait=", VisitFault::Wait),
+            ("wait=-1", VisitFault::Wait),
+            ("wait=+1", VisitFault::Wait),
+            ("wait=%2b1", VisitFault::Wait),
+            ("wait=1e3", VisitFault::Wait),
+            ("wait=inf", VisitFault::Wait),
+            ("wait=nan", VisitFault::Wait),
+            ("wait=.5", VisitFault::Wait),
+            ("wait=5.", VisitFault::Wait),
+            ("wait=1.2.3", VisitFault::Wait),
+            ("wait=1_0", VisitFault::Wait),
+            ("wait=25s", VisitFault::Wait),
+            ("format=", VisitFault::Format),
+            ("format=IFRAME", VisitFault::Format),
+            ("callback=", VisitFault::Callback),
+            ("callback=alert(1)", VisitFault::Callback),
+            ("callback=a..b", VisitFault::Callback),
+            ("callback=.a", VisitFault::Callback),
+            ("callback=a.", VisitFault::Callback),
+            ("callback=1a", VisitFault::Callback),
+            ("callback=a.1", VisitFault::Callback),
+            ("callback=a%3cb", VisitFault::Callback),
+            ("callback=%c3%a4", VisitFault::Callback),
+            ("callback=a%0a", VisitFault::Callback),
+            (&format!("callback={long_callback}"), VisitFault::Callback),
+            ("names=", VisitFault::Names),
+            ("names=0", VisitFault::Names),
+        ] {
+            assert_eq!(fault(query), Some(wanted), "{query}");
+        }
+    }
+
+    #[test]
+    fn sound_queries_are_understood() {
+        assert_eq!(Visit::parse(None, 3), Ok(Visit::default()));
+        assert_eq!(Visit::parse(Some("other=1&other=2&Client=&wait2"), 3), Ok(Visit::default()));
+        let query = "client=ann+b%C3%A4r&token=a.b.c&topic=news&topic=a%2Fb&topic=news&cursor=00000000000a-1\
+                     &wait=0.5&format=iframe&callback=parent._f1.g&names=off";
+        let visit = Visit::parse(Some(query), 3).unwrap();
+        assert_eq!(visit.client.as_deref(), Some("ann bär"));
+        assert_eq!(visit.token.as_deref(), Some("a.b.c"));
+        assert_eq!(visit.topics, ["news", "a/b", "news"].map(Box::from));
+        assert_eq!(visit.cursor, Some(cursor(1)));
+        assert_eq!(visit.wait, Some(Duration::from_millis(500)));
+        assert_eq!((visit.format, visit.names), (Format::Iframe, Names::Off));
+        assert_eq!(visit.callback.as_deref(), Some("parent._f1.g"));
+        assert_eq!(fault(&format!("client={}", "ä".repeat(64))), None);
+        assert_eq!(fault(&format!("callback={}", "f".repeat(64))), None);
+    }
+
+    #[test]
+    fn a_wait_may_be_of_any_length() {
+        let wait = |text: &str| Visit::parse(Some(&format!("wait={text}")), 0).unwrap().wait;
+        assert_eq!(wait("0"), Some(Duration::ZERO));
+        assert_eq!(wait("025"), Some(Duration::from_secs(25)));
+        assert_eq!(wait("1.25"), Some(Duration::from_millis(1250)));
+        assert_eq!(wait(&"9".repeat(20)), Some(Duration::MAX));
+        assert_eq!(wait(&"9".repeat(500)), Some(Duration::MAX));
+        assert_eq!(wait(&format!("0.{}", "0".repeat(500))), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn the_last_event_id_wins_over_the_cursor() {
+        let field = |value| Header { name: "last-event-ID", value };
+        for (fields, wanted) in [
+            (&[][..], Ok(Some(cursor(1)))),
+            (&[field(b"00000000000a-2")], Ok(Some(cursor(2)))),
+            (&[field(b"")], Ok(Some(cursor(1)))),
+            (&[field(b"new")], Err(VisitFault::Cursor)),
+            (&[field(b"a"), field(b"a")], Err(VisitFault::LastEventId)),
+            (&[field(b"\xff")], Err(VisitFault::LastEventId)),
+        ] {
+            let mut visit = Visit::parse(Some("cursor=00000000000a-1"), 0).unwrap();
+            let resumed = visit.resume(fields).map(|()| visit.cursor);
+            assert_eq!(resumed, wanted, "{fields:?}");
+        }
+    }
+}

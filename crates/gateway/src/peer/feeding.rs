@@ -1,0 +1,177 @@
+//! A peer as a client of the hub: the runs that it is sent, what it reads on from the log, and the
+//! polls that it is answered.
+//!
+//! It joins a session with the form of its transport; `feed` decides what is sent.
+
+use ringway_frame::CloseCode;
+use ringway_hub::Sequence;
+
+use super::{Life, Peer, Readiness, Stage, Turn, serving};
+use crate::{
+    desk::Desk,
+    dispatch::Run,
+    feed::{self, Form, Progress, Serving, Word},
+    http::{progress::Polled, refusal::After, response},
+    orders::Change,
+    outbox::Outbox,
+    session::{Pace, Session},
+    subprotocol::service,
+    transport::long_poll::Found,
+};
+
+impl Peer {
+    /// Sends a run of events, if it is for this peer and there is room.
+    #[inline]
+    pub fn deliver(&mut self, run: &mut Run, turn: &mut Turn<'_>) {
+        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+        let serving: &mut Serving<'_> = &mut serving!(turn);
+        let desk: &Desk = turn.desk;
+        let progress = match &mut self.stage {
+            Stage::WebSocket(socket) => match socket.feed() {
+                Some((session, mut frames)) => {
+                    feed::deliver(session, &mut frames, run, desk, serving, &mut outbox)
+                }
+                None => Progress::Idle,
+            },
+            Stage::Stream(stream) => {
+                let (session, format) = (&mut stream.session, &mut stream.format);
+                feed::deliver(session, format, run, desk, serving, &mut outbox)
+            }
+            // It reads all of them at once, when it is answered.
+            Stage::Poll(poll) => {
+                if poll.session.pace() == Pace::Live && !poll.session.has_seen(run.through) {
+                    poll.session.fall_behind(run.before, desk);
+                }
+                Progress::More
+            }
+            _ => Progress::Idle,
+        };
+        if progress == Progress::More {
+            self.be_ready(turn);
+        }
+    }
+
+    /// The core has lost its place in the log behind `before`: what is there now is to be read, and
+    /// what is not is a gap.
+    pub fn miss(&mut self, before: Sequence, desk: &mut Desk) {
+        let Some(session) = self.session_mut().filter(|session| session.pace() == Pace::Live)
+        else {
+            return;
+        };
+        session.fall_behind(before, desk);
+        if self.readiness == Readiness::None {
+            self.readiness = Readiness::Waiting;
+            desk.ready.push(self.connection);
+        }
+    }
+
+    /// Sends what the peer has missed, as far as there is room.
+    pub(super) fn read_on(&mut self, turn: &mut Turn<'_>) {
+        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+        let serving: &mut Serving<'_> = &mut serving!(turn);
+        let desk: &Desk = turn.desk;
+        let progress = match &mut self.stage {
+            Stage::WebSocket(socket) => match socket.feed() {
+                Some((session, mut frames)) => {
+                    feed::read_on(session, &mut frames, desk, serving, &mut outbox)
+                }
+                None => Progress::Idle,
+            },
+            Stage::Stream(stream) => {
+                let (session, format) = (&mut stream.session, &mut stream.format);
+                feed::read_on(session, format, desk, serving, &mut outbox)
+            }
+            Stage::Poll(_) => return self.try_to_answer(turn),
+            _ => Progress::Idle,
+        };
+        match progress {
+            Progress::Idle => {}
+            Progress::More => self.be_ready(turn),
+            Progress::TooSlow(seen) => {
+                let reason = format!("too slow; resume from {}", turn.desk.commons.cursor(seen));
+                self.close(CloseCode::TRY_AGAIN_LATER, &reason, turn);
+            }
+        }
+    }
+
+    /// Whether there is something in the log for it that it was not sent.
+    pub(super) fn is_behind(&mut self) -> bool {
+        self.session_mut().is_some_and(|session| session.pace() != Pace::Live)
+    }
+
+    /// Commands may have made it listen to what has been.
+    #[inline]
+    pub(super) fn after_commands(&mut self, turn: &mut Turn<'_>) {
+        if self.is_behind() && !self.sending.is_backlogged() {
+            self.be_ready(turn);
+        }
+    }
+
+    /// Whether the client behind this connection is the one named.
+    pub fn is_of(&mut self, client: &str) -> bool {
+        self.session_mut().is_some_and(|session| &**session.client() == client)
+    }
+
+    /// Changes what the client listens to, as it asked by a request of its own. The answer has
+    /// been given; past the bound nothing changes.
+    pub fn listen(&mut self, change: Change, topic: &str, turn: &mut Turn<'_>) {
+        let slot = self.connection.slot();
+        let Some(session) = self.session_mut() else { return };
+        let changed = service::apply(change, session, topic, slot, turn.settings, turn.desk);
+        if let (Ok(Some((from, to))), Stage::Stream(stream)) = (changed, &mut self.stage) {
+            turn.metrics.gaps.add(1);
+            let mut outbox =
+                Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+            stream.format.word(Word::Gap { from, to }, turn.bench, &mut outbox);
+        }
+        self.after_commands(turn);
+    }
+
+    /// Answers a held poll if there is something to answer.
+    pub(super) fn try_to_answer(&mut self, turn: &mut Turn<'_>) {
+        let Stage::Poll(poll) = &mut self.stage else { return };
+        let mut body = turn.bench.take_scratch();
+        let bytes_max = turn.settings.poll_bytes_max;
+        let found = poll.read(turn.desk, turn.now, bytes_max, turn.metrics, &mut body);
+        if found == Found::Something {
+            self.write_answer(&body, turn);
+        } else if poll.session.pace() != Pace::Live {
+            self.be_ready(turn);
+        }
+        turn.bench.put_scratch(body);
+    }
+
+    /// Answers a held poll with what there is, were it nothing.
+    pub(super) fn answer_poll(&mut self, turn: &mut Turn<'_>) {
+        let Stage::Poll(poll) = &mut self.stage else { return };
+        let mut body = turn.bench.take_scratch();
+        let bytes_max = turn.settings.poll_bytes_max;
+        poll.read(turn.desk, turn.now, bytes_max, turn.metrics, &mut body);
+        self.write_answer(&body, turn);
+        turn.bench.put_scratch(body);
+    }
+
+    fn write_answer(&mut self, body: &[u8], turn: &mut Turn<'_>) {
+        let Stage::Poll(poll) = std::mem::replace(&mut self.stage, Stage::Lingering) else {
+            return;
+        };
+        let slot = self.connection.slot();
+        let poll = *poll;
+        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+        let Polled { cors, after, .. } = &poll.request;
+        outbox.write(|out| {
+            response::json(out, 200, cors, *after, |out| out.extend_from_slice(body));
+        });
+        turn.metrics.sessions.long_poll.subtract(1);
+        Session::leave(poll.session, slot, crate::session::Settled::Yes, turn.desk);
+        self.stage = Stage::Http(poll.http);
+        match poll.request.after {
+            After::KeepAlive => {
+                self.life = Life::BetweenRequests;
+                let timeout = turn.settings.keep_alive_timeout;
+                turn.wheel.touch(slot, turn.now + timeout);
+            }
+            After::Close => self.finish(turn),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! When a connection is asked for a sign of life, when it has had its time, and its way out.
+//!
+//! It never reads a clock: a deadline is set in the core's wheel and comes back as `expire`.
+
+use std::time::Duration;
+
+use ringway_acceptor::Operation;
+use ringway_frame::CloseCode;
+
+use super::{Life, Peer, Stage, Turn, serving};
+use crate::{
+    feed::{Form, Serving, Word},
+    outbox::Outbox,
+};
+
+/// Until a driver has told whether a socket took what it was given: one turn.
+const SETTLING: Duration = Duration::from_millis(1);
+
+impl Peer {
+    /// The peer was heard, or has read: it has this long to be silent.
+    #[inline]
+    pub(super) fn is_alive(&mut self, turn: &mut Turn<'_>) {
+        self.life = Life::Heard;
+        turn.wheel.touch(self.connection.slot(), turn.now + turn.settings.ping_interval);
+    }
+
+    /// The socket took less than it was given, or some of what it owed.
+    pub fn backlogged(&mut self, unsent_bytes: usize, turn: &mut Turn<'_>) {
+        let queue_bytes_max = turn.settings.queue_bytes_max;
+        self.sending.backlogged(self.connection, unsent_bytes, queue_bytes_max, turn.operations);
+        self.progressed(turn);
+    }
+
+    /// The socket took all.
+    pub fn drained(&mut self, turn: &mut Turn<'_>) {
+        self.sending.drained(self.connection, turn.operations);
+        match self.stage {
+            Stage::Leaving => self.leave(turn),
+            _ => self.progressed(turn),
+        }
+        if self.deferred.is_some() || self.is_behind() {
+            self.be_ready(turn);
+        }
+    }
+
+    /// A peer that reads is alive, however slowly it does.
+    fn progressed(&mut self, turn: &mut Turn<'_>) {
+        match self.stage {
+            Stage::WebSocket(_) | Stage::Stream(_) if self.life != Life::EndDue => {
+                self.is_alive(turn);
+            }
+            Stage::Lingering | Stage::Leaving => {
+                turn.wheel.touch(self.connection.slot(), turn.now + turn.settings.close_timeout);
+            }
+            _ => {}
+        }
+    }
+
+    /// The deadline has come.
+    pub fn expire(&mut self, turn: &mut Turn<'_>) {
+        let is_backlogged = self.sending.is_backlogged();
+        match (&mut self.stage, self.life) {
+            (Stage::Http(http), Life::RequestDue) => {
+                let sending = &mut self.sending;
+                http.time_out(&mut Outbox::new(
+                    self.connection,
+                    sending,
+                    turn.operations,
+                    turn.now,
+                ));
+                self.linger(turn);
+            }
+            (Stage::Poll(_), Life::AnswerDue) => self.answer_poll(turn),
+            (Stage::WebSocket(_), Life::Heard) => {
+                self.ask(turn);
+                self.life = Life::Asked;
+                turn.wheel.touch(self.connection.slot(), turn.now + turn.settings.pong_timeout);
+            }
+            (Stage::WebSocket(_), Life::Asked) if !is_backlogged => {
+                self.close(CloseCode::GOING_AWAY, "no sign of life", turn);
+            }
+            // Who only listens shows that it lives by reading.
+            (Stage::Stream(_), Life::Heard) if !is_backlogged => {
+                self.ask(turn);
+                self.is_alive(turn);
+            }
+            (Stage::Stream(_), Life::Heard) => {
+                self.life = Life::Asked;
+                turn.wheel.touch(self.connection.slot(), turn.now + turn.settings.pong_timeout);
+            }
+            _ => self.end(turn),
+        }
+    }
+
+    /// Asks for a sign of life, and tells how far the client has come, so that a cursor does not
+    /// age while nothing happens. Behind a backlog nobody would read either.
+    fn ask(&mut self, turn: &mut Turn<'_>) {
+        if self.sending.is_backlogged() {
+            return;
+        }
+        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+        let serving: Serving<'_> = serving!(turn);
+        match &mut self.stage {
+            Stage::WebSocket(socket) => {
+                if let Some((session, mut frames)) = socket.feed() {
+                    let cursor = session.cursor(turn.desk);
+                    frames.word(Word::Heartbeat { cursor }, serving.bench, &mut outbox);
+                }
+                socket.ping(&mut outbox);
+            }
+            Stage::Stream(stream) => {
+                let cursor = stream.session.cursor(turn.desk);
+                stream.format.word(Word::Heartbeat { cursor }, serving.bench, &mut outbox);
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends the connection once it is known that all has left: a driver tells of a backlog in the
+    /// turn after the send, so what went out in this turn or in the last one may yet be backlogged.
+    pub(super) fn leave(&mut self, turn: &mut Turn<'_>) {
+        // After the completions of the next turn, or of this one. A backlog grants more time.
+        let due =
+            if self.sending.is_unsettled(turn.now) { turn.now + SETTLING } else { Duration::ZERO };
+        turn.wheel.touch(self.connection.slot(), due);
+    }
+
+    /// Waits for the peer's FIN, but not for long.
+    pub(super) fn linger(&mut self, turn: &mut Turn<'_>) {
+        self.retire(turn.desk, turn.now, turn.metrics);
+        if self.deferred.take().is_some() {
+            self.sending.release(self.connection, turn.operations);
+        }
+        self.stage = Stage::Lingering;
+        self.life = Life::EndDue;
+        turn.wheel.touch(self.connection.slot(), turn.now + turn.settings.close_timeout);
+    }
+
+    /// Ends the stream after all that was written, and waits for the peer to end its own.
+    pub(super) fn finish(&mut self, turn: &mut Turn<'_>) {
+        turn.operations.push(Operation::Shutdown(self.connection));
+        self.linger(turn);
+    }
+}

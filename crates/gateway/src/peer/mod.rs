@@ -1,0 +1,368 @@
+//! One client: which protocol its connection speaks, and until when.
+//!
+//! It owns the state and delegates every decision: HTTP to `http`, frames to `transport`, events
+//! to `feed`, what is sent to `outbox`. It never sees a socket.
+
+mod feeding;
+mod life;
+mod opening;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use ringway_acceptor::{Connection, Operation, Operations, Wheel};
+use ringway_frame::CloseCode;
+
+use crate::{
+    census::Seat,
+    desk::Desk,
+    feed::Serving,
+    http::{
+        connection::HttpConnection,
+        refusal::{After, Refusal},
+        response::{self, Part},
+    },
+    metrics::CoreMetrics,
+    outbox::{Outbox, Sending},
+    session::{Session, Settled},
+    settings::Settings,
+    transport::{
+        long_poll::LongPoll,
+        stream::{Stream, StreamFormat},
+        websocket::{Outcome, WebSocket},
+    },
+    workbench::Workbench,
+};
+
+/// What a core lends to the peer that it serves.
+pub struct Turn<'a> {
+    /// Time since the process started.
+    pub now: Duration,
+    /// What the driver is asked to do.
+    pub operations: &'a mut Operations,
+    /// The core's deadlines, by slot.
+    pub wheel: &'a mut Wheel,
+    /// What all peers go by.
+    pub settings: &'a Settings,
+    /// Memory lent for the call.
+    pub bench: &'a mut Workbench,
+    /// The core's side of the hub.
+    pub desk: &'a mut Desk,
+    /// What is counted.
+    pub metrics: &'a CoreMetrics,
+}
+
+/// One client's connection.
+pub struct Peer {
+    connection: Connection,
+    sending: Sending,
+    life: Life,
+    readiness: Readiness,
+    stage: Stage,
+    seat: Option<Seat>,
+    /// Input that waits for its turn.
+    deferred: Option<Box<Deferred>>,
+}
+
+/// The protocol of the moment.
+enum Stage {
+    /// Requests and responses.
+    Http(HttpConnection),
+    /// Frames.
+    WebSocket(WebSocket),
+    /// A response without an end.
+    Stream(Box<Stream>),
+    /// A request whose answer is held back.
+    Poll(Box<LongPoll>),
+    /// All is said. What still comes is discarded until the peer's FIN, so that a reset does not
+    /// destroy our last words on their way.
+    Lingering,
+    /// The peer has sent its FIN but may still be reading what is backlogged.
+    Leaving,
+    /// The driver was asked to close the connection.
+    Closing,
+}
+
+/// What the time-out of the connection means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    /// A request is due.
+    RequestDue,
+    /// The next request may come.
+    BetweenRequests,
+    /// The peer was heard, or has read.
+    Heard,
+    /// The peer was asked for a sign of life, or is to read what it was sent.
+    Asked,
+    /// The answer to a poll is due.
+    AnswerDue,
+    /// The end is due.
+    EndDue,
+}
+
+/// Whether the peer waits for the core's next turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Readiness {
+    Waiting,
+    None,
+}
+
+/// Input that was put off so that others are served, too.
+#[derive(Default)]
+struct Deferred {
+    bytes: Vec<u8>,
+    end: End,
+}
+
+/// Whether the peer's FIN has come behind the input.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum End {
+    #[default]
+    Open,
+    Stream,
+}
+
+/// Splits a turn into what serving a session takes and the rest.
+macro_rules! serving {
+    ($turn:expr) => {
+        Serving {
+            now: $turn.now,
+            settings: $turn.settings,
+            bench: &mut *$turn.bench,
+            metrics: $turn.metrics,
+        }
+    };
+}
+use serving;
+
+impl Peer {
+    /// A client that has just connected; its first request is due.
+    pub fn new(connection: Connection, seat: Seat, turn: &mut Turn<'_>) -> Self {
+        let stage = Stage::Http(HttpConnection::default());
+        let peer = Self::at(connection, Life::RequestDue, stage, Some(seat));
+        turn.wheel.touch(connection.slot(), turn.now + turn.settings.handshake_timeout);
+        peer
+    }
+
+    /// A client that there is no room for: told so, then let go; at once, and perhaps before it has
+    /// read the answer, where not even a seat outside is free.
+    pub fn turned_away(
+        connection: Connection,
+        refusal: Refusal,
+        seat: Option<Seat>,
+        turn: &mut Turn<'_>,
+    ) -> Self {
+        let may_linger = seat.is_some();
+        let mut peer = Self::at(connection, Life::EndDue, Stage::Lingering, seat);
+        let mut outbox = Outbox::new(connection, &mut peer.sending, turn.operations, turn.now);
+        outbox.write(|out| response::refuse(out, refusal, Part::Whole, After::Close));
+        outbox.finish();
+        if may_linger {
+            peer.linger(turn);
+        } else {
+            peer.end(turn);
+        }
+        peer
+    }
+
+    fn at(connection: Connection, life: Life, stage: Stage, seat: Option<Seat>) -> Self {
+        Self {
+            connection,
+            sending: Sending::default(),
+            life,
+            readiness: Readiness::None,
+            stage,
+            seat,
+            deferred: None,
+        }
+    }
+
+    /// The name of the connection.
+    #[inline]
+    pub fn connection(&self) -> Connection {
+        self.connection
+    }
+
+    /// The seat that the peer gives up by leaving.
+    pub fn take_seat(&mut self) -> Option<Seat> {
+        self.seat.take()
+    }
+
+    /// Its place in the hub, if it has one.
+    pub fn session_mut(&mut self) -> Option<&mut Session> {
+        match &mut self.stage {
+            Stage::WebSocket(socket) => socket.session_mut(),
+            Stage::Stream(stream) => Some(&mut stream.session),
+            Stage::Poll(poll) => Some(&mut poll.session),
+            _ => None,
+        }
+    }
+
+    /// Serves bytes from the socket.
+    #[inline]
+    pub fn receive(&mut self, received: &mut [u8], turn: &mut Turn<'_>) {
+        let input = self.sending.channel_mut().open(received);
+        match &mut self.deferred {
+            None => self.serve(input, turn),
+            Some(deferred) => deferred.bytes.extend_from_slice(input),
+        }
+    }
+
+    #[inline]
+    fn serve(&mut self, mut input: &mut [u8], turn: &mut Turn<'_>) {
+        while !input.is_empty() {
+            let mut outbox =
+                Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+            match &mut self.stage {
+                Stage::WebSocket(socket) => {
+                    let connection = self.connection;
+                    let serving = &mut serving!(turn);
+                    let outcome =
+                        socket.receive(&mut input, connection, turn.desk, serving, &mut outbox);
+                    return self.heard(outcome, input, turn);
+                }
+                Stage::Http(http) => {
+                    let progress = http.advance(&mut input, turn.settings, &mut outbox);
+                    self.proceed(progress, turn);
+                }
+                // A client that asks again wants the first answer now.
+                Stage::Poll(_) => self.answer_poll(turn),
+                Stage::Stream(_) | Stage::Lingering | Stage::Leaving | Stage::Closing => return,
+            }
+        }
+    }
+
+    /// Does what was left for this turn: input that was put off, events that were missed.
+    pub fn resume(&mut self, turn: &mut Turn<'_>) {
+        self.readiness = Readiness::None;
+        // What it is owed first: it drains, and then there is another turn.
+        if self.deferred.is_some() && !self.sending.is_paused() {
+            let mut deferred = self.deferred.take().expect("it is there");
+            self.sending.release(self.connection, turn.operations);
+            self.serve(&mut deferred.bytes, turn);
+            match (&mut self.deferred, deferred.end) {
+                (Some(again), end) => again.end = end,
+                (None, End::Stream) => return self.end_of_stream(turn),
+                (None, End::Open) => {}
+            }
+        }
+        self.read_on(turn);
+    }
+
+    /// Asks for a turn of its own.
+    fn be_ready(&mut self, turn: &mut Turn<'_>) {
+        if self.readiness == Readiness::None {
+            self.readiness = Readiness::Waiting;
+            turn.desk.ready.push(self.connection);
+        }
+    }
+
+    /// The peer sends no more.
+    pub fn end_of_stream(&mut self, turn: &mut Turn<'_>) {
+        if let Some(deferred) = &mut self.deferred {
+            deferred.end = End::Stream;
+            return;
+        }
+        let is_backlogged = self.sending.is_backlogged();
+        if is_backlogged || self.sending.is_unsettled(turn.now) {
+            turn.operations.push(Operation::Shutdown(self.connection));
+        }
+        self.linger(turn);
+        self.stage = Stage::Leaving;
+        if !is_backlogged {
+            self.leave(turn);
+        }
+    }
+
+    /// The connection broke, or must end now.
+    pub fn end(&mut self, turn: &mut Turn<'_>) {
+        if !matches!(self.stage, Stage::Closing) {
+            self.retire(turn.desk, turn.now, turn.metrics);
+            self.stage = Stage::Closing;
+            turn.wheel.cancel(self.connection.slot());
+            turn.operations.push(Operation::Close(self.connection));
+        }
+    }
+
+    /// Gives up its place in the hub, if it has one: nothing more is sent.
+    pub fn retire(&mut self, desk: &mut Desk, now: Duration, metrics: &CoreMetrics) {
+        let count = match &self.stage {
+            Stage::WebSocket(_) => &metrics.sessions.websocket,
+            Stage::Stream(stream) => metrics.sessions.of_stream(&stream.format),
+            _ => &metrics.sessions.long_poll,
+        };
+        let session = match &mut self.stage {
+            Stage::WebSocket(socket) => {
+                if socket.shares_deflate() {
+                    desk.deflated -= 1;
+                }
+                socket.retire().map(|session| *session)
+            }
+            Stage::Stream(_) | Stage::Poll(_) => {
+                match std::mem::replace(&mut self.stage, Stage::Lingering) {
+                    Stage::Stream(stream) => Some(stream.session),
+                    Stage::Poll(poll) => Some(poll.session),
+                    _ => None,
+                }
+            }
+            _ => None,
+        };
+        let Some(session) = session else { return };
+        count.subtract(1);
+        let is_settled = !self.sending.is_backlogged() && !self.sending.is_unsettled(now);
+        let settled = if is_settled { Settled::Yes } else { Settled::No };
+        session.leave(self.connection.slot(), settled, desk);
+    }
+
+    /// Tells the peer to leave, by the means of its protocol.
+    pub fn close(&mut self, code: CloseCode, reason: &str, turn: &mut Turn<'_>) {
+        match &self.stage {
+            // Whoever was told already is not given more time.
+            Stage::WebSocket(socket) if socket.is_closing() => return,
+            Stage::Poll(_) => self.answer_poll(turn),
+            _ => {}
+        }
+        self.retire(turn.desk, turn.now, turn.metrics);
+        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+        match &mut self.stage {
+            Stage::WebSocket(socket) => {
+                socket.close(code, reason, &mut outbox);
+                self.life = Life::EndDue;
+                turn.wheel.touch(self.connection.slot(), turn.now + turn.settings.close_timeout);
+            }
+            Stage::Http(_) => {
+                outbox.finish();
+                self.linger(turn);
+            }
+            Stage::Stream(_) | Stage::Poll(_) | Stage::Lingering => {
+                if self.life != Life::EndDue {
+                    StreamFormat::end(&mut outbox);
+                    self.linger(turn);
+                }
+            }
+            Stage::Leaving | Stage::Closing => {}
+        }
+    }
+
+    /// The peer of a WebSocket was heard.
+    #[inline]
+    fn heard(&mut self, outcome: Outcome, rest: &[u8], turn: &mut Turn<'_>) {
+        match outcome {
+            Outcome::Ended => {
+                turn.operations.push(Operation::Shutdown(self.connection));
+                return self.linger(turn);
+            }
+            Outcome::Deferred => {
+                self.deferred = Some(Box::new(Deferred { bytes: rest.to_vec(), end: End::Open }));
+                self.sending.hold(self.connection, turn.operations);
+                self.be_ready(turn);
+            }
+            Outcome::Open => {}
+        }
+        if self.life != Life::EndDue {
+            self.is_alive(turn);
+        }
+        self.after_commands(turn);
+    }
+}

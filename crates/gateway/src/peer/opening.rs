@@ -1,0 +1,189 @@
+//! What HTTP's progress means for the connection: a request answered, a session opened on a
+//! transport, a command carried out.
+//!
+//! Whatever could be refused was refused before (`http`); opening does not fail.
+
+use std::time::Duration;
+
+use super::{Life, Peer, Stage, Turn, serving};
+use crate::{
+    feed::{Form, Serving, Word},
+    http::{
+        progress::{Opened, Polled, Posted, Progress, Upgrade},
+        refusal::After,
+        response,
+        routes::Route,
+        visit::{Format, Visit},
+    },
+    outbox::Outbox,
+    session::{Missed, Pace, Session, Start},
+    subprotocol::service::{self, Speaker, Verdict},
+    transport::{
+        encoding::Encoding,
+        iframe::Callback,
+        long_poll::LongPoll,
+        stream::{Stream, StreamFormat},
+        websocket::{Outcome, WebSocket},
+    },
+};
+
+/// What a page that embeds a stream calls its function, unless it says otherwise.
+const CALLBACK: &str = "parent.ringway";
+
+impl Peer {
+    /// What HTTP's progress means for the connection.
+    pub(super) fn proceed(&mut self, progress: Progress, turn: &mut Turn<'_>) {
+        match progress {
+            Progress::More => {
+                let Stage::Http(http) = &self.stage else { return };
+                // A request that has begun has this long, however slowly it comes.
+                if self.life == Life::BetweenRequests && !http.is_between_requests() {
+                    self.life = Life::RequestDue;
+                    let due = turn.now + turn.settings.handshake_timeout;
+                    turn.wheel.touch(self.connection.slot(), due);
+                }
+            }
+            Progress::Answered => self.await_request(turn),
+            Progress::Upgraded(upgrade) => self.upgrade(&upgrade, turn),
+            Progress::Opened(opened) => self.open_stream(opened, turn),
+            Progress::Polled(polled) => self.open_poll(polled, turn),
+            Progress::Posted(posted) => self.carry_out(&posted, turn),
+            Progress::Finished => self.linger(turn),
+        }
+    }
+
+    /// The next request may come, and has this long to do so.
+    pub(super) fn await_request(&mut self, turn: &mut Turn<'_>) {
+        self.life = Life::BetweenRequests;
+        let due = turn.now + turn.settings.keep_alive_timeout;
+        turn.wheel.touch(self.connection.slot(), due);
+    }
+
+    fn upgrade(&mut self, upgrade: &Upgrade, turn: &mut Turn<'_>) {
+        if upgrade.route != Route::Ws {
+            self.stage = Stage::WebSocket(WebSocket::new(upgrade, turn.settings, None));
+            return self.heard(Outcome::Open, &[], turn);
+        }
+        let (session, gap) = self.enter(&upgrade.visit, turn);
+        let mut socket = WebSocket::new(upgrade, turn.settings, Some(Box::new(session)));
+        if let Some((session, mut frames)) = socket.feed() {
+            turn.metrics.sessions.websocket.add(1);
+            if frames.shared() == Some(Encoding::Deflated) {
+                turn.desk.deflated += 1;
+            }
+            self.greet(session, &mut frames, gap, turn);
+        }
+        self.stage = Stage::WebSocket(socket);
+        self.heard(Outcome::Open, &[], turn);
+    }
+
+    fn open_stream(&mut self, opened: Opened, turn: &mut Turn<'_>) {
+        let (session, gap) = self.enter(&opened.visit, turn);
+        let format = match (opened.route, opened.visit.format) {
+            (Route::Stream, Format::Lines) => StreamFormat::Lines,
+            (Route::Stream, Format::Iframe) => {
+                let name = opened.visit.callback.as_deref().unwrap_or(CALLBACK);
+                StreamFormat::Iframe(Callback::parse(name).expect("the query was checked"))
+            }
+            _ => StreamFormat::Sse(opened.visit.names),
+        };
+        turn.metrics.sessions.of_stream(&format).add(1);
+        let mut stream = Box::new(Stream { session, format });
+        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+        outbox.write(|out| {
+            let Opened { cors, after, .. } = &opened;
+            response::stream(out, stream.format.content_type(), cors, *after);
+        });
+        stream.format.begin(turn.settings.retry, &mut outbox);
+        let Stream { session, format } = &mut *stream;
+        self.greet(session, format, gap, turn);
+        self.stage = Stage::Stream(stream);
+        self.is_alive(turn);
+        self.after_commands(turn);
+    }
+
+    fn open_poll(&mut self, polled: Polled, turn: &mut Turn<'_>) {
+        let (session, gap) = self.enter(&polled.visit, turn);
+        let Stage::Http(http) = std::mem::replace(&mut self.stage, Stage::Lingering) else {
+            unreachable!("requests are read while the stage is HTTP");
+        };
+        turn.metrics.sessions.long_poll.add(1);
+        let wait = polled.visit.wait.unwrap_or(turn.settings.poll_wait);
+        let wait = wait.min(turn.settings.poll_wait_max);
+        let is_live = session.pace() == Pace::Live && gap.is_none();
+        let gap = gap.map(|(from, to)| Word::Gap { from, to });
+        self.stage = Stage::Poll(Box::new(LongPoll { session, request: polled, http, gap }));
+        if wait == Duration::ZERO {
+            return self.answer_poll(turn);
+        }
+        self.life = Life::AnswerDue;
+        turn.wheel.touch(self.connection.slot(), turn.now + wait);
+        if !is_live {
+            self.try_to_answer(turn);
+        }
+    }
+
+    fn carry_out(&mut self, posted: &Posted, turn: &mut Turn<'_>) {
+        let mut answer = turn.bench.take_scratch();
+        let verdict = match std::str::from_utf8(&posted.body) {
+            Ok(text) => {
+                let client = client_of(&posted.visit);
+                let speaker = &mut Speaker::Request { client: &client };
+                service::carry_out(text, speaker, turn.desk, turn.settings, turn.now, &mut answer)
+            }
+            Err(_) => service::refuse_bytes(&mut answer),
+        };
+        let status = match verdict {
+            Verdict::Done | Verdict::DoneBehind(_) => 200,
+            Verdict::Refused => 400,
+        };
+        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+        outbox.write(|out| {
+            response::json(out, status, &posted.cors, posted.after, |out| {
+                out.extend_from_slice(&answer);
+            });
+        });
+        turn.bench.put_scratch(answer);
+        match posted.after {
+            After::KeepAlive => self.await_request(turn),
+            After::Close => self.finish(turn),
+        }
+    }
+
+    fn enter(&self, visit: &Visit, turn: &mut Turn<'_>) -> (Session, Option<Missed>) {
+        let start = match visit.cursor {
+            Some(cursor) => Start::At(cursor),
+            None => Start::Now,
+        };
+        let slot = self.connection.slot();
+        Session::enter(&client_of(visit), &visit.topics, start, slot, turn.desk)
+    }
+
+    /// The first words on any transport but a poll.
+    fn greet(
+        &mut self,
+        session: &Session,
+        form: &mut impl Form,
+        gap: Option<Missed>,
+        turn: &mut Turn<'_>,
+    ) {
+        let connection = service::name_of(turn.desk.core, self.connection);
+        let cursor = session.cursor(turn.desk);
+        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+        let serving: Serving<'_> = serving!(turn);
+        let welcome = Word::Welcome { client: session.client(), connection: &connection, cursor };
+        form.word(welcome, serving.bench, &mut outbox);
+        if let Some((from, to)) = gap {
+            turn.metrics.gaps.add(1);
+            form.word(Word::Gap { from, to }, serving.bench, &mut outbox);
+        }
+    }
+}
+
+/// The name that an anonymous client gave itself, or one that nobody else has.
+fn client_of(visit: &Visit) -> Box<str> {
+    visit.client.clone().unwrap_or_else(|| {
+        let number = getrandom::u32().unwrap_or_default();
+        format!("anon-{number:08x}").into()
+    })
+}

@@ -1,0 +1,334 @@
+//! A client's place in the hub, for the time of one connection: who it is, what it is subscribed
+//! to, and up to where it has been sent everything.
+//!
+//! Invariant: while a session is live, all events up to the core's position in the log that are
+//! for it have been sent, or are in a pending run that is past its cursor. It never writes.
+
+use std::{iter, ops::ControlFlow, time::Duration};
+
+use ringway_hub::{Complete, Cursor, Event, Gap, Interest, Key, Name, Sequence, Since, TopicId};
+
+use crate::desk::Desk;
+
+/// A client's place in the hub.
+pub struct Session {
+    client: Name,
+    topics: Vec<TopicId>,
+    /// All up to here was sent, or is not for this client; but see `late`.
+    cursor: Sequence,
+    /// As `cursor`, of what the socket is known to have taken.
+    settled: Sequence,
+    /// Parts that are not yet as far as `cursor`, or are further. Only while not live.
+    late: Option<Box<Vec<(Part, Sequence)>>>,
+    pace: Pace,
+}
+
+/// How a client is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// What the core reads from the log is sent at once.
+    Live,
+    /// It came with a cursor, and reads what it missed.
+    Replaying,
+    /// Its socket was full, and it reads on from the log when there is room.
+    Lagging,
+}
+
+/// What a client listens to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Own,
+    Topic(TopicId),
+}
+
+/// Where a client wants to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// It has seen everything up to here.
+    At(Cursor),
+    /// Now; for what is its own, where it left.
+    Now,
+}
+
+/// Events that a client can never read: after the first cursor, up to the second.
+pub type Missed = (Cursor, Cursor);
+
+/// A subscription that was refused: the client has as many as it may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooMany;
+
+impl Session {
+    /// Enters a client. The gap is what it can never read.
+    pub fn enter(
+        client: &str,
+        topics: &[Box<str>],
+        start: Start,
+        slot: u32,
+        desk: &mut Desk,
+    ) -> (Self, Option<Missed>) {
+        let arrival = desk.commons.directory.arrive(client);
+        desk.subscriptions.arrive(arrival.name.clone(), slot);
+        let position = desk.position();
+        let mut session = Self {
+            client: arrival.name,
+            topics: Vec::with_capacity(topics.len()),
+            cursor: position,
+            settled: position,
+            late: None,
+            pace: Pace::Live,
+        };
+        for topic in topics {
+            session.listen(desk.subscriptions.subscribe(topic, slot));
+        }
+        let oldest = desk.commons.log.first() - 1;
+        let mut gap = None;
+        match start {
+            Start::At(cursor) => {
+                session.cursor = match desk.judge(cursor) {
+                    Ok(sequence) => sequence,
+                    Err(first) => {
+                        gap = Some((cursor, desk.commons.cursor(first)));
+                        first
+                    }
+                };
+            }
+            Start::Now => {
+                let own = match arrival.since {
+                    Since::Live => position,
+                    Since::Left(sequence) => sequence.max(oldest),
+                    Since::Unknown => oldest,
+                };
+                session.defer(Part::Own, own);
+            }
+        }
+        session.settled = session.seen();
+        if session.cursor != position || session.late.is_some() {
+            session.pace = Pace::Replaying;
+        }
+        (session, gap)
+    }
+
+    /// Who it is.
+    pub fn client(&self) -> &Name {
+        &self.client
+    }
+
+    /// How it is served.
+    pub fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    /// Topics that it listens to.
+    pub fn topics(&self) -> usize {
+        self.topics.len()
+    }
+
+    /// All up to here has been sent; for a live session more may be, which only the core knows.
+    pub fn seen(&self) -> Sequence {
+        let late = self.late.iter().flat_map(|late| late.iter()).map(|(_, after)| *after);
+        late.fold(self.cursor, Sequence::min)
+    }
+
+    /// The cursor to tell the client.
+    pub fn cursor(&self, desk: &Desk) -> Cursor {
+        let sequence = match self.pace {
+            Pace::Live => self.cursor.max(desk.settled()),
+            Pace::Replaying | Pace::Lagging => self.seen(),
+        };
+        desk.commons.cursor(sequence)
+    }
+
+    /// Whether the session is past `sequence`.
+    #[inline]
+    pub fn has_seen(&self, sequence: Sequence) -> bool {
+        sequence <= self.cursor
+    }
+
+    /// A run was written for it; all before the run had been settled, if nothing was written since.
+    #[inline]
+    pub fn sent(&mut self, before: Sequence, through: Sequence, settled: Settled) {
+        if settled == Settled::Yes {
+            self.settled = before.max(self.cursor);
+        }
+        self.cursor = through;
+    }
+
+    /// The socket has taken all that was written.
+    pub fn settle(&mut self) {
+        self.settled = self.seen();
+    }
+
+    /// It has no room for what comes after `before`, and will read on from the log.
+    pub fn fall_behind(&mut self, before: Sequence, desk: &Desk) {
+        debug_assert_eq!(self.pace, Pace::Live);
+        self.cursor = self.cursor.max(before);
+        self.pace = Pace::Lagging;
+        desk.commons.directory.fall_behind(&self.client);
+    }
+
+    /// Listens to a topic, from the client's cursor or from now on; says what of it is missing. A
+    /// second time changes nothing but where it reads from.
+    ///
+    /// # Errors
+    /// [`TooMany`] topics.
+    pub fn subscribe(
+        &mut self,
+        topic: &str,
+        since: Option<Cursor>,
+        slot: u32,
+        topics_max: usize,
+        desk: &mut Desk,
+    ) -> Result<Option<Missed>, TooMany> {
+        let known = desk.subscriptions.find(topic).is_some_and(|id| self.topics.contains(&id));
+        if !known && self.topics.len() >= topics_max {
+            return Err(TooMany);
+        }
+        let id = desk.subscriptions.subscribe(topic, slot);
+        self.listen(id);
+        let position = desk.position();
+        let (after, missed) = match since.map(|since| (since, desk.judge(since))) {
+            Some((_, Ok(after))) => (after, None),
+            Some((since, Err(first))) => (first, Some((since, desk.commons.cursor(first)))),
+            None if known => return Ok(None),
+            None => (position, None),
+        };
+        if self.pace == Pace::Live {
+            // Runs that are pending may hold events of the topic that are older than `after`; so
+            // what they hold for this client is read from the log instead.
+            self.cursor = self.cursor.max(desk.settled());
+            if self.cursor == after {
+                return Ok(missed);
+            }
+            self.pace = Pace::Replaying;
+        }
+        self.defer(Part::Topic(id), after);
+        Ok(missed)
+    }
+
+    /// Listens to a topic no more.
+    pub fn unsubscribe(&mut self, topic: &str, slot: u32, desk: &mut Desk) {
+        let Some(id) = desk.subscriptions.find(topic) else { return };
+        if let Some(place) = self.topics.iter().position(|own| *own == id) {
+            self.topics.swap_remove(place);
+            desk.subscriptions.unsubscribe(id, slot);
+            if let Some(late) = &mut self.late {
+                late.retain(|(part, _)| *part != Part::Topic(id));
+            }
+        }
+    }
+
+    /// Reads what it missed up to the core's position, and is live again when there is no more.
+    ///
+    /// # Errors
+    /// A [`Gap`]: some of it has left the log. The session goes on behind it.
+    pub fn read_on(
+        &mut self,
+        desk: &Desk,
+        now: Duration,
+        mut visit: impl FnMut(&Event) -> ControlFlow<()>,
+    ) -> Result<(), Gap> {
+        let through = desk.position();
+        let interests: Vec<Interest<'_>> = iter::once(Part::Own)
+            .chain(self.topics.iter().map(|topic| Part::Topic(*topic)))
+            .map(|part| Interest { key: self.key(part, desk), after: self.after(part) })
+            .collect();
+        let mut last = 0;
+        let replayed = desk.commons.log.replay(&interests, through, now, |event| {
+            last = event.sequence();
+            visit(event)
+        });
+        match replayed {
+            Err(gap) => {
+                self.advance(gap.to);
+                Err(gap)
+            }
+            Ok(replayed) => {
+                self.advance(match replayed.complete {
+                    Complete::Stopped => last,
+                    Complete::All => through,
+                });
+                // A cursor may be ahead of this core, from one that has read further.
+                if self.late.is_none() && self.cursor == through {
+                    self.be_live(desk);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Leaves the hub; what the socket has not taken is kept for the client's return.
+    pub fn leave(self, slot: u32, settled: Settled, desk: &mut Desk) {
+        let at = match (settled, self.pace) {
+            (Settled::No, _) => self.settled.min(self.seen()),
+            (Settled::Yes, Pace::Live) => self.cursor.max(desk.settled()),
+            (Settled::Yes, _) => self.seen(),
+        };
+        for topic in &self.topics {
+            desk.subscriptions.unsubscribe(*topic, slot);
+        }
+        desk.subscriptions.leave(&self.client, slot);
+        if self.pace == Pace::Lagging {
+            desk.commons.directory.catch_up(&self.client);
+        }
+        desk.commons.directory.leave(&self.client, at);
+    }
+
+    fn be_live(&mut self, desk: &Desk) {
+        if self.pace == Pace::Lagging {
+            desk.commons.directory.catch_up(&self.client);
+        }
+        self.pace = Pace::Live;
+    }
+
+    fn listen(&mut self, topic: TopicId) {
+        if !self.topics.contains(&topic) {
+            self.topics.push(topic);
+        }
+    }
+
+    fn key<'k>(&'k self, part: Part, desk: &'k Desk) -> Key<'k> {
+        match part {
+            Part::Own => Key::Recipient(&self.client),
+            Part::Topic(topic) => Key::Topic(desk.subscriptions.topic_name(topic)),
+        }
+    }
+
+    fn after(&self, part: Part) -> Sequence {
+        let late = self.late.iter().flat_map(|late| late.iter());
+        late.filter(|(own, _)| *own == part).map(|(_, after)| *after).next().unwrap_or(self.cursor)
+    }
+
+    /// One part goes on from elsewhere than the others.
+    fn defer(&mut self, part: Part, after: Sequence) {
+        let late = self.late.get_or_insert_default();
+        late.retain(|(own, _)| *own != part);
+        if after != self.cursor {
+            late.push((part, after));
+        }
+        if late.is_empty() {
+            self.late = None;
+        }
+    }
+
+    /// All parts are at least this far.
+    fn advance(&mut self, to: Sequence) {
+        self.cursor = self.cursor.max(to);
+        let cursor = self.cursor;
+        if let Some(late) = &mut self.late {
+            late.iter_mut().for_each(|(_, after)| *after = to.max(*after));
+            late.retain(|(_, after)| *after != cursor);
+            if late.is_empty() {
+                self.late = None;
+            }
+        }
+    }
+}
+
+/// Whether the socket is known to have taken all that was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// It has.
+    Yes,
+    /// It may not have.
+    No,
+}

@@ -1,0 +1,245 @@
+//! Carrying out what a client asks for, on whatever transport it came.
+//!
+//! It appends to the log and changes subscriptions; the answer is JSON text. It never writes to a
+//! connection and never parses.
+
+use std::{borrow::Cow, sync::Arc, time::Duration};
+
+use ringway_acceptor::Connection;
+use ringway_hub::Cursor;
+
+use super::{
+    Command, CommandError, CommandLimits, ErrorCode,
+    json::{self, write},
+};
+use crate::{
+    commons::Notice,
+    desk::{Desk, News},
+    orders::{Change, Order},
+    session::{Missed, Session, TooMany},
+    settings::Settings,
+};
+
+/// Who asks, and from where.
+pub enum Speaker<'a> {
+    /// A client on its connection.
+    Session {
+        /// Its place in the hub.
+        session: &'a mut Session,
+        /// Its connection.
+        connection: Connection,
+    },
+    /// A client by a request of its own.
+    Request {
+        /// Who it says it is.
+        client: &'a str,
+    },
+}
+
+impl Speaker<'_> {
+    fn client(&self) -> &str {
+        match self {
+            Self::Session { session, .. } => session.client(),
+            Self::Request { client } => client,
+        }
+    }
+}
+
+/// How a command went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was carried out.
+    Done,
+    /// It was, but some of what was asked for is gone, which is to be said after the answer.
+    DoneBehind(Missed),
+    /// It was not; the answer says why.
+    Refused,
+}
+
+/// Carries out the command in `text` and appends the answer to `out`.
+pub fn carry_out(
+    text: &str,
+    speaker: &mut Speaker<'_>,
+    desk: &mut Desk,
+    settings: &Settings,
+    now: Duration,
+    out: &mut Vec<u8>,
+) -> Verdict {
+    let limits = CommandLimits { recipients_max: settings.recipients_max };
+    let result = json::read(text, &limits)
+        .and_then(|command| perform(command, speaker, desk, settings, now, out));
+    match result {
+        Ok(None) => Verdict::Done,
+        Ok(Some(missed)) => Verdict::DoneBehind(missed),
+        Err(error) => {
+            write::error(out, &error);
+            Verdict::Refused
+        }
+    }
+}
+
+fn perform<'t>(
+    command: Command<'t>,
+    speaker: &mut Speaker<'_>,
+    desk: &mut Desk,
+    settings: &Settings,
+    now: Duration,
+    out: &mut Vec<u8>,
+) -> Result<Option<Missed>, CommandError<'t>> {
+    match command {
+        Command::Ping => {
+            let cursor = match speaker {
+                Speaker::Session { session, .. } => session.cursor(desk),
+                Speaker::Request { .. } => desk.commons.cursor(desk.settled()),
+            };
+            write::pong(out, &cursor.to_string());
+        }
+        Command::Notify { id, to, event, data, ttl } => {
+            let client = speaker.client();
+            let Desk { commons, tail, news, .. } = desk;
+            let (ack, _) = commons.receipts.once(client, &id, now, || {
+                let notice = Notice { from: Some(client), event: event.as_deref(), data, ttl };
+                let notified = commons.notify(tail, notice, &to, &settings.permissions.notify, now);
+                *news = News::Some;
+                let cursor = notified.cursor.to_string();
+                let outcome = notified.outcome.iter().map(|(name, of)| (*name, of.as_str()));
+                let mut ack = Vec::new();
+                write::ack_with_outcome(&mut ack, &id, &cursor, outcome);
+                ack.into()
+            });
+            out.extend_from_slice(&ack);
+        }
+        Command::Publish { id, topic, event, data, echo, ttl } => {
+            let client = speaker.client();
+            if !settings.permissions.publish.allow(&topic) {
+                return Err(error(
+                    ErrorCode::NotAllowed,
+                    id,
+                    "this client may not publish to this topic",
+                ));
+            }
+            let Desk { commons, tail, news, .. } = desk;
+            let (ack, _) = commons.receipts.once(client, &id, now, || {
+                let notice = Notice { from: Some(client), event: event.as_deref(), data, ttl };
+                let cursor = commons.publish(tail, notice, &topic, echo, now);
+                *news = News::Some;
+                let mut ack = Vec::new();
+                write::ack(&mut ack, &id, &cursor.to_string());
+                Arc::<[u8]>::from(ack)
+            });
+            out.extend_from_slice(&ack);
+        }
+        Command::Subscribe { id, topic, since, connection } => {
+            if !settings.permissions.subscribe.allow(&topic) {
+                return Err(error(
+                    ErrorCode::NotAllowed,
+                    id,
+                    "this client may not subscribe to this topic",
+                ));
+            }
+            let since = match since.as_deref().map(str::parse::<Cursor>).transpose() {
+                Ok(since) => since,
+                Err(_) => {
+                    let message = "`since` is not a cursor of this gateway";
+                    return Err(error(ErrorCode::BadCursor, id, message));
+                }
+            };
+            let change = Change::Subscribe(since);
+            return listen(speaker, id, &topic, connection.as_deref(), change, desk, settings, out);
+        }
+        Command::Unsubscribe { id, topic, connection } => {
+            let change = Change::Unsubscribe;
+            return listen(speaker, id, &topic, connection.as_deref(), change, desk, settings, out);
+        }
+    }
+    Ok(None)
+}
+
+/// Refuses what is not even text.
+pub fn refuse_bytes(out: &mut Vec<u8>) -> Verdict {
+    let message = "a command is JSON in UTF-8".into();
+    write::error(out, &CommandError { code: ErrorCode::NotJson, id: None, message });
+    Verdict::Refused
+}
+
+/// Changes a subscription, of this connection or, by a request, of another one of the client.
+#[expect(clippy::too_many_arguments, reason = "the parts of a command and of its place")]
+fn listen<'t>(
+    speaker: &mut Speaker<'_>,
+    id: Cow<'t, str>,
+    topic: &str,
+    named: Option<&str>,
+    change: Change,
+    desk: &mut Desk,
+    settings: &Settings,
+    out: &mut Vec<u8>,
+) -> Result<Option<Missed>, CommandError<'t>> {
+    let (cursor, missed) = match speaker {
+        Speaker::Session { session, connection } => {
+            match apply(change, session, topic, connection.slot(), settings, desk) {
+                Ok(missed) => (session.cursor(desk), missed),
+                Err(TooMany) => {
+                    let message = format!("at most {} topics", settings.subscriptions_max);
+                    return Err(error(ErrorCode::TooManySubscriptions, id, message));
+                }
+            }
+        }
+        Speaker::Request { client } => {
+            let Some((core, connection)) = named.and_then(place_of) else {
+                let message = "name the `connection` that its welcome named, or put the topics \
+                               into the query of the transport";
+                return Err(error(ErrorCode::NotOnThisTransport, id, message));
+            };
+            let client = (*client).into();
+            let order = Order::Listen { connection, client, topic: topic.into(), change };
+            desk.orders.tell(core, order);
+            (desk.commons.cursor(desk.settled()), None)
+        }
+    };
+    write::ack(out, &id, &cursor.to_string());
+    Ok(missed)
+}
+
+/// Changes what a session listens to; says what of it is missing.
+///
+/// # Errors
+/// [`TooMany`] topics.
+pub fn apply(
+    change: Change,
+    session: &mut Session,
+    topic: &str,
+    slot: u32,
+    settings: &Settings,
+    desk: &mut Desk,
+) -> Result<Option<Missed>, TooMany> {
+    match change {
+        Change::Subscribe(since) => {
+            session.subscribe(topic, since, slot, settings.subscriptions_max, desk)
+        }
+        Change::Unsubscribe => {
+            session.unsubscribe(topic, slot, desk);
+            Ok(None)
+        }
+    }
+}
+
+/// The name of a connection as its client is told it: core, slot and generation.
+pub fn name_of(core: usize, connection: Connection) -> String {
+    format!("{core}-{}-{}", connection.slot(), connection.generation())
+}
+
+/// The connection of a name.
+pub fn place_of(name: &str) -> Option<(usize, Connection)> {
+    let mut parts = name.split('-');
+    let (core, slot, generation) = (parts.next()?, parts.next()?, parts.next()?);
+    let connection = Connection::new(slot.parse().ok()?, generation.parse().ok()?);
+    parts.next().is_none().then_some((core.parse().ok()?, connection))
+}
+
+fn error<'t>(
+    code: ErrorCode,
+    id: Cow<'t, str>,
+    message: impl Into<Cow<'static, str>>,
+) -> CommandError<'t> {
+    CommandError { code, id: Some(id), message: message.into() }
+}

@@ -1,0 +1,149 @@
+//! The forms in which an event goes out, and how each is made from the text frame in the log.
+//!
+//! Forms that are the same for many clients are shared; what only one connection can read (its
+//! own compression context, its own callback) is not here.
+
+use ringway_frame::{
+    Opcode,
+    deflate::{Level, MemoryLevel, Policy, WindowBits},
+    emit_compressed_frame,
+};
+use ringway_hub::{Cursor, Epoch, Event};
+
+use super::{ndjson, sse};
+use crate::{http::chunk, workbench::Workbench};
+
+/// A form that many clients share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// A WebSocket text frame.
+    Text,
+    /// The same, compressed without context takeover in a window of 15 bits (RFC 7692 §7.1).
+    Deflated,
+    /// A block of an event stream, with the event's name.
+    Sse,
+    /// A block of an event stream that does not name its event.
+    SseUnnamed,
+    /// A line.
+    Line,
+}
+
+/// How many there are.
+pub const SHARED_ENCODINGS: usize = 5;
+
+/// Compresses an event once for all who agreed on it.
+#[derive(Debug, Clone, Copy)]
+pub struct SharedDeflate {
+    level: Level,
+    memory_level: MemoryLevel,
+}
+
+impl SharedDeflate {
+    /// With the effort of `policy`.
+    pub fn new(policy: &Policy) -> Self {
+        Self { level: policy.level, memory_level: policy.memory_level }
+    }
+
+    fn frame(self, text: &[u8], bench: &mut Workbench) -> Box<[u8]> {
+        let mut deflater = bench.pool.take_deflater(self.level, WindowBits::MAX, self.memory_level);
+        let mut compressed = bench.take_scratch();
+        deflater.deflate(text, &mut compressed);
+        let mut frame = Vec::with_capacity(compressed.len() + ringway_frame::HEADER_BYTES_MAX);
+        emit_compressed_frame(&mut frame, None, Opcode::Text, &compressed);
+        bench.put_scratch(compressed);
+        bench.pool.put_deflater(deflater);
+        frame.into()
+    }
+}
+
+/// An event that is on its way to the clients of a core.
+pub struct Encoded {
+    cursor: Cursor,
+    name: Option<Box<str>>,
+    frame: Box<[u8]>,
+    deflated: Option<Box<[u8]>>,
+}
+
+impl Encoded {
+    /// A copy of what goes out; compressed too, if anybody here wants that.
+    pub fn new(
+        event: &Event,
+        epoch: Epoch,
+        deflate: Option<SharedDeflate>,
+        bench: &mut Workbench,
+    ) -> Self {
+        let cursor = Cursor { epoch, sequence: event.sequence() };
+        let deflated = deflate.map(|deflate| {
+            event.second_encoding(|frame| deflate.frame(text_of(frame), bench)).into()
+        });
+        let name = event.name().map(Into::into);
+        Self { cursor, name, frame: event.bytes().into(), deflated }
+    }
+
+    /// Bytes of the text frame.
+    pub fn len(&self) -> usize {
+        self.frame.len()
+    }
+
+    /// The event as its text frame.
+    pub fn frame(&self) -> Frame<'_> {
+        Frame { cursor: self.cursor, name: self.name.as_deref(), bytes: &self.frame }
+    }
+
+    /// Appends the event in a shared form.
+    pub fn write(&self, encoding: Encoding, out: &mut Vec<u8>) {
+        match (encoding, &self.deflated) {
+            (Encoding::Deflated, Some(deflated)) => out.extend_from_slice(deflated),
+            _ => self.frame().write(encoding, out),
+        }
+    }
+}
+
+/// An event of the log, as its text frame.
+#[derive(Debug, Clone, Copy)]
+pub struct Frame<'e> {
+    /// Its place.
+    pub cursor: Cursor,
+    /// Its name.
+    pub name: Option<&'e str>,
+    /// The text frame.
+    pub bytes: &'e [u8],
+}
+
+impl<'e> Frame<'e> {
+    /// The frame of an event.
+    pub fn of(event: &'e Event, epoch: Epoch) -> Self {
+        let cursor = Cursor { epoch, sequence: event.sequence() };
+        Self { cursor, name: event.name(), bytes: event.bytes() }
+    }
+
+    /// The event as a JSON object.
+    pub fn text(&self) -> &'e str {
+        std::str::from_utf8(text_of(self.bytes)).expect("it was made from strings")
+    }
+
+    /// Appends the event in a shared form; uncompressed where [`Encoding::Deflated`] is asked for,
+    /// as every client reads that too (RFC 7692 §6).
+    pub fn write(&self, encoding: Encoding, out: &mut Vec<u8>) {
+        match encoding {
+            Encoding::Text | Encoding::Deflated => out.extend_from_slice(self.bytes),
+            Encoding::Sse | Encoding::SseUnnamed => {
+                let name = self.name.filter(|_| encoding == Encoding::Sse);
+                let cursor = self.cursor.text();
+                let cursor = std::str::from_utf8(&cursor).expect("a cursor is ASCII");
+                chunk::write(out, |out| sse::event(out, cursor, name, self.text()));
+            }
+            Encoding::Line => chunk::write(out, |out| ndjson::line(out, self.text())),
+        }
+    }
+}
+
+/// The payload of an unmasked frame (RFC 6455 §5.2).
+fn text_of(frame: &[u8]) -> &[u8] {
+    let header = match frame[1] & 0x7F {
+        126 => 4,
+        127 => 10,
+        _ => 2,
+    };
+    &frame[header..]
+}

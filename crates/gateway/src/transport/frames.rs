@@ -1,0 +1,55 @@
+//! What a session is sent over a WebSocket: text frames, compressed as was agreed.
+//!
+//! It never holds a session, and never decides what is sent.
+
+use ringway_frame::{Opcode, emit_frame};
+
+use super::{
+    compression::{Compression, Sharing},
+    encoding::{Encoding, Frame},
+};
+use crate::{
+    feed::{Form, Word},
+    outbox::Outbox,
+    workbench::Workbench,
+};
+
+/// The sending half of a WebSocket, without or with compression.
+pub struct Frames<'a>(pub Option<&'a mut Compression>);
+
+impl Frames<'_> {
+    fn text(&mut self, text: &[u8], bench: &mut Workbench, outbox: &mut Outbox<'_>) {
+        match &mut self.0 {
+            Some(compression) => compression.send(Opcode::Text, text, bench, outbox),
+            None => outbox.write(|out| emit_frame(out, None, Opcode::Text, text)),
+        }
+    }
+}
+
+impl Form for Frames<'_> {
+    fn shared(&self) -> Option<Encoding> {
+        match &self.0 {
+            None => Some(Encoding::Text),
+            Some(compression) => match compression.sharing() {
+                Sharing::Possible => Some(Encoding::Deflated),
+                Sharing::Impossible => None,
+            },
+        }
+    }
+
+    fn event(&mut self, frame: Frame<'_>, bench: &mut Workbench, outbox: &mut Outbox<'_>) {
+        match &self.0 {
+            None => outbox.write(|out| frame.write(Encoding::Text, out)),
+            Some(_) => self.text(frame.text().as_bytes(), bench, outbox),
+        }
+    }
+
+    fn word(&mut self, word: Word<'_>, bench: &mut Workbench, outbox: &mut Outbox<'_>) {
+        if let Word::Answer(text) = word {
+            return self.text(text, bench, outbox);
+        }
+        let mut text = Vec::with_capacity(160);
+        word.write_json(&mut text);
+        self.text(&text, bench, outbox);
+    }
+}

@@ -1,0 +1,108 @@
+//! What each route is asked with: methods, preflights, queries; and the files of the client.
+//!
+//! What the routes are for is tested elsewhere.
+
+use crate::support::{Client, Engine, Gateway, Request, on_each_engine};
+
+on_each_engine!(
+    each_route_says_its_methods,
+    a_preflight_is_answered,
+    unsound_queries_are_a_400,
+    the_files_of_the_client_are_served_once,
+);
+
+/// RFC 9110 §15.5.6; RFC 9112 §9.3: the connection is kept.
+fn each_route_says_its_methods(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut client = Client::connect(&gateway);
+    for (line, allow) in [
+        ("POST /sse", "GET, OPTIONS"),
+        ("PUT /poll", "GET, OPTIONS"),
+        ("DELETE /stream", "GET, OPTIONS"),
+        ("GET /send", "POST, OPTIONS"),
+        ("POST /ringway.js", "GET, HEAD"),
+        ("POST /ws", "GET"),
+    ] {
+        let response = client.requests(&Request::of("/").line(&format!("{line} HTTP/1.1")));
+        assert_eq!(response.status, 405, "{line}");
+        assert_eq!(response.field("Allow"), Some(allow), "{line}");
+    }
+    for line in ["HEAD /sse", "HEAD /poll", "HEAD /stream", "HEAD /send"] {
+        client.sends(Request::of("/").line(&format!("{line} HTTP/1.1")).bytes());
+        assert_eq!(client.receives_head().status, 405, "{line}");
+    }
+    for line in ["GET /sse", "GET /poll", "GET /stream", "POST /send"] {
+        let mut client = Client::connect(&gateway);
+        let response = client.requests(&Request::of("/").line(&format!("{line} HTTP/1.0")));
+        assert_eq!(response.status, 505, "{line}");
+        client.receives_end();
+    }
+}
+
+/// Fetch §3.3.5; RFC 9110 §8.6: a 204 has no length. No origin is allowed unless the operator
+/// says so.
+fn a_preflight_is_answered(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut client = Client::connect(&gateway);
+    for (path, allow) in [("/send", "POST, OPTIONS"), ("/poll", "GET, OPTIONS")] {
+        let preflight = Request::of("/")
+            .line(&format!("OPTIONS {path} HTTP/1.1"))
+            .and("Origin", "https://a")
+            .and("Access-Control-Request-Method", "POST");
+        client.sends(preflight.bytes());
+        let response = client.receives_head();
+        assert_eq!(response.status, 204);
+        assert_eq!(response.field("Allow"), Some(allow));
+        assert_eq!(response.field("Content-Length"), None);
+        assert_eq!(response.field("Access-Control-Allow-Origin"), None);
+    }
+    assert_eq!(client.requests(&Request::of("/")).status, 200);
+}
+
+fn unsound_queries_are_a_400(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut client = Client::connect(&gateway);
+    for (target, parameter) in [
+        ("/poll?client=", "client"),
+        ("/sse?client=a%0Ab", "client"),
+        ("/sse?topic=%00", "topic"),
+        ("/poll?wait=soon", "wait"),
+        ("/poll?wait=1&wait=2", "wait"),
+        ("/stream?format=xml", "format"),
+        ("/stream?callback=%3Cscript%3E", "callback"),
+        ("/sse?names=maybe", "names"),
+        ("/stream?token=%ff", "query"),
+    ] {
+        let response = client.requests(&Request::of(target));
+        assert_eq!(response.status, 400, "{target}");
+        let reason = String::from_utf8(response.body).unwrap();
+        assert!(reason.contains(parameter), "{target}: {reason}");
+    }
+    let upgrade = Request::upgrade().line("GET /ws?topic= HTTP/1.1");
+    assert_eq!(client.requests(&upgrade).status, 400);
+}
+
+/// RFC 9110 §13.1.2 and §15.4.5.
+fn the_files_of_the_client_are_served_once(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut client = Client::connect(&gateway);
+    for (path, content_type) in [
+        ("/ringway.js", "text/javascript; charset=utf-8"),
+        ("/ringway.d.ts", "application/typescript; charset=utf-8"),
+        ("/", "text/html; charset=utf-8"),
+    ] {
+        let whole = client.requests(&Request::of(path));
+        assert_eq!(whole.status, 200);
+        assert_eq!(whole.field("Content-Type"), Some(content_type));
+        assert_eq!(whole.field("Cache-Control"), Some("no-cache"));
+        assert!(!whole.body.is_empty());
+        let tag = whole.field("ETag").unwrap();
+        client.sends(Request::of(path).and("If-None-Match", tag).bytes());
+        let known = client.receives_head();
+        assert_eq!(known.status, 304, "{path}");
+        assert_eq!(known.field("ETag"), Some(tag));
+        assert_eq!(known.field("Content-Length"), None);
+        let other = Request::of(path).and("If-None-Match", "\"other\"");
+        assert_eq!(client.requests(&other).status, 200);
+    }
+}

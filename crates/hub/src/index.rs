@@ -1,0 +1,146 @@
+//! Which events are for a topic or a recipient, so that a replay costs what it replays and not
+//! what the log holds. Never holds an event, only its sequence.
+
+use std::hash::{BuildHasher, RandomState};
+
+use hashbrown::{HashTable, hash_table::Entry};
+
+use crate::address::Address;
+use crate::cursor::Sequence;
+use crate::event::{Event, Keep};
+use crate::postings::{Left, Postings};
+
+/// What a key is charged for its entry: what it takes just after the table has grown.
+pub(crate) const KEY_BYTES: u64 = 2 * 8 * (size_of::<KeyEntry>() as u64 + 1) / 7;
+
+/// The postings of all topics and all recipients.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    topics: Keys,
+    recipients: Keys,
+}
+
+impl Index {
+    /// Adds an event that is newer than all before it.
+    pub(crate) fn add(&mut self, event: &Event) {
+        if event.keep() == Keep::Never {
+            return;
+        }
+        match event.address() {
+            Address::Topic(topic) => self.topics.add(topic, event.sequence()),
+            Address::Recipients(recipients) => {
+                recipients.iter().for_each(|name| self.recipients.add(name, event.sequence()));
+            }
+        }
+    }
+
+    /// Removes what the keys of `event` have up to `end`.
+    pub(crate) fn remove(&mut self, event: &Event, end: Sequence) {
+        if event.keep() == Keep::Never {
+            return;
+        }
+        match event.address() {
+            Address::Topic(topic) => self.topics.remove(topic, end),
+            Address::Recipients(recipients) => {
+                recipients.iter().for_each(|name| self.recipients.remove(name, end));
+            }
+        }
+    }
+
+    /// Gives back what tables hold for keys that are gone.
+    pub(crate) fn shrink(&mut self) {
+        self.topics.shrink();
+        self.recipients.shrink();
+    }
+
+    pub(crate) fn topic(&self, topic: &str) -> Option<&Postings> {
+        self.topics.find(topic)
+    }
+
+    pub(crate) fn recipient(&self, name: &str) -> Option<&Postings> {
+        self.recipients.find(name)
+    }
+
+    /// Bytes of memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.topics.bytes() + self.recipients.bytes()) as u64
+    }
+
+    /// Bytes that go by what is in the index, and not by when its tables grew.
+    pub(crate) fn weight(&self) -> u64 {
+        self.topics.weight() + self.recipients.weight()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Keys {
+    entries: HashTable<KeyEntry>,
+    hasher: RandomState,
+    /// Bytes of the entries outside the table.
+    heap_bytes: usize,
+}
+
+#[derive(Debug)]
+struct KeyEntry {
+    key: Box<str>,
+    postings: Postings,
+}
+
+const _: () = assert!(size_of::<KeyEntry>() == 48);
+
+impl Keys {
+    fn add(&mut self, key: &str, sequence: Sequence) {
+        let hasher = &self.hasher;
+        let hash = hasher.hash_one(key);
+        let same = |entry: &KeyEntry| *entry.key == *key;
+        match self.entries.entry(hash, same, |entry| hasher.hash_one(&*entry.key)) {
+            Entry::Occupied(mut entry) => {
+                let postings = &mut entry.get_mut().postings;
+                self.heap_bytes -= postings.bytes();
+                postings.push(sequence);
+                self.heap_bytes += postings.bytes();
+            }
+            Entry::Vacant(place) => {
+                self.heap_bytes += key.len();
+                place.insert(KeyEntry { key: key.into(), postings: Postings::One(sequence) });
+            }
+        }
+    }
+
+    fn remove(&mut self, key: &str, end: Sequence) {
+        let hash = self.hasher.hash_one(key);
+        let Ok(mut entry) = self.entries.find_entry(hash, |entry| *entry.key == *key) else {
+            return;
+        };
+        let postings = &mut entry.get_mut().postings;
+        self.heap_bytes -= postings.bytes();
+        match postings.remove_through(end) {
+            Left::Some => self.heap_bytes += postings.bytes(),
+            Left::Nothing => {
+                self.heap_bytes -= key.len();
+                entry.remove();
+            }
+        }
+    }
+
+    fn find(&self, key: &str) -> Option<&Postings> {
+        let hash = self.hasher.hash_one(key);
+        self.entries.find(hash, |entry| *entry.key == *key).map(|entry| &entry.postings)
+    }
+
+    fn shrink(&mut self) {
+        if self.entries.len() * 4 < self.entries.capacity() {
+            let hasher = &self.hasher;
+            let twice = self.entries.len() * 2;
+            self.entries.shrink_to(twice, |entry| hasher.hash_one(&*entry.key));
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.entries.allocation_size() + self.heap_bytes
+    }
+
+    fn weight(&self) -> u64 {
+        self.entries.len() as u64 * KEY_BYTES + self.heap_bytes as u64
+    }
+}

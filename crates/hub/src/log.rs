@@ -1,0 +1,404 @@
+//! The ordered log of all events: the mailbox between cores, the order, the history and the resume
+//! point.
+//!
+//! Any thread appends, none blocks a reader that follows. Retention is by count, bytes and age,
+//! whole segments at a time. Never reads a clock, and never knows who receives an event.
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError, Weak};
+use std::time::Duration;
+
+use crate::chain::Chain;
+use crate::cursor::{Epoch, Sequence};
+use crate::event::{Draft, Event};
+use crate::history::History;
+use crate::ledger::{ClosedBytes, Nanos, nanos};
+use crate::reader::Reader;
+use crate::replay::{self, Complete, Interest, Key, Replayed};
+use crate::retention::Retention;
+use crate::segment::Segment;
+
+/// A reader indexes this many events more than it has read, so that the index catches up with what
+/// others read while the lock was taken.
+const INDEXED_BEYOND: u64 = 256;
+
+/// The log, shared by all cores and the control thread.
+///
+/// ```
+/// use std::{ops::ControlFlow, time::Duration};
+/// use ringway_hub::{Address, Draft, Epoch, Keep, Log, Retention, Tail};
+///
+/// let log = Log::new(Epoch::new(1), Retention::default());
+/// let (mut tail, mut reader) = (Tail::default(), log.reader());
+/// let draft = Draft {
+///     address: Address::Topic("news".into()),
+///     name: None,
+///     except: None,
+///     keep: Keep::Window,
+///     bytes: b"hello .............................".to_vec(),
+///     cursor_at: 6,
+/// };
+/// assert_eq!(log.append(&mut tail, draft, Duration::ZERO), 1);
+/// reader.follow(&log, |event| {
+///     assert_eq!(event.bytes(), b"hello 000000000001-0000000000000001");
+///     ControlFlow::Continue(())
+/// })?;
+/// # Ok::<(), ringway_hub::Gap>(())
+/// ```
+pub struct Log {
+    epoch: Epoch,
+    retention: Retention,
+    /// Parts of `retention` that each append compares with.
+    segment_bytes: u64,
+    segment_age: Nanos,
+    chain: Chain<Event>,
+    history: RwLock<History>,
+    /// Beside `history`, so that these are read without its lock.
+    first: AtomicU64,
+    indexed_to: AtomicU64,
+    closed_bytes: ClosedBytes,
+    /// Second encodings since the last trim.
+    late_bytes: AtomicU64,
+    /// A segment was closed while somebody read the history, so nothing was let go.
+    trim_is_due: AtomicBool,
+    rolled_at: AtomicU64,
+    postings_touched: AtomicU64,
+    head: Head,
+}
+
+/// The newest sequence that was claimed. Written for each event, so on a cache line of its own.
+#[derive(Default)]
+#[repr(align(128))]
+struct Head(AtomicU64);
+
+/// A writer's place in the log. It keeps nothing alive, however long the writer is idle.
+///
+/// It belongs to the first log that it is used with.
+#[derive(Debug, Default)]
+pub struct Tail {
+    segment: Weak<Segment<Event>>,
+}
+
+/// Events after `from` and up to `to` have left the log. What is after `to` can still be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// The last event that was read.
+    pub from: Sequence,
+    /// The last event that is not there any more.
+    pub to: Sequence,
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "events after {} up to {} have left the log", self.from, self.to)
+    }
+}
+
+impl std::error::Error for Gap {}
+
+/// What the log holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogSize {
+    /// Events.
+    pub events: u64,
+    /// Bytes of events with all their encodings.
+    pub bytes: u64,
+    /// Bytes of the index by topic and recipient, with what its tables have to spare.
+    pub index_bytes: u64,
+    /// Segments.
+    pub segments: usize,
+}
+
+impl Log {
+    /// An empty log, whose first event will be 1.
+    #[must_use]
+    pub fn new(epoch: Epoch, retention: Retention) -> Self {
+        let capacity = usize::try_from(retention.segment_events()).unwrap_or(usize::MAX);
+        let chain = Chain::new(1, capacity);
+        let history = RwLock::new(History::new(chain.tail()));
+        Self {
+            epoch,
+            retention,
+            segment_bytes: retention.segment_bytes(),
+            segment_age: nanos(retention.segment_age()),
+            chain,
+            history,
+            first: AtomicU64::new(1),
+            indexed_to: AtomicU64::new(0),
+            closed_bytes: ClosedBytes::default(),
+            late_bytes: AtomicU64::new(0),
+            trim_is_due: AtomicBool::new(false),
+            rolled_at: AtomicU64::new(0),
+            postings_touched: AtomicU64::new(0),
+            head: Head::default(),
+        }
+    }
+
+    /// Which life of the log this is.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Puts an event at the end of the order, and its cursor into its encoding.
+    ///
+    /// Never blocks a reader that follows. Once per segment it lets go of old segments, and may
+    /// then wait for a replay: it must not be called while a replay visits on the same thread.
+    ///
+    /// # Panics
+    /// The draft's encoding has no room for a cursor. Nothing was appended then.
+    pub fn append(&self, tail: &mut Tail, draft: Draft, now: Duration) -> Sequence {
+        let (mut event, now) = (Event::new(draft, now), nanos(now));
+        let (bytes, keys) = (event.size(), event.keys());
+        let cached = tail.segment.upgrade();
+        let mut has_moved = cached.is_none();
+        let mut segment = cached.unwrap_or_else(|| self.chain.tail());
+        let index = loop {
+            let claim = if self.is_over(&segment, now) { None } else { segment.claim() };
+            if let Some(index) = claim {
+                break index;
+            }
+            segment = self.roll(segment, now);
+            has_moved = true;
+        };
+        let sequence = segment.first() + index as Sequence;
+        // Before the slot is filled, so that whoever has seen the event finds it below the head.
+        self.head.0.fetch_max(sequence, Ordering::Relaxed);
+        event.stamp(self.epoch, sequence);
+        segment.fill(index, event);
+        segment.ledger().charge(bytes, &self.closed_bytes);
+        if keys > 1 {
+            segment.ledger().expect_keys(keys);
+        }
+        if has_moved {
+            tail.segment = Arc::downgrade(&segment);
+        }
+        sequence
+    }
+
+    /// The oldest sequence that is kept: one after the head when nothing is.
+    #[must_use]
+    pub fn first(&self) -> Sequence {
+        self.first.load(Ordering::Acquire)
+    }
+
+    /// The newest sequence that was claimed; the last few below it may not be readable yet. A
+    /// cursor beyond it was never given out.
+    #[must_use]
+    pub fn head(&self) -> Sequence {
+        self.head.0.load(Ordering::Relaxed)
+    }
+
+    /// A reader at the newest event that is published with all before it.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        let history = self.read();
+        let position = history.indexed_to();
+        let segment = Arc::clone(history.segment_of(position + 1));
+        drop(history);
+        Reader::at_newest(segment, position)
+    }
+
+    /// Visits, in order and each once, the kept events after each interest's `after` and up to
+    /// `through`. Events whose time is over are left out. A visitor that breaks stops after the
+    /// event that it was given.
+    ///
+    /// `through` is the position of a reader: what is claimed beyond it and not yet published is
+    /// not waited for. The visitor must not append to this log nor replay it.
+    ///
+    /// # Errors
+    /// Some event after the smallest `after` has left the log. Nothing was visited; go on from
+    /// the gap's `to`.
+    pub fn replay(
+        &self,
+        interests: &[Interest<'_>],
+        through: Sequence,
+        now: Duration,
+        mut visit: impl FnMut(&Event) -> ControlFlow<()>,
+    ) -> Result<Replayed, Gap> {
+        let Some(from) = interests.iter().map(|interest| interest.after).min() else {
+            return Ok(Replayed { visited: 0, complete: Complete::All });
+        };
+        let history = self.read_indexed(through);
+        let to = history.first() - 1;
+        if from < to {
+            return Err(Gap { from, to });
+        }
+        let (replayed, touched) =
+            replay::merge(&history, interests, through, now, |segment, event| {
+                let flow = visit(event);
+                self.charge_second(segment, event);
+                flow
+            });
+        drop(history);
+        self.postings_touched.fetch_add(touched, Ordering::Relaxed);
+        self.trim_if_due();
+        Ok(replayed)
+    }
+
+    /// Whether the log keeps an event for this key, expired or not.
+    #[must_use]
+    pub fn holds(&self, key: Key<'_>) -> bool {
+        let history = self.read_indexed(self.head());
+        match key {
+            Key::Topic(topic) => history.index().topic(topic).is_some(),
+            Key::Recipient(name) => history.index().recipient(name).is_some(),
+        }
+    }
+
+    /// Lets go of what is too old; for when nothing is appended. Call it a few times per
+    /// `age_max`.
+    pub fn expire(&self, now: Duration) {
+        let now = nanos(now);
+        let tail = self.chain.tail();
+        if !tail.is_untouched() && self.is_old(&tail, now) {
+            self.roll(tail, now);
+        }
+        self.rolled_at.fetch_max(now, Ordering::Relaxed);
+        self.trim(self.write(), now);
+    }
+
+    /// What the log holds.
+    #[must_use]
+    pub fn size(&self) -> LogSize {
+        let tail_bytes = self.chain.tail().ledger().bytes();
+        let history = self.read();
+        LogSize {
+            events: (self.head() + 1).saturating_sub(history.first()),
+            bytes: self.closed_bytes.sum() + tail_bytes,
+            index_bytes: history.index().bytes(),
+            segments: history.segments(),
+        }
+    }
+
+    /// How many postings all replays have looked at.
+    #[must_use]
+    pub fn postings_touched(&self) -> u64 {
+        self.postings_touched.load(Ordering::Relaxed)
+    }
+
+    /// Whether the segment is to be closed before anything is appended. It is not closed sooner, so
+    /// that the newest event is kept even when it alone exceeds a bound.
+    fn is_over(&self, segment: &Segment<Event>, now: Nanos) -> bool {
+        self.is_old(segment, now) || segment.ledger().weight() >= self.segment_bytes
+    }
+
+    fn is_old(&self, segment: &Segment<Event>, now: Nanos) -> bool {
+        now.saturating_sub(segment.ledger().opened_at()) > self.segment_age
+    }
+
+    /// Closes a segment that is full or old, unless that is done, and lets go of what is then too
+    /// much. Returns the newest segment.
+    #[cold]
+    fn roll(&self, from: Arc<Segment<Event>>, now: Nanos) -> Arc<Segment<Event>> {
+        let opened_at = from.ledger().opened_at();
+        if from.is_untouched() {
+            from.ledger().open_at(now);
+            return from;
+        }
+        if from.next().is_some() {
+            return self.chain.tail();
+        }
+        // Nothing is let go while somebody reads the history; he trims when done. But the log is
+        // not let grow by a second segment so: then no segment is opened before that.
+        let waited =
+            if self.trim_is_due.load(Ordering::Relaxed) { Some(self.write()) } else { None };
+        let Some(next) = self.chain.roll(&from, now) else { return self.chain.tail() };
+        // Nothing is written into a segment that is old.
+        let newest_at = now.min(opened_at.saturating_add(self.segment_age));
+        from.ledger().close(newest_at, &self.closed_bytes);
+        // What is let go below shall not be kept from it by this.
+        drop(from);
+        self.rolled_at.fetch_max(now, Ordering::Relaxed);
+        match waited.or_else(|| self.try_write()) {
+            Some(history) => self.trim(history, now),
+            None => self.trim_is_due.store(true, Ordering::Relaxed),
+        }
+        next
+    }
+
+    fn trim(&self, mut history: RwLockWriteGuard<'_, History>, now: Nanos) {
+        self.trim_is_due.store(false, Ordering::Relaxed);
+        self.late_bytes.store(0, Ordering::Relaxed);
+        let retired = history.trim(&self.retention, &self.closed_bytes, now);
+        self.first.store(history.first(), Ordering::Release);
+        self.indexed_to.store(history.indexed_to(), Ordering::Relaxed);
+        drop(history);
+        drop(retired);
+    }
+
+    fn trim_if_due(&self) {
+        if self.is_trim_due()
+            && let Some(history) = self.try_write()
+        {
+            self.trim(history, self.rolled_at.load(Ordering::Relaxed));
+        }
+    }
+
+    fn is_trim_due(&self) -> bool {
+        self.trim_is_due.load(Ordering::Relaxed)
+            || self.late_bytes.load(Ordering::Relaxed) > self.segment_bytes
+    }
+
+    fn try_write(&self) -> Option<RwLockWriteGuard<'_, History>> {
+        match self.history.try_write() {
+            Ok(history) => Some(history),
+            Err(TryLockError::Poisoned(history)) => Some(history.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// Takes part in indexing after having read `count` events up to `position`: as many and some
+    /// more, unless another thread is at it.
+    pub(crate) fn index_after(&self, position: Sequence, count: u64) {
+        if self.indexed_to.load(Ordering::Relaxed) < position
+            && let Some(mut history) = self.try_write()
+        {
+            history.index_published(Sequence::MAX, count + INDEXED_BEYOND);
+            self.indexed_to.store(history.indexed_to(), Ordering::Relaxed);
+        }
+        self.trim_if_due();
+    }
+
+    /// Charges a second encoding to the event's segment, if one was made.
+    #[inline]
+    pub(crate) fn charge_second(&self, segment: &Segment<Event>, event: &Event) {
+        if let Some(bytes) = event.uncharged() {
+            segment.ledger().charge(bytes, &self.closed_bytes);
+            self.late_bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, History> {
+        self.history.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, History> {
+        self.history.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the history with all in its index that is published up to `through`.
+    fn read_indexed(&self, through: Sequence) -> RwLockReadGuard<'_, History> {
+        let history = self.read();
+        if history.indexed_to() >= through {
+            return history;
+        }
+        drop(history);
+        let mut history = self.write();
+        history.index_published(through, u64::MAX);
+        self.indexed_to.store(history.indexed_to(), Ordering::Relaxed);
+        RwLockWriteGuard::downgrade(history)
+    }
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Log")
+            .field("epoch", &self.epoch)
+            .field("first", &self.first())
+            .field("head", &self.head())
+            .finish_non_exhaustive()
+    }
+}

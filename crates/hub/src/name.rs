@@ -1,0 +1,75 @@
+//! What clients, topics and events may be called. Never says who may use a name.
+
+use std::{fmt, sync::Arc};
+
+/// A client's name, shared by the directory and the cores.
+pub type Name = Arc<str>;
+
+/// The longest name, in bytes of UTF-8.
+pub const NAME_BYTES_MAX: usize = 128;
+
+/// Why a text is not a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NameFault {
+    /// It has no bytes.
+    Empty,
+    /// It has more than [`NAME_BYTES_MAX`] bytes.
+    TooLong,
+    /// It holds a control character (Unicode's category Cc).
+    ControlCharacter,
+}
+
+/// Whether a client, a topic or an event may have this name.
+///
+/// ```
+/// use ringway_hub::name::{self, NameFault};
+/// assert_eq!(name::check("räume/7"), Ok(()));
+/// assert_eq!(name::check("a\nb"), Err(NameFault::ControlCharacter));
+/// ```
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check(name: &str) -> Result<(), NameFault> {
+    if name.is_empty() {
+        Err(NameFault::Empty)
+    } else if name.len() > NAME_BYTES_MAX {
+        Err(NameFault::TooLong)
+    } else if name.chars().any(char::is_control) {
+        Err(NameFault::ControlCharacter)
+    } else {
+        Ok(())
+    }
+}
+
+impl fmt::Display for NameFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("a name has at least one byte"),
+            Self::TooLong => write!(f, "a name has at most {NAME_BYTES_MAX} bytes"),
+            Self::ControlCharacter => f.write_str("a name has no control characters"),
+        }
+    }
+}
+
+impl std::error::Error for NameFault {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_1_to_128_bytes_and_no_control_characters() {
+        assert_eq!(check(""), Err(NameFault::Empty));
+        assert_eq!(check("a"), Ok(()));
+        assert_eq!(check(&"a".repeat(128)), Ok(()));
+        assert_eq!(check(&"a".repeat(129)), Err(NameFault::TooLong));
+        assert_eq!(check(&"é".repeat(64)), Ok(()));
+        assert_eq!(check(&"é".repeat(65)), Err(NameFault::TooLong));
+        for control in ["\0", "a\tb", "a\n", "\r", "\u{7f}", "\u{85}", "\u{9f}"] {
+            assert_eq!(check(control), Err(NameFault::ControlCharacter), "{control:?}");
+        }
+        for plain in [" ", "a b", "/", "名前", "\u{a0}", "\u{2028}"] {
+            assert_eq!(check(plain), Ok(()), "{plain:?}");
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! What was answered to whom, so that a request that is sent again is not done again.
+//!
+//! Bounded by count and by age: a repeat that comes later is a new request. Never knows what a
+//! request is.
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hashbrown::{HashTable, hash_table::Entry};
+
+const SHARDS: usize = 16;
+
+/// With fewer entries than this in each, the shards' bounds would be far from the whole's.
+const SHARD_ENTRIES_MIN: usize = 64;
+
+/// Whether a request came for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum First {
+    /// Yes: its answer was made now.
+    Yes,
+    /// No: its answer is the first one's.
+    No,
+}
+
+/// Answers by sender and request id, shared by all threads.
+///
+/// ```
+/// use std::time::Duration;
+/// use ringway_hub::{First, Receipts};
+/// let (receipts, now) = (Receipts::new(1_000, Duration::from_secs(60)), Duration::ZERO);
+/// assert_eq!(receipts.once("ann", "7", now, || "done"), ("done", First::Yes));
+/// assert_eq!(receipts.once("ann", "7", now, || "done again"), ("done", First::No));
+/// ```
+#[derive(Debug)]
+pub struct Receipts<V> {
+    hasher: RandomState,
+    shards: Box<[Mutex<Shard<V>>]>,
+    shard_entries_max: usize,
+    age_max: Duration,
+}
+
+/// Invariant: `places` holds the number of every entry; the number of `entries[i]` is
+/// `first + i`. Entries are in the order in which they came.
+#[derive(Debug)]
+struct Shard<V> {
+    places: HashTable<u64>,
+    entries: VecDeque<Receipt<V>>,
+    first: u64,
+}
+
+#[derive(Debug)]
+struct Receipt<V> {
+    /// The sender, and after `sender_bytes` the id.
+    key: Box<str>,
+    sender_bytes: usize,
+    hash: u64,
+    at: Duration,
+    value: V,
+}
+
+impl<V: Clone> Receipts<V> {
+    /// Remembers at most `entries_max` answers, each for `age_max`.
+    #[must_use]
+    pub fn new(entries_max: usize, age_max: Duration) -> Self {
+        let shards = if entries_max < SHARDS * SHARD_ENTRIES_MIN { 1 } else { SHARDS };
+        Self {
+            hasher: RandomState::new(),
+            shards: (0..shards).map(|_| Mutex::new(Shard::default())).collect(),
+            shard_entries_max: entries_max / shards,
+            age_max,
+        }
+    }
+
+    /// The answer to the sender's request of this id, which `make` does when it comes for the
+    /// first time. At most one thread at a time does so for an id; one that repeats it waits.
+    ///
+    /// `make` must not use these receipts.
+    pub fn once(
+        &self,
+        sender: &str,
+        id: &str,
+        now: Duration,
+        make: impl FnOnce() -> V,
+    ) -> (V, First) {
+        let hash = self.hasher.hash_one((sender, id));
+        let mut shard = lock(&self.shards[(hash >> 48) as usize % self.shards.len()]);
+        while shard.entries.front().is_some_and(|oldest| oldest.is_over(now, self.age_max)) {
+            shard.forget_oldest();
+        }
+        if let Some(found) = shard.find(hash, sender, id) {
+            // One that came with an older clock may be behind one that is not over.
+            if !found.is_over(now, self.age_max) {
+                return (found.value.clone(), First::No);
+            }
+        }
+        let value = make();
+        if self.shard_entries_max > 0 {
+            while shard.entries.len() >= self.shard_entries_max {
+                shard.forget_oldest();
+            }
+            let key = format!("{sender}{id}").into_boxed_str();
+            let (sender_bytes, value) = (sender.len(), value.clone());
+            shard.remember(Receipt { key, sender_bytes, hash, at: now, value });
+        }
+        (value, First::Yes)
+    }
+
+    /// How many answers are remembered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).entries.len()).sum()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<V> Default for Shard<V> {
+    fn default() -> Self {
+        Self { places: HashTable::new(), entries: VecDeque::new(), first: 0 }
+    }
+}
+
+impl<V> Shard<V> {
+    fn find(&self, hash: u64, sender: &str, id: &str) -> Option<&Receipt<V>> {
+        let is_it = |number: &u64| self.entry(*number).is_for(sender, id);
+        self.places.find(hash, is_it).map(|number| self.entry(*number))
+    }
+
+    /// Takes the place of a receipt for the same request, if there is one.
+    fn remember(&mut self, receipt: Receipt<V>) {
+        let number = self.first + self.entries.len() as u64;
+        let (entries, first) = (&self.entries, self.first);
+        let entry = |number: u64| &entries[(number - first) as usize];
+        let same = |number: &u64| {
+            let one = entry(*number);
+            one.key == receipt.key && one.sender_bytes == receipt.sender_bytes
+        };
+        match self.places.entry(receipt.hash, same, |number| entry(*number).hash) {
+            Entry::Occupied(mut place) => *place.get_mut() = number,
+            Entry::Vacant(place) => {
+                place.insert(number);
+            }
+        }
+        self.entries.push_back(receipt);
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some(oldest) = self.entries.pop_front() else { return };
+        if let Ok(place) = self.places.find_entry(oldest.hash, |number| *number == self.first) {
+            place.remove();
+        }
+        self.first += 1;
+    }
+
+    fn entry(&self, number: u64) -> &Receipt<V> {
+        &self.entries[(number - self.first) as usize]
+    }
+}
+
+impl<V> Receipt<V> {
+    fn is_for(&self, sender: &str, id: &str) -> bool {
+        self.sender_bytes == sender.len()
+            && self.key.len() == sender.len() + id.len()
+            && self.key.starts_with(sender)
+            && self.key.ends_with(id)
+    }
+
+    fn is_over(&self, now: Duration, age_max: Duration) -> bool {
+        now.saturating_sub(self.at) >= age_max
+    }
+}
+
+/// Locks, though `make` may have panicked inside: nothing has been changed then.
+fn lock<V>(shard: &Mutex<Shard<V>>) -> MutexGuard<'_, Shard<V>> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,130 @@
+//! A run of write-once slots, and the protocol by which they are claimed, filled, read and closed.
+//!
+//! The order of claims is the order of what is written. A reader therefore waits at a slot that is
+//! claimed and not yet filled, and leaves a segment only at the place where it was closed. Never
+//! knows what is in a slot, nor why a segment is closed.
+
+use std::sync::Arc;
+
+use crate::cursor::Sequence;
+use crate::ledger::{Ledger, Nanos};
+use crate::sync::{AtomicUsize, OnceLock, Ordering};
+
+/// `capacity` slots from sequence `first` on, and the segment after them.
+///
+/// Invariant: slot `i` holds sequence `first + i`. Once closed at `end`, no slot from `end` on is
+/// ever claimed, and `next.first == first + end`.
+#[derive(Debug)]
+pub struct Segment<T> {
+    first: Sequence,
+    slots: Box<[OnceLock<T>]>,
+    next: OnceLock<Arc<Segment<T>>>,
+    writing: Writing,
+}
+
+/// What writers change, apart from what every reader reads for each slot.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Writing {
+    /// Claims so far, by far too many once the segment is closed.
+    claimed: AtomicUsize,
+    ledger: Ledger,
+}
+
+/// What a reader finds at a slot.
+#[derive(Debug)]
+pub enum Step<'s, T> {
+    /// A filled slot.
+    Item(&'s T),
+    /// The segment ends before this slot; the next one begins with it.
+    Next(&'s Arc<Segment<T>>),
+    /// The slot is not claimed yet, or claimed and not filled.
+    Wait,
+}
+
+impl<T> Segment<T> {
+    /// An open segment; no slot is claimed.
+    #[must_use]
+    pub(crate) fn new(first: Sequence, capacity: usize, opened_at: Nanos) -> Self {
+        let slots = (0..capacity).map(|_| OnceLock::new()).collect();
+        let writing = Writing { claimed: AtomicUsize::new(0), ledger: Ledger::new(opened_at) };
+        Self { first, slots, next: OnceLock::new(), writing }
+    }
+
+    /// The sequence of the first slot.
+    #[must_use]
+    pub fn first(&self) -> Sequence {
+        self.first
+    }
+
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.writing.ledger
+    }
+
+    /// Claims the next slot; `None` when the segment is full or closed.
+    ///
+    /// Whoever claims a slot must fill it at once: every reader waits there.
+    #[must_use]
+    pub fn claim(&self) -> Option<usize> {
+        let index = self.writing.claimed.fetch_add(1, Ordering::Relaxed);
+        (index < self.slots.len()).then_some(index)
+    }
+
+    /// Fills a slot that the caller has claimed, which publishes it.
+    pub fn fill(&self, index: usize, item: T) {
+        // A claim is given out once, so the slot is empty.
+        let _ = self.slots[index].set(item);
+    }
+
+    /// What a reader finds at slot `index`, which is at most the capacity.
+    #[inline]
+    #[must_use]
+    pub fn step(&self, index: usize) -> Step<'_, T> {
+        if let Some(item) = self.slots.get(index).and_then(OnceLock::get) {
+            return Step::Item(item);
+        }
+        match self.next.get() {
+            Some(next) if next.first == self.first + index as Sequence => Step::Next(next),
+            _ => Step::Wait,
+        }
+    }
+
+    /// Whether the segment is open and no slot is claimed.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.writing.claimed.load(Ordering::Relaxed) == 0
+    }
+
+    /// The item in slot `index`, if it is filled.
+    #[inline]
+    pub(crate) fn item(&self, index: usize) -> Option<&T> {
+        self.slots.get(index).and_then(OnceLock::get)
+    }
+
+    /// The segment after this one; `None` while this one is the last.
+    pub(crate) fn next(&self) -> Option<&Arc<Self>> {
+        self.next.get()
+    }
+
+    /// Closes the segment where its claims end and puts an empty one behind it. Claims from now
+    /// on fail. The caller sees to it that this is done once.
+    #[must_use]
+    pub(crate) fn close(&self, now: Nanos) -> Arc<Self> {
+        // The claims after this one find the capacity exceeded, so that those before it are all.
+        let capacity = self.slots.len();
+        let end = self.writing.claimed.fetch_add(capacity, Ordering::Relaxed).min(capacity);
+        let next = Arc::new(Self::new(self.first + end as Sequence, capacity, now));
+        let _ = self.next.set(Arc::clone(&next));
+        next
+    }
+}
+
+impl<T> Drop for Segment<T> {
+    /// Without recursion: whoever holds an old segment holds all newer ones, so a chain of any
+    /// length may go at once.
+    fn drop(&mut self) {
+        let mut next = self.next.take();
+        while let Some(segment) = next {
+            next = Arc::into_inner(segment).and_then(|mut segment| segment.next.take());
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The synchronisation that the log's slots are built on: the standard library's, or, for model
+//! checking (`--cfg loom`), loom's. Never more than a change of names.
+
+#[cfg(not(loom))]
+pub(crate) use std::sync::{
+    Mutex, MutexGuard, OnceLock,
+    atomic::{AtomicUsize, Ordering},
+};
+
+#[cfg(loom)]
+pub(crate) use loom::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicUsize, Ordering},
+};
+
+#[cfg(loom)]
+pub(crate) use once::OnceLock;
+
+/// Locks, though a thread may have panicked inside: every critical section of this crate leaves
+/// its data whole at each point where foreign code runs.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(loom)]
+mod once {
+    use loom::sync::atomic::{AtomicBool, Ordering};
+
+    /// The part of `std::sync::OnceLock` that is used, with what it documents: what was before
+    /// `set` is seen after a `get` that sees the value. loom decides when the flag is seen.
+    #[derive(Debug)]
+    pub(crate) struct OnceLock<T> {
+        value: std::sync::OnceLock<T>,
+        is_published: AtomicBool,
+    }
+
+    impl<T> OnceLock<T> {
+        pub(crate) fn new() -> Self {
+            Self { value: std::sync::OnceLock::new(), is_published: AtomicBool::new(false) }
+        }
+
+        pub(crate) fn set(&self, value: T) -> Result<(), T> {
+            self.value.set(value)?;
+            self.is_published.store(true, Ordering::Release);
+            Ok(())
+        }
+
+        pub(crate) fn get(&self) -> Option<&T> {
+            if self.is_published.load(Ordering::Acquire) { self.value.get() } else { None }
+        }
+
+        pub(crate) fn take(&mut self) -> Option<T> {
+            self.value.take()
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! What one who follows the log is told: everything, in order, or a gap.
+
+mod vocabulary;
+
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use ringway_hub::{Address, Gap, Keep, Reader, Tail};
+use vocabulary::*;
+
+#[test]
+fn an_empty_log_has_nothing_before_1() {
+    let log = log(10);
+    assert_eq!((log.first(), log.head()), (1, 0));
+    let mut reader = log.reader();
+    assert_eq!(reader.position(), 0);
+    assert_eq!(follow(&mut reader, &log), Ok(vec![]));
+    assert_eq!(log.size().events, 0);
+}
+
+#[test]
+fn events_come_in_order_over_segments() {
+    let log = log(160);
+    let mut reader = log.reader();
+    append_many(&log, 95);
+    assert_eq!(follow(&mut reader, &log), Ok((1..=95).collect()));
+    assert_eq!(reader.position(), 95);
+    assert_eq!(follow(&mut reader, &log), Ok(vec![]));
+    append_many(&log, 3);
+    assert_eq!(follow(&mut reader, &log), Ok(vec![96, 97, 98]));
+}
+
+#[test]
+fn an_event_is_what_its_draft_was() {
+    let log = log(10);
+    let mut reader = log.reader();
+    let mut sent = draft(Address::Topic("räume".into()), "{}");
+    sent.name = Some("chat".into());
+    sent.except = Some("ann".into());
+    sent.keep = Keep::Until(Duration::from_secs(9));
+    log.append(&mut Tail::default(), sent, Duration::from_secs(5));
+    append(&log, to_recipients(&["ann", "bob", "ann"]));
+    let mut number = 0;
+    reader
+        .follow(&log, |event| {
+            number += 1;
+            match event.address() {
+                Address::Topic(topic) => {
+                    assert_eq!((&**topic, text(event)), ("räume", "{}"));
+                    assert_eq!((event.name(), event.except()), (Some("chat"), Some("ann")));
+                    assert_eq!(event.keep(), Keep::Until(Duration::from_secs(9)));
+                    assert_eq!((event.sequence(), event.at()), (1, Duration::from_secs(5)));
+                }
+                Address::Recipients(recipients) => {
+                    assert_eq!(recipients.iter().collect::<Vec<_>>(), ["ann", "bob"]);
+                    assert_eq!((event.name(), event.except(), text(event)), (None, None, ""));
+                    assert_eq!((event.sequence(), event.keep()), (2, Keep::Window));
+                }
+            }
+            ControlFlow::Continue(())
+        })
+        .expect("no gap");
+    assert_eq!(number, 2);
+}
+
+#[test]
+fn the_cursor_is_written_where_it_belongs() {
+    let log = log(10);
+    let mut sent = to_topic("t");
+    sent.bytes = format!("<{}>", "x".repeat(29)).into_bytes();
+    sent.cursor_at = 1;
+    let mut reader = log.reader();
+    append(&log, sent);
+    let compare = |event: &ringway_hub::Event| {
+        assert_eq!(event.bytes(), b"<0193c5f2a1b4-0000000000000001>");
+        ControlFlow::Continue(())
+    };
+    reader.follow(&log, compare).expect("no gap");
+    assert_eq!(reader.position(), 1);
+}
+
+#[test]
+fn a_visitor_that_breaks_has_seen_the_event_it_broke_at() {
+    let log = log(100);
+    let mut reader = log.reader();
+    append_many(&log, 20);
+    for expected in 1..=20 {
+        let mut visited = Vec::new();
+        let visit = |event: &ringway_hub::Event| {
+            visited.push(event.sequence());
+            ControlFlow::Break(())
+        };
+        reader.follow(&log, visit).expect("no gap");
+        assert_eq!((visited, reader.position()), (vec![expected], expected));
+    }
+    assert_eq!(follow(&mut reader, &log), Ok(vec![]));
+}
+
+#[test]
+fn a_new_reader_begins_at_the_newest_event() {
+    let log = log(160);
+    for count in [0, 1, 9, 10, 30] {
+        append_many(&log, count);
+        let mut reader = log.reader();
+        assert_eq!(reader.position(), log.head());
+        append_many(&log, 1);
+        assert_eq!(follow(&mut reader, &log), Ok(vec![log.head()]));
+    }
+}
+
+#[test]
+fn one_who_slept_too_long_is_told_of_the_gap_and_reads_on() {
+    let log = log(16);
+    let mut reader = log.reader();
+    append_many(&log, 3);
+    assert_eq!(follow(&mut reader, &log), Ok(vec![1, 2, 3]));
+    append_many(&log, 100);
+    let gap = Gap { from: 3, to: log.first() - 1 };
+    assert_eq!(follow(&mut reader, &log), Err(gap));
+    assert_eq!(gap.to_string(), format!("events after 3 up to {} have left the log", gap.to));
+    assert_eq!(reader.position(), gap.to);
+    assert_eq!(follow(&mut reader, &log), Ok((log.first()..=103).collect()));
+}
+
+#[test]
+fn one_whose_segment_is_gone_and_who_has_read_it_misses_nothing() {
+    let log = log(16);
+    let mut reader = log.reader();
+    for head in 1..=200 {
+        append_many(&log, 1);
+        // With one event a segment, the reader is always at the end of one, mostly a retired one.
+        if head % 15 == 0 {
+            assert_eq!(follow(&mut reader, &log), Ok((head - 14..=head).collect()));
+        }
+    }
+}
+
+#[test]
+fn a_draft_without_room_for_its_cursor_takes_no_place() {
+    let log = log(10);
+    let mut reader = log.reader();
+    let mut tail = Tail::default();
+    for (length, cursor_at) in [(0, 0), (28, 0), (29, 1), (40, usize::MAX), (40, 41)] {
+        let mut short = to_topic("t");
+        short.bytes = vec![b'x'; length];
+        short.cursor_at = cursor_at;
+        let append = || log.append(&mut tail, short, Duration::ZERO);
+        assert!(catch_unwind(AssertUnwindSafe(append)).is_err(), "{length} {cursor_at}");
+    }
+    assert_eq!(log.append(&mut tail, to_topic("t"), Duration::ZERO), 1);
+    assert_eq!(follow(&mut reader, &log), Ok(vec![1]));
+}
+
+#[test]
+fn a_visitor_that_panics_leaves_the_reader_after_the_event() {
+    let log = log(16);
+    let mut reader = log.reader();
+    append_many(&log, 12);
+    let visit = |event: &ringway_hub::Event| {
+        assert!(event.sequence() < 5);
+        ControlFlow::Continue(())
+    };
+    assert!(catch_unwind(AssertUnwindSafe(|| reader.follow(&log, visit))).is_err());
+    assert_eq!(follow(&mut reader, &log), Ok((6..=12).collect()));
+}
+
+#[test]
+fn a_second_encoding_is_made_once() {
+    let log = log(16);
+    let mut readers = [log.reader(), log.reader()];
+    append_many(&log, 1);
+    let mut made = 0;
+    for reader in &mut readers {
+        reader
+            .follow(&log, |event| {
+                let second = event.second_encoding(|bytes| {
+                    made += 1;
+                    bytes.iter().rev().copied().collect()
+                });
+                assert_eq!(second.len(), event.bytes().len());
+                assert_eq!(second.first(), event.bytes().last());
+                ControlFlow::Continue(())
+            })
+            .expect("no gap");
+    }
+    assert_eq!(made, 1);
+}
+
+#[test]
+fn a_huge_event_passes_through() {
+    let log = log(1_000);
+    let mut reader = log.reader();
+    let text: String = "x".repeat(8 << 20);
+    append(&log, draft(Address::Topic("t".into()), &text));
+    append_many(&log, 1);
+    let mut lengths = Vec::new();
+    let visit = |event: &ringway_hub::Event| {
+        lengths.push(event.bytes().len() - 29);
+        ControlFlow::Continue(())
+    };
+    reader.follow(&log, visit).expect("no gap");
+    assert_eq!(lengths, [8 << 20, 1]);
+}
+
+/// Sixteen bytes: a core has one, but a test of a gateway has a thousand.
+#[test]
+fn a_reader_is_small() {
+    assert_eq!(size_of::<Reader>(), 16);
+}

@@ -1,0 +1,286 @@
+//! What one who was away gets: what a naive search through the log would find, at the cost of
+//! what it gets.
+
+mod vocabulary;
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use ringway_hub::{Address, Complete, Draft, Gap, Interest, Keep, Key, Recipients, Replayed, Tail};
+use vocabulary::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_replay_merges_its_interests_in_order() {
+    let log = log(1_000);
+    for number in 0..30 {
+        append(
+            &log,
+            match number % 3 {
+                0 => to_topic("news"),
+                1 => to_topic("sport"),
+                _ => to_recipients(&["bob", "ann"]),
+            },
+        );
+    }
+    let interests = [topic("sport", 20), recipient("ann", 0), topic("news", 25)];
+    let expected = (1..=30)
+        .filter(|sequence| match (sequence - 1) % 3 {
+            0 => *sequence > 25,
+            1 => *sequence > 20,
+            _ => true,
+        })
+        .collect();
+    assert_eq!(replay(&log, &interests), Ok(expected));
+}
+
+#[test]
+fn no_interest_and_unknown_interests_find_nothing() {
+    let log = log(16);
+    let nothing = Replayed { visited: 0, complete: Complete::All };
+    assert_eq!(replay_at(&log, &[], SECOND), Ok((vec![], nothing)));
+    append_many(&log, 100);
+    assert_eq!(replay_at(&log, &[], SECOND), Ok((vec![], nothing)));
+    assert_eq!(replay(&log, &[topic("other", 99), recipient("t", 99)]), Ok(vec![]));
+    assert_eq!(replay(&log, &[topic("t", u64::MAX)]), Ok(vec![]));
+}
+
+#[test]
+fn an_interest_that_is_doubled_brings_each_event_once() {
+    let log = log(1_000);
+    append_many(&log, 10);
+    append(&log, to_recipients(&["ann", "bob", "ann"]));
+    let interests = [topic("t", 5), topic("t", 2), topic("t", 5), topic("t", 9)];
+    assert_eq!(replay(&log, &interests), Ok((3..=10).collect()));
+    assert_eq!(replay(&log, &[recipient("ann", 0), recipient("bob", 0)]), Ok(vec![11]));
+}
+
+#[test]
+fn a_thousand_interests_are_merged() {
+    let log = log(100_000);
+    let names: Vec<String> = (0..1_000).map(|number| format!("topic-{number}")).collect();
+    for number in 0..5_000 {
+        append(&log, to_topic(&names[number * 7 % 1_000]));
+    }
+    let interests: Vec<_> = names.iter().map(|name| topic(name, 0)).collect();
+    assert_eq!(replay(&log, &interests), Ok((1..=5_000).collect()));
+}
+
+#[test]
+fn a_replay_ends_with_through() {
+    let log = log(1_000);
+    append_many(&log, 20);
+    let mut visited = Vec::new();
+    let replayed = log.replay(&[topic("t", 3)], 12, SECOND, |event| {
+        visited.push(event.sequence());
+        ControlFlow::Continue(())
+    });
+    assert_eq!(replayed, Ok(Replayed { visited: 9, complete: Complete::All }));
+    assert_eq!(visited, (4..=12).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_visitor_that_breaks_stops_after_the_event() {
+    let log = log(1_000);
+    append_many(&log, 20);
+    let (mut after, mut visited) = (0, Vec::new());
+    loop {
+        let mut room = 3;
+        let replayed = log.replay(&[topic("t", after)], 20, SECOND, |event| {
+            visited.push(event.sequence());
+            room -= 1;
+            if room == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        after = *visited.last().expect("events");
+        if replayed.expect("no gap").complete == Complete::All {
+            break;
+        }
+    }
+    assert_eq!(visited, (1..=20).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_has_left_the_log_is_a_gap_and_nothing_is_visited() {
+    let log = log(16);
+    append_many(&log, 100);
+    let to = log.first() - 1;
+    let interests = [topic("t", to), topic("other", 4)];
+    assert_eq!(replay(&log, &interests), Err(Gap { from: 4, to }));
+    assert_eq!(replay(&log, &[topic("t", to - 1)]), Err(Gap { from: to - 1, to }));
+    assert_eq!(replay(&log, &[topic("t", to)]), Ok((to + 1..=100).collect()));
+}
+
+#[test]
+fn events_keep_for_as_long_as_they_say() {
+    let log = log(1_000);
+    let mut reader = log.reader();
+    for keep in [Keep::Window, Keep::Until(10 * SECOND), Keep::Never, Keep::Until(20 * SECOND)] {
+        append(&log, Draft { keep, ..to_topic("t") });
+        append(&log, Draft { keep, ..to_recipients(&["ann"]) });
+    }
+    let interests = [topic("t", 0), recipient("ann", 0)];
+    let visited = |now| replay_at(&log, &interests, now).map(|(visited, _)| visited);
+    assert_eq!(visited(9 * SECOND), Ok(vec![1, 2, 3, 4, 7, 8]));
+    assert_eq!(visited(10 * SECOND), Ok(vec![1, 2, 7, 8]));
+    assert_eq!(visited(30 * SECOND), Ok(vec![1, 2]));
+    assert_eq!(follow(&mut reader, &log), Ok((1..=8).collect()), "who is here gets all");
+}
+
+#[test]
+fn what_is_only_live_is_in_no_index() {
+    let log = log(100);
+    let mut reader = log.reader();
+    for number in 0..1_000 {
+        let sent = to_recipients(&[&format!("client-{number}")]);
+        append(&log, Draft { keep: Keep::Never, ..sent });
+    }
+    assert!(follow(&mut reader, &log).is_err());
+    follow(&mut reader, &log).expect("no gap");
+    assert!(!log.holds(Key::Recipient("client-999")));
+    assert_eq!(log.size().index_bytes, 0);
+}
+
+#[test]
+fn a_replay_does_not_need_anyone_to_follow() {
+    let log = log(1_000_000);
+    append_many(&log, 5_000);
+    assert_eq!(replay(&log, &[topic("t", 4_990)]), Ok((4_991..=5_000).collect()));
+    append_many(&log, 5_000);
+    assert_eq!(replay(&log, &[topic("t", 9_990)]), Ok((9_991..=10_000).collect()));
+}
+
+/// The reconnect storm: 10,000 clients that each missed 100 of 1,000,000 events.
+#[test]
+fn a_replay_touches_what_it_returns_and_nothing_else() {
+    const CLIENTS: u64 = 10_000;
+    const MISSED: u64 = 100;
+    let log = log(2 * CLIENTS * MISSED);
+    let names: Vec<String> = (0..CLIENTS).map(|number| format!("client-{number}")).collect();
+    let (mut tail, mut reader) = (Tail::default(), log.reader());
+    for number in 0..CLIENTS * MISSED {
+        let name = names[(number % CLIENTS) as usize].as_str();
+        log.append(&mut tail, to_recipients(&[name]), SECOND);
+        if number % 4_096 == 0 {
+            follow(&mut reader, &log).expect("no gap");
+        }
+    }
+    let before = log.postings_touched();
+    for name in &names {
+        let interests = [recipient(name, 0), topic("news", 0)];
+        let mut visited = 0;
+        let replayed = log.replay(&interests, log.head(), SECOND, |_| {
+            visited += 1;
+            ControlFlow::Continue(())
+        });
+        assert_eq!(replayed, Ok(Replayed { visited: MISSED, complete: Complete::All }));
+        assert_eq!(visited, MISSED);
+    }
+    assert_eq!(log.postings_touched() - before, CLIENTS * MISSED);
+    // Who has seen most of it costs only the rest.
+    let before = log.postings_touched();
+    let seen = CLIENTS * (MISSED - 1);
+    assert_eq!(replay(&log, &[recipient(&names[5], seen)]), Ok(vec![seen + 6]));
+    assert_eq!(log.postings_touched() - before, 1);
+}
+
+/// An event as the naive log has it.
+#[derive(Debug, Clone)]
+struct Sent {
+    topic: Option<usize>,
+    recipients: Vec<usize>,
+    keep: Keep,
+}
+
+const NAMES: [&str; 6] = ["a", "b", "c", "d", "", "名前"];
+
+impl Sent {
+    fn draft(&self) -> Draft {
+        let names = self.recipients.iter().map(|number| NAMES[*number]);
+        let address = match self.topic {
+            Some(topic) => Address::Topic(NAMES[topic].into()),
+            None => Address::Recipients(Recipients::new(names)),
+        };
+        Draft { keep: self.keep, ..draft(address, "") }
+    }
+
+    fn is_for(&self, interest: &Interest<'_>) -> bool {
+        match interest.key {
+            Key::Topic(topic) => self.topic.is_some_and(|own| NAMES[own] == topic),
+            Key::Recipient(name) => {
+                self.topic.is_none() && self.recipients.iter().any(|own| NAMES[*own] == name)
+            }
+        }
+    }
+}
+
+fn sent() -> impl Strategy<Value = Sent> {
+    let keep = prop_oneof![
+        4 => Just(Keep::Window),
+        2 => (0..20_u32).prop_map(|seconds| Keep::Until(seconds * SECOND)),
+        1 => Just(Keep::Never),
+    ];
+    let names = prop::collection::vec(0..NAMES.len(), 0..8);
+    (prop::option::of(0..NAMES.len()), names, keep).prop_map(|(topic, recipients, keep)| Sent {
+        topic,
+        recipients,
+        keep,
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_replay_is_what_a_naive_search_finds(
+        events_max in 1..200_u64,
+        all in prop::collection::vec(sent(), 0..300),
+        follow_every in 1..100_usize,
+        wanted in prop::collection::vec((0..2, 0..NAMES.len(), 0..300_u64), 0..8),
+        through in 0..300_u64,
+        now in 0..20_u32,
+    ) {
+        let (log, mut tail) = (log(events_max), Tail::default());
+        let mut reader = log.reader();
+        for (number, sent) in all.iter().enumerate() {
+            log.append(&mut tail, sent.draft(), Duration::ZERO);
+            if number % follow_every == 0 {
+                let _ = follow(&mut reader, &log);
+            }
+        }
+        let interests: Vec<_> = wanted
+            .iter()
+            .map(|(kind, name, after)| match kind {
+                0 => topic(NAMES[*name], *after),
+                _ => recipient(NAMES[*name], *after),
+            })
+            .collect();
+        let mut visited = Vec::new();
+        let replayed = log.replay(&interests, through, now * SECOND, |event| {
+            visited.push(event.sequence());
+            ControlFlow::Continue(())
+        });
+        let from = interests.iter().map(|interest| interest.after).min();
+        if let Some(from) = from && from + 1 < log.first() {
+            prop_assert_eq!(replayed, Err(Gap { from, to: log.first() - 1 }));
+            prop_assert!(visited.is_empty());
+            return Ok(());
+        }
+        let has_time = |keep| match keep {
+            Keep::Window => true,
+            Keep::Until(end) => end > now * SECOND,
+            Keep::Never => false,
+        };
+        let naive: Vec<u64> = (1..)
+            .zip(&all)
+            .filter(|(sequence, sent)| {
+                *sequence <= through
+                    && has_time(sent.keep)
+                    && interests.iter().any(|one| *sequence > one.after && sent.is_for(one))
+            })
+            .map(|(sequence, _)| sequence)
+            .collect();
+        let complete = Replayed { visited: naive.len() as u64, complete: Complete::All };
+        prop_assert_eq!(replayed, Ok(complete));
+        prop_assert_eq!(visited, naive);
+    }
+}

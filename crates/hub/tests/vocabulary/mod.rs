@@ -1,0 +1,94 @@
+//! The words of the tests: drafts that say who wrote them, logs of a given size, and a follower
+//! that writes down what it is told.
+#![allow(dead_code, reason = "each test binary uses some of the words")]
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use ringway_hub::{
+    Address, Cursor, Draft, Epoch, Event, Gap, Interest, Keep, Key, Log, Reader, Recipients,
+    Replayed, Retention, Sequence, Tail,
+};
+
+pub const EPOCH: Epoch = Epoch::new(0x0193_c5f2_a1b4);
+
+pub const NEVER: Duration = Duration::from_secs(1 << 40);
+
+pub fn retention(events_max: u64) -> Retention {
+    Retention { events_max, bytes_max: 1 << 40, age_max: NEVER }
+}
+
+pub fn log(events_max: u64) -> Log {
+    Log::new(EPOCH, retention(events_max))
+}
+
+/// A draft whose encoding is its cursor and then `text`.
+pub fn draft(address: Address, text: &str) -> Draft {
+    let bytes = [&[b'?'; Cursor::TEXT_BYTES], text.as_bytes()].concat();
+    Draft { address, name: None, except: None, keep: Keep::Window, bytes, cursor_at: 0 }
+}
+
+pub fn to_topic(topic: &str) -> Draft {
+    draft(Address::Topic(topic.into()), topic)
+}
+
+pub fn to_recipients(names: &[&str]) -> Draft {
+    draft(Address::Recipients(Recipients::new(names.iter().copied())), "")
+}
+
+/// The text of a draft, once its cursor has been found to be right.
+#[track_caller]
+pub fn text(event: &Event) -> &str {
+    let (cursor, text) = event.bytes().split_at(Cursor::TEXT_BYTES);
+    assert_eq!(cursor, Cursor { epoch: EPOCH, sequence: event.sequence() }.text());
+    std::str::from_utf8(text).expect("a draft's text")
+}
+
+/// Appends without a tail of its own.
+pub fn append(log: &Log, draft: Draft) -> Sequence {
+    log.append(&mut Tail::default(), draft, Duration::ZERO)
+}
+
+pub fn append_many(log: &Log, count: usize) {
+    let mut tail = Tail::default();
+    for _ in 0..count {
+        log.append(&mut tail, to_topic("t"), Duration::ZERO);
+    }
+}
+
+/// The sequences that one call visits.
+pub fn follow(reader: &mut Reader, log: &Log) -> Result<Vec<Sequence>, Gap> {
+    let mut visited = Vec::new();
+    reader.follow(log, |event| {
+        visited.push(event.sequence());
+        ControlFlow::Continue(())
+    })?;
+    Ok(visited)
+}
+
+pub fn topic(name: &str, after: Sequence) -> Interest<'_> {
+    Interest { key: Key::Topic(name), after }
+}
+
+pub fn recipient(name: &str, after: Sequence) -> Interest<'_> {
+    Interest { key: Key::Recipient(name), after }
+}
+
+/// The sequences that a replay up to the head visits, and what it says of itself.
+pub fn replay_at(
+    log: &Log,
+    interests: &[Interest<'_>],
+    now: Duration,
+) -> Result<(Vec<Sequence>, Replayed), Gap> {
+    let mut visited = Vec::new();
+    let replayed = log.replay(interests, log.head(), now, |event| {
+        visited.push(event.sequence());
+        ControlFlow::Continue(())
+    })?;
+    assert_eq!(replayed.visited, visited.len() as u64);
+    Ok((visited, replayed))
+}
+
+pub fn replay(log: &Log, interests: &[Interest<'_>]) -> Result<Vec<Sequence>, Gap> {
+    Ok(replay_at(log, interests, Duration::ZERO)?.0)
+}
