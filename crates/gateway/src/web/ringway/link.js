@@ -3,8 +3,9 @@
 // nothing of it is heard any more: a late answer never overwrites a newer one.
 
 const LONG_POLL_S = 25;
-// More topics than these are subscribed after the welcome, so that the URL stays short.
-const TOPICS_IN_QUERY_MAX = 64;
+// Topics beyond so many characters of the URL are subscribed after the welcome: gateways and
+// proxies take addresses of 8 KiB. A poll has no other place for them.
+const TOPICS_CHARACTERS_MAX = 4000;
 
 let frames = 0;
 
@@ -107,6 +108,12 @@ function refusal(response, text) {
   return { status, error: body.code ?? `http_${status}`, reason, retryAfter };
 }
 
+/** The first topics, as many as an address has room for. */
+function thatFit(topics) {
+  let left = TOPICS_CHARACTERS_MAX;
+  return new Set([...topics].filter((topic) => (left -= encodeURIComponent(topic).length + 7) >= 0));
+}
+
 class Link {
   over = false;
   /** It has said something, at `provenAt`. */
@@ -123,7 +130,7 @@ class Link {
     this.polls = name === "long-poll" || name === "poll";
     this.beats = name === "websocket"; // its heartbeats can be seen
     this.cursor = session.cursor();
-    this.topics = new Set([...session.topics].slice(0, TOPICS_IN_QUERY_MAX));
+    this.topics = thatFit(session.topics);
     this.watch(this.times.open);
     // Later, so that a transport that fails at once finds its session made.
     queueMicrotask(() => this.start());
