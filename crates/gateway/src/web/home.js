@@ -2,7 +2,8 @@
 // page's own doing, over a topic; the gateway knows nothing of it. Every message carries its
 // sender's number, so that the ledger can tell what is missing and what is doubled.
 // What other clients send is shown as text only.
-"use strict";
+
+import "./ringway.js";
 
 const LOBBY = "lobby";
 const HELLO_MS = 10_000;
@@ -393,6 +394,7 @@ function join(name) {
   document.title = `${name} \u2013 Ringway`;
   state("lost", "Connecting");
   session = new Ringway("./", { client: name, topics: [LOBBY, ...topics], interval: 1000 });
+  globalThis.ringwaySession = session; // to play with on the console
   session.addEventListener("open", () => hello(true));
   session.addEventListener("event", heard);
   session.addEventListener("gap", gapHeard);
