@@ -52,6 +52,11 @@ impl Reader {
         log: &Log,
         mut visit: impl FnMut(&Event) -> ControlFlow<()>,
     ) -> Result<(), Gap> {
+        // Asking for the segment would cost those who write into it, so that polling did.
+        if log.head() <= self.position {
+            log.index_after(self.position, 0);
+            return Ok(());
+        }
         let mut segment = match self.segment.upgrade() {
             Some(segment) => segment,
             None => self.relocate(log)?,

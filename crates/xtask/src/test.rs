@@ -36,6 +36,11 @@ pub fn run(checkout: &Checkout) -> ExitCode {
         cargo(checkout, &arguments, &[])
     });
     steps.run("unit and integration tests", || cargo(checkout, &["test", "--workspace"], &[]));
+    steps.run("model checking", || {
+        // All of it is built with the flag, so apart from what the other steps use again.
+        let variables = [("RUSTFLAGS", "--cfg loom"), ("CARGO_TARGET_DIR", "target/loom")];
+        cargo(checkout, &["test", "-p", "ringway-hub", "--test", "loom"], &variables)
+    });
     steps.run("documentation", || {
         let arguments = ["doc", "--workspace", "--no-deps"];
         cargo(checkout, &arguments, &[("RUSTDOCFLAGS", "-D warnings")])

@@ -111,8 +111,9 @@ impl Peer {
         let wait = polled.visit.wait.unwrap_or(turn.settings.poll_wait);
         let wait = wait.min(turn.settings.poll_wait_max);
         let is_live = session.pace() == Pace::Live && gap.is_none();
-        let gap = gap.map(|(from, to)| Word::Gap { from, to });
-        self.stage = Stage::Poll(Box::new(LongPoll { session, request: polled, http, gap }));
+        let Polled { cors, after, .. } = polled;
+        let gap = gap.map(Box::new);
+        self.stage = Stage::Poll(Box::new(LongPoll { session, cors, after, http, gap }));
         if wait == Duration::ZERO {
             return self.answer_poll(turn);
         }
@@ -156,7 +157,7 @@ impl Peer {
             None => Start::Now,
         };
         let slot = self.connection.slot();
-        Session::enter(&client_of(visit), &visit.topics, start, slot, turn.desk)
+        Session::enter(&client_of(visit), &visit.topics, start, slot, turn.now, turn.desk)
     }
 
     /// The first words on any transport but a poll.
