@@ -8,7 +8,7 @@ import "./ringway.js";
 const LOBBY = "lobby";
 const HELLO_MS = 10_000;
 const GONE_MS = 35_000; // three hellos and a half
-const STREAM_MS = 50;
+const STREAM_MS = 50; // 20 events a second
 const ROWS_MAX = 250;
 const TICKS_MAX = 240;
 const TITLES = {
@@ -320,7 +320,7 @@ function stopStream() {
   clearInterval(streaming);
   streaming = undefined;
   $("stream").setAttribute("aria-pressed", "false");
-  $("stream").textContent = "20 a second";
+  $("stream").textContent = "Stream 20/s";
 }
 
 // ---- topics and transports ----
