@@ -165,6 +165,8 @@ class FakeSocket {
     this.sent.push(JSON.parse(text));
   }
   close(...why) {
+    // As browsers do: an argument that is there is a code.
+    assert.notEqual(why.length && why[0], undefined);
     this.closed ??= why;
   }
   says(object) {
@@ -253,6 +255,15 @@ test("it follows the WebSocket standard's contract", async () => {
   assert.equal(made.readyState, 3);
   assert.deepEqual(told.at(-1), ["close", { code: 3001, wasClean: true }]);
   await assert.rejects(made.notify("bob", 1), { code: "closed" });
+});
+
+test("a close without a code has none on the wire", async () => {
+  const { made, told } = await session();
+  sockets[0].welcomes();
+  made.close();
+  assert.deepEqual(sockets[0].closed, []);
+  sockets[0].breaks(1005, true);
+  assert.deepEqual(told.at(-1), ["close", { code: 1005, wasClean: true }]);
 });
 
 test("closing before it is open is an error and a 1006", async () => {

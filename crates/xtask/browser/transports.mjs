@@ -154,17 +154,24 @@ export const transports = {
       // A reason is that of the peer's own Close, which repeats the code and not the reason.
       const { code, reason, wasClean } = await closed;
       const close = [made.readyState, code, reason, wasClean];
-      return { early, answer: [answer.type, answer.id], fault, wrong, long, close, url: made.url };
+      const bare = new Ringway("/", { client: "standard" });
+      await new Promise((done) => (bare.onopen = done));
+      bare.close();
+      const codeless = await new Promise((done) => (bare.onclose = (event) => done(event.code)));
+      const { url } = made;
+      const acknowledged = [answer.type, answer.id];
+      return { early, acknowledged, fault, wrong, long, close, codeless, url };
     });
     expect(
       found,
       {
         early: "InvalidStateError",
-        answer: ["ack", "mine"],
+        acknowledged: ["ack", "mine"],
         fault: "unknown_type",
         wrong: ["InvalidAccessError", "InvalidAccessError"],
         long: "SyntaxError",
         close: [3, 3001, "", true],
+        codeless: 1005,
         url: `${gateway.replace("http", "ws")}ws`,
       },
       "the WebSocket standard's contract",

@@ -18,7 +18,9 @@ const TRANSPORTS = {
     socket.onmessage = ({ data }) => link.hear(data);
     socket.onclose = ({ code, reason, wasClean }) => link.lose({ code, reason, wasClean });
     const send = (text) => socket.send(text);
-    return { socket, send, end: (...why) => socket.close(...why) };
+    // A code that is undefined would count as 0.
+    const end = (code, reason) => (code === undefined ? socket.close() : socket.close(code, reason));
+    return { socket, send, end };
   },
 
   sse(link) {
