@@ -58,7 +58,7 @@ async fn supervise(bound: Bound, config: &Config) -> anyhow::Result<ExitCode> {
     let cores = running.cores;
     let orders = running.orders.clone();
     let upkeep = tokio::spawn(upkeep(Arc::clone(&running.commons), running.start));
-    let api = tokio::spawn(api::serve(Arc::new(running))?);
+    let api = tokio::spawn(api::serve(&running)?);
     let first = tokio::select! {
         signal = signals.next() => Ok(signal),
         end = ends.recv() => Err(end),

@@ -44,6 +44,13 @@ impl Peer {
                 }
             }
             Progress::Answered => self.await_request(turn),
+            Progress::Refused(refusal, after) => {
+                turn.metrics.refuse(refusal);
+                match after {
+                    After::KeepAlive => self.await_request(turn),
+                    After::Close => self.linger(turn),
+                }
+            }
             Progress::Upgraded(upgrade) => self.upgrade(&upgrade, turn),
             Progress::Opened(opened) => self.open_stream(opened, turn),
             Progress::Polled(polled) => self.open_poll(polled, turn),
