@@ -11,7 +11,7 @@ use clap::Args;
 use crate::checkout::Checkout;
 use crate::step::{Outcome, Steps};
 use crate::tools::{INSTALL_LIMIT, debian, runs};
-use crate::{clients, conformance, process, readme, server};
+use crate::{browser, clients, conformance, process, readme, server};
 
 const CARGO_LIMIT: Duration = Duration::from_secs(40 * 60);
 
@@ -53,6 +53,7 @@ pub fn run(checkout: &Checkout) -> ExitCode {
     });
     steps.run("conformance", || conformance::run(checkout, &conformance::Options::default()));
     steps.run("clients", || clients::run(checkout, &clients::Options::default()));
+    steps.run("browser", || browser::run(checkout, &browser::Options::default()));
     steps.run("readme", || readme::run(checkout, &readme::Options::default()));
     steps.finish()
 }

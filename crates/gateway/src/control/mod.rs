@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// How much later than promised an event may leave the history.
-const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Beyond `drain_time`, for the way out.
 const GRACE: Duration = Duration::from_millis(500);

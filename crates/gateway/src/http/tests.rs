@@ -272,6 +272,8 @@ fn each_route_has_its_methods() {
         ("GET /sse HTTP/1.1", left("Sse None", false)),
         ("GET /stream HTTP/1.1", left("Stream None", false)),
         ("POST /send HTTP/1.1", left("Posted ", false)),
+        ("GET /home.js HTTP/1.1", refused(200, false)),
+        ("GET /home.css HTTP/1.1", refused(200, false)),
         ("GET /ringway.js HTTP/1.1", refused(200, false)),
         ("HEAD /ringway.d.ts HTTP/1.1", refused(200, false)),
         ("POST /ringway.js HTTP/1.1", refused(405, false)),
