@@ -7,6 +7,7 @@ mod support;
 
 mod api;
 mod bodies;
+mod bulk;
 mod configuration;
 mod crowds;
 mod departures;
@@ -18,6 +19,8 @@ mod inflating;
 mod limits;
 mod messages;
 mod negotiation;
+mod private_api;
+mod private_bodies;
 mod requests;
 mod routes;
 mod start;
