@@ -119,8 +119,12 @@ impl Peer {
         let wait = wait.min(turn.settings.poll_wait_max);
         let is_live = session.pace() == Pace::Live && gap.is_none();
         let Polled { cors, after, .. } = polled;
-        let gap = gap.map(Box::new);
-        self.stage = Stage::Poll(Box::new(LongPoll { session, cors, after, http, gap }));
+        let mut poll = Box::new(LongPoll { session, cors, after, http, collected: None });
+        if let Some(gap) = gap {
+            turn.metrics.gaps.add(1);
+            poll.note(gap);
+        }
+        self.stage = Stage::Poll(poll);
         if wait == Duration::ZERO {
             return self.answer_poll(turn);
         }

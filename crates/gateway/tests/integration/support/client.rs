@@ -284,9 +284,23 @@ impl Client {
         self.stream.try_clone().unwrap()
     }
 
+    /// A line, without its CR LF.
+    #[track_caller]
+    pub(super) fn takes_line(&mut self) -> String {
+        let end = loop {
+            match self.unread.make_contiguous().windows(2).position(|two| two == b"\r\n") {
+                Some(end) => break end,
+                None => assert!(self.reads(), "ended in a line: {:?}", self.unread_text()),
+            }
+        };
+        let mut line = self.takes(end + 2);
+        line.truncate(end);
+        String::from_utf8(line).unwrap()
+    }
+
     /// Exactly this many bytes.
     #[track_caller]
-    fn takes(&mut self, count: usize) -> Vec<u8> {
+    pub(super) fn takes(&mut self, count: usize) -> Vec<u8> {
         while self.unread.len() < count {
             assert!(self.reads(), "ended {} of {count} bytes in", self.unread.len());
         }

@@ -153,6 +153,14 @@ impl Gateway {
         eventually(&what, || self.metric("ringway_connections") == connections);
     }
 
+    /// Waits until this many clients of the hub are on a transport.
+    #[track_caller]
+    pub fn serves(&self, clients: u64, transport: &str) {
+        let metric = format!("ringway_sessions{{transport=\"{transport}\"}}");
+        let what = format!("{clients} clients on {transport}");
+        eventually(&what, || self.metric(&metric) == clients);
+    }
+
     /// Resident memory in bytes.
     pub fn resident_bytes(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
