@@ -13,6 +13,7 @@ pub mod client;
 pub mod crowd;
 pub mod fanout;
 pub mod gateway;
+pub mod memory;
 pub mod opening;
 pub mod probe;
 pub mod process;
