@@ -2,7 +2,7 @@
 //!
 //! It never samples on its own: a caller reads before and after.
 
-use std::{fs, ops::Sub, time::Duration};
+use std::{fs, ops::Sub, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 
@@ -32,18 +32,31 @@ impl Sub for Scheduled {
 /// No such process, or a kernel without schedstat.
 pub fn scheduled(pid: u32) -> Result<Scheduled> {
     let folder = format!("/proc/{pid}/task");
-    let mut total_ns = [0; 2];
+    let mut total = Scheduled { running: Duration::ZERO, waiting: Duration::ZERO };
     for task in fs::read_dir(&folder).with_context(|| format!("reading {folder}"))? {
-        let path = task?.path().join("schedstat");
-        let text = fs::read_to_string(&path).with_context(|| format!("reading {path:?}"))?;
-        let mut fields = text.split_whitespace();
-        for total_ns in &mut total_ns {
-            let field = fields.next().context("schedstat is too short")?;
-            *total_ns += field.parse::<u64>().context("schedstat is not a number")?;
-        }
+        let task = schedstat(&task?.path().join("schedstat"))?;
+        total.running += task.running;
+        total.waiting += task.waiting;
     }
-    let [running, waiting] = total_ns.map(Duration::from_nanos);
-    Ok(Scheduled { running, waiting })
+    Ok(total)
+}
+
+/// As [`scheduled`], of the calling thread.
+///
+/// # Errors
+/// A kernel without schedstat.
+pub fn scheduled_here() -> Result<Scheduled> {
+    schedstat(Path::new("/proc/thread-self/schedstat"))
+}
+
+fn schedstat(path: &Path) -> Result<Scheduled> {
+    let text = fs::read_to_string(path).with_context(|| format!("reading {path:?}"))?;
+    let mut fields = text.split_whitespace();
+    let mut next = || -> Result<Duration> {
+        let field = fields.next().context("schedstat is too short")?;
+        Ok(Duration::from_nanos(field.parse().context("schedstat is not a number")?))
+    };
+    Ok(Scheduled { running: next()?, waiting: next()? })
 }
 
 /// Resident memory of a process, in bytes.

@@ -3,12 +3,12 @@
 //! Events come in here, from whichever side: encoded once, appended, and their outcome told. It
 //! never touches a connection; cores see an event when they follow the log.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, ops::ControlFlow, sync::Arc, time::Duration};
 
 use ringway_frame::{Opcode, emit_frame};
 use ringway_hub::{
-    Address, Cursor, Directory, Draft, Epoch, Keep, Log, Outcome, Presence, Receipts, Recipients,
-    Retention, Tail,
+    Address, Cursor, Directory, Draft, Epoch, Interest, Keep, Key, Log, Outcome, Presence,
+    Receipts, Recipients, Retention, Sequence, Tail,
 };
 
 use crate::{
@@ -71,7 +71,7 @@ impl Commons {
     }
 
     /// The cursor of an event's place in the log.
-    pub fn cursor(&self, sequence: u64) -> Cursor {
+    pub fn cursor(&self, sequence: Sequence) -> Cursor {
         Cursor { epoch: self.log.epoch(), sequence }
     }
 
@@ -124,6 +124,25 @@ impl Commons {
         let keep = self.keep(notice.ttl, now);
         let draft = Self::draft(notice, Address::Topic(topic.into()), echo, keep);
         self.cursor(self.log.append(tail, draft, now))
+    }
+
+    /// The place just before the first event that is kept for a client after `after`; `through`
+    /// when there is none up to there.
+    pub fn kept_after(
+        &self,
+        client: &str,
+        after: Sequence,
+        through: Sequence,
+        now: Duration,
+    ) -> Sequence {
+        let interest = Interest { key: Key::Recipient(client), after };
+        let mut found = through;
+        let replayed = self.log.replay(&[interest], through, now, |event| {
+            found = event.sequence() - 1;
+            ControlFlow::Break(())
+        });
+        // What has left the log meanwhile is no concern of a client that asks for nothing older.
+        replayed.map_or(after, |_| found)
     }
 
     /// Lets go of what is too old by now.

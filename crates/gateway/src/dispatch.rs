@@ -123,7 +123,7 @@ impl Dispatch {
     fn push(&mut self, event: &Event, audience: Audience, encoder: &mut Encoder<'_>) {
         let Encoder { epoch, deflate, bench } = encoder;
         let encoded = Encoded::new(event, *epoch, *deflate, bench);
-        let bytes = encoded.len();
+        let bytes = encoded.bytes();
         self.bytes += bytes;
         if let Some(run) = self.runs.back_mut()
             && run.may_grow(&audience)

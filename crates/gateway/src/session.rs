@@ -19,6 +19,7 @@ pub struct Session {
     /// As `cursor`, of what the socket is known to have taken.
     settled: Sequence,
     /// Parts that are not yet as far as `cursor`, or are further. Only while not live.
+    #[expect(clippy::box_collection, reason = "eight bytes of every idle client, not twenty-four")]
     late: Option<Box<Vec<(Part, Sequence)>>>,
     pace: Pace,
 }
@@ -64,6 +65,7 @@ impl Session {
         topics: &[Box<str>],
         start: Start,
         slot: u32,
+        now: Duration,
         desk: &mut Desk,
     ) -> (Self, Option<Missed>) {
         let arrival = desk.commons.directory.arrive(client);
@@ -98,6 +100,8 @@ impl Session {
                     Since::Left(sequence) => sequence.max(oldest),
                     Since::Unknown => oldest,
                 };
+                // Close to what is kept, if anything is: the client may come back to here.
+                let own = desk.commons.kept_after(&session.client, own, position, now);
                 session.defer(Part::Own, own);
             }
         }

@@ -26,7 +26,8 @@ fn mutate(input: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
     bytes
 }
 
-fn replay(target: &str, property: fn(&[u8])) {
+/// `least`: fewer inputs than this, and the corpus is not all there.
+fn replay(target: &str, least: usize, property: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut replayed = 0;
     for entry in fs::read_dir(&folder).expect("the corpus") {
@@ -40,15 +41,15 @@ fn replay(target: &str, property: fn(&[u8])) {
         }
         replayed += 1;
     }
-    assert!(replayed >= 30, "{replayed} inputs in {}", folder.display());
+    assert!(replayed >= least, "{replayed} inputs in {}", folder.display());
 }
 
 #[test]
 fn requests() {
-    replay("requests", properties::requests);
+    replay("requests", 30, properties::requests);
 }
 
 #[test]
 fn commands() {
-    replay("commands", properties::commands);
+    replay("commands", 20, properties::commands);
 }

@@ -150,6 +150,13 @@ impl History {
         self.kept.len() + unseen.count()
     }
 
+    /// The sum that the log keeps of them, counted.
+    #[cfg(test)]
+    pub(crate) fn closed_bytes(&self) -> u64 {
+        let closed = self.kept.iter().take(self.kept.len() - 1);
+        closed.map(|kept| kept.segment.ledger().bytes()).sum()
+    }
+
     fn newest(&self) -> &Segment<Event> {
         &self.kept[self.kept.len() - 1].segment
     }

@@ -7,7 +7,9 @@
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError, Weak};
+use std::sync::{
+    Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError, Weak,
+};
 use std::time::Duration;
 
 use crate::chain::Chain;
@@ -54,24 +56,28 @@ pub struct Log {
     segment_bytes: u64,
     segment_age: Nanos,
     chain: Chain<Event>,
-    history: RwLock<History>,
-    /// Beside `history`, so that these are read without its lock.
+    history: Apart<RwLock<History>>,
+    /// What the history says of itself, to be read without its lock.
     first: AtomicU64,
-    indexed_to: AtomicU64,
+    indexed_to: Apart<AtomicU64>,
     closed_bytes: ClosedBytes,
     /// Second encodings since the last trim.
     late_bytes: AtomicU64,
     /// A segment was closed while somebody read the history, so nothing was let go.
     trim_is_due: AtomicBool,
+    /// Held while a segment is closed and others are let go.
+    rolling: Mutex<()>,
     rolled_at: AtomicU64,
     postings_touched: AtomicU64,
-    head: Head,
+    /// The newest sequence that was claimed.
+    head: Apart<AtomicU64>,
 }
 
-/// The newest sequence that was claimed. Written for each event, so on a cache line of its own.
+/// On a cache line of its own (of two, as they are fetched in pairs): it changes with each event
+/// or each batch, and what lies beside it is read as often.
 #[derive(Default)]
 #[repr(align(128))]
-struct Head(AtomicU64);
+struct Apart<T>(T);
 
 /// A writer's place in the log. It keeps nothing alive, however long the writer is idle.
 ///
@@ -117,7 +123,7 @@ impl Log {
     pub fn new(epoch: Epoch, retention: Retention) -> Self {
         let capacity = usize::try_from(retention.segment_events()).unwrap_or(usize::MAX);
         let chain = Chain::new(1, capacity);
-        let history = RwLock::new(History::new(chain.tail()));
+        let history = Apart(RwLock::new(History::new(chain.tail())));
         Self {
             epoch,
             retention,
@@ -126,13 +132,14 @@ impl Log {
             chain,
             history,
             first: AtomicU64::new(1),
-            indexed_to: AtomicU64::new(0),
+            indexed_to: Apart::default(),
             closed_bytes: ClosedBytes::default(),
             late_bytes: AtomicU64::new(0),
             trim_is_due: AtomicBool::new(false),
+            rolling: Mutex::new(()),
             rolled_at: AtomicU64::new(0),
             postings_touched: AtomicU64::new(0),
-            head: Head::default(),
+            head: Apart::default(),
         }
     }
 
@@ -248,18 +255,6 @@ impl Log {
         }
     }
 
-    /// Lets go of what is too old; for when nothing is appended. Call it a few times per
-    /// `age_max`.
-    pub fn expire(&self, now: Duration) {
-        let now = nanos(now);
-        let tail = self.chain.tail();
-        if !tail.is_untouched() && self.is_old(&tail, now) {
-            self.roll(tail, now);
-        }
-        self.rolled_at.fetch_max(now, Ordering::Relaxed);
-        self.trim(self.write(), now);
-    }
-
     /// What the log holds.
     #[must_use]
     pub fn size(&self) -> LogSize {
@@ -279,71 +274,8 @@ impl Log {
         self.postings_touched.load(Ordering::Relaxed)
     }
 
-    /// Whether the segment is to be closed before anything is appended. It is not closed sooner, so
-    /// that the newest event is kept even when it alone exceeds a bound.
-    fn is_over(&self, segment: &Segment<Event>, now: Nanos) -> bool {
-        self.is_old(segment, now) || segment.ledger().weight() >= self.segment_bytes
-    }
-
-    fn is_old(&self, segment: &Segment<Event>, now: Nanos) -> bool {
-        now.saturating_sub(segment.ledger().opened_at()) > self.segment_age
-    }
-
-    /// Closes a segment that is full or old, unless that is done, and lets go of what is then too
-    /// much. Returns the newest segment.
-    #[cold]
-    fn roll(&self, from: Arc<Segment<Event>>, now: Nanos) -> Arc<Segment<Event>> {
-        let opened_at = from.ledger().opened_at();
-        if from.is_untouched() {
-            from.ledger().open_at(now);
-            return from;
-        }
-        if from.next().is_some() {
-            return self.chain.tail();
-        }
-        // Nothing is let go while somebody reads the history; he trims when done. But the log is
-        // not let grow by a second segment so: then no segment is opened before that.
-        let waited =
-            if self.trim_is_due.load(Ordering::Relaxed) { Some(self.write()) } else { None };
-        let Some(next) = self.chain.roll(&from, now) else { return self.chain.tail() };
-        // Nothing is written into a segment that is old.
-        let newest_at = now.min(opened_at.saturating_add(self.segment_age));
-        from.ledger().close(newest_at, &self.closed_bytes);
-        // What is let go below shall not be kept from it by this.
-        drop(from);
-        self.rolled_at.fetch_max(now, Ordering::Relaxed);
-        match waited.or_else(|| self.try_write()) {
-            Some(history) => self.trim(history, now),
-            None => self.trim_is_due.store(true, Ordering::Relaxed),
-        }
-        next
-    }
-
-    fn trim(&self, mut history: RwLockWriteGuard<'_, History>, now: Nanos) {
-        self.trim_is_due.store(false, Ordering::Relaxed);
-        self.late_bytes.store(0, Ordering::Relaxed);
-        let retired = history.trim(&self.retention, &self.closed_bytes, now);
-        self.first.store(history.first(), Ordering::Release);
-        self.indexed_to.store(history.indexed_to(), Ordering::Relaxed);
-        drop(history);
-        drop(retired);
-    }
-
-    fn trim_if_due(&self) {
-        if self.is_trim_due()
-            && let Some(history) = self.try_write()
-        {
-            self.trim(history, self.rolled_at.load(Ordering::Relaxed));
-        }
-    }
-
-    fn is_trim_due(&self) -> bool {
-        self.trim_is_due.load(Ordering::Relaxed)
-            || self.late_bytes.load(Ordering::Relaxed) > self.segment_bytes
-    }
-
     fn try_write(&self) -> Option<RwLockWriteGuard<'_, History>> {
-        match self.history.try_write() {
+        match self.history.0.try_write() {
             Ok(history) => Some(history),
             Err(TryLockError::Poisoned(history)) => Some(history.into_inner()),
             Err(TryLockError::WouldBlock) => None,
@@ -353,11 +285,11 @@ impl Log {
     /// Takes part in indexing after having read `count` events up to `position`: as many and some
     /// more, unless another thread is at it.
     pub(crate) fn index_after(&self, position: Sequence, count: u64) {
-        if self.indexed_to.load(Ordering::Relaxed) < position
+        if self.indexed_to.0.load(Ordering::Relaxed) < position
             && let Some(mut history) = self.try_write()
         {
             history.index_published(Sequence::MAX, count + INDEXED_BEYOND);
-            self.indexed_to.store(history.indexed_to(), Ordering::Relaxed);
+            self.indexed_to.0.store(history.indexed_to(), Ordering::Relaxed);
         }
         self.trim_if_due();
     }
@@ -372,11 +304,11 @@ impl Log {
     }
 
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, History> {
-        self.history.read().unwrap_or_else(PoisonError::into_inner)
+        self.history.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, History> {
-        self.history.write().unwrap_or_else(PoisonError::into_inner)
+        self.history.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the history with all in its index that is published up to `through`.
@@ -388,7 +320,7 @@ impl Log {
         drop(history);
         let mut history = self.write();
         history.index_published(through, u64::MAX);
-        self.indexed_to.store(history.indexed_to(), Ordering::Relaxed);
+        self.indexed_to.0.store(history.indexed_to(), Ordering::Relaxed);
         RwLockWriteGuard::downgrade(history)
     }
 }
@@ -402,3 +334,8 @@ impl fmt::Debug for Log {
             .finish_non_exhaustive()
     }
 }
+
+mod rolling;
+
+#[cfg(test)]
+mod tests;

@@ -52,12 +52,25 @@ impl Reader {
         log: &Log,
         mut visit: impl FnMut(&Event) -> ControlFlow<()>,
     ) -> Result<(), Gap> {
+        // Whoever looks at what is not written yet takes it from the one who is about to: nothing
+        // beyond the head is touched, nor the segment when there is nothing new.
+        let mut head = log.head();
+        if head <= self.position {
+            log.index_after(self.position, 0);
+            return Ok(());
+        }
         let mut segment = match self.segment.upgrade() {
             Some(segment) => segment,
             None => self.relocate(log)?,
         };
         let start = self.position;
         loop {
+            if self.position >= head {
+                head = log.head();
+                if self.position >= head {
+                    break;
+                }
+            }
             match segment.step(index_after(&segment, self.position)) {
                 Step::Item(event) => {
                     self.position += 1;

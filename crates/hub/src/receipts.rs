@@ -113,6 +113,19 @@ impl<V: Clone> Receipts<V> {
         self.shards.iter().map(|shard| lock(shard).entries.len()).sum()
     }
 
+    /// Bytes of memory, with what `value_bytes` says that an answer has on the heap. It looks at
+    /// every answer.
+    #[must_use]
+    pub fn bytes(&self, value_bytes: impl Fn(&V) -> usize) -> usize {
+        let bytes = |shard: &Mutex<Shard<V>>| {
+            let Shard { places, entries, .. } = &*lock(shard);
+            let heap = entries.iter().map(|entry| entry.key.len() + value_bytes(&entry.value));
+            let table = places.allocation_size() + entries.capacity() * size_of::<Receipt<V>>();
+            size_of::<Mutex<Shard<V>>>() + table + heap.sum::<usize>()
+        };
+        size_of::<Self>() + self.shards.iter().map(bytes).sum::<usize>()
+    }
+
     /// Whether none is.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -180,3 +193,6 @@ impl<V> Receipt<V> {
 fn lock<V>(shard: &Mutex<Shard<V>>) -> MutexGuard<'_, Shard<V>> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

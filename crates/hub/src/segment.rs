@@ -128,3 +128,6 @@ impl<T> Drop for Segment<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

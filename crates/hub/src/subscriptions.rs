@@ -162,3 +162,6 @@ fn shrink<T>(table: &mut HashTable<T>, hash: impl Fn(&T) -> u64) {
         table.shrink_to(table.len() * 2, hash);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,6 +47,14 @@ impl Checkout {
         self.target.join("release")
     }
 
+    /// The folder of what a run leaves to look at, under `target/`, made if absent.
+    pub fn artefacts(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.target.join(name);
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+        Ok(folder)
+    }
+
     /// A folder of our own under `target/xtask/`, made if absent.
     pub fn scratch(&self, name: &str) -> Result<PathBuf> {
         let folder = self.target.join("xtask").join(name);

@@ -35,7 +35,7 @@ impl Default for Options {
 }
 
 pub fn run(checkout: &Checkout, options: &Options) -> Result<Outcome> {
-    let node_script = node::client(checkout)?;
+    let node_script = node::scripts(checkout, "clients")?.join("echo.mjs");
     let python = python::three(checkout, "clients")?;
     let python_script = checkout.path("crates/xtask/clients/echo.py");
     let binary = server::binary(checkout, options.binary.as_deref())?;

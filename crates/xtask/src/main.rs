@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod browser;
 mod checkout;
 mod clients;
 mod conformance;
@@ -33,6 +34,7 @@ enum Task {
     Test(test::Options),
     Conformance(conformance::Options),
     Clients(clients::Options),
+    Browser(browser::Options),
     Readme(readme::Options),
 }
 
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Task::Test(_) => return test::run(&checkout),
         Task::Conformance(options) => step::alone(conformance::run(&checkout, options)),
         Task::Clients(options) => step::alone(clients::run(&checkout, options)),
+        Task::Browser(options) => step::alone(browser::run(&checkout, options)),
         Task::Readme(options) => step::alone(readme::run(&checkout, options)),
     };
     match result {

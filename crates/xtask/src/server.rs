@@ -82,12 +82,21 @@ pub struct Server {
 impl Server {
     /// Starts the gateway on one core and waits until it accepts connections.
     pub fn start(binary: &Path, engine: Engine) -> Result<Self> {
+        Self::start_with(binary, engine, &[])
+    }
+
+    /// As [`Server::start`], with settings in the form `section.key=value`.
+    pub fn start_with(binary: &Path, engine: Engine, settings: &[&str]) -> Result<Self> {
         let address = free_address()?;
+        // Its private API too has a port of its own, so that two may run beside each other.
+        let api_address = free_address()?;
         let mut command = Command::new(binary);
         command
             .args(["serve", "--cores", "1"])
             .args(["--listen", &address.to_string()])
-            .args(["--io", &engine.to_string()]);
+            .args(["--io", &engine.to_string()])
+            .args(["--set", &format!("server.api_listen={api_address}")])
+            .args(settings.iter().flat_map(|setting| ["--set", setting]));
         let (child, output) = process::spawn_with_lines(command)?;
         let mut server = Self { child, output, address };
         let deadline = Instant::now() + START_LIMIT;
@@ -114,6 +123,11 @@ impl Server {
     /// The WebSocket echo.
     pub fn echo_url(&self) -> String {
         format!("ws://{}/echo", self.address)
+    }
+
+    /// Where its page is.
+    pub fn page_url(&self) -> String {
+        format!("http://{}/", self.address)
     }
 
     /// SIGTERM, then exit status 0 within the limit, or an error.

@@ -11,7 +11,7 @@ use clap::Args;
 use crate::checkout::Checkout;
 use crate::step::{Outcome, Steps};
 use crate::tools::{INSTALL_LIMIT, debian, runs};
-use crate::{clients, conformance, process, readme, server};
+use crate::{browser, clients, conformance, process, readme, server};
 
 const CARGO_LIMIT: Duration = Duration::from_secs(40 * 60);
 
@@ -36,6 +36,11 @@ pub fn run(checkout: &Checkout) -> ExitCode {
         cargo(checkout, &arguments, &[])
     });
     steps.run("unit and integration tests", || cargo(checkout, &["test", "--workspace"], &[]));
+    steps.run("model checking", || {
+        // All of it is built with the flag, so apart from what the other steps use again.
+        let variables = [("RUSTFLAGS", "--cfg loom"), ("CARGO_TARGET_DIR", "target/loom")];
+        cargo(checkout, &["test", "-p", "ringway-hub", "--test", "loom"], &variables)
+    });
     steps.run("documentation", || {
         let arguments = ["doc", "--workspace", "--no-deps"];
         cargo(checkout, &arguments, &[("RUSTDOCFLAGS", "-D warnings")])
@@ -48,6 +53,7 @@ pub fn run(checkout: &Checkout) -> ExitCode {
     });
     steps.run("conformance", || conformance::run(checkout, &conformance::Options::default()));
     steps.run("clients", || clients::run(checkout, &clients::Options::default()));
+    steps.run("browser", || browser::run(checkout, &browser::Options::default()));
     steps.run("readme", || readme::run(checkout, &readme::Options::default()));
     steps.finish()
 }

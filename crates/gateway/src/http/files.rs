@@ -31,9 +31,31 @@ pub static HOME: LazyLock<File> = LazyLock::new(|| {
     File::new("text/html; charset=utf-8", include_str!("../web/home.html"), Cors::Silent)
 });
 
-/// The client for browsers, which pages of any origin may import: it is no secret.
+/// What makes the page work.
+pub static HOME_SCRIPT: LazyLock<File> = LazyLock::new(|| {
+    File::new("text/javascript; charset=utf-8", include_str!("../web/home.js"), Cors::Silent)
+});
+
+/// How the page looks.
+pub static HOME_STYLE: LazyLock<File> = LazyLock::new(|| {
+    File::new("text/css; charset=utf-8", include_str!("../web/home.css"), Cors::Silent)
+});
+
+/// The client for browsers, which pages of any origin may import: it is no secret. Its parts share
+/// a scope that no page sees; the last of them sets the one global.
 pub static SCRIPT: LazyLock<File> = LazyLock::new(|| {
-    File::new("text/javascript; charset=utf-8", include_str!("../web/ringway.js"), Cors::Anyone)
+    let body = concat!(
+        "(() => {\n\"use strict\";\n\n",
+        include_str!("../web/ringway/cursor.js"),
+        "\n",
+        include_str!("../web/ringway/link.js"),
+        "\n",
+        include_str!("../web/ringway/outbox.js"),
+        "\n",
+        include_str!("../web/ringway/session.js"),
+        "})();\n",
+    );
+    File::new("text/javascript; charset=utf-8", body, Cors::Anyone)
 });
 
 /// The types of the client.

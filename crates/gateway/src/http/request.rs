@@ -57,7 +57,13 @@ pub fn serve(head: &Head<'_>, settings: &Settings, outbox: &mut Outbox<'_>) -> S
     };
     Served::Now(match routes::find(head.path) {
         None => refused(Refusal::NotFound, outbox),
-        Some(route @ (Route::Home | Route::Script | Route::Types)) => match head.method {
+        Some(
+            route @ (Route::Home
+            | Route::HomeScript
+            | Route::HomeStyle
+            | Route::Script
+            | Route::Types),
+        ) => match head.method {
             "GET" | "HEAD" => file(route, head, part, outbox),
             _ => refused(Refusal::Method(Methods::Page), outbox),
         },
@@ -77,6 +83,8 @@ pub fn serve(head: &Head<'_>, settings: &Settings, outbox: &mut Outbox<'_>) -> S
 
 fn file(route: Route, head: &Head<'_>, part: Part, outbox: &mut Outbox<'_>) -> Progress {
     let file = match route {
+        Route::HomeScript => &files::HOME_SCRIPT,
+        Route::HomeStyle => &files::HOME_STYLE,
         Route::Script => &files::SCRIPT,
         Route::Types => &files::TYPES,
         _ => &files::HOME,
@@ -182,5 +190,8 @@ pub fn refuse(
         _ => After::Close,
     };
     outbox.write(|out| response::refuse_to(out, refusal, cors, part, both));
-    Progress::answered(both, outbox)
+    if both == After::Close {
+        outbox.finish();
+    }
+    Progress::Refused(refusal, both)
 }

@@ -7,6 +7,10 @@
 pub enum Route {
     /// `/`: a page that says what this is.
     Home,
+    /// `/home.js`: what makes that page work.
+    HomeScript,
+    /// `/home.css`: how it looks.
+    HomeStyle,
     /// `/echo`: every message comes back.
     Echo,
     /// `/ws`: events over a WebSocket.
@@ -29,6 +33,8 @@ pub enum Route {
 pub fn find(path: &str) -> Option<Route> {
     Some(match path {
         "/" => Route::Home,
+        "/home.js" => Route::HomeScript,
+        "/home.css" => Route::HomeStyle,
         "/echo" => Route::Echo,
         "/ws" => Route::Ws,
         "/sse" => Route::Sse,

@@ -6,17 +6,17 @@
 use ringway_frame::CloseCode;
 use ringway_hub::Sequence;
 
-use super::{Life, Peer, Readiness, Stage, Turn, serving};
+use super::{Peer, Readiness, Stage, Turn, serving};
 use crate::{
     desk::Desk,
     dispatch::Run,
     feed::{self, Form, Progress, Serving, Word},
-    http::{progress::Polled, refusal::After, response},
+    http::{refusal::After, response},
     orders::Change,
     outbox::Outbox,
-    session::{Pace, Session},
+    session::{Pace, Settled},
     subprotocol::service,
-    transport::long_poll::Found,
+    transport::long_poll::{Found, LongPoll},
 };
 
 impl Peer {
@@ -41,8 +41,10 @@ impl Peer {
             Stage::Poll(poll) => {
                 if poll.session.pace() == Pace::Live && !poll.session.has_seen(run.through) {
                     poll.session.fall_behind(run.before, desk);
+                    Progress::More
+                } else {
+                    Progress::Idle
                 }
-                Progress::More
             }
             _ => Progress::Idle,
         };
@@ -158,19 +160,15 @@ impl Peer {
         let slot = self.connection.slot();
         let poll = *poll;
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
-        let Polled { cors, after, .. } = &poll.request;
+        let LongPoll { session, cors, after, http, .. } = poll;
         outbox.write(|out| {
-            response::json(out, 200, cors, *after, |out| out.extend_from_slice(body));
+            response::json(out, 200, &cors, after, |out| out.extend_from_slice(body));
         });
         turn.metrics.sessions.long_poll.subtract(1);
-        Session::leave(poll.session, slot, crate::session::Settled::Yes, turn.desk);
-        self.stage = Stage::Http(poll.http);
-        match poll.request.after {
-            After::KeepAlive => {
-                self.life = Life::BetweenRequests;
-                let timeout = turn.settings.keep_alive_timeout;
-                turn.wheel.touch(slot, turn.now + timeout);
-            }
+        session.leave(slot, Settled::Yes, turn.desk);
+        self.stage = Stage::Http(http);
+        match after {
+            After::KeepAlive => self.await_request(turn),
             After::Close => self.finish(turn),
         }
     }

@@ -44,6 +44,13 @@ impl Peer {
                 }
             }
             Progress::Answered => self.await_request(turn),
+            Progress::Refused(refusal, after) => {
+                turn.metrics.refuse(refusal);
+                match after {
+                    After::KeepAlive => self.await_request(turn),
+                    After::Close => self.linger(turn),
+                }
+            }
             Progress::Upgraded(upgrade) => self.upgrade(&upgrade, turn),
             Progress::Opened(opened) => self.open_stream(opened, turn),
             Progress::Polled(polled) => self.open_poll(polled, turn),
@@ -111,8 +118,9 @@ impl Peer {
         let wait = polled.visit.wait.unwrap_or(turn.settings.poll_wait);
         let wait = wait.min(turn.settings.poll_wait_max);
         let is_live = session.pace() == Pace::Live && gap.is_none();
-        let gap = gap.map(|(from, to)| Word::Gap { from, to });
-        self.stage = Stage::Poll(Box::new(LongPoll { session, request: polled, http, gap }));
+        let Polled { cors, after, .. } = polled;
+        let gap = gap.map(Box::new);
+        self.stage = Stage::Poll(Box::new(LongPoll { session, cors, after, http, gap }));
         if wait == Duration::ZERO {
             return self.answer_poll(turn);
         }
@@ -156,7 +164,7 @@ impl Peer {
             None => Start::Now,
         };
         let slot = self.connection.slot();
-        Session::enter(&client_of(visit), &visit.topics, start, slot, turn.desk)
+        Session::enter(&client_of(visit), &visit.topics, start, slot, turn.now, turn.desk)
     }
 
     /// The first words on any transport but a poll.

@@ -81,7 +81,7 @@ impl Encoded {
     }
 
     /// Bytes of the text frame.
-    pub fn len(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.frame.len()
     }
 

@@ -9,21 +9,23 @@ use super::{encoding::Frame, poll::Body};
 use crate::{
     desk::Desk,
     feed::Word,
-    http::{connection::HttpConnection, progress::Polled},
+    http::{connection::HttpConnection, cors::Cors, refusal::After},
     metrics::CoreMetrics,
-    session::{Pace, Session},
+    session::{Missed, Pace, Session},
 };
 
 /// A poll that waits for its answer.
 pub struct LongPoll {
     /// The client's place in the hub.
     pub session: Session,
-    /// What the answer needs to know of the request.
-    pub request: Polled,
+    /// Who may read the answer.
+    pub cors: Cors,
+    /// What becomes of the connection after it.
+    pub after: After,
     /// The connection, which goes on after the answer.
     pub http: HttpConnection,
     /// A gap that is known before anything was read.
-    pub gap: Option<Word<'static>>,
+    pub gap: Option<Box<Missed>>,
 }
 
 /// Whether there is something to answer.
@@ -48,7 +50,7 @@ impl LongPoll {
         let mut answer = Body::begin(body);
         let mut found = Found::Nothing;
         if let Some(gap) = self.gap.take() {
-            write_gap(gap, &mut answer, body);
+            write_gap(*gap, &mut answer, body);
             found = Found::Something;
         }
         let epoch = desk.commons.log.epoch();
@@ -71,7 +73,7 @@ impl LongPoll {
                 Err(gap) => {
                     metrics.gaps.add(1);
                     let [from, to] = [gap.from, gap.to].map(|place| desk.commons.cursor(place));
-                    write_gap(Word::Gap { from, to }, &mut answer, body);
+                    write_gap((from, to), &mut answer, body);
                     found = Found::Something;
                 }
             }
@@ -81,8 +83,8 @@ impl LongPoll {
     }
 }
 
-fn write_gap(gap: Word<'_>, answer: &mut Body, body: &mut Vec<u8>) {
+fn write_gap((from, to): Missed, answer: &mut Body, body: &mut Vec<u8>) {
     let mut text = Vec::new();
-    gap.write_json(&mut text);
+    Word::Gap { from, to }.write_json(&mut text);
     answer.item(body, str::from_utf8(&text).expect("it was made from strings"));
 }

@@ -1,2 +1,208 @@
-// The types of ringway.js.
-export declare const SUBPROTOCOL: "ringway.v1.json";
+// Types of ringway.js, which sets a global: add this file to a project as it is, or fetch it from
+// /ringway.d.ts of a gateway. Times are in milliseconds unless a comment says otherwise.
+
+/** A place in the gateway's log, such as `0193c5f2a1b4-0000000000000042`. */
+type RingwayCursor = string;
+
+/** `iframe` is the one that is only used when it is asked for. */
+type RingwayTransport = "websocket" | "sse" | "long-poll" | "poll" | "iframe";
+
+interface RingwayOptions {
+  /** The client's own name, where the gateway lets anonymous clients in. */
+  client?: string;
+  /** Who the client is, to the gateway; a function is asked before each connection. */
+  token?: string | (() => string);
+  /** Topics to subscribe from the start. */
+  topics?: Iterable<string>;
+  /** Preferred first. Default: `websocket`, `sse`, `long-poll`, `poll`. */
+  transports?: Iterable<RingwayTransport>;
+  /** Resume after this one: everything at or before it has been seen. */
+  cursor?: RingwayCursor;
+
+  /** Between two pings on a WebSocket. Default 25,000. */
+  heartbeat?: number;
+  /** From a ping to any byte at all, else the connection is dead; also of a `POST /send`. Default 10,000. */
+  answer?: number;
+  /** The longest silence of a stream that has shown heartbeats. Default 75,000. */
+  silence?: number;
+  /** From opening to the first object; a proxy that buffers shows so. Default 5,000. */
+  open?: number;
+  /** To the answer of a request, reconnects included. Default 15,000. */
+  request?: number;
+  /** Between two polls of the `poll` transport. Default 2,000. */
+  interval?: number;
+  /** The first reconnect is within this time, at random; doubled at each attempt. Default 500. */
+  backoff?: number;
+  /** The most that it doubles to. Default 30,000. */
+  backoffMax?: number;
+  /** A connection that lived so long was a good one: back-off begins anew. Default 10,000. */
+  stable?: number;
+  /** Until a better transport is tried again; doubled at each failure. Default 30,000. */
+  better?: number;
+  /** The most that it doubles to. Default 600,000. */
+  betterMax?: number;
+}
+
+/** What became of an event for one recipient. */
+type RingwayOutcome = "delivered" | "queued" | "offline" | "denied";
+
+interface RingwayAck {
+  type: "ack";
+  id: string;
+  /** Of the event; of a subscription, where it begins. */
+  cursor: RingwayCursor;
+  /** By recipient; of `notify` only. */
+  outcome?: Record<string, RingwayOutcome>;
+}
+
+/**
+ * Why a promise was rejected. `code` is the gateway's (`not_allowed`, `too_many_recipients`, …), or
+ * `http_413` and the like for a refused `POST /send`, or `timeout`, `closed`, `unavailable` (the
+ * transport could not be opened) or `superseded` (another one was asked for meanwhile).
+ */
+interface RingwayError extends Error {
+  name: "RingwayError";
+  code: string;
+}
+
+interface RingwayEvent {
+  cursor: RingwayCursor;
+  /** Absent when the application sent it without a sender. */
+  from?: string;
+  /** Absent when it was sent to recipients. */
+  topic?: string;
+  event?: string;
+  data: unknown;
+}
+
+interface RingwayEventMap {
+  /** Once, when the first connection has proven itself. */
+  open: Event;
+  /** The text of an `event` or `gap`, or of the answer to what `send` was given. */
+  message: MessageEvent<string>;
+  /** What the gateway found wrong with what `send` was given, or why the session failed. */
+  error: CustomEvent<{ code: string | number; message: string }>;
+  /** Once. The session does not come back. */
+  close: CloseEvent;
+  /** Each event once, in the order of the log. */
+  event: CustomEvent<RingwayEvent>;
+  /** Events after `from` up to `to` have left the history before they could be read. */
+  gap: CustomEvent<{ from: RingwayCursor; to: RingwayCursor }>;
+  /** At each connection. Polls have no `connection`. */
+  welcome: CustomEvent<{ client: string; connection?: string; cursor: RingwayCursor }>;
+  /** Another transport is in use. */
+  transport: CustomEvent<{ transport: RingwayTransport; previous: RingwayTransport | null }>;
+  /** The connection, or an attempt at one, is lost; the next attempt is in `delay`. */
+  reconnecting: CustomEvent<{
+    transport: RingwayTransport;
+    attempt: number;
+    delay: number;
+    code?: number;
+    reason: string;
+  }>;
+}
+
+/**
+ * One session over whichever transport works. It follows the WebSocket standard's client contract;
+ * between `open` and `close` it reconnects and resumes by itself, and stays `OPEN` meanwhile.
+ *
+ *     const session = new Ringway("/", { client: "ann", topics: ["news"] });
+ *     session.addEventListener("event", ({ detail }) => console.log(detail.from, detail.data));
+ *     const { outcome } = await session.notify(["bob"], { text: "hello" }, { event: "chat" });
+ */
+declare class Ringway extends EventTarget {
+  static readonly CONNECTING: 0;
+  static readonly OPEN: 1;
+  static readonly CLOSING: 2;
+  static readonly CLOSED: 3;
+  readonly CONNECTING: 0;
+  readonly OPEN: 1;
+  readonly CLOSING: 2;
+  readonly CLOSED: 3;
+
+  /**
+   * @param url Where the gateway is: `/`, `https://edge.example/`, `wss://edge.example/ws`. The
+   *   transports are beside it; its query goes with each of them. Default `/`.
+   * @throws SyntaxError (DOMException) when it is no http(s) or ws(s) URL, or has a fragment.
+   * @throws TypeError for an unknown option or transport.
+   */
+  constructor(url?: string | URL, options?: RingwayOptions);
+
+  /** Of the WebSocket endpoint. */
+  readonly url: string;
+  readonly readyState: 0 | 1 | 2 | 3;
+  /** `ringway.v1.json` from `open` on. */
+  readonly protocol: string;
+  readonly extensions: string;
+  /** Bytes that have not been handed to the network. */
+  readonly bufferedAmount: number;
+  /** Kept for programs that set it: every message is text. */
+  binaryType: BinaryType;
+
+  onopen: ((this: Ringway, event: RingwayEventMap["open"]) => unknown) | null;
+  onmessage: ((this: Ringway, event: RingwayEventMap["message"]) => unknown) | null;
+  onerror: ((this: Ringway, event: RingwayEventMap["error"]) => unknown) | null;
+  onclose: ((this: Ringway, event: RingwayEventMap["close"]) => unknown) | null;
+
+  /**
+   * Sends one object of the subprotocol as it is, once. Its answer is a `message`.
+   * @throws InvalidStateError (DOMException) before `open`.
+   * @throws TypeError for binary data.
+   */
+  send(data: string): void;
+
+  /**
+   * @param code 1000 or 3000 to 4999, else InvalidAccessError (DOMException).
+   * @param reason At most 123 bytes of UTF-8, else SyntaxError (DOMException).
+   */
+  close(code?: number, reason?: string): void;
+
+  /** The client's name; null until it is known. */
+  readonly client: string | null;
+  /** The transport in use; null before `open`. */
+  readonly transport: RingwayTransport | null;
+  /** Everything at or before it has been heard: what a later session may resume from. */
+  readonly cursor: RingwayCursor | null;
+
+  /**
+   * Delivers to these recipients. A request that a lost connection left unanswered is sent again
+   * with the same id, and the gateway carries it out once.
+   * @param options.ttl Seconds to keep it for those who are away; 0 does not keep it.
+   */
+  notify(
+    to: string | string[],
+    data: unknown,
+    options?: { event?: string; ttl?: number },
+  ): Promise<RingwayAck & { outcome: Record<string, RingwayOutcome> }>;
+
+  /** Delivers to the topic's subscribers; `echo: false` leaves the sender out. */
+  publish(
+    topic: string,
+    data: unknown,
+    options?: { event?: string; echo?: boolean; ttl?: number },
+  ): Promise<RingwayAck>;
+
+  /** With `since`, the topic's events after that cursor come first. */
+  subscribe(topic: string, options?: { since?: RingwayCursor }): Promise<RingwayAck>;
+  unsubscribe(topic: string): Promise<RingwayAck>;
+
+  /**
+   * Prefers this transport from now on, and moves to it: the one in use is kept until this one has
+   * proven itself, and for good when it cannot be opened.
+   */
+  use(transport: RingwayTransport): Promise<void>;
+
+  /** Abandons the connection as a lost network would. The session resumes. */
+  drop(): void;
+
+  addEventListener<Type extends keyof RingwayEventMap>(
+    type: Type,
+    listener: (this: Ringway, event: RingwayEventMap[Type]) => unknown,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  removeEventListener<Type extends keyof RingwayEventMap>(
+    type: Type,
+    listener: (this: Ringway, event: RingwayEventMap[Type]) => unknown,
+    options?: boolean | EventListenerOptions,
+  ): void;
+}

@@ -15,7 +15,7 @@ struct Need {
 }
 
 /// What the steps call, and the package that brings it.
-const NEEDS: [Need; 6] = [
+const NEEDS: [Need; 7] = [
     Need {
         what: "a C compiler (native Python modules)",
         package: "build-essential",
@@ -29,6 +29,11 @@ const NEEDS: [Need; 6] = [
     },
     Need { what: "Node.js", package: "nodejs", present: || runs("node", &["--version"]) },
     Need { what: "npm", package: "npm", present: || runs("npm", &["--version"]) },
+    Need {
+        what: "Chromium (the page and every transport)",
+        package: "chromium",
+        present: || runs("/usr/bin/chromium", &["--version"]),
+    },
     Need {
         what: "curl (README commands)",
         package: "curl",

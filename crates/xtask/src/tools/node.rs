@@ -1,4 +1,4 @@
-//! A folder under `target/xtask/` with the client script and its Node modules.
+//! Folders under `target/xtask/` with scripts and the Node modules that they need.
 //! Never writes a lock file or `node_modules` into the source tree.
 
 use std::fs;
@@ -11,10 +11,12 @@ use super::INSTALL_LIMIT;
 use crate::checkout::Checkout;
 use crate::process;
 
-/// Installs what `clients/package.json` pins; returns the script to run, beside its modules.
-pub fn client(checkout: &Checkout) -> Result<PathBuf> {
-    let folder = checkout.scratch("node")?;
-    let manifest = checkout.path("crates/xtask/clients/package.json");
+/// Installs what `crates/xtask/NAME/package.json` pins, and puts the scripts of that folder beside
+/// the modules, for Node resolves modules from where a script lies. Returns where they are.
+pub fn scripts(checkout: &Checkout, name: &str) -> Result<PathBuf> {
+    let folder = checkout.scratch(&format!("node/{name}"))?;
+    let source = checkout.path("crates/xtask").join(name);
+    let manifest = source.join("package.json");
     let wanted = fs::read_to_string(&manifest)
         .with_context(|| format!("cannot read {}", manifest.display()))?;
     let mark = folder.join("package.installed.json");
@@ -29,12 +31,16 @@ pub fn client(checkout: &Checkout) -> Result<PathBuf> {
             .args(["--loglevel", "error"])
             .current_dir(&folder);
         process::check(install, INSTALL_LIMIT)
-            .context("cannot install the Node client; check the network and npm's registry")?;
+            .context("cannot install Node modules; check the network and npm's registry")?;
         fs::write(&mark, wanted)?;
     }
-    // Node resolves modules from where the script lies, so the script is put beside them.
-    let script = folder.join("echo.mjs");
-    fs::copy(checkout.path("crates/xtask/clients/echo.mjs"), &script)
-        .context("cannot copy clients/echo.mjs")?;
-    Ok(script)
+    for entry in fs::read_dir(&source)? {
+        let script = entry?.path();
+        if script.extension().is_some_and(|extension| extension == "mjs") {
+            let name = script.file_name().expect("a file in a folder has a name");
+            fs::copy(&script, folder.join(name))
+                .with_context(|| format!("cannot copy {}", script.display()))?;
+        }
+    }
+    Ok(folder)
 }

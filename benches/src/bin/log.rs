@@ -1,0 +1,217 @@
+//! What does an event cost the log, and what does a reconnect storm?
+//!
+//! Three questions: does one core append five million events a second, with four readers that
+//! follow and index; how fast does each of them read; and what do 10,000 clients cost that come
+//! back to 100 missed events each, out of a log of 1,000,000? Costs are CPU time of the threads
+//! that do it, so that they can be read on a machine with other work. The allocator is the
+//! gateway's.
+
+#![forbid(unsafe_code)]
+
+use std::{
+    hint::black_box,
+    ops::ControlFlow,
+    sync::{
+        Barrier,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, ensure};
+use clap::Parser;
+use mimalloc::MiMalloc;
+use ringway_benches::process::{Scheduled, scheduled_here};
+use ringway_hub::{
+    Address, Cursor, Draft, Epoch, Interest, Keep, Key, Log, Recipients, Retention, Tail,
+};
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+const NOW: Duration = Duration::from_secs(1);
+
+/// Measure appending, following and replaying
+#[derive(Debug, Parser)]
+struct Args {
+    /// Events appended in each run
+    #[arg(long, default_value_t = 5_000_000)]
+    events: u64,
+    /// Events that the log keeps while they are
+    #[arg(long, default_value_t = 100_000)]
+    window: u64,
+    /// Bytes of an encoded event
+    #[arg(long, default_value_t = 128)]
+    size: usize,
+    /// Topics that the events are for, in turn
+    #[arg(long, default_value_t = 1_000)]
+    topics: usize,
+    /// Threads that follow
+    #[arg(long, default_value_t = 4)]
+    readers: usize,
+    /// Microseconds that each of them sleeps between two looks, as a core does in a turn; 0: it
+    /// looks again at once, which takes the newest cache lines from the one who appends
+    #[arg(long, default_value_t = 50)]
+    pause_us: u64,
+    /// Clients that come back
+    #[arg(long, default_value_t = 10_000)]
+    clients: u64,
+    /// Events that each of them missed
+    #[arg(long, default_value_t = 100)]
+    missed: u64,
+    /// Times that everything is measured
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    ensure!(args.size >= Cursor::TEXT_BYTES, "an event has a cursor");
+    ensure!(args.events > 0 && args.topics > 0 && args.clients > 0, "at least one of each");
+    let topics: Vec<String> = (0..args.topics).map(|number| format!("topic-{number}")).collect();
+    for _ in 0..args.rounds {
+        drafts(&args, &topics)?;
+        append(&args, &topics, 0)?;
+        append(&args, &topics, args.readers)?;
+        follow(&args, &topics)?;
+        resume(&args)?;
+        println!();
+    }
+    Ok(())
+}
+
+fn log(events_max: u64) -> Log {
+    let retention = Retention { events_max, bytes_max: 1 << 40, age_max: 1_000 * NOW };
+    Log::new(Epoch::new(1), retention)
+}
+
+fn draft(address: Address, size: usize) -> Draft {
+    let bytes = vec![b'x'; size];
+    Draft { address, name: None, except: None, keep: Keep::Window, bytes, cursor_at: 0 }
+}
+
+fn to_topic(args: &Args, topics: &[String], number: u64) -> Draft {
+    let topic = topics[number as usize % topics.len()].as_str();
+    draft(Address::Topic(topic.into()), args.size)
+}
+
+/// What the caller pays before the log does anything; the other figures have it in them.
+fn drafts(args: &Args, topics: &[String]) -> Result<()> {
+    let before = scheduled_here()?;
+    for number in 0..args.events {
+        black_box(to_topic(args, topics, number));
+    }
+    report("a draft made and dropped", args.events, scheduled_here()? - before);
+    Ok(())
+}
+
+fn append(args: &Args, topics: &[String], readers: usize) -> Result<()> {
+    let log = log(args.window);
+    let (is_over, start) = (AtomicBool::new(false), Barrier::new(readers + 1));
+    thread::scope(|scope| {
+        let followers: Vec<_> = (0..readers)
+            .map(|_| scope.spawn(|| follow_until(&log, args, &is_over, &start)))
+            .collect();
+        start.wait();
+        let (before, began) = (scheduled_here()?, Instant::now());
+        let mut tail = Tail::default();
+        for number in 0..args.events {
+            log.append(&mut tail, to_topic(args, topics, number), NOW);
+        }
+        let (taken, wall) = (scheduled_here()? - before, began.elapsed());
+        is_over.store(true, Ordering::Release);
+        report(&format!("appended, {readers} readers"), args.events, taken);
+        for follower in followers {
+            let (read, lost) = follower.join().expect("a reader");
+            let rate = read as f64 / wall.as_secs_f64() / 1e6;
+            println!("    a reader: {rate:.2} M/s of wall time, {lost} events lost");
+        }
+        Ok(())
+    })
+}
+
+/// Follows to the end; returns how many events were read and how many were too late.
+fn follow_until(log: &Log, args: &Args, is_over: &AtomicBool, start: &Barrier) -> (u64, u64) {
+    let (mut reader, mut read, mut lost) = (log.reader(), 0, 0);
+    let pause = Duration::from_micros(args.pause_us);
+    start.wait();
+    loop {
+        let was_over = is_over.load(Ordering::Acquire);
+        let before = read;
+        let followed = reader.follow(log, |event| {
+            black_box(event.bytes());
+            read += 1;
+            ControlFlow::Continue(())
+        });
+        if let Err(gap) = followed {
+            lost += gap.to - gap.from;
+        } else if was_over {
+            return (read, lost);
+        } else if !pause.is_zero() {
+            thread::sleep(pause);
+        } else if read == before {
+            thread::yield_now();
+        }
+    }
+}
+
+/// Reading alone: the window is full before anyone reads, and nobody is ahead of it.
+fn follow(args: &Args, topics: &[String]) -> Result<()> {
+    let log = log(args.events * 2);
+    let mut readers: Vec<_> = (0..2).map(|_| log.reader()).collect();
+    let mut tail = Tail::default();
+    let count = args.events.min(1_000_000);
+    for number in 0..count {
+        log.append(&mut tail, to_topic(args, topics, number), NOW);
+    }
+    for (reader, what) in readers.iter_mut().zip(["read and indexed", "read"]) {
+        let before = scheduled_here()?;
+        reader.follow(&log, |event| {
+            black_box(event.bytes());
+            ControlFlow::Continue(())
+        })?;
+        report(what, count, scheduled_here()? - before);
+    }
+    Ok(())
+}
+
+fn resume(args: &Args) -> Result<()> {
+    let missed = args.clients * args.missed;
+    let log = log(missed * 2);
+    let mut reader = log.reader();
+    let mut tail = Tail::default();
+    let names: Vec<String> = (0..args.clients).map(|number| format!("client-{number}")).collect();
+    for number in 0..missed {
+        let name = names[(number % args.clients) as usize].as_str();
+        let address = Address::Recipients(Recipients::new([name]));
+        log.append(&mut tail, draft(address, args.size), NOW);
+        if number % 1_024 == 0 {
+            reader.follow(&log, |_| ControlFlow::Continue(()))?;
+        }
+    }
+    reader.follow(&log, |_| ControlFlow::Continue(()))?;
+    let (touched, before, began) = (log.postings_touched(), scheduled_here()?, Instant::now());
+    let mut visited = 0;
+    for name in &names {
+        let interests = [Interest { key: Key::Recipient(name), after: 0 }];
+        let replayed = log.replay(&interests, reader.position(), NOW, |event| {
+            black_box(event.bytes());
+            ControlFlow::Continue(())
+        })?;
+        visited += replayed.visited;
+    }
+    let (taken, wall) = (scheduled_here()? - before, began.elapsed());
+    ensure!(visited == missed, "every event is replayed once");
+    report("replayed", visited, taken);
+    let touched = log.postings_touched() - touched;
+    let size = log.size();
+    println!("    {} clients in {wall:.1?}, {touched} postings touched; {size:?}", args.clients);
+    Ok(())
+}
+
+fn report(what: &str, events: u64, taken: Scheduled) {
+    let each = taken.running.as_nanos() as f64 / events as f64;
+    let rate = 1e3 / each;
+    println!("{what:<28} {each:>7.1} ns, {rate:>6.2} M/s of CPU; waited {:.1?}", taken.waiting);
+}

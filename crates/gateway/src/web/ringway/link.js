@@ -1,0 +1,202 @@
+// One connection of a session, or an attempt at one, by each of the transports. A link says what
+// it hears and when it is lost; what to do then is the session's to decide. Once it is over,
+// nothing of it is heard any more: a late answer never overwrites a newer one.
+
+const LONG_POLL_S = 25;
+// Topics beyond so many characters of the URL are subscribed after the welcome: gateways and
+// proxies take addresses of 8 KiB. A poll has no other place for them.
+const TOPICS_CHARACTERS_MAX = 4000;
+
+let frames = 0;
+
+/** Each opens the way down for a link, and returns how to end it and, if it can, how to send. */
+const TRANSPORTS = {
+  websocket(link) {
+    const address = link.address("ws");
+    address.protocol = address.protocol.replace("http", "ws");
+    const socket = new WebSocket(address, SUBPROTOCOL);
+    socket.onmessage = ({ data }) => link.hear(data);
+    socket.onclose = ({ code, reason, wasClean }) => link.lose({ code, reason, wasClean });
+    const send = (text) => socket.send(text);
+    // A code that is undefined would count as 0.
+    const end = (code, reason) => (code === undefined ? socket.close() : socket.close(code, reason));
+    return { socket, send, end };
+  },
+
+  sse(link) {
+    const source = new EventSource(link.address("sse", { names: "off" }));
+    for (const type of ["message", "welcome", "gap", "pong"]) {
+      source.addEventListener(type, ({ data }) => link.hear(data));
+    }
+    // The browser would come back by itself with the cursor that it knows; the session knows a
+    // later one, and when to change the transport instead.
+    source.onerror = () => link.lose({ reason: "the event stream ended or was refused" });
+    return { end: () => source.close() };
+  },
+
+  iframe(link) {
+    const callback = `ringway_${(frames += 1)}`;
+    const frame = document.createElement("iframe");
+    globalThis[callback] = (object) => {
+      // The stream is a document that never ends: what has been heard is taken out of it.
+      frame.contentDocument?.currentScript?.remove();
+      link.hear(JSON.stringify(object));
+    };
+    frame.hidden = true;
+    frame.title = "Ringway stream";
+    frame.src = link.address("stream", { format: "iframe", callback: `parent.${callback}` });
+    frame.onload = () => link.lose({ reason: "the streamed page ended or was refused" });
+    document.body.append(frame);
+    const end = () => {
+      frame.remove();
+      delete globalThis[callback];
+    };
+    return { end };
+  },
+
+  "long-poll": (link) => polling(link, LONG_POLL_S, 0),
+  poll: (link) => polling(link, 0, link.times.interval),
+};
+
+function checkTransport(name) {
+  if (Object.hasOwn(TRANSPORTS, name)) return;
+  const known = Object.keys(TRANSPORTS).join(", ");
+  throw new TypeError(`Ringway has no transport '${name}'; it has ${known}.`);
+}
+
+/** Asks, hears, asks again. Only the answer to the latest question is ever heard. */
+function polling(link, waitSeconds, pause) {
+  let question = 0;
+  let aborter;
+  let timer;
+  function stop() {
+    question += 1;
+    aborter?.abort();
+    clearTimeout(timer);
+  }
+  async function ask() {
+    stop();
+    const mine = question;
+    const { signal } = (aborter = new AbortController());
+    // The first answer comes at once: it is what a welcome is to the other transports.
+    const wait = link.proven ? waitSeconds : 0;
+    link.watch(wait * 1000 + link.times.open);
+    try {
+      const response = await fetch(link.address("poll", { wait }), { cache: "no-store", signal });
+      const text = await response.text();
+      if (mine !== question) return;
+      if (!response.ok) return link.lose(refusal(response, text));
+      link.answer(JSON.parse(text));
+      if (mine === question) timer = setTimeout(ask, pause);
+    } catch (error) {
+      if (mine === question) link.lose({ reason: String(error) });
+    }
+  }
+  ask();
+  return { again: ask, end: stop };
+}
+
+/** What an HTTP refusal says: our error object, or a problem (RFC 9457), or neither. */
+function refusal(response, text) {
+  let body;
+  try {
+    body = JSON.parse(text);
+  } catch {
+    body = {}; // a proxy's own page
+  }
+  const { status } = response;
+  const reason = body.message ?? body.detail ?? body.title ?? `HTTP status ${status}`;
+  const retryAfter = Number(response.headers.get("Retry-After")) * 1000 || 0;
+  return { status, error: body.code ?? `http_${status}`, reason, retryAfter };
+}
+
+/** The first topics, as many as an address has room for. */
+function thatFit(topics) {
+  let left = TOPICS_CHARACTERS_MAX;
+  return new Set([...topics].filter((topic) => (left -= encodeURIComponent(topic).length + 7) >= 0));
+}
+
+class Link {
+  over = false;
+  /** It has said something, at `provenAt`. */
+  proven = false;
+  provenAt = 0;
+  /** The gateway's name for the connection; polls have none. */
+  connection = undefined;
+
+  /** `session` is what a link may know of its session: `Ringway.#open` lists it. */
+  constructor(name, session) {
+    this.name = name;
+    this.session = session;
+    this.times = session.times;
+    this.polls = name === "long-poll" || name === "poll";
+    this.beats = name === "websocket"; // its heartbeats can be seen
+    this.cursor = session.cursor();
+    this.topics = thatFit(session.topics);
+    this.watch(this.times.open);
+    // Later, so that a transport that fails at once finds its session made.
+    queueMicrotask(() => this.start());
+  }
+
+  start() {
+    if (this.over) return;
+    try {
+      this.way = TRANSPORTS[this.name](this);
+    } catch (error) {
+      this.lose({ reason: String(error) });
+    }
+  }
+
+  address(path, extra) {
+    return this.session.address(path, this.polls ? this.session.topics : this.topics, extra);
+  }
+
+  hear(text) {
+    if (this.over) return;
+    let object;
+    try {
+      object = JSON.parse(text);
+    } catch {
+      return this.lose({ reason: "what came is not JSON" });
+    }
+    this.beats ||= object.type === "pong";
+    this.watch(this.beats ? this.times.silence : Infinity);
+    this.session.hear(this, object, text);
+  }
+
+  /** The answer to a poll: events in order, then the cursor after them. */
+  answer({ client, cursor, events }) {
+    this.watch(Infinity);
+    if (!this.proven) this.session.hear(this, { type: "welcome", client, cursor });
+    for (const object of events) {
+      if (this.over) return;
+      this.session.hear(this, object, JSON.stringify(object));
+    }
+    if (!this.over) this.session.hear(this, { type: "pong", cursor });
+  }
+
+  /** Gives the link up unless something is heard in time. */
+  watch(limit) {
+    clearTimeout(this.watcher);
+    const cause = { silent: true, reason: `nothing was heard for ${limit} ms` };
+    if (limit < Infinity) this.watcher = setTimeout(() => this.lose(cause), limit);
+  }
+
+  ping() {
+    if (!this.proven || !this.way.send) return;
+    this.way.send('{"type":"ping"}');
+    this.watch(this.times.answer);
+  }
+
+  lose(cause) {
+    if (this.over) return;
+    this.end();
+    this.session.lost(this, cause);
+  }
+
+  end() {
+    this.over = true;
+    clearTimeout(this.watcher);
+    this.way?.end();
+  }
+}

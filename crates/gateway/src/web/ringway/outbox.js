@@ -1,0 +1,155 @@
+// What goes up: requests until they are answered, and the page's own texts until they are sent.
+// It keeps their order on every transport. A request is sent again, with the same id, by each link
+// that takes over: the gateway carries out one id once. It never opens a connection.
+
+/** An error that a program can tell from others by its `code`. */
+const failure = (code, message) =>
+  Object.assign(new Error(message), { name: "RingwayError", code });
+const closedFailure = () => failure("closed", "the session is closed");
+
+/** Eight letters and digits that nobody else has drawn. */
+const tag = () => Math.random().toString(36).slice(2, 10).padEnd(8, "0");
+
+const BUSY_STATUSES = [429, 503];
+
+const utf8Length = (text) => new TextEncoder().encode(text).length;
+
+class Outbox {
+  #entries = new Map();
+  #times;
+  #link;
+  #address; // of POST /send
+  #cursor;
+  #unclaimed; // told of answers to the page's own texts
+  #posting = false;
+  // The gateway remembers ids for a while, so they differ from page load to page load.
+  #idPrefix = tag();
+  #ids = 0;
+
+  constructor({ times, address, cursor, unclaimed }) {
+    this.#times = times;
+    this.#address = address;
+    this.#cursor = cursor;
+    this.#unclaimed = unclaimed;
+  }
+
+  /** UTF-8 bytes that no transport has been given. */
+  get bytes() {
+    let bytes = 0;
+    for (const entry of this.#entries.values()) {
+      if (entry.link !== this.#link || !this.#link) bytes += utf8Length(entry.text);
+    }
+    return bytes;
+  }
+
+  /** Whether a request about a topic waits for its answer. */
+  concerns(topic) {
+    return [...this.#entries.values()].some((entry) => entry.topic === topic);
+  }
+
+  /** Sends the page's own text once. */
+  text(text) {
+    this.#entries.set(Symbol("text"), { text });
+    this.pump();
+  }
+
+  /** Sends a request; the promise is of its acknowledgement. */
+  request({ type, ...rest }) {
+    const id = `${this.#idPrefix}-${(this.#ids += 1)}`;
+    const text = JSON.stringify({ type, id, ...rest });
+    const topic = type.endsWith("subscribe") ? rest.topic : undefined;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#entries.delete(id);
+        reject(failure("timeout", `no answer to ${type} within ${this.#times.request} ms`));
+      }, this.#times.request);
+      this.#entries.set(id, { id, text, topic, resolve, reject, timer });
+      this.pump();
+    });
+  }
+
+  /** Goes by this link, which has proven itself, from now on; by none while there is none. */
+  by(link) {
+    this.#link = link;
+    this.pump();
+  }
+
+  /** Settles what an `ack` or `error` is for; what is for none of ours is the page's. */
+  answer(object, text) {
+    const entry = this.#entries.get(object.id);
+    if (!entry) return this.#unclaimed(object, text);
+    this.#entries.delete(object.id);
+    clearTimeout(entry.timer);
+    if (object.type === "ack") entry.resolve(object);
+    else entry.reject(failure(object.code, object.message));
+  }
+
+  /** Hands over what this link has not been given. */
+  pump() {
+    const link = this.#link;
+    if (!link) return;
+    if (!link.way.send) {
+      if (!this.#posting) this.#postAll();
+      return;
+    }
+    for (const [key, entry] of this.#entries) {
+      if (entry.link === link) continue;
+      entry.link = link;
+      link.way.send(entry.text);
+      if (!entry.id) this.#entries.delete(key);
+    }
+  }
+
+  /** One after another, so that they arrive in order, until a WebSocket takes over. */
+  async #postAll() {
+    this.#posting = true;
+    let attempt = 0;
+    while (this.#entries.size > 0 && this.#link && !this.#link.way.send) {
+      const link = this.#link;
+      const [key, entry] = this.#entries.entries().next().value;
+      if (link.polls && entry.topic) {
+        // The query of each poll names the topics: there is no connection to subscribe.
+        this.answer({ type: "ack", id: entry.id, cursor: this.#cursor() });
+        continue;
+      }
+      const answer = await this.#post(entry, link);
+      if (!answer) {
+        await new Promise((done) => setTimeout(done, backoff(attempt, this.#times)));
+        attempt += 1;
+      } else if (!entry.topic || link === this.#link) {
+        attempt = 0;
+        const text = JSON.stringify(answer);
+        if (entry.id) this.answer({ ...answer, id: entry.id }, text);
+        else if (this.#entries.delete(key)) this.answer(answer, text);
+      }
+    }
+    this.#posting = false;
+  }
+
+  /** The answer to one object; none when it is worth another attempt. */
+  async #post({ text, topic }, { connection }) {
+    // A subscription belongs to a connection, and this request comes by another.
+    const body = topic ? JSON.stringify({ ...JSON.parse(text), connection }) : text;
+    try {
+      const signal = AbortSignal.timeout(this.#times.answer);
+      const response = await fetch(this.#address(), { method: "POST", body, signal });
+      const answer = await response.text();
+      if (response.ok) return JSON.parse(answer);
+      if (BUSY_STATUSES.includes(response.status) || response.status >= 500) return undefined;
+      const { error, reason } = refusal(response, answer);
+      return { type: "error", code: error, message: reason };
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Everything that waits is refused. */
+  end() {
+    this.#link = undefined;
+    for (const entry of this.#entries.values()) {
+      clearTimeout(entry.timer);
+      entry.reject?.(closedFailure());
+    }
+    this.#entries.clear();
+  }
+}

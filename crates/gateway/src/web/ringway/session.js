@@ -1,0 +1,474 @@
+// The session that a page sees: it opens once and closes once, as a WebSocket does, and in between
+// moves from connection to connection and from transport to transport, each resuming by cursor.
+// It never keeps events for later, never reorders them, and never hides a gap.
+
+const [CONNECTING, OPEN, CLOSING, CLOSED] = [0, 1, 2, 3];
+const SUBPROTOCOL = "ringway.v1.json";
+const BEST_FIRST = ["websocket", "sse", "long-poll", "poll"];
+
+// Milliseconds, as everywhere in a browser. Each may be given as an option.
+const TIMES = {
+  heartbeat: 25_000, // proxies commonly cut a connection that is silent for 60 s
+  answer: 10_000, // from a heartbeat to any byte at all, else the connection is dead
+  silence: 75_000, // a stream that has shown heartbeats is dead after so long without one
+  open: 5_000, // to the first object: a proxy that buffers shows as silence
+  request: 15_000, // to the answer of notify and its like, reconnects included
+  interval: 2_000, // between two polls
+  backoff: 500, // doubled at each attempt
+  backoffMax: 30_000,
+  stable: 10_000, // a connection that lived so long was a good one
+  better: 30_000, // until a better transport is tried again; doubled at each failure
+  betterMax: 600_000,
+};
+// A transport that has worked is tried so often before the next one is: more likely the gateway
+// restarts than that a proxy has changed its mind, and a restart must not cost four attempts.
+const ATTEMPTS_OF_A_PROVEN_ONE = 3;
+const REASON_BYTES_MAX = 123; // RFC 6455 §5.5: 125 bytes less the code
+// After these another connection would only meet the same fate.
+const FINAL_CODES = [1000, 1002, 1003, 1007, 1008, 1009, 1010];
+const FINAL_STATUSES = [400, 401, 403];
+// With these the gateway leaves, or is busy, and would be so on any transport.
+const PASSING_CODES = [1001, 1012, 1013];
+
+/** Full jitter: clients that were cut together do not come back together. */
+function backoff(attempt, times, random = Math.random) {
+  return random() * Math.min(times.backoffMax, times.backoff * 2 ** Math.min(attempt, 30));
+}
+
+function checkClose(code, reason) {
+  if (code !== undefined && code !== 1000 && !(code >= 3000 && code <= 4999)) {
+    const message = `The close code must be 1000 or 3000 to 4999; ${code} is neither.`;
+    throw new DOMException(message, "InvalidAccessError");
+  }
+  if (utf8Length(reason) > REASON_BYTES_MAX) {
+    const message = `The close reason must be at most ${REASON_BYTES_MAX} bytes of UTF-8.`;
+    throw new DOMException(message, "SyntaxError");
+  }
+}
+
+function parseUrl(url) {
+  const fault = `The URL '${url}' must be http(s) or ws(s), without a fragment.`;
+  const page = globalThis.location?.href;
+  if (!URL.canParse(url, page)) throw new DOMException(fault, "SyntaxError");
+  const base = new URL(url, page);
+  if (!/^(https?|wss?):$/.test(base.protocol) || base.hash) {
+    throw new DOMException(fault, "SyntaxError");
+  }
+  base.protocol = base.protocol.replace("ws", "http");
+  return base;
+}
+
+class Ringway extends EventTarget {
+  #base;
+  #token;
+  #client;
+  #times;
+  #topics;
+  #position;
+  #outbox;
+  #readyState = CONNECTING;
+  #binaryType = "blob";
+  #discardedBytes = 0;
+
+  #order; // transports, the preferred one first
+  #rank = 0; // in it: of the transport in use, or to be tried
+  #link; // the one in use, or being opened; none while waiting
+  #candidate; // opened beside it, and taken in its place once proven
+  #switching; // what `use` waits for
+  #transport = null;
+  #worked = new Set();
+  #failures = 0; // of this transport in a row
+  #attempt = 0;
+  #betterDelay;
+  #timers = {};
+
+  constructor(url = "/", options = {}) {
+    super();
+    this.#base = parseUrl(url);
+    const { client, token, topics = [], transports = BEST_FIRST, cursor, ...times } = options;
+    for (const name of Object.keys(times)) {
+      if (!Object.hasOwn(TIMES, name)) throw new TypeError(`Ringway has no option '${name}'.`);
+    }
+    this.#order = [...new Set(transports)];
+    this.#order.forEach(checkTransport);
+    if (this.#order.length === 0) throw new TypeError("Ringway needs at least one transport.");
+    this.#times = { ...TIMES, ...times };
+    this.#betterDelay = this.#times.better;
+    this.#client = client;
+    this.#token = token;
+    this.#topics = new Set(topics);
+    this.#position = new Position(cursor);
+    this.#outbox = new Outbox({
+      times: this.#times,
+      address: () => this.#address("send"),
+      cursor: () => this.cursor,
+      unclaimed: (object, text) => this.#unclaimed(object, text),
+    });
+    globalThis.addEventListener?.("online", this.#online);
+    this.#timers.heartbeat = setInterval(() => this.#link?.ping(), this.#times.heartbeat);
+    this.#connect();
+  }
+
+  // ---- the WebSocket standard's contract ----
+
+  get url() {
+    const address = new URL(`ws${this.#base.search}`, this.#base);
+    address.protocol = address.protocol.replace("http", "ws");
+    return address.href;
+  }
+  get readyState() {
+    return this.#readyState;
+  }
+  get protocol() {
+    return this.#transport ? SUBPROTOCOL : "";
+  }
+  get extensions() {
+    return this.#link?.way?.socket?.extensions ?? "";
+  }
+  get bufferedAmount() {
+    const inSocket = this.#link?.way?.socket?.bufferedAmount ?? 0;
+    return this.#discardedBytes + this.#outbox.bytes + inSocket;
+  }
+  get binaryType() {
+    return this.#binaryType;
+  }
+  set binaryType(type) {
+    // As with every enumeration of the standard, another value is ignored.
+    if (type === "blob" || type === "arraybuffer") this.#binaryType = type;
+  }
+
+  send(data) {
+    if (this.#readyState === CONNECTING) {
+      throw new DOMException("The session is still CONNECTING.", "InvalidStateError");
+    }
+    if (data instanceof Blob || data instanceof ArrayBuffer || ArrayBuffer.isView(data)) {
+      throw new TypeError(`${SUBPROTOCOL} is text: the gateway would close with 1003.`);
+    }
+    const text = String(data);
+    if (this.#readyState === OPEN) this.#outbox.text(text);
+    else this.#discardedBytes += utf8Length(text);
+  }
+
+  close(code, reason = "") {
+    // Web IDL [Clamp] unsigned short.
+    if (code !== undefined) code = Math.round(Math.min(Math.max(Number(code) || 0, 0), 65535));
+    reason = String(reason);
+    checkClose(code, reason);
+    if (this.#readyState >= CLOSING) return;
+    const opened = this.#readyState === OPEN;
+    this.#readyState = CLOSING;
+    this.#candidate?.end();
+    clearTimeout(this.#timers.better);
+    if (opened && this.#link?.proven && this.#link.way.socket) {
+      this.#link.way.end(code, reason);
+      this.#link.watch(this.#times.answer);
+      return;
+    }
+    this.#link?.end();
+    const ending = opened ? [code ?? 1005, reason, true] : [1006, "", false];
+    this.#after(0, "retry", () => this.#finish(...ending));
+  }
+
+  // ---- on top of it ----
+
+  get client() {
+    return this.#client ?? null;
+  }
+  get transport() {
+    return this.#transport;
+  }
+  get cursor() {
+    return this.#position.cursor;
+  }
+
+  notify(to, data, { event, ttl } = {}) {
+    return this.#request({ type: "notify", to: [to].flat(), event, data: data ?? null, ttl });
+  }
+
+  publish(topic, data, { event, echo, ttl } = {}) {
+    return this.#request({ type: "publish", topic, event, data: data ?? null, echo, ttl });
+  }
+
+  async subscribe(topic, { since } = {}) {
+    if (since) this.#position.rewind(topic, since, this.#topics.has(topic));
+    this.#topics.add(topic);
+    try {
+      const ack = await this.#request({ type: "subscribe", topic, since });
+      this.#position.acknowledge(topic);
+      return ack;
+    } catch (error) {
+      // Unanswered, it is still wanted: the next connection asks for it.
+      if (!["timeout", "closed"].includes(error.code)) this.#forget(topic);
+      throw error;
+    }
+  }
+
+  unsubscribe(topic) {
+    this.#forget(topic);
+    return this.#request({ type: "unsubscribe", topic });
+  }
+
+  /** The transport in use is kept until the wanted one has proven itself. */
+  use(transport) {
+    checkTransport(transport);
+    if (this.#readyState >= CLOSING) return Promise.reject(closedFailure());
+    this.#endSwitching(failure("superseded", "another transport was asked for"));
+    this.#candidate?.end();
+    this.#candidate = undefined;
+    const proven = this.#link?.proven;
+    if (proven && this.#link.name === transport) {
+      this.#prefer(transport);
+      return Promise.resolve();
+    }
+    return new Promise((resolve, reject) => {
+      this.#switching = { transport, resolve, reject };
+      if (proven) {
+        this.#candidate = this.#open(transport);
+        return;
+      }
+      this.#link?.end();
+      this.#link = undefined;
+      this.#prefer(transport);
+      this.#connect();
+    });
+  }
+
+  drop() {
+    this.#link?.lose({ dropped: true, reason: "dropped by the page" });
+  }
+
+  #request(object) {
+    if (this.#readyState >= CLOSING) return Promise.reject(closedFailure());
+    // The held poll does not know of the change; the next one does.
+    if (object.type.endsWith("subscribe") && this.#link?.polls) this.#link.way?.again();
+    return this.#outbox.request(object);
+  }
+
+  #forget(topic) {
+    this.#topics.delete(topic);
+    this.#position.forget(topic);
+  }
+
+  // ---- connections ----
+
+  #open(name) {
+    return new Link(name, {
+      times: this.#times,
+      topics: this.#topics,
+      cursor: () => this.cursor,
+      address: (path, topics, extra) => this.#address(path, topics, extra),
+      hear: (link, object, text) => this.#hear(link, object, text),
+      lost: (link, cause) => this.#lost(link, cause),
+    });
+  }
+
+  /** A path beside the page's URL, whose own query is kept. */
+  #address(path, topics, extra = {}) {
+    const address = new URL(`${path}${this.#base.search}`, this.#base);
+    const token = typeof this.#token === "function" ? this.#token() : this.#token;
+    // A name that the gateway made up is asked for again, so that the session keeps it.
+    const who = token == null ? { client: this.#client } : { token };
+    const where = topics ? { cursor: this.cursor } : {};
+    for (const topic of topics ?? []) address.searchParams.append("topic", topic);
+    for (const [name, value] of Object.entries({ ...who, ...where, ...extra })) {
+      if (value != null) address.searchParams.set(name, value);
+    }
+    return address;
+  }
+
+  #connect() {
+    // While offline, the browser says when to try again.
+    if (globalThis.navigator?.onLine === false) return;
+    clearTimeout(this.#timers.retry);
+    this.#link = this.#open(this.#order[this.#rank]);
+    // Polls get no welcome that would name them.
+    if (this.#link.polls && this.#token == null) this.#client ??= `anon-${tag()}`;
+  }
+
+  #online = () => {
+    if (this.#link) this.#link.ping();
+    else if (this.#readyState < CLOSING) this.#connect();
+  };
+
+  #prove(link, welcome) {
+    if (link === this.#candidate) {
+      this.#candidate = undefined;
+      this.#link?.end();
+      this.#link = link;
+      if (this.#switching) this.#prefer(link.name);
+    }
+    clearTimeout(this.#timers.retry);
+    link.proven = true;
+    link.provenAt = Date.now();
+    link.connection = welcome.connection;
+    this.#rank = this.#order.indexOf(link.name);
+    this.#worked.add(link.name);
+    this.#client = welcome.client ?? this.#client;
+    this.#position.begin(welcome.cursor);
+    const previous = this.#transport;
+    const opened = this.#readyState === CONNECTING;
+    this.#transport = link.name;
+    this.#readyState = OPEN;
+    if (this.#switching?.transport === link.name) this.#endSwitching();
+    this.#outbox.by(link);
+    this.#reconcile(link);
+    this.#climbLater();
+    if (opened) this.#tell("open");
+    const { client } = this;
+    this.#tell("welcome", { client, connection: link.connection, cursor: welcome.cursor });
+    if (previous !== link.name) this.#tell("transport", { transport: link.name, previous });
+  }
+
+  /** Topics that changed while the link was being opened, or that its URL had no room for. */
+  #reconcile(link) {
+    if (link.polls) return;
+    const ignore = () => {}; // the page has had its answer to its own request
+    for (const topic of this.#topics) {
+      if (link.topics.has(topic) || this.#outbox.concerns(topic)) continue;
+      this.subscribe(topic, { since: link.cursor ?? undefined }).catch(ignore);
+    }
+    for (const topic of link.topics) {
+      if (this.#topics.has(topic) || this.#outbox.concerns(topic)) continue;
+      this.unsubscribe(topic).catch(ignore);
+    }
+  }
+
+  #lost(link, cause) {
+    if (link === this.#candidate) return this.#candidateLost(link, cause);
+    this.#link = undefined;
+    this.#outbox.by(undefined);
+    const { code, status, reason = "", wasClean = false } = cause;
+    if (this.#readyState === CLOSING) return this.#finish(code ?? 1006, reason, wasClean);
+    if (FINAL_STATUSES.includes(status)) return this.#finish(1008, reason, false);
+    if (FINAL_CODES.includes(code) || code >= 3000) return this.#finish(code, reason, wasClean);
+    if (this.#switching?.transport === link.name) this.#endSwitching(failure("unavailable", reason));
+    const delay = this.#judge(link, cause);
+    this.#after(delay, "retry", () => this.#connect());
+    const transport = this.#order[this.#rank];
+    this.#tell("reconnecting", { transport, attempt: this.#attempt, delay, code, reason });
+  }
+
+  /** After a loss: which transport is next, as `#rank`, and in how many milliseconds. */
+  #judge(link, { code, status, silent, dropped, retryAfter = 0 }) {
+    if (link.proven && Date.now() - link.provenAt >= this.#times.stable) {
+      this.#attempt = this.#failures = 0;
+      if (this.#rank === 0) this.#betterDelay = this.#times.better;
+    }
+    const passing = PASSING_CODES.includes(code) || BUSY_STATUSES.includes(status);
+    if (!dropped && !passing) this.#failures += 1;
+    const patient = this.#worked.has(link.name) && (link.proven || !silent);
+    const delay = retryAfter + backoff(this.#attempt, this.#times);
+    if (this.#failures >= (patient ? ATTEMPTS_OF_A_PROVEN_ONE : 1)) {
+      this.#failures = 0;
+      this.#rank = (this.#rank + 1) % this.#order.length;
+      if (this.#rank > 0 && !link.proven) return 0;
+    }
+    if (!dropped) this.#attempt += 1;
+    return delay;
+  }
+
+  #candidateLost(link, { reason }) {
+    this.#candidate = undefined;
+    if (this.#switching) return this.#endSwitching(failure("unavailable", reason));
+    const next = this.#order.indexOf(link.name) + 1;
+    if (next < this.#rank) this.#candidate = this.#open(this.#order[next]);
+    else this.#climbLater();
+  }
+
+  /** Tries the better transports again, from the best down, beside the one in use. */
+  #climbLater() {
+    clearTimeout(this.#timers.better);
+    if (this.#rank === 0) return;
+    const delay = this.#betterDelay * (0.75 + Math.random() / 2);
+    this.#betterDelay = Math.min(this.#times.betterMax, this.#betterDelay * 2);
+    this.#after(delay, "better", () => {
+      if (this.#link?.proven && !this.#candidate) this.#candidate = this.#open(this.#order[0]);
+      else this.#climbLater();
+    });
+  }
+
+  #prefer(transport) {
+    this.#order = [transport, ...this.#order.filter((name) => name !== transport)];
+    this.#rank = this.#failures = 0;
+    clearTimeout(this.#timers.better);
+  }
+
+  #endSwitching(error) {
+    const switching = this.#switching;
+    this.#switching = undefined;
+    if (error) switching?.reject(error);
+    else switching?.resolve();
+  }
+
+  #after(delay, timer, work) {
+    clearTimeout(this.#timers[timer]);
+    this.#timers[timer] = setTimeout(work, delay);
+  }
+
+  // ---- what the page is told ----
+
+  #hear(link, object, text) {
+    if (this.#readyState >= CLOSING) return;
+    const { type, ...detail } = object;
+    if (type === "welcome") {
+      if (!link.proven) this.#prove(link, object);
+    } else if (type === "pong") {
+      this.#position.advance(object.cursor);
+    } else if (type === "event") {
+      if (this.#position.take(object.topic, object.cursor)) this.#pass(type, detail, text);
+    } else if (type === "gap") {
+      if (this.#position.skip(object.to)) this.#pass(type, detail, text);
+    } else {
+      this.#outbox.answer(object, text);
+    }
+  }
+
+  #unclaimed({ type, code, message }, text) {
+    if (type === "error") this.#pass(type, { code, message }, text);
+    else this.#pass(type, undefined, text);
+  }
+
+  /** An object as the WebSocket standard has it, and then by its own type. */
+  #pass(type, detail, text) {
+    this.dispatchEvent(new MessageEvent("message", { data: text, origin: this.#base.origin }));
+    if (detail) this.#tell(type, detail);
+  }
+
+  #tell(type, detail) {
+    this.dispatchEvent(detail ? new CustomEvent(type, { detail }) : new Event(type));
+  }
+
+  #finish(code, reason, wasClean) {
+    if (this.#readyState === CLOSED) return;
+    this.#readyState = CLOSED;
+    this.#link?.end();
+    this.#candidate?.end();
+    this.#endSwitching(closedFailure());
+    for (const timer of Object.values(this.#timers)) clearTimeout(timer);
+    globalThis.removeEventListener?.("online", this.#online);
+    this.#outbox.end();
+    if (!wasClean) this.#tell("error", { code, message: reason });
+    this.dispatchEvent(new CloseEvent("close", { code, reason, wasClean }));
+  }
+}
+
+for (const [name, value] of Object.entries({ CONNECTING, OPEN, CLOSING, CLOSED })) {
+  Object.defineProperty(Ringway, name, { value, enumerable: true });
+  Object.defineProperty(Ringway.prototype, name, { value, enumerable: true });
+}
+for (const type of ["open", "message", "error", "close"]) {
+  const key = Symbol(type);
+  Object.defineProperty(Ringway.prototype, `on${type}`, {
+    enumerable: true,
+    get() {
+      return this[key] ?? null;
+    },
+    set(handler) {
+      // A handler is called in the place where the first one was set, as the standard has it.
+      if (!(key in this)) this.addEventListener(type, (event) => this[key]?.(event));
+      this[key] = typeof handler === "function" ? handler : null;
+    },
+  });
+}
+
+globalThis.Ringway = Ringway;

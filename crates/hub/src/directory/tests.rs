@@ -1,0 +1,127 @@
+//! Presence through comings, goings and lags; forgetting; memory.
+
+use std::thread;
+
+use super::*;
+
+#[test]
+fn the_last_connection_to_leave_makes_a_client_away() {
+    let directory = Directory::default();
+    assert_eq!((directory.presence("ann"), directory.connections("ann")), (Presence::Unknown, 0));
+    let first = directory.arrive("ann");
+    let second = directory.arrive("ann");
+    assert_eq!((first.since, second.since), (Since::Unknown, Since::Live));
+    assert!(Arc::ptr_eq(&first.name, &second.name), "one name for all connections");
+    assert_eq!((directory.presence("ann"), directory.connections("ann")), (Presence::Live, 2));
+    directory.leave("ann", 50);
+    assert_eq!(directory.presence("ann"), Presence::Live);
+    directory.leave("ann", 30);
+    assert_eq!((directory.presence("ann"), directory.connections("ann")), (Presence::Away, 0));
+    // One of the two was served up to 50.
+    assert_eq!(directory.arrive("ann").since, Since::Left(50));
+}
+
+#[test]
+fn a_name_stays_one_over_an_absence() {
+    let directory = Directory::default();
+    let name = directory.arrive("ann").name;
+    directory.leave("ann", 1);
+    assert!(Arc::ptr_eq(&name, &directory.arrive("ann").name));
+}
+
+#[test]
+fn a_client_is_behind_when_all_its_connections_are() {
+    let directory = Directory::default();
+    directory.arrive("ann");
+    directory.fall_behind("ann");
+    assert_eq!(directory.presence("ann"), Presence::Behind);
+    directory.arrive("ann");
+    assert_eq!(directory.presence("ann"), Presence::Live);
+    directory.fall_behind("ann");
+    assert_eq!(directory.presence("ann"), Presence::Behind);
+    directory.catch_up("ann");
+    assert_eq!(directory.presence("ann"), Presence::Live);
+    directory.catch_up("ann");
+    directory.fall_behind("ann");
+    directory.catch_up("ann");
+    directory.leave("ann", 1);
+    assert_eq!(directory.presence("ann"), Presence::Live);
+    directory.fall_behind("ann");
+    directory.leave("ann", 1);
+    assert_eq!(directory.presence("ann"), Presence::Away);
+    directory.arrive("ann");
+    assert_eq!(directory.presence("ann"), Presence::Live, "a lag ends with its connection");
+}
+
+#[test]
+fn what_is_said_of_the_unknown_changes_nothing() {
+    let directory = Directory::default();
+    directory.leave("ann", 7);
+    directory.fall_behind("ann");
+    directory.catch_up("ann");
+    assert_eq!((directory.presence("ann"), directory.clients()), (Presence::Unknown, 0));
+    directory.arrive("ann");
+    directory.leave("ann", 7);
+    directory.leave("ann", 7);
+    directory.fall_behind("ann");
+    assert_eq!(directory.presence("ann"), Presence::Away);
+}
+
+#[test]
+fn who_left_before_the_log_begins_is_forgotten() {
+    let directory = Directory::default();
+    for (name, at) in [("ann", 10), ("bob", 11), ("carl", 12)] {
+        directory.arrive(name);
+        directory.leave(name, at);
+    }
+    directory.arrive("dora");
+    // The log begins with 12: who has seen 11 has missed nothing that is gone.
+    directory.forget_before(12);
+    let presence = ["ann", "bob", "carl", "dora"].map(|name| directory.presence(name));
+    assert_eq!(presence, [Presence::Unknown, Presence::Away, Presence::Away, Presence::Live]);
+    directory.forget_unless(100, |name| name == "carl");
+    let presence = ["bob", "carl", "dora"].map(|name| directory.presence(name));
+    assert_eq!(presence, [Presence::Unknown, Presence::Away, Presence::Live]);
+    directory.forget_before(Sequence::MAX);
+    assert_eq!(directory.clients(), 1);
+}
+
+#[test]
+fn bytes_are_what_is_held() {
+    let directory = Directory::default();
+    let empty = directory.bytes();
+    let name = |number: u32| format!("client-{number:06}");
+    for number in 0..100_000 {
+        directory.arrive(&name(number));
+    }
+    let each = (directory.bytes() - empty) / 100_000;
+    assert!((33 + 29..=75 + 29).contains(&each), "{each}");
+    for number in 0..100_000 {
+        directory.leave(&name(number), 5);
+    }
+    directory.forget_before(100);
+    assert_eq!((directory.clients(), directory.bytes()), (0, empty));
+}
+
+#[test]
+fn many_threads_come_and_go() {
+    let directory = Directory::default();
+    thread::scope(|scope| {
+        for thread in 0..4_u64 {
+            let directory = &directory;
+            scope.spawn(move || {
+                for number in 0..20_000_u64 {
+                    let name = (number % 100).to_string();
+                    directory.arrive(&name);
+                    assert_eq!(directory.presence(&name), Presence::Live);
+                    directory.leave(&name, number * 4 + thread);
+                }
+            });
+        }
+    });
+    for number in 0..100_u64 {
+        let name = number.to_string();
+        assert_eq!(directory.connections(&name), 0);
+        assert_eq!(directory.arrive(&name).since, Since::Left((19_900 + number) * 4 + 3));
+    }
+}

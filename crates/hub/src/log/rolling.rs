@@ -1,0 +1,94 @@
+//! When the log's segments are closed, and what leaves it then.
+//!
+//! A segment is closed by count, bytes or age, before the next event; then the oldest ones are let
+//! go. Never waits for a replay unless it did without once already: the log may exceed its bounds
+//! by one segment so, not by two.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, RwLockWriteGuard};
+use std::time::Duration;
+
+use super::Log;
+use crate::event::Event;
+use crate::history::{History, Retired};
+use crate::ledger::{Nanos, nanos};
+use crate::segment::Segment;
+
+impl Log {
+    /// Lets go of what is too old; for when nothing is appended. Call it a few times per
+    /// `age_max`.
+    pub fn expire(&self, now: Duration) {
+        let now = nanos(now);
+        let tail = self.chain.tail();
+        if !tail.is_untouched() && self.is_old(&tail, now) {
+            self.roll(tail, now);
+        }
+        self.rolled_at.fetch_max(now, Ordering::Relaxed);
+        drop(self.trim(self.write(), now));
+    }
+
+    /// Whether the segment is to be closed before anything is appended. It is not closed sooner, so
+    /// that the newest event is kept even when it alone exceeds a bound.
+    pub(super) fn is_over(&self, segment: &Segment<Event>, now: Nanos) -> bool {
+        self.is_old(segment, now) || segment.ledger().weight() >= self.segment_bytes
+    }
+
+    fn is_old(&self, segment: &Segment<Event>, now: Nanos) -> bool {
+        now.saturating_sub(segment.ledger().opened_at()) > self.segment_age
+    }
+
+    /// Closes a segment that is full or old, unless that is done, and lets go of what is then too
+    /// much. Returns the newest segment.
+    #[cold]
+    pub(super) fn roll(&self, from: Arc<Segment<Event>>, now: Nanos) -> Arc<Segment<Event>> {
+        if from.is_untouched() {
+            from.ledger().open_at(now);
+            return from;
+        }
+        let rolling = self.rolling.lock().unwrap_or_else(PoisonError::into_inner);
+        if from.next().is_some() {
+            return self.chain.tail();
+        }
+        // A segment was closed while somebody read the history: no second one before that is made
+        // good.
+        let waited =
+            if self.trim_is_due.load(Ordering::Relaxed) { Some(self.write()) } else { None };
+        let Some(next) = self.chain.roll(&from, now) else { return self.chain.tail() };
+        // Nothing is written into a segment that is old.
+        let newest_at = now.min(from.ledger().opened_at().saturating_add(self.segment_age));
+        from.ledger().close(newest_at, &self.closed_bytes);
+        self.rolled_at.fetch_max(now, Ordering::Relaxed);
+        let retired = match waited.or_else(|| self.try_write()) {
+            Some(history) => self.trim(history, now),
+            None => {
+                self.trim_is_due.store(true, Ordering::Relaxed);
+                Retired::new()
+            }
+        };
+        drop(rolling);
+        drop((from, retired));
+        // Whoever was reading trims when done, unless that was before he could see it.
+        self.trim_if_due();
+        next
+    }
+
+    /// Lets go of what is too much. What has left is for the caller to drop, without a lock.
+    #[must_use]
+    fn trim(&self, mut history: RwLockWriteGuard<'_, History>, now: Nanos) -> Retired {
+        self.trim_is_due.store(false, Ordering::Relaxed);
+        self.late_bytes.store(0, Ordering::Relaxed);
+        let retired = history.trim(&self.retention, &self.closed_bytes, now);
+        self.first.store(history.first(), Ordering::Release);
+        self.indexed_to.0.store(history.indexed_to(), Ordering::Relaxed);
+        retired
+    }
+
+    /// After having read the history, or having charged it: does what could not be done before.
+    pub(crate) fn trim_if_due(&self) {
+        let is_due = self.trim_is_due.load(Ordering::Relaxed)
+            || self.late_bytes.load(Ordering::Relaxed) > self.segment_bytes;
+        if is_due && let Some(history) = self.try_write() {
+            drop(self.trim(history, self.rolled_at.load(Ordering::Relaxed)));
+        }
+    }
+}

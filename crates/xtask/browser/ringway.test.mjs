@@ -1,0 +1,405 @@
+// The parts of ringway.js that need no browser: cursors, back-off, close arguments, and a session
+// over transports and a clock of our own. Never opens a connection.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeEach, mock, test } from "node:test";
+
+const folder = process.env.RINGWAY_PARTS;
+const source = ["cursor", "link", "outbox", "session"]
+  .map((part) => readFileSync(join(folder, `${part}.js`), "utf8"))
+  .join("\n");
+const ours = "atOrBefore, later, Position, backoff, checkClose, parseUrl, thatFit, TIMES";
+
+// Node has no CloseEvent before version 23.
+globalThis.CloseEvent ??= class CloseEvent extends Event {
+  constructor(type, { code, reason, wasClean }) {
+    super(type);
+    Object.assign(this, { code, reason, wasClean });
+  }
+};
+const { atOrBefore, later, Position, backoff, checkClose, parseUrl, thatFit, TIMES } = new Function(
+  `"use strict"; ${source}; return { ${ours} };`,
+)();
+const { Ringway } = globalThis;
+
+const at = (sequence, epoch = "0193c5f2a1b4") => `${epoch}-${String(sequence).padStart(16, "0")}`;
+
+// ---- cursors ----
+
+test("cursors are ordered by sequence, within an epoch", () => {
+  assert.equal(atOrBefore(at(9), at(10)), true);
+  assert.equal(atOrBefore(at(10), at(10)), true);
+  assert.equal(atOrBefore(at(11), at(10)), false);
+  assert.equal(atOrBefore("e-9", "e-0000000000000010"), true, "an unpadded sequence");
+  assert.equal(atOrBefore(at(1), at(2, "ffffffffffff")), false);
+  assert.equal(later(undefined, at(1)), at(1));
+  assert.equal(later(at(3), at(2)), at(3));
+  assert.equal(later(at(3), at(1, "ffffffffffff")), at(1, "ffffffffffff"), "the newer to arrive");
+});
+
+test("an event is taken once", () => {
+  const position = new Position();
+  assert.equal(position.cursor, null);
+  position.begin(at(5));
+  position.begin(at(7));
+  assert.equal(position.cursor, at(5), "the first welcome says where reading began");
+  assert.equal(position.take("news", at(3)), true, "kept for this client while it was away");
+  assert.equal(position.take("news", at(3)), false);
+  assert.equal(position.take(undefined, at(2)), false);
+  assert.equal(position.take(undefined, at(9)), true);
+  position.advance(at(20));
+  assert.equal(position.take("news", at(20)), false);
+  assert.equal(position.cursor, at(20));
+});
+
+test("a gap is told once, and reading goes on behind it", () => {
+  const position = new Position(at(5));
+  assert.equal(position.skip(at(9)), true);
+  assert.equal(position.skip(at(9)), false);
+  assert.equal(position.take("news", at(9)), false);
+  assert.equal(position.take("news", at(10)), true);
+  const restarted = at(0, "ffffffffffff");
+  assert.equal(position.skip(restarted), true, "the history of another epoch is lost");
+  assert.equal(position.take("news", at(1, "ffffffffffff")), true);
+});
+
+test("a topic that is subscribed with an older cursor catches up by its own", () => {
+  const position = new Position(at(20));
+  position.rewind("old", at(3), false);
+  assert.equal(position.cursor, at(3), "a reconnect would have to begin there");
+  assert.equal(position.take("old", at(4)), true);
+  assert.equal(position.take("news", at(4)), false, "other topics stay where they are");
+  position.acknowledge("old");
+  assert.equal(position.take("news", at(21)), true);
+  assert.equal(position.take("old", at(5)), true);
+  assert.equal(position.take("old", at(5)), false);
+  assert.equal(position.cursor, at(5));
+  position.advance(at(6));
+  assert.equal(position.cursor, at(6), "the whole connection has not come further");
+  position.advance(at(30));
+  assert.equal(position.cursor, at(30));
+  assert.equal(position.take("old", at(25)), false);
+});
+
+/** A small generator, so that a failing seed can be run again (Numerical Recipes, ranqd1). */
+function random(seed) {
+  let state = seed >>> 0;
+  return (below) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+}
+
+test("through any cuts, every event is heard once and in order", () => {
+  for (let seed = 1; seed <= 300; seed += 1) {
+    const draw = random(seed);
+    const topics = ["a", "b", undefined];
+    const log = Array.from({ length: 60 }, (_, index) => ({ at: index + 1, topic: topics[draw(3)] }));
+    const position = new Position(at(0));
+    const heard = [];
+    let read = 0;
+    while (read < log.length) {
+      // A connection resumes by cursor, brings some events, perhaps a heartbeat, and is cut.
+      read = Number(position.cursor.split("-")[1]);
+      const until = Math.min(log.length, read + 1 + draw(12));
+      // Another node may bring what has been heard already.
+      for (const event of log.slice(Math.max(0, read - draw(4)), until)) {
+        if (position.take(event.topic, at(event.at))) heard.push(event.at);
+        read = event.at;
+      }
+      if (draw(2)) position.advance(at(read));
+    }
+    assert.deepEqual(heard, log.map((event) => event.at), `seed ${seed}`);
+  }
+});
+
+// ---- bounds ----
+
+test("back-off has full jitter and a cap", () => {
+  const times = { ...TIMES, backoff: 500, backoffMax: 30_000 };
+  assert.equal(backoff(0, times, () => 0.5), 250);
+  assert.equal(backoff(3, times, () => 1), 4000);
+  assert.equal(backoff(1000, times, () => 1), 30_000);
+  assert.equal(backoff(1000, times, () => 0), 0);
+});
+
+test("a close takes 1000 or 3000 to 4999, and a reason of 123 bytes", () => {
+  for (const code of [undefined, 1000, 3000, 4999]) checkClose(code, "");
+  for (const code of [0, 999, 1001, 1005, 1006, 2999, 5000]) {
+    assert.throws(() => checkClose(code, ""), { name: "InvalidAccessError" }, String(code));
+  }
+  checkClose(1000, "é".repeat(61));
+  assert.throws(() => checkClose(1000, "é".repeat(62)), { name: "SyntaxError" });
+});
+
+test("a gateway's URL is http or ws, without a fragment", () => {
+  assert.equal(parseUrl("wss://edge.example/ws").href, "https://edge.example/ws");
+  for (const url of ["", "ftp://edge.example/", "https://edge.example/#top", "https://"]) {
+    assert.throws(() => parseUrl(url), { name: "SyntaxError" }, url);
+  }
+});
+
+test("an address has room for a bounded number of topics", () => {
+  const topics = Array.from({ length: 500 }, (_, index) => `topic ${index}`);
+  const fit = thatFit(topics);
+  const length = [...fit].map((topic) => `&topic=${encodeURIComponent(topic)}`).join("").length;
+  assert.ok(length <= 4000 && length > 3900, `${length}`);
+  assert.deepEqual([...fit], topics.slice(0, fit.size));
+});
+
+// ---- a session over sockets of our own ----
+
+let sockets;
+let streams;
+
+class FakeSocket {
+  sent = [];
+  closed = undefined;
+  constructor(url, protocol) {
+    Object.assign(this, { url: new URL(url), protocol, extensions: "", bufferedAmount: 0 });
+    sockets.push(this);
+  }
+  send(text) {
+    this.sent.push(JSON.parse(text));
+  }
+  close(...why) {
+    // As browsers do: an argument that is there is a code.
+    assert.notEqual(why.length && why[0], undefined);
+    this.closed ??= why;
+  }
+  says(object) {
+    this.onmessage({ data: JSON.stringify(object) });
+  }
+  welcomes(cursor = at(0)) {
+    this.says({ type: "welcome", client: "ann", connection: "1", cursor });
+  }
+  breaks(code = 1006, wasClean = false) {
+    this.onclose({ code, reason: "", wasClean });
+  }
+}
+
+class FakeStream extends EventTarget {
+  constructor(url) {
+    super();
+    this.url = new URL(url);
+    streams.push(this);
+  }
+  says(type, object) {
+    this.dispatchEvent(new MessageEvent(type, { data: JSON.stringify({ type, ...object }) }));
+  }
+  close() {
+    this.closed = true;
+  }
+}
+
+beforeEach(() => {
+  [sockets, streams] = [[], []];
+  globalThis.WebSocket = FakeSocket;
+  globalThis.EventSource = FakeStream;
+  mock.timers.reset();
+  mock.timers.enable({ apis: ["setTimeout", "setInterval", "Date"] });
+});
+
+const settle = async () => {
+  for (let turn = 0; turn < 10; turn += 1) await Promise.resolve();
+};
+
+/** A session, and what it told. */
+async function session(options = {}) {
+  const made = new Ringway("https://edge.example/", { client: "ann", ...options });
+  const told = [];
+  for (const type of ["open", "event", "gap", "welcome", "transport", "reconnecting", "error"]) {
+    made.addEventListener(type, ({ detail }) => told.push([type, detail]));
+  }
+  made.addEventListener("close", ({ code, wasClean }) => told.push(["close", { code, wasClean }]));
+  await settle();
+  return { made, told, count: (type) => told.filter(([one]) => one === type).length };
+}
+
+test("it follows the WebSocket standard's contract", async () => {
+  const { made, told } = await session();
+  assert.deepEqual(
+    [Ringway.CONNECTING, Ringway.OPEN, Ringway.CLOSING, Ringway.CLOSED],
+    [0, 1, 2, 3],
+  );
+  assert.deepEqual([made.CONNECTING, made.OPEN, made.CLOSING, made.CLOSED], [0, 1, 2, 3]);
+  assert.equal(made.readyState, 0);
+  assert.equal(made.url, "wss://edge.example/ws");
+  assert.equal(made.protocol, "");
+  assert.equal(made.binaryType, "blob");
+  made.binaryType = "arraybuffer";
+  made.binaryType = "text";
+  assert.equal(made.binaryType, "arraybuffer");
+  assert.throws(() => made.send("{}"), { name: "InvalidStateError" });
+  let opened = 0;
+  made.onopen = () => (opened += 1);
+  assert.equal(made.onmessage, null);
+  sockets[0].welcomes();
+  assert.equal(opened, 1);
+  assert.equal(made.readyState, 1);
+  assert.equal(made.protocol, "ringway.v1.json");
+  made.send('{"type":"ping"}');
+  assert.deepEqual(sockets[0].sent, [{ type: "ping" }]);
+  assert.throws(() => made.send(new ArrayBuffer(1)), TypeError);
+  assert.throws(() => made.close(1001), { name: "InvalidAccessError" });
+  assert.throws(() => made.close(NaN), { name: "InvalidAccessError" });
+  assert.equal(made.readyState, 1);
+  made.close(3001, "done");
+  assert.equal(made.readyState, 2);
+  assert.deepEqual(sockets[0].closed, [3001, "done"]);
+  made.send("12345");
+  assert.equal(made.bufferedAmount, 5, "what is discarded counts, as the standard has it");
+  sockets[0].breaks(3001, true);
+  assert.equal(made.readyState, 3);
+  assert.deepEqual(told.at(-1), ["close", { code: 3001, wasClean: true }]);
+  await assert.rejects(made.notify("bob", 1), { code: "closed" });
+});
+
+test("a close without a code has none on the wire", async () => {
+  const { made, told } = await session();
+  sockets[0].welcomes();
+  made.close();
+  assert.deepEqual(sockets[0].closed, []);
+  sockets[0].breaks(1005, true);
+  assert.deepEqual(told.at(-1), ["close", { code: 1005, wasClean: true }]);
+});
+
+test("closing before it is open is an error and a 1006", async () => {
+  const { made, told } = await session();
+  made.close();
+  mock.timers.tick(0);
+  assert.deepEqual(told.slice(-2).map(([type]) => type), ["error", "close"]);
+  assert.deepEqual(told.at(-1)[1], { code: 1006, wasClean: false });
+});
+
+test("a request left unanswered is sent again with its id", async () => {
+  const { made } = await session();
+  sockets[0].welcomes();
+  const answer = made.notify(["bob"], { text: "hi" }, { event: "chat" });
+  const [first] = sockets[0].sent;
+  assert.deepEqual(
+    { ...first, id: undefined },
+    { type: "notify", id: undefined, to: ["bob"], event: "chat", data: { text: "hi" } },
+  );
+  sockets[0].breaks();
+  mock.timers.tick(600);
+  await settle();
+  assert.equal(sockets[1].url.searchParams.get("cursor"), at(0));
+  assert.deepEqual(sockets[1].sent, []);
+  sockets[1].welcomes();
+  assert.deepEqual(sockets[1].sent, [first]);
+  sockets[1].says({ type: "ack", id: first.id, cursor: at(1), outcome: { bob: "delivered" } });
+  assert.deepEqual((await answer).outcome, { bob: "delivered" });
+});
+
+test("a request is refused with the gateway's code, or times out", async () => {
+  const { made, count } = await session({ request: 3000 });
+  sockets[0].welcomes();
+  const refused = made.publish("news", 1);
+  const { id } = sockets[0].sent[0];
+  sockets[0].says({ type: "error", id, code: "not_allowed", message: "this client may not" });
+  await assert.rejects(refused, { code: "not_allowed", message: "this client may not" });
+  assert.equal(count("error"), 0);
+  const late = made.publish("news", 2);
+  mock.timers.tick(3000);
+  await assert.rejects(late, { code: "timeout" });
+});
+
+test("a WebSocket that says nothing gives way to the next transport", async () => {
+  const { made, told } = await session({ open: 1000 });
+  mock.timers.tick(1000);
+  assert.notEqual(sockets[0].closed, undefined);
+  mock.timers.tick(0);
+  await settle();
+  assert.equal(streams[0].url.pathname, "/sse");
+  assert.equal(streams[0].url.searchParams.get("names"), "off");
+  sockets[0].welcomes();
+  assert.equal(made.readyState, 0, "a link that was given up is not heard any more");
+  streams[0].says("welcome", { client: "ann", connection: "2", cursor: at(4) });
+  assert.equal(made.transport, "sse");
+  assert.equal(made.readyState, 1);
+  streams[0].dispatchEvent(
+    new MessageEvent("message", { data: `{"type":"event","cursor":"${at(5)}","data":1}` }),
+  );
+  assert.equal(told.filter(([type]) => type === "event").length, 1);
+});
+
+test("a transport that has worked is tried again before the next one is", async () => {
+  const { made } = await session();
+  sockets[0].welcomes();
+  for (const tries of [2, 3]) {
+    sockets.at(-1).breaks();
+    mock.timers.tick(2000);
+    await settle();
+    assert.equal(sockets.length, tries);
+  }
+  sockets.at(-1).breaks();
+  mock.timers.tick(0);
+  await settle();
+  assert.equal(streams.length, 1);
+  made.close();
+});
+
+test("a better transport is taken once it has proven itself", async () => {
+  const { made, told } = await session({ better: 1000 });
+  sockets[0].breaks();
+  mock.timers.tick(0);
+  await settle();
+  streams[0].says("welcome", { client: "ann", connection: "2", cursor: at(4) });
+  mock.timers.tick(1300);
+  await settle();
+  assert.equal(sockets.length, 2);
+  assert.equal(made.transport, "sse");
+  assert.equal(streams[0].closed, undefined, "the one in use is kept meanwhile");
+  sockets[1].welcomes(at(4));
+  assert.equal(streams[0].closed, true);
+  assert.equal(made.transport, "websocket");
+  assert.equal(told.filter(([type]) => type === "open").length, 1);
+});
+
+test("a connection without an answer to its heartbeat is dead", async () => {
+  const { made, count } = await session({ heartbeat: 1000, answer: 300 });
+  sockets[0].welcomes();
+  mock.timers.tick(1000);
+  assert.deepEqual(sockets[0].sent, [{ type: "ping" }]);
+  sockets[0].says({ type: "pong", cursor: at(7) });
+  assert.equal(made.cursor, at(7));
+  mock.timers.tick(1000);
+  assert.equal(count("reconnecting"), 0);
+  mock.timers.tick(300);
+  assert.equal(count("reconnecting"), 1);
+});
+
+test("a code that would come again ends the session; others do not", async () => {
+  for (const [code, final] of [[1008, true], [4001, true], [1009, true], [1012, false], [1013, false]]) {
+    const { made, count } = await session();
+    sockets.at(-1).welcomes();
+    sockets.at(-1).breaks(code, true);
+    assert.equal(made.readyState, final ? 3 : 1, String(code));
+    assert.equal(count("reconnecting"), final ? 0 : 1, String(code));
+    made.close();
+  }
+});
+
+test("topics that changed while a link was opened are mended", async () => {
+  const { made } = await session({ topics: ["news"] });
+  sockets[0].welcomes(at(3));
+  assert.deepEqual(sockets[0].url.searchParams.getAll("topic"), ["news"]);
+  made.use("sse");
+  await settle();
+  made.subscribe("sport");
+  sockets[0].says({ type: "ack", id: sockets[0].sent[0].id, cursor: at(3) });
+  await settle();
+  made.drop();
+  mock.timers.tick(600);
+  await settle();
+  assert.deepEqual(sockets[1].url.searchParams.getAll("topic"), ["news", "sport"]);
+});
+
+test("what nobody offers is refused", () => {
+  assert.throws(() => new Ringway("https://edge.example/", { hartbeat: 1 }), /'hartbeat'/);
+  assert.throws(() => new Ringway("https://edge.example/", { transports: ["pigeon"] }), /'pigeon'/);
+  assert.throws(() => new Ringway("https://edge.example/", { transports: [] }), TypeError);
+});

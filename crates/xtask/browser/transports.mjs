@@ -1,0 +1,180 @@
+// What a program sees of ringway.js in Chromium: each transport brings events in order, and when one
+// is refused or swallowed by a proxy the next one takes over, until the better one works again.
+
+import { eventually, expect, pause } from "./chromium.mjs";
+import { Proxy } from "./proxy.mjs";
+
+const FAULTS = [
+  /Failed to load resource: net::ERR_/,
+  /WebSocket connection to .* failed/,
+  /WebSocket is closed before the connection is established/,
+];
+
+let serial = 0;
+
+/** A session in a demo page that nobody joined; what it hears is kept as `heard` and `told`. */
+async function session(browser, url, options = {}) {
+  const opened = await browser.page(url, { announced: FAULTS });
+  serial += 1;
+  await opened.evaluate(
+    ([made, client]) => {
+      globalThis.session = new Ringway("/", { client, topics: ["stream"], interval: 200, ...made });
+      globalThis.heard = [];
+      globalThis.told = [];
+      session.addEventListener("event", ({ detail }) => heard.push(detail.data));
+      for (const type of ["open", "transport", "gap", "reconnecting", "close"]) {
+        session.addEventListener(type, ({ detail }) => told.push(`${type} ${detail?.transport ?? ""}`));
+      }
+    },
+    [options, `client-${serial}`],
+  );
+  const transport = () => opened.evaluate(() => session.transport);
+  const heard = () => opened.evaluate(() => heard);
+  return { page: opened, transport, heard, client: `client-${serial}` };
+}
+
+const upTo = (count) => Array.from({ length: count }, (_, index) => index + 1);
+
+/** Publishes 1, 2, 3 … at 20 a second; resolves when all are acknowledged. */
+function publish({ page }, topic, count) {
+  return page.evaluate(
+    async ([to, last]) => {
+      const acks = [];
+      for (let number = 1; number <= last; number += 1) {
+        acks.push(session.publish(to, number));
+        await new Promise((done) => setTimeout(done, 50));
+      }
+      return (await Promise.all(acks)).length;
+    },
+    [topic, count],
+  );
+}
+
+async function brings(browser, gateway, transport) {
+  const topic = `stream of ${transport}`;
+  const listener = await session(browser, gateway, { transports: [transport], topics: [topic] });
+  await eventually(listener.transport, transport, "transport");
+  const speaker = await session(browser, gateway, { transports: [transport], topics: [] });
+  await eventually(speaker.transport, transport, "transport");
+  expect(await publish(speaker, topic, 40), 40, "acknowledged");
+  await eventually(() => listener.heard().then((all) => all.length), 40, "events heard");
+  expect(await listener.heard(), upTo(40), "events, in order");
+  const texts = ["<script>alert(1)</script>", "\u2028 \u2029 & \u{1d11e}", "", null, { deep: [1.5] }];
+  for (const text of texts) {
+    const to = [listener.client];
+    const sent = (data) => speaker.page.evaluate(([names, one]) => session.notify(names, one), data);
+    const { outcome } = await sent([to, text]);
+    const words = Object.values(outcome);
+    // A client that polls is away between two polls.
+    if (transport !== "poll") expect(words, ["delivered"], "outcome");
+  }
+  await eventually(() => listener.heard().then((all) => all.length), 45, "events heard");
+  expect((await listener.heard()).slice(40), texts, "data, as it was sent");
+  await listener.page.evaluate(() => session.subscribe("another"));
+  await speaker.page.evaluate(() => session.publish("another", "subscribed"));
+  await eventually(() => listener.heard().then((all) => all.at(-1)), "subscribed", "the newest");
+  await listener.page.evaluate(() => session.unsubscribe("another"));
+  await speaker.page.evaluate(() => session.publish("another", "unsubscribed"));
+  await pause(500);
+  expect((await listener.heard()).at(-1), "subscribed", "the newest after unsubscribing");
+}
+
+/** With this fault, the session is to come to this transport by itself. */
+async function falls(browser, gateway, fault, wanted, options) {
+  const proxy = new Proxy(gateway);
+  Object.assign(proxy, fault);
+  const fallen = await session(browser, await proxy.start(), { open: 1000, ...options });
+  await eventually(fallen.transport, wanted, "transport in use");
+  await fallen.page.evaluate(() => session.publish("stream", "through"));
+  await eventually(() => fallen.heard().then((all) => all.at(-1)), "through", "the newest");
+  return { proxy, fallen };
+}
+
+const path = (...paths) => (url) => paths.some((one) => url.startsWith(one));
+
+export const transports = {
+  "websocket brings events in order": ({ browser, gateway }) => brings(browser, gateway, "websocket"),
+  "sse brings events in order": ({ browser, gateway }) => brings(browser, gateway, "sse"),
+  "long-poll brings events in order": ({ browser, gateway }) => brings(browser, gateway, "long-poll"),
+  "poll brings events in order": ({ browser, gateway }) => brings(browser, gateway, "poll"),
+  "iframe brings events in order": ({ browser, gateway }) => brings(browser, gateway, "iframe"),
+
+  async "without WebSocket it falls to sse, and climbs back"({ browser, gateway }) {
+    const fault = { refuses: path("/ws") };
+    const { proxy, fallen } = await falls(browser, gateway, fault, "sse", { better: 1000 });
+    proxy.mend();
+    await eventually(fallen.transport, "websocket", "transport in use");
+    await fallen.page.evaluate(() => session.publish("stream", "climbed"));
+    await eventually(() => fallen.heard().then((all) => all.at(-1)), "climbed", "the newest");
+    const told = await fallen.page.evaluate(() => told);
+    expect(told.filter((one) => one.startsWith("open")).length, 1, "times opened");
+    proxy.stop();
+  },
+
+  async "without WebSocket and sse it falls to long-poll"({ browser, gateway }) {
+    const fault = { refuses: path("/ws", "/sse") };
+    (await falls(browser, gateway, fault, "long-poll")).proxy.stop();
+  },
+
+  async "when even a held poll is refused it falls to poll"({ browser, gateway }) {
+    const held = (url) => /^\/poll\?.*wait=(?!0(&|$))/.test(url);
+    const fault = { refuses: (url) => path("/ws", "/sse")(url) || held(url) };
+    (await falls(browser, gateway, fault, "poll", { backoff: 100 })).proxy.stop();
+  },
+
+  async "where a proxy swallows what comes down it falls to long-poll"({ browser, gateway }) {
+    const fault = { swallows: path("/ws", "/sse") };
+    (await falls(browser, gateway, fault, "long-poll")).proxy.stop();
+  },
+
+  async "it is a WebSocket to programs that expect one"({ browser, gateway }) {
+    const { page } = await session(browser, gateway);
+    const found = await page.evaluate(async () => {
+      const made = new Ringway("/", { client: "standard" });
+      const thrown = (work) => {
+        try {
+          work();
+        } catch (error) {
+          return error.name;
+        }
+        return "nothing";
+      };
+      const early = thrown(() => made.send("{}"));
+      await new Promise((done) => (made.onopen = done));
+      const answered = new Promise((done) => (made.onmessage = done));
+      made.send('{"type":"publish","id":"mine","topic":"stream","data":1}');
+      const answer = JSON.parse((await answered).data);
+      const refused = new Promise((done) => (made.onerror = done));
+      made.send('{"type":"dance","id":"x"}');
+      const fault = (await refused).detail.code;
+      const wrong = [1001, 5000].map((code) => thrown(() => made.close(code)));
+      const long = thrown(() => made.close(1000, "x".repeat(124)));
+      const closed = new Promise((done) => (made.onclose = done));
+      made.close(3001, "bye");
+      // A reason is that of the peer's own Close, which repeats the code and not the reason.
+      const { code, reason, wasClean } = await closed;
+      const close = [made.readyState, code, reason, wasClean];
+      const bare = new Ringway("/", { client: "standard" });
+      await new Promise((done) => (bare.onopen = done));
+      bare.close();
+      const codeless = await new Promise((done) => (bare.onclose = (event) => done(event.code)));
+      const { url } = made;
+      const acknowledged = [answer.type, answer.id];
+      return { early, acknowledged, fault, wrong, long, close, codeless, url };
+    });
+    expect(
+      found,
+      {
+        early: "InvalidStateError",
+        acknowledged: ["ack", "mine"],
+        fault: "unknown_type",
+        wrong: ["InvalidAccessError", "InvalidAccessError"],
+        long: "SyntaxError",
+        close: [3, 3001, "", true],
+        codeless: 1005,
+        url: `${gateway.replace("http", "ws")}ws`,
+      },
+      "the WebSocket standard's contract",
+    );
+  },
+};

@@ -1,0 +1,71 @@
+//! `browser`: the demo page and every transport of `ringway.js`, in real Chromium against the real
+//! gateway, and the pure parts of `ringway.js` in Node. Never judges by itself: the scripts do, by
+//! their exit status.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use crate::checkout::Checkout;
+use crate::process;
+use crate::server::{self, Engines, Server};
+use crate::step::Outcome;
+use crate::tools::{debian, node};
+
+const UNIT_LIMIT: Duration = Duration::from_secs(60);
+const SCENARIOS_LIMIT: Duration = Duration::from_secs(6 * 60);
+/// A history that a short stream overruns, so that a gap can be seen.
+const SHORT_HISTORY: &str = "history.events_max=16";
+
+/// Hold the demo page and `ringway.js` against the gateway, in Chromium.
+#[derive(Args)]
+#[command(after_help = "Example: cargo xtask browser --only gap")]
+pub struct Options {
+    /// The engines to run the gateway on.
+    #[arg(long, value_enum, default_value_t = Engines::Uring)]
+    pub io: Engines,
+    /// Test this program in place of the release build.
+    #[arg(long, value_name = "PATH")]
+    pub binary: Option<PathBuf>,
+    /// Run only the scenarios whose names contain this.
+    #[arg(long, value_name = "WORDS")]
+    pub only: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { io: Engines::Uring, binary: None, only: None }
+    }
+}
+
+pub fn run(checkout: &Checkout, options: &Options) -> Result<Outcome> {
+    debian::install_missing()?;
+    let scripts = node::scripts(checkout, "browser")?;
+    let parts = checkout.path("crates/gateway/src/web/ringway");
+    let mut units = Command::new("node");
+    units.args(["--test", "--test-reporter", "spec"]).arg(scripts.join("ringway.test.mjs"));
+    units.env("RINGWAY_PARTS", parts);
+    process::check(units, UNIT_LIMIT).context("the pure parts of ringway.js are not right")?;
+
+    let binary = server::binary(checkout, options.binary.as_deref())?;
+    let artefacts = checkout.artefacts("browser")?;
+    let mut runs = vec!["units".to_owned()];
+    for engine in options.io.each() {
+        println!("-- scenarios in Chromium on {engine}");
+        let server = Server::start(&binary, *engine)?;
+        let forgetful = Server::start_with(&binary, *engine, &[SHORT_HISTORY])?;
+        let mut scenarios = Command::new("node");
+        scenarios.arg(scripts.join("scenarios.mjs"));
+        scenarios.args([server.page_url(), forgetful.page_url()]).arg(&artefacts);
+        scenarios.args(&options.only);
+        process::check(scenarios, SCENARIOS_LIMIT)
+            .with_context(|| format!("Chromium and the gateway on {engine} disagree"))?;
+        server.stop()?;
+        forgetful.stop()?;
+        runs.push(format!("scenarios on {engine}"));
+    }
+    Ok(Outcome::Passed(format!("{}; pictures in {}", runs.join(", "), artefacts.display())))
+}
