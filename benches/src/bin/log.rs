@@ -50,6 +50,10 @@ struct Args {
     /// Threads that follow
     #[arg(long, default_value_t = 4)]
     readers: usize,
+    /// Microseconds that each of them sleeps between two looks, as a core does in a turn; 0: it
+    /// looks again at once, which takes the newest cache lines from the one who appends
+    #[arg(long, default_value_t = 50)]
+    pause_us: u64,
     /// Clients that come back
     #[arg(long, default_value_t = 10_000)]
     clients: u64,
@@ -106,8 +110,9 @@ fn append(args: &Args, topics: &[String], readers: usize) -> Result<()> {
     let log = log(args.window);
     let (is_over, start) = (AtomicBool::new(false), Barrier::new(readers + 1));
     thread::scope(|scope| {
-        let followers: Vec<_> =
-            (0..readers).map(|_| scope.spawn(|| follow_until(&log, &is_over, &start))).collect();
+        let followers: Vec<_> = (0..readers)
+            .map(|_| scope.spawn(|| follow_until(&log, args, &is_over, &start)))
+            .collect();
         start.wait();
         let (before, began) = (scheduled_here()?, Instant::now());
         let mut tail = Tail::default();
@@ -126,9 +131,10 @@ fn append(args: &Args, topics: &[String], readers: usize) -> Result<()> {
     })
 }
 
-/// Follows without a pause; returns how many events were read and how many were too late.
-fn follow_until(log: &Log, is_over: &AtomicBool, start: &Barrier) -> (u64, u64) {
+/// Follows to the end; returns how many events were read and how many were too late.
+fn follow_until(log: &Log, args: &Args, is_over: &AtomicBool, start: &Barrier) -> (u64, u64) {
     let (mut reader, mut read, mut lost) = (log.reader(), 0, 0);
+    let pause = Duration::from_micros(args.pause_us);
     start.wait();
     loop {
         let was_over = is_over.load(Ordering::Acquire);
@@ -142,6 +148,8 @@ fn follow_until(log: &Log, is_over: &AtomicBool, start: &Barrier) -> (u64, u64) 
             lost += gap.to - gap.from;
         } else if was_over {
             return (read, lost);
+        } else if !pause.is_zero() {
+            thread::sleep(pause);
         } else if read == before {
             thread::yield_now();
         }

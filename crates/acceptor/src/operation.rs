@@ -242,6 +242,19 @@ impl Operations {
         (self.list.drain(..), &self.bytes)
     }
 
+    /// Bytes of all sends of the turn.
+    pub fn bytes_to_send(&self) -> u64 {
+        let bytes = self.list.iter().map(|operation| match operation {
+            Operation::Send { outgoing: Outgoing::Turn(range), .. } => range.len(),
+            Operation::Send { outgoing: Outgoing::Owned { bytes, start }, .. } => {
+                bytes.len() - start
+            }
+            Operation::Send { outgoing: Outgoing::Shared(bytes), .. } => bytes.len(),
+            _ => 0,
+        });
+        bytes.sum::<usize>() as u64
+    }
+
     /// The turn's buffer.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -342,6 +355,7 @@ mod tests {
             operations.send_owned(name, &mut mark, b"_d".to_vec(), 1);
             operations.send_shared(name, &mut mark, &Bytes::from_static(b"e"));
         }
+        assert_eq!(operations.bytes_to_send(), 3 * 5);
         let expected = |slot| (slot, b"abcde".to_vec());
         assert_eq!(sends(&mut operations), [expected(0), expected(1), expected(2)]);
     }

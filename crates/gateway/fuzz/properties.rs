@@ -79,7 +79,7 @@ fn converse(sent: &[u8], cut: usize, settings: &Settings) -> (String, End) {
                     outbox.write(|out| out.extend_from_slice(served.as_bytes()));
                     End::Upgraded { left_bytes: sent.len() - used + input.len() }
                 }
-                Progress::Finished => End::Finished,
+                Progress::Finished | Progress::Refused(_, After::Close) => End::Finished,
                 _ => continue,
             };
             collect(&mut operations, &mut answers);

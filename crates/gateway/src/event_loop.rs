@@ -27,7 +27,7 @@ pub fn run(driver: &mut impl Driver, shard: &mut Shard, start: Instant) -> io::R
         }
         shard.follow_log(now, &mut operations);
         shard.expire(now, &mut operations);
-        shard.count(&driver.counters());
+        shard.count(&driver.counters(), &operations);
     }
     // What was said in the last turn is sent, too.
     driver.submit(&mut operations);

@@ -4,7 +4,11 @@
 //! a clock or the kernel; a bound that an operator may move has its key in
 //! `config::keys`.
 
+mod private_api;
+
 use std::time::Duration;
+
+pub use private_api::*;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;

@@ -4,7 +4,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::transport::stream::StreamFormat;
+use crate::{
+    http::refusal::{Ground, Refusal},
+    transport::stream::StreamFormat,
+};
 
 /// A counter with a single writer.
 #[derive(Debug, Default)]
@@ -40,10 +43,14 @@ pub struct CoreMetrics {
     pub connections: Counter,
     /// Connections accepted.
     pub accepted: Counter,
-    /// Clients turned away, for want of a descriptor or by a limit.
-    pub refused: Counter,
+    /// Clients turned away.
+    pub refused: RefusedCounts,
+    /// Requests refused, by what they were refused for.
+    pub refused_requests: [Counter; Ground::ALL.len()],
     /// Bytes received.
     pub received_bytes: Counter,
+    /// Bytes handed to sockets, or to what waits for them.
+    pub sent_bytes: Counter,
     /// Sends that the socket did not take whole.
     pub short_sends: Counter,
     /// Receives that found no buffer.
@@ -58,6 +65,13 @@ pub struct CoreMetrics {
     pub lagged: Counter,
     /// Gaps that clients were told of.
     pub gaps: Counter,
+}
+
+impl CoreMetrics {
+    /// A request was refused.
+    pub fn refuse(&self, refusal: Refusal) {
+        self.refused_requests[refusal.ground() as usize].add(1);
+    }
 }
 
 /// Clients of the hub by how they are connected.
@@ -82,6 +96,27 @@ impl SessionCounts {
             StreamFormat::Sse(_) => &self.sse,
             StreamFormat::Lines => &self.stream,
             StreamFormat::Iframe(_) => &self.iframe,
+        }
+    }
+}
+
+/// Clients that were turned away when they connected, by why they were.
+#[derive(Debug, Default)]
+pub struct RefusedCounts {
+    /// The process has as many as it may have.
+    pub full: Counter,
+    /// Their address has as many as it may have.
+    pub address_full: Counter,
+    /// There was no descriptor for them.
+    pub no_descriptor: Counter,
+}
+
+impl RefusedCounts {
+    /// The counter of a refused connection.
+    pub fn of(&self, refusal: Refusal) -> &Counter {
+        match refusal {
+            Refusal::AddressFull => &self.address_full,
+            _ => &self.full,
         }
     }
 }

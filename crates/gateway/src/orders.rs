@@ -60,6 +60,8 @@ pub enum Order {
 pub enum Change {
     /// It listens, from this place on or from now on.
     Subscribe(Option<Cursor>),
+    /// It listens from now on, and now was when its request was answered.
+    SubscribeSince(Cursor),
     /// It listens no more.
     Unsubscribe,
 }

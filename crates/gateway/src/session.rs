@@ -127,6 +127,11 @@ impl Session {
         self.topics.len()
     }
 
+    /// Whether it listens to this one.
+    pub fn listens_to(&self, topic: &str, desk: &Desk) -> bool {
+        desk.subscriptions.find(topic).is_some_and(|id| self.topics.contains(&id))
+    }
+
     /// All up to here has been sent; for a live session more may be, which only the core knows.
     pub fn seen(&self) -> Sequence {
         let late = self.late.iter().flat_map(|late| late.iter()).map(|(_, after)| *after);
@@ -183,7 +188,7 @@ impl Session {
         topics_max: usize,
         desk: &mut Desk,
     ) -> Result<Option<Missed>, TooMany> {
-        let known = desk.subscriptions.find(topic).is_some_and(|id| self.topics.contains(&id));
+        let known = self.listens_to(topic, desk);
         if !known && self.topics.len() >= topics_max {
             return Err(TooMany);
         }

@@ -119,7 +119,9 @@ impl Shard {
                 self.with(connection, now, operations, Peer::drained);
             }
             Completion::Closed { connection } => self.forget(connection),
-            Completion::Refused { count } => self.core.metrics.refused.add(u64::from(count)),
+            Completion::Refused { count } => {
+                self.core.metrics.refused.no_descriptor.add(u64::from(count));
+            }
             Completion::Woken => self.obey(now, operations),
         }
     }
@@ -213,8 +215,9 @@ impl Shard {
         self.peers.len()
     }
 
-    /// Publishes the driver's counts beside the shard's own.
-    pub fn count(&self, counters: &Counters) {
+    /// Publishes the driver's counts beside the shard's own; once a turn, with what it is to send.
+    pub fn count(&self, counters: &Counters, operations: &Operations) {
+        self.core.metrics.sent_bytes.add(operations.bytes_to_send());
         self.core.metrics.connections.set(self.peers.len() as u64);
         self.core.metrics.accepted.set(counters.accepted);
         self.core.metrics.received_bytes.set(counters.received_bytes);
@@ -231,8 +234,8 @@ impl Shard {
         operations: &mut Operations,
     ) {
         let seat = self.census.admit(address.ip());
-        if seat.is_err() {
-            self.core.metrics.refused.add(1);
+        if let Err(refusal) = seat {
+            self.core.metrics.refused.of(refusal).add(1);
         }
         let mut turn = self.core.turn(now, operations);
         self.peers.insert(match seat {

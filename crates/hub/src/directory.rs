@@ -42,6 +42,8 @@ struct Shard {
     clients: HashTable<Client>,
     /// Bytes of names with their counters.
     name_bytes: usize,
+    /// Connections that lag.
+    behind: usize,
 }
 
 /// Invariant: `behind <= live`.
@@ -102,7 +104,7 @@ impl Directory {
     /// A connection has come.
     pub fn arrive(&self, client: &str) -> Arrival {
         let (hash, mut shard) = self.shard(client);
-        let Shard { clients, name_bytes } = &mut *shard;
+        let Shard { clients, name_bytes, .. } = &mut *shard;
         let same = |entry: &Client| *entry.name == *client;
         match clients.entry(hash, same, |entry| self.hasher.hash_one(&*entry.name)) {
             Entry::Occupied(mut entry) => {
@@ -159,6 +161,26 @@ impl Directory {
         self.look_up(client, |entry| entry.map_or(0, |entry| entry.live))
     }
 
+    /// How many connections lag.
+    ///
+    /// ```
+    /// # use ringway_hub::Directory;
+    /// # let directory = Directory::default();
+    /// for client in ["ann", "ann", "bob"] {
+    ///     directory.arrive(client);
+    ///     directory.fall_behind(client);
+    /// }
+    /// directory.catch_up("ann");
+    /// assert_eq!(directory.behind(), 2);
+    /// directory.leave("ann", 0);
+    /// directory.leave("ann", 0);
+    /// assert_eq!(directory.behind(), 1);
+    /// ```
+    #[must_use]
+    pub fn behind(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).behind).sum()
+    }
+
     /// Clients that are known, live and away.
     #[must_use]
     pub fn clients(&self) -> usize {
@@ -186,7 +208,7 @@ impl Directory {
     pub fn forget_unless(&self, first: Sequence, mut keeps: impl FnMut(&str) -> bool) {
         for shard in &self.shards {
             let mut shard = lock(shard);
-            let Shard { clients, name_bytes } = &mut *shard;
+            let Shard { clients, name_bytes, .. } = &mut *shard;
             clients.retain(|entry| {
                 let is_kept =
                     entry.live > 0 || entry.left.saturating_add(1) >= first || keeps(&entry.name);
@@ -220,8 +242,11 @@ impl Directory {
 
     fn change(&self, client: &str, change: impl FnOnce(&mut Client)) {
         let (hash, mut shard) = self.shard(client);
-        if let Some(entry) = shard.clients.find_mut(hash, |entry| *entry.name == *client) {
+        let Shard { clients, behind, .. } = &mut *shard;
+        if let Some(entry) = clients.find_mut(hash, |entry| *entry.name == *client) {
+            *behind -= entry.behind as usize;
             change(entry);
+            *behind += entry.behind as usize;
         }
     }
 

@@ -52,8 +52,10 @@ impl Reader {
         log: &Log,
         mut visit: impl FnMut(&Event) -> ControlFlow<()>,
     ) -> Result<(), Gap> {
-        // Asking for the segment would cost those who write into it, so that polling did.
-        if log.head() <= self.position {
+        // Whoever looks at what is not written yet takes it from the one who is about to: nothing
+        // beyond the head is touched, nor the segment when there is nothing new.
+        let mut head = log.head();
+        if head <= self.position {
             log.index_after(self.position, 0);
             return Ok(());
         }
@@ -63,6 +65,12 @@ impl Reader {
         };
         let start = self.position;
         loop {
+            if self.position >= head {
+                head = log.head();
+                if self.position >= head {
+                    break;
+                }
+            }
             match segment.step(index_after(&segment, self.position)) {
                 Step::Item(event) => {
                     self.position += 1;

@@ -113,6 +113,28 @@ impl<V: Clone> Receipts<V> {
         self.shards.iter().map(|shard| lock(shard).entries.len()).sum()
     }
 
+    /// Bytes of memory, with what `value_bytes` says that an answer has on the heap. It looks at
+    /// every answer.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use ringway_hub::Receipts;
+    /// let receipts = Receipts::new(1_000, Duration::from_secs(60));
+    /// let empty = receipts.bytes(String::len);
+    /// receipts.once("ann", "7", Duration::ZERO, || "an answer".repeat(100));
+    /// assert!(receipts.bytes(String::len) >= empty + 900);
+    /// ```
+    #[must_use]
+    pub fn bytes(&self, value_bytes: impl Fn(&V) -> usize) -> usize {
+        let bytes = |shard: &Mutex<Shard<V>>| {
+            let Shard { places, entries, .. } = &*lock(shard);
+            let heap = entries.iter().map(|entry| entry.key.len() + value_bytes(&entry.value));
+            let table = places.allocation_size() + entries.capacity() * size_of::<Receipt<V>>();
+            size_of::<Mutex<Shard<V>>>() + table + heap.sum::<usize>()
+        };
+        size_of::<Self>() + self.shards.iter().map(bytes).sum::<usize>()
+    }
+
     /// Whether none is.
     #[must_use]
     pub fn is_empty(&self) -> bool {

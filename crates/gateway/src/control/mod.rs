@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// How much later than promised an event may leave the history.
-const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Beyond `drain_time`, for the way out.
 const GRACE: Duration = Duration::from_millis(500);
@@ -58,7 +58,7 @@ async fn supervise(bound: Bound, config: &Config) -> anyhow::Result<ExitCode> {
     let cores = running.cores;
     let orders = running.orders.clone();
     let upkeep = tokio::spawn(upkeep(Arc::clone(&running.commons), running.start));
-    let api = tokio::spawn(api::serve(Arc::new(running))?);
+    let api = tokio::spawn(api::serve(&running)?);
     let first = tokio::select! {
         signal = signals.next() => Ok(signal),
         end = ends.recv() => Err(end),

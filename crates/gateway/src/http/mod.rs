@@ -11,7 +11,7 @@ mod files;
 pub mod head;
 mod page_origin;
 pub mod progress;
-mod query;
+pub(crate) mod query;
 pub mod refusal;
 mod request;
 pub mod response;

@@ -4,7 +4,12 @@
 
 use ringway_frame::deflate::Agreement;
 
-use super::{cors::Cors, refusal::After, routes::Route, visit::Visit};
+use super::{
+    cors::Cors,
+    refusal::{After, Refusal},
+    routes::Route,
+    visit::Visit,
+};
 use crate::outbox::Outbox;
 
 /// What became of the bytes.
@@ -14,6 +19,9 @@ pub enum Progress {
     More,
     /// A request was answered, and the next may follow.
     Answered,
+    /// A request was refused, which was answered; the next may follow where the connection is
+    /// kept.
+    Refused(Refusal, After),
     /// The connection speaks WebSocket from here on.
     Upgraded(Upgrade),
     /// A stream of events is to be begun.

@@ -52,6 +52,55 @@ pub enum Refusal {
     AddressFull,
 }
 
+/// What a refusal is for, in a word for whoever counts them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ground {
+    /// No sound HTTP.
+    Malformed,
+    /// Something is longer than it may be.
+    TooLarge,
+    /// It did not come in time.
+    Timeout,
+    /// No such route, or not for this method.
+    Route,
+    /// The query.
+    Query,
+    /// The type of the body, or what was expected of it.
+    Body,
+    /// The WebSocket handshake.
+    Handshake,
+    /// There is no room.
+    Room,
+}
+
+impl Ground {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 8] = [
+        Self::Malformed,
+        Self::TooLarge,
+        Self::Timeout,
+        Self::Route,
+        Self::Query,
+        Self::Body,
+        Self::Handshake,
+        Self::Room,
+    ];
+
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::TooLarge => "too_large",
+            Self::Timeout => "timeout",
+            Self::Route => "route",
+            Self::Query => "query",
+            Self::Body => "body",
+            Self::Handshake => "handshake",
+            Self::Room => "room",
+        }
+    }
+}
+
 /// The methods that a route knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Methods {
@@ -91,6 +140,29 @@ impl Refusal {
             Self::Full => 503,
             Self::Version => 505,
             Self::Handshake(error) => error.status(),
+        }
+    }
+
+    /// What it is for.
+    pub fn ground(self) -> Ground {
+        match self {
+            Self::Malformed
+            | Self::Version
+            | Self::Host
+            | Self::Framing
+            | Self::Coding
+            | Self::Chunk => Ground::Malformed,
+            Self::TargetTooLong
+            | Self::HeadTooLarge
+            | Self::TooManyFields
+            | Self::TrailersTooLarge
+            | Self::BodyTooLarge => Ground::TooLarge,
+            Self::Timeout => Ground::Timeout,
+            Self::NotFound | Self::Method(_) => Ground::Route,
+            Self::Visit(_) => Ground::Query,
+            Self::MediaType | Self::Expectation => Ground::Body,
+            Self::Handshake(_) => Ground::Handshake,
+            Self::Full | Self::AddressFull => Ground::Room,
         }
     }
 

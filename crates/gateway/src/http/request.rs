@@ -190,5 +190,8 @@ pub fn refuse(
         _ => After::Close,
     };
     outbox.write(|out| response::refuse_to(out, refusal, cors, part, both));
-    Progress::answered(both, outbox)
+    if both == After::Close {
+        outbox.finish();
+    }
+    Progress::Refused(refusal, both)
 }

@@ -63,8 +63,10 @@ impl Gateway {
                     assert!(input.is_empty());
                     continue;
                 }
-                Progress::Answered => continue,
-                Progress::Finished => (String::new(), After::Close),
+                Progress::Answered | Progress::Refused(_, After::KeepAlive) => continue,
+                Progress::Finished | Progress::Refused(_, After::Close) => {
+                    (String::new(), After::Close)
+                }
                 Progress::Upgraded(Upgrade { route, visit, subprotocol, .. }) => (
                     format!("{route:?} {:?} {subprotocol:?}", visit.client.as_deref()),
                     After::Close,

@@ -10,6 +10,7 @@ use ringway_frame::CloseCode;
 use super::{Life, Peer, Stage, Turn, serving};
 use crate::{
     feed::{Form, Serving, Word},
+    http::refusal::Refusal,
     outbox::Outbox,
 };
 
@@ -68,6 +69,7 @@ impl Peer {
                     turn.operations,
                     turn.now,
                 ));
+                turn.metrics.refuse(Refusal::Timeout);
                 self.linger(turn);
             }
             (Stage::Poll(_), Life::AnswerDue) => self.answer_poll(turn),

@@ -44,6 +44,13 @@ impl Peer {
                 }
             }
             Progress::Answered => self.await_request(turn),
+            Progress::Refused(refusal, after) => {
+                turn.metrics.refuse(refusal);
+                match after {
+                    After::KeepAlive => self.await_request(turn),
+                    After::Close => self.linger(turn),
+                }
+            }
             Progress::Upgraded(upgrade) => self.upgrade(&upgrade, turn),
             Progress::Opened(opened) => self.open_stream(opened, turn),
             Progress::Polled(polled) => self.open_poll(polled, turn),
@@ -112,8 +119,12 @@ impl Peer {
         let wait = wait.min(turn.settings.poll_wait_max);
         let is_live = session.pace() == Pace::Live && gap.is_none();
         let Polled { cors, after, .. } = polled;
-        let gap = gap.map(Box::new);
-        self.stage = Stage::Poll(Box::new(LongPoll { session, cors, after, http, gap }));
+        let mut poll = Box::new(LongPoll { session, cors, after, http, collected: None });
+        if let Some(gap) = gap {
+            turn.metrics.gaps.add(1);
+            poll.note(gap);
+        }
+        self.stage = Stage::Poll(poll);
         if wait == Duration::ZERO {
             return self.answer_poll(turn);
         }

@@ -70,7 +70,7 @@ pub enum Echo {
 }
 
 /// How long an event is kept for those who are away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Ttl {
     /// Not at all: it is for those who are here.
     Unkept,

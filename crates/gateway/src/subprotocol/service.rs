@@ -190,10 +190,16 @@ fn listen<'t>(
                                into the query of the transport";
                 return Err(error(ErrorCode::NotOnThisTransport, id, message));
             };
+            // The core of the connection obeys later, when it may have read on.
+            let cursor = desk.commons.cursor(desk.settled());
+            let change = match change {
+                Change::Subscribe(None) => Change::SubscribeSince(cursor),
+                other => other,
+            };
             let client = (*client).into();
             let order = Order::Listen { connection, client, topic: topic.into(), change };
             desk.orders.tell(core, order);
-            (desk.commons.cursor(desk.settled()), None)
+            (cursor, None)
         }
     };
     write::ack(out, &id, &cursor.to_string());
@@ -215,6 +221,10 @@ pub fn apply(
     match change {
         Change::Subscribe(since) => {
             session.subscribe(topic, since, slot, settings.subscriptions_max, desk)
+        }
+        Change::SubscribeSince(_) if session.listens_to(topic, desk) => Ok(None),
+        Change::SubscribeSince(cursor) => {
+            session.subscribe(topic, Some(cursor), slot, settings.subscriptions_max, desk)
         }
         Change::Unsubscribe => {
             session.unsubscribe(topic, slot, desk);

@@ -152,7 +152,7 @@ impl World {
         }
         self.shard.follow_log(now, &mut self.operations);
         self.shard.expire(now, &mut self.operations);
-        self.shard.count(&self.driver.counters());
+        self.shard.count(&self.driver.counters(), &self.operations);
         assert_eq!(self.shard.clients(), self.ledger.connections(), "clients of the shard");
         assert_eq!(self.census.connections(), self.ledger.seats(), "seats of the census");
     }

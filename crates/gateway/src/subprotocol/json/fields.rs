@@ -26,7 +26,7 @@ impl Fault {
     }
 }
 
-/// The fields that mean something in some command.
+/// The fields that mean something in some command, or in what the application submits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
     Type,
@@ -39,11 +39,29 @@ pub enum Field {
     Echo,
     Since,
     Connection,
+    From,
+    IdempotencyKey,
 }
 
 impl Field {
     /// In the order of their declaration, which is that of `Fields`.
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
+        Self::Type,
+        Self::Id,
+        Self::To,
+        Self::Topic,
+        Self::Event,
+        Self::Data,
+        Self::Ttl,
+        Self::Echo,
+        Self::Since,
+        Self::Connection,
+        Self::From,
+        Self::IdempotencyKey,
+    ];
+
+    /// Those of commands.
+    pub const OF_COMMANDS: [Self; 10] = [
         Self::Type,
         Self::Id,
         Self::To,
@@ -72,6 +90,8 @@ impl Field {
             Self::Echo => "echo",
             Self::Since => "since",
             Self::Connection => "connection",
+            Self::From => "from",
+            Self::IdempotencyKey => "idempotency_key",
         }
     }
 }
@@ -113,10 +133,10 @@ impl<'t> Fields<'t> {
         }
     }
 
-    /// Whether no field was given twice.
-    pub fn check_unique(&self) -> Result<(), Fault> {
+    /// Whether none of these fields was given twice.
+    pub fn check_unique(&self, fields: &[Field]) -> Result<(), Fault> {
         let repeated = |field: &&Field| matches!(self.given[**field as usize], Given::Repeatedly);
-        match Field::ALL.iter().find(repeated) {
+        match fields.iter().find(repeated) {
             None => Ok(()),
             Some(field) => Err(Fault::new(
                 ErrorCode::WrongType,

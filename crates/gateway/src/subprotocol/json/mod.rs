@@ -22,8 +22,8 @@
 //! | `to` has more entries than the gateway allows | `too_many_recipients` |
 //! | `id`, a topic, an event name or a recipient is empty, too long, or has control characters | `bad_name` |
 
-mod fields;
-mod read;
+pub(crate) mod fields;
+pub(crate) mod read;
 #[cfg(test)]
 mod tests;
 pub mod write;

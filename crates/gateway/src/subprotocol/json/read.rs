@@ -30,7 +30,7 @@ pub fn read<'t>(text: &'t str, limits: &CommandLimits) -> Result<Command<'t>, Co
 }
 
 fn command<'t>(fields: &Fields<'t>, limits: &CommandLimits) -> Result<Command<'t>, Fault> {
-    fields.check_unique()?;
+    fields.check_unique(&Field::OF_COMMANDS)?;
     Ok(match &*required_string(fields, Field::Type)? {
         "notify" => Command::Notify {
             id: id(fields)?,
@@ -72,7 +72,7 @@ fn id<'t>(fields: &Fields<'t>) -> Result<Cow<'t, str>, Fault> {
     required_name(fields, Field::Id)
 }
 
-fn required<'t>(fields: &Fields<'t>, field: Field) -> Result<&'t str, Fault> {
+pub(crate) fn required<'t>(fields: &Fields<'t>, field: Field) -> Result<&'t str, Fault> {
     fields.text(field).ok_or_else(|| {
         Fault::new(ErrorCode::MissingField, format!("\"{}\" is missing", field.name()))
     })
@@ -95,7 +95,10 @@ fn required_string<'t>(fields: &Fields<'t>, field: Field) -> Result<Cow<'t, str>
     string_of(required(fields, field)?, field)
 }
 
-fn optional_string<'t>(fields: &Fields<'t>, field: Field) -> Result<Option<Cow<'t, str>>, Fault> {
+pub(crate) fn optional_string<'t>(
+    fields: &Fields<'t>,
+    field: Field,
+) -> Result<Option<Cow<'t, str>>, Fault> {
     optional(fields, field).map(|json| string_of(json, field)).transpose()
 }
 
@@ -110,15 +113,18 @@ fn name_of(json: &str, field: Field) -> Result<Cow<'_, str>, Fault> {
     Ok(text)
 }
 
-fn required_name<'t>(fields: &Fields<'t>, field: Field) -> Result<Cow<'t, str>, Fault> {
+pub(crate) fn required_name<'t>(fields: &Fields<'t>, field: Field) -> Result<Cow<'t, str>, Fault> {
     name_of(required(fields, field)?, field)
 }
 
-fn optional_name<'t>(fields: &Fields<'t>, field: Field) -> Result<Option<Cow<'t, str>>, Fault> {
+pub(crate) fn optional_name<'t>(
+    fields: &Fields<'t>,
+    field: Field,
+) -> Result<Option<Cow<'t, str>>, Fault> {
     optional(fields, field).map(|json| name_of(json, field)).transpose()
 }
 
-fn ttl(fields: &Fields<'_>) -> Result<Option<Ttl>, Fault> {
+pub(crate) fn ttl(fields: &Fields<'_>) -> Result<Option<Ttl>, Fault> {
     let Some(json) = optional(fields, Field::Ttl) else { return Ok(None) };
     // JSON has checked the shape; what is left to be wrong is a sign, a fraction, an exponent,
     // another type or the size.
@@ -136,7 +142,10 @@ fn echo(fields: &Fields<'_>) -> Result<Echo, Fault> {
     }
 }
 
-fn recipients<'t>(fields: &Fields<'t>, recipients_max: usize) -> Result<Vec<Cow<'t, str>>, Fault> {
+pub(crate) fn recipients<'t>(
+    fields: &Fields<'t>,
+    recipients_max: usize,
+) -> Result<Vec<Cow<'t, str>>, Fault> {
     let json = required(fields, Field::To)?;
     let mut fault = None;
     let list = List { recipients_max, fault: &mut fault };

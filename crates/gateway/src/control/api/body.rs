@@ -1,0 +1,165 @@
+//! The body of a request to the private API: what type it is of, and how much of it is read.
+//!
+//! It waits for a sender that pauses, but not for long, and never knows what the bytes say.
+
+use axum::{
+    body::{Body, Bytes, HttpBody},
+    http::{HeaderMap, header},
+};
+use http_body_util::BodyExt;
+use tokio::time::timeout;
+
+use super::problem::{Kind, Problem};
+use crate::limits::{API_DISCARDED_BYTES_MAX, API_PAUSE_MAX};
+
+/// What a body is, by its `Content-Type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Media {
+    /// One object.
+    Json,
+    /// One object a line.
+    Lines,
+}
+
+impl Media {
+    /// What the header says.
+    ///
+    /// # Errors
+    /// It is nothing that is read here.
+    pub fn of(fields: &HeaderMap) -> Result<Self, Problem> {
+        let unsupported = |detail| Err(Problem::new(Kind::UnsupportedMediaType, detail));
+        // RFC 9110 §8.4: what is coded is not what its type says.
+        if fields.get_all(header::CONTENT_ENCODING).iter().any(|coding| coding != "identity") {
+            return unsupported("a body has no content coding");
+        }
+        let mut values = fields.get_all(header::CONTENT_TYPE).iter();
+        let (Some(value), None) = (values.next(), values.next()) else {
+            return unsupported("a body has one Content-Type");
+        };
+        let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+        match &*essence.trim_matches([' ', '\t']).to_ascii_lowercase() {
+            "application/json" => Ok(Self::Json),
+            "application/x-ndjson" => Ok(Self::Lines),
+            _ => unsupported("a body is application/json, or application/x-ndjson for many events"),
+        }
+    }
+}
+
+/// Whether the body is known to be longer than `bytes_max` before any of it is read.
+///
+/// # Errors
+/// It is.
+pub fn check_length(body: &Body, bytes_max: usize) -> Result<(), Problem> {
+    if body.size_hint().lower() > bytes_max as u64 {
+        return Err(too_large(bytes_max));
+    }
+    Ok(())
+}
+
+/// A body has at most so many bytes.
+pub fn too_large(bytes_max: usize) -> Problem {
+    Problem::new(Kind::BodyTooLarge, format!("a body has at most {bytes_max} bytes"))
+}
+
+/// The next piece of a body; `None` at its end.
+///
+/// # Errors
+/// It does not come in time, or ended before its end.
+pub async fn piece(body: &mut Body) -> Result<Option<Bytes>, Problem> {
+    loop {
+        let Ok(frame) = timeout(API_PAUSE_MAX, body.frame()).await else {
+            let detail = format!("nothing came for {API_PAUSE_MAX:?}");
+            return Err(Problem::new(Kind::BodyTimeout, detail));
+        };
+        match frame.transpose() {
+            Ok(None) => return Ok(None),
+            // What is no data is trailers.
+            Ok(Some(frame)) => {
+                if let Ok(data) = frame.into_data() {
+                    return Ok(Some(data));
+                }
+            }
+            Err(_) => {
+                let detail = "the body ended before its end, or its chunks are malformed";
+                return Err(Problem::new(Kind::BodyBroken, detail));
+            }
+        }
+    }
+}
+
+/// All of a body.
+///
+/// # Errors
+/// It has more than `bytes_max` bytes, or did not come.
+pub async fn whole(body: &mut Body, bytes_max: usize) -> Result<Vec<u8>, Problem> {
+    check_length(body, bytes_max)?;
+    let mut bytes = Vec::new();
+    while let Some(piece) = piece(body).await? {
+        if bytes.len() + piece.len() > bytes_max {
+            return Err(too_large(bytes_max));
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
+}
+
+/// Reads on for a while what nobody wants: closing with unread input sends a reset, which could
+/// overtake the answer.
+pub fn discard(mut body: Body) {
+    if body.is_end_stream() {
+        return;
+    }
+    tokio::spawn(timeout(API_PAUSE_MAX, async move {
+        let mut bytes = 0;
+        while let Ok(Some(piece)) = piece(&mut body).await {
+            bytes += piece.len();
+            if bytes > API_DISCARDED_BYTES_MAX {
+                break;
+            }
+        }
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn media(fields: &[(HeaderName, &'static str)]) -> Result<Media, Kind> {
+        let fields = fields.iter().cloned();
+        let fields = fields.map(|(name, value)| (name, HeaderValue::from_static(value)));
+        let mut map = HeaderMap::new();
+        fields.for_each(|(name, value)| {
+            map.append(name, value);
+        });
+        Media::of(&map).map_err(|problem| problem.kind)
+    }
+
+    #[test]
+    fn a_type_is_read_without_its_parameters() {
+        for (value, expected) in [
+            ("application/json", Some(Media::Json)),
+            ("Application/JSON ; charset=utf-8", Some(Media::Json)),
+            ("application/x-ndjson", Some(Media::Lines)),
+            ("application/x-ndjson;a=b", Some(Media::Lines)),
+            ("application/jsonl", None),
+            ("text/plain", None),
+            ("application/x-www-form-urlencoded", None),
+            ("", None),
+        ] {
+            let got = media(&[(header::CONTENT_TYPE, value)]);
+            assert_eq!(got.ok(), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn one_type_and_no_coding() {
+        let json = (header::CONTENT_TYPE, "application/json");
+        let wrong = Err(Kind::UnsupportedMediaType);
+        assert_eq!(media(&[]), wrong);
+        assert_eq!(media(&[json.clone(), json.clone()]), wrong);
+        assert_eq!(media(&[json.clone(), (header::CONTENT_ENCODING, "gzip")]), wrong);
+        assert_eq!(media(&[json, (header::CONTENT_ENCODING, "identity")]), Ok(Media::Json));
+    }
+}

@@ -1,0 +1,145 @@
+//! Many events in one request: an object a line, and for each line a line that says what became
+//! of it.
+//!
+//! Lines are answered while more come, so that neither the request nor the answer is ever held
+//! whole. Whoever reads no answers is not read from, and then given up.
+
+use std::{fmt, sync::Arc};
+
+use axum::{
+    body::{Body, Bytes},
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use http_body_util::channel::{Channel, Sender};
+use tokio::{task::yield_now, time::timeout};
+
+use super::{
+    Api, body,
+    lines::{Line, Lines},
+    post,
+    problem::{Kind, Problem},
+    submission::Verb,
+};
+use crate::limits::{API_PAUSE_MAX, BULK_ANSWER_BYTES, BULK_ANSWERS_QUEUED};
+
+/// The answer, which is made while it is read.
+pub fn answer(verb: Verb, api: Arc<Api>, body: Body) -> Response {
+    let (sender, answer) = Channel::new(BULK_ANSWERS_QUEUED);
+    tokio::spawn(carry_out(verb, api, body, sender));
+    let media = HeaderValue::from_static("application/x-ndjson");
+    ([(header::CONTENT_TYPE, media)], Body::new(answer)).into_response()
+}
+
+/// Whoever should read the answer has gone, or reads nothing.
+#[derive(Debug)]
+struct Unread;
+
+impl fmt::Display for Unread {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the answer is not read")
+    }
+}
+
+impl std::error::Error for Unread {}
+
+async fn carry_out(verb: Verb, api: Arc<Api>, mut body: Body, mut sender: Sender<Bytes, Unread>) {
+    let mut answers = Answers { verb, api: &api, out: Vec::new() };
+    match serve(&mut answers, &mut body, &mut sender).await {
+        Ok(()) => {}
+        // Ends without the chunk that ends an answer, so that it cannot be taken for whole.
+        Err(Unread) => sender.abort(Unread),
+    }
+    body::discard(body);
+}
+
+async fn serve(
+    answers: &mut Answers<'_>,
+    body: &mut Body,
+    sender: &mut Sender<Bytes, Unread>,
+) -> Result<(), Unread> {
+    let api = answers.api;
+    let mut lines = Lines::new(api.message_bytes_max());
+    let mut bytes = 0;
+    loop {
+        let piece = match body::piece(body).await {
+            Ok(piece) => piece,
+            Err(problem) => return answers.end(&problem, sender).await,
+        };
+        let Some(piece) = piece else { break };
+        bytes += piece.len();
+        if bytes > api.bulk_bytes_max() {
+            return answers.end(&body::too_large(api.bulk_bytes_max()), sender).await;
+        }
+        let mut input = &*piece;
+        while let Some(line) = lines.next(&mut input) {
+            answers.take(&line);
+            if answers.out.len() >= BULK_ANSWER_BYTES {
+                answers.flush(sender).await?;
+            }
+        }
+        answers.flush(sender).await?;
+    }
+    if let Some(line) = lines.finish() {
+        answers.take(&line);
+    }
+    answers.flush(sender).await
+}
+
+/// Lines that are answered, and not sent yet.
+struct Answers<'a> {
+    verb: Verb,
+    api: &'a Api,
+    out: Vec<u8>,
+}
+
+impl Answers<'_> {
+    fn take(&mut self, line: &Line<'_>) {
+        let start = self.out.len();
+        let done = match line.bytes() {
+            Some(line) => post::submit(self.verb, self.api, None, line, &mut self.out),
+            None => {
+                let bytes_max = self.api.message_bytes_max();
+                let detail = format!("a line has at most {bytes_max} bytes");
+                Err(Problem::new(Kind::LineTooLong, detail))
+            }
+        };
+        if let Err(problem) = done {
+            self.out.truncate(start);
+            self.refuse(&problem);
+        }
+        self.out.push(b'\n');
+    }
+
+    fn refuse(&mut self, problem: &Problem) {
+        self.out.extend_from_slice(b"{\"error\":");
+        self.out.extend(problem.to_json());
+        self.out.push(b'}');
+    }
+
+    /// The last answer: what follows is not read.
+    async fn end(
+        &mut self,
+        problem: &Problem,
+        sender: &mut Sender<Bytes, Unread>,
+    ) -> Result<(), Unread> {
+        self.refuse(problem);
+        self.out.push(b'\n');
+        self.flush(sender).await
+    }
+
+    async fn flush(&mut self, sender: &mut Sender<Bytes, Unread>) -> Result<(), Unread> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        self.api.wake_cores();
+        let answers = Bytes::from(std::mem::take(&mut self.out));
+        match timeout(API_PAUSE_MAX, sender.send_data(answers)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return Err(Unread),
+        }
+        // Others use this thread, too.
+        yield_now().await;
+        Ok(())
+    }
+}

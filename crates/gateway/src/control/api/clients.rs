@@ -1,0 +1,101 @@
+//! `/v1/clients/{id}`: whether a client is there, and how to be rid of it.
+//!
+//! The directory knows the first; the cores are told the second and do it in their next turn.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Path, RawQuery, State, rejection::PathRejection},
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use ringway_frame::{CONTROL_BYTES_MAX, CloseCode};
+use ringway_hub::Presence;
+use serde_json::json;
+
+use super::{
+    Api,
+    parameters::{name_in, of_query},
+    problem::{Kind, Problem},
+};
+use crate::orders::Order;
+
+/// RFC 6455 §5.5.1: what a close frame has room for behind its code.
+const REASON_BYTES_MAX: usize = CONTROL_BYTES_MAX - size_of::<u16>();
+
+/// `GET /v1/clients/{id}`
+pub async fn show(
+    State(api): State<Arc<Api>>,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let client = name_in(path, "client")?;
+    let directory = &api.commons.directory;
+    let presence = match directory.presence(&client) {
+        Presence::Live => "live",
+        Presence::Behind => "behind",
+        Presence::Away => "away",
+        Presence::Unknown => {
+            let detail = "it was never here, or so long ago that nothing is kept for it";
+            return Err(Problem::new(Kind::UnknownClient, detail));
+        }
+    };
+    let connections = directory.connections(&client);
+    Ok(json(&json!({ "client": client, "presence": presence, "connections": connections })))
+}
+
+/// `DELETE /v1/clients/{id}?code=&reason=`
+pub async fn close(
+    State(api): State<Arc<Api>>,
+    path: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let client = name_in(path, "client")?;
+    let [code, reason] = of_query(query.as_deref(), ["code", "reason"])?;
+    let code = code_of(code.as_deref())?;
+    let reason = reason.unwrap_or_default();
+    if reason.len() > REASON_BYTES_MAX {
+        let detail = format!("reason has at most {REASON_BYTES_MAX} bytes (RFC 6455 §5.5)");
+        return Err(Problem::new(Kind::BadParameter, detail));
+    }
+    let closed = api.commons.directory.connections(&client);
+    let order = Order::Close { client: client.into(), code, reason: (*reason).into() };
+    api.orders.tell_all(&order);
+    Ok(json(&json!({ "closed": closed })))
+}
+
+/// What an application may say: that all is well, that a policy was broken, or a code of its own
+/// (RFC 6455 §7.4.2). The others are for the gateway to say.
+fn code_of(text: Option<&str>) -> Result<CloseCode, Problem> {
+    let Some(text) = text else { return Ok(CloseCode::NORMAL) };
+    let code = text.parse().ok().filter(|code| matches!(code, 1000 | 1008 | 3000..=4999));
+    code.filter(|_| text.len() == 4).and_then(CloseCode::new).ok_or_else(|| {
+        Problem::new(Kind::BadParameter, "code is 1000, 1008, or a number from 3000 to 4999")
+    })
+}
+
+fn json(value: &serde_json::Value) -> Response {
+    let media = HeaderValue::from_static("application/json");
+    ([(header::CONTENT_TYPE, media)], value.to_string()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // RFC 6455 §7.4: either side of every boundary.
+    #[test]
+    fn codes_are_those_that_an_application_may_say() {
+        for (text, code) in [(None, 1000), (Some("1000"), 1000), (Some("1008"), 1008)] {
+            assert_eq!(code_of(text).map(u16::from), Ok(code));
+        }
+        for code in [3000, 4000, 4999] {
+            assert_eq!(code_of(Some(&code.to_string())).map(u16::from), Ok(code));
+        }
+        for text in [
+            "", "999", "1001", "1005", "1006", "1007", "1009", "1011", "2999", "5000", "+1000",
+            "01000", "a", "70000",
+        ] {
+            assert_eq!(code_of(Some(text)).unwrap_err().kind, Kind::BadParameter, "{text}");
+        }
+    }
+}

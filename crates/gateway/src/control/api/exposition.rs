@@ -1,0 +1,196 @@
+//! What is counted, in the text format of Prometheus: one family after the other, each with its
+//! help and its kind.
+//!
+//! Counters of the cores are merged when they are asked for. Nothing here counts.
+
+use std::fmt::{Display, Write};
+
+use axum::http::HeaderValue;
+
+use super::Api;
+use crate::{
+    http::refusal::Ground,
+    metrics::{CoreMetrics, Counter},
+};
+
+/// The version of the format.
+pub const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4");
+
+/// What a number means over time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It only grows.
+    Counter,
+    /// It goes both ways.
+    Gauge,
+}
+
+/// Where each core counts a number.
+type Place = fn(&CoreMetrics) -> &Counter;
+
+/// A family of one number that each core counts: its name, its kind, its help, and where.
+type Row = (&'static str, Kind, &'static str, Place);
+
+const ROWS: [Row; 10] = [
+    ("ringway_connections", Kind::Gauge, "Connections held.", |core| &core.connections),
+    ("ringway_accepted_total", Kind::Counter, "Connections accepted.", |core| &core.accepted),
+    ("ringway_received_bytes_total", Kind::Counter, "Bytes received.", |core| &core.received_bytes),
+    ("ringway_sent_bytes_total", Kind::Counter, "Bytes handed to sockets.", |core| {
+        &core.sent_bytes
+    }),
+    (
+        "ringway_short_sends_total",
+        Kind::Counter,
+        "Sends that a socket did not take whole.",
+        |core| &core.short_sends,
+    ),
+    ("ringway_buffer_shortages_total", Kind::Counter, "Receives that found no buffer.", |core| {
+        &core.buffer_shortages
+    }),
+    ("ringway_turns_total", Kind::Counter, "Turns of the event loops.", |core| &core.turns),
+    ("ringway_deliveries_total", Kind::Counter, "Events sent to clients.", |core| &core.deliveries),
+    ("ringway_lagged_total", Kind::Counter, "Times that a client fell behind.", |core| {
+        &core.lagged
+    }),
+    ("ringway_gaps_total", Kind::Counter, "Gaps that clients were told of.", |core| &core.gaps),
+];
+
+/// A family of numbers that each core counts, told apart by a label.
+struct Split<const COUNT: usize> {
+    name: &'static str,
+    kind: Kind,
+    help: &'static str,
+    label: &'static str,
+    values: [(&'static str, Place); COUNT],
+}
+
+const SESSIONS: Split<5> = Split {
+    name: "ringway_sessions",
+    kind: Kind::Gauge,
+    help: "Clients that listen to events, by transport.",
+    label: "transport",
+    values: [
+        ("websocket", |core| &core.sessions.websocket),
+        ("sse", |core| &core.sessions.sse),
+        ("stream", |core| &core.sessions.stream),
+        ("iframe", |core| &core.sessions.iframe),
+        ("long-poll", |core| &core.sessions.long_poll),
+    ],
+};
+
+const REFUSED: Split<3> = Split {
+    name: "ringway_refused_total",
+    kind: Kind::Counter,
+    help: "Clients turned away when they connected, by reason.",
+    label: "reason",
+    values: [
+        ("full", |core| &core.refused.full),
+        ("address_full", |core| &core.refused.address_full),
+        ("no_descriptor", |core| &core.refused.no_descriptor),
+    ],
+};
+
+/// The whole text.
+pub fn text(api: &Api) -> String {
+    let cores: Vec<&CoreMetrics> = api.metrics.iter().map(|core| &**core).collect();
+    let mut families = Families::default();
+    families
+        .begin("ringway_engine", Kind::Gauge, "The I/O engine that runs, as a label.")
+        .labelled("engine", &api.engine, 1);
+    for (name, kind, help, of) in ROWS {
+        families.begin(name, kind, help).value(sum(&cores, of));
+    }
+    families.split(&cores, &SESSIONS);
+    families.split(&cores, &REFUSED);
+    let help = "Requests of clients that were refused, by what was wrong.";
+    let mut family = families.begin("ringway_refused_requests_total", Kind::Counter, help);
+    for ground in Ground::ALL {
+        let count = sum(&cores, |core| &core.refused_requests[ground as usize]);
+        family.labelled("reason", ground.as_str(), count);
+    }
+    events(api, &mut families);
+    memory(api, &mut families);
+    families.text
+}
+
+fn events(api: &Api, families: &mut Families) {
+    let (log, directory) = (&api.commons.log, &api.commons.directory);
+    let (size, head, by_api) = (log.size(), log.head(), api.appended.value());
+    families
+        .begin("ringway_events_total", Kind::Counter, "Events appended, by who sent them.")
+        .labelled("route", "client", head.saturating_sub(by_api))
+        .labelled("route", "api", by_api);
+    families.begin("ringway_head_sequence", Kind::Gauge, "The newest event's number.").value(head);
+    let help = "The oldest kept event's number.";
+    families.begin("ringway_first_sequence", Kind::Gauge, help).value(log.first());
+    families.begin("ringway_history_events", Kind::Gauge, "Events kept.").value(size.events);
+    let help = "Bytes of the events kept, with all their encodings.";
+    families.begin("ringway_history_bytes", Kind::Gauge, help).value(size.bytes);
+    let help = "Clients that are there, or that something may be kept for.";
+    families.begin("ringway_known_clients", Kind::Gauge, help).value(directory.clients());
+    let help = "Connections that read on from the history because they could not keep up.";
+    families.begin("ringway_lagging_connections", Kind::Gauge, help).value(directory.behind());
+}
+
+fn memory(api: &Api, families: &mut Families) {
+    let commons = &api.commons;
+    let size = commons.log.size();
+    let receipts = commons.receipts.bytes(|answer| answer.len());
+    families
+        .begin("ringway_memory_bytes", Kind::Gauge, "Memory of what all clients share, by part.")
+        .labelled("component", "history", size.bytes)
+        .labelled("component", "index", size.index_bytes)
+        .labelled("component", "directory", commons.directory.bytes())
+        .labelled("component", "receipts", receipts)
+        .labelled("component", "idempotency", api.ledger.bytes());
+}
+
+fn sum(cores: &[&CoreMetrics], of: impl Fn(&CoreMetrics) -> &Counter) -> u64 {
+    cores.iter().map(|core| of(core).value()).sum()
+}
+
+/// The text so far. Each family is begun once, and its samples follow.
+#[derive(Debug, Default)]
+struct Families {
+    text: String,
+}
+
+/// The family that was begun last.
+struct Family<'a> {
+    name: &'static str,
+    text: &'a mut String,
+}
+
+const FITS: &str = "memory takes it";
+
+impl Families {
+    fn begin(&mut self, name: &'static str, kind: Kind, help: &'static str) -> Family<'_> {
+        let kind = match kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+        };
+        write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n").expect(FITS);
+        Family { name, text: &mut self.text }
+    }
+
+    fn split<const COUNT: usize>(&mut self, cores: &[&CoreMetrics], split: &Split<COUNT>) {
+        let mut family = self.begin(split.name, split.kind, split.help);
+        for (value, of) in split.values {
+            family.labelled(split.label, value, sum(cores, of));
+        }
+    }
+}
+
+impl Family<'_> {
+    fn value(&mut self, number: impl Display) {
+        let Self { name, text } = self;
+        writeln!(text, "{name} {number}").expect(FITS);
+    }
+
+    /// `value` needs no escaping: it is a word of ours.
+    fn labelled(&mut self, label: &str, value: &str, number: impl Display) -> &mut Self {
+        let Self { name, text } = self;
+        writeln!(text, "{name}{{{label}=\"{value}\"}} {number}").expect(FITS);
+        self
+    }
+}

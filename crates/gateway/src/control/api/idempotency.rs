@@ -1,0 +1,205 @@
+//! Requests that come twice are done once: `draft-ietf-httpapi-idempotency-key-header`.
+//!
+//! Keys are remembered for a time, and so many of them. A submission that is unsound is not
+//! remembered: its key may come again with a sound one.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::http::HeaderMap;
+use ringway_hub::{First, Receipts};
+
+use super::{
+    done::Done,
+    problem::{Kind, Problem},
+    submission::Submission,
+};
+use crate::limits::{IDEMPOTENCY_AGE_MAX, IDEMPOTENCY_KEY_BYTES_MAX, IDEMPOTENCY_KEYS_MAX};
+
+/// The field of a request.
+pub const FIELD: &str = "idempotency-key";
+
+/// The field of an answer that was given before.
+pub const REPLAYED: &str = "idempotency-replayed";
+
+/// What an application calls a request of its own.
+///
+/// Invariant: 1 to 255 characters of visible ASCII.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key(Box<str>);
+
+impl Key {
+    /// A key of this text.
+    ///
+    /// # Errors
+    /// It cannot be a key.
+    pub fn new(text: &str) -> Result<Self, Problem> {
+        let is_key = (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if is_key { Ok(Self(text.into())) } else { Err(not_a_key()) }
+    }
+
+    /// The key in a request's header, if there is one. It may be quoted, as the draft wants it
+    /// (RFC 9651 §3.3.3), or bare, as many send it.
+    ///
+    /// # Errors
+    /// It cannot be a key, or there are two.
+    pub fn of_header(fields: &HeaderMap) -> Result<Option<Self>, Problem> {
+        let mut values = fields.get_all(FIELD).iter();
+        let Some(value) = values.next() else { return Ok(None) };
+        if values.next().is_some() {
+            return Err(Problem::new(Kind::BadIdempotencyKey, "a request has one key at most"));
+        }
+        let text = value.to_str().map_err(|_| not_a_key())?;
+        let text = match text.strip_prefix('"') {
+            None => text.to_owned(),
+            Some(quoted) => unquote(quoted).ok_or_else(not_a_key)?,
+        };
+        Self::new(&text).map(Some)
+    }
+
+    /// The one key of a request that has it in its header or in its body.
+    ///
+    /// # Errors
+    /// They differ.
+    pub fn agree(one: Option<Self>, other: Option<Self>) -> Result<Option<Self>, Problem> {
+        match (one, other) {
+            (Some(one), Some(other)) if one != other => {
+                let detail = "the header and the body give different keys";
+                Err(Problem::new(Kind::BadIdempotencyKey, detail))
+            }
+            (one, other) => Ok(one.or(other)),
+        }
+    }
+}
+
+fn not_a_key() -> Problem {
+    let detail = format!("a key is 1 to {IDEMPOTENCY_KEY_BYTES_MAX} characters of visible ASCII");
+    Problem::new(Kind::BadIdempotencyKey, detail)
+}
+
+/// What is between the quotes, without the first of them.
+fn unquote(text: &str) -> Option<String> {
+    let mut plain = String::with_capacity(text.len());
+    let mut characters = text.chars();
+    loop {
+        match characters.next()? {
+            '"' => return characters.next().is_none().then_some(plain),
+            '\\' => plain.push(characters.next().filter(|next| matches!(next, '"' | '\\'))?),
+            character => plain.push(character),
+        }
+    }
+}
+
+/// The keys of late, with what became of their requests.
+#[derive(Debug)]
+pub struct Ledger {
+    receipts: Receipts<Arc<Receipt>>,
+    hasher: RandomState,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub struct Receipt {
+    /// Of the submission, by the ledger's own secret.
+    fingerprint: u64,
+    /// What became of it.
+    pub done: Done,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        let receipts = Receipts::new(IDEMPOTENCY_KEYS_MAX, IDEMPOTENCY_AGE_MAX);
+        Self { receipts, hasher: RandomState::new() }
+    }
+}
+
+impl Ledger {
+    /// What became of the request of this key, which `perform` does when it comes for the first
+    /// time.
+    ///
+    /// # Errors
+    /// The key came with another submission.
+    pub fn once(
+        &self,
+        key: &Key,
+        submission: &Submission<'_>,
+        now: Duration,
+        perform: impl FnOnce() -> Done,
+    ) -> Result<(Arc<Receipt>, First), Problem> {
+        let fingerprint = self.hasher.hash_one(submission);
+        let (receipt, first) = self
+            .receipts
+            .once("", &key.0, now, || Arc::new(Receipt { fingerprint, done: perform() }));
+        if receipt.fingerprint != fingerprint {
+            let detail = "a repeated request must be the same as the first one";
+            return Err(Problem::new(Kind::IdempotencyKeyReused, detail));
+        }
+        Ok((receipt, first))
+    }
+
+    /// Bytes of memory.
+    pub fn bytes(&self) -> usize {
+        self.receipts.bytes(|receipt| size_of::<Receipt>() + receipt.done.bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+    use ringway_hub::{Cursor, Epoch};
+
+    use super::{super::submission::Verb, *};
+
+    fn of_header(values: &[&[u8]]) -> Result<Option<Key>, Kind> {
+        let mut fields = HeaderMap::new();
+        for value in values {
+            fields.append(FIELD, HeaderValue::from_bytes(value).unwrap());
+        }
+        Key::of_header(&fields).map_err(|problem| problem.kind)
+    }
+
+    #[test]
+    fn keys_are_visible_ascii_bare_or_quoted() {
+        assert_eq!(of_header(&[]), Ok(None));
+        let longest = "k".repeat(255);
+        for (value, key) in [
+            ("a", "a"),
+            ("8e03978e-40d5-43dd-bc93-6894a57f9324", "8e03978e-40d5-43dd-bc93-6894a57f9324"),
+            (r#""a""#, "a"),
+            (r#""a\"\\b""#, r#"a"\b"#),
+            (r#"a"b\"#, r#"a"b\"#),
+            (&longest, &longest),
+        ] {
+            assert_eq!(of_header(&[value.as_bytes()]), Ok(Some(Key(key.into()))), "{value}");
+        }
+        let too_long = "k".repeat(256);
+        for value in
+            ["", "a b", r#""""#, r#"""#, r#""a"#, r#""a"b"#, r#""a\b""#, "\u{e9}", &too_long]
+        {
+            assert_eq!(of_header(&[value.as_bytes()]), Err(Kind::BadIdempotencyKey), "{value}");
+        }
+        assert_eq!(of_header(&[b"a", b"a"]), Err(Kind::BadIdempotencyKey));
+    }
+
+    #[test]
+    fn a_key_is_done_once_and_for_one_submission() {
+        let (ledger, key, now) = (Ledger::default(), Key::new("k").unwrap(), Duration::ZERO);
+        let read = |text: &'static str| Submission::read(Verb::Publish, text.as_bytes(), 1);
+        let (one, _) = read(r#"{"topic":"a","data":[1]}"#).unwrap();
+        let (same, _) = read(r#"{ "data" : [1], "topic" : "\u0061", "other": 1 }"#).unwrap();
+        let (other, _) = read(r#"{"topic":"a","data":[ 1]}"#).unwrap();
+        let done = |sequence| Done::published(Cursor { epoch: Epoch::new(1), sequence });
+        let (receipt, first) = ledger.once(&key, &one, now, || done(1)).unwrap();
+        assert_eq!((&receipt.done, first), (&done(1), First::Yes));
+        let (receipt, first) = ledger.once(&key, &same, now, || unreachable!()).unwrap();
+        assert_eq!((&receipt.done, first), (&done(1), First::No));
+        let problem = ledger.once(&key, &other, now, || unreachable!()).unwrap_err();
+        assert_eq!(problem.kind, Kind::IdempotencyKeyReused);
+        let later = IDEMPOTENCY_AGE_MAX;
+        assert_eq!(ledger.once(&key, &other, later, || done(2)).unwrap().1, First::Yes);
+    }
+}

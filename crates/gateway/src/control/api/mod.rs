@@ -1,0 +1,137 @@
+//! The private API: how the application sends events, asks for them and for clients, and what the
+//! operator wants to know.
+//!
+//! It listens on an address of its own and is never reachable from the edge listener. It asks for
+//! no credentials, and the permissions of clients do not apply to it.
+
+mod body;
+mod bulk;
+mod clients;
+mod done;
+mod exposition;
+mod history;
+mod idempotency;
+mod lines;
+mod parameters;
+mod post;
+mod problem;
+mod routes;
+mod submission;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use ringway_hub::Tail;
+use tokio::net::TcpListener;
+use tracing::error;
+
+use self::{
+    done::Done,
+    idempotency::Ledger,
+    submission::{Submission, To},
+};
+use crate::{
+    commons::Commons,
+    limits::BULK_BYTES_MAX,
+    metrics::{CoreMetrics, Counter},
+    orders::Orders,
+    permission::Patterns,
+    server::Running,
+    settings::Settings,
+    subprotocol::Echo,
+};
+
+/// Serves the API until it is dropped.
+///
+/// # Errors
+/// The socket cannot be handed to the runtime.
+pub fn serve(running: &Running) -> anyhow::Result<impl Future<Output = ()> + use<>> {
+    let socket = running.api.try_clone()?;
+    socket.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(socket)?;
+    let router = routes::router(Arc::new(Api::of(running)));
+    Ok(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            error!("the private API has ended: {error}");
+        }
+    })
+}
+
+/// What the routes work with. Only the control thread uses it.
+struct Api {
+    commons: Arc<Commons>,
+    orders: Orders,
+    settings: Arc<Settings>,
+    metrics: Vec<Arc<CoreMetrics>>,
+    engine: String,
+    start: Instant,
+    /// The application may address everyone.
+    everyone: Patterns,
+    tail: Mutex<Tail>,
+    ledger: Ledger,
+    appended: Counter,
+}
+
+impl Api {
+    fn of(running: &Running) -> Self {
+        Self {
+            commons: Arc::clone(&running.commons),
+            orders: running.orders.clone(),
+            settings: Arc::clone(&running.settings),
+            metrics: running.metrics.clone(),
+            engine: running.engine.to_string(),
+            start: running.start,
+            everyone: Patterns::new(["*"]),
+            tail: Mutex::default(),
+            ledger: Ledger::default(),
+            appended: Counter::default(),
+        }
+    }
+
+    /// Time since the process started, as the cores count it.
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// Bytes of one object.
+    fn message_bytes_max(&self) -> usize {
+        self.settings.visits.body_bytes_max
+    }
+
+    /// Bytes of a body of many objects.
+    fn bulk_bytes_max(&self) -> usize {
+        BULK_BYTES_MAX.max(self.message_bytes_max())
+    }
+
+    fn recipients_max(&self) -> usize {
+        self.settings.recipients_max
+    }
+
+    /// Appends an event. The cores are not woken by it.
+    fn perform(&self, submission: &Submission<'_>) -> Done {
+        let (commons, now) = (&self.commons, self.now());
+        let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        self.appended.add(1);
+        match &submission.to {
+            To::Recipients(names) => {
+                let notice = submission.notice();
+                let notified = commons.notify(&mut tail, notice, names, &self.everyone, now);
+                Done::notified(notified.cursor, &notified.outcome)
+            }
+            To::Topic(topic) => {
+                let notice = submission.notice();
+                Done::published(commons.publish(&mut tail, notice, topic, Echo::Yes, now))
+            }
+        }
+    }
+
+    /// Has the cores look at the log.
+    fn wake_cores(&self) {
+        self.orders.wake_all();
+    }
+}

@@ -1,0 +1,98 @@
+//! `POST /v1/notify` and `POST /v1/publish`: one event in the body, or one on each line.
+//!
+//! It joins a request with a submission; the event is appended by the desk.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderName, HeaderValue, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use ringway_hub::First;
+
+use super::{
+    Api,
+    body::{self, Media},
+    bulk,
+    idempotency::{self, Key},
+    problem::{Kind, Problem},
+    submission::{Submission, Verb},
+};
+
+/// `POST /v1/notify`
+pub async fn notify(State(api): State<Arc<Api>>, request: Request) -> Response {
+    post(Verb::Notify, api, request).await
+}
+
+/// `POST /v1/publish`
+pub async fn publish(State(api): State<Arc<Api>>, request: Request) -> Response {
+    post(Verb::Publish, api, request).await
+}
+
+async fn post(verb: Verb, api: Arc<Api>, request: Request) -> Response {
+    let (head, mut body) = request.into_parts();
+    let answered = match examine(&head) {
+        Ok((Media::Json, key)) => one(verb, &api, key, &mut body).await,
+        Ok((Media::Lines, None)) => match body::check_length(&body, api.bulk_bytes_max()) {
+            Ok(()) => return bulk::answer(verb, api, body),
+            Err(problem) => Err(problem),
+        },
+        Ok((Media::Lines, Some(_))) => {
+            let detail = "each line has a key of its own, in its field \"idempotency_key\"";
+            Err(Problem::new(Kind::BadIdempotencyKey, detail))
+        }
+        Err(problem) => Err(problem),
+    };
+    answered.unwrap_or_else(|problem| {
+        body::discard(body);
+        problem.into_response()
+    })
+}
+
+/// What can be said before the body is read.
+fn examine(head: &Parts) -> Result<(Media, Option<Key>), Problem> {
+    Ok((Media::of(&head.headers)?, Key::of_header(&head.headers)?))
+}
+
+async fn one(
+    verb: Verb,
+    api: &Api,
+    key: Option<Key>,
+    body: &mut Body,
+) -> Result<Response, Problem> {
+    let bytes = body::whole(body, api.message_bytes_max()).await?;
+    let mut answer = Vec::new();
+    let first = submit(verb, api, key, &bytes, &mut answer)?;
+    api.wake_cores();
+    let fields = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    let mut response = (fields, answer).into_response();
+    if first == First::No {
+        let name = HeaderName::from_static(idempotency::REPLAYED);
+        response.headers_mut().insert(name, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+/// Does what one object asks for, unless it was done before, and appends the answer to `out`.
+///
+/// # Errors
+/// What is wrong with it; then nothing was done, and nothing appended.
+pub fn submit(
+    verb: Verb,
+    api: &Api,
+    key: Option<Key>,
+    object: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<First, Problem> {
+    let (submission, own_key) = Submission::read(verb, object, api.recipients_max())?;
+    let Some(key) = Key::agree(key, own_key)? else {
+        api.perform(&submission).write(&submission, out);
+        return Ok(First::Yes);
+    };
+    let perform = || api.perform(&submission);
+    let (receipt, first) = api.ledger.once(&key, &submission, api.now(), perform)?;
+    receipt.done.write(&submission, out);
+    Ok(first)
+}

@@ -1,0 +1,240 @@
+//! What the private API answers instead of what was asked for: RFC 9457, one JSON object.
+//!
+//! The types are part of the API: they never change their meaning. Nothing here decides that
+//! something is wrong.
+
+use std::borrow::Cow;
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+
+use crate::subprotocol::ErrorCode;
+
+/// RFC 9457 §3.
+const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// The path of a type, before its code.
+pub const TYPES: &str = "/problems/";
+
+/// What is wrong, and with what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// For programs.
+    pub kind: Kind,
+    /// For people.
+    pub detail: Cow<'static, str>,
+}
+
+/// The type of a problem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The body, or the line, is not JSON.
+    NotJson,
+    /// A field, or the body, is not of the type that it must be.
+    WrongType,
+    /// A field that is needed is not there.
+    MissingField,
+    /// A name is none.
+    BadName,
+    /// More recipients than the gateway allows.
+    TooManyRecipients,
+    /// This is no cursor.
+    BadCursor,
+    /// A parameter of the query is unsound.
+    BadParameter,
+    /// The idempotency key is none, or stands where none may.
+    BadIdempotencyKey,
+    /// The idempotency key was used for another request.
+    IdempotencyKeyReused,
+    /// The body ended before its end.
+    BodyBroken,
+    /// The body did not come in time.
+    BodyTimeout,
+    /// The body is larger than it may be.
+    BodyTooLarge,
+    /// A line is longer than it may be.
+    LineTooLong,
+    /// The body is of a type, or in a coding, that is not read here.
+    UnsupportedMediaType,
+    /// Nobody of this name is known.
+    UnknownClient,
+    /// Nothing is here.
+    NotFound,
+    /// There is something here, but not for this method.
+    MethodNotAllowed,
+}
+
+impl Kind {
+    /// Every type.
+    pub const ALL: [Self; 17] = [
+        Self::NotJson,
+        Self::WrongType,
+        Self::MissingField,
+        Self::BadName,
+        Self::TooManyRecipients,
+        Self::BadCursor,
+        Self::BadParameter,
+        Self::BadIdempotencyKey,
+        Self::IdempotencyKeyReused,
+        Self::BodyBroken,
+        Self::BodyTimeout,
+        Self::BodyTooLarge,
+        Self::LineTooLong,
+        Self::UnsupportedMediaType,
+        Self::UnknownClient,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+    ];
+
+    /// The last part of the type, and its title.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::NotJson => ("not-json", "This is not JSON."),
+            Self::WrongType => ("wrong-type", "A field is not of its type."),
+            Self::MissingField => ("missing-field", "A field is missing."),
+            Self::BadName => ("bad-name", "This is not a name."),
+            Self::TooManyRecipients => ("too-many-recipients", "There are too many recipients."),
+            Self::BadCursor => ("bad-cursor", "This is not a cursor."),
+            Self::BadParameter => ("bad-parameter", "A parameter of the query is unsound."),
+            Self::BadIdempotencyKey => {
+                ("bad-idempotency-key", "This cannot be an idempotency key.")
+            }
+            Self::IdempotencyKeyReused => (
+                "idempotency-key-reused",
+                "This idempotency key has been used for another request.",
+            ),
+            Self::BodyBroken => ("body-broken", "The body did not come whole."),
+            Self::BodyTimeout => ("body-timeout", "The body did not come in time."),
+            Self::BodyTooLarge => ("body-too-large", "The body is too large."),
+            Self::LineTooLong => ("line-too-long", "A line is too long."),
+            Self::UnsupportedMediaType => {
+                ("unsupported-media-type", "A body of this type is not read here.")
+            }
+            Self::UnknownClient => ("unknown-client", "This client is not known."),
+            Self::NotFound => ("not-found", "Nothing is here."),
+            Self::MethodNotAllowed => ("method-not-allowed", "This method is not for this path."),
+        }
+    }
+
+    /// The last part of the type.
+    pub fn code(self) -> &'static str {
+        self.words().0
+    }
+
+    /// The type in a sentence.
+    pub fn title(self) -> &'static str {
+        self.words().1
+    }
+
+    /// The type of a code.
+    pub fn of_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+
+    /// The status code that goes with it.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::NotJson
+            | Self::WrongType
+            | Self::MissingField
+            | Self::BadName
+            | Self::TooManyRecipients
+            | Self::BadCursor
+            | Self::BadParameter
+            | Self::BadIdempotencyKey
+            | Self::BodyBroken => StatusCode::BAD_REQUEST,
+            Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge | Self::LineTooLong => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UnknownClient | Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        }
+    }
+}
+
+impl From<ErrorCode> for Kind {
+    fn from(code: ErrorCode) -> Self {
+        match code {
+            ErrorCode::NotJson => Self::NotJson,
+            ErrorCode::WrongType => Self::WrongType,
+            ErrorCode::MissingField => Self::MissingField,
+            ErrorCode::BadName => Self::BadName,
+            ErrorCode::BadCursor => Self::BadCursor,
+            ErrorCode::TooManyRecipients => Self::TooManyRecipients,
+            ErrorCode::UnknownType
+            | ErrorCode::TooManySubscriptions
+            | ErrorCode::NotAllowed
+            | ErrorCode::NotOnThisTransport => {
+                unreachable!("the application has no types of commands, subscriptions or bounds")
+            }
+        }
+    }
+}
+
+impl Problem {
+    /// A problem of this type.
+    pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, detail: detail.into() }
+    }
+
+    /// As it is sent.
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("texts and a number are JSON")
+    }
+}
+
+impl Serialize for Problem {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("Problem", 4)?;
+        object.serialize_field("type", &format_args!("{TYPES}{}", self.kind.code()))?;
+        object.serialize_field("title", self.kind.title())?;
+        object.serialize_field("status", &self.kind.status().as_u16())?;
+        object.serialize_field("detail", &self.detail)?;
+        object.end()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let fields = [(header::CONTENT_TYPE, MEDIA_TYPE)];
+        let mut response = (self.kind.status(), fields, Body::from(self.to_json())).into_response();
+        if self.kind == Kind::UnsupportedMediaType {
+            // RFC 9110 §15.5.16: what would have been read.
+            let accept = HeaderValue::from_static("application/json, application/x-ndjson");
+            response.headers_mut().insert(header::ACCEPT, accept);
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_type_has_a_code_of_its_own_and_is_found_by_it() {
+        let codes: HashSet<&str> = Kind::ALL.into_iter().map(Kind::code).collect();
+        assert_eq!(codes.len(), Kind::ALL.len());
+        for kind in Kind::ALL {
+            assert_eq!(Kind::of_code(kind.code()), Some(kind));
+            assert!(kind.code().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'));
+            assert!(kind.status().is_client_error());
+        }
+        assert_eq!(Kind::of_code("none"), None);
+    }
+
+    /// RFC 9457 §3.1
+    #[test]
+    fn a_problem_is_an_object_of_four_members() {
+        let problem = Problem::new(Kind::BadName, "\"topic\" is empty");
+        let expected = r#"{"type":"/problems/bad-name","title":"This is not a name.","status":400,"detail":"\"topic\" is empty"}"#;
+        assert_eq!(String::from_utf8(problem.to_json()).unwrap(), expected);
+    }
+}

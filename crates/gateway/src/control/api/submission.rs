@@ -1,0 +1,196 @@
+//! An event as the application submits it: one JSON object, by the rules of the subprotocol.
+//!
+//! Fields that the object does not have are passed over. Nothing here appends anything.
+
+use std::{borrow::Cow, collections::HashSet};
+
+use super::{
+    idempotency::Key,
+    problem::{Kind, Problem},
+};
+use crate::{
+    commons::Notice,
+    subprotocol::{
+        Ttl,
+        json::{
+            fields::{Fault, Field, Fields},
+            read,
+        },
+    },
+};
+
+/// What is to be done with the event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// `POST /v1/notify`: it is for clients.
+    Notify,
+    /// `POST /v1/publish`: it is for the subscribers of a topic.
+    Publish,
+}
+
+/// A submitted event. Two that are equal are the same request.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Submission<'t> {
+    /// Whom it is for.
+    pub to: To<'t>,
+    /// What kind of event it is.
+    pub event: Option<Cow<'t, str>>,
+    /// One JSON value, byte for byte.
+    pub data: &'t str,
+    /// The client that it is said to be from.
+    pub from: Option<Cow<'t, str>>,
+    /// How long it is kept for those who are away.
+    pub ttl: Option<Ttl>,
+}
+
+/// Whom an event is for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum To<'t> {
+    /// These clients, each named once.
+    Recipients(Vec<Cow<'t, str>>),
+    /// The subscribers of this topic.
+    Topic(Cow<'t, str>),
+}
+
+/// The fields of each verb; in these none may be given twice.
+const OF_NOTIFY: [Field; 6] =
+    [Field::To, Field::Event, Field::Data, Field::From, Field::Ttl, Field::IdempotencyKey];
+const OF_PUBLISH: [Field; 6] =
+    [Field::Topic, Field::Event, Field::Data, Field::From, Field::Ttl, Field::IdempotencyKey];
+
+impl<'t> Submission<'t> {
+    /// Reads one object; with it the idempotency key that it carries.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn read(
+        verb: Verb,
+        bytes: &'t [u8],
+        recipients_max: usize,
+    ) -> Result<(Self, Option<Key>), Problem> {
+        let text = std::str::from_utf8(bytes)
+            .map_err(|_| Problem::new(Kind::NotJson, "JSON is UTF-8 (RFC 8259 §8.1)"))?;
+        let fields = Fields::read(text)?;
+        fields.check_unique(match verb {
+            Verb::Notify => &OF_NOTIFY,
+            Verb::Publish => &OF_PUBLISH,
+        })?;
+        let to = match verb {
+            Verb::Notify => To::Recipients(each_once(read::recipients(&fields, recipients_max)?)),
+            Verb::Publish => To::Topic(read::required_name(&fields, Field::Topic)?),
+        };
+        let submission = Self {
+            to,
+            event: read::optional_name(&fields, Field::Event)?,
+            data: read::required(&fields, Field::Data)?,
+            from: read::optional_name(&fields, Field::From)?,
+            ttl: read::ttl(&fields)?,
+        };
+        let key = read::optional_string(&fields, Field::IdempotencyKey)?;
+        Ok((submission, key.map(|key| Key::new(&key)).transpose()?))
+    }
+
+    /// The event without its address.
+    pub fn notice(&self) -> Notice<'_> {
+        Notice {
+            from: self.from.as_deref(),
+            event: self.event.as_deref(),
+            data: self.data,
+            ttl: self.ttl,
+        }
+    }
+}
+
+impl From<Fault> for Problem {
+    fn from(Fault { code, message }: Fault) -> Self {
+        Self::new(code.into(), message)
+    }
+}
+
+/// The answer names each recipient once, in the order of their first mention.
+fn each_once<'t>(mut names: Vec<Cow<'t, str>>) -> Vec<Cow<'t, str>> {
+    let mut seen = HashSet::with_capacity(names.len());
+    let is_first: Vec<bool> = names.iter().map(|name| seen.insert(&**name)).collect();
+    let mut is_first = is_first.into_iter();
+    names.retain(|_| is_first.next() == Some(true));
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn notify(text: &str) -> Result<(Submission<'_>, Option<Key>), Problem> {
+        Submission::read(Verb::Notify, text.as_bytes(), 3)
+    }
+
+    fn kind(verb: Verb, text: &[u8]) -> Kind {
+        Submission::read(verb, text, 3).unwrap_err().kind
+    }
+
+    #[test]
+    fn data_is_passed_on_byte_for_byte() {
+        let text = r#" {"unknown":[{}], "to":["b","a","b"], "data": {"n":1.50e2,"a" :[ ]} ,
+            "event":"chat","from":"app","ttl":60,"unknown":1,"topic":7,"idempotency_key":"k1"} "#;
+        let (submission, key) = notify(text).unwrap();
+        assert_eq!(submission.data, r#"{"n":1.50e2,"a" :[ ]}"#);
+        assert_eq!(submission.to, To::Recipients(vec!["b".into(), "a".into()]));
+        assert_eq!(submission.event.as_deref(), Some("chat"));
+        assert_eq!(submission.from.as_deref(), Some("app"));
+        assert_eq!(submission.ttl, Some(Ttl::For(Duration::from_secs(60))));
+        assert_eq!(key, Some(Key::new("k1").unwrap()));
+    }
+
+    #[test]
+    fn optional_fields_may_be_null_and_data_may_be_it() {
+        let text = r#"{"topic":"news","data":null,"event":null,"from":null,"ttl":null,
+            "idempotency_key":null}"#;
+        let (submission, key) = Submission::read(Verb::Publish, text.as_bytes(), 3).unwrap();
+        assert_eq!((submission.data, submission.event, submission.from), ("null", None, None));
+        assert_eq!((submission.ttl, key), (None, None));
+    }
+
+    #[test]
+    fn what_is_wrong_has_a_type() {
+        for (text, expected) in [
+            ("", Kind::NotJson),
+            (r#"{"to":["a"],"data":1"#, Kind::NotJson),
+            (r#"{"to":["a"],"data":01}"#, Kind::NotJson),
+            ("\u{feff}{}", Kind::NotJson),
+            ("[]", Kind::WrongType),
+            ("null", Kind::WrongType),
+            ("{}", Kind::MissingField),
+            (r#"{"to":["a"]}"#, Kind::MissingField),
+            (r#"{"data":1}"#, Kind::MissingField),
+            (r#"{"to":[],"data":1}"#, Kind::WrongType),
+            (r#"{"to":"a","data":1}"#, Kind::WrongType),
+            (r#"{"to":[1],"data":1}"#, Kind::WrongType),
+            (r#"{"to":["a",""],"data":1}"#, Kind::BadName),
+            (r#"{"to":["a\n"],"data":1}"#, Kind::BadName),
+            (r#"{"to":["a","a","a","a"],"data":1}"#, Kind::TooManyRecipients),
+            (r#"{"to":["a"],"data":1,"data":1}"#, Kind::WrongType),
+            (r#"{"to":["a"],"data":1,"event":""}"#, Kind::BadName),
+            (r#"{"to":["a"],"data":1,"event":1}"#, Kind::WrongType),
+            (r#"{"to":["a"],"data":1,"from":""}"#, Kind::BadName),
+            (r#"{"to":["a"],"data":1,"from":"a","from":"a"}"#, Kind::WrongType),
+            (r#"{"to":["a"],"data":1,"ttl":-1}"#, Kind::WrongType),
+            (r#"{"to":["a"],"data":1,"ttl":"1"}"#, Kind::WrongType),
+            (r#"{"to":["a"],"data":1,"ttl":4294967296}"#, Kind::WrongType),
+            (r#"{"to":["a"],"data":1,"idempotency_key":""}"#, Kind::BadIdempotencyKey),
+            (r#"{"to":["a"],"data":1,"idempotency_key":1}"#, Kind::WrongType),
+        ] {
+            assert_eq!(kind(Verb::Notify, text.as_bytes()), expected, "{text}");
+        }
+        for (text, expected) in [
+            (r#"{"data":1}"#, Kind::MissingField),
+            (r#"{"topic":null,"data":1}"#, Kind::WrongType),
+            (r#"{"topic":"","data":1}"#, Kind::BadName),
+            (r#"{"topic":"a","topic":"a","data":1}"#, Kind::WrongType),
+        ] {
+            assert_eq!(kind(Verb::Publish, text.as_bytes()), expected, "{text}");
+        }
+        assert_eq!(kind(Verb::Notify, b"{\"to\":[\"\xff\"],\"data\":1}"), Kind::NotJson);
+    }
+}

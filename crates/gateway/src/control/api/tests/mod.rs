@@ -1,0 +1,73 @@
+//! The router as the binary has it, on a gateway without cores: nobody is delivered anything, and
+//! nothing is closed. What cores do is tested with the binary.
+
+mod description;
+mod exposed;
+mod schema;
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{HeaderMap, Method, Request, StatusCode},
+};
+use ringway_hub::Epoch;
+use tower::ServiceExt;
+
+use super::{Api, idempotency::Ledger};
+use crate::{
+    commons::Commons, config::Config, metrics::CoreMetrics, orders::Orders, permission::Patterns,
+    settings::Settings,
+};
+
+/// The API of a gateway that knows the client `ann`.
+fn api() -> Arc<Api> {
+    let settings = Arc::new(Settings::from_config(&Config::default()));
+    let commons = Arc::new(Commons::new(Epoch::new(0x0193_c5f2_a1b4), &settings.history));
+    commons.directory.arrive("ann");
+    Arc::new(Api {
+        commons,
+        orders: Orders::default(),
+        settings,
+        metrics: [(); 2].map(|()| Arc::new(CoreMetrics::default())).into(),
+        engine: "epoll".to_owned(),
+        start: Instant::now(),
+        everyone: Patterns::new(["*"]),
+        tail: Default::default(),
+        ledger: Ledger::default(),
+        appended: Default::default(),
+    })
+}
+
+struct Answer {
+    status: StatusCode,
+    fields: HeaderMap,
+    body: String,
+}
+
+impl Answer {
+    /// The media type without its parameters.
+    fn media(&self) -> &str {
+        let value = self.fields.get("content-type").map_or("", |value| value.to_str().unwrap());
+        value.split(';').next().unwrap()
+    }
+}
+
+async fn ask(
+    router: &Router,
+    method: &Method,
+    target: &str,
+    fields: &[(&str, &str)],
+    body: impl Into<Body>,
+) -> Answer {
+    let mut request = Request::builder().method(method).uri(target);
+    for (name, value) in fields {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(body.into()).unwrap();
+    let (head, body) = router.clone().oneshot(request).await.unwrap().into_parts();
+    let body = to_bytes(body, 16 << 20).await.unwrap();
+    let body = String::from_utf8(body.into()).unwrap();
+    Answer { status: head.status, fields: head.headers, body }
+}
