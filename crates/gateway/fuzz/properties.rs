@@ -22,10 +22,10 @@ use ringway::{
             self,
             write::{self, EventParts},
         },
-        name,
     },
 };
 use ringway_acceptor::{Connection, Operation, Operations, Outgoing};
+use ringway_hub::name;
 use serde::de::IgnoredAny;
 
 /// Small, so that a short input can pass them.

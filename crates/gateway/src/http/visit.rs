@@ -5,15 +5,12 @@
 use std::time::Duration;
 
 use httparse::Header;
-use ringway_hub::Cursor;
+use ringway_hub::{Cursor, name};
 
 use super::{
     head,
     query::{self, NotUtf8},
 };
-
-/// Bytes of a client's or a topic's name.
-const NAME_BYTES_MAX: usize = 128;
 
 /// Bytes of a callback's name.
 const CALLBACK_BYTES_MAX: usize = 64;
@@ -217,8 +214,7 @@ fn once<T>(slot: &mut Option<T>, value: T, parameter: Parameter) -> Result<(), V
 }
 
 fn check_name(name: &str, fault: VisitFault) -> Result<(), VisitFault> {
-    let is_sound = (1..=NAME_BYTES_MAX).contains(&name.len());
-    if is_sound && !name.contains(char::is_control) { Ok(()) } else { Err(fault) }
+    name::check(name).map_err(|_| fault)
 }
 
 /// Digits, and perhaps a point and digits: no sign, no exponent, no infinity.

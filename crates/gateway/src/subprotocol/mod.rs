@@ -7,7 +7,6 @@
 pub mod command;
 pub mod error;
 pub mod json;
-pub mod name;
 pub mod service;
 
 pub use command::{Command, CommandLimits, Echo, Ttl};
