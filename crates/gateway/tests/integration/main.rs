@@ -7,6 +7,7 @@ mod support;
 
 mod api;
 mod bodies;
+mod bulk;
 mod commands;
 mod compressed_events;
 mod configuration;
@@ -26,6 +27,8 @@ mod negotiation;
 mod notifying;
 mod origins;
 mod polling;
+mod private_api;
+mod private_bodies;
 mod publishing;
 mod requests;
 mod routes;

@@ -90,6 +90,32 @@ impl Client {
         response
     }
 
+    /// The next chunk of a response that has its head; empty: the last one (RFC 9112 §7.1).
+    #[track_caller]
+    pub fn receives_chunk(&mut self) -> Vec<u8> {
+        let mut size = Vec::new();
+        while !size.ends_with(b"\r\n") {
+            size.extend(self.takes(1));
+        }
+        let size = std::str::from_utf8(&size).unwrap().trim_end();
+        let chunk = self.takes(usize::from_str_radix(size, 16).unwrap());
+        assert_eq!(self.takes(2), b"\r\n");
+        chunk
+    }
+
+    /// A response whose body comes in chunks, to its end.
+    #[track_caller]
+    pub fn receives_chunked_response(&mut self) -> Response {
+        let mut response = self.receives_head();
+        assert_eq!(response.field("Transfer-Encoding"), Some("chunked"), "{}", response.head);
+        loop {
+            match self.receives_chunk() {
+                chunk if chunk.is_empty() => return response,
+                chunk => response.body.extend(chunk),
+            }
+        }
+    }
+
     /// A response that has no body, whatever its fields say.
     #[track_caller]
     pub fn receives_head(&mut self) -> Response {

@@ -133,12 +133,17 @@ impl Gateway {
         client.receives_response()
     }
 
-    /// The value of a metric.
+    /// The value of a metric; of one that is told apart by a label and is named without it, the sum.
     #[track_caller]
     pub fn metric(&self, name: &str) -> u64 {
         let text = String::from_utf8(self.api("/metrics").body).unwrap();
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        value.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
+        let samples = text.lines().filter(|line| {
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']))
+        });
+        let values: Vec<u64> =
+            samples.map(|line| line.rsplit_once(' ').unwrap().1.parse().unwrap()).collect();
+        assert!(!values.is_empty(), "no {name} in {text}");
+        values.iter().sum()
     }
 
     /// Waits until it holds this many connections.

@@ -3,6 +3,7 @@
 //! Everything here panics where an expectation is not met, and waits for nothing longer than
 //! [`PATIENCE`].
 
+pub mod application;
 mod client;
 mod engine;
 pub mod frames;
@@ -15,6 +16,7 @@ mod stream;
 
 use std::time::{Duration, Instant};
 
+pub use application::Application;
 pub use client::{Client, Response};
 pub use engine::Engine;
 pub(crate) use engine::on_each_engine;
