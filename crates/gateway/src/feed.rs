@@ -88,7 +88,8 @@ impl Word<'_> {
         match self {
             Self::Welcome { .. } => Some("welcome"),
             Self::Gap { .. } => Some("gap"),
-            Self::Heartbeat { .. } | Self::Answer(_) => None,
+            Self::Heartbeat { .. } => Some("pong"),
+            Self::Answer(_) => None,
         }
     }
 }

@@ -81,6 +81,8 @@ export const page = {
     );
     await ann.page.click("#leave");
     await eventually(() => bob.rows("note").then(([row]) => row), `${ann.name} left`, "bob's note");
+    // Chromium may hang when it is closed while it goes to another page.
+    await ann.page.waitForSelector("#join:not([hidden])");
   },
 
   async "a stream goes through every transport and every cut"(world) {

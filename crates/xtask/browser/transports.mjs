@@ -128,6 +128,24 @@ export const transports = {
     (await falls(browser, gateway, fault, "long-poll")).proxy.stop();
   },
 
+  async "an idle client stays young on every stream"({ browser, forgetful }) {
+    // What is older than its heartbeats leaves the history; none of it was for this client.
+    const speaker = await session(browser, forgetful, { topics: [] });
+    for (const transport of ["websocket", "sse", "iframe"]) {
+      const idle = await session(browser, forgetful, { transports: [transport] });
+      await eventually(idle.transport, transport, "transport");
+      await publish(speaker, "for others", 40);
+      await pause(1500);
+      await idle.page.evaluate(() => session.drop());
+      const told = () => idle.page.evaluate(() => told);
+      await pause(1000);
+      await idle.page.evaluate(() => session.publish("stream", "again"));
+      await eventually(() => idle.heard().then((all) => all.at(-1)), "again", "the newest");
+      const gaps = (await told()).filter((one) => one.startsWith("gap"));
+      expect(gaps, [], `gaps on ${transport}`);
+    }
+  },
+
   async "it is a WebSocket to programs that expect one"({ browser, gateway }) {
     const { page } = await session(browser, gateway);
     const found = await page.evaluate(async () => {

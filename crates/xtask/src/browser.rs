@@ -17,8 +17,8 @@ use crate::tools::{debian, node};
 
 const UNIT_LIMIT: Duration = Duration::from_secs(60);
 const SCENARIOS_LIMIT: Duration = Duration::from_secs(6 * 60);
-/// A history that a short stream overruns, so that a gap can be seen.
-const SHORT_HISTORY: &str = "history.events_max=16";
+/// A history that a short stream overruns, so that a gap can be seen, and heartbeats that keep up.
+const FORGETFUL: [&str; 2] = ["history.events_max=16", "websocket.ping_interval=500ms"];
 
 /// Hold the demo page and `ringway.js` against the gateway, in Chromium.
 #[derive(Args)]
@@ -56,7 +56,7 @@ pub fn run(checkout: &Checkout, options: &Options) -> Result<Outcome> {
     for engine in options.io.each() {
         println!("-- scenarios in Chromium on {engine}");
         let server = Server::start(&binary, *engine)?;
-        let forgetful = Server::start_with(&binary, *engine, &[SHORT_HISTORY])?;
+        let forgetful = Server::start_with(&binary, *engine, &FORGETFUL)?;
         let mut scenarios = Command::new("node");
         scenarios.arg(scripts.join("scenarios.mjs"));
         scenarios.args([server.page_url(), forgetful.page_url()]).arg(&artefacts);

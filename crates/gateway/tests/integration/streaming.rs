@@ -198,6 +198,7 @@ fn a_heartbeat_keeps_the_cursor_young(engine: Engine) {
     let mut script = open(&gateway, "/stream", &[("client", "bob"), ("format", "iframe")]);
     script.receives_line();
     script.receives_line();
+    let (mut unnamed, _) = listen(&gateway, &[("client", "bob"), ("names", "off")]);
     let first = stream.receives_raw_block();
     assert_eq!(first, format!(": heartbeat\nid: {}\n\n", welcome.id.unwrap()));
     let mut ann = Member::joins(&gateway, "ann");
@@ -205,6 +206,11 @@ fn a_heartbeat_keeps_the_cursor_young(engine: Engine) {
     let cursor = ack["cursor"].as_str().unwrap();
     while stream.receives_raw_block() != format!(": heartbeat\nid: {cursor}\n\n") {}
     while lines.receives_object() != json!({"type": "pong", "cursor": cursor}) {}
+    // A program that resumes by itself has to see the cursor.
+    let visible = format!(
+        "id: {cursor}\nevent: pong\ndata: {{\"type\":\"pong\",\"cursor\":\"{cursor}\"}}\n\n"
+    );
+    while unnamed.receives_raw_block() != visible {}
     let pong = format!(r#"({{"type":"pong","cursor":"{cursor}"}})"#);
     while !script.receives_line().contains(&pong) {}
     // They go on as long as it is read.
