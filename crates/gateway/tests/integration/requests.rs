@@ -34,7 +34,7 @@ fn the_home_page_says_what_this_is(engine: Engine) {
     assert_eq!(response.field("Content-Type"), Some("text/html; charset=utf-8"));
     assert!(response.field("Date").unwrap().ends_with(" GMT"));
     let body = String::from_utf8(response.body).unwrap();
-    assert!(body.contains("<title>Ringway") && body.contains("ringway.js"));
+    assert!(body.contains("<title>Ringway") && body.contains("home.js"));
     assert_eq!(Client::connect(&gateway).requests(&Request::of("/?a=b")).status, 200);
 }
 
