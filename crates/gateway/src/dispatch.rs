@@ -3,7 +3,7 @@
 //!
 //! Successive events of a topic go out as one run: written to the turn's buffer once for each
 //! encoding, and sent from there to every subscriber. It never reads the log twice; who cannot
-//! keep up falls behind and reads it on its own (`catch_up`).
+//! keep up falls behind and reads it on its own (`feed::read_on`).
 
 use std::collections::VecDeque;
 

@@ -40,7 +40,8 @@ pub enum Found {
 }
 
 impl LongPoll {
-    /// Collects a run of events, if it is for the client. An event that is not kept is nowhere else.
+    /// Collects a run of events, if it is for the client. An event that is not kept is nowhere
+    /// else.
     pub fn collect(
         &mut self,
         run: &Run,

@@ -67,7 +67,7 @@ impl Log {
         };
         drop(rolling);
         drop((from, retired));
-        // Whoever was reading trims when done, unless that was before he could see it.
+        // Whoever was reading trims when done, unless that was before the mark was set.
         self.trim_if_due();
         next
     }
