@@ -13,8 +13,8 @@ use clap::{Parser, Subcommand};
 use ringway_benches::{
     case::{Case, Kind, Rate, Wait},
     gateway::{Gateway, binary_beside_this_one},
-    rounds::{self, Contestant, Outcome, Plan},
-    tester::{self, Tester, TesterArgs},
+    rounds::{self, Contestant, Outcome, Plan, Pool},
+    tester::{self, Tester, TesterArgs, Times},
 };
 
 /// Rounds of a slot each that find what half load is.
@@ -164,6 +164,7 @@ fn measure(args: &MeasureArgs, case: &Case) -> Result<Vec<Outcome>> {
         slot: Duration::from_millis(args.slot_ms),
         rate: None,
         waiting_max: f64::from(args.calm) / 100.0,
+        latencies: Pool::Slot,
     };
     if case.kind == Kind::Fixed {
         plan.rate = Some(match case.rate {
@@ -238,7 +239,7 @@ fn print(case: &Case, outcomes: &[Outcome]) {
         "faults"
     );
     for outcome in outcomes {
-        let (median, p99) = outcome.latencies;
+        let Times { median, p99, .. } = outcome.latencies.first().copied().unwrap_or_default();
         println!(
             "  {:<10} {:>10.0} {:>21} {:>8.0} {:>4.0}% {:>5.0}% {:>9.0} {:>9} {:>9.1} {:>9.1} {:>6}",
             outcome.name,

@@ -107,7 +107,7 @@ impl Session {
         }
         session.settled = session.seen();
         if session.cursor != position || session.late.is_some() {
-            session.pace = Pace::Replaying;
+            session.read_from_log(Pace::Replaying, desk);
         }
         (session, gap)
     }
@@ -171,8 +171,7 @@ impl Session {
     pub fn fall_behind(&mut self, before: Sequence, desk: &Desk) {
         debug_assert_eq!(self.pace, Pace::Live);
         self.cursor = self.cursor.max(before);
-        self.pace = Pace::Lagging;
-        desk.commons.directory.fall_behind(&self.client);
+        self.read_from_log(Pace::Lagging, desk);
     }
 
     /// Listens to a topic, from the client's cursor or from now on; says what of it is missing. A
@@ -208,7 +207,7 @@ impl Session {
             if self.cursor == after {
                 return Ok(missed);
             }
-            self.pace = Pace::Replaying;
+            self.read_from_log(Pace::Replaying, desk);
         }
         self.defer(Part::Topic(id), after);
         Ok(missed)
@@ -276,17 +275,22 @@ impl Session {
             desk.subscriptions.unsubscribe(*topic, slot);
         }
         desk.subscriptions.leave(&self.client, slot);
-        if self.pace == Pace::Lagging {
+        if self.pace != Pace::Live {
             desk.commons.directory.catch_up(&self.client);
         }
         desk.commons.directory.leave(&self.client, at);
     }
 
+    /// Reads from the log until it is live again. What is not kept is not there, so that until then
+    /// the client does not count as present.
+    fn read_from_log(&mut self, pace: Pace, desk: &Desk) {
+        self.pace = pace;
+        desk.commons.directory.fall_behind(&self.client);
+    }
+
     fn be_live(&mut self, desk: &Desk) {
-        if self.pace == Pace::Lagging {
-            desk.commons.directory.catch_up(&self.client);
-        }
         self.pace = Pace::Live;
+        desk.commons.directory.catch_up(&self.client);
     }
 
     fn listen(&mut self, topic: TopicId) {

@@ -192,7 +192,7 @@ async function liven(ann, bob) {
   await bob.stream("news");
   for (const [transport, title] of TITLES) {
     await ann.use(transport, title);
-    await pause(400);
+    await pause(transport === "poll" ? 1300 : 400);
   }
   await ann.page.click("#cut");
   await pause(600);

@@ -11,7 +11,7 @@ use crate::{
     desk::Desk,
     dispatch::Run,
     feed::{self, Form, Progress, Serving, Word},
-    http::{refusal::After, response},
+    http::{cors::Cors, refusal::After, response},
     orders::Change,
     outbox::Outbox,
     session::{Missed, Pace, Settled},
@@ -169,11 +169,12 @@ impl Peer {
             return;
         };
         let slot = self.connection.slot();
-        let poll = *poll;
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         let LongPoll { session, cors, after, http, .. } = poll;
         outbox.write(|out| {
-            response::json(out, 200, &cors, after, |out| out.extend_from_slice(body));
+            response::json(out, 200, cors.as_deref().unwrap_or(&Cors::Silent), after, |out| {
+                out.extend_from_slice(body)
+            });
         });
         turn.metrics.sessions.long_poll.subtract(1);
         session.leave(slot, Settled::Yes, turn.desk);

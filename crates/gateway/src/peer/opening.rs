@@ -9,6 +9,7 @@ use super::{Life, Peer, Stage, Turn, serving};
 use crate::{
     feed::{Form, Serving, Word},
     http::{
+        cors::Cors,
         progress::{Opened, Polled, Posted, Progress, Upgrade},
         refusal::After,
         response,
@@ -95,14 +96,14 @@ impl Peer {
             _ => StreamFormat::Sse(opened.visit.names),
         };
         turn.metrics.sessions.of_stream(&format).add(1);
-        let mut stream = Box::new(Stream { session, format });
+        let mut stream = Stream { session: Box::new(session), format };
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         outbox.write(|out| {
             let Opened { cors, after, .. } = &opened;
             response::stream(out, stream.format.content_type(), cors, *after);
         });
         stream.format.begin(turn.settings.retry, &mut outbox);
-        let Stream { session, format } = &mut *stream;
+        let Stream { session, format } = &mut stream;
         self.greet(session, format, gap, turn);
         self.stage = Stage::Stream(stream);
         self.is_alive(turn);
@@ -119,7 +120,9 @@ impl Peer {
         let wait = wait.min(turn.settings.poll_wait_max);
         let is_live = session.pace() == Pace::Live && gap.is_none();
         let Polled { cors, after, .. } = polled;
-        let mut poll = Box::new(LongPoll { session, cors, after, http, collected: None });
+        let session = Box::new(session);
+        let cors = (cors != Cors::Silent).then(|| Box::new(cors));
+        let mut poll = LongPoll { session, cors, after, http, collected: None };
         if let Some(gap) = gap {
             turn.metrics.gaps.add(1);
             poll.note(gap);

@@ -18,9 +18,9 @@ use crate::{
 /// A poll that waits for its answer.
 pub struct LongPoll {
     /// The client's place in the hub.
-    pub session: Session,
-    /// Who may read the answer.
-    pub cors: Cors,
+    pub session: Box<Session>,
+    /// Who may read the answer, where that is to be said.
+    pub cors: Option<Box<Cors>>,
     /// What becomes of the connection after it.
     pub after: After,
     /// The connection, which goes on after the answer.

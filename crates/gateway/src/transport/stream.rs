@@ -20,7 +20,7 @@ use crate::{
 /// A client that reads an endless response.
 pub struct Stream {
     /// Its place in the hub.
-    pub session: Session,
+    pub session: Box<Session>,
     /// How it is written.
     pub format: StreamFormat,
 }

@@ -63,7 +63,7 @@ fn metrics_follow_what_happens(engine: Engine) {
 
 fn it_serves_no_clients(engine: Engine) {
     let gateway = Gateway::start(engine);
-    for path in ["/", "/echo", "/none"] {
+    for path in ["/ws", "/echo", "/none"] {
         assert_eq!(gateway.api(path).status, 404, "{path}");
     }
     let mut client = Client::connect_to(gateway.api);

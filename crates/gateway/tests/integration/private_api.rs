@@ -21,6 +21,7 @@ on_each_engine!(
     queries_that_are_unsound_are_problems,
     presence_is_that_of_all_connections,
     a_client_is_closed_on_all_cores,
+    streams_and_polls_are_ended,
     what_is_only_for_now_is_not_kept,
     a_key_is_done_once,
     a_key_that_comes_many_times_at_once_is_done_once,
@@ -262,6 +263,24 @@ fn a_client_is_closed_on_all_cores(engine: Engine) {
     }
     let answer = application.asks("DELETE /v1/clients/ann");
     assert_eq!(answer.json(), json!({ "closed": 0 }));
+}
+
+/// Transports without a close code end.
+fn streams_and_polls_are_ended(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut stream = Client::connect(&gateway);
+    stream.sends(Request::of("/stream?client=ann").bytes());
+    assert_eq!(stream.receives_head().status, 200);
+    let mut poll = Client::connect(&gateway);
+    poll.sends(Request::of("/poll?client=ann").bytes());
+    let mut application = Application::of(&gateway);
+    let target = "/v1/clients/ann";
+    eventually("both are there", || application.asks(target).json()["connections"] == 2);
+    let answer = application.asks(&format!("DELETE {target}?code=4000"));
+    assert_eq!(answer.json(), json!({ "closed": 2 }));
+    stream.is_cut_off();
+    assert_eq!(poll.receives_response().json()["events"], json!([]));
+    eventually("both have gone", || application.asks(target).json()["connections"] == 0);
 }
 
 fn what_is_only_for_now_is_not_kept(engine: Engine) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Block, Client, Engine, Gateway, Member, Request, Stream, has, on_each_engine, target,
+    Block, Client, Engine, Gateway, Member, Request, Stream, has, on_each_engine, send, target,
 };
 
 on_each_engine!(
@@ -201,8 +201,8 @@ fn a_heartbeat_keeps_the_cursor_young(engine: Engine) {
     let (mut unnamed, _) = listen(&gateway, &[("client", "bob"), ("names", "off")]);
     let first = stream.receives_raw_block();
     assert_eq!(first, format!(": heartbeat\nid: {}\n\n", welcome.id.unwrap()));
-    let mut ann = Member::joins(&gateway, "ann");
-    let ack = ann.publishes("1", "not for bob", 1);
+    let publish = json!({"type": "publish", "id": "1", "topic": "not for bob", "data": 1});
+    let (_, ack) = send(&gateway, "ann", publish);
     let cursor = ack["cursor"].as_str().unwrap();
     while stream.receives_raw_block() != format!(": heartbeat\nid: {cursor}\n\n") {}
     while lines.receives_object() != json!({"type": "pong", "cursor": cursor}) {}

@@ -151,7 +151,8 @@ impl Member {
         let answer = loop {
             let message: Value = serde_json::from_str(&self.receives_text().0).unwrap();
             match message["type"].as_str().unwrap() {
-                "ack" | "error" | "pong" if message["id"] == command["id"] => break message,
+                "error" => break message,
+                "ack" | "pong" if message["id"] == command["id"] => break message,
                 _ => events.push(message),
             }
         };

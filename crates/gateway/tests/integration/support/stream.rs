@@ -92,6 +92,15 @@ impl Stream {
         serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line:?}"))
     }
 
+    /// The next line as the object that it is; `None`: the response is over.
+    #[track_caller]
+    pub fn receives_object_or_end(&mut self) -> Option<Value> {
+        if self.text.is_empty() {
+            self.text = self.receives_chunk()?;
+        }
+        Some(self.receives_object())
+    }
+
     /// The text of the next block.
     #[track_caller]
     pub fn receives_raw_block(&mut self) -> String {
