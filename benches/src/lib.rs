@@ -15,6 +15,7 @@ pub mod fanout;
 pub mod gateway;
 pub mod memory;
 pub mod opening;
+pub mod pairing;
 pub mod probe;
 pub mod process;
 pub mod publisher;

@@ -13,16 +13,17 @@ use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
 use ringway_benches::{
     case::{Load, Shape},
-    gateway::{Gateway, WITHOUT_HEARTBEATS, binary_beside_this_one},
+    gateway::{Gateway, WITHOUT_HEARTBEATS},
+    pairing::PairingArgs,
     rival,
-    rounds::{self, Contestant, Outcome, Plan, Pool},
+    rounds::{self, Contestant, Outcome, Pool},
     server::ServerProcess,
     tester::{self, Tester, TesterArgs, Times},
     traffic::Content,
 };
 
 /// Sends of events in one turn of the gateway: what may come before another client is served.
-const TURN_SENDS: f64 = 1024.0;
+const TURN_SENDS: f64 = 512.0;
 
 /// Compare the server CPU per delivery of several servers, in paired slots
 #[derive(Debug, Parser)]
@@ -58,9 +59,6 @@ struct MeasureArgs {
     /// What to hold it against; may be repeated. The first one is the base of the ratios
     #[arg(long, value_enum)]
     against: Vec<Rival>,
-    /// Measure the base server a second time, as `control`: shows the noise
-    #[arg(long)]
-    control: bool,
     /// Then measure an echo client beside the fan-out of the gateways
     #[arg(long)]
     echo: bool,
@@ -73,28 +71,11 @@ struct MeasureArgs {
     /// Length of a slot
     #[arg(long, default_value_t = 400)]
     slot_ms: u64,
-    /// Slots of each server
-    #[arg(long, default_value_t = 30)]
-    rounds: usize,
-    /// Set a key of all gateways, such as server.wait=throughput; may be repeated
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
-    /// The ringway binary [default: the one beside this one]
-    #[arg(long)]
-    server: Option<PathBuf>,
     /// The Bun program [default: installed under target/ by npm]
     #[arg(long)]
     bun: Option<PathBuf>,
-    /// Count only rounds in which no server and no tester waited longer for its CPU, in percent
-    /// of a slot: on a machine with other work
-    #[arg(long, value_name = "PERCENT", default_value_t = 100)]
-    calm: u32,
-    /// The servers' core
-    #[arg(long, default_value_t = 0)]
-    server_core: usize,
-    /// The testers' core
-    #[arg(long, default_value_t = 1)]
-    tester_core: usize,
+    #[command(flatten)]
+    pairing: PairingArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -133,13 +114,14 @@ fn main() -> Result<ExitCode> {
         return tester::serve(&args).map(|()| ExitCode::SUCCESS);
     }
     let args = args.measure;
-    ensure!(args.server_core != args.tester_core, "a server and its tester need a core each");
-    ensure!(args.rounds > 0 && args.burst > 0, "at least one round and one event");
+    args.pairing.check()?;
+    ensure!(args.burst > 0, "at least one event");
     ensure!(args.echo_rate > 0, "at least one echo a second");
+    let plan = args.pairing.plan(Duration::from_millis(args.slot_ms), Pool::Run);
     let mut is_good = true;
     for &subscribers in &args.subscribers {
         let mut field = start(&args, subscribers)?;
-        let outcomes = rounds::run(&mut field.contestants, &plan(&args))?;
+        let outcomes = rounds::run(&mut field.contestants, &plan)?;
         let frame_bytes = field.frame_bytes;
         println!(
             "\nfan-out 1->{subscribers}, {} at once, {} B of data, {frame_bytes} B a delivery, \
@@ -163,28 +145,12 @@ fn main() -> Result<ExitCode> {
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn plan(args: &MeasureArgs) -> Plan {
-    Plan {
-        rounds: args.rounds,
-        slot: Duration::from_millis(args.slot_ms),
-        rate: None,
-        waiting_max: f64::from(args.calm) / 100.0,
-        latencies: Pool::Run,
-    }
-}
-
 /// Starts all servers, and has all subscribers come. The gateway comes first: it says how long an
 /// event is, and the others send as much.
 fn start(args: &MeasureArgs, subscribers: usize) -> Result<Field> {
-    let binary = match &args.server {
-        Some(binary) => binary.clone(),
-        None => binary_beside_this_one()?,
-    };
-    let gateway = |io: &str| {
-        let mut arguments = ["--io", io, "--set", WITHOUT_HEARTBEATS].map(str::to_owned).to_vec();
-        arguments.extend(args.set.iter().flat_map(|set| ["--set".to_owned(), set.clone()]));
-        Gateway::start(&binary, args.server_core, &arguments, &[]).map(Server::Gateway)
-    };
+    let binary = args.pairing.binary()?;
+    let gateway =
+        |io: &str| args.pairing.start_gateway(&binary, io, WITHOUT_HEARTBEATS).map(Server::Gateway);
     let own = match args.io {
         Io::Uring => "uring",
         Io::Epoll => "epoll",
@@ -198,7 +164,7 @@ fn start(args: &MeasureArgs, subscribers: usize) -> Result<Field> {
         }
     }
     let base = servers.get(1).unwrap_or(&servers[0]).0;
-    if args.control {
+    if args.pairing.control {
         let again = if base == "bun" { bun(args) } else { Some(gateway(base)?) };
         servers.extend(again.map(|server| ("control", server)));
     }
@@ -216,7 +182,7 @@ fn start(args: &MeasureArgs, subscribers: usize) -> Result<Field> {
             bytes,
             content: Content::Text,
         };
-        let mut tester = Tester::start(&server.url(), args.tester_core, &load)?;
+        let mut tester = Tester::start(&server.url(), args.pairing.tester_core, &load)?;
         let bytes = tester.await_ready().with_context(|| format!("connecting to {name}"))?;
         let expected = *frame_bytes.get_or_insert(bytes);
         ensure!(bytes == expected, "{name} sends {bytes} B for each event, and not {expected}");
@@ -242,7 +208,7 @@ fn payload_bytes(frame_bytes: usize) -> usize {
 
 /// Says so when there is none.
 fn bun(args: &MeasureArgs) -> Option<Server> {
-    match rival::start_bun(args.bun.as_deref(), args.server_core) {
+    match rival::start_bun(args.bun.as_deref(), args.pairing.server_core) {
         Ok(process) => Some(Server::Bun(process)),
         Err(error) => {
             println!("bun is not available, and is left out: {error:#}");
@@ -341,7 +307,7 @@ fn print_echo(args: &MeasureArgs, contestant: &mut Contestant, outcome: &Outcome
     let [_, _, echo, delay] = kinds[..] else { return Ok(()) };
     println!(
         "  {}, echo {}/s beside it: p50 {:.0} us, p99 {:.0} us, max {:.0} us; \
-         the tester sent {:.0} us late (p99); 1,024 sends take {:.0} us",
+         the tester sent {:.0} us late (p99); {TURN_SENDS:.0} sends take {:.0} us",
         contestant.name,
         args.echo_rate,
         microseconds(echo.median),

@@ -86,7 +86,7 @@ impl Session {
         let mut gap = None;
         match start {
             Start::At(cursor) => {
-                session.cursor = match desk.judge(cursor) {
+                session.cursor = match desk.commons.judge(cursor) {
                     Ok(sequence) => sequence,
                     Err(first) => {
                         gap = Some((cursor, desk.commons.cursor(first)));
@@ -194,7 +194,7 @@ impl Session {
         let id = desk.subscriptions.subscribe(topic, slot);
         self.listen(id);
         let position = desk.position();
-        let (after, missed) = match since.map(|since| (since, desk.judge(since))) {
+        let (after, missed) = match since.map(|since| (since, desk.commons.judge(since))) {
             Some((_, Ok(after))) => (after, None),
             Some((since, Err(first))) => (first, Some((since, desk.commons.cursor(first)))),
             None if known => return Ok(None),

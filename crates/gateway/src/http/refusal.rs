@@ -108,7 +108,7 @@ pub enum Methods {
     Send,
 }
 
-/// What becomes of the connection after the refusal.
+/// What becomes of the connection after the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum After {
     /// The next request may follow.

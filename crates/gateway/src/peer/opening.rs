@@ -21,15 +21,11 @@ use crate::{
     subprotocol::service::{self, Speaker, Verdict},
     transport::{
         encoding::Encoding,
-        iframe::Callback,
         long_poll::LongPoll,
         stream::{Stream, StreamFormat},
         websocket::{Outcome, WebSocket},
     },
 };
-
-/// What a page that embeds a stream calls its function, unless it says otherwise.
-const CALLBACK: &str = "parent.ringway";
 
 impl Peer {
     /// What HTTP's progress means for the connection.
@@ -85,13 +81,12 @@ impl Peer {
         self.heard(Outcome::Open, &[], turn);
     }
 
-    fn open_stream(&mut self, opened: Opened, turn: &mut Turn<'_>) {
+    fn open_stream(&mut self, mut opened: Opened, turn: &mut Turn<'_>) {
         let (session, gap) = self.enter(&opened.visit, turn);
         let format = match (opened.route, opened.visit.format) {
             (Route::Stream, Format::Lines) => StreamFormat::Lines,
             (Route::Stream, Format::Iframe) => {
-                let name = opened.visit.callback.as_deref().unwrap_or(CALLBACK);
-                StreamFormat::Iframe(Callback::parse(name).expect("the query was checked"))
+                StreamFormat::Iframe(opened.visit.callback.take().unwrap_or_default())
             }
             _ => StreamFormat::Sse(opened.visit.names),
         };
