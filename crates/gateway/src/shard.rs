@@ -210,6 +210,11 @@ impl Shard {
         self.drain.as_ref().is_some_and(|drain| self.peers.is_empty() || now >= drain.end())
     }
 
+    /// Its side of the hub, to be looked at.
+    pub fn desk(&self) -> &Desk {
+        &self.core.desk
+    }
+
     /// Clients now.
     pub fn clients(&self) -> usize {
         self.peers.len()
