@@ -35,7 +35,18 @@ pub struct Shard {
     drain: Option<Drain>,
     /// Slots to be served next; kept for its memory.
     slots: Vec<u32>,
+    reading: Reading,
 }
+
+/// How far the log was read in the last turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// To its end: whoever appends more wakes this core.
+    Ended,
+    /// There may be more, of which nobody will tell.
+    Halted,
+}
+
 
 /// What a core lends to its peers.
 struct Core {
@@ -86,6 +97,7 @@ impl Shard {
             census,
             drain: None,
             slots: Vec::new(),
+            reading: Reading::Ended,
         }
     }
 
@@ -152,14 +164,19 @@ impl Shard {
         };
         let Desk { commons, subscriptions, reader, dispatch, .. } = desk;
         let mut encoder = Encoder { epoch: commons.log.epoch(), deflate, bench };
+        self.reading = Reading::Ended;
         let followed = reader.follow(&commons.log, |event| {
             match dispatch.take(event, subscriptions, &mut encoder) {
                 Room::Left => ControlFlow::Continue(()),
-                Room::Full => ControlFlow::Break(()),
+                Room::Full => {
+                    self.reading = Reading::Halted;
+                    ControlFlow::Break(())
+                }
             }
         });
         if let Err(gap) = followed {
             // This core has slept for longer than the history goes back.
+            self.reading = Reading::Halted;
             self.peers.iter_mut().for_each(|peer| peer.miss(gap.from, desk));
         }
     }
@@ -194,7 +211,8 @@ impl Shard {
 
     /// How long the core may sleep; `None`: until something happens.
     pub fn next_deadline(&self, now: Duration) -> Option<Duration> {
-        if !self.core.desk.ready.is_empty() || !self.core.desk.dispatch.is_empty() {
+        let Desk { ready, dispatch, .. } = &self.core.desk;
+        if self.reading == Reading::Halted || !ready.is_empty() || !dispatch.is_empty() {
             return Some(Duration::ZERO);
         }
         let drain = self.drain.as_ref().map(|drain| drain.next_deadline(now));
