@@ -47,7 +47,6 @@ enum Reading {
     Halted,
 }
 
-
 /// What a core lends to its peers.
 struct Core {
     wheel: Wheel,
@@ -55,13 +54,15 @@ struct Core {
     settings: Arc<Settings>,
     metrics: Arc<CoreMetrics>,
     desk: Desk,
+    /// The time of the last turn.
+    before: Duration,
 }
 
 impl Core {
     #[inline]
     fn turn<'a>(&'a mut self, now: Duration, operations: &'a mut Operations) -> Turn<'a> {
-        let Self { wheel, bench, settings, metrics, desk } = self;
-        Turn { now, operations, wheel, settings, bench, desk, metrics }
+        let Self { wheel, bench, settings, metrics, desk, before } = self;
+        Turn { now, before: *before, operations, wheel, settings, bench, desk, metrics }
     }
 }
 
@@ -93,6 +94,7 @@ impl Shard {
                 settings,
                 metrics,
                 desk: Desk::new(commons, orders, core),
+                before: Duration::ZERO,
             },
             census,
             drain: None,
@@ -120,7 +122,7 @@ impl Shard {
                 self.with(connection, now, operations, Peer::end_of_stream);
             }
             Completion::Failed { connection, .. } => {
-                self.with(connection, now, operations, Peer::end);
+                self.with(connection, now, operations, Peer::fail);
             }
             Completion::Backlogged { connection, unsent_bytes } => {
                 self.with(connection, now, operations, |peer, turn| {
@@ -207,6 +209,7 @@ impl Shard {
             self.with_slot(slot, now, operations, Peer::expire);
         }
         self.see_off(now, operations);
+        self.core.before = now;
     }
 
     /// How long the core may sleep; `None`: until something happens.
