@@ -165,7 +165,8 @@ impl Shard {
             _ => None,
         };
         let Desk { commons, subscriptions, reader, dispatch, .. } = desk;
-        let mut encoder = Encoder { epoch: commons.log.epoch(), deflate, bench };
+        let (epoch, queue_bytes_max) = (commons.log.epoch(), settings.queue_bytes_max);
+        let mut encoder = Encoder { epoch, deflate, queue_bytes_max, bench };
         self.reading = Reading::Ended;
         let followed = reader.follow(&commons.log, |event| {
             match dispatch.take(event, subscriptions, &mut encoder) {
