@@ -4,7 +4,11 @@
 
 use std::time::Duration;
 
-use ringway::{commons::Notice, orders::Order, subprotocol::{Echo, Ttl}};
+use ringway::{
+    commons::Notice,
+    orders::Order,
+    subprotocol::{Echo, Ttl},
+};
 use ringway_frame::{CloseCode, emit_close};
 use ringway_hub::{Cursor, Epoch};
 
@@ -48,8 +52,9 @@ impl World {
             let device = &self.devices[number];
             next = next.into_iter().chain([device.acts_at]).chain(device.reads_at).min();
         }
-        if self.devices.iter().any(|device| device.actions > 0) {
+        if self.application_actions > 0 && self.devices.iter().any(|device| device.actions > 0) {
             if self.application_acts_at <= now {
+                self.application_actions -= 1;
                 self.act_as_application(now);
                 let pause = self.haste.mul_f64(8.0 * self.rng.f64());
                 self.application_acts_at = now + pause.max(Duration::from_micros(10));
@@ -63,7 +68,10 @@ impl World {
         let device = &mut self.devices[number];
         if device.actions == 0 {
             let lines = device.line.into_iter().chain(device.post);
-            return lines.collect::<Vec<_>>().into_iter().for_each(|line| self.leave(line, is_at_rest));
+            return lines
+                .collect::<Vec<_>>()
+                .into_iter()
+                .for_each(|line| self.leave(line, is_at_rest));
         }
         device.actions -= 1;
         let Some(line) = device.line else { return self.come(number, now) };
@@ -149,8 +157,7 @@ impl World {
         let of_line = &mut self.model.lines[line];
         let own = of_line.view.as_ref().map(|view| view.own);
         if is_at_rest && of_line.attention == Attention::Full && of_line.route != Route::Poll {
-            let person = &mut self.model.people[of_line.person];
-            person.settled = person.settled.max(own.unwrap_or(0));
+            of_line.settled = own;
         }
         match self.rng.u8(0..5) {
             0 => of_line.client.half_close(),
@@ -162,7 +169,7 @@ impl World {
                     let mut frame = Vec::new();
                     let mask = Some(self.rng.u32(..).to_ne_bytes());
                     emit_close(&mut frame, mask, Some(CloseCode::NORMAL), "");
-                    of_line.send(&frame, None);
+                    of_line.send(&frame, Some(Mark::Leave));
                 } else {
                     of_line.client.half_close();
                 }

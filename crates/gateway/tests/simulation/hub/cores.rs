@@ -13,7 +13,7 @@ use ringway::{
     shard::{Shard, ShardParts},
 };
 use ringway_acceptor::{
-    Driver, Operations, Settings as DriverSettings,
+    Completion, Driver, Operations, Settings as DriverSettings,
     sim::{Network, SimDriver},
 };
 
@@ -177,9 +177,17 @@ impl World {
         let mut completions = 0;
         while let Some(completion) = driver.next() {
             completions += 1;
+            let accepted = match completion {
+                Completion::Accepted { connection, .. } => Some(connection),
+                _ => None,
+            };
             let desk = shard.desk();
             model.note(&completion, Place { core: number, position: desk.position(), now });
             shard.complete(completion, now, operations);
+            if let Some(connection) = accepted {
+                let address = driver.peer(connection).expect("it was accepted");
+                model.is_accepted(number, connection, address);
+            }
             model.learn();
         }
         completions

@@ -98,7 +98,8 @@ impl Course {
         course.actions = rng.u32(2..6);
         course.settings.history.events_max = rng.u64(500..5_000);
         course.settings.history.bytes_max = 64 << 20;
-        let (events, bytes) = rng.choice([(600, 10), (100, 2_000), (40, 50_000)]).expect("a choice");
+        let (events, bytes) =
+            rng.choice([(600, 10), (100, 2_000), (40, 50_000)]).expect("a choice");
         course.flood = Some(Flood { events, bytes });
         course.stall = 0.0;
         course

@@ -84,6 +84,7 @@ fn judge(
         Heard::Answered(status) => {
             assert!(matches!(status, 200 | 408), "a {status} on {:?}", line.route);
             line.view = None;
+            line.is_owed = false;
             line.phase = line.phase.max_open();
         }
         Heard::Ping(payload) => {
@@ -122,9 +123,8 @@ fn judge(
 
 fn judge_object(model: &mut Model, number: usize, text: &str, now: Duration) -> Option<Cursor> {
     let object: Object = serde_json::from_str(text).expect("an object of the subprotocol");
-    let cursor_of = |text: Option<&String>| -> Cursor {
-        text.expect("a cursor").parse().expect("a cursor")
-    };
+    let cursor_of =
+        |text: Option<&String>| -> Cursor { text.expect("a cursor").parse().expect("a cursor") };
     let log = &model.commons.log;
     let (first, epoch) = (log.first(), log.epoch());
     let moment = super::view::Moment { now, truth: &model.truth, first, epoch };
@@ -166,7 +166,7 @@ fn judge_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
         }
         "ack" if !is_answer && object.id.as_ref().is_some_and(|id| id.starts_with('l')) => {
             let listened = line.listened.pop_front().expect("it has asked for that");
-            assert_eq!(object.id, Some(listened.id), "answers come in order");
+            assert_eq!(object.id, listened.id, "answers come in order");
             match listened.since {
                 Some(since) => {
                     view.subscribed(&listened.topic, since, listened.position, listened.at);
@@ -175,6 +175,7 @@ fn judge_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
             }
             let cursor = cursor_of(object.cursor.as_ref());
             view.reach(cursor, moment);
+            line.settle();
             Some(cursor)
         }
         _ => {

@@ -66,6 +66,8 @@ pub enum Mark {
     Command(Token),
     /// It changes a subscription of this connection.
     Listen(Listen),
+    /// It ends the connection.
+    Leave,
     /// It has another connection's subscription changed.
     Order {
         /// The connection.
@@ -91,8 +93,8 @@ pub struct Listen {
 /// A change of a subscription that was carried out, and whose answer is on its way.
 #[derive(Debug, Clone)]
 pub struct Listened {
-    /// The id of the command.
-    pub id: String,
+    /// The id of the command; `None`: it came by a request of its own, and is not answered here.
+    pub id: Option<String>,
     /// The topic.
     pub topic: String,
     /// From where on; `None`: no more.
@@ -157,6 +159,10 @@ pub struct Line {
     pub is_closed: bool,
     /// Whether it was let in, at least once.
     pub has_entered: bool,
+    /// Events of the client's own up to here were taken when it left.
+    pub settled: Option<Sequence>,
+    /// Whether the answer to a poll has not come whole.
+    pub is_owed: bool,
     /// When it was last used.
     pub used_at: Duration,
     marks: VecDeque<(usize, Mark)>,
@@ -185,6 +191,8 @@ impl Line {
             place: None,
             is_closed: false,
             has_entered: false,
+            settled: None,
+            is_owed: false,
             used_at: network.now(),
             marks: VecDeque::new(),
             sent: 0,
@@ -280,11 +288,20 @@ impl Line {
         found
     }
 
+    /// Takes a change of a subscription into account, unless answers to earlier ones are due.
+    pub fn settle(&mut self) {
+        let Some(view) = &mut self.view else { return };
+        while let Some(change) = self.listened.pop_front_if(|next| next.id.is_none()) {
+            let way = if change.since.is_some() { Listening::Begun } else { Listening::Ended };
+            view.changed(&change.topic, way, change.position, change.at);
+        }
+    }
+
     /// Whether it cannot be told what its socket has taken, or the gateway does not wait to know.
     pub fn is_opaque(&self) -> bool {
         match self.route {
             Route::WebSocket(Packing::Shared | Packing::Own) => self.has_entered,
-            Route::Poll => self.has_entered && self.view.is_some(),
+            Route::Poll => self.is_owed,
             _ => false,
         }
     }

@@ -3,7 +3,7 @@
 //!
 //! It never changes a completion and never looks at what the gateway says.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use ringway::{commons::Commons, settings::Settings};
 use ringway_acceptor::{Completion, Connection};
@@ -96,17 +96,9 @@ impl Model {
 
     /// Takes note of a completion.
     pub fn note(&mut self, completion: &Completion<'_>, place: Place) {
-        let line_of = |connection: &Connection| {
-            self.connections.get(&(place.core, *connection)).copied()
-        };
+        let line_of =
+            |connection: &Connection| self.connections.get(&(place.core, *connection)).copied();
         match completion {
-            Completion::Accepted { connection, peer, .. } => {
-                let found = self.lines.iter().rposition(|line| line.client.address() == *peer);
-                if let Some(line) = found {
-                    self.connections.insert((place.core, *connection), line);
-                    self.lines[line].place = Some((place.core, *connection));
-                }
-            }
             Completion::Received { connection, bytes } => {
                 if let Some(line) = line_of(connection) {
                     for mark in self.lines[line].is_read(bytes.len()) {
@@ -120,7 +112,13 @@ impl Model {
                     self.trouble(line);
                 }
             }
-            Completion::EndOfStream { connection } | Completion::Failed { connection, .. } => {
+            Completion::EndOfStream { connection } => {
+                if let Some(line) = line_of(connection) {
+                    self.trouble(line);
+                    self.settles(line);
+                }
+            }
+            Completion::Failed { connection, .. } => {
                 if let Some(line) = line_of(connection) {
                     self.trouble(line);
                 }
@@ -132,14 +130,26 @@ impl Model {
             }
             Completion::Woken => {
                 for (line, topic, change) in std::mem::take(&mut self.mail[place.core]) {
-                    if let Some(view) = &mut self.lines[line].view {
-                        view.trouble();
-                        view.changed(&topic, change, place.position, place.now);
-                    }
+                    self.trouble(line);
+                    let since = (change == Listening::Begun).then_some(Since::Now);
+                    let Place { position, now, .. } = place;
+                    let line = &mut self.lines[line];
+                    line.listened.push_back(Listened { id: None, topic, since, position, at: now });
+                    line.settle();
                 }
             }
-            Completion::Drained { .. } | Completion::Refused { .. } => {}
+            Completion::Accepted { .. }
+            | Completion::Drained { .. }
+            | Completion::Refused { .. } => {}
         }
+    }
+
+    /// A core has accepted a connection.
+    pub fn is_accepted(&mut self, core: usize, connection: Connection, address: SocketAddr) {
+        let found = self.lines.iter().rposition(|line| line.client.address() == address);
+        let line = found.expect("somebody has connected");
+        self.connections.insert((core, connection), line);
+        self.lines[line].place = Some((core, connection));
     }
 
     /// A core may have slept for longer than the history goes back.
@@ -186,9 +196,11 @@ impl Model {
                 });
                 self.trouble(number);
                 let Place { position, now, .. } = place;
+                let id = Some(id);
                 let listened = Listened { id, topic, since, position, at: now };
                 self.lines[number].listened.push_back(listened);
             }
+            Mark::Leave => self.settles(number),
             Mark::Order { line, topic, change } => {
                 if let Some((core, _)) = self.lines[line].place {
                     self.mail[core].push((line, topic, change));
@@ -207,9 +219,10 @@ impl Model {
         let person = self.lines[number].person;
         let name = self.people[person].name.clone();
         self.take_stock(person);
-        let entered = self.lines.iter().filter(|line| {
-            line.person == person && line.has_entered && !line.is_closed
-        });
+        let entered = self
+            .lines
+            .iter()
+            .filter(|line| line.person == person && line.has_entered && !line.is_closed);
         let others = self.commons.directory.connections(&name);
         assert!(others as usize <= entered.count(), "{others} connections of {name}");
         let gone = self.commons.log.first() - 1;
@@ -235,6 +248,7 @@ impl Model {
         };
         let line = &mut self.lines[number];
         line.has_entered = true;
+        line.is_owed = true;
         if line.phase != Phase::Over {
             line.view = Some(View::enter(&name, line.route, topics, start, position, place.now));
         }
@@ -278,6 +292,13 @@ impl Model {
         let line = &mut self.lines[number];
         line.is_closed = true;
         line.has_entered = false;
+    }
+
+    /// The gateway sees that a client leaves in good order.
+    fn settles(&mut self, number: usize) {
+        let Line { person, settled, .. } = self.lines[number];
+        let person = &mut self.people[person];
+        person.settled = person.settled.max(settled.unwrap_or(0));
     }
 
     fn trouble(&mut self, number: usize) {

@@ -215,15 +215,10 @@ impl View {
     }
 
     /// A subscription was begun over the connection, when the core stood at `position`.
-    pub fn subscribed(
-        &mut self,
-        topic: &str,
-        since: Since,
-        position: Sequence,
-        at: Duration,
-    ) {
+    pub fn subscribed(&mut self, topic: &str, since: Since, position: Sequence, at: Duration) {
         let interest = Interest::Topic(topic.to_owned());
-        let is_known = self.parts.iter().any(|part| part.interest == interest);
+        let mut open = self.parts.iter().filter(|part| part.ended.is_none());
+        let is_known = open.any(|part| part.interest == interest);
         let seen = match since {
             Since::Now if is_known => return,
             Since::Now => position,

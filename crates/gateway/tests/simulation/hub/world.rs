@@ -39,6 +39,7 @@ pub struct World {
     pub(super) stall: f64,
     pub(super) flood: Option<Flood>,
     pub(super) application_acts_at: Duration,
+    pub(super) application_actions: u32,
     pub(super) send_buffer_bytes: usize,
     pub(super) serial: u64,
     census: Arc<Census>,
@@ -150,6 +151,7 @@ impl World {
             stall: course.stall,
             flood: course.flood,
             application_acts_at: Duration::ZERO,
+            application_actions: 10 * course.actions,
             send_buffer_bytes: faults.send_buffer_bytes,
             serial: 0,
             network,
@@ -172,7 +174,7 @@ impl World {
     fn is_over(&self) -> bool {
         self.devices.iter().all(Device::is_done)
             && self.cores.iter().all(|core| core.shard.clients() == 0)
-            && self.is_quiet()
+            && self.is_at_rest()
     }
 
     /// Clients act, then the cores take a turn, in any order.
