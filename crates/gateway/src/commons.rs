@@ -139,8 +139,8 @@ impl Commons {
         self.cursor(self.log.append(tail, draft, now))
     }
 
-    /// The place just before the first event that is kept for a client after `after`; `through`
-    /// when there is none up to there.
+    /// The place just before the first event that is kept for a client after `after`; when there
+    /// is none up to `through`, that place, or `after` where the client was further already.
     pub fn kept_after(
         &self,
         client: &str,
@@ -149,7 +149,7 @@ impl Commons {
         now: Duration,
     ) -> Sequence {
         let interest = Interest { key: Key::Recipient(client), after };
-        let mut found = through;
+        let mut found = through.max(after);
         let replayed = self.log.replay(&[interest], through, now, |event| {
             found = event.sequence() - 1;
             ControlFlow::Break(())

@@ -18,7 +18,7 @@ use crate::{
 /// Events that are merged into one run at most.
 const RUN_EVENTS_MAX: usize = 64;
 
-/// Bytes of a run, past which the next one begins.
+/// Bytes of a run that has several events.
 const RUN_BYTES_MAX: usize = 64 << 10;
 
 /// Bytes of pending runs, past which the log is not read on.
@@ -69,6 +69,8 @@ pub struct Encoder<'a> {
     pub epoch: Epoch,
     /// How events are compressed, if anybody here wants that.
     pub deflate: Option<SharedDeflate>,
+    /// Bytes of events that a client may be sent at once, when it is not one event alone.
+    pub queue_bytes_max: usize,
     /// Memory lent.
     pub bench: &'a mut Workbench,
 }
@@ -121,12 +123,12 @@ impl Dispatch {
     }
 
     fn push(&mut self, event: &Event, audience: Audience, encoder: &mut Encoder<'_>) {
-        let Encoder { epoch, deflate, bench } = encoder;
+        let Encoder { epoch, deflate, queue_bytes_max, bench } = encoder;
         let encoded = Encoded::new(event, *epoch, *deflate, bench);
         let bytes = encoded.bytes();
         self.bytes += bytes;
         if let Some(run) = self.runs.back_mut()
-            && run.may_grow(&audience)
+            && run.may_grow(&audience, bytes, *queue_bytes_max)
             && event.except().is_none()
         {
             run.through = event.sequence();
@@ -202,11 +204,11 @@ impl Run {
         })
     }
 
-    fn may_grow(&self, audience: &Audience) -> bool {
+    fn may_grow(&self, audience: &Audience, bytes: usize, queue_bytes_max: usize) -> bool {
         self.growth == Growth::Open
             && self.except.is_none()
             && self.audience == *audience
             && self.events.len() < RUN_EVENTS_MAX
-            && self.bytes < RUN_BYTES_MAX
+            && self.bytes + bytes <= queue_bytes_max.min(RUN_BYTES_MAX)
     }
 }

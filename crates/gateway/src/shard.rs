@@ -35,6 +35,16 @@ pub struct Shard {
     drain: Option<Drain>,
     /// Slots to be served next; kept for its memory.
     slots: Vec<u32>,
+    reading: Reading,
+}
+
+/// How far the log was read in the last turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// To its end: whoever appends more wakes this core.
+    Ended,
+    /// There may be more, of which nobody will tell.
+    Halted,
 }
 
 /// What a core lends to its peers.
@@ -44,13 +54,15 @@ struct Core {
     settings: Arc<Settings>,
     metrics: Arc<CoreMetrics>,
     desk: Desk,
+    /// The time of the last turn.
+    before: Duration,
 }
 
 impl Core {
     #[inline]
     fn turn<'a>(&'a mut self, now: Duration, operations: &'a mut Operations) -> Turn<'a> {
-        let Self { wheel, bench, settings, metrics, desk } = self;
-        Turn { now, operations, wheel, settings, bench, desk, metrics }
+        let Self { wheel, bench, settings, metrics, desk, before } = self;
+        Turn { now, before: *before, operations, wheel, settings, bench, desk, metrics }
     }
 }
 
@@ -82,10 +94,12 @@ impl Shard {
                 settings,
                 metrics,
                 desk: Desk::new(commons, orders, core),
+                before: Duration::ZERO,
             },
             census,
             drain: None,
             slots: Vec::new(),
+            reading: Reading::Ended,
         }
     }
 
@@ -108,7 +122,7 @@ impl Shard {
                 self.with(connection, now, operations, Peer::end_of_stream);
             }
             Completion::Failed { connection, .. } => {
-                self.with(connection, now, operations, Peer::end);
+                self.with(connection, now, operations, Peer::fail);
             }
             Completion::Backlogged { connection, unsent_bytes } => {
                 self.with(connection, now, operations, |peer, turn| {
@@ -151,15 +165,21 @@ impl Shard {
             _ => None,
         };
         let Desk { commons, subscriptions, reader, dispatch, .. } = desk;
-        let mut encoder = Encoder { epoch: commons.log.epoch(), deflate, bench };
+        let (epoch, queue_bytes_max) = (commons.log.epoch(), settings.queue_bytes_max);
+        let mut encoder = Encoder { epoch, deflate, queue_bytes_max, bench };
+        self.reading = Reading::Ended;
         let followed = reader.follow(&commons.log, |event| {
             match dispatch.take(event, subscriptions, &mut encoder) {
                 Room::Left => ControlFlow::Continue(()),
-                Room::Full => ControlFlow::Break(()),
+                Room::Full => {
+                    self.reading = Reading::Halted;
+                    ControlFlow::Break(())
+                }
             }
         });
         if let Err(gap) = followed {
             // This core has slept for longer than the history goes back.
+            self.reading = Reading::Halted;
             self.peers.iter_mut().for_each(|peer| peer.miss(gap.from, desk));
         }
     }
@@ -190,11 +210,13 @@ impl Shard {
             self.with_slot(slot, now, operations, Peer::expire);
         }
         self.see_off(now, operations);
+        self.core.before = now;
     }
 
     /// How long the core may sleep; `None`: until something happens.
     pub fn next_deadline(&self, now: Duration) -> Option<Duration> {
-        if !self.core.desk.ready.is_empty() || !self.core.desk.dispatch.is_empty() {
+        let Desk { ready, dispatch, .. } = &self.core.desk;
+        if self.reading == Reading::Halted || !ready.is_empty() || !dispatch.is_empty() {
             return Some(Duration::ZERO);
         }
         let drain = self.drain.as_ref().map(|drain| drain.next_deadline(now));
@@ -208,6 +230,11 @@ impl Shard {
     /// Whether the core has let its last client go, or its time to do so is over.
     pub fn is_finished(&self, now: Duration) -> bool {
         self.drain.as_ref().is_some_and(|drain| self.peers.is_empty() || now >= drain.end())
+    }
+
+    /// Its side of the hub, to be looked at.
+    pub fn desk(&self) -> &Desk {
+        &self.core.desk
     }
 
     /// Clients now.

@@ -7,6 +7,8 @@
 
 #[path = "simulation/answers.rs"]
 mod answers;
+#[path = "simulation/hub/mod.rs"]
+mod hub;
 #[path = "simulation/ledger.rs"]
 mod ledger;
 #[path = "simulation/manner.rs"]
@@ -94,5 +96,12 @@ fn a_seed_tells_the_same_story_twice() {
             World::new(Scenario::everyone(seed)).run().trace,
             World::new(Scenario::everyone(seed + 1)).run().trace,
         );
+    });
+}
+
+#[test]
+fn every_transport_tells_each_client_what_is_for_it() {
+    each_seed("every_transport_tells_each_client_what_is_for_it", 500, |seed| {
+        hub::World::new(hub::Course::everything(seed)).run();
     });
 }

@@ -121,6 +121,18 @@ impl Subscriptions {
         self.topics[topic.0 as usize].slots.from(from_slot)
     }
 
+    /// Topics that have a subscriber.
+    #[must_use]
+    pub fn topics(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// Clients that have a connection.
+    #[must_use]
+    pub fn clients(&self) -> usize {
+        self.clients.len()
+    }
+
     /// A connection is the client's.
     pub fn arrive(&mut self, client: Name, slot: u32) {
         let hasher = &self.hasher;

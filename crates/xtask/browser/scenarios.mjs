@@ -29,7 +29,9 @@ async function within(limit, what, work) {
 }
 
 const browser = await Chromium.launch();
-const scenarios = Object.entries({ ...page, ...transports }).filter(([name]) => name.includes(only));
+const scenarios = Object.entries({ ...page, ...transports }).filter(([name]) =>
+  name.includes(only),
+);
 let failed = 0;
 for (const [name, run] of scenarios) {
   const began = Date.now();

@@ -1,8 +1,8 @@
 //! `browser`: the demo page and every transport of `ringway.js`, in real Chromium against the real
-//! gateway, and the pure parts of `ringway.js` in Node. Never judges by itself: the scripts do, by
-//! their exit status.
+//! gateway, and the pure parts of `ringway.js` and its types without one. Never judges by itself: the
+//! scripts do, by their exit status.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -44,15 +44,10 @@ impl Default for Options {
 pub fn run(checkout: &Checkout, options: &Options) -> Result<Outcome> {
     debian::install_missing()?;
     let scripts = node::scripts(checkout, "browser")?;
-    let parts = checkout.path("crates/gateway/src/web/ringway");
-    let mut units = Command::new("node");
-    units.args(["--test", "--test-reporter", "spec"]).arg(scripts.join("ringway.test.mjs"));
-    units.env("RINGWAY_PARTS", parts);
-    process::check(units, UNIT_LIMIT).context("the pure parts of ringway.js are not right")?;
-
+    without_browser(checkout, &scripts)?;
     let binary = server::binary(checkout, options.binary.as_deref())?;
     let artefacts = checkout.artefacts("browser")?;
-    let mut runs = vec!["units".to_owned()];
+    let mut runs = vec!["units, types".to_owned()];
     for engine in options.io.each() {
         println!("-- scenarios in Chromium on {engine}");
         let server = Server::start(&binary, *engine)?;
@@ -68,4 +63,21 @@ pub fn run(checkout: &Checkout, options: &Options) -> Result<Outcome> {
         runs.push(format!("scenarios on {engine}"));
     }
     Ok(Outcome::Passed(format!("{}; pictures in {}", runs.join(", "), artefacts.display())))
+}
+
+/// The parts of `ringway.js` that are pure, and its types.
+fn without_browser(checkout: &Checkout, scripts: &Path) -> Result<()> {
+    let web = checkout.path("crates/gateway/src/web");
+    let mut units = Command::new("node");
+    units.args(["--test", "--test-reporter", "spec"]).arg(scripts.join("ringway.test.mjs"));
+    units.env("RINGWAY_WEB", &web);
+    process::check(units, UNIT_LIMIT).context("the pure parts of ringway.js are not right")?;
+    let mut types = Command::new("node");
+    types
+        .arg(scripts.join("node_modules/typescript/bin/tsc"))
+        .args(["--noEmit", "--strict", "--target", "es2022"])
+        .args(["--lib", "es2022,dom,dom.iterable"])
+        .arg(checkout.path("crates/xtask/browser/types.ts"))
+        .arg(web.join("ringway.d.ts"));
+    process::check(types, UNIT_LIMIT).context("ringway.d.ts is not right")
 }

@@ -41,6 +41,13 @@ impl Client {
         std::mem::take(&mut self.network.world().links[self.link].arrived)
     }
 
+    /// What the driver's socket has taken since this was last asked, which a reset may keep from
+    /// arriving. The first call only begins to take note.
+    pub fn taken(&self) -> Vec<u8> {
+        let taken = &mut self.network.world().links[self.link].taken;
+        taken.replace(Vec::new()).unwrap_or_default()
+    }
+
     /// Sends FIN, and reads on.
     pub fn half_close(&self) {
         self.act(|link| {

@@ -5,6 +5,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     io,
+    net::SocketAddr,
     time::Duration,
 };
 
@@ -85,6 +86,12 @@ impl SimDriver {
     /// Connections that are open, or closing.
     pub fn connections(&self) -> usize {
         self.sockets.len()
+    }
+
+    /// The address of the client at the other end, even where its owner could not be told.
+    pub fn peer(&self, connection: Connection) -> Option<SocketAddr> {
+        let socket = self.sockets.lookup(connection)?;
+        Some(self.network.world().links[socket.link].address)
     }
 
     fn accept(&mut self, world: &mut World) {

@@ -39,6 +39,8 @@ pub(super) struct Link {
     abandoned: bool,
     /// What the client has read.
     pub(super) arrived: Vec<u8>,
+    /// What the driver's socket took since this was last asked, if somebody asks.
+    pub(super) taken: Option<Vec<u8>>,
     pub(super) reading: Reading,
     /// The client has closed its socket: what reaches it is answered by RST.
     pub(super) client_closed: bool,
@@ -56,6 +58,7 @@ impl Link {
             finishing: false,
             abandoned: false,
             arrived: Vec::new(),
+            taken: None,
             reading: Reading::Freely,
             client_closed: false,
             saw_fin: false,
@@ -113,6 +116,9 @@ impl Link {
             length = rng.usize(0..=length);
         }
         self.outbound.extend(&bytes[..length]);
+        if let Some(taken) = &mut self.taken {
+            taken.extend_from_slice(&bytes[..length]);
+        }
         length
     }
 

@@ -92,9 +92,13 @@ impl Socket {
 
     /// Sets a completion on its way that no fault delays, nor any before it.
     pub(super) fn hurry(&mut self, direction: Direction, due: u64, event: Event) {
-        let flights = self.flights(direction);
-        flights.iter_mut().for_each(|flight| flight.due = flight.due.min(due));
-        flights.push_back(Flight { due, event });
+        self.hasten(direction, due);
+        self.flights(direction).push_back(Flight { due, event });
+    }
+
+    /// Lets no fault delay what is on its way.
+    pub(super) fn hasten(&mut self, direction: Direction, due: u64) {
+        self.flights(direction).iter_mut().for_each(|flight| flight.due = flight.due.min(due));
     }
 
     /// How many completions of a direction have arrived by `turn`.

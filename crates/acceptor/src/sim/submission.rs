@@ -61,6 +61,10 @@ impl SimDriver {
             world.violation(&format!("two sends for {connection:?} in one turn"));
         }
         socket.sent_in = self.submission;
+        if socket.sending == Sending::Broken {
+            // It is refused, and the failure that was on its way is told at once.
+            socket.hasten(Direction::Incoming, self.turn + 1);
+        }
         if socket.sending != Sending::Open || bytes.is_empty() {
             return;
         }
@@ -71,7 +75,12 @@ impl SimDriver {
                 let recalled = socket.recall_received();
                 recalled.into_iter().for_each(|lease| self.leases.give_back(lease));
             }
-            return self.fail(world, connection, errno);
+            self.fail(world, connection, errno);
+            // Never late, as with what is backlogged.
+            if let Some(socket) = self.sockets.lookup_mut(connection) {
+                socket.hasten(Direction::Incoming, self.turn + 1);
+            }
+            return;
         }
         let (mut taken, queues_behind) = (0, !socket.backlog.is_empty());
         if !queues_behind {

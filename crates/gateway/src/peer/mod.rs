@@ -39,6 +39,8 @@ use crate::{
 pub struct Turn<'a> {
     /// Time since the process started.
     pub now: Duration,
+    /// The time of the core's turn before this one.
+    pub before: Duration,
     /// What the driver is asked to do.
     pub operations: &'a mut Operations,
     /// The core's deadlines, by slot.
@@ -275,10 +277,18 @@ impl Peer {
         }
     }
 
-    /// The connection broke, or must end now.
+    /// The connection broke; by a send of the last turn, perhaps, of which nothing was taken then.
+    pub fn fail(&mut self, turn: &mut Turn<'_>) {
+        if self.sending.is_unsettled(turn.before) {
+            self.retire(Settled::No, turn.desk, turn.metrics);
+        }
+        self.end(turn);
+    }
+
+    /// The connection must end now.
     pub fn end(&mut self, turn: &mut Turn<'_>) {
         if !matches!(self.stage, Stage::Closing) {
-            self.retire(turn.desk, turn.now, turn.metrics);
+            self.retire(self.settled(turn.now), turn.desk, turn.metrics);
             self.stage = Stage::Closing;
             turn.wheel.cancel(self.connection.slot());
             turn.operations.push(Operation::Close(self.connection));
@@ -286,7 +296,7 @@ impl Peer {
     }
 
     /// Gives up its place in the hub, if it has one: nothing more is sent.
-    pub fn retire(&mut self, desk: &mut Desk, now: Duration, metrics: &CoreMetrics) {
+    fn retire(&mut self, settled: Settled, desk: &mut Desk, metrics: &CoreMetrics) {
         let count = match &self.stage {
             Stage::WebSocket(_) => &metrics.sessions.websocket,
             Stage::Stream(stream) => metrics.sessions.of_stream(&stream.format),
@@ -310,9 +320,14 @@ impl Peer {
         };
         let Some(session) = session else { return };
         count.subtract(1);
-        let is_settled = !self.sending.is_backlogged() && !self.sending.is_unsettled(now);
-        let settled = if is_settled { Settled::Yes } else { Settled::No };
         session.leave(self.connection.slot(), settled, desk);
+    }
+
+    fn settled(&self, now: Duration) -> Settled {
+        match self.sending.is_backlogged() || self.sending.is_unsettled(now) {
+            true => Settled::No,
+            false => Settled::Yes,
+        }
     }
 
     /// Tells the peer to leave, by the means of its protocol.
@@ -323,7 +338,7 @@ impl Peer {
             Stage::Poll(_) => self.answer_poll(turn),
             _ => {}
         }
-        self.retire(turn.desk, turn.now, turn.metrics);
+        self.retire(self.settled(turn.now), turn.desk, turn.metrics);
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         match &mut self.stage {
             Stage::WebSocket(socket) => {

@@ -1,0 +1,187 @@
+//! What clients and the application ask for: notify and publish, with a token in the data by which
+//! an event is known again.
+//!
+//! It makes texts. It never knows what became of them.
+
+use std::{collections::BTreeSet, fmt::Write};
+
+use fastrand::Rng;
+use ringway::permission::Patterns;
+use ringway_hub::Cursor;
+
+use super::world::Story;
+
+/// The number of a command.
+pub type Token = u64;
+
+/// Something that appends one event to the log, however often it is sent.
+#[derive(Debug, Clone)]
+pub struct Command {
+    /// Its number.
+    pub token: Token,
+    /// The client that sends it; `None`: the application.
+    pub from: Option<String>,
+    /// What it is.
+    pub kind: Kind,
+    /// The name of the event.
+    pub event: Option<String>,
+    /// The data, which holds the token.
+    pub data: String,
+    /// How many seconds it is kept.
+    pub ttl: Option<u32>,
+    /// The answer, once it was heard.
+    pub ack: Option<String>,
+    /// Recipients that had a connection when it was carried out.
+    pub there: Vec<String>,
+}
+
+/// Whom an event is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// These clients.
+    Notify {
+        /// As they are listed; one may be twice.
+        to: Vec<String>,
+    },
+    /// The subscribers of a topic.
+    Publish {
+        /// The topic.
+        topic: String,
+        /// What is said about the sender's own copy.
+        echo: Option<bool>,
+    },
+}
+
+impl Command {
+    /// A command of `from`, for some of `people` or one of `topics`.
+    pub fn any(
+        token: Token,
+        from: Option<&str>,
+        people: &[String],
+        topics: &[String],
+        rng: &mut Rng,
+    ) -> Self {
+        let kind = if rng.bool() {
+            let count = if rng.u8(0..4) == 0 { rng.usize(1..=people.len()) } else { 1 };
+            Kind::Notify { to: (0..count).map(|_| any_of(people, rng)).collect() }
+        } else {
+            let echo = rng.choice([None, Some(true), Some(false)]).expect("a choice");
+            Kind::Publish { topic: any_of(topics, rng), echo: echo.filter(|_| from.is_some()) }
+        };
+        let event = rng.choice([None, Some("chat"), Some("a \"b\"")]).expect("a choice");
+        let ttl = rng.choice([None, None, None, Some(0), Some(1), Some(3)]).expect("a choice");
+        Self::new(token, from, kind, event, ttl, padding(rng))
+    }
+
+    /// A command with this many bytes of data.
+    pub fn new(
+        token: Token,
+        from: Option<&str>,
+        kind: Kind,
+        event: Option<&str>,
+        ttl: Option<u32>,
+        padding: usize,
+    ) -> Self {
+        let blank = if padding % 3 == 0 { "\n" } else { "" };
+        let data = format!("{{\"n\":{token},{blank}\"x\":\"<{}\"}}", "ä".repeat(padding / 2));
+        let (from, event) = (from.map(str::to_owned), event.map(str::to_owned));
+        Self { token, from, kind, event, data, ttl, ack: None, there: Vec::new() }
+    }
+
+    /// The id by which its sender knows it.
+    pub fn id(&self) -> String {
+        format!("c{}", self.token)
+    }
+
+    /// The object that the client sends.
+    pub fn text(&self) -> String {
+        let mut text = match &self.kind {
+            Kind::Notify { to } => format!("{{\"type\":\"notify\",\"to\":{}", json(to)),
+            Kind::Publish { topic, echo } => {
+                let mut text = format!("{{\"type\":\"publish\",\"topic\":{}", json(topic));
+                if let Some(echo) = echo {
+                    write!(text, ",\"echo\":{echo}").expect("memory takes it");
+                }
+                text
+            }
+        };
+        write!(text, ",\"id\":\"{}\",\"data\":{}", self.id(), self.data).expect("memory takes it");
+        if let Some(event) = &self.event {
+            write!(text, ",\"event\":{}", json(event)).expect("memory takes it");
+        }
+        if let Some(ttl) = self.ttl {
+            write!(text, ",\"ttl\":{ttl}").expect("memory takes it");
+        }
+        text + "}"
+    }
+
+    /// The object that recipients get.
+    pub fn event_text(&self, cursor: Cursor) -> String {
+        let mut text = format!("{{\"type\":\"event\",\"cursor\":\"{cursor}\"");
+        let topic = match &self.kind {
+            Kind::Publish { topic, .. } => Some(topic),
+            Kind::Notify { .. } => None,
+        };
+        for (field, value) in [("from", &self.from), ("topic", &topic.cloned())] {
+            if let Some(value) = value {
+                write!(text, ",\"{field}\":{}", json(value)).expect("memory takes it");
+            }
+        }
+        if let Some(event) = &self.event {
+            write!(text, ",\"event\":{}", json(event)).expect("memory takes it");
+        }
+        write!(text, ",\"data\":{}}}", self.data).expect("memory takes it");
+        text
+    }
+
+    /// Holds what became of a notify against who had a connection.
+    pub fn judge<'o>(
+        &self,
+        outcome: impl Iterator<Item = (&'o str, &'o str)>,
+        allowed: &Patterns,
+        story: &mut Story,
+    ) {
+        let Kind::Notify { to } = &self.kind else { panic!("{self:?} has no outcome") };
+        let mut wanted: BTreeSet<&str> = to.iter().map(String::as_str).collect();
+        for (name, outcome) in outcome {
+            assert!(wanted.remove(name), "{name} is no recipient of {self:?}");
+            let is_unkept = self.ttl == Some(0);
+            let (is_right, count) = match outcome {
+                "delivered" => (self.there.iter().any(|one| one == name), &mut story.delivered),
+                "queued" => (!is_unkept, &mut story.queued),
+                "offline" => (is_unkept, &mut story.offline),
+                _ => (outcome == "denied", &mut story.denied),
+            };
+            assert!(is_right, "{name} {outcome}: {self:?}");
+            assert_eq!(allowed.allow(name), outcome != "denied", "{name} {outcome}: {self:?}");
+            *count += 1;
+        }
+        assert!(wanted.is_empty(), "nothing about {wanted:?}: {self:?}");
+    }
+
+    /// The client that shall not get it.
+    pub fn left_out(&self) -> Option<&str> {
+        match self.kind {
+            Kind::Publish { echo: Some(false), .. } => self.from.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+/// One of several.
+pub fn any_of(all: &[String], rng: &mut Rng) -> String {
+    all[rng.usize(0..all.len())].clone()
+}
+
+/// A JSON text.
+pub fn json(value: &(impl serde::Serialize + ?Sized)) -> String {
+    serde_json::to_string(value).expect("it is JSON")
+}
+
+fn padding(rng: &mut Rng) -> usize {
+    match rng.u8(0..16) {
+        0 => rng.usize(300..4_000),
+        1..4 => rng.usize(60..300),
+        _ => rng.usize(0..60),
+    }
+}

@@ -1,0 +1,149 @@
+//! How many come, what they do, and to a gateway with which bounds: all from one seed.
+//!
+//! The bounds are small, so that every one of them is reached.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use ringway::{
+    config::{Config, SlowReader},
+    permission::{Patterns, Permissions},
+    settings::{HistorySettings, Settings},
+};
+use ringway_acceptor::{Settings as DriverSettings, sim::Faults};
+use ringway_frame::deflate::Policy;
+
+/// A course of events that has not begun.
+pub struct Course {
+    /// What all chance comes from.
+    pub seed: u64,
+    /// What goes wrong on the network.
+    pub faults: Faults,
+    /// The drivers' bounds.
+    pub driver: DriverSettings,
+    /// The peers' bounds.
+    pub settings: Settings,
+    /// Names of clients.
+    pub people: Vec<String>,
+    /// Names of topics.
+    pub topics: Vec<String>,
+    /// Clients; several may have the same name.
+    pub devices: usize,
+    /// What each of them does, in number.
+    pub actions: u32,
+    /// How long each waits between two of them, mostly.
+    pub haste: Duration,
+    /// How likely a core is to stand still for a while, per turn.
+    pub stall: f64,
+    /// How many events the application sends at once, at most, and their data.
+    pub flood: Option<Flood>,
+}
+
+/// Many events at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Flood {
+    /// Events.
+    pub events: usize,
+    /// Bytes of data of each.
+    pub bytes: usize,
+}
+
+const PEOPLE: [&str; 6] = ["ann", "böb", "c d", "e\"f", "eve/1", "zoë&co"];
+const TOPICS: [&str; 5] = ["news", "chat.1", "chat.2", "a b", "ü"];
+
+impl Course {
+    /// Few clients, who do everything.
+    pub fn everything(seed: u64) -> Self {
+        let rng = &mut Rng::with_seed(seed);
+        let settings = settings(rng);
+        Self {
+            seed,
+            faults: faults(rng),
+            driver: DriverSettings {
+                connections_max: 256,
+                receive_buffers: rng.u16(2..64),
+                receive_buffer_bytes: rng.u32(64..512),
+                ..DriverSettings::default()
+            },
+            settings,
+            people: some_of(&PEOPLE, rng.usize(1..5)),
+            topics: some_of(&TOPICS, rng.usize(1..5)),
+            devices: rng.usize(1..8),
+            actions: rng.u32(5..40),
+            haste: Duration::from_micros(rng.choice([200, 2_000, 20_000]).expect("a choice")),
+            stall: rng.choice([0.0, 0.0, 0.002, 0.02]).expect("a choice"),
+            flood: None,
+        }
+    }
+
+    /// A perfect network and roomy bounds: nobody has an excuse.
+    pub fn calm(seed: u64) -> Self {
+        let rng = &mut Rng::with_seed(!seed);
+        let mut course = Self::everything(seed);
+        course.faults = Faults { send_buffer_bytes: 1 << 20, ..Faults::none() };
+        course.settings.queue_bytes_max = 1 << 20;
+        course.settings.history.events_max = 10_000;
+        course.settings.history.bytes_max = 64 << 20;
+        course.haste = Duration::from_millis(rng.u64(1..20));
+        course.stall = 0.0;
+        course
+    }
+
+    /// The application sends a lot at once, to more clients than a turn serves.
+    pub fn flood(seed: u64) -> Self {
+        let rng = &mut Rng::with_seed(seed);
+        let mut course = Self::everything(seed);
+        course.driver.receive_buffer_bytes = 512;
+        course.devices = rng.usize(2..100);
+        course.actions = rng.u32(2..6);
+        course.settings.history.events_max = rng.u64(500..5_000);
+        course.settings.history.bytes_max = 64 << 20;
+        let (events, bytes) =
+            rng.choice([(600, 10), (100, 2_000), (40, 50_000)]).expect("a choice");
+        course.flood = Some(Flood { events, bytes });
+        course.stall = 0.0;
+        course
+    }
+}
+
+fn settings(rng: &mut Rng) -> Settings {
+    let queues = [1, 300, 1 << 10, 4 << 10, 64 << 10, 1 << 20];
+    let slow_reader = if rng.u8(0..3) == 0 { SlowReader::Close } else { SlowReader::Gap };
+    let notify = if rng.u8(0..4) == 0 { &["a*", "c d", "e*"][..] } else { &["*"] };
+    let defaults = Settings::from_config(&Config::default());
+    Settings {
+        deflate: rng.bool().then(Policy::default),
+        handshake_timeout: Duration::from_secs(5),
+        keep_alive_timeout: Duration::from_secs(60),
+        ping_interval: Duration::from_millis(rng.u64(100..3_000)),
+        pong_timeout: Duration::from_millis(rng.u64(100..2_000)),
+        close_timeout: Duration::from_millis(500),
+        queue_bytes_max: rng.choice(queues).expect("a choice"),
+        slow_reader,
+        history: HistorySettings {
+            events_max: rng.choice([16, 24, 40, 100, 10_000]).expect("a choice"),
+            bytes_max: rng.choice([20 << 10, 64 << 10, 64 << 20]).expect("a choice"),
+            age_max: Duration::from_millis(rng.choice([40, 600, 2_500, 60_000]).expect("a choice")),
+        },
+        poll_bytes_max: rng.choice([1, 200, 1_000, 1 << 20]).expect("a choice"),
+        permissions: Permissions {
+            notify: Patterns::new(notify.iter().copied()),
+            ..defaults.permissions.clone()
+        },
+        ..defaults
+    }
+}
+
+fn faults(rng: &mut Rng) -> Faults {
+    let send_buffer_bytes = rng.choice([128, 600, 2_000, 8_000, 64 << 10]).expect("a choice");
+    match rng.u8(0..8) {
+        0..3 => Faults { send_buffer_bytes, ..Faults::none() },
+        3 => Faults { reset: 0.000_5, refusal: 0.02, send_buffer_bytes, ..Faults::harsh() },
+        4..6 => Faults { reset: 0.0, refusal: 0.0, send_buffer_bytes, ..Faults::default() },
+        _ => Faults { send_buffer_bytes, ..Faults::default() },
+    }
+}
+
+fn some_of(names: &[&str], count: usize) -> Vec<String> {
+    names.iter().take(count).map(|name| (*name).to_owned()).collect()
+}

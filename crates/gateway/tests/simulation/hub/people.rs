@@ -1,0 +1,37 @@
+//! What the gateway may take for granted about each client name, over all of its connections.
+//!
+//! It is what a return without a cursor is judged by.
+
+use std::collections::BTreeSet;
+
+use ringway_hub::Sequence;
+
+/// What is known of the clients of one name.
+#[derive(Debug, Clone)]
+pub struct Person {
+    /// The name.
+    pub name: String,
+    /// Events of its own that a socket of one of its connections took.
+    pub taken: BTreeSet<Sequence>,
+    /// Up to here it has said, or was told, that it does not wait for what is its own.
+    pub waived: Sequence,
+    /// Up to here it was known to the gateway that a socket had taken what was its own.
+    pub settled: Sequence,
+}
+
+impl Person {
+    /// Somebody who was never here.
+    pub fn new(name: String) -> Self {
+        Self { name, taken: BTreeSet::new(), waived: 0, settled: 0 }
+    }
+
+    /// Does not wait for anything up to `to`.
+    pub fn waive(&mut self, to: Sequence) {
+        self.waived = self.waived.max(to);
+    }
+
+    /// Whether a return without a cursor may leave out an event.
+    pub fn may_miss(&self, sequence: Sequence) -> bool {
+        sequence <= self.waived || self.taken.contains(&sequence)
+    }
+}

@@ -1,0 +1,147 @@
+//! The true log: every event in its order, each held against the command that it came from.
+//!
+//! It follows the log with a reader of its own and never looks at what is sent.
+
+use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
+
+use ringway::permission::Patterns;
+use ringway_hub::{Address, Cursor, Event, Keep, Log, Reader, Sequence};
+use serde::Deserialize;
+
+use super::{
+    command::{Command, Kind, Token},
+    interest::Interest,
+};
+
+/// All events so far.
+pub struct Truth {
+    reader: Reader,
+    facts: Vec<Option<Fact>>,
+    places: BTreeMap<Token, Sequence>,
+    age_max: Duration,
+    allowed: Patterns,
+}
+
+/// One event.
+pub struct Fact {
+    /// Whom it is for.
+    pub to: Vec<Interest>,
+    /// Who is left out.
+    pub except: Option<String>,
+    /// How long it is kept.
+    pub keep: Keep,
+    /// The object that clients get.
+    pub text: String,
+}
+
+#[derive(Deserialize)]
+struct Text {
+    data: Data,
+}
+
+#[derive(Deserialize)]
+struct Data {
+    n: Token,
+}
+
+impl Truth {
+    /// The log from its beginning.
+    pub fn new(log: &Log, age_max: Duration, allowed: Patterns) -> Self {
+        let reader = log.reader();
+        Self { reader, facts: Vec::new(), places: BTreeMap::new(), age_max, allowed }
+    }
+
+    /// Takes in what was appended.
+    pub fn follow(&mut self, log: &Log, commands: &[Command]) {
+        let Self { reader, facts, places, age_max, allowed } = self;
+        loop {
+            let followed = reader.follow(log, |event| {
+                let fact = Fact::of(event, log, commands, *age_max, allowed);
+                let token = token_of(&fact.text);
+                let earlier = places.insert(token, event.sequence());
+                assert_eq!(earlier, None, "command {token} was carried out twice");
+                facts.resize_with(event.sequence() as usize - 1, || None);
+                facts.push(Some(fact));
+                ControlFlow::Continue(())
+            });
+            if followed.is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// The last event.
+    pub fn head(&self) -> Sequence {
+        self.reader.position()
+    }
+
+    /// An event, unless it left before anybody could look.
+    pub fn fact(&self, sequence: Sequence) -> Option<&Fact> {
+        self.facts.get(usize::try_from(sequence.checked_sub(1)?).ok()?)?.as_ref()
+    }
+
+    /// Where a command stands in the log.
+    pub fn place(&self, token: Token) -> Option<Sequence> {
+        self.places.get(&token).copied()
+    }
+}
+
+impl Fact {
+    /// Whether it is addressed to the client of this name.
+    pub fn is_for(&self, name: &str) -> bool {
+        self.to.iter().any(|to| matches!(to, Interest::Own(own) if own == name))
+    }
+
+    fn of(
+        event: &Event,
+        log: &Log,
+        commands: &[Command],
+        age_max: Duration,
+        allowed: &Patterns,
+    ) -> Self {
+        let text = text_of(event.bytes());
+        let command = &commands[token_of(&text) as usize];
+        let cursor = Cursor { epoch: log.epoch(), sequence: event.sequence() };
+        assert_eq!(text, command.event_text(cursor), "the event of a command");
+        let to = match (event.address(), &command.kind) {
+            (Address::Topic(topic), Kind::Publish { topic: wanted, .. }) => {
+                assert_eq!(**topic, **wanted, "the topic of an event");
+                vec![Interest::Topic(wanted.clone())]
+            }
+            (Address::Recipients(recipients), Kind::Notify { to }) => {
+                let mut names: Vec<&str> = Vec::new();
+                for name in to.iter().filter(|name| allowed.allow(name)) {
+                    if !names.contains(&&**name) {
+                        names.push(name);
+                    }
+                }
+                assert_eq!(recipients.iter().collect::<Vec<_>>(), names, "recipients");
+                names.into_iter().map(|name| Interest::Own(name.to_owned())).collect()
+            }
+            _ => panic!("an event of another kind than its command"),
+        };
+        let keep = match command.ttl.map(|ttl| Duration::from_secs(ttl.into())) {
+            Some(Duration::ZERO) => Keep::Never,
+            Some(ttl) if ttl < age_max => Keep::Until(event.at() + ttl),
+            _ => Keep::Window,
+        };
+        assert_eq!(event.keep(), keep, "how long an event is kept");
+        let except = command.left_out().map(str::to_owned);
+        assert_eq!(event.except(), except.as_deref(), "who is left out");
+        Self { to, except, keep, text }
+    }
+}
+
+/// The payload of an unmasked frame (RFC 6455 §5.2).
+fn text_of(frame: &[u8]) -> String {
+    let header = match frame[1] {
+        126 => 4,
+        127 => 10,
+        _ => 2,
+    };
+    String::from_utf8(frame[header..].to_vec()).expect("an event is UTF-8")
+}
+
+fn token_of(text: &str) -> Token {
+    serde_json::from_str::<Text>(text).expect("an event is JSON with the data of a command").data.n
+}

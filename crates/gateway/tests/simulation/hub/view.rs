@@ -1,0 +1,351 @@
+//! What one connection, or one poll, is owed: for each of its interests, from where on it sees every
+//! event.
+//!
+//! Whatever it hears is checked against the true log: nothing is left out, nothing comes twice or out
+//! of order, nothing comes that is not for it. It never knows how the bytes came.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use ringway_hub::{Cursor, Epoch, Keep, Sequence};
+
+use super::{
+    interest::Interest,
+    line::Route,
+    people::Person,
+    truth::{Fact, Truth},
+};
+
+/// What is known when something is heard.
+#[derive(Clone, Copy)]
+pub struct Moment<'t> {
+    /// The virtual time.
+    pub now: Duration,
+    /// The log.
+    pub truth: &'t Truth,
+    /// The oldest event that is kept.
+    pub first: Sequence,
+    /// The life of the log.
+    pub epoch: Epoch,
+}
+
+/// From where a client goes on, as the gateway must judge it.
+#[derive(Debug, Clone)]
+pub enum Start {
+    /// After this event.
+    At(Sequence),
+    /// With a cursor that is not of this log: after what is gone.
+    Foreign(Cursor, Sequence),
+    /// From the core's position on, as another connection of the client is there.
+    Beside(Sequence),
+    /// As above; and for what is its own, from what no socket has taken.
+    Alone {
+        /// The core's position.
+        position: Sequence,
+        /// The last event that is gone.
+        gone: Sequence,
+        /// What is known of its name.
+        person: Box<Person>,
+    },
+}
+
+/// What one connection is owed.
+#[derive(Debug, Clone)]
+pub struct View {
+    client: String,
+    route: Route,
+    start: Start,
+    parts: Vec<Part>,
+    /// The last cursor that it has heard.
+    last: Sequence,
+    gap_due: Option<GapDue>,
+    /// Events that are not kept, which it must get because it was seen to keep up.
+    live: BTreeSet<Sequence>,
+    health: Health,
+    /// The last event of its own that it got.
+    pub own: Sequence,
+}
+
+/// Whether a connection is known to keep up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// It has had everything, and nothing has happened to it since.
+    Sound,
+    /// It may be behind.
+    Doubtful,
+}
+
+#[derive(Debug, Clone)]
+struct Part {
+    interest: Interest,
+    /// It has got everything up to here.
+    seen: Sequence,
+    /// The core's position, and the time, when it began: what is older is read from the history.
+    live_from: Sequence,
+    begun_at: Duration,
+    /// Before that it may get what it had asked for.
+    ended: Option<Sequence>,
+}
+
+#[derive(Debug, Clone)]
+enum GapDue {
+    /// A gap of everything, from one cursor to another one.
+    Entry(Cursor, Sequence),
+    /// A gap of one topic.
+    Topic(Cursor, String),
+}
+
+impl View {
+    /// A client that has just come.
+    pub fn enter(
+        client: &str,
+        route: Route,
+        topics: &[String],
+        start: Start,
+        position: Sequence,
+        now: Duration,
+    ) -> Self {
+        let (own, others) = match start {
+            Start::At(sequence) | Start::Foreign(_, sequence) => (sequence, sequence),
+            Start::Beside(position) => (position, position),
+            Start::Alone { position, gone, .. } => (gone, position),
+        };
+        let part = |interest, seen| Part {
+            interest,
+            seen,
+            live_from: position,
+            begun_at: now,
+            ended: None,
+        };
+        let mut parts = vec![part(Interest::Own(client.to_owned()), own)];
+        for topic in topics {
+            let interest = Interest::Topic(topic.clone());
+            if parts.iter().all(|part| part.interest != interest) {
+                parts.push(part(interest, others));
+            }
+        }
+        let gap_due = match start {
+            Start::Foreign(cursor, sequence) => Some(GapDue::Entry(cursor, sequence)),
+            _ => None,
+        };
+        Self {
+            client: client.to_owned(),
+            route,
+            start,
+            parts,
+            last: own.min(others),
+            gap_due,
+            live: BTreeSet::new(),
+            health: Health::Doubtful,
+            own: 0,
+        }
+    }
+
+    /// The first word.
+    pub fn welcome(&mut self, cursor: Cursor, moment: Moment<'_>) {
+        match self.start {
+            Start::At(sequence) | Start::Foreign(_, sequence) | Start::Beside(sequence) => {
+                assert_eq!(cursor.sequence, sequence, "the cursor of a welcome to {self:#?}");
+            }
+            Start::Alone { position, .. } => {
+                assert!(cursor.sequence <= position, "{cursor} in a welcome to {self:#?}");
+            }
+        }
+        self.reach(cursor, moment);
+    }
+
+    /// An event.
+    pub fn event(&mut self, cursor: Cursor, text: &str, moment: Moment<'_>) {
+        assert_eq!(cursor.epoch, moment.epoch, "the epoch of an event");
+        assert!(self.gap_due.is_none(), "{cursor} before the gap that is due: {self:#?}");
+        let sequence = cursor.sequence;
+        assert!(sequence > self.last, "{cursor} is not after the last one: {self:#?}");
+        if let Some(fact) = moment.truth.fact(sequence) {
+            assert!(
+                self.parts.iter().any(|part| part.accepts(sequence, fact)),
+                "{text} comes to one who does not wait for it: {self:#?}"
+            );
+            assert_ne!(fact.except.as_ref(), Some(&self.client), "its own echo");
+            assert_eq!(text, one_line(&fact.text), "byte for byte");
+            if fact.to.contains(&Interest::Own(self.client.clone())) {
+                if let Start::Alone { person, .. } = &self.start {
+                    assert!(sequence > person.settled, "{text} comes again: {self:#?}");
+                }
+                self.own = self.own.max(sequence);
+            }
+        }
+        self.live.remove(&sequence);
+        self.last = sequence;
+        self.catch_up(sequence - 1, moment);
+        self.parts.iter_mut().for_each(|part| part.seen = part.seen.max(sequence));
+    }
+
+    /// A cursor that is safe to resume from: all up to it was heard.
+    pub fn reach(&mut self, cursor: Cursor, moment: Moment<'_>) {
+        assert_eq!(cursor.epoch, moment.epoch, "the epoch of a cursor");
+        assert!(cursor.sequence >= self.last, "{cursor} is older than the last one: {self:#?}");
+        self.last = cursor.sequence;
+        self.catch_up(cursor.sequence, moment);
+    }
+
+    /// Some events are gone.
+    pub fn gap(&mut self, from: Cursor, to: Cursor, moment: Moment<'_>) {
+        assert_eq!(to.epoch, moment.epoch, "the epoch of a gap");
+        assert!(to.sequence < moment.first, "a gap to {to}, which is not gone: {self:#?}");
+        match self.gap_due.take() {
+            Some(GapDue::Entry(cursor, sequence)) => {
+                assert_eq!((from, to.sequence), (cursor, sequence), "the first gap: {self:#?}");
+            }
+            Some(GapDue::Topic(since, topic)) => {
+                assert_eq!(from, since, "the gap of a topic: {self:#?}");
+                self.last = self.last.min(to.sequence);
+                let topic = Interest::Topic(topic);
+                let own = self.parts.iter_mut().filter(|part| part.interest == topic);
+                own.for_each(|part| part.seen = to.sequence);
+            }
+            None => {
+                assert_eq!(from.epoch, moment.epoch, "the epoch of a gap");
+                assert!(from.sequence < to.sequence, "an empty gap from {from}: {self:#?}");
+                let least = self.parts.iter().map(|part| part.seen).min().unwrap_or(0);
+                assert!(from.sequence >= least, "a gap from {from}: {self:#?}");
+                self.catch_up(from.sequence, moment);
+                self.parts.iter_mut().for_each(|part| part.seen = part.seen.max(to.sequence));
+                self.last = self.last.max(to.sequence);
+            }
+        }
+    }
+
+    /// A subscription was begun over the connection, when the core stood at `position`.
+    pub fn subscribed(&mut self, topic: &str, since: Since, position: Sequence, at: Duration) {
+        let interest = Interest::Topic(topic.to_owned());
+        let mut open = self.parts.iter().filter(|part| part.ended.is_none());
+        let is_known = open.any(|part| part.interest == interest);
+        let seen = match since {
+            Since::Now if is_known => return,
+            Since::Now => position,
+            Since::After(sequence) => {
+                self.last = self.last.min(sequence);
+                sequence
+            }
+            Since::Foreign(cursor) => {
+                self.gap_due = Some(GapDue::Topic(cursor, topic.to_owned()));
+                self.last = 0;
+                position
+            }
+        };
+        self.parts.retain(|part| part.interest != interest);
+        let part = Part { interest, seen, live_from: position, begun_at: at, ended: None };
+        self.parts.push(part);
+    }
+
+    /// A subscription was ended over the connection.
+    pub fn unsubscribed(&mut self, topic: &str) {
+        let interest = Interest::Topic(topic.to_owned());
+        self.parts.retain(|part| part.interest != interest);
+    }
+
+    /// A subscription was begun or ended by a request of its own, when the core stood at
+    /// `position`; what was sent before that may not have been heard yet.
+    pub fn changed(&mut self, topic: &str, change: Listening, position: Sequence, at: Duration) {
+        let interest = Interest::Topic(topic.to_owned());
+        let mut own = self.parts.iter_mut();
+        let open = own.find(|part| part.interest == interest && part.ended.is_none());
+        match (change, open) {
+            (Listening::Begun, None) => {
+                let seen = position;
+                let part = Part { interest, seen, live_from: position, begun_at: at, ended: None };
+                self.parts.push(part);
+            }
+            (Listening::Ended, Some(part)) => part.ended = Some(position),
+            _ => {}
+        }
+    }
+
+    /// Something happened to the connection after which it may be behind.
+    pub fn trouble(&mut self) {
+        self.health = Health::Doubtful;
+        self.live.clear();
+    }
+
+    /// Nothing is on its way to it: it has everything up to the end of the log.
+    pub fn rests(&mut self, moment: Moment<'_>, health: Health) {
+        assert!(self.gap_due.is_none(), "a gap is due: {self:#?}");
+        assert!(self.live.is_empty(), "not kept, and never sent: {self:#?}");
+        self.catch_up(moment.truth.head(), moment);
+        self.health = health;
+    }
+
+    /// An event was appended.
+    pub fn learns(&mut self, sequence: Sequence, fact: &Fact) {
+        let is_meant = self.parts.iter().any(|part| part.wants(fact));
+        let is_left_out = fact.except.as_ref() == Some(&self.client);
+        if self.health == Health::Sound && fact.keep == Keep::Never && is_meant && !is_left_out {
+            self.live.insert(sequence);
+        }
+    }
+
+    fn catch_up(&mut self, to: Sequence, moment: Moment<'_>) {
+        for part in &self.parts {
+            for sequence in part.seen + 1..=to {
+                let Some(fact) = moment.truth.fact(sequence) else { continue };
+                let is_kept = match fact.keep {
+                    Keep::Window => true,
+                    Keep::Until(end) => end > moment.now,
+                    Keep::Never => false,
+                };
+                let is_left_out = fact.except.as_ref() == Some(&self.client);
+                let may_miss = match (&self.start, &part.interest) {
+                    (Start::Alone { person, .. }, Interest::Own(_)) => person.may_miss(sequence),
+                    _ => false,
+                };
+                assert!(
+                    !is_kept || is_left_out || may_miss || !part.wants(fact),
+                    "{} never came, and now the client is at {to}: {self:#?}",
+                    fact.text
+                );
+            }
+        }
+        self.parts.iter_mut().for_each(|part| part.seen = part.seen.max(to));
+    }
+}
+
+/// From where on a subscription is wanted, as the gateway must judge it.
+#[derive(Debug, Clone, Copy)]
+pub enum Since {
+    /// From now on.
+    Now,
+    /// After this event.
+    After(Sequence),
+    /// After a cursor that is not of this log.
+    Foreign(Cursor),
+}
+
+/// How a subscription changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listening {
+    /// It was begun.
+    Begun,
+    /// It was ended.
+    Ended,
+}
+
+impl Part {
+    fn wants(&self, fact: &Fact) -> bool {
+        self.ended.is_none() && fact.to.contains(&self.interest)
+    }
+
+    fn accepts(&self, sequence: Sequence, fact: &Fact) -> bool {
+        let is_replayed = sequence <= self.live_from;
+        let is_there = match fact.keep {
+            Keep::Window => true,
+            Keep::Until(end) => !is_replayed || end > self.begun_at,
+            Keep::Never => !is_replayed,
+        };
+        let is_before_end = self.ended.is_none_or(|end| sequence <= end);
+        fact.to.contains(&self.interest) && sequence > self.seen && is_there && is_before_end
+    }
+}
+
+/// Some transports make blanks of line breaks; the listener makes them so on all.
+pub fn one_line(text: &str) -> String {
+    text.replace('\n', " ")
+}
