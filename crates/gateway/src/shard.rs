@@ -215,8 +215,10 @@ impl Shard {
 
     /// How long the core may sleep; `None`: until something happens.
     pub fn next_deadline(&self, now: Duration) -> Option<Duration> {
-        let Desk { ready, dispatch, .. } = &self.core.desk;
-        if self.reading == Reading::Halted || !ready.is_empty() || !dispatch.is_empty() {
+        let Desk { ready, dispatch, news, .. } = &self.core.desk;
+        // What was put off may have appended events after the log was read.
+        let may_be_unread = self.reading == Reading::Halted || *news == News::Some;
+        if may_be_unread || !ready.is_empty() || !dispatch.is_empty() {
             return Some(Duration::ZERO);
         }
         let drain = self.drain.as_ref().map(|drain| drain.next_deadline(now));
@@ -356,3 +358,6 @@ impl Shard {
 fn tell_to_leave(peer: &mut Peer, turn: &mut Turn<'_>) {
     peer.close(CloseCode::GOING_AWAY, "the server is going away", turn);
 }
+
+#[cfg(test)]
+mod tests;
