@@ -12,7 +12,7 @@ use ringway_hub::{
 };
 
 use crate::{
-    limits::{RECEIPTS_AGE_MAX, RECEIPTS_MAX},
+    limits::{RECEIPTS_AGE_MAX, RECEIPTS_BYTES_MAX, RECEIPTS_MAX},
     permission::Patterns,
     settings::HistorySettings,
     subprotocol::{
@@ -65,7 +65,8 @@ impl Commons {
         Self {
             log: Log::new(epoch, retention),
             directory: Directory::default(),
-            receipts: Receipts::new(RECEIPTS_MAX, RECEIPTS_AGE_MAX),
+            receipts: Receipts::new(RECEIPTS_MAX, RECEIPTS_AGE_MAX)
+                .within(RECEIPTS_BYTES_MAX, |answer| answer.len()),
             age_max: history.age_max,
         }
     }
@@ -149,6 +150,7 @@ impl Commons {
     pub fn expire(&self, now: Duration) {
         self.log.expire(now);
         self.directory.forget_before(self.log.first());
+        self.receipts.expire(now);
     }
 
     fn keep(&self, ttl: Option<Ttl>, now: Duration) -> Keep {

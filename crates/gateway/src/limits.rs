@@ -142,6 +142,9 @@ pub const TURN_CATCH_UPS_MAX: usize = 64;
 /// Acknowledgements that are kept for commands that come twice. Each is some 200 bytes.
 pub const RECEIPTS_MAX: usize = 65_536;
 
+/// Bytes of them: that of a notify names every recipient, so its size is up to the client.
+pub const RECEIPTS_BYTES_MAX: usize = 32 * MIB as usize;
+
 /// How long they are kept: a client that reconnects has sent its command again by then.
 pub const RECEIPTS_AGE_MAX: Duration = Duration::from_secs(120);
 
