@@ -136,8 +136,19 @@ pub const TURN_MESSAGE_BYTES_MAX: usize = MIB as usize;
 /// sends something meanwhile waits for a few milliseconds and not for all of it.
 pub const TURN_SENDS_MAX: usize = 1_024;
 
+/// Bytes of events that are written or gone through in one turn, over all clients; and what is read
+/// from clients that were put off. Compressing for one client alone goes at some 50 MB/s.
+pub const TURN_EVENT_BYTES_MAX: usize = 2 * MIB as usize;
+
+/// What it costs to look an event up that is not even visited, as if it had so many bytes.
+pub const LOOK_UP_BYTES: usize = 64;
+
 /// Clients that read on from the log in one turn.
 pub const TURN_CATCH_UPS_MAX: usize = 64;
+
+/// Clients that are away and for whom nothing is kept. Each is some 200 bytes with a long name, and
+/// anybody can come under any number of names.
+pub const AWAY_MAX: usize = 262_144;
 
 /// Acknowledgements that are kept for commands that come twice. Each is some 200 bytes.
 pub const RECEIPTS_MAX: usize = 65_536;
