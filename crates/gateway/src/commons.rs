@@ -12,7 +12,7 @@ use ringway_hub::{
 };
 
 use crate::{
-    limits::{RECEIPTS_AGE_MAX, RECEIPTS_MAX},
+    limits::{AWAY_MAX, RECEIPTS_AGE_MAX, RECEIPTS_BYTES_MAX, RECEIPTS_MAX},
     permission::Patterns,
     settings::HistorySettings,
     subprotocol::{
@@ -65,7 +65,8 @@ impl Commons {
         Self {
             log: Log::new(epoch, retention),
             directory: Directory::default(),
-            receipts: Receipts::new(RECEIPTS_MAX, RECEIPTS_AGE_MAX),
+            receipts: Receipts::new(RECEIPTS_MAX, RECEIPTS_AGE_MAX)
+                .within(RECEIPTS_BYTES_MAX, |answer| answer.len()),
             age_max: history.age_max,
         }
     }
@@ -161,7 +162,13 @@ impl Commons {
     /// Lets go of what is too old by now.
     pub fn expire(&self, now: Duration) {
         self.log.expire(now);
-        self.directory.forget_before(self.log.first());
+        let away = self.directory.forget_before(self.log.first());
+        if away > AWAY_MAX {
+            // Whoever comes back to nothing is served as if it had never been here.
+            let keeps = |client: &str| self.log.holds(Key::Recipient(client));
+            self.directory.forget_unless(Sequence::MAX, keeps);
+        }
+        self.receipts.expire(now);
     }
 
     fn keep(&self, ttl: Option<Ttl>, now: Duration) -> Keep {
@@ -192,5 +199,36 @@ impl Commons {
             bytes,
             cursor_at,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_who_left_and_for_whom_nothing_is_kept_are_bounded() {
+        let history = HistorySettings {
+            events_max: 100_000,
+            bytes_max: 64 << 20,
+            age_max: Duration::from_secs(300),
+        };
+        let (commons, mut tail) = (Commons::new(Epoch::new(1), &history), Tail::default());
+        let notice = Notice { from: None, event: None, data: "1", ttl: None };
+        let everybody = Patterns::new(["*"]);
+        commons.notify(&mut tail, notice, &["awaited"], &everybody, Duration::ZERO);
+        let visit = |name: &str| {
+            commons.directory.arrive(name);
+            commons.directory.leave(name, 1);
+        };
+        visit("awaited");
+        commons.directory.arrive("here");
+        (0..AWAY_MAX - 1).for_each(|number| visit(&number.to_string()));
+        commons.expire(Duration::ZERO);
+        assert_eq!(commons.directory.clients(), AWAY_MAX + 1, "there is room for so many");
+        visit("one more");
+        commons.expire(Duration::ZERO);
+        assert_eq!(commons.directory.clients(), 2);
+        assert_eq!(commons.directory.presence("awaited"), Presence::Away);
     }
 }

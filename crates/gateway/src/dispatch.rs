@@ -43,6 +43,8 @@ pub struct Run {
     /// The events.
     pub events: Vec<Encoded>,
     bytes: usize,
+    /// With the list of its clients.
+    weight: usize,
     growth: Growth,
     /// The first slot, or the first entry of the list, that was not served yet.
     next: u32,
@@ -61,6 +63,15 @@ enum Audience {
 enum Growth {
     Open,
     Ended,
+}
+
+impl Audience {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Topic(_) => 0,
+            Self::Slots(slots) => size_of_val(&**slots),
+        }
+    }
 }
 
 /// What an event is encoded with.
@@ -90,7 +101,7 @@ impl Dispatch {
         self.runs.is_empty()
     }
 
-    /// Bytes of what was read and is not sent yet.
+    /// Bytes of what was read and is not sent yet, with the lists of whom it is for.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -126,16 +137,20 @@ impl Dispatch {
         let Encoder { epoch, deflate, queue_bytes_max, bench } = encoder;
         let encoded = Encoded::new(event, *epoch, *deflate, bench);
         let bytes = encoded.bytes();
-        self.bytes += bytes;
         if let Some(run) = self.runs.back_mut()
             && run.may_grow(&audience, bytes, *queue_bytes_max)
             && event.except().is_none()
         {
             run.through = event.sequence();
             run.bytes += bytes;
+            run.weight += bytes;
+            self.bytes += bytes;
             run.events.push(encoded);
             return;
         }
+        // A client may have any number of connections, and an event be little beside their list.
+        let weight = bytes + audience.bytes();
+        self.bytes += weight;
         self.runs.push_back(Run {
             audience,
             before: event.sequence() - 1,
@@ -143,6 +158,7 @@ impl Dispatch {
             except: event.except().map(Into::into),
             events: vec![encoded],
             bytes,
+            weight,
             growth: Growth::Open,
             next: 0,
             staged: [None; SHARED_ENCODINGS],
@@ -152,13 +168,13 @@ impl Dispatch {
     /// Takes the oldest run out, to be served and put back; without that it is over.
     pub fn take_front(&mut self) -> Option<Run> {
         let run = self.runs.pop_front()?;
-        self.bytes -= run.bytes;
+        self.bytes -= run.weight;
         Some(run)
     }
 
     /// Puts a run back: perhaps not all have been served.
     pub fn put_front(&mut self, run: Run) {
-        self.bytes += run.bytes;
+        self.bytes += run.weight;
         self.runs.push_front(run);
     }
 

@@ -137,11 +137,25 @@ pub const TURN_MESSAGE_BYTES_MAX: usize = MIB as usize;
 /// its own costs about as much as one send.
 pub const TURN_SENDS_MAX: usize = 512;
 
+/// Bytes of events that are written or gone through in one turn, over all clients; and what is read
+/// from clients that were put off. Compressing for one client alone goes at some 50 MB/s.
+pub const TURN_EVENT_BYTES_MAX: usize = 2 * MIB as usize;
+
+/// What it costs to look an event up that is not even visited, as if it had so many bytes.
+pub const LOOK_UP_BYTES: usize = 64;
+
 /// Clients that read on from the log in one turn.
 pub const TURN_CATCH_UPS_MAX: usize = 64;
 
+/// Clients that are away and for whom nothing is kept. Each is some 200 bytes with a long name, and
+/// anybody can come under any number of names.
+pub const AWAY_MAX: usize = 262_144;
+
 /// Acknowledgements that are kept for commands that come twice. Each is some 200 bytes.
 pub const RECEIPTS_MAX: usize = 65_536;
+
+/// Bytes of them: that of a notify names every recipient, so its size is up to the client.
+pub const RECEIPTS_BYTES_MAX: usize = 32 * MIB as usize;
 
 /// How long they are kept: a client that reconnects has sent its command again by then.
 pub const RECEIPTS_AGE_MAX: Duration = Duration::from_secs(120);

@@ -188,12 +188,12 @@ impl Directory {
     }
 
     /// Forgets who left so long ago that the log, which now begins with `first`, does not reach
-    /// back to it.
+    /// back to it. Returns how many are away and not forgotten.
     ///
     /// An event that came for the client since then may still be kept:
     /// [`Directory::forget_unless`] can spare those.
-    pub fn forget_before(&self, first: Sequence) {
-        self.forget_unless(first, |_| false);
+    pub fn forget_before(&self, first: Sequence) -> usize {
+        self.forget_unless(first, |_| false)
     }
 
     /// As [`Directory::forget_before`], but `keeps` may spare a client, say because the log
@@ -205,7 +205,8 @@ impl Directory {
     /// # let (directory, log) = (Directory::default(), Log::new(Epoch::new(1), Retention::default()));
     /// directory.forget_unless(log.first(), |client| log.holds(Key::Recipient(client)));
     /// ```
-    pub fn forget_unless(&self, first: Sequence, mut keeps: impl FnMut(&str) -> bool) {
+    pub fn forget_unless(&self, first: Sequence, mut keeps: impl FnMut(&str) -> bool) -> usize {
+        let mut away = 0;
         for shard in &self.shards {
             let mut shard = lock(shard);
             let Shard { clients, name_bytes, .. } = &mut *shard;
@@ -215,6 +216,7 @@ impl Directory {
                 if !is_kept {
                     *name_bytes -= ARC_BYTES + entry.name.len();
                 }
+                away += usize::from(is_kept && entry.live == 0);
                 is_kept
             });
             if clients.len() * 8 < clients.capacity() {
@@ -222,6 +224,7 @@ impl Directory {
                 clients.shrink_to(twice, |entry| self.hasher.hash_one(&*entry.name));
             }
         }
+        away
     }
 
     /// Bytes of memory.

@@ -1,6 +1,6 @@
 //! What was answered to whom, so that a request that is sent again is not done again.
 //!
-//! Bounded by count and by age: a repeat that comes later is a new request. Never knows what a
+//! Bounded by count, bytes and age: a repeat that comes later is a new request. Never knows what a
 //! request is.
 
 use std::collections::VecDeque;
@@ -38,16 +38,20 @@ pub struct Receipts<V> {
     hasher: RandomState,
     shards: Box<[Mutex<Shard<V>>]>,
     shard_entries_max: usize,
+    shard_bytes_max: usize,
+    /// What an answer has on the heap.
+    weigh: fn(&V) -> usize,
     age_max: Duration,
 }
 
 /// Invariant: `places` holds the number of every entry; the number of `entries[i]` is
-/// `first + i`. Entries are in the order in which they came.
+/// `first + i`. Entries are in the order in which they came, and weigh `bytes`.
 #[derive(Debug)]
 struct Shard<V> {
     places: HashTable<u64>,
     entries: VecDeque<Receipt<V>>,
     first: u64,
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -55,6 +59,8 @@ struct Receipt<V> {
     /// The sender, and after `sender_bytes` the id.
     key: Box<str>,
     sender_bytes: usize,
+    /// Of the key and the answer on the heap.
+    weight: usize,
     hash: u64,
     at: Duration,
     value: V,
@@ -69,8 +75,29 @@ impl<V: Clone> Receipts<V> {
             hasher: RandomState::new(),
             shards: (0..shards).map(|_| Mutex::new(Shard::default())).collect(),
             shard_entries_max: entries_max / shards,
+            shard_bytes_max: usize::MAX,
+            weigh: |_| 0,
             age_max,
         }
+    }
+
+    /// Also remembers no more than about `bytes_max` of answers, of which `weigh` says what each
+    /// has on the heap; for answers whose size their sender decides.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use ringway_hub::{First, Receipts};
+    /// let receipts = Receipts::new(1_000, Duration::from_secs(60)).within(1 << 20, String::len);
+    /// for id in 0..1_000 {
+    ///     receipts.once("ann", &id.to_string(), Duration::ZERO, || "x".repeat(1 << 16));
+    /// }
+    /// assert!(receipts.len() < 16);
+    /// ```
+    #[must_use]
+    pub fn within(mut self, bytes_max: usize, weigh: fn(&V) -> usize) -> Self {
+        self.shard_bytes_max = bytes_max / self.shards.len();
+        self.weigh = weigh;
+        self
     }
 
     /// The answer to the sender's request of this id, which `make` does when it comes for the
@@ -86,9 +113,7 @@ impl<V: Clone> Receipts<V> {
     ) -> (V, First) {
         let hash = self.hasher.hash_one((sender, id));
         let mut shard = lock(&self.shards[(hash >> 48) as usize % self.shards.len()]);
-        while shard.entries.front().is_some_and(|oldest| oldest.is_over(now, self.age_max)) {
-            shard.forget_oldest();
-        }
+        shard.expire(now, self.age_max);
         if let Some(found) = shard.find(hash, sender, id) {
             // One that came with an older clock may be behind one that is not over.
             if !found.is_over(now, self.age_max) {
@@ -101,10 +126,22 @@ impl<V: Clone> Receipts<V> {
                 shard.forget_oldest();
             }
             let key = format!("{sender}{id}").into_boxed_str();
+            let weight = key.len() + (self.weigh)(&value);
+            // One that is larger than all may be is remembered alone.
+            while shard.bytes + weight > self.shard_bytes_max && !shard.entries.is_empty() {
+                shard.forget_oldest();
+            }
             let (sender_bytes, value) = (sender.len(), value.clone());
-            shard.remember(Receipt { key, sender_bytes, hash, at: now, value });
+            shard.remember(Receipt { key, sender_bytes, weight, hash, at: now, value });
         }
         (value, First::Yes)
+    }
+
+    /// Forgets what is too old by now; for when nobody asks.
+    pub fn expire(&self, now: Duration) {
+        for shard in &self.shards {
+            lock(shard).expire(now, self.age_max);
+        }
     }
 
     /// How many answers are remembered.
@@ -144,7 +181,7 @@ impl<V: Clone> Receipts<V> {
 
 impl<V> Default for Shard<V> {
     fn default() -> Self {
-        Self { places: HashTable::new(), entries: VecDeque::new(), first: 0 }
+        Self { places: HashTable::new(), entries: VecDeque::new(), first: 0, bytes: 0 }
     }
 }
 
@@ -169,7 +206,14 @@ impl<V> Shard<V> {
                 place.insert(number);
             }
         }
+        self.bytes += receipt.weight;
         self.entries.push_back(receipt);
+    }
+
+    fn expire(&mut self, now: Duration, age_max: Duration) {
+        while self.entries.front().is_some_and(|oldest| oldest.is_over(now, age_max)) {
+            self.forget_oldest();
+        }
     }
 
     fn forget_oldest(&mut self) {
@@ -177,6 +221,7 @@ impl<V> Shard<V> {
         if let Ok(place) = self.places.find_entry(oldest.hash, |number| *number == self.first) {
             place.remove();
         }
+        self.bytes -= oldest.weight;
         self.first += 1;
     }
 

@@ -70,6 +70,24 @@ fn many_answers_stay_within_the_bound() {
     }
 }
 
+#[test]
+fn large_answers_make_room_before_there_are_many() {
+    for entries_max in [100, 5_000] {
+        let receipts = Receipts::new(entries_max, SECOND).within(1_600_000, String::len);
+        for number in 0..5_000 {
+            receipts.once("ann", &number.to_string(), SECOND, || "x".repeat(10_000));
+            let bytes = receipts.bytes(String::len);
+            assert!(bytes < 1_600_000 + 1_000_000, "{bytes}");
+        }
+        assert!(receipts.len() >= 100, "{}", receipts.len());
+        let alone = receipts.once("ann", "large", SECOND, || "x".repeat(3_000_000)).1;
+        assert_eq!(alone, First::Yes);
+        assert_eq!(receipts.once("ann", "large", SECOND, String::new).1, First::No);
+        receipts.expire(2 * SECOND);
+        assert!(receipts.is_empty());
+    }
+}
+
 proptest! {
     #[test]
     fn receipts_are_what_a_naive_list_says(
