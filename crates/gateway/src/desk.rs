@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use ringway_acceptor::Connection;
-use ringway_hub::{Cursor, Reader, Sequence, Subscriptions, Tail};
+use ringway_hub::{Cursor, Name, Reader, Sequence, Subscriptions, Tail};
 
 use crate::{commons::Commons, dispatch::Dispatch, orders::Orders};
 
@@ -28,10 +28,22 @@ pub struct Desk {
     pub dispatch: Dispatch,
     /// Peers that have something to do in the next turn, without anything happening to them.
     pub ready: Vec<Connection>,
+    /// Those who have left, and whose sockets may yet turn out not to have taken all.
+    pub departed: Vec<Departed>,
     /// Whether the other cores have something to read.
     pub news: News,
     /// WebSockets here that share compressed events.
     pub deflated: usize,
+}
+
+/// A client that has left, with what it was sent last being on its way to the socket.
+pub struct Departed {
+    /// The connection that it had.
+    pub connection: Connection,
+    /// The client.
+    pub client: Name,
+    /// Where it has left if the socket has taken all.
+    pub at: Sequence,
 }
 
 /// Whether the log has grown by this core's doing.
@@ -55,6 +67,7 @@ impl Desk {
             tail: Tail::default(),
             dispatch: Dispatch::default(),
             ready: Vec::new(),
+            departed: Vec::new(),
             news: News::None,
             deflated: 0,
         }

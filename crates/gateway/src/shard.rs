@@ -11,7 +11,7 @@ use ringway_frame::CloseCode;
 use crate::{
     census::Census,
     commons::Commons,
-    desk::{Desk, News},
+    desk::{Departed, Desk, News},
     dispatch::{Encoder, Room},
     drain::Drain,
     limits::{TURN_CATCH_UPS_MAX, TURN_SENDS_MAX},
@@ -148,6 +148,7 @@ impl Shard {
             desk.news = News::None;
             desk.orders.wake_others(desk.core, operations);
         }
+        self.note_departures();
         self.read_log();
         self.dispatch(now, operations);
         self.core.desk.dispatch.end_turn();
@@ -155,6 +156,17 @@ impl Shard {
         let ready: Vec<Connection> = self.core.desk.ready.drain(..ready).collect();
         for connection in ready {
             self.with(connection, now, operations, Peer::resume);
+        }
+    }
+
+    /// All completions of the turn were taken: a socket without a backlog has taken what was written
+    /// before this turn.
+    fn note_departures(&mut self) {
+        let Desk { departed, commons, .. } = &mut self.core.desk;
+        for Departed { connection, client, at } in departed.drain(..) {
+            if self.peers.lookup_mut(connection).is_some_and(|peer| !peer.is_backlogged()) {
+                commons.directory.was_served(&client, at);
+            }
         }
     }
 
