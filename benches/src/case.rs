@@ -124,25 +124,29 @@ fn word(value: impl ValueEnum) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
-/// Whether connections stay.
+/// What the connections of a tester are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Shape {
     /// They stay, and messages are echoed.
     Echo,
     /// They come and go.
     Churn,
+    /// They subscribe to a topic of a gateway, and one more publishes to it.
+    Topic,
+    /// The same, of a server that sends on what it gets from `/publish` to `/subscribe`.
+    Relay,
 }
 
 /// What one tester process does to one server.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 pub struct Load {
-    /// Whether connections stay
+    /// What connections are for
     #[arg(long)]
     pub shape: Shape,
     /// Connections
     #[arg(long)]
     pub connections: usize,
-    /// Messages outstanding on each connection
+    /// Messages outstanding on each connection, or events published at once
     #[arg(long)]
     pub depth: u32,
     /// Payload bytes of a message

@@ -15,6 +15,7 @@ use ringway_frame::{CloseCode, MaskKeys, emit_close};
 use crate::{
     crowd::{DRAINING_TIME_MAX, Slot, TURN_TIME_MAX, latencies, tester_driver},
     opening::{Opening, Openness, Target},
+    tester::Times,
 };
 
 /// Opens and closes connections to one server.
@@ -80,12 +81,9 @@ impl<'a> Churn<'a> {
         }
     }
 
-    /// The median and the 99th percentile of the time from connect to closed.
-    pub fn take_latencies(&mut self) -> (Duration, Duration) {
-        let at = |quantile| Duration::from_nanos(self.latencies.value_at_quantile(quantile));
-        let taken = (at(0.5), at(0.99));
-        self.latencies.reset();
-        taken
+    /// The times from connect to closed since the last call.
+    pub fn take_latencies(&mut self) -> Vec<Times> {
+        vec![Times::take(&mut self.latencies)]
     }
 
     fn begin(&mut self) -> Result<()> {

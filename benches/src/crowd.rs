@@ -15,6 +15,7 @@ use ringway_acceptor::{
 use crate::{
     client::Client,
     opening::{Openness, Target},
+    tester::Times,
     traffic::Traffic,
 };
 
@@ -187,12 +188,9 @@ impl Crowd {
         self.drain(start)
     }
 
-    /// The median and the 99th percentile of all latencies since the last call.
-    pub fn take_latencies(&mut self) -> (Duration, Duration) {
-        let at = |quantile| Duration::from_nanos(self.latencies.value_at_quantile(quantile));
-        let taken = (at(0.5), at(0.99));
-        self.latencies.reset();
-        taken
+    /// All latencies since the last call.
+    pub fn take_latencies(&mut self) -> Vec<Times> {
+        vec![Times::take(&mut self.latencies)]
     }
 
     fn drain(&mut self, start: Duration) -> Result<Slot> {

@@ -1,26 +1,28 @@
-//! A `ringway` process under measurement: started on free ports and one core, ended on drop.
+//! A `ringway` process under measurement: on free ports, one core, and one engine; and what it
+//! counts.
 //!
-//! It never builds the binary, and never ends a process that it did not start.
+//! It never builds the binary.
 
 use std::{
+    collections::BTreeMap,
     env,
-    io::{BufRead, BufReader},
+    io::{Read, Write},
+    net::TcpStream,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::mpsc,
-    thread,
-    time::Duration,
+    process::Command,
 };
 
 use anyhow::{Context, Result, bail};
 
-/// A gateway that has not said where it listens by then has failed.
-const START_TIME_MAX: Duration = Duration::from_secs(10);
+use crate::server::{Place, ServerProcess};
+
+/// No heartbeat comes between what a bench counts by its bytes; the most that is allowed.
+pub const WITHOUT_HEARTBEATS: &str = "websocket.ping_interval=24h";
 
 /// A running gateway.
 #[derive(Debug)]
 pub struct Gateway {
-    child: Child,
+    process: ServerProcess,
     url: String,
 }
 
@@ -36,38 +38,17 @@ impl Gateway {
         arguments: &[String],
         environment: &[(&str, &str)],
     ) -> Result<Self> {
-        let mut child = Command::new(binary)
+        let mut command = Command::new(binary);
+        command
             .args(["--listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0"])
             .args(["--cores", &format!("{core}-{core}")])
             .args(arguments)
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("starting {}", binary.display()))?;
-        let log = BufReader::new(child.stderr.take().context("its log is piped")?);
-        // From here on a failure ends the child.
-        let mut gateway = Self { child, url: String::new() };
-        let (lines, first_lines) = mpsc::channel();
-        // Reads the log to its end, so that the gateway never waits for us.
-        thread::spawn(move || {
-            for line in log.lines().map_while(Result::ok) {
-                let _ = lines.send(line);
-            }
-        });
-        let mut log = Vec::new();
-        loop {
-            let Ok(line) = first_lines.recv_timeout(START_TIME_MAX) else {
-                bail!("{} did not start; it said:\n{}", binary.display(), log.join("\n"));
-            };
-            if let Some(place) = line.find("ws://") {
-                let address = line[place..].split([';', ',', ' ']).next().unwrap_or_default();
-                gateway.url = format!("{address}/echo");
-                return Ok(gateway);
-            }
-            log.push(line);
-        }
+            .envs(environment.iter().copied());
+        // The gateway pins its core's thread itself; its control thread is nobody's.
+        let process = ServerProcess::start(command, Place::Anywhere)?;
+        let address = process.address("ws://").context("it has said where it listens")?;
+        let url = format!("ws://{address}/echo");
+        Ok(Self { process, url })
     }
 
     /// Where it echoes.
@@ -77,16 +58,34 @@ impl Gateway {
 
     /// Its process id.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.pid()
+    }
+
+    /// All that it has counted: the sums of its metrics that end in `_total`.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn totals(&self) -> Result<BTreeMap<String, f64>> {
+        let address = self.process.address("http://").context("it names no private API")?;
+        let mut stream = TcpStream::connect(address).context("asking for its metrics")?;
+        write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        Ok(totals_of(&text))
     }
 }
 
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        // Either may find that it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+/// The samples of a Prometheus text exposition that count something, summed over their labels.
+fn totals_of(text: &str) -> BTreeMap<String, f64> {
+    let mut totals = BTreeMap::new();
+    for line in text.lines() {
+        let Some((sample, value)) = line.rsplit_once(' ') else { continue };
+        let name = sample.split('{').next().unwrap_or_default();
+        if let (true, Ok(value)) = (name.ends_with("_total"), value.parse::<f64>()) {
+            *totals.entry(name.to_owned()).or_default() += value;
+        }
     }
+    totals
 }
 
 /// The `ringway` binary that was built beside the running one.
@@ -104,4 +103,16 @@ pub fn binary_beside_this_one() -> Result<PathBuf> {
         );
     }
     Ok(binary)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn totals_are_summed_over_labels() {
+        let text = "HTTP/1.1 200 OK\r\n\r\n# TYPE a_total counter\na_total{x=\"1 2\"} 3\n\
+                    a_total{x=\"2\"} 4\nb 5\n";
+        assert_eq!(totals_of(text), BTreeMap::from([("a_total".to_owned(), 7.0)]));
+    }
 }

@@ -9,9 +9,26 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use ringway_frame::handshake::client::{Expectation, Request, Verdict, random_nonce};
+use socket2::{Domain, Protocol, Socket, Type};
 
 /// A response head longer than this is not one.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Bytes of a segment on a narrow link: what every path carries (RFC 9293 §3.7.1).
+const NARROW_SEGMENT_BYTES: u32 = 536;
+
+/// Receive buffer at the end of a narrow link; the kernel doubles it (socket(7)).
+const NARROW_BUFFER_BYTES: usize = 2048;
+
+/// What the way to the server is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    /// Loopback as it is: megabytes fit into its kernel buffers.
+    Loopback,
+    /// Small segments and a small receive buffer, so that the server's kernel buffers some ten
+    /// segments, as for a client far away, and not megabytes.
+    Narrow,
+}
 
 /// A server's `ws://` URL, taken apart.
 #[derive(Debug, Clone)]
@@ -35,6 +52,33 @@ impl Target {
             .next()
             .with_context(|| format!("{authority} resolves to nothing"))?;
         Ok(Self { authority: authority.to_owned(), path: format!("/{path}"), address })
+    }
+
+    /// The same server at another path and query.
+    pub fn at(&self, path: &str) -> Self {
+        Self { path: path.to_owned(), ..self.clone() }
+    }
+
+    /// Host and port.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Connects a socket that blocks.
+    ///
+    /// # Errors
+    /// `connect(2)`, or no descriptor left.
+    pub fn connect_blocking(&self, link: Link) -> Result<TcpStream> {
+        let domain = Domain::for_address(self.address);
+        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+        if link == Link::Narrow {
+            socket.set_tcp_mss(NARROW_SEGMENT_BYTES)?;
+            socket.set_recv_buffer_size(NARROW_BUFFER_BYTES)?;
+        }
+        let connected = socket.connect(&self.address.into());
+        connected.with_context(|| format!("connecting to {}", self.address))?;
+        socket.set_tcp_nodelay(true)?;
+        Ok(socket.into())
     }
 
     /// Connects. On loopback this does not wait for the server, only for its backlog.
@@ -82,16 +126,26 @@ impl Opening<'_> {
     /// # Errors
     /// The server refuses, or sends something before it was sent anything.
     pub fn receive(&mut self, bytes: &[u8]) -> Result<Openness> {
+        match self.read_head(bytes)? {
+            Some(head_bytes) if head_bytes == self.head.len() => Ok(Openness::Open),
+            Some(_) => bail!("the server speaks first: this is no echo"),
+            None => Ok(Openness::Awaited),
+        }
+    }
+
+    /// Takes bytes of the response and says how long its head is once that is whole. What follows
+    /// it is the server's first frames.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub fn read_head(&mut self, bytes: &[u8]) -> Result<Option<usize>> {
         self.head.extend_from_slice(bytes);
         match self.expectation.verify(&self.head)? {
-            Verdict::Accepted(accepted) if accepted.head_bytes == self.head.len() => {
-                Ok(Openness::Open)
-            }
-            Verdict::Accepted(_) => bail!("the server speaks first: this is no echo"),
+            Verdict::Accepted(accepted) => Ok(Some(accepted.head_bytes)),
             Verdict::Incomplete if self.head.len() > HEAD_BYTES_MAX => {
                 bail!("the response's head does not end")
             }
-            Verdict::Incomplete => Ok(Openness::Awaited),
+            Verdict::Incomplete => Ok(None),
         }
     }
 }

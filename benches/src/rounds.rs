@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use crate::{
     crowd::Slot,
     process::{self, Scheduled},
-    tester::Tester,
+    tester::{Tester, Times},
 };
 
 /// Rounds that are not counted: caches, allocators and the kernel's buffers settle.
@@ -42,6 +42,17 @@ pub struct Plan {
     /// A round counts only if no server and no tester waited for its CPU for a larger share of
     /// its slot: then the machine had other work.
     pub waiting_max: f64,
+    /// Over what latencies are taken together.
+    pub latencies: Pool,
+}
+
+/// Over what the quantiles of latencies are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pool {
+    /// Over each slot: the median slot's are quoted.
+    Slot,
+    /// Over all slots after the first rounds, calm or not: where a slot has few of them.
+    Run,
 }
 
 /// What was seen of one server.
@@ -67,8 +78,8 @@ pub struct Outcome {
     pub count: u64,
     /// Echoes that were not what was sent.
     pub faults: u64,
-    /// The median and the 99th percentile of latency in a slot, the median slot's of each.
-    pub latencies: (Duration, Duration),
+    /// Latency, of each kind that its tester measures; pooled as planned.
+    pub latencies: Vec<Times>,
 }
 
 /// The middle of some values.
@@ -103,12 +114,13 @@ impl fmt::Display for Quartiles {
 }
 
 /// One slot with what it cost.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Sample {
     slot: Slot,
     server: Scheduled,
     tester: Scheduled,
-    latencies: (Duration, Duration),
+    /// Empty when they are pooled over the run.
+    latencies: Vec<Times>,
 }
 
 impl Sample {
@@ -120,7 +132,10 @@ impl Sample {
             slot,
             server: process::scheduled(contestant.pid)? - server,
             tester: contestant.tester.scheduled()? - tester,
-            latencies: contestant.tester.take_latencies()?,
+            latencies: match plan.latencies {
+                Pool::Slot => contestant.tester.take_latencies()?,
+                Pool::Run => Vec::new(),
+            },
         })
     }
 
@@ -145,6 +160,9 @@ pub fn run(contestants: &mut [Contestant], plan: &Plan) -> Result<Vec<Outcome>> 
     for round in 0..WARM_UP_ROUNDS {
         run_round(contestants, round, plan)?;
     }
+    for contestant in &mut *contestants {
+        contestant.tester.take_latencies()?;
+    }
     let mut rounds = Vec::with_capacity(plan.rounds);
     for round in 0..plan.rounds * TRIES_MAX {
         let samples = run_round(contestants, round, plan)?;
@@ -156,8 +174,15 @@ pub fn run(contestants: &mut [Contestant], plan: &Plan) -> Result<Vec<Outcome>> 
         }
     }
     ensure!(!rounds.is_empty(), "no round was calm: the machine has other work");
-    let indices = 0..contestants.len();
-    Ok(indices.map(|index| judge(contestants[index].name.clone(), index, &rounds)).collect())
+    let mut outcomes = Vec::with_capacity(contestants.len());
+    for (index, contestant) in contestants.iter_mut().enumerate() {
+        let latencies = match plan.latencies {
+            Pool::Slot => median_slot(&rounds, index),
+            Pool::Run => contestant.tester.take_latencies()?,
+        };
+        outcomes.push(judge(contestant.name.clone(), index, &rounds, latencies));
+    }
+    Ok(outcomes)
 }
 
 /// One slot for each; nobody always follows the same one.
@@ -172,16 +197,31 @@ fn run_round(contestants: &mut [Contestant], round: usize, plan: &Plan) -> Resul
     Ok(samples.into_iter().map(|(_, sample)| sample).collect())
 }
 
-fn judge(name: String, index: usize, rounds: &[Vec<Sample>]) -> Outcome {
+/// Of each kind the median slot's quantiles, and the longest of all.
+fn median_slot(rounds: &[Vec<Sample>], index: usize) -> Vec<Times> {
+    let kinds = rounds[0][index].latencies.len();
+    let of_kind = |kind: usize| {
+        let slots = || rounds.iter().map(move |samples| samples[index].latencies[kind]);
+        let middle = |value: fn(Times) -> Duration| {
+            let values = slots().map(|times| value(times).as_secs_f64());
+            Duration::from_secs_f64(Quartiles::of(values).median)
+        };
+        Times {
+            median: middle(|times| times.median),
+            p99: middle(|times| times.p99),
+            max: slots().map(|times| times.max).max().unwrap_or_default(),
+        }
+    };
+    (0..kinds).map(of_kind).collect()
+}
+
+fn judge(name: String, index: usize, rounds: &[Vec<Sample>], latencies: Vec<Times>) -> Outcome {
     let quartiles = |value: &dyn Fn(&Sample) -> f64| {
         Quartiles::of(rounds.iter().map(|samples| value(&samples[index])))
     };
     let cost = |sample: &Sample| sample.per_message(sample.server.running);
     let ratios = rounds.iter().map(|samples| cost(&samples[index]) / cost(&samples[0]));
     let slots = || rounds.iter().map(|samples| samples[index].slot);
-    let latency = |value: &dyn Fn(&Sample) -> Duration| {
-        Duration::from_secs_f64(quartiles(&|sample| value(sample).as_secs_f64()).median)
-    };
     Outcome {
         name,
         server_ns: quartiles(&cost).median,
@@ -194,7 +234,7 @@ fn judge(name: String, index: usize, rounds: &[Vec<Sample>]) -> Outcome {
         ratio: Quartiles::of(ratios),
         count: slots().map(|slot| slot.count).sum(),
         faults: slots().map(|slot| slot.faults).sum(),
-        latencies: (latency(&|sample| sample.latencies.0), latency(&|sample| sample.latencies.1)),
+        latencies,
     }
 }
 

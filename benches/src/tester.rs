@@ -11,14 +11,17 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use hdrhistogram::Histogram;
 use ringway_acceptor::{cores, descriptors};
 
 use crate::{
     case::{Load, Shape},
     churn::Churn,
     crowd::{Crowd, Slot},
+    fanout::Fanout,
     opening::Target,
     process::{self, Scheduled},
+    publisher::Dialect,
     traffic::Traffic,
 };
 
@@ -38,7 +41,29 @@ pub struct TesterArgs {
     load: Load,
 }
 
-/// The tester's process: says `ready`, then answers each line of standard input by one line.
+/// One kind of latency over some time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Times {
+    /// Half of them were shorter.
+    pub median: Duration,
+    /// The 99th percentile.
+    pub p99: Duration,
+    /// The longest.
+    pub max: Duration,
+}
+
+impl Times {
+    /// What a histogram of nanoseconds holds; empties it.
+    pub fn take(histogram: &mut Histogram<u64>) -> Self {
+        let at = |quantile| Duration::from_nanos(histogram.value_at_quantile(quantile));
+        let taken =
+            Self { median: at(0.5), p99: at(0.99), max: Duration::from_nanos(histogram.max()) };
+        histogram.reset();
+        taken
+    }
+}
+
+/// The tester's process: says `ready` and how long what it receives is, then answers each line of standard input by one line.
 ///
 /// # Errors
 /// The server fails the test, or the starter is gone.
@@ -50,20 +75,31 @@ pub fn serve(args: &TesterArgs) -> Result<()> {
     match shape {
         Shape::Echo => {
             let mut crowd = Crowd::open(&target, connections, Traffic::new(content, bytes))?;
-            answer(|order| {
+            answer(bytes, |order| {
                 Ok(match order {
                     Order::Run { time, rate: 0 } => Answer::of(crowd.run_closed(depth, time)?),
                     Order::Run { time, rate } => Answer::of(crowd.run_open(rate, time)?),
-                    Order::Latencies => Answer::of_times(crowd.take_latencies()),
+                    Order::Latencies => Answer::of_times(&crowd.take_latencies()),
                 })
             })
         }
         Shape::Churn => {
             let mut churn = Churn::new(&target, connections)?;
-            answer(|order| {
+            answer(bytes, |order| {
                 Ok(match order {
                     Order::Run { time, .. } => Answer::of(churn.run(time)?),
-                    Order::Latencies => Answer::of_times(churn.take_latencies()),
+                    Order::Latencies => Answer::of_times(&churn.take_latencies()),
+                })
+            })
+        }
+        Shape::Topic | Shape::Relay => {
+            let is_relay = shape == Shape::Relay;
+            let dialect = if is_relay { Dialect::Relay } else { Dialect::Gateway };
+            let mut fanout = Fanout::open(&target, dialect, connections, bytes)?;
+            answer(fanout.frame_bytes(), |order| {
+                Ok(match order {
+                    Order::Run { time, rate } => Answer::of(fanout.run(depth, time, rate)?),
+                    Order::Latencies => Answer::of_times(&fanout.take_latencies()),
                 })
             })
         }
@@ -72,7 +108,7 @@ pub fn serve(args: &TesterArgs) -> Result<()> {
 
 /// A line to a tester.
 enum Order {
-    /// A slot; a rate of 0 is a closed loop.
+    /// A slot; a rate of 0 is a closed loop, or a fan-out without echoes beside it.
     Run {
         time: Duration,
         rate: u32,
@@ -80,22 +116,23 @@ enum Order {
     Latencies,
 }
 
-/// A line from a tester: three numbers.
-struct Answer([u64; 3]);
+/// A line from a tester: numbers.
+struct Answer(Vec<u64>);
 
 impl Answer {
     fn of(slot: Slot) -> Self {
-        Self([slot.count, slot.faults, slot.elapsed.as_nanos() as u64])
+        Self(vec![slot.count, slot.faults, slot.elapsed.as_nanos() as u64])
     }
 
-    fn of_times((median, p99): (Duration, Duration)) -> Self {
-        Self([median.as_nanos() as u64, p99.as_nanos() as u64, 0])
+    fn of_times(kinds: &[Times]) -> Self {
+        let numbers = kinds.iter().flat_map(|times| [times.median, times.p99, times.max]);
+        Self(numbers.map(|time| time.as_nanos() as u64).collect())
     }
 }
 
-fn answer(mut obey: impl FnMut(Order) -> Result<Answer>) -> Result<()> {
+fn answer(bytes: usize, mut obey: impl FnMut(Order) -> Result<Answer>) -> Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "ready")?;
+    writeln!(out, "ready {bytes}")?;
     out.flush()?;
     for line in io::stdin().lock().lines() {
         let line = line?;
@@ -107,8 +144,9 @@ fn answer(mut obey: impl FnMut(Order) -> Result<Answer>) -> Result<()> {
             ["latencies"] => Order::Latencies,
             _ => bail!("`{line}` is no order"),
         };
-        let Answer([one, two, three]) = obey(order)?;
-        writeln!(out, "{one} {two} {three}")?;
+        let Answer(numbers) = obey(order)?;
+        let words: Vec<String> = numbers.iter().map(u64::to_string).collect();
+        writeln!(out, "{}", words.join(" "))?;
         out.flush()?;
     }
     Ok(())
@@ -140,34 +178,39 @@ impl Tester {
         Ok(Self { child, orders, answers })
     }
 
-    /// Waits until all its connections are open.
+    /// Waits until all its connections are open. Returns the bytes of what each receives at a
+    /// time: an echo's payload, or an event's frame.
     ///
     /// # Errors
     /// They are not to be had; the tester has said why.
-    pub fn await_ready(&mut self) -> Result<()> {
+    pub fn await_ready(&mut self) -> Result<usize> {
         let line = self.read_line()?;
-        ensure!(line == "ready", "a tester said `{line}`");
-        Ok(())
+        let bytes = line.strip_prefix("ready ").and_then(|bytes| bytes.parse().ok());
+        bytes.with_context(|| format!("a tester said `{line}`"))
     }
 
-    /// One slot: a closed loop, or an open one at a rate.
+    /// One slot: a closed loop, or an open one at a rate; for a fan-out the rate is of echoes.
     ///
     /// # Errors
     /// The tester gave up; it has said why.
     pub fn run(&mut self, time: Duration, rate: Option<u32>) -> Result<Slot> {
         let time = time.min(SLOT_TIME_MAX);
-        let [count, faults, elapsed_ns] =
-            self.ask(&format!("run {} {}", time.as_millis(), rate.unwrap_or(0)))?;
+        let numbers = self.ask(&format!("run {} {}", time.as_millis(), rate.unwrap_or(0)))?;
+        let [count, faults, elapsed_ns] = numbers[..] else { bail!("a tester said {numbers:?}") };
         Ok(Slot { count, faults, elapsed: Duration::from_nanos(elapsed_ns) })
     }
 
-    /// The median and the 99th percentile of what was measured since the last call.
+    /// What was measured since the last call, of each kind that this tester measures.
     ///
     /// # Errors
     /// The tester is gone.
-    pub fn take_latencies(&mut self) -> Result<(Duration, Duration)> {
-        let [median, p99, _] = self.ask("latencies")?;
-        Ok((Duration::from_nanos(median), Duration::from_nanos(p99)))
+    pub fn take_latencies(&mut self) -> Result<Vec<Times>> {
+        let numbers = self.ask("latencies")?;
+        let kinds = numbers.chunks_exact(3).map(|kind| {
+            let [median, p99, max] = [kind[0], kind[1], kind[2]].map(Duration::from_nanos);
+            Times { median, p99, max }
+        });
+        Ok(kinds.collect())
     }
 
     /// What its own process had of the CPU.
@@ -178,15 +221,11 @@ impl Tester {
         process::scheduled(self.child.id())
     }
 
-    fn ask(&mut self, order: &str) -> Result<[u64; 3]> {
+    fn ask(&mut self, order: &str) -> Result<Vec<u64>> {
         writeln!(self.orders, "{order}").context("a tester has ended")?;
         let line = self.read_line()?;
-        let numbers: Vec<u64> = line
-            .split_whitespace()
-            .map(str::parse)
-            .collect::<Result<_, _>>()
-            .with_context(|| format!("a tester said `{line}`"))?;
-        numbers.try_into().ok().with_context(|| format!("a tester said `{line}`"))
+        let numbers: Result<_, _> = line.split_whitespace().map(str::parse).collect();
+        numbers.with_context(|| format!("a tester said `{line}`"))
     }
 
     fn read_line(&mut self) -> Result<String> {

@@ -6,15 +6,21 @@
 
 #![forbid(unsafe_code)]
 
-use std::{path::PathBuf, process::ExitCode, str::FromStr, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    str::FromStr,
+    time::Duration,
+};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use ringway_benches::{
     case::{Case, Kind, Rate, Wait},
-    gateway::{Gateway, binary_beside_this_one},
-    rounds::{self, Contestant, Outcome, Plan},
-    tester::{self, Tester, TesterArgs},
+    gateway::Gateway,
+    pairing::PairingArgs,
+    rounds::{self, Contestant, Outcome, Plan, Pool},
+    tester::{self, Tester, TesterArgs, Times},
 };
 
 /// Rounds of a slot each that find what half load is.
@@ -57,37 +63,17 @@ struct MeasureArgs {
     /// Length of a slot
     #[arg(long, default_value_t = 200)]
     slot_ms: u64,
-    /// Slots of each server
-    #[arg(long, default_value_t = 30)]
-    rounds: usize,
-    /// Set a key of all gateways, such as server.receive_buffer_bytes=65536; may be repeated
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
-    /// The ringway binary [default: the one beside this one]
-    #[arg(long)]
-    server: Option<PathBuf>,
     /// One more server: NAME=BINARY is another ringway, run on io_uring; NAME=URL,PID runs already
     #[arg(long)]
     other: Vec<Other>,
     /// The server that the others are compared with
     #[arg(long, default_value = "epoll")]
     base: String,
-    /// Measure the base server a second time, as `control`: shows the noise
-    #[arg(long)]
-    control: bool,
     /// Hold io_uring against the ratios that it must reach; fail when it misses one
     #[arg(long, conflicts_with_all = ["case", "connections", "size", "rate", "wait"])]
     targets: bool,
-    /// Count only rounds in which no server and no tester waited longer for its CPU, in percent
-    /// of a slot: on a machine with other work
-    #[arg(long, value_name = "PERCENT", default_value_t = 100)]
-    calm: u32,
-    /// The servers' core
-    #[arg(long, default_value_t = 0)]
-    server_core: usize,
-    /// The testers' core
-    #[arg(long, default_value_t = 1)]
-    tester_core: usize,
+    #[command(flatten)]
+    pairing: PairingArgs,
 }
 
 #[derive(Debug, Clone)]
@@ -124,8 +110,7 @@ fn main() -> Result<ExitCode> {
         return tester::serve(&args).map(|()| ExitCode::SUCCESS);
     }
     let args = args.measure;
-    ensure!(args.server_core != args.tester_core, "a server and its tester need a core each");
-    ensure!(args.rounds > 0, "at least one round");
+    args.pairing.check()?;
     let mut is_good = true;
     for (case, ratio_max) in cases(&args) {
         let outcomes = measure(&args, &case)?;
@@ -159,12 +144,7 @@ fn measure(args: &MeasureArgs, case: &Case) -> Result<Vec<Outcome>> {
         let ready = contestant.tester.await_ready();
         ready.with_context(|| format!("connecting to {}", contestant.name))?;
     }
-    let mut plan = Plan {
-        rounds: args.rounds,
-        slot: Duration::from_millis(args.slot_ms),
-        rate: None,
-        waiting_max: f64::from(args.calm) / 100.0,
-    };
+    let mut plan = args.pairing.plan(Duration::from_millis(args.slot_ms), Pool::Slot);
     if case.kind == Kind::Fixed {
         plan.rate = Some(match case.rate {
             Rate::PerSecond(rate) => rate,
@@ -179,16 +159,9 @@ fn measure(args: &MeasureArgs, case: &Case) -> Result<Vec<Outcome>> {
 
 /// All servers with their testers, the base first, and the processes that were started for it.
 fn start(args: &MeasureArgs, case: &Case) -> Result<(Vec<Contestant>, Vec<Gateway>)> {
-    let binary = match &args.server {
-        Some(binary) => binary.clone(),
-        None => binary_beside_this_one()?,
-    };
+    let binary = args.pairing.binary()?;
     let wait = format!("server.wait={}", format!("{:?}", case.wait).to_lowercase());
-    let gateway = |binary, io: &str| {
-        let mut arguments = ["--io", io, "--set", &wait].map(str::to_owned).to_vec();
-        arguments.extend(args.set.iter().flat_map(|set| ["--set".to_owned(), set.clone()]));
-        Gateway::start(binary, args.server_core, &arguments, &[])
-    };
+    let gateway = |binary: &Path, io: &str| args.pairing.start_gateway(binary, io, &wait);
     let mut gateways = Vec::new();
     let mut servers = Vec::new();
     let mut own = |name: &str, gateway: Gateway| {
@@ -197,7 +170,7 @@ fn start(args: &MeasureArgs, case: &Case) -> Result<(Vec<Contestant>, Vec<Gatewa
     };
     own("epoll", gateway(&binary, "epoll")?);
     own("uring", gateway(&binary, "uring")?);
-    if args.control {
+    if args.pairing.control {
         let io = if args.base == "epoll" { "epoll" } else { "uring" };
         own("control", gateway(&binary, io)?);
     }
@@ -214,7 +187,7 @@ fn start(args: &MeasureArgs, case: &Case) -> Result<(Vec<Contestant>, Vec<Gatewa
     let base = servers.iter().position(|(name, ..)| *name == args.base);
     servers.swap(0, base.with_context(|| format!("no server is called {}", args.base))?);
     let contestant = |(name, url, pid): (String, String, u32)| {
-        let tester = Tester::start(&url, args.tester_core, &case.load())?;
+        let tester = Tester::start(&url, args.pairing.tester_core, &case.load())?;
         Ok(Contestant { name, pid, tester })
     };
     let contestants: Result<_> = servers.into_iter().map(contestant).collect();
@@ -238,7 +211,7 @@ fn print(case: &Case, outcomes: &[Outcome]) {
         "faults"
     );
     for outcome in outcomes {
-        let (median, p99) = outcome.latencies;
+        let Times { median, p99, .. } = outcome.latencies.first().copied().unwrap_or_default();
         println!(
             "  {:<10} {:>10.0} {:>21} {:>8.0} {:>4.0}% {:>5.0}% {:>9.0} {:>9} {:>9.1} {:>9.1} {:>6}",
             outcome.name,

@@ -75,6 +75,19 @@ impl Commons {
         Cursor { epoch: self.log.epoch(), sequence }
     }
 
+    /// Where whoever has this cursor goes on.
+    ///
+    /// # Errors
+    /// The cursor is not of this log: nothing after the oldest event can be told from what was
+    /// seen, so it goes on there.
+    pub fn judge(&self, cursor: Cursor) -> Result<Sequence, Sequence> {
+        if cursor.epoch == self.log.epoch() && cursor.sequence <= self.log.head() {
+            Ok(cursor.sequence)
+        } else {
+            Err(self.log.first() - 1)
+        }
+    }
+
     /// Appends an event for `to`, of whom `allowed` may be addressed.
     ///
     /// Who is there is asked after the event has its place: whoever comes later finds it kept.

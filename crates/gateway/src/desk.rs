@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use ringway_acceptor::Connection;
-use ringway_hub::{Cursor, Name, Reader, Sequence, Subscriptions, Tail};
+use ringway_hub::{Name, Reader, Sequence, Subscriptions, Tail};
 
 use crate::{commons::Commons, dispatch::Dispatch, orders::Orders};
 
@@ -81,19 +81,5 @@ impl Desk {
     /// The last event that every live client of this core has been sent.
     pub fn settled(&self) -> Sequence {
         self.dispatch.settled(self.position())
-    }
-
-    /// Where a client with this cursor goes on.
-    ///
-    /// # Errors
-    /// The cursor is not of this log: nothing before the oldest event can be told from what the
-    /// client has seen, so it goes on there.
-    pub fn judge(&self, cursor: Cursor) -> Result<Sequence, Sequence> {
-        let log = &self.commons.log;
-        if cursor.epoch == log.epoch() && cursor.sequence <= log.head() {
-            Ok(cursor.sequence)
-        } else {
-            Err(log.first() - 1)
-        }
     }
 }

@@ -88,7 +88,8 @@ impl Word<'_> {
         match self {
             Self::Welcome { .. } => Some("welcome"),
             Self::Gap { .. } => Some("gap"),
-            Self::Heartbeat { .. } | Self::Answer(_) => None,
+            Self::Heartbeat { .. } => Some("pong"),
+            Self::Answer(_) => None,
         }
     }
 }
@@ -170,19 +171,23 @@ pub fn read_on(
     }
     let was_lagging = session.pace() == Pace::Lagging;
     while session.pace() != Pace::Live {
-        let room = serving.settings.queue_bytes_max.saturating_sub(outbox.bytes_of_turn());
-        if room == 0 {
+        if outbox.bytes_of_turn() >= serving.settings.queue_bytes_max {
             return Progress::More;
         }
-        let (mut bytes, epoch) = (0, desk.commons.log.epoch());
+        let epoch = desk.commons.log.epoch();
         let client = session.client().clone();
         let read = session.read_on(desk, serving.now, |event| {
+            let before = outbox.bytes_of_turn();
             if event.except() != Some(&*client) {
                 form.event(Frame::of(event, epoch), serving.bench, outbox);
                 serving.metrics.deliveries.add(1);
             }
-            bytes += event.bytes().len();
-            if bytes < room { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            // Another one like it would not fit.
+            let written = outbox.bytes_of_turn();
+            match written + (written - before) <= serving.settings.queue_bytes_max {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            }
         });
         match read {
             Ok(()) if session.pace() != Pace::Live => return Progress::More,

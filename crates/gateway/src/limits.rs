@@ -133,8 +133,9 @@ pub const SCRATCH_BYTES_KEPT: usize = 256 * KIB as usize;
 pub const TURN_MESSAGE_BYTES_MAX: usize = MIB as usize;
 
 /// Sends of events in one turn. A larger audience is served over several turns, so that whoever
-/// sends something meanwhile waits for a few milliseconds and not for all of it.
-pub const TURN_SENDS_MAX: usize = 1_024;
+/// sends something meanwhile waits for two or three milliseconds and not for all of it; a turn of
+/// its own costs about as much as one send.
+pub const TURN_SENDS_MAX: usize = 512;
 
 /// Clients that read on from the log in one turn.
 pub const TURN_CATCH_UPS_MAX: usize = 64;

@@ -70,7 +70,9 @@ pub struct CoreMetrics {
 impl CoreMetrics {
     /// A request was refused.
     pub fn refuse(&self, refusal: Refusal) {
-        self.refused_requests[refusal.ground() as usize].add(1);
+        if let Some(ground) = refusal.ground() {
+            self.refused_requests[ground as usize].add(1);
+        }
     }
 }
 

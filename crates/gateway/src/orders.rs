@@ -60,6 +60,8 @@ pub enum Order {
 pub enum Change {
     /// It listens, from this place on or from now on.
     Subscribe(Option<Cursor>),
+    /// It listens from now on, and now was when its request was answered.
+    SubscribeSince(Cursor),
     /// It listens no more.
     Unsubscribe,
 }
@@ -107,13 +109,12 @@ impl Orders {
         }
     }
 
-    /// Gives one core an order. `false`: there is no such core.
-    pub fn tell(&self, core: usize, order: Order) -> bool {
-        let mut cores = self.cores();
-        let Some(core) = cores.get_mut(core) else { return false };
-        core.mail.push(order);
-        core.waker.wake();
-        true
+    /// Gives one core an order, if there is such a core.
+    pub fn tell(&self, core: usize, order: Order) {
+        if let Some(core) = self.cores().get_mut(core) {
+            core.mail.push(order);
+            core.waker.wake();
+        }
     }
 
     /// The orders for `core` so far.

@@ -2,7 +2,7 @@
 //!
 //! It knows names, and neither who asks nor what for.
 
-use crate::subprotocol::name::{self, NameFault};
+use ringway_hub::name::{self, NameFault};
 
 /// What stands for any rest of a name, at the end of a pattern.
 const REST: char = '*';

@@ -86,7 +86,7 @@ impl Session {
         let mut gap = None;
         match start {
             Start::At(cursor) => {
-                session.cursor = match desk.judge(cursor) {
+                session.cursor = match desk.commons.judge(cursor) {
                     Ok(sequence) => sequence,
                     Err(first) => {
                         gap = Some((cursor, desk.commons.cursor(first)));
@@ -107,7 +107,7 @@ impl Session {
         }
         session.settled = session.seen();
         if session.cursor != position || session.late.is_some() {
-            session.pace = Pace::Replaying;
+            session.read_from_log(Pace::Replaying, desk);
         }
         (session, gap)
     }
@@ -125,6 +125,11 @@ impl Session {
     /// Topics that it listens to.
     pub fn topics(&self) -> usize {
         self.topics.len()
+    }
+
+    /// Whether it listens to this one.
+    pub fn listens_to(&self, topic: &str, desk: &Desk) -> bool {
+        desk.subscriptions.find(topic).is_some_and(|id| self.topics.contains(&id))
     }
 
     /// All up to here has been sent; for a live session more may be, which only the core knows.
@@ -166,8 +171,7 @@ impl Session {
     pub fn fall_behind(&mut self, before: Sequence, desk: &Desk) {
         debug_assert_eq!(self.pace, Pace::Live);
         self.cursor = self.cursor.max(before);
-        self.pace = Pace::Lagging;
-        desk.commons.directory.fall_behind(&self.client);
+        self.read_from_log(Pace::Lagging, desk);
     }
 
     /// Listens to a topic, from the client's cursor or from now on; says what of it is missing. A
@@ -183,14 +187,14 @@ impl Session {
         topics_max: usize,
         desk: &mut Desk,
     ) -> Result<Option<Missed>, TooMany> {
-        let known = desk.subscriptions.find(topic).is_some_and(|id| self.topics.contains(&id));
+        let known = self.listens_to(topic, desk);
         if !known && self.topics.len() >= topics_max {
             return Err(TooMany);
         }
         let id = desk.subscriptions.subscribe(topic, slot);
         self.listen(id);
         let position = desk.position();
-        let (after, missed) = match since.map(|since| (since, desk.judge(since))) {
+        let (after, missed) = match since.map(|since| (since, desk.commons.judge(since))) {
             Some((_, Ok(after))) => (after, None),
             Some((since, Err(first))) => (first, Some((since, desk.commons.cursor(first)))),
             None if known => return Ok(None),
@@ -203,7 +207,7 @@ impl Session {
             if self.cursor == after {
                 return Ok(missed);
             }
-            self.pace = Pace::Replaying;
+            self.read_from_log(Pace::Replaying, desk);
         }
         self.defer(Part::Topic(id), after);
         Ok(missed)
@@ -275,18 +279,23 @@ impl Session {
             desk.subscriptions.unsubscribe(*topic, slot);
         }
         desk.subscriptions.leave(&self.client, slot);
-        if self.pace == Pace::Lagging {
+        if self.pace != Pace::Live {
             desk.commons.directory.catch_up(&self.client);
         }
         desk.commons.directory.leave(&self.client, at);
         sent
     }
 
+    /// Reads from the log until it is live again. What is not kept is not there, so that until then
+    /// the client does not count as present.
+    fn read_from_log(&mut self, pace: Pace, desk: &Desk) {
+        self.pace = pace;
+        desk.commons.directory.fall_behind(&self.client);
+    }
+
     fn be_live(&mut self, desk: &Desk) {
-        if self.pace == Pace::Lagging {
-            desk.commons.directory.catch_up(&self.client);
-        }
         self.pace = Pace::Live;
+        desk.commons.directory.catch_up(&self.client);
     }
 
     fn listen(&mut self, topic: TopicId) {

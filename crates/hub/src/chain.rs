@@ -28,8 +28,8 @@ impl<T> Chain<T> {
         Arc::clone(&lock(&self.tail))
     }
 
-    /// Closes `from` at the time `now` and returns the segment after it; `None` when another thread has closed it
-    /// already.
+    /// Closes `from` at the time `now` and returns the segment after it; `None` when another thread
+    /// has closed it already.
     #[must_use]
     pub fn roll(&self, from: &Arc<Segment<T>>, now: Nanos) -> Option<Arc<Segment<T>>> {
         let mut tail = lock(&self.tail);

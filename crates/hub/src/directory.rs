@@ -167,6 +167,20 @@ impl Directory {
     }
 
     /// How many connections lag.
+    ///
+    /// ```
+    /// # use ringway_hub::Directory;
+    /// # let directory = Directory::default();
+    /// for client in ["ann", "ann", "bob"] {
+    ///     directory.arrive(client);
+    ///     directory.fall_behind(client);
+    /// }
+    /// directory.catch_up("ann");
+    /// assert_eq!(directory.behind(), 2);
+    /// directory.leave("ann", 0);
+    /// directory.leave("ann", 0);
+    /// assert_eq!(directory.behind(), 1);
+    /// ```
     #[must_use]
     pub fn behind(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).behind).sum()

@@ -1,6 +1,6 @@
-//! What clients, topics and events may be called. Never says who may use a name.
+//! What clients, topics, events and commands may be called. Never says who may use a name.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 /// A client's name, shared by the directory and the cores.
 pub type Name = Arc<str>;
@@ -15,11 +15,24 @@ pub enum NameFault {
     Empty,
     /// It has more than [`NAME_BYTES_MAX`] bytes.
     TooLong,
-    /// It holds a control character (Unicode's category Cc).
+    /// It holds a control character (Unicode's category Cc). Names stand in lines of text: in
+    /// Server-Sent Events, in lists, in logs.
     ControlCharacter,
 }
 
-/// Whether a client, a topic or an event may have this name.
+impl NameFault {
+    /// What is wrong, to follow what the text was to name.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Empty => "is empty",
+            Self::TooLong => "is longer than 128 bytes",
+            Self::ControlCharacter => "has a control character in it",
+        }
+    }
+}
+
+/// Whether a client, a topic, an event or a command may have this name.
 ///
 /// ```
 /// use ringway_hub::name::{self, NameFault};
@@ -41,18 +54,6 @@ pub fn check(name: &str) -> Result<(), NameFault> {
     }
 }
 
-impl fmt::Display for NameFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => f.write_str("a name has at least one byte"),
-            Self::TooLong => write!(f, "a name has at most {NAME_BYTES_MAX} bytes"),
-            Self::ControlCharacter => f.write_str("a name has no control characters"),
-        }
-    }
-}
-
-impl std::error::Error for NameFault {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,8 +69,13 @@ mod tests {
         for control in ["\0", "a\tb", "a\n", "\r", "\u{7f}", "\u{85}", "\u{9f}"] {
             assert_eq!(check(control), Err(NameFault::ControlCharacter), "{control:?}");
         }
-        for plain in [" ", "a b", "/", "名前", "\u{a0}", "\u{2028}"] {
+        for plain in [" ", "a b", "/", "*", "<&>", "名前", "👍", "\u{a0}", "\u{2028}"] {
             assert_eq!(check(plain), Ok(()), "{plain:?}");
         }
+    }
+
+    #[test]
+    fn the_bound_is_the_one_that_is_told() {
+        assert!(NameFault::TooLong.reason().contains(&NAME_BYTES_MAX.to_string()));
     }
 }

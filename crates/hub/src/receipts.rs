@@ -115,6 +115,15 @@ impl<V: Clone> Receipts<V> {
 
     /// Bytes of memory, with what `value_bytes` says that an answer has on the heap. It looks at
     /// every answer.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use ringway_hub::Receipts;
+    /// let receipts = Receipts::new(1_000, Duration::from_secs(60));
+    /// let empty = receipts.bytes(String::len);
+    /// receipts.once("ann", "7", Duration::ZERO, || "an answer".repeat(100));
+    /// assert!(receipts.bytes(String::len) >= empty + 900);
+    /// ```
     #[must_use]
     pub fn bytes(&self, value_bytes: impl Fn(&V) -> usize) -> usize {
         let bytes = |shard: &Mutex<Shard<V>>| {

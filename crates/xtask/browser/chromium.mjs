@@ -80,7 +80,8 @@ export class Chromium {
     const complaints = this.#complaints;
     this.#complaints = [];
     await Promise.all(this.#contexts.splice(0).map((context) => context.close()));
-    if (complaints.length) throw new Error(`expected a silent console, got: ${complaints.join("; ")}`);
+    if (complaints.length)
+      throw new Error(`expected a silent console, got: ${complaints.join("; ")}`);
   }
 
   close() {

@@ -6,9 +6,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, mock, test } from "node:test";
 
-const folder = process.env.RINGWAY_PARTS;
+const folder = process.env.RINGWAY_WEB;
 const source = ["cursor", "link", "outbox", "session"]
-  .map((part) => readFileSync(join(folder, `${part}.js`), "utf8"))
+  .map((part) => readFileSync(join(folder, `ringway/${part}.js`), "utf8"))
   .join("\n");
 const ours = "atOrBefore, later, Position, backoff, checkClose, parseUrl, thatFit, TIMES";
 
@@ -96,7 +96,10 @@ test("through any cuts, every event is heard once and in order", () => {
   for (let seed = 1; seed <= 300; seed += 1) {
     const draw = random(seed);
     const topics = ["a", "b", undefined];
-    const log = Array.from({ length: 60 }, (_, index) => ({ at: index + 1, topic: topics[draw(3)] }));
+    const log = Array.from({ length: 60 }, (_, index) => ({
+      at: index + 1,
+      topic: topics[draw(3)],
+    }));
     const position = new Position(at(0));
     const heard = [];
     let read = 0;
@@ -111,7 +114,11 @@ test("through any cuts, every event is heard once and in order", () => {
       }
       if (draw(2)) position.advance(at(read));
     }
-    assert.deepEqual(heard, log.map((event) => event.at), `seed ${seed}`);
+    assert.deepEqual(
+      heard,
+      log.map((event) => event.at),
+      `seed ${seed}`,
+    );
   }
 });
 
@@ -119,10 +126,22 @@ test("through any cuts, every event is heard once and in order", () => {
 
 test("back-off has full jitter and a cap", () => {
   const times = { ...TIMES, backoff: 500, backoffMax: 30_000 };
-  assert.equal(backoff(0, times, () => 0.5), 250);
-  assert.equal(backoff(3, times, () => 1), 4000);
-  assert.equal(backoff(1000, times, () => 1), 30_000);
-  assert.equal(backoff(1000, times, () => 0), 0);
+  assert.equal(
+    backoff(0, times, () => 0.5),
+    250,
+  );
+  assert.equal(
+    backoff(3, times, () => 1),
+    4000,
+  );
+  assert.equal(
+    backoff(1000, times, () => 1),
+    30_000,
+  );
+  assert.equal(
+    backoff(1000, times, () => 0),
+    0,
+  );
 });
 
 test("a close takes 1000 or 3000 to 4999, and a reason of 123 bytes", () => {
@@ -270,7 +289,10 @@ test("closing before it is open is an error and a 1006", async () => {
   const { made, told } = await session();
   made.close();
   mock.timers.tick(0);
-  assert.deepEqual(told.slice(-2).map(([type]) => type), ["error", "close"]);
+  assert.deepEqual(
+    told.slice(-2).map(([type]) => type),
+    ["error", "close"],
+  );
   assert.deepEqual(told.at(-1)[1], { code: 1006, wasClean: false });
 });
 
@@ -373,7 +395,13 @@ test("a connection without an answer to its heartbeat is dead", async () => {
 });
 
 test("a code that would come again ends the session; others do not", async () => {
-  for (const [code, final] of [[1008, true], [4001, true], [1009, true], [1012, false], [1013, false]]) {
+  for (const [code, final] of [
+    [1008, true],
+    [4001, true],
+    [1009, true],
+    [1012, false],
+    [1013, false],
+  ]) {
     const { made, count } = await session();
     sockets.at(-1).welcomes();
     sockets.at(-1).breaks(code, true);
@@ -396,6 +424,17 @@ test("topics that changed while a link was opened are mended", async () => {
   mock.timers.tick(600);
   await settle();
   assert.deepEqual(sockets[1].url.searchParams.getAll("topic"), ["news", "sport"]);
+});
+
+test("the types name what there is, and no more", () => {
+  const types = readFileSync(join(folder, "ringway.d.ts"), "utf8");
+  const body = types.slice(types.indexOf("declare class Ringway"));
+  const declared = [...body.matchAll(/^  (?:readonly )?(\w+)[:(<]/gm)].map(([, name]) => name);
+  const there = [...Object.getOwnPropertyNames(Ringway.prototype)];
+  const inherited = ["addEventListener", "removeEventListener"];
+  assert.deepEqual([...new Set(declared)].sort(), [...there, ...inherited].sort());
+  const options = types.slice(types.indexOf("interface RingwayOptions"));
+  for (const name of Object.keys(TIMES)) assert.match(options, new RegExp(`^  ${name}\\?:`, "m"));
 });
 
 test("what nobody offers is refused", () => {

@@ -7,35 +7,43 @@ import { Chromium } from "./chromium.mjs";
 import { page } from "./page.mjs";
 import { transports } from "./transports.mjs";
 
-const SCENARIO_LIMIT_MS = 90_000;
+const SCENARIO_LIMIT_MS = 60_000;
+const END_LIMIT_MS = 15_000;
 const [gateway, forgetful, pictures, only = ""] = process.argv.slice(2);
 if (!pictures) {
   console.error("usage: node scenarios.mjs GATEWAY FORGETFUL_GATEWAY PICTURES [ONLY]");
   process.exit(2);
 }
 
+/** Fails when the work is not done in time. */
+async function within(limit, what, work) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what} is not done within ${limit} ms`)), limit);
+  });
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 const browser = await Chromium.launch();
-const scenarios = Object.entries({ ...page, ...transports }).filter(([name]) => name.includes(only));
+const scenarios = Object.entries({ ...page, ...transports }).filter(([name]) =>
+  name.includes(only),
+);
 let failed = 0;
 for (const [name, run] of scenarios) {
   const began = Date.now();
-  let timer;
-  const limit = new Promise((_, reject) => {
-    const late = () => reject(new Error(`not done within ${SCENARIO_LIMIT_MS} ms`));
-    timer = setTimeout(late, SCENARIO_LIMIT_MS);
-  });
-  let fault;
-  try {
-    await Promise.race([run({ browser, gateway, forgetful, pictures }), limit]);
-  } catch (error) {
-    fault = error;
-  }
-  clearTimeout(timer);
-  await browser.endScenario().catch((error) => (fault ??= error));
+  const faults = [];
+  const note = (error) => faults.push(error.message);
+  const world = { browser, gateway, forgetful, pictures };
+  await within(SCENARIO_LIMIT_MS, "the scenario", run(world)).catch(note);
+  await within(END_LIMIT_MS, "closing its pages", browser.endScenario()).catch(note);
   const took = ((Date.now() - began) / 1000).toFixed(1);
-  if (fault) {
+  if (faults.length) {
     failed += 1;
-    console.error(`FAILED ${name} (${took} s)\n       ${fault.message}`);
+    console.error(`FAILED ${name} (${took} s)\n       ${faults.join("\n       ")}`);
   } else {
     console.log(`passed ${name} (${took} s)`);
   }

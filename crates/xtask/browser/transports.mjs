@@ -23,7 +23,9 @@ async function session(browser, url, options = {}) {
       globalThis.told = [];
       session.addEventListener("event", ({ detail }) => heard.push(detail.data));
       for (const type of ["open", "transport", "gap", "reconnecting", "close"]) {
-        session.addEventListener(type, ({ detail }) => told.push(`${type} ${detail?.transport ?? ""}`));
+        session.addEventListener(type, ({ detail }) =>
+          told.push(`${type} ${detail?.transport ?? ""}`),
+        );
       }
     },
     [options, `client-${serial}`],
@@ -59,14 +61,22 @@ async function brings(browser, gateway, transport) {
   expect(await publish(speaker, topic, 40), 40, "acknowledged");
   await eventually(() => listener.heard().then((all) => all.length), 40, "events heard");
   expect(await listener.heard(), upTo(40), "events, in order");
-  const texts = ["<script>alert(1)</script>", "\u2028 \u2029 & \u{1d11e}", "", null, { deep: [1.5] }];
+  const texts = [
+    "<script>alert(1)</script>",
+    "\u2028 \u2029 & \u{1d11e}",
+    "",
+    null,
+    { deep: [1.5] },
+  ];
   for (const text of texts) {
     const to = [listener.client];
-    const sent = (data) => speaker.page.evaluate(([names, one]) => session.notify(names, one), data);
+    const sent = (data) =>
+      speaker.page.evaluate(([names, one]) => session.notify(names, one), data);
     const { outcome } = await sent([to, text]);
     const words = Object.values(outcome);
     // A client that polls is away between two polls.
-    if (transport !== "poll") expect(words, ["delivered"], "outcome");
+    const away = transport.endsWith("poll") && words[0] === "queued";
+    expect(words, [away ? "queued" : "delivered"], "outcome");
   }
   await eventually(() => listener.heard().then((all) => all.length), 45, "events heard");
   expect((await listener.heard()).slice(40), texts, "data, as it was sent");
@@ -90,12 +100,17 @@ async function falls(browser, gateway, fault, wanted, options) {
   return { proxy, fallen };
 }
 
-const path = (...paths) => (url) => paths.some((one) => url.startsWith(one));
+const path =
+  (...paths) =>
+  (url) =>
+    paths.some((one) => url.startsWith(one));
 
 export const transports = {
-  "websocket brings events in order": ({ browser, gateway }) => brings(browser, gateway, "websocket"),
+  "websocket brings events in order": ({ browser, gateway }) =>
+    brings(browser, gateway, "websocket"),
   "sse brings events in order": ({ browser, gateway }) => brings(browser, gateway, "sse"),
-  "long-poll brings events in order": ({ browser, gateway }) => brings(browser, gateway, "long-poll"),
+  "long-poll brings events in order": ({ browser, gateway }) =>
+    brings(browser, gateway, "long-poll"),
   "poll brings events in order": ({ browser, gateway }) => brings(browser, gateway, "poll"),
   "iframe brings events in order": ({ browser, gateway }) => brings(browser, gateway, "iframe"),
 
@@ -125,6 +140,29 @@ export const transports = {
   async "where a proxy swallows what comes down it falls to long-poll"({ browser, gateway }) {
     const fault = { swallows: path("/ws", "/sse") };
     (await falls(browser, gateway, fault, "long-poll")).proxy.stop();
+  },
+
+  async "an idle client stays young on every stream"({ browser, forgetful }) {
+    // What is older than its heartbeats leaves the history; none of it was for this client.
+    const speaker = await session(browser, forgetful, { topics: [] });
+    const idle = {};
+    for (const transport of ["websocket", "sse", "iframe"]) {
+      idle[transport] = await session(browser, forgetful, { transports: [transport] });
+      await eventually(idle[transport].transport, transport, "transport");
+    }
+    await publish(speaker, "for others", 40);
+    await pause(1500);
+    for (const [transport, { page, heard }] of Object.entries(idle)) {
+      await page.evaluate(() => session.drop());
+      await page.evaluate((text) => session.publish("stream", text), transport);
+      await eventually(() => heard().then((all) => all.at(-1)), transport, "the newest");
+      const told = await page.evaluate(() => told);
+      expect(
+        told.filter((one) => one.startsWith("gap")),
+        [],
+        `gaps on ${transport}`,
+      );
+    }
   },
 
   async "it is a WebSocket to programs that expect one"({ browser, gateway }) {

@@ -1,8 +1,8 @@
 //! `browser`: the demo page and every transport of `ringway.js`, in real Chromium against the real
-//! gateway, and the pure parts of `ringway.js` in Node. Never judges by itself: the scripts do, by
-//! their exit status.
+//! gateway, and the pure parts of `ringway.js` and its types without one. Never judges by itself: the
+//! scripts do, by their exit status.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ use crate::tools::{debian, node};
 
 const UNIT_LIMIT: Duration = Duration::from_secs(60);
 const SCENARIOS_LIMIT: Duration = Duration::from_secs(6 * 60);
-/// A history that a short stream overruns, so that a gap can be seen.
-const SHORT_HISTORY: &str = "history.events_max=16";
+/// A history that a short stream overruns, so that a gap can be seen, and heartbeats that keep up.
+const FORGETFUL: [&str; 2] = ["history.events_max=16", "websocket.ping_interval=500ms"];
 
 /// Hold the demo page and `ringway.js` against the gateway, in Chromium.
 #[derive(Args)]
@@ -44,19 +44,14 @@ impl Default for Options {
 pub fn run(checkout: &Checkout, options: &Options) -> Result<Outcome> {
     debian::install_missing()?;
     let scripts = node::scripts(checkout, "browser")?;
-    let parts = checkout.path("crates/gateway/src/web/ringway");
-    let mut units = Command::new("node");
-    units.args(["--test", "--test-reporter", "spec"]).arg(scripts.join("ringway.test.mjs"));
-    units.env("RINGWAY_PARTS", parts);
-    process::check(units, UNIT_LIMIT).context("the pure parts of ringway.js are not right")?;
-
+    without_browser(checkout, &scripts)?;
     let binary = server::binary(checkout, options.binary.as_deref())?;
     let artefacts = checkout.artefacts("browser")?;
-    let mut runs = vec!["units".to_owned()];
+    let mut runs = vec!["units, types".to_owned()];
     for engine in options.io.each() {
         println!("-- scenarios in Chromium on {engine}");
         let server = Server::start(&binary, *engine)?;
-        let forgetful = Server::start_with(&binary, *engine, &[SHORT_HISTORY])?;
+        let forgetful = Server::start_with(&binary, *engine, &FORGETFUL)?;
         let mut scenarios = Command::new("node");
         scenarios.arg(scripts.join("scenarios.mjs"));
         scenarios.args([server.page_url(), forgetful.page_url()]).arg(&artefacts);
@@ -68,4 +63,21 @@ pub fn run(checkout: &Checkout, options: &Options) -> Result<Outcome> {
         runs.push(format!("scenarios on {engine}"));
     }
     Ok(Outcome::Passed(format!("{}; pictures in {}", runs.join(", "), artefacts.display())))
+}
+
+/// The parts of `ringway.js` that are pure, and its types.
+fn without_browser(checkout: &Checkout, scripts: &Path) -> Result<()> {
+    let web = checkout.path("crates/gateway/src/web");
+    let mut units = Command::new("node");
+    units.args(["--test", "--test-reporter", "spec"]).arg(scripts.join("ringway.test.mjs"));
+    units.env("RINGWAY_WEB", &web);
+    process::check(units, UNIT_LIMIT).context("the pure parts of ringway.js are not right")?;
+    let mut types = Command::new("node");
+    types
+        .arg(scripts.join("node_modules/typescript/bin/tsc"))
+        .args(["--noEmit", "--strict", "--target", "es2022"])
+        .args(["--lib", "es2022,dom,dom.iterable"])
+        .arg(checkout.path("crates/xtask/browser/types.ts"))
+        .arg(web.join("ringway.d.ts"));
+    process::check(types, UNIT_LIMIT).context("ringway.d.ts is not right")
 }

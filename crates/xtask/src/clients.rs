@@ -1,5 +1,6 @@
-//! `clients`: other people's WebSocket clients against the real gateway, on
-//! each engine. Never judges by itself: the scripts do, by their exit status.
+//! `clients`: other people's clients against the real gateway, on each engine:
+//! WebSockets, event streams, curl. Never judges by itself: the scripts do, by
+//! their exit status.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -16,7 +17,7 @@ use crate::tools::{node, python};
 
 const SCRIPT_LIMIT: Duration = Duration::from_secs(4 * 60);
 
-/// Hold Node's `ws` and Python's `websockets` against the gateway.
+/// Hold Node's `ws` and `eventsource`, Python's `websockets`, and curl against the gateway.
 #[derive(Args)]
 #[command(after_help = "Example: cargo xtask clients --io epoll")]
 pub struct Options {
@@ -35,20 +36,35 @@ impl Default for Options {
 }
 
 pub fn run(checkout: &Checkout, options: &Options) -> Result<Outcome> {
-    let node_script = node::scripts(checkout, "clients")?.join("echo.mjs");
-    let python = python::three(checkout, "clients")?;
-    let python_script = checkout.path("crates/xtask/clients/echo.py");
+    let node_scripts = node::scripts(checkout, "clients")?;
+    let python = python::three(checkout, "clients")?.program("python");
+    let python_scripts = checkout.path("crates/xtask/clients");
     let binary = server::binary(checkout, options.binary.as_deref())?;
     let mut runs = Vec::new();
     for engine in options.io.each() {
         let server = Server::start(&binary, *engine)?;
-        for (name, program, script) in [
-            ("ws (Node)", PathBuf::from("node"), &node_script),
-            ("websockets (Python)", python.program("python"), &python_script),
+        let (edge, api) = (server.address().to_string(), server.api_address().to_string());
+        let node = PathBuf::from("node");
+        for (name, program, script, arguments) in [
+            ("ws (Node)", &node, node_scripts.join("echo.mjs"), vec![server.echo_url()]),
+            (
+                "websockets (Python)",
+                &python,
+                python_scripts.join("echo.py"),
+                vec![server.echo_url()],
+            ),
+            ("websockets on the hub", &python, python_scripts.join("story.py"), vec![edge.clone()]),
+            (
+                "eventsource (Node)",
+                &node,
+                node_scripts.join("eventsource.mjs"),
+                vec![edge.clone(), api],
+            ),
+            ("curl", &python, python_scripts.join("curl.py"), vec![edge]),
         ] {
             println!("-- {name} on {engine}");
             let mut command = Command::new(program);
-            command.arg(script).arg(server.echo_url());
+            command.arg(script).args(arguments);
             process::check(command, SCRIPT_LIMIT)
                 .with_context(|| format!("{name} and the gateway on {engine} disagree"))?;
             runs.push(format!("{name} on {engine}"));

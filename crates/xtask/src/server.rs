@@ -77,6 +77,7 @@ pub struct Server {
     child: Child,
     output: Receiver<String>,
     address: SocketAddr,
+    api_address: SocketAddr,
 }
 
 impl Server {
@@ -98,7 +99,7 @@ impl Server {
             .args(["--set", &format!("server.api_listen={api_address}")])
             .args(settings.iter().flat_map(|setting| ["--set", setting]));
         let (child, output) = process::spawn_with_lines(command)?;
-        let mut server = Self { child, output, address };
+        let mut server = Self { child, output, address, api_address };
         let deadline = Instant::now() + START_LIMIT;
         loop {
             if let Some(status) = server.child.try_wait()? {
@@ -118,6 +119,16 @@ impl Server {
             );
             thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where its private API is.
+    pub fn api_address(&self) -> SocketAddr {
+        self.api_address
     }
 
     /// The WebSocket echo.

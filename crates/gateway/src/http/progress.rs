@@ -10,7 +10,7 @@ use super::{
     routes::Route,
     visit::Visit,
 };
-use crate::outbox::Outbox;
+use crate::{outbox::Outbox, subprotocol::json};
 
 /// What became of the bytes.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl Subprotocol {
     /// As it is negotiated.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Json => "ringway.v1.json",
+            Self::Json => json::NAME,
         }
     }
 

@@ -52,7 +52,7 @@ pub enum Refusal {
     AddressFull,
 }
 
-/// What a refusal is for, in a word for whoever counts them.
+/// What a request is refused for, in a word for whoever counts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ground {
     /// No sound HTTP.
@@ -69,13 +69,11 @@ pub enum Ground {
     Body,
     /// The WebSocket handshake.
     Handshake,
-    /// There is no room.
-    Room,
 }
 
 impl Ground {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 7] = [
         Self::Malformed,
         Self::TooLarge,
         Self::Timeout,
@@ -83,7 +81,6 @@ impl Ground {
         Self::Query,
         Self::Body,
         Self::Handshake,
-        Self::Room,
     ];
 
     /// The word.
@@ -96,7 +93,6 @@ impl Ground {
             Self::Query => "query",
             Self::Body => "body",
             Self::Handshake => "handshake",
-            Self::Room => "room",
         }
     }
 }
@@ -112,7 +108,7 @@ pub enum Methods {
     Send,
 }
 
-/// What becomes of the connection after the refusal.
+/// What becomes of the connection after the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum After {
     /// The next request may follow.
@@ -143,9 +139,9 @@ impl Refusal {
         }
     }
 
-    /// What it is for.
-    pub fn ground(self) -> Ground {
-        match self {
+    /// What it is for; `None`: there was no request yet.
+    pub fn ground(self) -> Option<Ground> {
+        Some(match self {
             Self::Malformed
             | Self::Version
             | Self::Host
@@ -162,8 +158,8 @@ impl Refusal {
             Self::Visit(_) => Ground::Query,
             Self::MediaType | Self::Expectation => Ground::Body,
             Self::Handshake(_) => Ground::Handshake,
-            Self::Full | Self::AddressFull => Ground::Room,
-        }
+            Self::Full | Self::AddressFull => return None,
+        })
     }
 
     /// A sentence for whoever reads the answer.

@@ -5,18 +5,13 @@
 use std::time::Duration;
 
 use httparse::Header;
-use ringway_hub::Cursor;
+use ringway_hub::{Cursor, name};
 
 use super::{
     head,
     query::{self, NotUtf8},
 };
-
-/// Bytes of a client's or a topic's name.
-const NAME_BYTES_MAX: usize = 128;
-
-/// Bytes of a callback's name.
-const CALLBACK_BYTES_MAX: usize = 64;
+use crate::transport::iframe::Callback;
 
 /// Bounds of a visit.
 #[derive(Debug, Clone, Copy)]
@@ -36,14 +31,14 @@ pub struct Visit {
     pub token: Option<Box<str>>,
     /// The topics to be subscribed to, as often as they were given.
     pub topics: Vec<Box<str>>,
-    /// From where to go on, as the client wrote it.
+    /// From where to go on; of whichever log.
     pub cursor: Option<Cursor>,
     /// How long `/poll` may wait.
     pub wait: Option<Duration>,
     /// How `/stream` writes its objects.
     pub format: Format,
-    /// The function that each block of [`Format::Iframe`] calls: safe inside a script.
-    pub callback: Option<Box<str>>,
+    /// The function that each block of [`Format::Iframe`] calls.
+    pub callback: Option<Callback>,
     /// Whether `/sse` names its events.
     pub names: Names,
 }
@@ -64,7 +59,7 @@ pub enum Names {
     /// An event with a name is dispatched under it.
     #[default]
     On,
-    /// Each event is a `message`.
+    /// Each event is a `message`, and a heartbeat is a `pong` that a program can see.
     Off,
 }
 
@@ -178,8 +173,8 @@ impl Visit {
                 "wait" => once(&mut visit.wait, parse_wait(&value)?, Parameter::Wait)?,
                 "format" => once(&mut format, parse_format(&value)?, Parameter::Format)?,
                 "callback" => {
-                    check_callback(&value)?;
-                    once(&mut visit.callback, value.into(), Parameter::Callback)?;
+                    let callback = Callback::parse(&value).ok_or(VisitFault::Callback)?;
+                    once(&mut visit.callback, callback, Parameter::Callback)?;
                 }
                 "names" => once(&mut names, parse_names(&value)?, Parameter::Names)?,
                 _ => {}
@@ -217,8 +212,7 @@ fn once<T>(slot: &mut Option<T>, value: T, parameter: Parameter) -> Result<(), V
 }
 
 fn check_name(name: &str, fault: VisitFault) -> Result<(), VisitFault> {
-    let is_sound = (1..=NAME_BYTES_MAX).contains(&name.len());
-    if is_sound && !name.contains(char::is_control) { Ok(()) } else { Err(fault) }
+    name::check(name).map_err(|_| fault)
 }
 
 /// Digits, and perhaps a point and digits: no sign, no exponent, no infinity.
@@ -251,16 +245,6 @@ fn parse_names(text: &str) -> Result<Names, VisitFault> {
         "off" => Ok(Names::Off),
         _ => Err(VisitFault::Names),
     }
-}
-
-/// Names with dots between them: it is written into a script as it is.
-fn check_callback(text: &str) -> Result<(), VisitFault> {
-    let is_name = |name: &str| {
-        name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-            && name.starts_with(|first: char| !first.is_ascii_digit())
-    };
-    let is_sound = text.len() <= CALLBACK_BYTES_MAX && text.split('.').all(is_name);
-    if is_sound { Ok(()) } else { Err(VisitFault::Callback) }
 }
 
 #[cfg(test)]
@@ -351,7 +335,7 @@ mod tests {
         assert_eq!(visit.cursor, Some(cursor(1)));
         assert_eq!(visit.wait, Some(Duration::from_millis(500)));
         assert_eq!((visit.format, visit.names), (Format::Iframe, Names::Off));
-        assert_eq!(visit.callback.as_deref(), Some("parent._f1.g"));
+        assert_eq!(visit.callback, Callback::parse("parent._f1.g"));
         assert_eq!(fault(&format!("client={}", "ä".repeat(64))), None);
         assert_eq!(fault(&format!("callback={}", "f".repeat(64))), None);
     }

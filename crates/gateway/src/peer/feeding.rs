@@ -11,10 +11,10 @@ use crate::{
     desk::Desk,
     dispatch::Run,
     feed::{self, Form, Progress, Serving, Word},
-    http::{refusal::After, response},
+    http::{cors::Cors, refusal::After, response},
     orders::Change,
     outbox::Outbox,
-    session::{Pace, Settled},
+    session::{Missed, Pace, Settled},
     subprotocol::service,
     transport::long_poll::{Found, LongPoll},
 };
@@ -37,14 +37,9 @@ impl Peer {
                 let (session, format) = (&mut stream.session, &mut stream.format);
                 feed::deliver(session, format, run, desk, serving, &mut outbox)
             }
-            // It reads all of them at once, when it is answered.
             Stage::Poll(poll) => {
-                if poll.session.pace() == Pace::Live && !poll.session.has_seen(run.through) {
-                    poll.session.fall_behind(run.before, desk);
-                    Progress::More
-                } else {
-                    Progress::Idle
-                }
+                let bytes_max = serving.settings.poll_bytes_max;
+                poll.collect(run, desk, bytes_max, serving.metrics)
             }
             _ => Progress::Idle,
         };
@@ -120,13 +115,29 @@ impl Peer {
         let slot = self.connection.slot();
         let Some(session) = self.session_mut() else { return };
         let changed = service::apply(change, session, topic, slot, turn.settings, turn.desk);
-        if let (Ok(Some((from, to))), Stage::Stream(stream)) = (changed, &mut self.stage) {
-            turn.metrics.gaps.add(1);
-            let mut outbox =
-                Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
-            stream.format.word(Word::Gap { from, to }, turn.bench, &mut outbox);
+        if let Ok(Some(missed)) = changed {
+            self.tell_of_gap(missed, turn);
         }
         self.after_commands(turn);
+    }
+
+    fn tell_of_gap(&mut self, (from, to): Missed, turn: &mut Turn<'_>) {
+        turn.metrics.gaps.add(1);
+        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+        let gap = Word::Gap { from, to };
+        match &mut self.stage {
+            Stage::WebSocket(socket) => {
+                if let Some((_, mut frames)) = socket.feed() {
+                    frames.word(gap, turn.bench, &mut outbox);
+                }
+            }
+            Stage::Stream(stream) => stream.format.word(gap, turn.bench, &mut outbox),
+            Stage::Poll(poll) => {
+                poll.note((from, to));
+                self.be_ready(turn);
+            }
+            _ => {}
+        }
     }
 
     /// Answers a held poll if there is something to answer.
@@ -158,11 +169,12 @@ impl Peer {
             return;
         };
         let slot = self.connection.slot();
-        let poll = *poll;
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         let LongPoll { session, cors, after, http, .. } = poll;
         outbox.write(|out| {
-            response::json(out, 200, &cors, after, |out| out.extend_from_slice(body));
+            response::json(out, 200, cors.as_deref().unwrap_or(&Cors::Silent), after, |out| {
+                out.extend_from_slice(body)
+            });
         });
         turn.metrics.sessions.long_poll.subtract(1);
         session.leave(slot, Settled::Yes, turn.desk);

@@ -75,9 +75,9 @@ enum Stage {
     /// Frames.
     WebSocket(WebSocket),
     /// A response without an end.
-    Stream(Box<Stream>),
+    Stream(Stream),
     /// A request whose answer is held back.
-    Poll(Box<LongPoll>),
+    Poll(LongPoll),
     /// All is said. What still comes is discarded until the peer's FIN, so that a reset does not
     /// destroy our last words on their way.
     Lingering,
@@ -314,8 +314,8 @@ impl Peer {
             }
             Stage::Stream(_) | Stage::Poll(_) => {
                 match std::mem::replace(&mut self.stage, Stage::Lingering) {
-                    Stage::Stream(stream) => Some(stream.session),
-                    Stage::Poll(poll) => Some(poll.session),
+                    Stage::Stream(stream) => Some(*stream.session),
+                    Stage::Poll(poll) => Some(*poll.session),
                     _ => None,
                 }
             }

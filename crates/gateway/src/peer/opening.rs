@@ -9,6 +9,7 @@ use super::{Life, Peer, Stage, Turn, serving};
 use crate::{
     feed::{Form, Serving, Word},
     http::{
+        cors::Cors,
         progress::{Opened, Polled, Posted, Progress, Upgrade},
         refusal::After,
         response,
@@ -20,15 +21,11 @@ use crate::{
     subprotocol::service::{self, Speaker, Verdict},
     transport::{
         encoding::Encoding,
-        iframe::Callback,
         long_poll::LongPoll,
         stream::{Stream, StreamFormat},
         websocket::{Outcome, WebSocket},
     },
 };
-
-/// What a page that embeds a stream calls its function, unless it says otherwise.
-const CALLBACK: &str = "parent.ringway";
 
 impl Peer {
     /// What HTTP's progress means for the connection.
@@ -84,25 +81,24 @@ impl Peer {
         self.heard(Outcome::Open, &[], turn);
     }
 
-    fn open_stream(&mut self, opened: Opened, turn: &mut Turn<'_>) {
+    fn open_stream(&mut self, mut opened: Opened, turn: &mut Turn<'_>) {
         let (session, gap) = self.enter(&opened.visit, turn);
         let format = match (opened.route, opened.visit.format) {
             (Route::Stream, Format::Lines) => StreamFormat::Lines,
             (Route::Stream, Format::Iframe) => {
-                let name = opened.visit.callback.as_deref().unwrap_or(CALLBACK);
-                StreamFormat::Iframe(Callback::parse(name).expect("the query was checked"))
+                StreamFormat::Iframe(opened.visit.callback.take().unwrap_or_default())
             }
             _ => StreamFormat::Sse(opened.visit.names),
         };
         turn.metrics.sessions.of_stream(&format).add(1);
-        let mut stream = Box::new(Stream { session, format });
+        let mut stream = Stream { session: Box::new(session), format };
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         outbox.write(|out| {
             let Opened { cors, after, .. } = &opened;
             response::stream(out, stream.format.content_type(), cors, *after);
         });
         stream.format.begin(turn.settings.retry, &mut outbox);
-        let Stream { session, format } = &mut *stream;
+        let Stream { session, format } = &mut stream;
         self.greet(session, format, gap, turn);
         self.stage = Stage::Stream(stream);
         self.is_alive(turn);
@@ -119,8 +115,14 @@ impl Peer {
         let wait = wait.min(turn.settings.poll_wait_max);
         let is_live = session.pace() == Pace::Live && gap.is_none();
         let Polled { cors, after, .. } = polled;
-        let gap = gap.map(Box::new);
-        self.stage = Stage::Poll(Box::new(LongPoll { session, cors, after, http, gap }));
+        let session = Box::new(session);
+        let cors = (cors != Cors::Silent).then(|| Box::new(cors));
+        let mut poll = LongPoll { session, cors, after, http, collected: None };
+        if let Some(gap) = gap {
+            turn.metrics.gaps.add(1);
+            poll.note(gap);
+        }
+        self.stage = Stage::Poll(poll);
         if wait == Duration::ZERO {
             return self.answer_poll(turn);
         }

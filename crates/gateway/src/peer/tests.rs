@@ -31,8 +31,8 @@ fn an_idle_connection_stays_within_its_budget() {
     // the hub, whose sizes are asserted there.
     for (field, bytes, bytes_max) in [
         ("session", size_of::<Session>(), 80),
-        ("stream", size_of::<Stream>(), 112),
-        ("poll", size_of::<LongPoll>(), 160),
+        ("stream", size_of::<Stream>(), 32),
+        ("poll", size_of::<LongPoll>(), 72),
     ] {
         assert!(bytes <= bytes_max, "{field} takes {bytes} bytes, its share is {bytes_max}");
     }

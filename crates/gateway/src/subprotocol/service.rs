@@ -130,29 +130,34 @@ fn perform<'t>(
             out.extend_from_slice(&ack);
         }
         Command::Subscribe { id, topic, since, connection } => {
-            if !settings.permissions.subscribe.allow(&topic) {
-                return Err(error(
-                    ErrorCode::NotAllowed,
-                    id,
-                    "this client may not subscribe to this topic",
-                ));
-            }
-            let since = match since.as_deref().map(str::parse::<Cursor>).transpose() {
+            let since = match begin_of(&topic, since.as_deref(), settings) {
                 Ok(since) => since,
-                Err(_) => {
-                    let message = "`since` is not a cursor of this gateway";
-                    return Err(error(ErrorCode::BadCursor, id, message));
-                }
+                Err((code, message)) => return Err(error(code, id, message)),
             };
-            let change = Change::Subscribe(since);
-            return listen(speaker, id, &topic, connection.as_deref(), change, desk, settings, out);
+            let listening = Listening { id, topic, connection, change: Change::Subscribe(since) };
+            return listen(listening, speaker, desk, settings, out);
         }
         Command::Unsubscribe { id, topic, connection } => {
-            let change = Change::Unsubscribe;
-            return listen(speaker, id, &topic, connection.as_deref(), change, desk, settings, out);
+            let listening = Listening { id, topic, connection, change: Change::Unsubscribe };
+            return listen(listening, speaker, desk, settings, out);
         }
     }
     Ok(None)
+}
+
+/// The cursor from which a subscription begins; `None`: it begins now.
+fn begin_of(
+    topic: &str,
+    since: Option<&str>,
+    settings: &Settings,
+) -> Result<Option<Cursor>, (ErrorCode, &'static str)> {
+    if !settings.permissions.subscribe.allow(topic) {
+        return Err((ErrorCode::NotAllowed, "this client may not subscribe to this topic"));
+    }
+    since
+        .map(str::parse)
+        .transpose()
+        .map_err(|_| (ErrorCode::BadCursor, "`since` is not a cursor of this gateway"))
 }
 
 /// Refuses what is not even text.
@@ -162,21 +167,27 @@ pub fn refuse_bytes(out: &mut Vec<u8>) -> Verdict {
     Verdict::Refused
 }
 
-/// Changes a subscription, of this connection or, by a request, of another one of the client.
-#[expect(clippy::too_many_arguments, reason = "the parts of a command and of its place")]
-fn listen<'t>(
-    speaker: &mut Speaker<'_>,
+/// A command that changes what a client listens to.
+struct Listening<'t> {
     id: Cow<'t, str>,
-    topic: &str,
-    named: Option<&str>,
+    topic: Cow<'t, str>,
+    /// The name of the connection, where the command does not come over it.
+    connection: Option<Cow<'t, str>>,
     change: Change,
+}
+
+/// Changes a subscription, of this connection or, by a request, of another one of the client.
+fn listen<'t>(
+    listening: Listening<'t>,
+    speaker: &mut Speaker<'_>,
     desk: &mut Desk,
     settings: &Settings,
     out: &mut Vec<u8>,
 ) -> Result<Option<Missed>, CommandError<'t>> {
+    let Listening { id, topic, connection: named, change } = listening;
     let (cursor, missed) = match speaker {
         Speaker::Session { session, connection } => {
-            match apply(change, session, topic, connection.slot(), settings, desk) {
+            match apply(change, session, &topic, connection.slot(), settings, desk) {
                 Ok(missed) => (session.cursor(desk), missed),
                 Err(TooMany) => {
                     let message = format!("at most {} topics", settings.subscriptions_max);
@@ -185,15 +196,22 @@ fn listen<'t>(
             }
         }
         Speaker::Request { client } => {
-            let Some((core, connection)) = named.and_then(place_of) else {
+            let Some((core, connection)) = named.as_deref().and_then(place_of) else {
                 let message = "name the `connection` that its welcome named, or put the topics \
                                into the query of the transport";
                 return Err(error(ErrorCode::NotOnThisTransport, id, message));
             };
+            // The core of the connection obeys later, when it may have read on.
+            let cursor = desk.commons.cursor(desk.settled());
+            let change = match change {
+                Change::Subscribe(None) => Change::SubscribeSince(cursor),
+                other => other,
+            };
             let client = (*client).into();
-            let order = Order::Listen { connection, client, topic: topic.into(), change };
+            let topic = topic.into_owned().into();
+            let order = Order::Listen { connection, client, topic, change };
             desk.orders.tell(core, order);
-            (desk.commons.cursor(desk.settled()), None)
+            (cursor, None)
         }
     };
     write::ack(out, &id, &cursor.to_string());
@@ -215,6 +233,10 @@ pub fn apply(
     match change {
         Change::Subscribe(since) => {
             session.subscribe(topic, since, slot, settings.subscriptions_max, desk)
+        }
+        Change::SubscribeSince(_) if session.listens_to(topic, desk) => Ok(None),
+        Change::SubscribeSince(cursor) => {
+            session.subscribe(topic, Some(cursor), slot, settings.subscriptions_max, desk)
         }
         Change::Unsubscribe => {
             session.unsubscribe(topic, slot, desk);

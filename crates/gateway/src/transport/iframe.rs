@@ -34,6 +34,7 @@ impl Callback {
     }
 }
 
+/// What a page that embeds a stream calls its function, unless it says otherwise.
 impl Default for Callback {
     fn default() -> Self {
         Self("parent.ringway".into())

@@ -1,31 +1,33 @@
 //! A poll: the events since a cursor in one answer, held back until there are some.
 //!
-//! While it is held it has a session like any other client; what it is sent it reads from the log
-//! when it is answered, so that the answer has all events and the cursor after them.
+//! While it is held it has a session like any other client. What a turn brings it is collected and
+//! answered at the end of the turn; what it has missed it reads from the log when it is answered.
 
 use std::{ops::ControlFlow, time::Duration};
 
 use super::{encoding::Frame, poll::Body};
 use crate::{
     desk::Desk,
-    feed::Word,
+    dispatch::Run,
+    feed::{Progress, Word},
     http::{connection::HttpConnection, cors::Cors, refusal::After},
     metrics::CoreMetrics,
-    session::{Missed, Pace, Session},
+    session::{Missed, Pace, Session, Settled},
 };
 
 /// A poll that waits for its answer.
 pub struct LongPoll {
     /// The client's place in the hub.
-    pub session: Session,
-    /// Who may read the answer.
-    pub cors: Cors,
+    pub session: Box<Session>,
+    /// Who may read the answer, where that is to be said.
+    pub cors: Option<Box<Cors>>,
     /// What becomes of the connection after it.
     pub after: After,
     /// The connection, which goes on after the answer.
     pub http: HttpConnection,
-    /// A gap that is known before anything was read.
-    pub gap: Option<Box<Missed>>,
+    /// What is to be answered before anything is read: objects, with commas between them. Boxed, as
+    /// it is there for a turn at most.
+    pub collected: Option<Box<Vec<u8>>>,
 }
 
 /// Whether there is something to answer.
@@ -38,6 +40,37 @@ pub enum Found {
 }
 
 impl LongPoll {
+    /// Collects a run of events, if it is for the client. An event that is not kept is nowhere else.
+    pub fn collect(
+        &mut self,
+        run: &Run,
+        desk: &Desk,
+        bytes_max: usize,
+        metrics: &CoreMetrics,
+    ) -> Progress {
+        let session = &mut self.session;
+        let is_left_out = run.except.as_deref() == Some(session.client());
+        if session.pace() != Pace::Live || session.has_seen(run.through) || is_left_out {
+            return Progress::Idle;
+        }
+        let collected = self.collected.get_or_insert_default();
+        if !collected.is_empty() && collected.len() + run.bytes() > bytes_max {
+            session.fall_behind(run.before, desk);
+        } else {
+            run.events.iter().for_each(|event| append(collected, event.frame().text().as_bytes()));
+            metrics.deliveries.add(run.events.len() as u64);
+            session.sent(run.before, run.through, Settled::No);
+        }
+        Progress::More
+    }
+
+    /// Notes a gap that is to be answered.
+    pub fn note(&mut self, (from, to): Missed) {
+        let mut text = Vec::new();
+        Word::Gap { from, to }.write_json(&mut text);
+        append(self.collected.get_or_insert_default(), &text);
+    }
+
     /// Reads what there is into `body`, up to about `bytes_max`.
     pub fn read(
         &mut self,
@@ -49,8 +82,8 @@ impl LongPoll {
     ) -> Found {
         let mut answer = Body::begin(body);
         let mut found = Found::Nothing;
-        if let Some(gap) = self.gap.take() {
-            write_gap(*gap, &mut answer, body);
+        if let Some(objects) = self.collected.take() {
+            answer.item(body, text_of(&objects));
             found = Found::Something;
         }
         let epoch = desk.commons.log.epoch();
@@ -73,7 +106,9 @@ impl LongPoll {
                 Err(gap) => {
                     metrics.gaps.add(1);
                     let [from, to] = [gap.from, gap.to].map(|place| desk.commons.cursor(place));
-                    write_gap((from, to), &mut answer, body);
+                    let mut text = Vec::new();
+                    Word::Gap { from, to }.write_json(&mut text);
+                    answer.item(body, text_of(&text));
                     found = Found::Something;
                 }
             }
@@ -83,8 +118,13 @@ impl LongPoll {
     }
 }
 
-fn write_gap((from, to): Missed, answer: &mut Body, body: &mut Vec<u8>) {
-    let mut text = Vec::new();
-    Word::Gap { from, to }.write_json(&mut text);
-    answer.item(body, str::from_utf8(&text).expect("it was made from strings"));
+fn append(objects: &mut Vec<u8>, text: &[u8]) {
+    if !objects.is_empty() {
+        objects.push(b',');
+    }
+    objects.extend_from_slice(text);
+}
+
+fn text_of(objects: &[u8]) -> &str {
+    str::from_utf8(objects).expect("it was made from strings")
 }

@@ -22,6 +22,7 @@ const PLACEHOLDER: &[u8; CURSOR_BYTES] = &[b'0'; CURSOR_BYTES];
 pub struct Body {
     /// Where in the buffer the body begins.
     start: usize,
+    /// Objects so far.
     items: usize,
 }
 
@@ -42,11 +43,6 @@ impl Body {
         }
         out.extend_from_slice(text.as_bytes());
         self.items += 1;
-    }
-
-    /// Objects so far.
-    pub fn items(&self) -> usize {
-        self.items
     }
 
     /// Bytes so far, to be held against a bound.
@@ -79,7 +75,6 @@ mod tests {
             for object in objects {
                 body.item(&mut out, object);
             }
-            assert_eq!(body.items(), objects.len());
             assert_eq!(body.bytes(&out) + 4, out.len());
             body.end(&mut out, CURSOR);
             let read: Value = serde_json::from_slice(&out[4..]).expect("JSON");

@@ -20,7 +20,7 @@ use crate::{
 /// A client that reads an endless response.
 pub struct Stream {
     /// Its place in the hub.
-    pub session: Session,
+    pub session: Box<Session>,
     /// How it is written.
     pub format: StreamFormat,
 }
@@ -91,7 +91,9 @@ impl Form for StreamFormat {
     fn word(&mut self, word: Word<'_>, _: &mut Workbench, outbox: &mut Outbox<'_>) {
         let cursor = word.cursor().map(|cursor| cursor.to_string()).unwrap_or_default();
         outbox.write(|out| {
-            if let (Self::Sse(_), Word::Heartbeat { .. }) = (&self, word) {
+            // The comment keeps the place of an `EventSource`, which reconnects by itself; no
+            // program sees it. One that asked for no names reconnects on its own, and is told.
+            if let (Self::Sse(Names::On), Word::Heartbeat { .. }) = (&self, word) {
                 return chunk::write(out, |out| sse::heartbeat(out, &cursor));
             }
             let mut text = Vec::with_capacity(160);

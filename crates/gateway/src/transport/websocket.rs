@@ -129,17 +129,8 @@ impl WebSocket {
                 }
                 (Service::Session(session), Some(text)) => {
                     let mut speaker = Speaker::Session { session, connection };
-                    let mut answer = serving.bench.take_scratch();
-                    let (settings, now) = (serving.settings, serving.now);
-                    let verdict =
-                        service::carry_out(text, &mut speaker, desk, settings, now, &mut answer);
-                    let mut frames = Frames(compression);
-                    frames.word(Word::Answer(&answer), serving.bench, outbox);
-                    if let Verdict::DoneBehind((from, to)) = verdict {
-                        serving.metrics.gaps.add(1);
-                        frames.word(Word::Gap { from, to }, serving.bench, outbox);
-                    }
-                    serving.bench.put_scratch(answer);
+                    let frames = Frames(compression);
+                    carry_out(text, &mut speaker, frames, desk, serving, outbox);
                 }
                 // The subprotocol is text (RFC 6455 §7.4.1: a kind that is not accepted).
                 (Service::Session(_), None) => {
@@ -213,4 +204,24 @@ impl WebSocket {
         self.close(fault.close_code(), &fault.to_string(), outbox);
         Outcome::Ended
     }
+}
+
+/// Carries out a command, and answers it.
+fn carry_out(
+    text: &str,
+    speaker: &mut Speaker<'_>,
+    mut frames: Frames<'_>,
+    desk: &mut Desk,
+    serving: &mut Serving<'_>,
+    outbox: &mut Outbox<'_>,
+) {
+    let mut answer = serving.bench.take_scratch();
+    let (settings, now) = (serving.settings, serving.now);
+    let verdict = service::carry_out(text, speaker, desk, settings, now, &mut answer);
+    frames.word(Word::Answer(&answer), serving.bench, outbox);
+    if let Verdict::DoneBehind((from, to)) = verdict {
+        serving.metrics.gaps.add(1);
+        frames.word(Word::Gap { from, to }, serving.bench, outbox);
+    }
+    serving.bench.put_scratch(answer);
 }

@@ -31,7 +31,11 @@ function element(tag, className = "", ...children) {
 
 /** The tail of a cursor that a person can compare. */
 const short = (cursor) => (cursor ? `#${Number(cursor.split("-")[1])}` : "\u2013");
-const names = (text) => text.split(",").map((name) => name.trim()).filter(Boolean);
+const names = (text) =>
+  text
+    .split(",")
+    .map((name) => name.trim())
+    .filter(Boolean);
 
 /** Numbers seen, by sender and stream: which were skipped, and which came twice. */
 class Ledger {
@@ -79,7 +83,13 @@ function clock() {
 
 function row(kind, what, where = "") {
   const time = element("time", "", clock());
-  const item = element("li", kind, time, element("div", "what", ...what), element("span", "where", ...where));
+  const item = element(
+    "li",
+    kind,
+    time,
+    element("div", "what", ...what),
+    element("span", "where", ...where),
+  );
   $("timeline").prepend(item);
   while ($("timeline").children.length > ROWS_MAX) $("timeline").lastChild.remove();
   $("quiet").hidden = true;
@@ -98,7 +108,11 @@ function tick(className, transport) {
 }
 
 function heading(from, to) {
-  return [element("span", "who", from), element("span", "arrow", " \u2192 "), element("span", "", to)];
+  return [
+    element("span", "who", from),
+    element("span", "arrow", " \u2192 "),
+    element("span", "", to),
+  ];
 }
 
 /** One row an event; those of a stream are counted in one row as long as nothing comes between. */
@@ -137,7 +151,11 @@ function showLedger(gap) {
   $("cursor").title = session?.cursor ?? "";
   const bad = [missing && `${missing} missing`, doubled && `${doubled} doubled`].filter(Boolean);
   const verdict = bad.length ? "bad" : received ? "good" : "none";
-  const words = { none: "No events yet", good: "Nothing missing, nothing doubled", bad: bad.join(", ") };
+  const words = {
+    none: "No events yet",
+    good: "Nothing missing, nothing doubled",
+    bad: bad.join(", "),
+  };
   if ($("verdict").textContent !== words[verdict]) $("verdict").textContent = words[verdict];
   $("verdict").dataset.verdict = verdict;
 }
@@ -172,7 +190,9 @@ function gapHeard({ detail: { from, to } }) {
 // ---- who is here ----
 
 function hello(fresh) {
-  return session.publish(LOBBY, { fresh }, { event: "hello", echo: false, ttl: 30 }).catch(() => {});
+  return session
+    .publish(LOBBY, { fresh }, { event: "hello", echo: false, ttl: 30 })
+    .catch(() => {});
 }
 
 function presence(name, event, data) {
@@ -307,7 +327,10 @@ function stream() {
   const one = () => {
     count.sent += 1;
     post(place, { stream: true })
-      .then(() => (count.acknowledged += 1), () => (count.failed += 1))
+      .then(
+        () => (count.acknowledged += 1),
+        () => (count.failed += 1),
+      )
       .then(show);
     show();
   };
@@ -427,7 +450,14 @@ function join(name) {
 /** Says goodbye even while the page goes away, when promises are not waited for. */
 function bye() {
   if (!session || session.readyState !== 1) return;
-  const farewell = { type: "publish", id: `bye-${run}`, topic: LOBBY, event: "bye", data: null, echo: false };
+  const farewell = {
+    type: "publish",
+    id: `bye-${run}`,
+    topic: LOBBY,
+    event: "bye",
+    data: null,
+    echo: false,
+  };
   const address = `send?client=${encodeURIComponent(session.client)}`;
   navigator.sendBeacon(address, JSON.stringify(farewell));
 }

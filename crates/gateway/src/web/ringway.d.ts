@@ -23,7 +23,7 @@ interface RingwayOptions {
   heartbeat?: number;
   /** From a ping to any byte at all, else the connection is dead; also of a `POST /send`. Default 10,000. */
   answer?: number;
-  /** The longest silence of a stream that has shown heartbeats. Default 75,000. */
+  /** The longest silence of a stream; more than the gateway's `websocket.ping_interval`. Default 60,000. */
   silence?: number;
   /** From opening to the first object; a proxy that buffers shows so. Default 5,000. */
   open?: number;

@@ -51,13 +51,10 @@ fn limit_of(text: Option<&str>) -> Result<usize, Problem> {
 /// A page: `{"cursor":…,"events":[…],"gap":{"from":…,"to":…}}`.
 fn read(api: &Api, topic: &str, since: Option<Cursor>, limit: usize) -> Vec<u8> {
     let log = &api.commons.log;
-    let oldest = || log.first() - 1;
-    // As for a client: nothing of another log can be told from what was seen.
-    let is_ours = |since: &Cursor| since.epoch == log.epoch() && since.sequence <= log.head();
-    let (mut after, mut gap) = match since {
-        None => (oldest(), None),
-        Some(since) if is_ours(&since) => (since.sequence, None),
-        Some(since) => (oldest(), Some((since, oldest()))),
+    let (mut after, mut gap) = match since.map(|since| (since, api.commons.judge(since))) {
+        None => (log.first() - 1, None),
+        Some((_, Ok(after))) => (after, None),
+        Some((since, Err(oldest))) => (oldest, Some((since, oldest))),
     };
     let through = log.reader().position();
     let mut page = b"{\"events\":[".to_vec();

@@ -72,6 +72,7 @@ struct Api {
     start: Instant,
     /// The application may address everyone.
     everyone: Patterns,
+    /// Locked because axum shares its state between threads, of which there is one here.
     tail: Mutex<Tail>,
     ledger: Ledger,
     appended: Counter,

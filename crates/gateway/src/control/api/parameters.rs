@@ -6,9 +6,10 @@
 use std::borrow::Cow;
 
 use axum::extract::{Path, rejection::PathRejection};
+use ringway_hub::name;
 
 use super::problem::{Kind, Problem};
-use crate::{http::query, subprotocol::name};
+use crate::http::query;
 
 /// The name in the path.
 ///

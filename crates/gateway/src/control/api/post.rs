@@ -1,6 +1,6 @@
 //! `POST /v1/notify` and `POST /v1/publish`: one event in the body, or one on each line.
 //!
-//! It joins a request with a submission; the event is appended by the desk.
+//! It joins a request with a submission. What the submission says is judged there, not here.
 
 use std::sync::Arc;
 

@@ -8,7 +8,7 @@ use axum::{
     Router,
     extract::{Path, Request, State, rejection::PathRejection},
     http::{HeaderValue, Method, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::{Html, IntoResponse, Response},
     routing::{MethodFilter, MethodRouter, on},
 };
 
@@ -40,7 +40,7 @@ macro_rules! routes {
 }
 
 /// All of them.
-pub static ROUTES: [Route; 10] = routes! {
+pub static ROUTES: [Route; 11] = routes! {
     POST "/v1/notify" post::notify;
     POST "/v1/publish" post::publish;
     GET "/v1/topics/{topic}/history" history::history;
@@ -48,6 +48,7 @@ pub static ROUTES: [Route; 10] = routes! {
     DELETE "/v1/clients/{client}" clients::close;
     GET "/v1/openapi.json" describe;
     GET "/problems/{code}" explain;
+    GET "/" dashboard;
     GET "/metrics" metrics;
     GET "/healthz" live;
     GET "/readyz" ready;
@@ -89,6 +90,10 @@ async fn explain(path: Result<Path<String>, PathRejection>) -> Result<String, Pr
     let kind = path.ok().and_then(|Path(code)| Kind::of_code(&code));
     let kind = kind.ok_or_else(|| Problem::new(Kind::NotFound, "there is no such problem"))?;
     Ok(format!("{}\n\nStatus: {}\n", kind.title(), kind.status()))
+}
+
+async fn dashboard() -> Html<&'static str> {
+    Html(include_str!("../../web/dashboard.html"))
 }
 
 async fn metrics(State(api): State<Arc<Api>>) -> impl IntoResponse {

@@ -120,6 +120,8 @@ fn each_once<'t>(mut names: Vec<Cow<'t, str>>) -> Vec<Cow<'t, str>> {
 mod tests {
     use std::time::Duration;
 
+    use proptest::prelude::*;
+
     use super::*;
 
     fn notify(text: &str) -> Result<(Submission<'_>, Option<Key>), Problem> {
@@ -192,5 +194,23 @@ mod tests {
             assert_eq!(kind(Verb::Publish, text.as_bytes()), expected, "{text}");
         }
         assert_eq!(kind(Verb::Notify, b"{\"to\":[\"\xff\"],\"data\":1}"), Kind::NotJson);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(bytes: Vec<u8>, value in "[\\PC]{0,12}", number: f64) {
+            for verb in [Verb::Notify, Verb::Publish] {
+                let _ = Submission::read(verb, &bytes, 2);
+                for value in [&value, &format!("{value:?}"), &format!("[{value:?}]"), &number.to_string()] {
+                    for field in OF_NOTIFY.into_iter().chain(OF_PUBLISH) {
+                        let text = format!(
+                            r#"{{"to":["a"],"topic":"a","data":1,"{}":{value}}}"#,
+                            field.name(),
+                        );
+                        let _ = Submission::read(verb, text.as_bytes(), 2);
+                    }
+                }
+            }
+        }
     }
 }

@@ -4,6 +4,7 @@
 
 use std::{borrow::Cow, fmt};
 
+use ringway_hub::name;
 use serde::{
     Deserializer,
     de::{Error, SeqAccess, Visitor},
@@ -11,7 +12,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::fields::{Fault, Field, Fields, string};
-use crate::subprotocol::{Command, CommandError, CommandLimits, Echo, ErrorCode, Ttl, name};
+use crate::subprotocol::{Command, CommandError, CommandLimits, Echo, ErrorCode, Ttl};
 
 /// Reads one message.
 ///

@@ -3,11 +3,13 @@
 //! They are written with every text escaped, and without line breaks outside `data`, which is
 //! passed on byte for byte. No cursor is made here.
 
+use ringway_hub::Cursor;
+
 use crate::subprotocol::CommandError;
 
 /// The bytes of a cursor in an event. All cursors are as long, so that an event can be written
 /// before its place in the log is known.
-pub const CURSOR_BYTES: usize = 29;
+pub const CURSOR_BYTES: usize = Cursor::TEXT_BYTES;
 
 /// What stands in an event until its cursor is known.
 const CURSOR_PLACEHOLDER: &str = "000000000000-0000000000000000";

@@ -19,7 +19,8 @@ const TRANSPORTS = {
     socket.onclose = ({ code, reason, wasClean }) => link.lose({ code, reason, wasClean });
     const send = (text) => socket.send(text);
     // A code that is undefined would count as 0.
-    const end = (code, reason) => (code === undefined ? socket.close() : socket.close(code, reason));
+    const end = (code, reason) =>
+      code === undefined ? socket.close() : socket.close(code, reason);
     return { socket, send, end };
   },
 
@@ -45,6 +46,7 @@ const TRANSPORTS = {
     frame.hidden = true;
     frame.title = "Ringway stream";
     frame.src = link.address("stream", { format: "iframe", callback: `parent.${callback}` });
+    // A frame that breaks off tells nobody, at least in Chromium: then only silence does.
     frame.onload = () => link.lose({ reason: "the streamed page ended or was refused" });
     document.body.append(frame);
     const end = () => {
@@ -113,7 +115,9 @@ function refusal(response, text) {
 /** The first topics, as many as an address has room for. */
 function thatFit(topics) {
   let left = TOPICS_CHARACTERS_MAX;
-  return new Set([...topics].filter((topic) => (left -= encodeURIComponent(topic).length + 7) >= 0));
+  return new Set(
+    [...topics].filter((topic) => (left -= encodeURIComponent(topic).length + 7) >= 0),
+  );
 }
 
 class Link {
@@ -130,7 +134,6 @@ class Link {
     this.session = session;
     this.times = session.times;
     this.polls = name === "long-poll" || name === "poll";
-    this.beats = name === "websocket"; // its heartbeats can be seen
     this.cursor = session.cursor();
     this.topics = thatFit(session.topics);
     this.watch(this.times.open);
@@ -159,8 +162,7 @@ class Link {
     } catch {
       return this.lose({ reason: "what came is not JSON" });
     }
-    this.beats ||= object.type === "pong";
-    this.watch(this.beats ? this.times.silence : Infinity);
+    this.watch(this.times.silence);
     this.session.hear(this, object, text);
   }
 

@@ -127,8 +127,9 @@ class Outbox {
   }
 
   /** The answer to one object; none when it is worth another attempt. */
-  async #post({ text, topic }, { connection }) {
+  async #post({ text, topic }, link) {
     // A subscription belongs to a connection, and this request comes by another.
+    const { connection } = link;
     const body = topic ? JSON.stringify({ ...JSON.parse(text), connection }) : text;
     try {
       const signal = AbortSignal.timeout(this.#times.answer);
@@ -139,6 +140,8 @@ class Outbox {
       const { error, reason } = refusal(response, answer);
       return { type: "error", code: error, message: reason };
     } catch {
+      // Where the way up is broken, the way down may be, and not know it yet.
+      if (link === this.#link) link.watch(this.#times.answer);
       return undefined;
     }
   }

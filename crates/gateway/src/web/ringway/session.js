@@ -10,7 +10,7 @@ const BEST_FIRST = ["websocket", "sse", "long-poll", "poll"];
 const TIMES = {
   heartbeat: 25_000, // proxies commonly cut a connection that is silent for 60 s
   answer: 10_000, // from a heartbeat to any byte at all, else the connection is dead
-  silence: 75_000, // a stream that has shown heartbeats is dead after so long without one
+  silence: 60_000, // without even a heartbeat, which the gateway sends every 25 s
   open: 5_000, // to the first object: a proxy that buffers shows as silence
   request: 15_000, // to the answer of notify and its like, reconnects included
   interval: 2_000, // between two polls
@@ -341,7 +341,8 @@ class Ringway extends EventTarget {
     if (this.#readyState === CLOSING) return this.#finish(code ?? 1006, reason, wasClean);
     if (FINAL_STATUSES.includes(status)) return this.#finish(1008, reason, false);
     if (FINAL_CODES.includes(code) || code >= 3000) return this.#finish(code, reason, wasClean);
-    if (this.#switching?.transport === link.name) this.#endSwitching(failure("unavailable", reason));
+    if (this.#switching?.transport === link.name)
+      this.#endSwitching(failure("unavailable", reason));
     const delay = this.#judge(link, cause);
     this.#after(delay, "retry", () => this.#connect());
     const transport = this.#order[this.#rank];

@@ -90,6 +90,32 @@ impl Client {
         response
     }
 
+    /// The next chunk of a response that has its head; empty: the last one (RFC 9112 §7.1).
+    #[track_caller]
+    pub fn receives_chunk(&mut self) -> Vec<u8> {
+        let mut size = Vec::new();
+        while !size.ends_with(b"\r\n") {
+            size.extend(self.takes(1));
+        }
+        let size = std::str::from_utf8(&size).unwrap().trim_end();
+        let chunk = self.takes(usize::from_str_radix(size, 16).unwrap());
+        assert_eq!(self.takes(2), b"\r\n");
+        chunk
+    }
+
+    /// A response whose body comes in chunks, to its end.
+    #[track_caller]
+    pub fn receives_chunked_response(&mut self) -> Response {
+        let mut response = self.receives_head();
+        assert_eq!(response.field("Transfer-Encoding"), Some("chunked"), "{}", response.head);
+        loop {
+            match self.receives_chunk() {
+                chunk if chunk.is_empty() => return response,
+                chunk => response.body.extend(chunk),
+            }
+        }
+    }
+
     /// A response that has no body, whatever its fields say.
     #[track_caller]
     pub fn receives_head(&mut self) -> Response {
@@ -258,9 +284,23 @@ impl Client {
         self.stream.try_clone().unwrap()
     }
 
+    /// A line, without its CR LF.
+    #[track_caller]
+    pub(super) fn takes_line(&mut self) -> String {
+        let end = loop {
+            match self.unread.make_contiguous().windows(2).position(|two| two == b"\r\n") {
+                Some(end) => break end,
+                None => assert!(self.reads(), "ended in a line: {:?}", self.unread_text()),
+            }
+        };
+        let mut line = self.takes(end + 2);
+        line.truncate(end);
+        String::from_utf8(line).unwrap()
+    }
+
     /// Exactly this many bytes.
     #[track_caller]
-    fn takes(&mut self, count: usize) -> Vec<u8> {
+    pub(super) fn takes(&mut self, count: usize) -> Vec<u8> {
         while self.unread.len() < count {
             assert!(self.reads(), "ended {} of {count} bytes in", self.unread.len());
         }

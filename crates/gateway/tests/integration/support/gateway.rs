@@ -133,12 +133,17 @@ impl Gateway {
         client.receives_response()
     }
 
-    /// The value of a metric.
+    /// The value of a metric; of one that is told apart by a label and is named without it, the sum.
     #[track_caller]
     pub fn metric(&self, name: &str) -> u64 {
         let text = String::from_utf8(self.api("/metrics").body).unwrap();
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        value.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
+        let samples = text.lines().filter(|line| {
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']))
+        });
+        let values: Vec<u64> =
+            samples.map(|line| line.rsplit_once(' ').unwrap().1.parse().unwrap()).collect();
+        assert!(!values.is_empty(), "no {name} in {text}");
+        values.iter().sum()
     }
 
     /// Waits until it holds this many connections.
@@ -146,6 +151,14 @@ impl Gateway {
     pub fn holds(&self, connections: u64) {
         let what = format!("the gateway holds {connections} connections");
         eventually(&what, || self.metric("ringway_connections") == connections);
+    }
+
+    /// Waits until this many clients of the hub are on a transport.
+    #[track_caller]
+    pub fn serves(&self, clients: u64, transport: &str) {
+        let metric = format!("ringway_sessions{{transport=\"{transport}\"}}");
+        let what = format!("{clients} clients on {transport}");
+        eventually(&what, || self.metric(&metric) == clients);
     }
 
     /// Resident memory in bytes.

@@ -3,21 +3,29 @@
 //! Everything here panics where an expectation is not met, and waits for nothing longer than
 //! [`PATIENCE`].
 
+pub mod application;
 mod client;
 mod engine;
 pub mod frames;
 mod gateway;
 mod launch;
+mod member;
+mod polling;
 mod request;
+mod stream;
 
 use std::time::{Duration, Instant};
 
+pub use application::Application;
 pub use client::{Client, Response};
 pub use engine::Engine;
 pub(crate) use engine::on_each_engine;
 pub use gateway::Gateway;
 pub use launch::{Launch, ringway};
-pub use request::Request;
+pub use member::{Member, has};
+pub use polling::{Answer, poll, send};
+pub use request::{Request, target};
+pub use stream::{Block, Stream};
 
 /// How long anything may take before the test gives up; machines that run tests are busy.
 pub const PATIENCE: Duration = Duration::from_secs(10);

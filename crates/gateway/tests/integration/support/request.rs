@@ -1,6 +1,8 @@
-//! A request in the making: begins as a sound upgrade or a sound GET, and is then spoilt.
+//! A request in the making: begins as a sound upgrade, GET or POST, and is then spoilt.
 //!
 //! Fields are written as they are given; nothing is checked.
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::frames::KEY;
 
@@ -9,17 +11,34 @@ use super::frames::KEY;
 pub struct Request {
     line: String,
     fields: Vec<(String, String)>,
+    body: String,
 }
 
 impl Request {
     /// A GET of `target`.
     pub fn of(target: &str) -> Self {
-        Self { line: format!("GET {target} HTTP/1.1"), fields: Vec::new() }.and("Host", "a")
+        let line = format!("GET {target} HTTP/1.1");
+        Self { line, fields: Vec::new(), body: String::new() }.and("Host", "a")
+    }
+
+    /// A POST of JSON to `target`.
+    pub fn post(target: &str, body: &str) -> Self {
+        let mut request = Self::of(target)
+            .line(&format!("POST {target} HTTP/1.1"))
+            .and("Content-Type", "application/json")
+            .and("Content-Length", &body.len().to_string());
+        body.clone_into(&mut request.body);
+        request
     }
 
     /// RFC 6455 §4.1: the upgrade of `/echo`.
     pub fn upgrade() -> Self {
-        Self::of("/echo")
+        Self::upgrade_of("/echo")
+    }
+
+    /// The same of another target.
+    pub fn upgrade_of(target: &str) -> Self {
+        Self::of(target)
             .and("Upgrade", "websocket")
             .and("Connection", "Upgrade")
             .and("Sec-WebSocket-Key", KEY)
@@ -58,6 +77,16 @@ impl Request {
             text.push_str(&format!("{name}: {value}\r\n"));
         }
         text.push_str("\r\n");
+        text.push_str(&self.body);
         text.into_bytes()
     }
+}
+
+/// A target with this query, every value of which is escaped.
+pub fn target(path: &str, query: &[(&str, &str)]) -> String {
+    let pairs: Vec<String> = query
+        .iter()
+        .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)))
+        .collect();
+    format!("{path}?{}", pairs.join("&"))
 }

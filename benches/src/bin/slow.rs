@@ -1,0 +1,159 @@
+//! What does a client that never reads cost a gateway, beyond what waits for it?
+//!
+//! The same events are published twice: to subscribers that read all of them, and to as many that
+//! read nothing after their welcome. What the gateway's resident memory grows by in the first case
+//! is the history, and in the second case the history and the slow readers. Their link is narrow,
+//! so that the kernel does not take it all; what it does take is not resident in the gateway.
+
+#![forbid(unsafe_code)]
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    thread,
+};
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use ringway_acceptor::{cores, descriptors};
+use ringway_benches::{
+    audience::Audience,
+    gateway::binary_beside_this_one,
+    memory,
+    opening::{Link, Target},
+    publisher::{Dialect, Publisher, TOPIC},
+    visit::{Route, Visit},
+};
+
+/// What a slow reader may cost beside its queue.
+const OVERHEAD_BYTES_MAX: i64 = 256;
+
+/// Measure the server's resident memory per client that never reads, on both engines
+#[derive(Debug, Parser)]
+struct Args {
+    /// Clients that never read
+    #[arg(long, default_value_t = 1000)]
+    connections: u32,
+    /// Events published to them
+    #[arg(long, default_value_t = 10_000)]
+    events: u32,
+    /// Bytes of each event's data
+    #[arg(long, default_value_t = 128)]
+    size: usize,
+    /// Events published at once
+    #[arg(long, default_value_t = 8)]
+    burst: u32,
+    /// Bytes of clients.queue_bytes_max
+    #[arg(long, default_value_t = 64 << 10)]
+    queue: u32,
+    /// Fail when an engine takes more bytes for each [default: the queue and 256]
+    #[arg(long)]
+    max: Option<i64>,
+    /// The ringway binary [default: the one beside this one]
+    #[arg(long)]
+    server: Option<PathBuf>,
+    /// The server's core
+    #[arg(long, default_value_t = 0)]
+    server_core: usize,
+    /// The tester's core
+    #[arg(long, default_value_t = 1)]
+    tester_core: usize,
+}
+
+/// What the subscribers do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Readers {
+    Prompt,
+    Never,
+}
+
+fn main() -> Result<ExitCode> {
+    let args = Args::parse();
+    ensure!(args.connections > 0 && args.burst > 0, "at least one connection and one event");
+    descriptors::raise_limit()?;
+    let binary = match &args.server {
+        Some(binary) => binary.clone(),
+        None => binary_beside_this_one()?,
+    };
+    let max = args.max.unwrap_or(OVERHEAD_BYTES_MAX + i64::from(args.queue));
+    println!(
+        "{:<8} {:>12} {:>8} {:>16} {:>20} {:>14}",
+        "server", "slow readers", "events", "with readers", "with slow readers", "each"
+    );
+    let mut is_good = true;
+    for io in ["epoll", "uring"] {
+        let history = growth(&args, &binary, io, Readers::Prompt)?;
+        let with_slow = growth(&args, &binary, io, Readers::Never)?;
+        let each = (with_slow - history) / i64::from(args.connections);
+        println!(
+            "{io:<8} {:>12} {:>8} {:>12} KiB {:>16} KiB {each:>12} B",
+            args.connections,
+            args.events,
+            history / 1024,
+            with_slow / 1024,
+        );
+        is_good &= each <= max;
+    }
+    println!("bound: {max} B each");
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What resident memory grows by while the events are published.
+fn growth(args: &Args, binary: &Path, io: &str, readers: Readers) -> Result<i64> {
+    let queue = format!("clients.queue_bytes_max={}", args.queue);
+    let gateway = memory::start(binary, args.server_core, io, &[&queue])?;
+    let target = Target::parse(gateway.url())?;
+    let visits = (0..args.connections)
+        .map(|number| Visit::new(Route::Ws, &format!("client-{number:07}"), TOPIC));
+    let link = match readers {
+        Readers::Prompt => Link::Loopback,
+        Readers::Never => Link::Narrow,
+    };
+    let mut audience = Audience::open(&target, link, visits)?;
+    let mut publisher = Publisher::open(&target, Dialect::Gateway, args.size)?;
+    let before = memory::settle(&gateway)?;
+    // On a thread of its own: a gateway would inherit the pinning of the one that starts it.
+    thread::scope(|scope| {
+        let publishing = || {
+            cores::pin(args.tester_core).context("pinning the tester")?;
+            publish(args, &mut publisher, &mut audience, readers)
+        };
+        scope.spawn(publishing).join().expect("it does not panic")
+    })?;
+    let after = memory::settle(&gateway)?;
+    if readers == Readers::Never {
+        let short = gateway.totals()?.get("ringway_short_sends_total").copied().unwrap_or(0.0);
+        ensure!(
+            short >= f64::from(args.connections),
+            "only {short} sends came short: the kernel has taken the events of the others; \
+             publish more or larger ones"
+        );
+    }
+    Ok(after.resident as i64 - before.resident as i64)
+}
+
+fn publish(
+    args: &Args,
+    publisher: &mut Publisher,
+    audience: &mut Audience,
+    readers: Readers,
+) -> Result<()> {
+    let mut frame_bytes = None;
+    let mut published = 0;
+    while published < args.events {
+        let burst = args.burst.min(args.events - published);
+        publisher.publish(burst)?;
+        if readers == Readers::Prompt {
+            let bytes = match frame_bytes {
+                Some(bytes) => bytes,
+                None => audience.first_frame_bytes()?,
+            };
+            frame_bytes = Some(bytes);
+            audience.expect(bytes, burst);
+            audience.read_all()?;
+        }
+        publisher.await_answers()?;
+        published += burst;
+    }
+    Ok(())
+}

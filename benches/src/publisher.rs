@@ -1,0 +1,139 @@
+//! A client that publishes to one topic, and reads what it is answered.
+//!
+//! It never waits for an answer unless it is told to.
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, bail, ensure};
+use ringway_frame::{
+    Compression, DataKind, FrameReader, MaskKeys, Opcode, Piece, ReadLimits, Role, emit_frame,
+};
+
+use crate::{
+    opening::{Link, Target},
+    visit::{Route, Visit},
+};
+
+/// The topic.
+pub const TOPIC: &str = "fan";
+
+/// All answers come by then.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(20);
+
+const LIMITS: ReadLimits = ReadLimits { frame_bytes_max: 1 << 20, message_bytes_max: 1 << 20 };
+
+/// How a server is published to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// In the gateway's subprotocol; each event is acknowledged.
+    Gateway,
+    /// The server sends on what it gets.
+    Relay,
+}
+
+/// The client.
+pub struct Publisher {
+    socket: TcpStream,
+    dialect: Dialect,
+    /// The text between a command's number and its end; all of it for a relay.
+    body: Vec<u8>,
+    keys: MaskKeys,
+    reader: FrameReader,
+    out: Vec<u8>,
+    buffer: Vec<u8>,
+    sent: u64,
+    answered: u64,
+}
+
+impl Publisher {
+    /// Connects. `bytes` are those of each event's `data`, or of all that a relay is sent.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub fn open(target: &Target, dialect: Dialect, bytes: usize) -> Result<Self> {
+        ensure!(bytes >= 2, "`data` is a JSON string, of two bytes at least");
+        let (visit, body) = match dialect {
+            Dialect::Gateway => {
+                let data = "x".repeat(bytes - 2);
+                let body = format!(r#"","topic":"{TOPIC}","data":"{data}"}}"#);
+                (Visit::new(Route::Ws, "publisher", "nobody"), body)
+            }
+            Dialect::Relay => (Visit::silent("/publish"), "x".repeat(bytes)),
+        };
+        Ok(Self {
+            socket: visit.begin(target, Link::Loopback)?,
+            dialect,
+            body: body.into_bytes(),
+            keys: MaskKeys::new(),
+            reader: FrameReader::new(Role::Client, Compression::Off),
+            out: Vec::new(),
+            buffer: vec![0; 16 * 1024],
+            sent: 0,
+            answered: 0,
+        })
+    }
+
+    /// Sends so many events at once.
+    ///
+    /// # Errors
+    /// The socket does not take them: the server does not read.
+    pub fn publish(&mut self, count: u32) -> Result<()> {
+        self.out.clear();
+        let mut text = Vec::new();
+        for _ in 0..count {
+            text.clear();
+            if self.dialect == Dialect::Gateway {
+                // A number that was used is not published again.
+                write!(text, r#"{{"type":"publish","id":"{:010}"#, self.sent)?;
+            }
+            text.extend_from_slice(&self.body);
+            emit_frame(&mut self.out, Some(self.keys.draw()), Opcode::Text, &text);
+            self.sent += 1;
+        }
+        Ok(self.socket.write_all(&self.out)?)
+    }
+
+    /// Reads the answers that are there.
+    ///
+    /// # Errors
+    /// The server refuses an event, or closes.
+    pub fn read_answers(&mut self) -> Result<()> {
+        loop {
+            let count = match self.socket.read(&mut self.buffer) {
+                Ok(0) => bail!("the server has closed the publisher's connection"),
+                Ok(count) => count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
+            let mut bytes = &mut self.buffer[..count];
+            while let Some(piece) = self.reader.read(&mut bytes, &LIMITS)? {
+                match piece {
+                    Piece::Data { kind: DataKind::Text, payload, end_of_message, .. } => {
+                        let text = String::from_utf8_lossy(payload);
+                        ensure!(!text.contains(r#""type":"error""#), "the server says {text}");
+                        self.answered += u64::from(end_of_message);
+                    }
+                    Piece::Close(code, reason) => bail!("the server closes: {code:?} {reason}"),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Waits until all that was published has been acknowledged.
+    ///
+    /// # Errors
+    /// As [`Self::read_answers`], or an answer does not come.
+    pub fn await_answers(&mut self) -> Result<()> {
+        let start = Instant::now();
+        while self.dialect == Dialect::Gateway && self.answered < self.sent {
+            self.read_answers()?;
+            ensure!(start.elapsed() < ANSWER_TIME_MAX, "an event is not acknowledged");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,261 @@
+//! Notifying clients by their names: delivered at once, kept for those who are away, once each.
+//!
+//! What a message must look like is `commands`; topics are `publishing`.
+
+use serde_json::json;
+
+use crate::support::{
+    Engine, Gateway, Launch, Member, Stream, eventually, has, on_each_engine, poll, send, target,
+};
+
+on_each_engine!(
+    ann_notifies_bob_and_carl,
+    carl_comes_too_late,
+    what_is_not_kept_is_for_those_who_are_here,
+    a_command_that_comes_twice_is_carried_out_once,
+    a_command_that_comes_again_elsewhere_is_carried_out_once,
+    the_same_id_of_another_client_is_another_command,
+    the_same_recipient_twice_gets_it_once,
+    every_connection_of_a_recipient_gets_it,
+    a_client_may_notify_itself,
+    any_name_makes_the_round,
+    whoever_left_gets_what_came_since_and_nothing_twice,
+    events_are_as_the_subprotocol_says,
+);
+
+/// The issue's story.
+fn ann_notifies_bob_and_carl(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut ann = Member::joins(&gateway, "ann");
+    let mut bob = Member::joins(&gateway, "bob");
+    has(&ann.welcome, json!({"client": "ann"}));
+    let ack = ann.notifies("1", &["bob", "carl"], "hello");
+    has(&ack, json!({"id": "1", "outcome": {"bob": "delivered", "carl": "queued"}}));
+    let event = bob.receives_event("hello");
+    has(&event, json!({"from": "ann", "cursor": ack["cursor"]}));
+    let mut carl = Member::joins(&gateway, "carl");
+    assert_eq!(carl.receives_event("hello"), event);
+    carl.has_received_all();
+    bob.has_received_all();
+    ann.has_received_all();
+}
+
+/// The time to live is over before she comes; what has none is still there.
+fn carl_comes_too_late(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut ann = Member::joins(&gateway, "ann");
+    for (id, ttl) in [("1", json!(3)), ("2", json!(300)), ("3", json!(null)), ("4", json!(3))] {
+        let ack = ann.does(&json!({
+            "type": "notify", "id": id, "to": ["carl"], "data": id, "ttl": ttl
+        }));
+        has(&ack, json!({"outcome": {"carl": "queued"}}));
+    }
+    // Until then it is there for whoever asks from the beginning.
+    let start = ann.welcome["cursor"].as_str().unwrap();
+    let query = [("client", "carl"), ("wait", "0"), ("cursor", start)];
+    assert_eq!(poll(&gateway, &query).data(), ["1", "2", "3", "4"]);
+    eventually("what lives for three seconds has expired", || {
+        poll(&gateway, &query).data() == ["2", "3"]
+    });
+    let mut late = Member::comes(&gateway, &[("client", "carl"), ("cursor", start)]);
+    late.receives_event("2");
+    late.receives_event("3");
+    late.has_received_all();
+}
+
+/// A time to live of nothing.
+fn what_is_not_kept_is_for_those_who_are_here(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut ann = Member::joins(&gateway, "ann");
+    let mut bob = Member::joins(&gateway, "bob");
+    let start = bob.cursor.clone();
+    let ack = ann.does(&json!({
+        "type": "notify", "id": "1", "to": ["bob", "carl"], "data": "now", "ttl": 0
+    }));
+    has(&ack, json!({"outcome": {"bob": "delivered", "carl": "offline"}}));
+    bob.receives_event("now");
+    ann.notifies("2", &["bob", "carl"], "kept");
+    bob.receives_event("kept");
+    for name in ["bob", "carl"] {
+        let query = [("client", name), ("cursor", &*start)];
+        let mut again = Member::comes(&gateway, &query);
+        again.receives_event("kept");
+        again.has_received_all();
+        let query = [("client", name), ("cursor", &*start), ("wait", "0")];
+        assert_eq!(poll(&gateway, &query).data(), ["kept"]);
+    }
+}
+
+fn a_command_that_comes_twice_is_carried_out_once(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut ann = Member::joins(&gateway, "ann");
+    let mut bob = Member::comes(&gateway, &[("client", "bob"), ("topic", "news")]);
+    let ack = ann.notifies("1", &["bob", "carl"], "first");
+    bob.receives_event("first");
+    // Not even what has changed since then changes the answer.
+    let _carl = Member::joins(&gateway, "carl");
+    assert_eq!(ann.notifies("1", &["bob", "carl"], "first"), ack);
+    assert_eq!(ann.notifies("1", &["dave"], "something else"), ack);
+    bob.has_received_all();
+    let ack = ann.publishes("2", "news", "second");
+    bob.receives_event("second");
+    assert_eq!(ann.publishes("2", "news", "second"), ack);
+    bob.has_received_all();
+    // A refusal is not remembered: the command may be mended.
+    ann.is_refused(r#"{"type":"publish","id":"3","topic":"news"}"#, "missing_field");
+    ann.publishes("3", "news", "third");
+    bob.receives_event("third");
+}
+
+/// On other connections, on other cores, and by request.
+fn a_command_that_comes_again_elsewhere_is_carried_out_once(engine: Engine) {
+    let gateway = Launch::bare(engine).start();
+    let mut bob = Member::joins(&gateway, "bob");
+    let mut ann = Member::joins(&gateway, "ann");
+    let ack = ann.notifies("1", &["bob"], "once");
+    bob.receives_event("once");
+    let command = json!({"type": "notify", "id": "1", "to": ["bob"], "data": "once"});
+    for _ in 0..10 {
+        let mut again = Member::joins(&gateway, "ann");
+        assert_eq!(again.does(&command), ack);
+        assert_eq!(send(&gateway, "ann", &command), (200, ack.clone()));
+    }
+    ann.notifies("2", &["bob"], "then");
+    bob.receives_event("then");
+}
+
+fn the_same_id_of_another_client_is_another_command(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut bob = Member::joins(&gateway, "bob");
+    for name in ["ann", "carl"] {
+        Member::joins(&gateway, name).notifies("1", &["bob"], name);
+        bob.receives_event(name);
+    }
+}
+
+fn the_same_recipient_twice_gets_it_once(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut ann = Member::joins(&gateway, "ann");
+    let mut bob = Member::joins(&gateway, "bob");
+    let ack = ann.notifies("1", &["bob", "carl", "bob", "carl"], 1);
+    has(&ack, json!({"outcome": {"bob": "delivered", "carl": "queued"}}));
+    bob.receives_event(1);
+    bob.has_received_all();
+}
+
+fn every_connection_of_a_recipient_gets_it(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut ann = Member::joins(&gateway, "ann");
+    let mut bobs: Vec<Member> = (0..3).map(|_| Member::joins(&gateway, "bob")).collect();
+    let mut stream = Stream::opens(&gateway, &target("/stream", &[("client", "bob")]));
+    has(&stream.receives_object(), json!({"type": "welcome", "client": "bob"}));
+    for round in 0..3 {
+        let ack = ann.notifies(&round.to_string(), &["bob"], round);
+        has(&ack, json!({"outcome": {"bob": "delivered"}}));
+        for bob in &mut bobs {
+            bob.receives_event(round);
+            bob.has_received_all();
+        }
+        has(&stream.receives_object(), json!({"data": round}));
+        // The others stay when one leaves.
+        bobs.pop();
+        let left = bobs.len() as u64 + 2;
+        gateway.holds(left);
+    }
+}
+
+fn a_client_may_notify_itself(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut ann = Member::joins(&gateway, "ann");
+    has(&ann.notifies("1", &["ann"], 1), json!({"outcome": {"ann": "delivered"}}));
+    has(&ann.receives_event(1), json!({"from": "ann"}));
+    ann.has_received_all();
+}
+
+/// Names of clients, commands and events, with whatever is no control character.
+fn any_name_makes_the_round(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut bob = Member::joins(&gateway, "bob");
+    let longest = "é".repeat(64);
+    for name in [
+        "👩‍🚀 im All",
+        "\"quoted\"",
+        "back\\slash",
+        "a b",
+        " ",
+        "*",
+        "<&>",
+        "a/b?c=d&e#f%41+g",
+        "\u{2028}\u{2029}",
+        "{}",
+        "null",
+        "日本語",
+        "\u{feff}",
+        &*longest,
+    ] {
+        let mut other = Member::joins(&gateway, name);
+        has(&other.welcome, json!({"client": name}));
+        let ack = other.does(&json!({
+            "type": "notify", "id": name, "to": ["bob", name], "event": name, "data": null
+        }));
+        let outcome = json!({"bob": "delivered", name: "delivered"});
+        assert_eq!((&ack["id"], &ack["outcome"]), (&name.into(), &outcome));
+        for member in [&mut bob, &mut other] {
+            let event = member.receives_event(json!(null));
+            has(&event, json!({"from": name, "event": name}));
+        }
+        has(&bob.notifies(name, &[name], 1), json!({"outcome": {name: "delivered"}}));
+        has(&other.receives_event(1), json!({"from": "bob"}));
+    }
+}
+
+/// Without a cursor: the gateway knows where a client was.
+fn whoever_left_gets_what_came_since_and_nothing_twice(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut ann = Member::joins(&gateway, "ann");
+    let mut bob = Member::joins(&gateway, "bob");
+    for round in 0..3 {
+        ann.notifies(&format!("here {round}"), &["bob"], "here");
+        bob.receives_event("here");
+        drop(bob);
+        gateway.holds(1);
+        let ack = ann.notifies(&format!("away {round}"), &["bob"], "away");
+        has(&ack, json!({"outcome": {"bob": "queued"}}));
+        bob = Member::joins(&gateway, "bob");
+        bob.receives_event("away");
+        bob.has_received_all();
+        // Who joins beside an own connection has missed nothing.
+        Member::joins(&gateway, "bob").has_received_all();
+        gateway.holds(2);
+    }
+}
+
+/// Which members there are, and which there are not.
+fn events_are_as_the_subprotocol_says(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut ann = Member::comes(&gateway, &[("client", "ann"), ("topic", "news")]);
+    let members = |value: &serde_json::Value| {
+        value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(members(&ann.welcome), "client connection cursor type");
+    assert_eq!(members(&ann.notifies("1", &["ann"], 1)), "cursor id outcome type");
+    assert_eq!(members(&ann.receives_event(1)), "cursor data from type");
+    assert_eq!(members(&ann.publishes("2", "news", 2)), "cursor id type");
+    let event = ann.receives_event(2);
+    assert_eq!(members(&event), "cursor data from topic type");
+    has(&event, json!({"topic": "news"}));
+    ann.does(&json!({
+        "type": "publish", "id": "3", "topic": "news", "event": "chat", "data": 3, "more": [4]
+    }));
+    let event = ann.receives_event(3);
+    assert_eq!(members(&event), "cursor data event from topic type");
+    has(&event, json!({"event": "chat"}));
+    assert_eq!(members(&ann.subscribes("other")), "cursor id type");
+    assert_eq!(members(&ann.unsubscribes("other")), "cursor id type");
+    ann.says(r#"{"type":"ping"}"#);
+    assert_eq!(members(&ann.is_told("pong")), "cursor type");
+    ann.says("{");
+    assert_eq!(members(&ann.is_told("error")), "code message type");
+    ann.says(r#"{"type":"notify","id":"5"}"#);
+    assert_eq!(members(&ann.is_told("error")), "code id message type");
+}

@@ -1,0 +1,215 @@
+//! Bodies of the private API that are wrong, doubled, huge, slow or cut short: each is a problem,
+//! and nothing of it is done.
+//!
+//! Bodies of many events are `bulk`.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use crate::support::{Application, Engine, Gateway, application::post, on_each_engine};
+
+on_each_engine!(
+    what_is_wrong_with_a_body_is_a_problem,
+    a_body_is_json_and_says_so,
+    a_body_may_be_as_large_as_a_message,
+    a_body_that_was_refused_leaves_the_connection_usable,
+    as_many_recipients_as_the_limit_says,
+    a_body_that_stops_is_a_408_and_holds_nobody_up,
+    a_body_that_is_cut_short_does_nothing,
+    a_length_that_is_given_twice_is_refused,
+    whoever_waits_for_a_100_gets_one_or_the_answer,
+);
+
+const JSON: [(&str, &str); 1] = [("Content-Type", "application/json")];
+
+fn what_is_wrong_with_a_body_is_a_problem(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut application = Application::of(&gateway);
+    let long = format!(r#"{{"topic":"{}","data":1}}"#, "a".repeat(129));
+    for (path, body, kind) in [
+        ("notify", "", "not-json"),
+        ("notify", "{", "not-json"),
+        ("notify", "{}{}", "not-json"),
+        ("notify", r#"{"to":["ann"],"data":}"#, "not-json"),
+        ("notify", "[]", "wrong-type"),
+        ("notify", r#"{"to":["ann"]}"#, "missing-field"),
+        ("notify", r#"{"topic":"news","data":1}"#, "missing-field"),
+        ("notify", r#"{"to":"ann","data":1}"#, "wrong-type"),
+        ("notify", r#"{"to":[],"data":1}"#, "wrong-type"),
+        ("notify", r#"{"to":["a\u0000"],"data":1}"#, "bad-name"),
+        ("notify", r#"{"to":["ann"],"to":["ann"],"data":1}"#, "wrong-type"),
+        ("notify", r#"{"to":["ann"],"data":1,"data":1}"#, "wrong-type"),
+        ("notify", r#"{"to":["ann"],"data":1,"ttl":1.5}"#, "wrong-type"),
+        ("notify", r#"{"to":["ann"],"data":1,"from":""}"#, "bad-name"),
+        ("publish", r#"{"to":["ann"],"data":1}"#, "missing-field"),
+        ("publish", r#"{"topic":7,"data":1}"#, "wrong-type"),
+        ("publish", r#"{"topic":"\ud800","data":1}"#, "wrong-type"),
+        ("publish", &long, "bad-name"),
+    ] {
+        application.posts(&format!("/v1/{path}"), body).is_problem(400, kind);
+    }
+    application
+        .posts("/v1/publish", b"{\"topic\":\"\xff\",\"data\":1}")
+        .is_problem(400, "not-json");
+    assert_eq!(gateway.metric("ringway_events_total"), 0);
+    // As deep as it likes.
+    let deep = format!(r#"{{"topic":"a","data":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+    assert_eq!(application.posts("/v1/publish", deep).status, 200);
+}
+
+/// RFC 9110 §15.5.16, §8.4.
+fn a_body_is_json_and_says_so(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut application = Application::of(&gateway);
+    let body = r#"{"topic":"news","data":1}"#;
+    let json = ("Content-Type", "application/json");
+    for fields in [
+        &[][..],
+        &[("Content-Type", "text/plain")],
+        &[("Content-Type", "application/x-www-form-urlencoded")],
+        &[("Content-Type", "application/json, application/json")],
+        &[json, json],
+        &[json, ("Content-Encoding", "gzip")],
+    ] {
+        let answer = application.posts_with("/v1/publish", fields, body);
+        answer.is_problem(415, "unsupported-media-type");
+        let accepted = "application/json, application/x-ndjson";
+        assert_eq!(answer.field("Accept"), Some(accepted));
+    }
+    let fields = [("content-type", "Application/Json;charset=UTF-8")];
+    assert_eq!(application.posts_with("/v1/publish", &fields, body).status, 200);
+}
+
+/// A publish of this many bytes.
+fn publish_of(bytes: usize) -> String {
+    let body = |data: &str| format!(r#"{{"topic":"news","data":"{data}"}}"#);
+    body(&"a".repeat(bytes - body("").len()))
+}
+
+/// RFC 9110 §15.5.14.
+fn a_body_may_be_as_large_as_a_message(engine: Engine) {
+    let gateway = Gateway::start_with(engine, &["websocket.message_bytes_max=1000"]);
+    let mut application = Application::of(&gateway);
+    assert_eq!(application.posts("/v1/publish", publish_of(1000)).status, 200);
+    application.posts("/v1/publish", publish_of(1001)).is_problem(413, "body-too-large");
+    // Before the body has come, and where its length is not known.
+    let mut application = Application::of(&gateway);
+    let head = post("/v1/publish", &JSON).and("Content-Length", "99999999999");
+    application.client.sends(head.bytes());
+    application.client.receives_response().is_problem(413, "body-too-large");
+    let mut application = Application::of(&gateway);
+    let head = post("/v1/publish", &JSON).and("Transfer-Encoding", "chunked");
+    application.client.sends(head.bytes());
+    application.client.sends(format!("3e8\r\n{}\r\n1\r\n \r\n", publish_of(1000)));
+    application.client.receives_response().is_problem(413, "body-too-large");
+    assert_eq!(gateway.metric("ringway_events_total"), 1);
+}
+
+/// The answer is not lost to a reset, however much is still being sent.
+fn a_body_that_was_refused_leaves_the_connection_usable(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut application = Application::of(&gateway);
+    for bytes in [1 << 20, 5 << 20, 15 << 20] {
+        application.posts("/v1/publish", publish_of(bytes + 1)).is_problem(413, "body-too-large");
+        let answer = application.posts_with("/v1/publish", &[], publish_of(bytes));
+        answer.is_problem(415, "unsupported-media-type");
+        application.posts("/v1/none", publish_of(bytes)).is_problem(404, "not-found");
+        application.posts("/metrics", publish_of(bytes)).is_problem(405, "method-not-allowed");
+    }
+    assert_eq!(application.posts("/v1/publish", publish_of(1 << 20)).status, 200);
+}
+
+fn as_many_recipients_as_the_limit_says(engine: Engine) {
+    let gateway = Gateway::start_with(engine, &["clients.recipients_max=10000"]);
+    let mut application = Application::of(&gateway);
+    let names = |count: usize| (0..count).map(|number| format!("client-{number}"));
+    let body = |names: Vec<String>| json!({ "to": names, "data": 1 }).to_string();
+    let answer = application.posts("/v1/notify", body(names(10_000).collect()));
+    assert_eq!(answer.status, 200);
+    let outcome = answer.json()["outcome"].as_object().unwrap().clone();
+    assert_eq!(outcome.len(), 10_000);
+    assert!(outcome.values().all(|outcome| outcome == "queued"));
+    let answer = application.posts("/v1/notify", body(names(10_001).collect()));
+    answer.is_problem(400, "too-many-recipients");
+    // It is the list that is bounded, whoever is on it.
+    let answer = application.posts("/v1/notify", body(vec!["ann".to_owned(); 10_001]));
+    answer.is_problem(400, "too-many-recipients");
+    assert_eq!(gateway.metric("ringway_events_total"), 1);
+}
+
+fn a_body_that_stops_is_a_408_and_holds_nobody_up(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let (head, start) = (post("/v1/publish", &JSON).and("Content-Length", "100"), Instant::now());
+    let mut slow: Vec<Application> = (0..20).map(|_| Application::of(&gateway)).collect();
+    for application in &mut slow {
+        application.client.sends(head.bytes());
+        application.client.sends(r#"{"topic":"#);
+    }
+    let mut other = Application::of(&gateway);
+    assert_eq!(other.posts("/v1/publish", publish_of(100)).status, 200);
+    assert!(start.elapsed() < Duration::from_secs(4));
+    // As long as something comes, it goes on.
+    thread::sleep(Duration::from_secs(3).saturating_sub(start.elapsed()));
+    let mut patient = slow.pop().unwrap();
+    patient.client.sends(r#""a","data":"#);
+    for application in &mut slow {
+        application.client.receives_response().is_problem(408, "body-timeout");
+    }
+    let rest = format!("\"{}\"}}", "a".repeat(100 - 9 - 11 - 3));
+    patient.client.sends(rest);
+    assert_eq!(patient.client.receives_response().status, 200);
+    assert_eq!(gateway.metric("ringway_events_total"), 2);
+}
+
+fn a_body_that_is_cut_short_does_nothing(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let body = r#"{"topic":"news","data":1}"#;
+    for (field, value, sent) in [
+        ("Content-Length", "26", body.to_owned()),
+        ("Content-Length", "100", String::new()),
+        ("Transfer-Encoding", "chunked", format!("19\r\n{body}\r\n")),
+        ("Transfer-Encoding", "chunked", format!("1a\r\n{body}")),
+        ("Transfer-Encoding", "chunked", format!("zz\r\n{body}\r\n0\r\n\r\n")),
+    ] {
+        let mut application = Application::of(&gateway);
+        application.client.sends(post("/v1/publish", &JSON).and(field, value).bytes());
+        application.client.sends(sent);
+        application.client.finishes();
+        application.client.is_cut_off();
+    }
+    assert_eq!(gateway.metric("ringway_events_total"), 0);
+    let mut application = Application::of(&gateway);
+    assert_eq!(application.posts("/v1/publish", body).status, 200);
+}
+
+/// RFC 9112 §6.3: where a body ends must not be a matter of opinion.
+fn a_length_that_is_given_twice_is_refused(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let body = r#"{"topic":"news","data":1}"#;
+    for (name, value) in [("Content-Length", "24"), ("Content-Length", "a")] {
+        let mut application = Application::of(&gateway);
+        let head = post("/v1/publish", &JSON).and("Content-Length", "25").and(name, value);
+        application.client.sends(head.bytes());
+        application.client.sends_what_is_taken(body);
+        assert_eq!(application.client.receives_response().status, 400);
+    }
+    assert_eq!(gateway.metric("ringway_events_total"), 0);
+}
+
+/// RFC 9110 §10.1.1
+fn whoever_waits_for_a_100_gets_one_or_the_answer(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut application = Application::of(&gateway);
+    let waits = |fields: &[(&str, &str)]| post("/v1/publish", fields).and("Expect", "100-continue");
+    let body = publish_of(100);
+    application.client.sends(waits(&JSON).and("Content-Length", "100").bytes());
+    assert_eq!(application.client.receives_head().status, 100);
+    application.client.sends(body);
+    assert_eq!(application.client.receives_response().status, 200);
+    application.client.sends(waits(&JSON).and("Content-Length", "9999999").bytes());
+    application.client.receives_response().is_problem(413, "body-too-large");
+}

@@ -1,0 +1,295 @@
+//! Topics: who is subscribed, from when on, and how many there may be.
+//!
+//! Where one goes on is `cursors`; subscriptions by request are `sending`.
+
+use std::{io::Write, thread};
+
+use serde_json::json;
+
+use crate::support::{
+    Engine, Gateway, Member,
+    frames::{FIN, TEXT, frame},
+    has, on_each_engine,
+};
+
+on_each_engine!(
+    subscribers_get_what_is_published,
+    a_sender_may_leave_itself_out,
+    a_second_subscription_changes_nothing,
+    subscriptions_are_of_one_connection,
+    subscriptions_are_made_by_the_query_too,
+    the_past_of_a_topic_is_read_from_a_cursor_on,
+    a_client_has_so_many_topics_and_no_more,
+    any_topic_makes_the_round,
+    topics_do_not_mix_with_clients,
+    many_topics_keep_one_order,
+    a_burst_of_one_topic_arrives_whole,
+);
+
+fn subscribers_get_what_is_published(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut ann = Member::joins(&gateway, "ann");
+    let mut bob = Member::joins(&gateway, "bob");
+    let mut carl = Member::joins(&gateway, "carl");
+    ann.publishes("0", "news", "before");
+    bob.subscribes("news");
+    let ack = ann.publishes("1", "news", "first");
+    let event = bob.receives_event("first");
+    has(&event, json!({"topic": "news", "from": "ann", "cursor": ack["cursor"]}));
+    carl.subscribes("news");
+    ann.subscribes("news");
+    ann.publishes("2", "news", "second");
+    for member in [&mut ann, &mut bob, &mut carl] {
+        member.receives_event("second");
+    }
+    bob.unsubscribes("news");
+    ann.publishes("3", "news", "third");
+    carl.receives_event("third");
+    ann.receives_event("third");
+    bob.has_received_all();
+    // Nobody has to listen, and nobody has to have listened.
+    bob.unsubscribes("news");
+    bob.unsubscribes("never heard of");
+    ann.publishes("4", "never heard of", "fourth");
+    for member in [&mut ann, &mut bob, &mut carl] {
+        member.has_received_all();
+    }
+}
+
+fn a_sender_may_leave_itself_out(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let query = |name: &'static str| [("client", name), ("topic", "chat")];
+    let mut ann = Member::comes(&gateway, &query("ann"));
+    // It is the client that is left out, on all of its connections.
+    let mut anns_other = Member::comes(&gateway, &query("ann"));
+    let mut bob = Member::comes(&gateway, &query("bob"));
+    let start = ann.cursor.clone();
+    let publish = |echo: Option<bool>, id: &str| match echo {
+        None => json!({"type": "publish", "id": id, "topic": "chat", "data": id}),
+        Some(echo) => {
+            json!({"type": "publish", "id": id, "topic": "chat", "data": id, "echo": echo})
+        }
+    };
+    for (echo, id) in [(Some(false), "1"), (None, "2"), (Some(false), "3"), (Some(true), "4")] {
+        ann.does(&publish(echo, id));
+        bob.receives_event(id);
+        for own in [&mut ann, &mut anns_other] {
+            if echo != Some(false) {
+                own.receives_event(id);
+            }
+            own.has_received_all();
+        }
+    }
+    // Nor does it come back from the past.
+    let query = [("client", "ann"), ("topic", "chat"), ("cursor", &*start)];
+    let mut again = Member::comes(&gateway, &query);
+    again.receives_event("2");
+    again.receives_event("4");
+    again.has_received_all();
+}
+
+fn a_second_subscription_changes_nothing(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut ann = Member::comes(&gateway, &[("client", "ann"), ("topic", "a"), ("topic", "a")]);
+    ann.subscribes("a");
+    ann.publishes("1", "a", 1);
+    ann.receives_event(1);
+    ann.has_received_all();
+    ann.unsubscribes("a");
+    ann.publishes("2", "a", 2);
+    ann.has_received_all();
+    for round in 3..100 {
+        ann.subscribes("a");
+        ann.publishes(&round.to_string(), "a", round);
+        ann.receives_event(round);
+        ann.unsubscribes("a");
+    }
+    ann.has_received_all();
+}
+
+fn subscriptions_are_of_one_connection(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut phone = Member::joins(&gateway, "ann");
+    let mut desk = Member::joins(&gateway, "ann");
+    phone.subscribes("news");
+    desk.publishes("1", "news", 1);
+    phone.receives_event(1);
+    desk.has_received_all();
+    // They end with it.
+    drop(phone);
+    gateway.holds(1);
+    let mut phone = Member::joins(&gateway, "ann");
+    desk.publishes("2", "news", 2);
+    phone.has_received_all();
+}
+
+fn subscriptions_are_made_by_the_query_too(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let query = [("client", "ann"), ("topic", "a"), ("topic", "b"), ("topic", "a")];
+    let mut ann = Member::comes(&gateway, &query);
+    let mut bob = Member::joins(&gateway, "bob");
+    for (number, topic) in ["a", "b", "c", "b", "a"].into_iter().enumerate() {
+        bob.publishes(&number.to_string(), topic, number);
+        if topic != "c" {
+            has(&ann.receives_event(number), json!({"topic": topic}));
+        }
+    }
+    ann.unsubscribes("a");
+    bob.publishes("5", "a", 5);
+    bob.publishes("6", "b", 6);
+    ann.receives_event(6);
+    ann.has_received_all();
+}
+
+fn the_past_of_a_topic_is_read_from_a_cursor_on(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut ann = Member::joins(&gateway, "ann");
+    let acks: Vec<_> =
+        (0..5).map(|number| ann.publishes(&number.to_string(), "news", number)).collect();
+    let mut bob = Member::joins(&gateway, "bob");
+    let subscribe = |since: &serde_json::Value| json!({"type": "subscribe", "id": "s", "topic": "news", "since": since});
+    let start = &ann.welcome["cursor"];
+    for (since, missed) in [(start, 0..5), (&acks[2]["cursor"], 3..5), (&acks[4]["cursor"], 5..5)] {
+        bob.does(&subscribe(since));
+        for number in missed {
+            has(&bob.receives_event(number), json!({"cursor": acks[number]["cursor"]}));
+        }
+        bob.has_received_all();
+        bob.unsubscribes("news");
+    }
+    // A topic that is listened to may be read again.
+    bob.subscribes("news");
+    bob.has_received_all();
+    bob.does(&subscribe(&acks[3]["cursor"]));
+    bob.receives_event(4);
+    ann.publishes("5", "news", 5);
+    bob.receives_event(5);
+    bob.has_received_all();
+}
+
+/// At the limit, and one past it.
+fn a_client_has_so_many_topics_and_no_more(engine: Engine) {
+    let gateway = Gateway::start_with(engine, &["clients.subscriptions_max=3"]);
+    let mut ann = Member::joins(&gateway, "ann");
+    for topic in ["a", "b", "c", "a"] {
+        ann.subscribes(topic);
+    }
+    let one_more = json!({"type": "subscribe", "id": "9", "topic": "d"});
+    has(&ann.is_refused(&one_more, "too_many_subscriptions"), json!({"id": "9"}));
+    ann.subscribes("b");
+    ann.publishes("1", "d", "not for her");
+    ann.publishes("2", "c", "for her");
+    ann.receives_event("for her");
+    ann.unsubscribes("a");
+    ann.does(&one_more);
+    ann.is_refused(json!({"type": "subscribe", "id": "s", "topic": "a"}), "too_many_subscriptions");
+    // The limit is of a connection, and holds for its query, too.
+    let mut other = Member::comes(
+        &gateway,
+        &[("client", "ann"), ("topic", "a"), ("topic", "b"), ("topic", "c")],
+    );
+    other.is_refused(&one_more, "too_many_subscriptions");
+}
+
+fn any_topic_makes_the_round(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut ann = Member::joins(&gateway, "ann");
+    let longest = "x".repeat(128);
+    for (number, topic) in [
+        "🛰 orbit",
+        "\"",
+        "\\",
+        "a b",
+        " ",
+        "*",
+        "<script>",
+        "a/b/+/#",
+        "\u{2028}",
+        "ann",
+        &*longest,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut bob = Member::comes(&gateway, &[("client", "bob"), ("topic", topic)]);
+        ann.subscribes(topic);
+        ann.publishes(&number.to_string(), topic, topic);
+        for member in [&mut ann, &mut bob] {
+            has(&member.receives_event(topic), json!({"topic": topic}));
+        }
+        ann.unsubscribes(topic);
+    }
+    ann.has_received_all();
+}
+
+/// A topic and a client of the same name are two things.
+fn topics_do_not_mix_with_clients(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut news = Member::joins(&gateway, "news");
+    let mut ann = Member::comes(&gateway, &[("client", "ann"), ("topic", "news")]);
+    news.publishes("1", "news", "to the topic");
+    ann.receives_event("to the topic");
+    ann.notifies("2", &["news"], "to the client");
+    news.receives_event("to the client");
+    ann.has_received_all();
+    news.has_received_all();
+}
+
+/// Of topics and own events, on every connection the same.
+fn many_topics_keep_one_order(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let topics: Vec<String> = (0..20).map(|number| format!("topic {number}")).collect();
+    let mut query = vec![("client", "bob")];
+    query.extend(topics.iter().map(|topic| ("topic", &**topic)));
+    let mut bobs = [(); 2].map(|()| Member::comes(&gateway, &query));
+    let mut ann = Member::joins(&gateway, "ann");
+    for number in 0..300 {
+        let data = json!(number);
+        let command = match number % 3 {
+            0 => json!({"type": "notify", "id": data.to_string(), "to": ["bob"], "data": data}),
+            _ => {
+                let topic = &topics[number % topics.len()];
+                json!({"type": "publish", "id": data.to_string(), "topic": topic, "data": data})
+            }
+        };
+        ann.says(command);
+    }
+    for bob in &mut bobs {
+        let mut before = bob.cursor.clone();
+        for number in 0..300 {
+            bob.receives_event(number);
+            assert!(before < bob.cursor, "{before} {}", bob.cursor);
+            before.clone_from(&bob.cursor);
+        }
+        bob.has_received_all();
+    }
+}
+
+/// Successive events of a topic, short and long, which go out together.
+fn a_burst_of_one_topic_arrives_whole(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut bob = Member::comes(&gateway, &[("client", "bob"), ("topic", "news")]);
+    let mut ann = Member::joins(&gateway, "ann");
+    let payload = |number: usize| {
+        let bytes = [0, 100, 40, 126, 3, 70_000, 65_400, 1][number % 8];
+        format!("{number} {}", "x".repeat(bytes))
+    };
+    let mut burst = Vec::new();
+    for number in 0..200 {
+        let command = json!({
+            "type": "publish", "id": number.to_string(), "topic": "news",
+            "data": payload(number), "echo": number % 7 != 0,
+        });
+        burst.extend(frame(FIN | TEXT, command.to_string()));
+    }
+    let mut sending = ann.socket.stream();
+    let sender = thread::spawn(move || sending.write_all(&burst).unwrap());
+    for number in 0..200 {
+        bob.receives_event(payload(number));
+    }
+    for number in 0..200 {
+        has(&ann.is_told("ack"), json!({"id": number.to_string()}));
+    }
+    sender.join().unwrap();
+    bob.has_received_all();
+}

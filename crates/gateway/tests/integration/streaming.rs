@@ -1,0 +1,340 @@
+//! Endless responses: Server-Sent Events, lines, and script blocks for a hidden frame.
+//!
+//! Where they go on is `cursors`; what wakes them is `notifying` and `publishing`.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    Block, Client, Engine, Gateway, Member, Request, Stream, has, on_each_engine, send, target,
+};
+
+on_each_engine!(
+    an_event_stream_begins_with_a_welcome,
+    events_are_blocks_with_their_cursor_and_name,
+    event_streams_may_leave_names_out,
+    line_breaks_in_data_are_lines_of_data,
+    an_event_stream_goes_on_from_its_last_event,
+    the_last_event_counts_more_than_the_query,
+    a_heartbeat_keeps_the_cursor_young,
+    lines_are_objects,
+    a_frame_calls_its_page,
+    nothing_ends_a_script_block_but_the_gateway,
+    what_a_reader_of_a_stream_says_is_not_heard,
+    a_stream_may_follow_other_requests,
+    a_stream_that_ends_leaves_the_hub,
+);
+
+#[track_caller]
+fn open(gateway: &Gateway, path: &str, query: &[(&str, &str)]) -> Stream {
+    Stream::opens(gateway, &target(path, query))
+}
+
+/// A stream on `/sse` that has been welcomed.
+#[track_caller]
+fn listen(gateway: &Gateway, query: &[(&str, &str)]) -> (Stream, Block) {
+    let mut stream = open(gateway, "/sse", query);
+    stream.receives_block();
+    let welcome = stream.receives_block();
+    assert_eq!(welcome.event.as_deref(), Some("welcome"));
+    (stream, welcome)
+}
+
+/// HTML Standard §9.2.4: what makes browsers take it for what it is.
+fn an_event_stream_begins_with_a_welcome(engine: Engine) {
+    let gateway = Gateway::start_with(engine, &["http.retry=1234ms"]);
+    let mut stream = open(&gateway, "/sse", &[("client", "ann 👍"), ("topic", "news")]);
+    for (field, value) in [
+        ("Content-Type", "text/event-stream"),
+        ("Cache-Control", "no-cache, no-transform"),
+        ("X-Accel-Buffering", "no"),
+        ("Content-Length", ""),
+        ("Access-Control-Allow-Origin", ""),
+    ] {
+        assert_eq!(stream.response.field(field).unwrap_or_default(), value, "{field}");
+    }
+    assert_eq!(stream.receives_raw_block(), "retry: 1234\n\n");
+    let welcome = stream.receives_block();
+    let object = welcome.object();
+    has(&object, json!({"type": "welcome", "client": "ann 👍"}));
+    assert!(object["connection"].as_str().is_some_and(|name| !name.is_empty()));
+    assert_eq!(object["cursor"], *welcome.id.unwrap());
+    assert_eq!(welcome.event.as_deref(), Some("welcome"));
+}
+
+fn events_are_blocks_with_their_cursor_and_name(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let (mut stream, _) = listen(&gateway, &[("client", "bob"), ("topic", "news")]);
+    let mut ann = Member::joins(&gateway, "ann");
+    let ack = ann.notifies("1", &["bob"], "no name");
+    let cursor = ack["cursor"].as_str().unwrap();
+    assert_eq!(
+        stream.receives_raw_block(),
+        format!(
+            "id: {cursor}\ndata: {{\"type\":\"event\",\"cursor\":\"{cursor}\",\"from\":\"ann\",\
+             \"data\":\"no name\"}}\n\n"
+        )
+    );
+    for name in ["chat", "with: colon", " begins with a blank", "👍", "data"] {
+        let ack = ann.does(&json!({
+            "type": "publish", "id": name, "topic": "news", "event": name, "data": {"a": 1}
+        }));
+        let block = stream.receives_event(json!({"a": 1}));
+        assert_eq!(block.event.as_deref(), Some(name));
+        has(&block.object(), json!({"event": name, "topic": "news"}));
+        assert_eq!(ack["cursor"], *block.id.unwrap());
+    }
+}
+
+/// A browser's page must register a listener for each name, unless there are none.
+fn event_streams_may_leave_names_out(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let query = [("client", "bob"), ("topic", "news"), ("names", "off")];
+    let (mut off, welcome) = listen(&gateway, &query);
+    assert_eq!(welcome.event.as_deref(), Some("welcome"), "it is no event of a topic");
+    let (mut on, _) = listen(&gateway, &[("client", "bob"), ("topic", "news"), ("names", "on")]);
+    let mut ann = Member::joins(&gateway, "ann");
+    ann.does(&json!({"type": "publish", "id": "1", "topic": "news", "event": "chat", "data": 1}));
+    let (named, unnamed) = (on.receives_event(1), off.receives_event(1));
+    assert_eq!((named.event.as_deref(), unnamed.event), (Some("chat"), None));
+    assert_eq!(unnamed.data, named.data, "it is still in the object");
+    // What is replayed has no name either.
+    let cursor = welcome.id.unwrap();
+    let (mut again, _) = listen(&gateway, &[&query[..], &[("cursor", &*cursor)]].concat());
+    assert_eq!(again.receives_event(1).event, None);
+}
+
+/// HTML Standard §9.2.6: whichever line break it was. Between the tokens of JSON it is white space.
+fn line_breaks_in_data_are_lines_of_data(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let (mut stream, _) = listen(&gateway, &[("client", "bob")]);
+    let mut lines = open(&gateway, "/stream", &[("client", "bob")]);
+    lines.receives_object();
+    let mut ann = Member::joins(&gateway, "ann");
+    for (id, (data, count)) in [
+        ("{\n\"a\":\n1}", 3),
+        ("[\r\n1,\r2\n]", 4),
+        ("[1,\n\nid: stolen\n\n2]", 0),
+        ("[\n\n\n\"data: x\",\n\r\"event: y\"\r\n\r\n]", 8),
+        ("\"\\n\\r\"", 1),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let command = format!(r#"{{"type":"notify","id":"{id}","to":["bob"],"data":{data}}}"#);
+        ann.says(command);
+        if count == 0 {
+            ann.is_told("error");
+            continue;
+        }
+        ann.is_told("ack");
+        let value: Value = serde_json::from_str(data).unwrap();
+        let block = stream.receives_event(value.clone());
+        assert_eq!(block.data.len(), count, "{data:?}: {block:?}");
+        // On a line of their own, they are blanks.
+        let line = lines.receives_line();
+        assert!(!line.trim_end_matches('\n').contains(['\r', '\n']), "{line:?}");
+        has(&serde_json::from_str(&line).unwrap(), json!({"data": value}));
+    }
+}
+
+/// HTML Standard §9.2.4: what a browser sends when it connects again.
+fn an_event_stream_goes_on_from_its_last_event(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let query = [("client", "bob"), ("topic", "news")];
+    let (mut stream, _) = listen(&gateway, &query);
+    let mut ann = Member::joins(&gateway, "ann");
+    for round in 0..5 {
+        ann.notifies(&format!("own {round}"), &["bob"], round);
+        let last = stream.receives_event(round).id.unwrap();
+        drop(stream);
+        ann.publishes(&format!("away {round}"), "news", "away");
+        ann.notifies(&format!("away too {round}"), &["bob"], "away too");
+        stream = Stream::requests(
+            &gateway,
+            &Request::of(&target("/sse", &query)).and("Last-Event-ID", &last),
+        );
+        stream.receives_block();
+        assert_eq!(stream.receives_block().id.as_ref(), Some(&last));
+        stream.receives_event("away");
+        stream.receives_event("away too");
+    }
+}
+
+fn the_last_event_counts_more_than_the_query(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut ann = Member::joins(&gateway, "ann");
+    let cursors: Vec<String> = (0..4)
+        .map(|number| {
+            let ack = ann.publishes(&number.to_string(), "news", number);
+            ack["cursor"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    let address = target("/sse", &[("topic", "news"), ("cursor", &cursors[0])]);
+    for (last, first) in [(None, 1), (Some(&*cursors[2]), 3), (Some(""), 1)] {
+        let mut request = Request::of(&address);
+        if let Some(last) = last {
+            request = request.and("Last-Event-ID", last);
+        }
+        let mut stream = Stream::requests(&gateway, &request);
+        stream.receives_block();
+        stream.receives_block();
+        stream.receives_event(first);
+    }
+    // What is no cursor is told from what is none any more.
+    for last in ["new", "1", "\u{e4}", &format!("{}0", cursors[0])] {
+        let request = Request::of(&address).and("Last-Event-ID", last);
+        assert_eq!(Client::connect(&gateway).requests(&request).status, 400, "{last}");
+    }
+}
+
+/// The cursor of a client for whom nothing happens does not leave the history.
+fn a_heartbeat_keeps_the_cursor_young(engine: Engine) {
+    let gateway = Gateway::start_with(engine, &["websocket.ping_interval=200ms"]);
+    let (mut stream, welcome) = listen(&gateway, &[("client", "bob")]);
+    let mut lines = open(&gateway, "/stream", &[("client", "bob")]);
+    lines.receives_object();
+    let mut script = open(&gateway, "/stream", &[("client", "bob"), ("format", "iframe")]);
+    script.receives_line();
+    script.receives_line();
+    let (mut unnamed, _) = listen(&gateway, &[("client", "bob"), ("names", "off")]);
+    let first = stream.receives_raw_block();
+    assert_eq!(first, format!(": heartbeat\nid: {}\n\n", welcome.id.unwrap()));
+    let publish = json!({"type": "publish", "id": "1", "topic": "not for bob", "data": 1});
+    let (_, ack) = send(&gateway, "ann", publish);
+    let cursor = ack["cursor"].as_str().unwrap();
+    while stream.receives_raw_block() != format!(": heartbeat\nid: {cursor}\n\n") {}
+    while lines.receives_object() != json!({"type": "pong", "cursor": cursor}) {}
+    // A program that resumes by itself has to see the cursor.
+    let visible = format!(
+        "id: {cursor}\nevent: pong\ndata: {{\"type\":\"pong\",\"cursor\":\"{cursor}\"}}\n\n"
+    );
+    while unnamed.receives_raw_block() != visible {}
+    let pong = format!(r#"({{"type":"pong","cursor":"{cursor}"}})"#);
+    while !script.receives_line().contains(&pong) {}
+    // They go on as long as it is read.
+    for _ in 0..5 {
+        assert_eq!(stream.receives_block().comments, ["heartbeat"]);
+    }
+}
+
+fn lines_are_objects(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut stream = open(&gateway, "/stream", &[("client", "bob"), ("topic", "news")]);
+    assert_eq!(stream.response.field("Content-Type"), Some("application/x-ndjson"));
+    assert_eq!(stream.response.field("Cache-Control"), Some("no-cache, no-transform"));
+    has(&stream.receives_object(), json!({"type": "welcome", "client": "bob"}));
+    let mut ann = Member::joins(&gateway, "ann");
+    let ack = ann.notifies("1", &["bob"], "own");
+    let cursor = ack["cursor"].as_str().unwrap();
+    assert_eq!(
+        stream.receives_line(),
+        format!(r#"{{"type":"event","cursor":"{cursor}","from":"ann","data":"own"}}"#) + "\n"
+    );
+    ann.does(&json!({
+        "type": "publish", "id": "2", "topic": "news", "event": "chat", "data": {"n": [1, 2]}
+    }));
+    has(
+        &stream.receives_object(),
+        json!({"type": "event", "topic": "news", "event": "chat", "data": {"n": [1, 2]}}),
+    );
+}
+
+fn a_frame_calls_its_page(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut ann = Member::joins(&gateway, "ann");
+    for (callback, name) in [(None, "parent.ringway"), (Some("top._f1.g"), "top._f1.g")] {
+        let mut query = vec![("client", "bob"), ("format", "iframe")];
+        query.extend(callback.map(|name| ("callback", name)));
+        let mut stream = open(&gateway, "/stream", &query);
+        assert_eq!(stream.response.field("Content-Type"), Some("text/html; charset=utf-8"));
+        let prologue = stream.receives_line();
+        assert!(prologue.starts_with("<!doctype html>") && prologue.len() >= 1024, "{prologue}");
+        let welcome = stream.receives_line();
+        let begin = format!(r#"<script>{name}({{"type":"welcome","client":"bob""#);
+        assert!(welcome.starts_with(&begin) && welcome.ends_with("})</script>\n"), "{welcome}");
+        let ack = ann.notifies(name, &["bob"], "hello");
+        let cursor = ack["cursor"].as_str().unwrap();
+        assert_eq!(
+            stream.receives_line(),
+            format!(
+                "<script>{name}({{\"type\":\"event\",\"cursor\":\"{cursor}\",\"from\":\"ann\",\
+                 \"data\":\"hello\"}})</script>\n"
+            )
+        );
+    }
+}
+
+/// What other clients wrote runs in the page's name.
+fn nothing_ends_a_script_block_but_the_gateway(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let hostile = "</script><script>alert(1)</script><!--&\u{2028}\u{2029}]]>";
+    let query = [("client", "bob"), ("topic", hostile), ("format", "iframe")];
+    let mut stream = open(&gateway, "/stream", &query);
+    stream.receives_line();
+    stream.receives_line();
+    let mut ann = Member::joins(&gateway, hostile);
+    ann.does(&json!({
+        "type": "publish", "id": "1", "topic": hostile, "event": hostile, "data": {hostile: hostile},
+    }));
+    let line = stream.receives_line();
+    let inside = line.strip_prefix("<script>parent.ringway(").unwrap();
+    let inside = inside.strip_suffix(")</script>\n").unwrap();
+    assert!(!inside.contains(['<', '>', '&', '\u{2028}', '\u{2029}']), "{inside}");
+    has(
+        &serde_json::from_str(inside).unwrap(),
+        json!({
+            "from": hostile, "topic": hostile, "event": hostile, "data": {hostile: hostile},
+        }),
+    );
+}
+
+/// A client that sends on where nothing is expected does no harm.
+fn what_a_reader_of_a_stream_says_is_not_heard(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let (mut stream, _) = listen(&gateway, &[("client", "bob")]);
+    stream.socket.sends(Request::of("/").bytes());
+    stream.socket.sends(vec![b'x'; 100_000]);
+    let mut ann = Member::joins(&gateway, "ann");
+    ann.notifies("1", &["bob"], 1);
+    stream.receives_event(1);
+}
+
+/// RFC 9112 §9.3.
+fn a_stream_may_follow_other_requests(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    for path in ["/sse", "/stream"] {
+        let mut client = Client::connect(&gateway);
+        assert_eq!(client.requests(&Request::of("/")).status, 200);
+        // Both in one segment.
+        let both = [Request::of("/none").bytes(), Request::of(path).bytes()].concat();
+        client.sends(both);
+        assert_eq!(client.receives_response().status, 404);
+        let mut stream = Stream::on(client);
+        assert!(!stream.receives_line().is_empty());
+    }
+}
+
+fn a_stream_that_ends_leaves_the_hub(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut ann = Member::joins(&gateway, "ann");
+    let delivered = json!({"outcome": {"bob": "delivered"}});
+    for (id, path) in ["/sse", "/stream", "/stream?format=iframe"].into_iter().enumerate() {
+        let address = if path.contains('?') { "&client=bob" } else { "?client=bob" };
+        let mut stream = Stream::opens(&gateway, &format!("{path}{address}"));
+        stream.receives_line();
+        has(&ann.notifies(&format!("here {id}"), &["bob"], 1), delivered.clone());
+        // Its FIN is enough.
+        stream.socket.finishes();
+        gateway.holds(1);
+        let ack = ann.notifies(&format!("away {id}"), &["bob"], 2);
+        has(&ack, json!({"outcome": {"bob": "queued"}}));
+        drop(stream);
+    }
+    // Long silences end nothing that is still read.
+    let (mut stream, _) = listen(&gateway, &[("client", "carl")]);
+    stream.socket.receives_nothing_for(Duration::from_millis(100));
+    ann.notifies("last", &["carl"], "last");
+    stream.receives_event("last");
+}
