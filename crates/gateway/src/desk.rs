@@ -6,7 +6,7 @@
 use std::{cell::Cell, collections::VecDeque, sync::Arc};
 
 use ringway_acceptor::Connection;
-use ringway_hub::{Reader, Sequence, Subscriptions, Tail};
+use ringway_hub::{Name, Reader, Sequence, Subscriptions, Tail};
 
 use crate::{commons::Commons, dispatch::Dispatch, limits::TURN_EVENT_BYTES_MAX, orders::Orders};
 
@@ -28,12 +28,24 @@ pub struct Desk {
     pub dispatch: Dispatch,
     /// Peers that have something to do in the next turn, without anything happening to them.
     pub ready: VecDeque<Connection>,
+    /// Those who have left, and whose sockets may yet turn out not to have taken all.
+    pub departed: Vec<Departed>,
     /// Whether the other cores have something to read.
     pub news: News,
     /// WebSockets here that share compressed events.
     pub deflated: usize,
     /// What was written or gone through for single clients since it was last set to 0, in bytes.
     pub spent: Cell<usize>,
+}
+
+/// A client that has left, with what it was sent last being on its way to the socket.
+pub struct Departed {
+    /// The connection that it had.
+    pub connection: Connection,
+    /// The client.
+    pub client: Name,
+    /// Where it has left if the socket has taken all.
+    pub at: Sequence,
 }
 
 /// Whether the log has grown by this core's doing.
@@ -57,6 +69,7 @@ impl Desk {
             tail: Tail::default(),
             dispatch: Dispatch::default(),
             ready: VecDeque::new(),
+            departed: Vec::new(),
             news: News::None,
             deflated: 0,
             spent: Cell::new(0),

@@ -268,12 +268,16 @@ impl Session {
         }
     }
 
-    /// Leaves the hub; what the socket has not taken is kept for the client's return.
-    pub fn leave(self, slot: u32, settled: Settled, desk: &mut Desk) {
-        let at = match (settled, self.pace) {
-            (Settled::No, _) => self.settled.min(self.seen()),
-            (Settled::Yes, Pace::Live) => self.cursor.max(desk.settled()),
-            (Settled::Yes, _) => self.seen(),
+    /// Leaves the hub; what the socket may not have taken is kept for the client's return. Says
+    /// where it has left if the socket has taken all.
+    pub fn leave(self, slot: u32, settled: Settled, desk: &mut Desk) -> Sequence {
+        let sent = match self.pace {
+            Pace::Live => self.cursor.max(desk.settled()),
+            Pace::Replaying | Pace::Lagging => self.seen(),
+        };
+        let at = match settled {
+            Settled::Yes => sent,
+            Settled::No | Settled::Unknown => self.settled.min(sent),
         };
         for topic in &self.topics {
             desk.subscriptions.unsubscribe(*topic, slot);
@@ -283,6 +287,7 @@ impl Session {
             desk.commons.directory.catch_up(&self.client);
         }
         desk.commons.directory.leave(&self.client, at);
+        sent
     }
 
     /// Reads from the log until it is live again. What is not kept is not there, so that until then
@@ -346,6 +351,8 @@ impl Session {
 pub enum Settled {
     /// It has.
     Yes,
-    /// It may not have.
+    /// It has not.
     No,
+    /// That will be known after what else has come in this turn.
+    Unknown,
 }

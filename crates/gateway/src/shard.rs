@@ -11,7 +11,7 @@ use ringway_frame::CloseCode;
 use crate::{
     census::Census,
     commons::Commons,
-    desk::{Desk, News},
+    desk::{Departed, Desk, News},
     dispatch::{Encoder, Room},
     drain::Drain,
     limits::{TURN_CATCH_UPS_MAX, TURN_EVENT_BYTES_MAX, TURN_SENDS_MAX},
@@ -149,6 +149,7 @@ impl Shard {
             desk.orders.wake_others(desk.core, operations);
         }
         desk.spent.set(0);
+        self.note_departures();
         self.read_log();
         self.dispatch(now, operations);
         self.core.desk.dispatch.end_turn();
@@ -163,6 +164,17 @@ impl Shard {
         }
         // What clients send until then is bounded on its own.
         self.core.desk.spent.set(0);
+    }
+
+    /// All completions of the turn were taken: a socket without a backlog has taken what was written
+    /// before this turn.
+    fn note_departures(&mut self) {
+        let Desk { departed, commons, .. } = &mut self.core.desk;
+        for Departed { connection, client, at } in departed.drain(..) {
+            if self.peers.lookup_mut(connection).is_some_and(|peer| !peer.is_backlogged()) {
+                commons.directory.was_served(&client, at);
+            }
+        }
     }
 
     fn read_log(&mut self) {

@@ -27,6 +27,7 @@ mod visitor;
 mod world;
 
 use answers::Answer;
+use hub::{Course, Story};
 use scenario::Scenario;
 use seeds::each_seed;
 use world::World;
@@ -99,9 +100,39 @@ fn a_seed_tells_the_same_story_twice() {
     });
 }
 
+/// So many seeds make everything happen.
+const ENOUGH: usize = 500;
+
 #[test]
 fn every_transport_tells_each_client_what_is_for_it() {
-    each_seed("every_transport_tells_each_client_what_is_for_it", 500, |seed| {
-        hub::World::new(hub::Course::everything(seed)).run();
+    let mut sum = Story::default();
+    let seeds = each_seed("every_transport_tells_each_client_what_is_for_it", 700, |seed| {
+        sum += hub::World::new(Course::everything(seed)).run();
+    });
+    assert!(seeds < ENOUGH || sum.is_rich(), "too little has happened: {sum:#?}");
+}
+
+#[test]
+fn on_a_good_day_nothing_is_late_and_nothing_is_lost() {
+    each_seed("on_a_good_day_nothing_is_late_and_nothing_is_lost", 200, |seed| {
+        let story = hub::World::new(Course::calm(seed)).run();
+        assert_eq!((story.lagged, story.too_slow), (0, 0), "there was room for everything");
+    });
+}
+
+#[test]
+fn a_flood_is_served_in_turns() {
+    each_seed("a_flood_is_served_in_turns", 40, |seed| {
+        hub::World::new(Course::flood(seed)).run();
+    });
+}
+
+#[test]
+fn the_hub_tells_the_same_story_twice() {
+    each_seed("the_hub_tells_the_same_story_twice", 20, |seed| {
+        for course in [Course::everything, Course::calm] {
+            let tell = || hub::World::new(course(seed)).run();
+            assert_eq!(tell(), tell());
+        }
     });
 }

@@ -134,6 +134,11 @@ impl Directory {
         });
     }
 
+    /// A connection that has gone turns out to have been served up to `at`.
+    pub fn was_served(&self, client: &str, at: Sequence) {
+        self.change(client, |entry| entry.left = entry.left.max(at));
+    }
+
     /// A connection lags: until it catches up it does not count as present.
     pub fn fall_behind(&self, client: &str) {
         self.change(client, |entry| entry.behind = (entry.behind + 1).min(entry.live));

@@ -129,7 +129,7 @@ impl Peer {
 
     /// Waits for the peer's FIN, but not for long.
     pub(super) fn linger(&mut self, turn: &mut Turn<'_>) {
-        self.retire(self.settled(turn.now), turn.desk, turn.metrics);
+        self.retire(self.settled(turn), turn);
         if self.deferred.take().is_some() {
             self.sending.release(self.connection, turn.operations);
         }

@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use ringway_acceptor::{Connection, Operation, Operations, Wheel};
 use ringway_frame::CloseCode;
+use ringway_hub::Name;
 
 use crate::{
     census::Seat,
-    desk::Desk,
+    desk::{Departed, Desk},
     feed::Serving,
     http::{
         connection::HttpConnection,
@@ -292,8 +293,9 @@ impl Peer {
 
     /// The connection broke; by a send of the last turn, perhaps, of which nothing was taken then.
     pub fn fail(&mut self, turn: &mut Turn<'_>) {
-        if self.sending.is_unsettled(turn.before) {
-            self.retire(Settled::No, turn.desk, turn.metrics);
+        if self.settled(turn) != Settled::Yes {
+            self.retire(Settled::No, turn);
+            turn.desk.departed.retain(|departed| departed.connection != self.connection);
         }
         self.end(turn);
     }
@@ -301,7 +303,7 @@ impl Peer {
     /// The connection must end now.
     pub fn end(&mut self, turn: &mut Turn<'_>) {
         if !matches!(self.stage, Stage::Closing) {
-            self.retire(self.settled(turn.now), turn.desk, turn.metrics);
+            self.retire(self.settled(turn), turn);
             self.stage = Stage::Closing;
             turn.wheel.cancel(self.connection.slot());
             turn.operations.push(Operation::Close(self.connection));
@@ -309,7 +311,8 @@ impl Peer {
     }
 
     /// Gives up its place in the hub, if it has one: nothing more is sent.
-    fn retire(&mut self, settled: Settled, desk: &mut Desk, metrics: &CoreMetrics) {
+    fn retire(&mut self, settled: Settled, turn: &mut Turn<'_>) {
+        let Turn { desk, metrics, .. } = turn;
         let count = match &self.stage {
             Stage::WebSocket(_) => &metrics.sessions.websocket,
             Stage::Stream(stream) => metrics.sessions.of_stream(&stream.format),
@@ -333,14 +336,28 @@ impl Peer {
         };
         let Some(session) = session else { return };
         count.subtract(1);
-        session.leave(self.connection.slot(), settled, desk);
+        let client = Name::clone(session.client());
+        let at = session.leave(self.connection.slot(), settled, desk);
+        if settled == Settled::Unknown {
+            desk.departed.push(Departed { connection: self.connection, client, at });
+        }
     }
 
-    fn settled(&self, now: Duration) -> Settled {
-        match self.sending.is_backlogged() || self.sending.is_unsettled(now) {
-            true => Settled::No,
-            false => Settled::Yes,
+    /// A driver tells what a socket did not take in the turn after the send, and then in any order
+    /// with what else has happened.
+    fn settled(&self, turn: &Turn<'_>) -> Settled {
+        if self.sending.is_backlogged() {
+            Settled::No
+        } else if [turn.now, turn.before].iter().any(|turn| self.sending.is_unsettled(*turn)) {
+            Settled::Unknown
+        } else {
+            Settled::Yes
         }
+    }
+
+    /// Whether the driver still keeps bytes for its socket.
+    pub fn is_backlogged(&self) -> bool {
+        self.sending.is_backlogged()
     }
 
     /// Tells the peer to leave, by the means of its protocol.
@@ -351,7 +368,7 @@ impl Peer {
             Stage::Poll(_) => self.answer_poll(turn),
             _ => {}
         }
-        self.retire(self.settled(turn.now), turn.desk, turn.metrics);
+        self.retire(self.settled(turn), turn);
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         match &mut self.stage {
             Stage::WebSocket(socket) => {

@@ -90,12 +90,6 @@ impl WebSocket {
     ) -> Outcome {
         let limits = self.limits(serving.settings);
         let mut message_bytes = 0;
-        // Before anything is answered: from then on it is not known whether all was taken.
-        if let Service::Session(session) = &mut self.service
-            && outbox.is_settled()
-        {
-            session.settle();
-        }
         loop {
             if message_bytes > TURN_MESSAGE_BYTES_MAX && !input.is_empty() {
                 return Outcome::Deferred;

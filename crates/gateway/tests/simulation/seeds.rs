@@ -4,12 +4,15 @@
 
 use std::{env, ops::Range};
 
-/// Calls `run` with each seed, `count` of them unless the environment says otherwise.
-pub fn each_seed(test: &str, count: u64, mut run: impl FnMut(u64)) {
-    for seed in seeds(count) {
+/// Calls `run` with each seed, `count` of them unless the environment says otherwise; says how many
+/// there were.
+pub fn each_seed(test: &str, count: u64, mut run: impl FnMut(u64)) -> usize {
+    let seeds = seeds(count);
+    for seed in seeds.clone() {
         let _notice = Notice { test, seed };
         run(seed);
     }
+    seeds.count()
 }
 
 fn seeds(count: u64) -> Range<u64> {

@@ -173,7 +173,6 @@ impl Model {
         for line in &mut self.lines {
             let listens = line.attention == Attention::Full && line.is_used() && !line.is_closed;
             let Some(view) = line.view.as_mut().filter(|_| listens) else { continue };
-            let is_roomy = is_roomy && line.route != Route::Poll;
             view.rests(moment, if is_roomy { Health::Sound } else { Health::Doubtful });
             if line.route != Route::Poll {
                 let name = &self.people[line.person].name;

@@ -3,7 +3,7 @@
 //! It begins and ends a course of events. What happens in between is told by `cores` (the gateway),
 //! `acting` and `hearing` (the clients).
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::AddAssign, sync::Arc, time::Duration};
 
 use fastrand::Rng;
 use ringway::{
@@ -104,6 +104,44 @@ pub struct Story {
     pub rests: u64,
     /// A hash of all that was heard.
     pub trace: u64,
+}
+
+impl AddAssign for Story {
+    fn add_assign(&mut self, other: Self) {
+        let Self { turns, events, heard, gaps, resumed, foreign, alone, .. } = other;
+        let sums = [
+            (&mut self.turns, turns),
+            (&mut self.events, events),
+            (&mut self.heard, heard),
+            (&mut self.gaps, gaps),
+            (&mut self.resumed, resumed),
+            (&mut self.foreign, foreign),
+            (&mut self.alone, alone),
+            (&mut self.lagged, other.lagged),
+            (&mut self.too_slow, other.too_slow),
+            (&mut self.repeated, other.repeated),
+            (&mut self.ordered, other.ordered),
+            (&mut self.delivered, other.delivered),
+            (&mut self.queued, other.queued),
+            (&mut self.offline, other.offline),
+            (&mut self.denied, other.denied),
+            (&mut self.rests, other.rests),
+        ];
+        sums.into_iter().for_each(|(sum, more)| *sum += more);
+    }
+}
+
+impl Story {
+    /// Whether everything has happened, as it does over many courses.
+    pub fn is_rich(&self) -> bool {
+        let Self { heard, gaps, resumed, foreign, alone, lagged, too_slow, .. } = *self;
+        let Self { repeated, ordered, delivered, queued, offline, denied, rests, .. } = *self;
+        let counts = [
+            [heard, gaps, resumed, foreign, alone, lagged, too_slow],
+            [repeated, ordered, delivered, queued, offline, denied, rests],
+        ];
+        counts.as_flattened().iter().all(|count| *count > 0)
+    }
 }
 
 impl World {
