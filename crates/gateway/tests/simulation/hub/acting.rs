@@ -16,8 +16,7 @@ use super::{
     command::{Command, Kind, any_of, json},
     ear::Names,
     hearing::ORDERED,
-    line::{Attention, Line, Listen, Mark, Packing, Phase, Route, Visit},
-    view::Listening,
+    line::{Attention, Line, Listen, Listening, Mark, Packing, Phase, Route, Visit},
     world::World,
 };
 

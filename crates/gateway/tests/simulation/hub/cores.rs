@@ -182,7 +182,8 @@ impl World {
                 _ => None,
             };
             let desk = shard.desk();
-            model.note(&completion, Place { core: number, position: desk.position(), now });
+            let (position, settled) = (desk.position(), desk.settled());
+            model.note(&completion, Place { core: number, position, settled, now });
             shard.complete(completion, now, operations);
             if let Some(connection) = accepted {
                 let address = driver.peer(connection).expect("it was accepted");

@@ -21,7 +21,7 @@ use ringway_hub::{Cursor, Sequence};
 use super::{
     command::Token,
     ear::{Ear, Names},
-    view::{Listening, Since, View},
+    view::{Since, View},
 };
 
 /// How a client is connected.
@@ -77,6 +77,15 @@ pub enum Mark {
         /// How it changes.
         change: Listening,
     },
+}
+
+/// How a subscription is to change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listening {
+    /// It begins.
+    Begun,
+    /// It ends.
+    Ended,
 }
 
 /// A change of a subscription.
@@ -292,8 +301,11 @@ impl Line {
     pub fn settle(&mut self) {
         let Some(view) = &mut self.view else { return };
         while let Some(change) = self.listened.pop_front_if(|next| next.id.is_none()) {
-            let way = if change.since.is_some() { Listening::Begun } else { Listening::Ended };
-            view.changed(&change.topic, way, change.position, change.at);
+            let since = match change.since {
+                Some(Since::After(sequence)) => Some(sequence),
+                _ => None,
+            };
+            view.changed(&change.topic, since, change.position, change.at);
         }
     }
 

@@ -12,10 +12,10 @@ use ringway_hub::{Cursor, Presence, Sequence};
 use super::{
     command::{Command, Kind},
     cores::CORES,
-    line::{Attention, Line, Listen, Listened, Mark, Phase, Route},
+    line::{Attention, Line, Listen, Listened, Listening, Mark, Phase, Route},
     people::Person,
     truth::Truth,
-    view::{Health, Listening, Moment, Since, Start, View},
+    view::{Health, Moment, Since, Start, View},
     world::Story,
 };
 
@@ -44,9 +44,17 @@ pub struct Model {
     /// By what the gateway calls them.
     connections: HashMap<(usize, Connection), usize>,
     /// Changes of subscriptions that a core will find in its mail.
-    mail: [Vec<(usize, String, Listening)>; CORES],
+    mail: [Vec<Order>; CORES],
     learnt: Sequence,
     event_bytes_max: usize,
+}
+
+/// A change of another connection's subscription.
+struct Order {
+    line: usize,
+    topic: String,
+    /// From where on; `None`: no more.
+    since: Option<Since>,
 }
 
 /// Where something happens, and when.
@@ -56,6 +64,8 @@ pub struct Place {
     pub core: usize,
     /// How far it has read.
     pub position: Sequence,
+    /// And how far all of that was sent.
+    pub settled: Sequence,
     /// The time.
     pub now: Duration,
 }
@@ -129,9 +139,8 @@ impl Model {
                 }
             }
             Completion::Woken => {
-                for (line, topic, change) in std::mem::take(&mut self.mail[place.core]) {
+                for Order { line, topic, since } in std::mem::take(&mut self.mail[place.core]) {
                     self.trouble(line);
-                    let since = (change == Listening::Begun).then_some(Since::Now);
                     let Place { position, now, .. } = place;
                     let line = &mut self.lines[line];
                     line.listened.push_back(Listened { id: None, topic, since, position, at: now });
@@ -202,7 +211,9 @@ impl Model {
             Mark::Leave => self.settles(number),
             Mark::Order { line, topic, change } => {
                 if let Some((core, _)) = self.lines[line].place {
-                    self.mail[core].push((line, topic, change));
+                    let is_begun = change == Listening::Begun;
+                    let since = is_begun.then_some(Since::After(place.settled));
+                    self.mail[core].push(Order { line, topic, since });
                 }
             }
         }

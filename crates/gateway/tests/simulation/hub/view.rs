@@ -82,7 +82,9 @@ struct Part {
     /// The core's position, and the time, when it began: what is older is read from the history.
     live_from: Sequence,
     begun_at: Duration,
-    /// Before that it may get what it had asked for.
+    /// Cursors up to here may have been sent before it began.
+    held: Sequence,
+    /// Up to here it may still get what it had asked for.
     ended: Option<Sequence>,
 }
 
@@ -109,13 +111,7 @@ impl View {
             Start::Beside(position) => (position, position),
             Start::Alone { position, gone, .. } => (gone, position),
         };
-        let part = |interest, seen| Part {
-            interest,
-            seen,
-            live_from: position,
-            begun_at: now,
-            ended: None,
-        };
+        let part = |interest, seen| Part::new(interest, seen, position, now);
         let mut parts = vec![part(Interest::Own(client.to_owned()), own)];
         for topic in topics {
             let interest = Interest::Topic(topic.clone());
@@ -158,7 +154,8 @@ impl View {
         assert_eq!(cursor.epoch, moment.epoch, "the epoch of an event");
         assert!(self.gap_due.is_none(), "{cursor} before the gap that is due: {self:#?}");
         let sequence = cursor.sequence;
-        assert!(sequence > self.last, "{cursor} is not after the last one: {self:#?}");
+        let is_held = self.is_held(sequence);
+        assert!(sequence > self.last || is_held, "{cursor} is not after the last: {self:#?}");
         if let Some(fact) = moment.truth.fact(sequence) {
             assert!(
                 self.parts.iter().any(|part| part.accepts(sequence, fact)),
@@ -176,13 +173,23 @@ impl View {
         self.live.remove(&sequence);
         self.last = sequence;
         self.catch_up(sequence - 1, moment);
-        self.parts.iter_mut().for_each(|part| part.seen = part.seen.max(sequence));
+        let fact = moment.truth.fact(sequence);
+        for part in &mut self.parts {
+            let is_its_own = fact.is_some_and(|fact| fact.to.contains(&part.interest));
+            if is_its_own && part.held >= sequence {
+                part.check(&self.client, &self.start, sequence - 1, moment);
+            }
+            if is_its_own || part.held < sequence {
+                part.seen = part.seen.max(sequence);
+            }
+        }
     }
 
     /// A cursor that is safe to resume from: all up to it was heard.
     pub fn reach(&mut self, cursor: Cursor, moment: Moment<'_>) {
         assert_eq!(cursor.epoch, moment.epoch, "the epoch of a cursor");
-        assert!(cursor.sequence >= self.last, "{cursor} is older than the last one: {self:#?}");
+        let is_held = self.is_held(cursor.sequence);
+        assert!(cursor.sequence >= self.last || is_held, "{cursor} is old: {self:#?}");
         self.last = cursor.sequence;
         self.catch_up(cursor.sequence, moment);
     }
@@ -233,8 +240,7 @@ impl View {
             }
         };
         self.parts.retain(|part| part.interest != interest);
-        let part = Part { interest, seen, live_from: position, begun_at: at, ended: None };
-        self.parts.push(part);
+        self.parts.push(Part::new(interest, seen, position, at));
     }
 
     /// A subscription was ended over the connection.
@@ -243,19 +249,24 @@ impl View {
         self.parts.retain(|part| part.interest != interest);
     }
 
-    /// A subscription was begun or ended by a request of its own, when the core stood at
-    /// `position`; what was sent before that may not have been heard yet.
-    pub fn changed(&mut self, topic: &str, change: Listening, position: Sequence, at: Duration) {
+    /// A subscription was begun, after this event, or ended by a request of its own, when the core
+    /// stood at `position`; what was sent before that may not have been heard yet.
+    pub fn changed(
+        &mut self,
+        topic: &str,
+        since: Option<Sequence>,
+        position: Sequence,
+        at: Duration,
+    ) {
         let interest = Interest::Topic(topic.to_owned());
         let mut own = self.parts.iter_mut();
         let open = own.find(|part| part.interest == interest && part.ended.is_none());
-        match (change, open) {
-            (Listening::Begun, None) => {
-                let seen = position;
-                let part = Part { interest, seen, live_from: position, begun_at: at, ended: None };
-                self.parts.push(part);
+        match (since, open) {
+            (Some(since), None) => {
+                let part = Part::new(interest, since, position, at);
+                self.parts.push(Part { held: position, ..part });
             }
-            (Listening::Ended, Some(part)) => part.ended = Some(position),
+            (None, Some(part)) => part.ended = Some(position),
             _ => {}
         }
     }
@@ -270,6 +281,7 @@ impl View {
     pub fn rests(&mut self, moment: Moment<'_>, health: Health) {
         assert!(self.gap_due.is_none(), "a gap is due: {self:#?}");
         assert!(self.live.is_empty(), "not kept, and never sent: {self:#?}");
+        self.parts.iter_mut().for_each(|part| part.held = 0);
         self.catch_up(moment.truth.head(), moment);
         self.health = health;
     }
@@ -283,28 +295,16 @@ impl View {
         }
     }
 
+    /// Whether a part that is read from the history may take the client back.
+    fn is_held(&self, sequence: Sequence) -> bool {
+        self.parts.iter().any(|part| part.ended.is_none() && sequence <= part.held)
+    }
+
     fn catch_up(&mut self, to: Sequence, moment: Moment<'_>) {
-        for part in &self.parts {
-            for sequence in part.seen + 1..=to {
-                let Some(fact) = moment.truth.fact(sequence) else { continue };
-                let is_kept = match fact.keep {
-                    Keep::Window => true,
-                    Keep::Until(end) => end > moment.now,
-                    Keep::Never => false,
-                };
-                let is_left_out = fact.except.as_ref() == Some(&self.client);
-                let may_miss = match (&self.start, &part.interest) {
-                    (Start::Alone { person, .. }, Interest::Own(_)) => person.may_miss(sequence),
-                    _ => false,
-                };
-                assert!(
-                    !is_kept || is_left_out || may_miss || !part.wants(fact),
-                    "{} never came, and now the client is at {to}: {self:#?}",
-                    fact.text
-                );
-            }
+        for part in self.parts.iter_mut().filter(|part| part.held < to) {
+            part.check(&self.client, &self.start, to, moment);
+            part.seen = part.seen.max(to);
         }
-        self.parts.iter_mut().for_each(|part| part.seen = part.seen.max(to));
     }
 }
 
@@ -319,16 +319,33 @@ pub enum Since {
     Foreign(Cursor),
 }
 
-/// How a subscription changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Listening {
-    /// It was begun.
-    Begun,
-    /// It was ended.
-    Ended,
-}
-
 impl Part {
+    fn new(interest: Interest, seen: Sequence, position: Sequence, now: Duration) -> Self {
+        Self { interest, seen, live_from: position, begun_at: now, held: 0, ended: None }
+    }
+
+    /// Nothing is left out up to here.
+    fn check(&self, client: &str, start: &Start, to: Sequence, moment: Moment<'_>) {
+        for sequence in self.seen + 1..=to {
+            let Some(fact) = moment.truth.fact(sequence) else { continue };
+            let is_kept = match fact.keep {
+                Keep::Window => true,
+                Keep::Until(end) => end > moment.now,
+                Keep::Never => false,
+            };
+            let is_left_out = fact.except.as_deref() == Some(client);
+            let may_miss = match (start, &self.interest) {
+                (Start::Alone { person, .. }, Interest::Own(_)) => person.may_miss(sequence),
+                _ => false,
+            };
+            assert!(
+                !is_kept || is_left_out || may_miss || !self.wants(fact),
+                "{} never came, and now {client} is at {to}: {self:#?} {start:#?}",
+                fact.text
+            );
+        }
+    }
+
     fn wants(&self, fact: &Fact) -> bool {
         self.ended.is_none() && fact.to.contains(&self.interest)
     }
