@@ -11,18 +11,10 @@ use ringway_acceptor::{Operations, Staged};
 use ringway_hub::{Address, Epoch, Event, Sequence, Subscriptions, TopicId};
 
 use crate::{
+    limits::{PENDING_BYTES_MAX, RUN_BYTES_MAX, RUN_EVENTS_MAX},
     transport::encoding::{Encoded, Encoding, SHARED_ENCODINGS, SharedDeflate},
     workbench::Workbench,
 };
-
-/// Events that are merged into one run at most.
-const RUN_EVENTS_MAX: usize = 64;
-
-/// Bytes of a run that has several events.
-const RUN_BYTES_MAX: usize = 64 << 10;
-
-/// Bytes of pending runs, past which the log is not read on.
-const PENDING_BYTES_MAX: usize = 1 << 20;
 
 /// Events that were read and are not sent yet.
 #[derive(Default)]

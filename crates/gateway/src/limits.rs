@@ -141,6 +141,17 @@ pub const TURN_SENDS_MAX: usize = 512;
 /// from clients that were put off. Compressing for one client alone goes at some 50 MB/s.
 pub const TURN_EVENT_BYTES_MAX: usize = 2 * MIB as usize;
 
+/// Events of one topic that go out as one run. A burst of a few publishes is one send for each
+/// subscriber; more would only make who falls behind read more on its own.
+pub const RUN_EVENTS_MAX: usize = 64;
+
+/// Bytes of a run that has several events: no more than most queues hold.
+pub const RUN_BYTES_MAX: usize = 64 * KIB as usize;
+
+/// Bytes that a core has read from the log and not sent yet, past which it reads no further. It
+/// is memory of each core, and what is beyond it is in the log anyway.
+pub const PENDING_BYTES_MAX: usize = MIB as usize;
+
 /// What it costs to look an event up that is not even visited, as if it had so many bytes.
 pub const LOOK_UP_BYTES: usize = 64;
 
@@ -451,6 +462,10 @@ const _: () = {
     assert!(FRAME_BYTES.most >= MESSAGE_BYTES.most);
     assert!(FRAME_BYTES.most >= ECHO_MESSAGE_BYTES.most);
     assert!(FRAME_BYTES.most <= u32::MAX as u64);
+
+    // A run of several events fits in the queue of a client by default, and in what a core keeps.
+    assert!(RUN_BYTES_MAX as u64 <= QUEUE_BYTES.number());
+    assert!(RUN_BYTES_MAX < PENDING_BYTES_MAX && PENDING_BYTES_MAX <= TURN_EVENT_BYTES_MAX);
 
     // A peer that answers its Close in time is gone before a drain ends.
     assert!(CLOSE_TIMEOUT_MS.number() <= DRAIN_TIME_MS.number());

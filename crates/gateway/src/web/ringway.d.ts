@@ -10,7 +10,7 @@ type RingwayTransport = "websocket" | "sse" | "long-poll" | "poll" | "iframe";
 interface RingwayOptions {
   /** The client's own name, where the gateway lets anonymous clients in. */
   client?: string;
-  /** Who the client is, to the gateway; a function is asked before each connection. */
+  /** Passed on with each connection, for which a function is asked; a gateway that lets anonymous clients in does not look at it. */
   token?: string | (() => string);
   /** Topics to subscribe from the start. */
   topics?: Iterable<string>;

@@ -267,7 +267,7 @@ class Ringway extends EventTarget {
     const address = new URL(`${path}${this.#base.search}`, this.#base);
     const token = typeof this.#token === "function" ? this.#token() : this.#token;
     // A name that the gateway made up is asked for again, so that the session keeps it.
-    const who = token == null ? { client: this.#client } : { token };
+    const who = { client: this.#client, token };
     const where = topics ? { cursor: this.cursor } : {};
     for (const topic of topics ?? []) address.searchParams.append("topic", topic);
     for (const [name, value] of Object.entries({ ...who, ...where, ...extra })) {
@@ -282,7 +282,7 @@ class Ringway extends EventTarget {
     clearTimeout(this.#timers.retry);
     this.#link = this.#open(this.#order[this.#rank]);
     // Polls get no welcome that would name them.
-    if (this.#link.polls && this.#token == null) this.#client ??= `anon-${tag()}`;
+    if (this.#link.polls) this.#client ??= `anon-${tag()}`;
   }
 
   #online = () => {
