@@ -24,9 +24,10 @@ use tracing::{info, warn};
 
 use crate::{
     census::{Census, CensusLimits},
-    commons::Commons,
     config::{self, Config},
-    event_loop, limits,
+    event_loop,
+    exchange::Exchange,
+    limits,
     metrics::CoreMetrics,
     orders::Orders,
     settings::Settings,
@@ -44,7 +45,7 @@ pub struct Running {
     /// All connections.
     pub census: Arc<Census>,
     /// The events of the process.
-    pub commons: Arc<Commons>,
+    pub exchange: Arc<Exchange>,
     /// What peers go by.
     pub settings: Arc<Settings>,
     /// The beginning of time for all cores.
@@ -111,7 +112,7 @@ impl Bound {
         let start = Instant::now();
         let census = Arc::new(Census::new(census_limits(config, self.connections_max)));
         let settings = Arc::new(Settings::from_config(config));
-        let commons = Arc::new(Commons::new(epoch(), &settings.history));
+        let exchange = Arc::new(Exchange::new(epoch(), &settings.history));
         let driver_settings = driver_settings(config, self.connections_max);
         let mut metrics = Vec::new();
         for (place, &core) in self.core_numbers.iter().enumerate() {
@@ -125,7 +126,7 @@ impl Bound {
                 shard: Shard::new(ShardParts {
                     settings: Arc::clone(&settings),
                     census: Arc::clone(&census),
-                    commons: Arc::clone(&commons),
+                    exchange: Arc::clone(&exchange),
                     orders: orders.clone(),
                     metrics: core_metrics,
                     core: place,
@@ -143,7 +144,7 @@ impl Bound {
             api,
             orders,
             census,
-            commons,
+            exchange,
             settings,
             start,
             metrics,
