@@ -8,7 +8,7 @@ use std::{
     panic::{self, AssertUnwindSafe},
     sync::Arc,
     thread,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, bail};
@@ -33,6 +33,9 @@ use crate::{
     settings::Settings,
     shard::{Shard, ShardParts},
 };
+
+/// How long an address may be in use by a process that has just ended.
+const BIND_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A gateway whose cores run.
 pub struct Running {
@@ -92,7 +95,7 @@ pub fn bind(config: &Config) -> anyhow::Result<Bound> {
     let connections_max = config.limits.connections_max_within(room)?;
     let engine = choose_engine(config, core_numbers.len())?;
     let (addresses, listeners) = bind_all(config, core_numbers.len())?;
-    let api = TcpListener::bind(config.server.api_listen).with_context(|| {
+    let api = bind_patiently(config.server.api_listen).with_context(|| {
         format!("server.api_listen: cannot listen on {}", config.server.api_listen)
     })?;
     Ok(Bound { engine, core_numbers, addresses, listeners, api, descriptors, connections_max })
@@ -225,7 +228,7 @@ fn bind_all(
         let bind = || {
             // SO_REUSEPORT would let two gateways share a port without a word: ask without it
             // first.
-            drop(TcpListener::bind(listener.address)?);
+            drop(bind_patiently(listener.address)?);
             let first = Listener::bind(listener.address, backlog)?;
             let siblings = (1..cores).map(|_| first.sibling(backlog));
             let siblings = siblings.collect::<io::Result<Vec<_>>>()?;
@@ -239,6 +242,23 @@ fn bind_all(
         }
     }
     Ok((addresses, sets))
+}
+
+/// Binds an address that may be given up any moment: the kernel closes the sockets of a process
+/// that used io_uring only after the process has ended, so whoever is restarted at once may meet
+/// its own.
+fn bind_patiently(address: SocketAddr) -> io::Result<TcpListener> {
+    let start = Instant::now();
+    loop {
+        match TcpListener::bind(address) {
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse && start.elapsed() < BIND_PATIENCE =>
+            {
+                thread::sleep(Duration::from_millis(20));
+            }
+            result => return result,
+        }
+    }
 }
 
 fn census_limits(config: &Config, connections_max: u32) -> CensusLimits {
