@@ -3,12 +3,12 @@
 //!
 //! It is lent to whichever peer is served, and never holds one.
 
-use std::sync::Arc;
+use std::{cell::Cell, collections::VecDeque, sync::Arc};
 
 use ringway_acceptor::Connection;
 use ringway_hub::{Cursor, Reader, Sequence, Subscriptions, Tail};
 
-use crate::{commons::Commons, dispatch::Dispatch, orders::Orders};
+use crate::{commons::Commons, dispatch::Dispatch, limits::TURN_EVENT_BYTES_MAX, orders::Orders};
 
 /// A core's side of the hub.
 pub struct Desk {
@@ -27,11 +27,13 @@ pub struct Desk {
     /// What was read and is not sent yet.
     pub dispatch: Dispatch,
     /// Peers that have something to do in the next turn, without anything happening to them.
-    pub ready: Vec<Connection>,
+    pub ready: VecDeque<Connection>,
     /// Whether the other cores have something to read.
     pub news: News,
     /// WebSockets here that share compressed events.
     pub deflated: usize,
+    /// What was written or gone through for single clients since it was last set to 0, in bytes.
+    pub spent: Cell<usize>,
 }
 
 /// Whether the log has grown by this core's doing.
@@ -54,10 +56,21 @@ impl Desk {
             subscriptions: Subscriptions::default(),
             tail: Tail::default(),
             dispatch: Dispatch::default(),
-            ready: Vec::new(),
+            ready: VecDeque::new(),
             news: News::None,
             deflated: 0,
+            spent: Cell::new(0),
         }
+    }
+
+    /// Counts what a client has cost.
+    pub fn spend(&self, bytes: usize) {
+        self.spent.set(self.spent.get().saturating_add(bytes));
+    }
+
+    /// Whether a turn has no room for more of it.
+    pub fn is_spent(&self) -> bool {
+        self.spent.get() >= TURN_EVENT_BYTES_MAX
     }
 
     /// The last event that this core has read.

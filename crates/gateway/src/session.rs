@@ -8,7 +8,7 @@ use std::{iter, ops::ControlFlow, time::Duration};
 
 use ringway_hub::{Complete, Cursor, Event, Gap, Interest, Key, Name, Sequence, Since, TopicId};
 
-use crate::desk::Desk;
+use crate::{desk::Desk, limits::LOOK_UP_BYTES};
 
 /// A client's place in the hub.
 pub struct Session {
@@ -244,8 +244,12 @@ impl Session {
         let mut last = 0;
         let replayed = desk.commons.log.replay(&interests, through, now, |event| {
             last = event.sequence();
+            desk.spend(event.bytes().len());
             visit(event)
         });
+        if let Ok(replayed) = &replayed {
+            desk.spend(replayed.touched as usize * LOOK_UP_BYTES);
+        }
         match replayed {
             Err(gap) => {
                 self.advance(gap.to);

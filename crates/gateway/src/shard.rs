@@ -14,7 +14,7 @@ use crate::{
     desk::{Desk, News},
     dispatch::{Encoder, Room},
     drain::Drain,
-    limits::{TURN_CATCH_UPS_MAX, TURN_SENDS_MAX},
+    limits::{TURN_CATCH_UPS_MAX, TURN_EVENT_BYTES_MAX, TURN_SENDS_MAX},
     metrics::CoreMetrics,
     orders::{Order, Orders},
     peer::{Peer, Turn},
@@ -134,14 +134,21 @@ impl Shard {
             desk.news = News::None;
             desk.orders.wake_others(desk.core, operations);
         }
+        desk.spent.set(0);
         self.read_log();
         self.dispatch(now, operations);
         self.core.desk.dispatch.end_turn();
         let ready = self.core.desk.ready.len().min(TURN_CATCH_UPS_MAX);
-        let ready: Vec<Connection> = self.core.desk.ready.drain(..ready).collect();
-        for connection in ready {
-            self.with(connection, now, operations, Peer::resume);
+        for _ in 0..ready {
+            if self.core.desk.is_spent() {
+                break;
+            }
+            if let Some(connection) = self.core.desk.ready.pop_front() {
+                self.with(connection, now, operations, Peer::resume);
+            }
         }
+        // What clients send until then is bounded on its own.
+        self.core.desk.spent.set(0);
     }
 
     fn read_log(&mut self) {
@@ -165,12 +172,15 @@ impl Shard {
     }
 
     fn dispatch(&mut self, now: Duration, operations: &mut Operations) {
-        let mut sends = 0;
-        while sends < TURN_SENDS_MAX {
+        let (mut sends, mut bytes) = (0, 0);
+        while sends < TURN_SENDS_MAX && bytes < TURN_EVENT_BYTES_MAX {
             // Taken for the time of serving: the desk is lent to the peers.
             let Some(mut run) = self.core.desk.dispatch.take_front() else { return };
-            run.next(&self.core.desk.subscriptions, TURN_SENDS_MAX - sends, &mut self.slots);
+            let room = (TURN_EVENT_BYTES_MAX - bytes).div_ceil(run.bytes().max(1));
+            let count = room.min(TURN_SENDS_MAX - sends);
+            run.next(&self.core.desk.subscriptions, count, &mut self.slots);
             sends += self.slots.len();
+            bytes += self.slots.len() * run.bytes();
             if self.slots.is_empty() {
                 continue;
             }

@@ -226,21 +226,20 @@ impl Log {
         mut visit: impl FnMut(&Event) -> ControlFlow<()>,
     ) -> Result<Replayed, Gap> {
         let Some(from) = interests.iter().map(|interest| interest.after).min() else {
-            return Ok(Replayed { visited: 0, complete: Complete::All });
+            return Ok(Replayed { visited: 0, touched: 0, complete: Complete::All });
         };
         let history = self.read_indexed(through);
         let to = history.first() - 1;
         if from < to {
             return Err(Gap { from, to });
         }
-        let (replayed, touched) =
-            replay::merge(&history, interests, through, now, |segment, event| {
-                let flow = visit(event);
-                self.charge_second(segment, event);
-                flow
-            });
+        let replayed = replay::merge(&history, interests, through, now, |segment, event| {
+            let flow = visit(event);
+            self.charge_second(segment, event);
+            flow
+        });
         drop(history);
-        self.postings_touched.fetch_add(touched, Ordering::Relaxed);
+        self.postings_touched.fetch_add(replayed.touched, Ordering::Relaxed);
         self.trim_if_due();
         Ok(replayed)
     }

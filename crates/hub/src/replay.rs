@@ -36,6 +36,8 @@ pub enum Key<'n> {
 pub struct Replayed {
     /// Events that were visited.
     pub visited: u64,
+    /// Postings that were looked at.
+    pub touched: u64,
     /// Whether there may be more.
     pub complete: Complete,
 }
@@ -66,15 +68,14 @@ impl Iterator for Lane<'_> {
     }
 }
 
-/// Visits in order what the interests find in the index, each event once. Returns with it how many
-/// postings were touched.
+/// Visits in order what the interests find in the index, each event once.
 pub(crate) fn merge(
     history: &History,
     interests: &[Interest<'_>],
     through: Sequence,
     now: Duration,
     mut visit: impl FnMut(&Segment<Event>, &Event) -> ControlFlow<()>,
-) -> (Replayed, u64) {
+) -> Replayed {
     let mut lanes: Vec<Lane<'_>> =
         interests.iter().filter_map(|interest| lane(history, interest, through)).collect();
     let mut heads: BinaryHeap<_> = lanes
@@ -107,10 +108,10 @@ pub(crate) fn merge(
         }
         visited += 1;
         if visit(segment, event).is_break() {
-            return (Replayed { visited, complete: Complete::Stopped }, touched);
+            return Replayed { visited, touched, complete: Complete::Stopped };
         }
     }
-    (Replayed { visited, complete: Complete::All }, touched)
+    Replayed { visited, touched, complete: Complete::All }
 }
 
 fn lane<'h>(history: &'h History, interest: &Interest<'_>, through: Sequence) -> Option<Lane<'h>> {

@@ -58,7 +58,7 @@ impl Peer {
         session.fall_behind(before, desk);
         if self.readiness == Readiness::None {
             self.readiness = Readiness::Waiting;
-            desk.ready.push(self.connection);
+            desk.ready.push_back(self.connection);
         }
     }
 

@@ -211,7 +211,13 @@ impl Peer {
 
     #[inline]
     fn serve(&mut self, mut input: &mut [u8], turn: &mut Turn<'_>) {
+        let mut requests = 0;
         while !input.is_empty() {
+            // Requests that follow each other may each cost as much as a client that comes.
+            if requests > 0 && turn.desk.is_spent() && !matches!(self.stage, Stage::WebSocket(_)) {
+                return self.put_off(input, turn);
+            }
+            requests += 1;
             let mut outbox =
                 Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
             match &mut self.stage {
@@ -250,11 +256,18 @@ impl Peer {
         self.read_on(turn);
     }
 
+    /// Leaves the rest of the input for the next turn.
+    fn put_off(&mut self, rest: &[u8], turn: &mut Turn<'_>) {
+        self.deferred = Some(Box::new(Deferred { bytes: rest.to_vec(), end: End::Open }));
+        self.sending.hold(self.connection, turn.operations);
+        self.be_ready(turn);
+    }
+
     /// Asks for a turn of its own.
     fn be_ready(&mut self, turn: &mut Turn<'_>) {
         if self.readiness == Readiness::None {
             self.readiness = Readiness::Waiting;
-            turn.desk.ready.push(self.connection);
+            turn.desk.ready.push_back(self.connection);
         }
     }
 
@@ -354,9 +367,7 @@ impl Peer {
                 return self.linger(turn);
             }
             Outcome::Deferred => {
-                self.deferred = Some(Box::new(Deferred { bytes: rest.to_vec(), end: End::Open }));
-                self.sending.hold(self.connection, turn.operations);
-                self.be_ready(turn);
+                self.put_off(rest, turn);
             }
             Outcome::Open => {}
         }

@@ -122,6 +122,7 @@ impl WebSocket {
                 }
             };
             message_bytes += payload.len();
+            desk.spend(payload.len());
             let compression = self.compression.as_deref_mut();
             match (&mut self.service, payload.as_str()) {
                 (Service::Echo, _) => {
