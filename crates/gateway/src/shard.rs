@@ -175,6 +175,8 @@ impl Shard {
                 exchange.directory.was_served(&client, at);
             }
         }
+        // What clients send until then is bounded on its own.
+        self.core.desk.spent.set(0);
     }
 
     fn read_log(&mut self) {
