@@ -214,7 +214,7 @@ impl View {
             None => {
                 assert_eq!(from.epoch, moment.epoch, "the epoch of a gap");
                 assert!(from.sequence < to.sequence, "an empty gap from {from}: {self:#?}");
-                let reached = |part: &Part| match from.sequence <= part.held {
+                let reached = |part: &Part| match from.sequence < part.held {
                     true => part.after,
                     false => part.seen,
                 };
