@@ -141,14 +141,15 @@ impl Exchange {
     }
 
     /// The place just before the first event that is kept for a client after `after`; when there
-    /// is none up to `through`, that place, or `after` where the client was further already.
+    /// is none up to `through`, that place, or `after` where the client was further already. With
+    /// how many events that took to look up.
     pub fn kept_after(
         &self,
         client: &str,
         after: Sequence,
         through: Sequence,
         now: Duration,
-    ) -> Sequence {
+    ) -> (Sequence, u64) {
         let interest = Interest { key: Key::Recipient(client), after };
         let mut found = through.max(after);
         let replayed = self.log.replay(&[interest], through, now, |event| {
@@ -156,7 +157,7 @@ impl Exchange {
             ControlFlow::Break(())
         });
         // What has left the log meanwhile is no concern of a client that asks for nothing older.
-        replayed.map_or(after, |_| found)
+        replayed.map_or((after, 0), |replayed| (found, replayed.touched))
     }
 
     /// Lets go of what is too old by now.

@@ -101,7 +101,9 @@ impl Session {
                     Since::Unknown => oldest,
                 };
                 // Close to what is kept, if anything is: the client may come back to here.
-                let own = desk.exchange.kept_after(&session.client, own, position, now);
+                let exchange = &desk.exchange;
+                let (own, touched) = exchange.kept_after(&session.client, own, position, now);
+                desk.spend(touched as usize * LOOK_UP_BYTES);
                 session.defer(Part::Own, own);
             }
         }
@@ -172,6 +174,12 @@ impl Session {
         debug_assert_eq!(self.pace, Pace::Live);
         self.cursor = self.cursor.max(before);
         self.read_from_log(Pace::Lagging, desk);
+    }
+
+    /// Its core has lost its place in the log behind `before`, which is no fault of the client's.
+    pub fn lose_place(&mut self, before: Sequence, desk: &Desk) {
+        self.cursor = self.cursor.max(before);
+        self.read_from_log(Pace::Replaying, desk);
     }
 
     /// Listens to a topic, from the client's cursor or from now on; says what of it is missing. A

@@ -172,6 +172,11 @@ impl Event {
         &self.bytes
     }
 
+    /// The second encoding, if somebody has made it.
+    pub fn second(&self) -> Option<&[u8]> {
+        self.second.get().map(|bytes| &**bytes)
+    }
+
     /// The second encoding, made from the first by whoever asks first; one who asks at the same
     /// time waits for it. It stays as long as the event and counts in the log's bytes.
     pub fn second_encoding(&self, make: impl FnOnce(&[u8]) -> Box<[u8]>) -> &[u8] {

@@ -55,7 +55,7 @@ impl Peer {
         else {
             return;
         };
-        session.fall_behind(before, desk);
+        session.lose_place(before, desk);
         if self.readiness == Readiness::None {
             self.readiness = Readiness::Waiting;
             desk.ready.push_back(self.connection);

@@ -214,13 +214,11 @@ impl Peer {
 
     #[inline]
     fn serve(&mut self, mut input: &mut [u8], turn: &mut Turn<'_>) {
-        let mut requests = 0;
         while !input.is_empty() {
-            // Requests that follow each other may each cost as much as a client that comes.
-            if requests > 0 && turn.desk.is_spent() && !matches!(self.stage, Stage::WebSocket(_)) {
+            // A request may cost as much as a client that comes.
+            if turn.desk.is_spent() && !matches!(self.stage, Stage::WebSocket(_)) {
                 return self.put_off(input, turn);
             }
-            requests += 1;
             let mut outbox =
                 Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
             match &mut self.stage {
@@ -280,6 +278,8 @@ impl Peer {
             deferred.end = End::Stream;
             return;
         }
+        // RFC 9112 §9.6: it may still read what it has asked for.
+        self.answer_poll(turn);
         let is_backlogged = self.sending.is_backlogged();
         if is_backlogged || self.sending.is_unsettled(turn.now) {
             turn.operations.push(Operation::Shutdown(self.connection));
@@ -346,7 +346,8 @@ impl Peer {
     /// A driver tells what a socket did not take in the turn after the send, and then in any order
     /// with what else has happened.
     fn settled(&self, turn: &Turn<'_>) -> Settled {
-        if self.sending.is_backlogged() {
+        let is_unanswered = matches!(&self.stage, Stage::Poll(poll) if poll.collected.is_some());
+        if is_unanswered || self.sending.is_backlogged() {
             Settled::No
         } else if [turn.now, turn.before].iter().any(|turn| self.sending.is_unsettled(*turn)) {
             Settled::Unknown

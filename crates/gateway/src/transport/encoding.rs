@@ -87,7 +87,12 @@ impl Encoded {
 
     /// The event as its text frame.
     pub fn frame(&self) -> Frame<'_> {
-        Frame { cursor: self.cursor, name: self.name.as_deref(), bytes: &self.frame }
+        Frame {
+            cursor: self.cursor,
+            name: self.name.as_deref(),
+            bytes: &self.frame,
+            deflated: self.deflated.as_deref(),
+        }
     }
 
     /// Appends the event in a shared form.
@@ -108,13 +113,15 @@ pub struct Frame<'e> {
     pub name: Option<&'e str>,
     /// The text frame.
     pub bytes: &'e [u8],
+    /// The same compressed for many, if that was done.
+    pub deflated: Option<&'e [u8]>,
 }
 
 impl<'e> Frame<'e> {
     /// The frame of an event.
     pub fn of(event: &'e Event, epoch: Epoch) -> Self {
         let cursor = Cursor { epoch, sequence: event.sequence() };
-        Self { cursor, name: event.name(), bytes: event.bytes() }
+        Self { cursor, name: event.name(), bytes: event.bytes(), deflated: event.second() }
     }
 
     /// The event as a JSON object.

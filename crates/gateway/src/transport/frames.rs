@@ -38,9 +38,10 @@ impl Form for Frames<'_> {
     }
 
     fn event(&mut self, frame: Frame<'_>, bench: &mut Workbench, outbox: &mut Outbox<'_>) {
-        match &self.0 {
-            None => outbox.write(|out| frame.write(Encoding::Text, out)),
-            Some(_) => self.text(frame.text().as_bytes(), bench, outbox),
+        match (self.shared(), frame.deflated) {
+            (Some(Encoding::Text), _) => outbox.write(|out| frame.write(Encoding::Text, out)),
+            (Some(_), Some(deflated)) => outbox.write(|out| out.extend_from_slice(deflated)),
+            _ => self.text(frame.text().as_bytes(), bench, outbox),
         }
     }
 
