@@ -168,12 +168,17 @@ impl SimDriver {
 
     pub(super) fn fail(&mut self, world: &mut World, connection: Connection, errno: i32) {
         let Some(socket) = self.sockets.lookup_mut(connection) else { return };
-        world.gates[self.gate].backlog_bytes -= std::mem::take(&mut socket.backlog).len();
+        let backlog_bytes = std::mem::take(&mut socket.backlog).len();
+        world.gates[self.gate].backlog_bytes -= backlog_bytes;
         socket.recall_sent();
         socket.receiving = Receiving::Ended;
         socket.sending = Sending::Broken;
         let due = self.turn + world.delay();
         socket.launch(Direction::Incoming, due, Event::Failed(Failure(errno)));
+        if backlog_bytes > 0 {
+            // In the place of what would have told of the backlog, and no later.
+            socket.hasten(Direction::Incoming, self.turn);
+        }
     }
 
     /// Sends on what is backlogged.

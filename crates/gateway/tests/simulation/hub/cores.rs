@@ -155,6 +155,7 @@ impl World {
         // A turn takes time.
         self.network.advance(Duration::from_micros(1));
         self.model.learn();
+        self.model.end_turn();
     }
 
     fn is_stalled(&mut self, number: usize) -> bool {

@@ -45,6 +45,8 @@ pub struct Model {
     connections: HashMap<(usize, Connection), usize>,
     /// Changes of subscriptions that a core will find in its mail.
     mail: [Vec<Order>; CORES],
+    /// Those who leave in this turn.
+    leavers: Vec<usize>,
     learnt: Sequence,
     event_bytes_max: usize,
 }
@@ -84,6 +86,7 @@ impl Model {
             story: Story::default(),
             connections: HashMap::new(),
             mail: Default::default(),
+            leavers: Vec::new(),
             learnt: 0,
             event_bytes_max: 0,
         }
@@ -125,7 +128,7 @@ impl Model {
             Completion::EndOfStream { connection } => {
                 if let Some(line) = line_of(connection) {
                     self.trouble(line);
-                    self.settles(line);
+                    self.leavers.push(line);
                 }
             }
             Completion::Failed { connection, .. } => {
@@ -208,7 +211,7 @@ impl Model {
                 let listened = Listened { id, topic, since, position, at: now };
                 self.lines[number].listened.push_back(listened);
             }
-            Mark::Leave => self.settles(number),
+            Mark::Leave => self.leavers.push(number),
             Mark::Order { line, topic, change } => {
                 if let Some((core, _)) = self.lines[line].place {
                     let is_begun = change == Listening::Begun;
@@ -304,11 +307,13 @@ impl Model {
         line.has_entered = false;
     }
 
-    /// The gateway sees that a client leaves in good order.
-    fn settles(&mut self, number: usize) {
-        let Line { person, settled, .. } = self.lines[number];
-        let person = &mut self.people[person];
-        person.settled = person.settled.max(settled.unwrap_or(0));
+    /// The turn is over: the gateway knows what was taken by those who left in good order.
+    pub fn end_turn(&mut self) {
+        for line in std::mem::take(&mut self.leavers) {
+            let Line { person, settled, .. } = self.lines[line];
+            let person = &mut self.people[person];
+            person.settled = person.settled.max(settled.unwrap_or(0));
+        }
     }
 
     fn trouble(&mut self, number: usize) {
