@@ -8,12 +8,12 @@ use std::{cell::Cell, collections::VecDeque, sync::Arc};
 use ringway_acceptor::Connection;
 use ringway_hub::{Name, Reader, Sequence, Subscriptions, Tail};
 
-use crate::{commons::Commons, dispatch::Dispatch, limits::TURN_EVENT_BYTES_MAX, orders::Orders};
+use crate::{dispatch::Dispatch, exchange::Exchange, limits::TURN_EVENT_BYTES_MAX, orders::Orders};
 
 /// A core's side of the hub.
 pub struct Desk {
     /// What all cores share.
-    pub commons: Arc<Commons>,
+    pub exchange: Arc<Exchange>,
     /// How other cores are told something.
     pub orders: Orders,
     /// This core's place among the cores.
@@ -59,10 +59,10 @@ pub enum News {
 
 impl Desk {
     /// A core that nobody is connected to.
-    pub fn new(commons: Arc<Commons>, orders: Orders, core: usize) -> Self {
+    pub fn new(exchange: Arc<Exchange>, orders: Orders, core: usize) -> Self {
         Self {
-            reader: commons.log.reader(),
-            commons,
+            reader: exchange.log.reader(),
+            exchange,
             orders,
             core,
             subscriptions: Subscriptions::default(),

@@ -174,7 +174,7 @@ pub fn read_on(
         if outbox.bytes_of_turn() >= serving.settings.queue_bytes_max {
             return Progress::More;
         }
-        let epoch = desk.commons.log.epoch();
+        let epoch = desk.exchange.log.epoch();
         let client = session.client().clone();
         let read = session.read_on(desk, serving.now, |event| {
             let before = outbox.bytes_of_turn();
@@ -197,7 +197,7 @@ pub fn read_on(
             }
             Err(gap) => {
                 serving.metrics.gaps.add(1);
-                let [from, to] = [gap.from, gap.to].map(|place| desk.commons.cursor(place));
+                let [from, to] = [gap.from, gap.to].map(|place| desk.exchange.cursor(place));
                 form.word(Word::Gap { from, to }, serving.bench, outbox);
             }
         }

@@ -7,13 +7,13 @@
 pub mod args;
 pub mod census;
 pub mod channel;
-pub mod commons;
 pub mod config;
 pub mod control;
 pub mod desk;
 pub mod dispatch;
 pub mod drain;
 pub mod event_loop;
+pub mod exchange;
 pub mod feed;
 pub mod http;
 pub mod limits;

@@ -8,7 +8,7 @@ use std::{
     panic::{self, AssertUnwindSafe},
     sync::Arc,
     thread,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, bail};
@@ -24,14 +24,18 @@ use tracing::{info, warn};
 
 use crate::{
     census::{Census, CensusLimits},
-    commons::Commons,
     config::{self, Config},
-    event_loop, limits,
+    event_loop,
+    exchange::Exchange,
+    limits,
     metrics::CoreMetrics,
     orders::Orders,
     settings::Settings,
     shard::{Shard, ShardParts},
 };
+
+/// How long an address may be in use by a process that has just ended.
+const BIND_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A gateway whose cores run.
 pub struct Running {
@@ -44,7 +48,7 @@ pub struct Running {
     /// All connections.
     pub census: Arc<Census>,
     /// The events of the process.
-    pub commons: Arc<Commons>,
+    pub exchange: Arc<Exchange>,
     /// What peers go by.
     pub settings: Arc<Settings>,
     /// The beginning of time for all cores.
@@ -91,7 +95,7 @@ pub fn bind(config: &Config) -> anyhow::Result<Bound> {
     let connections_max = config.limits.connections_max_within(room)?;
     let engine = choose_engine(config, core_numbers.len())?;
     let (addresses, listeners) = bind_all(config, core_numbers.len())?;
-    let api = TcpListener::bind(config.server.api_listen).with_context(|| {
+    let api = bind_patiently(config.server.api_listen).with_context(|| {
         format!("server.api_listen: cannot listen on {}", config.server.api_listen)
     })?;
     Ok(Bound { engine, core_numbers, addresses, listeners, api, descriptors, connections_max })
@@ -111,7 +115,7 @@ impl Bound {
         let start = Instant::now();
         let census = Arc::new(Census::new(census_limits(config, self.connections_max)));
         let settings = Arc::new(Settings::from_config(config));
-        let commons = Arc::new(Commons::new(epoch(), &settings.history));
+        let exchange = Arc::new(Exchange::new(epoch(), &settings.history));
         let driver_settings = driver_settings(config, self.connections_max);
         let mut metrics = Vec::new();
         for (place, &core) in self.core_numbers.iter().enumerate() {
@@ -125,7 +129,7 @@ impl Bound {
                 shard: Shard::new(ShardParts {
                     settings: Arc::clone(&settings),
                     census: Arc::clone(&census),
-                    commons: Arc::clone(&commons),
+                    exchange: Arc::clone(&exchange),
                     orders: orders.clone(),
                     metrics: core_metrics,
                     core: place,
@@ -143,7 +147,7 @@ impl Bound {
             api,
             orders,
             census,
-            commons,
+            exchange,
             settings,
             start,
             metrics,
@@ -224,7 +228,7 @@ fn bind_all(
         let bind = || {
             // SO_REUSEPORT would let two gateways share a port without a word: ask without it
             // first.
-            drop(TcpListener::bind(listener.address)?);
+            drop(bind_patiently(listener.address)?);
             let first = Listener::bind(listener.address, backlog)?;
             let siblings = (1..cores).map(|_| first.sibling(backlog));
             let siblings = siblings.collect::<io::Result<Vec<_>>>()?;
@@ -238,6 +242,23 @@ fn bind_all(
         }
     }
     Ok((addresses, sets))
+}
+
+/// Binds an address that may be given up any moment: the kernel closes the sockets of a process
+/// that used io_uring only after the process has ended, so whoever is restarted at once may meet
+/// its own.
+fn bind_patiently(address: SocketAddr) -> io::Result<TcpListener> {
+    let start = Instant::now();
+    loop {
+        match TcpListener::bind(address) {
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse && start.elapsed() < BIND_PATIENCE =>
+            {
+                thread::sleep(Duration::from_millis(20));
+            }
+            result => return result,
+        }
+    }
 }
 
 fn census_limits(config: &Config, connections_max: u32) -> CensusLimits {

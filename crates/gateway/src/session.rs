@@ -68,7 +68,7 @@ impl Session {
         now: Duration,
         desk: &mut Desk,
     ) -> (Self, Option<Missed>) {
-        let arrival = desk.commons.directory.arrive(client);
+        let arrival = desk.exchange.directory.arrive(client);
         desk.subscriptions.arrive(arrival.name.clone(), slot);
         let position = desk.position();
         let mut session = Self {
@@ -82,14 +82,14 @@ impl Session {
         for topic in topics {
             session.listen(desk.subscriptions.subscribe(topic, slot));
         }
-        let oldest = desk.commons.log.first() - 1;
+        let oldest = desk.exchange.log.first() - 1;
         let mut gap = None;
         match start {
             Start::At(cursor) => {
-                session.cursor = match desk.commons.judge(cursor) {
+                session.cursor = match desk.exchange.judge(cursor) {
                     Ok(sequence) => sequence,
                     Err(first) => {
-                        gap = Some((cursor, desk.commons.cursor(first)));
+                        gap = Some((cursor, desk.exchange.cursor(first)));
                         first
                     }
                 };
@@ -101,7 +101,7 @@ impl Session {
                     Since::Unknown => oldest,
                 };
                 // Close to what is kept, if anything is: the client may come back to here.
-                let own = desk.commons.kept_after(&session.client, own, position, now);
+                let own = desk.exchange.kept_after(&session.client, own, position, now);
                 session.defer(Part::Own, own);
             }
         }
@@ -144,7 +144,7 @@ impl Session {
             Pace::Live => self.cursor.max(desk.settled()),
             Pace::Replaying | Pace::Lagging => self.seen(),
         };
-        desk.commons.cursor(sequence)
+        desk.exchange.cursor(sequence)
     }
 
     /// Whether the session is past `sequence`.
@@ -194,9 +194,9 @@ impl Session {
         let id = desk.subscriptions.subscribe(topic, slot);
         self.listen(id);
         let position = desk.position();
-        let (after, missed) = match since.map(|since| (since, desk.commons.judge(since))) {
+        let (after, missed) = match since.map(|since| (since, desk.exchange.judge(since))) {
             Some((_, Ok(after))) => (after, None),
-            Some((since, Err(first))) => (first, Some((since, desk.commons.cursor(first)))),
+            Some((since, Err(first))) => (first, Some((since, desk.exchange.cursor(first)))),
             None if known => return Ok(None),
             None => (position, None),
         };
@@ -241,7 +241,7 @@ impl Session {
             .map(|part| Interest { key: self.key(part, desk), after: self.after(part) })
             .collect();
         let mut last = 0;
-        let replayed = desk.commons.log.replay(&interests, through, now, |event| {
+        let replayed = desk.exchange.log.replay(&interests, through, now, |event| {
             last = event.sequence();
             desk.spend(event.bytes().len());
             visit(event)
@@ -284,9 +284,9 @@ impl Session {
         }
         desk.subscriptions.leave(&self.client, slot);
         if self.pace != Pace::Live {
-            desk.commons.directory.catch_up(&self.client);
+            desk.exchange.directory.catch_up(&self.client);
         }
-        desk.commons.directory.leave(&self.client, at);
+        desk.exchange.directory.leave(&self.client, at);
         sent
     }
 
@@ -294,12 +294,12 @@ impl Session {
     /// the client does not count as present.
     fn read_from_log(&mut self, pace: Pace, desk: &Desk) {
         self.pace = pace;
-        desk.commons.directory.fall_behind(&self.client);
+        desk.exchange.directory.fall_behind(&self.client);
     }
 
     fn be_live(&mut self, desk: &Desk) {
         self.pace = Pace::Live;
-        desk.commons.directory.catch_up(&self.client);
+        desk.exchange.directory.catch_up(&self.client);
     }
 
     fn listen(&mut self, topic: TopicId) {

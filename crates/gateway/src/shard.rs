@@ -10,10 +10,10 @@ use ringway_frame::CloseCode;
 
 use crate::{
     census::Census,
-    commons::Commons,
     desk::{Departed, Desk, News},
     dispatch::{Encoder, Room},
     drain::Drain,
+    exchange::Exchange,
     limits::{TURN_CATCH_UPS_MAX, TURN_EVENT_BYTES_MAX, TURN_SENDS_MAX},
     metrics::CoreMetrics,
     orders::{Order, Orders},
@@ -73,7 +73,7 @@ pub struct ShardParts {
     /// All connections of the process.
     pub census: Arc<Census>,
     /// The events of the process.
-    pub commons: Arc<Commons>,
+    pub exchange: Arc<Exchange>,
     /// What the cores are told.
     pub orders: Orders,
     /// Where it counts.
@@ -85,7 +85,7 @@ pub struct ShardParts {
 impl Shard {
     /// A core without clients.
     pub fn new(parts: ShardParts) -> Self {
-        let ShardParts { settings, census, commons, orders, metrics, core } = parts;
+        let ShardParts { settings, census, exchange, orders, metrics, core } = parts;
         Self {
             peers: Peers::default(),
             core: Core {
@@ -93,7 +93,7 @@ impl Shard {
                 bench: Workbench::default(),
                 settings,
                 metrics,
-                desk: Desk::new(commons, orders, core),
+                desk: Desk::new(exchange, orders, core),
                 before: Duration::ZERO,
             },
             census,
@@ -169,12 +169,14 @@ impl Shard {
     /// All completions of the turn were taken: a socket without a backlog has taken what was written
     /// before this turn.
     fn note_departures(&mut self) {
-        let Desk { departed, commons, .. } = &mut self.core.desk;
+        let Desk { departed, exchange, .. } = &mut self.core.desk;
         for Departed { connection, client, at } in departed.drain(..) {
             if self.peers.lookup_mut(connection).is_some_and(|peer| !peer.is_backlogged()) {
-                commons.directory.was_served(&client, at);
+                exchange.directory.was_served(&client, at);
             }
         }
+        // What clients send until then is bounded on its own.
+        self.core.desk.spent.set(0);
     }
 
     fn read_log(&mut self) {
@@ -183,11 +185,11 @@ impl Shard {
             Some(policy) if desk.deflated > 0 => Some(SharedDeflate::new(policy)),
             _ => None,
         };
-        let Desk { commons, subscriptions, reader, dispatch, .. } = desk;
-        let (epoch, queue_bytes_max) = (commons.log.epoch(), settings.queue_bytes_max);
+        let Desk { exchange, subscriptions, reader, dispatch, .. } = desk;
+        let (epoch, queue_bytes_max) = (exchange.log.epoch(), settings.queue_bytes_max);
         let mut encoder = Encoder { epoch, deflate, queue_bytes_max, bench };
         self.reading = Reading::Ended;
-        let followed = reader.follow(&commons.log, |event| {
+        let followed = reader.follow(&exchange.log, |event| {
             match dispatch.take(event, subscriptions, &mut encoder) {
                 Room::Left => ControlFlow::Continue(()),
                 Room::Full => {

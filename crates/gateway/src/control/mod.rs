@@ -20,8 +20,8 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use crate::{
-    commons::Commons,
     config::Config,
+    exchange::Exchange,
     server::{Bound, CoreEnd},
 };
 
@@ -57,7 +57,7 @@ async fn supervise(bound: Bound, config: &Config) -> anyhow::Result<ExitCode> {
     let drain_time = config.server.drain_time;
     let cores = running.cores;
     let orders = running.orders.clone();
-    let upkeep = tokio::spawn(upkeep(Arc::clone(&running.commons), running.start));
+    let upkeep = tokio::spawn(upkeep(Arc::clone(&running.exchange), running.start));
     let api = tokio::spawn(api::serve(&running)?);
     let first = tokio::select! {
         signal = signals.next() => Ok(signal),
@@ -85,11 +85,11 @@ async fn supervise(bound: Bound, config: &Config) -> anyhow::Result<ExitCode> {
 }
 
 /// Lets go of what is too old, also when nothing new comes.
-async fn upkeep(commons: Arc<Commons>, start: Instant) {
+async fn upkeep(exchange: Arc<Exchange>, start: Instant) {
     let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
     loop {
         ticks.tick().await;
-        commons.expire(start.elapsed());
+        exchange.expire(start.elapsed());
     }
 }
 

@@ -85,7 +85,7 @@ impl Peer {
             Progress::Idle => {}
             Progress::More => self.be_ready(turn),
             Progress::TooSlow(seen) => {
-                let reason = format!("too slow; resume from {}", turn.desk.commons.cursor(seen));
+                let reason = format!("too slow; resume from {}", turn.desk.exchange.cursor(seen));
                 self.close(CloseCode::TRY_AGAIN_LATER, &reason, turn);
             }
         }

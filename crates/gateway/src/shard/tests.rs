@@ -14,7 +14,7 @@ fn shard() -> Shard {
             connections_per_address_max: 10,
             exempt: Vec::new(),
         })),
-        commons: Arc::new(Commons::new(Epoch::new(1), &settings.history)),
+        exchange: Arc::new(Exchange::new(Epoch::new(1), &settings.history)),
         settings,
         orders: Orders::default(),
         metrics: Arc::new(CoreMetrics::default()),
@@ -40,9 +40,9 @@ fn a_core_does_not_sleep_on_an_event_that_it_has_just_appended() {
     }
     let received = Completion::Received { connection, bytes: &mut bytes };
     shard.complete(received, now, &mut operations);
-    assert_eq!(shard.desk().commons.log.head(), 0, "the last message waits");
+    assert_eq!(shard.desk().exchange.log.head(), 0, "the last message waits");
     shard.follow_log(now, &mut operations);
-    assert_eq!(shard.desk().commons.log.head(), 1);
+    assert_eq!(shard.desk().exchange.log.head(), 1);
     assert_eq!(shard.next_deadline(now), Some(Duration::ZERO));
     shard.follow_log(now, &mut operations);
     assert_eq!(shard.desk().position(), 1);

@@ -13,8 +13,8 @@ use super::{
     json::{self, write},
 };
 use crate::{
-    commons::Notice,
     desk::{Desk, News},
+    exchange::Notice,
     orders::{Change, Order},
     session::{Missed, Session, TooMany},
     settings::Settings,
@@ -90,16 +90,17 @@ fn perform<'t>(
         Command::Ping => {
             let cursor = match speaker {
                 Speaker::Session { session, .. } => session.cursor(desk),
-                Speaker::Request { .. } => desk.commons.cursor(desk.settled()),
+                Speaker::Request { .. } => desk.exchange.cursor(desk.settled()),
             };
             write::pong(out, &cursor.to_string());
         }
         Command::Notify { id, to, event, data, ttl } => {
             let client = speaker.client();
-            let Desk { commons, tail, news, .. } = desk;
-            let (ack, _) = commons.receipts.once(client, &id, now, || {
+            let Desk { exchange, tail, news, .. } = desk;
+            let (ack, _) = exchange.receipts.once(client, &id, now, || {
                 let notice = Notice { from: Some(client), event: event.as_deref(), data, ttl };
-                let notified = commons.notify(tail, notice, &to, &settings.permissions.notify, now);
+                let notified =
+                    exchange.notify(tail, notice, &to, &settings.permissions.notify, now);
                 *news = News::Some;
                 let cursor = notified.cursor.to_string();
                 let outcome = notified.outcome.iter().map(|(name, of)| (*name, of.as_str()));
@@ -118,10 +119,10 @@ fn perform<'t>(
                     "this client may not publish to this topic",
                 ));
             }
-            let Desk { commons, tail, news, .. } = desk;
-            let (ack, _) = commons.receipts.once(client, &id, now, || {
+            let Desk { exchange, tail, news, .. } = desk;
+            let (ack, _) = exchange.receipts.once(client, &id, now, || {
                 let notice = Notice { from: Some(client), event: event.as_deref(), data, ttl };
-                let cursor = commons.publish(tail, notice, &topic, echo, now);
+                let cursor = exchange.publish(tail, notice, &topic, echo, now);
                 *news = News::Some;
                 let mut ack = Vec::new();
                 write::ack(&mut ack, &id, &cursor.to_string());
@@ -202,7 +203,7 @@ fn listen<'t>(
                 return Err(error(ErrorCode::NotOnThisTransport, id, message));
             };
             // The core of the connection obeys later, when it may have read on.
-            let cursor = desk.commons.cursor(desk.settled());
+            let cursor = desk.exchange.cursor(desk.settled());
             let change = match change {
                 Change::Subscribe(None) => Change::SubscribeSince(cursor),
                 other => other,

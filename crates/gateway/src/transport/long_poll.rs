@@ -87,7 +87,7 @@ impl LongPoll {
             answer.item(body, text_of(&objects));
             found = Found::Something;
         }
-        let epoch = desk.commons.log.epoch();
+        let epoch = desk.exchange.log.epoch();
         while self.session.pace() != Pace::Live {
             let client = self.session.client().clone();
             let mut full = ControlFlow::Continue(());
@@ -106,7 +106,7 @@ impl LongPoll {
                 Ok(()) => break,
                 Err(gap) => {
                     metrics.gaps.add(1);
-                    let [from, to] = [gap.from, gap.to].map(|place| desk.commons.cursor(place));
+                    let [from, to] = [gap.from, gap.to].map(|place| desk.exchange.cursor(place));
                     let mut text = Vec::new();
                     Word::Gap { from, to }.write_json(&mut text);
                     answer.item(body, text_of(&text));

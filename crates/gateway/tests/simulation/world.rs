@@ -7,7 +7,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use fastrand::Rng;
 use ringway::{
     census::Census,
-    commons::Commons,
+    exchange::Exchange,
     metrics::CoreMetrics,
     orders::Orders,
     settings::Settings,
@@ -75,7 +75,7 @@ impl World {
         let shard = Shard::new(ShardParts {
             settings: Arc::clone(&settings),
             census: Arc::clone(&census),
-            commons: Arc::new(Commons::new(Epoch::new(seed), &settings.history)),
+            exchange: Arc::new(Exchange::new(Epoch::new(seed), &settings.history)),
             orders: orders.clone(),
             metrics: Arc::new(CoreMetrics::default()),
             core: 0,

@@ -29,7 +29,7 @@ pub async fn show(
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let client = name_in(path, "client")?;
-    let directory = &api.commons.directory;
+    let directory = &api.exchange.directory;
     let presence = match directory.presence(&client) {
         Presence::Live => "live",
         Presence::Behind => "behind",
@@ -57,7 +57,7 @@ pub async fn close(
         let detail = format!("reason has at most {REASON_BYTES_MAX} bytes (RFC 6455 §5.5)");
         return Err(Problem::new(Kind::BadParameter, detail));
     }
-    let closed = api.commons.directory.connections(&client);
+    let closed = api.exchange.directory.connections(&client);
     let order = Order::Close { client: client.into(), code, reason: (*reason).into() };
     api.orders.tell_all(&order);
     Ok(json(&json!({ "closed": closed })))

@@ -114,7 +114,7 @@ pub fn text(api: &Api) -> String {
 }
 
 fn events(api: &Api, families: &mut Families) {
-    let (log, directory) = (&api.commons.log, &api.commons.directory);
+    let (log, directory) = (&api.exchange.log, &api.exchange.directory);
     let (size, head, by_api) = (log.size(), log.head(), api.appended.value());
     families
         .begin("ringway_events_total", Kind::Counter, "Events appended, by who sent them.")
@@ -133,14 +133,14 @@ fn events(api: &Api, families: &mut Families) {
 }
 
 fn memory(api: &Api, families: &mut Families) {
-    let commons = &api.commons;
-    let size = commons.log.size();
-    let receipts = commons.receipts.bytes(|answer| answer.len());
+    let exchange = &api.exchange;
+    let size = exchange.log.size();
+    let receipts = exchange.receipts.bytes(|answer| answer.len());
     families
         .begin("ringway_memory_bytes", Kind::Gauge, "Memory of what all clients share, by part.")
         .labelled("component", "history", size.bytes)
         .labelled("component", "index", size.index_bytes)
-        .labelled("component", "directory", commons.directory.bytes())
+        .labelled("component", "directory", exchange.directory.bytes())
         .labelled("component", "receipts", receipts)
         .labelled("component", "idempotency", api.ledger.bytes());
 }

@@ -50,8 +50,8 @@ fn limit_of(text: Option<&str>) -> Result<usize, Problem> {
 
 /// A page: `{"cursor":…,"events":[…],"gap":{"from":…,"to":…}}`.
 fn read(api: &Api, topic: &str, since: Option<Cursor>, limit: usize) -> Vec<u8> {
-    let log = &api.commons.log;
-    let (mut after, mut gap) = match since.map(|since| (since, api.commons.judge(since))) {
+    let log = &api.exchange.log;
+    let (mut after, mut gap) = match since.map(|since| (since, api.exchange.judge(since))) {
         None => (log.first() - 1, None),
         Some((_, Ok(after))) => (after, None),
         Some((since, Err(oldest))) => (oldest, Some((since, oldest))),
@@ -94,10 +94,10 @@ fn read(api: &Api, topic: &str, since: Option<Cursor>, limit: usize) -> Vec<u8> 
     let fits = "memory takes it";
     page.push(b']');
     if let Some((from, to)) = gap {
-        let to = api.commons.cursor(to);
+        let to = api.exchange.cursor(to);
         write!(page, ",\"gap\":{{\"from\":\"{from}\",\"to\":\"{to}\"}}").expect(fits);
     }
-    write!(page, ",\"cursor\":\"{}\"}}", api.commons.cursor(sequence)).expect(fits);
+    write!(page, ",\"cursor\":\"{}\"}}", api.exchange.cursor(sequence)).expect(fits);
     page
 }
 

@@ -36,7 +36,7 @@ use self::{
     submission::{Submission, To},
 };
 use crate::{
-    commons::Commons,
+    exchange::Exchange,
     limits::BULK_BYTES_MAX,
     metrics::{CoreMetrics, Counter},
     orders::Orders,
@@ -64,7 +64,7 @@ pub fn serve(running: &Running) -> anyhow::Result<impl Future<Output = ()> + use
 
 /// What the routes work with. Only the control thread uses it.
 struct Api {
-    commons: Arc<Commons>,
+    exchange: Arc<Exchange>,
     orders: Orders,
     settings: Arc<Settings>,
     metrics: Vec<Arc<CoreMetrics>>,
@@ -81,7 +81,7 @@ struct Api {
 impl Api {
     fn of(running: &Running) -> Self {
         Self {
-            commons: Arc::clone(&running.commons),
+            exchange: Arc::clone(&running.exchange),
             orders: running.orders.clone(),
             settings: Arc::clone(&running.settings),
             metrics: running.metrics.clone(),
@@ -115,18 +115,18 @@ impl Api {
 
     /// Appends an event. The cores are not woken by it.
     fn perform(&self, submission: &Submission<'_>) -> Done {
-        let (commons, now) = (&self.commons, self.now());
+        let (exchange, now) = (&self.exchange, self.now());
         let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
         self.appended.add(1);
         match &submission.to {
             To::Recipients(names) => {
                 let notice = submission.notice();
-                let notified = commons.notify(&mut tail, notice, names, &self.everyone, now);
+                let notified = exchange.notify(&mut tail, notice, names, &self.everyone, now);
                 Done::notified(notified.cursor, &notified.outcome)
             }
             To::Topic(topic) => {
                 let notice = submission.notice();
-                Done::published(commons.publish(&mut tail, notice, topic, Echo::Yes, now))
+                Done::published(exchange.publish(&mut tail, notice, topic, Echo::Yes, now))
             }
         }
     }

@@ -9,7 +9,7 @@ use super::{
     problem::{Kind, Problem},
 };
 use crate::{
-    commons::Notice,
+    exchange::Notice,
     subprotocol::{
         Ttl,
         json::{

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use ringway::{
-    commons::Notice,
+    exchange::Notice,
     orders::Order,
     subprotocol::{Echo, Ttl},
 };
@@ -131,7 +131,7 @@ impl World {
     fn enter(&mut self, number: usize, line: usize, now: Duration) {
         let rng = &mut self.rng;
         let device = &self.devices[number];
-        let log = &self.commons.log;
+        let log = &self.exchange.log;
         let foreign = Cursor { epoch: Epoch::new(7_777_777), sequence: rng.u64(0..100) };
         let later = Cursor { epoch: log.epoch(), sequence: log.head() + 1_000_000 };
         let older = (!device.older.is_empty()).then(|| rng.usize(0..device.older.len()));
@@ -220,7 +220,7 @@ impl World {
         match (of_line.route, of_line.phase, &of_line.name) {
             (Route::WebSocket(_), Phase::Open, _) if rng.u8(0..8) > 0 => {
                 let device = &self.devices[number];
-                let log = &self.commons.log;
+                let log = &self.exchange.log;
                 let foreign = Cursor { epoch: Epoch::new(7_777_777), sequence: 3 };
                 let since = match rng.u8(0..8) {
                     0 => device.cursor,
@@ -306,7 +306,7 @@ impl World {
 
     fn act_as_application(&mut self, now: Duration) {
         match self.rng.u8(0..8) {
-            0 => self.commons.expire(now),
+            0 => self.exchange.expire(now),
             1 => {
                 let client = any_of(&self.names, &mut self.rng).into();
                 let code = CloseCode::new(ORDERED).expect("a code of the application's");
@@ -324,7 +324,7 @@ impl World {
     }
 
     fn append(&mut self, bytes: Option<usize>, now: Duration) {
-        let Self { model, commons, names, topics, tail, rng, .. } = self;
+        let Self { model, exchange, names, topics, tail, rng, .. } = self;
         let token = model.commands.len() as u64;
         let mut command = Command::any(token, None, names, topics, rng);
         if let Some(bytes) = bytes {
@@ -342,12 +342,12 @@ impl World {
             Kind::Notify { to } => {
                 model.is_carried_out(token as usize);
                 let allowed = &model.settings.permissions.notify;
-                let notified = commons.notify(tail, notice, to, allowed, now);
+                let notified = exchange.notify(tail, notice, to, allowed, now);
                 let outcome = notified.outcome.iter().map(|(name, of)| (*name, of.as_str()));
                 model.commands[token as usize].judge(outcome, allowed, &mut model.story);
             }
             Kind::Publish { topic, .. } => {
-                commons.publish(tail, notice, topic, Echo::Yes, now);
+                exchange.publish(tail, notice, topic, Echo::Yes, now);
             }
         }
         model.learn();

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use ringway::{
     census::Census,
-    commons::Commons,
+    exchange::Exchange,
     metrics::CoreMetrics,
     orders::Orders,
     settings::Settings,
@@ -53,7 +53,7 @@ impl Core {
         network: &Network,
         driver: DriverSettings,
         settings: &Arc<Settings>,
-        commons: &Arc<Commons>,
+        exchange: &Arc<Exchange>,
         census: &Arc<Census>,
         orders: &Orders,
     ) -> Self {
@@ -63,7 +63,7 @@ impl Core {
         let shard = Shard::new(ShardParts {
             settings: Arc::clone(settings),
             census: Arc::clone(census),
-            commons: Arc::clone(commons),
+            exchange: Arc::clone(exchange),
             orders: orders.clone(),
             metrics: Arc::clone(&metrics),
             core: number,

@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
-use ringway::{commons::Commons, settings::Settings};
+use ringway::{exchange::Exchange, settings::Settings};
 use ringway_acceptor::{Completion, Connection};
 use ringway_hub::{Cursor, Presence, Sequence};
 
@@ -28,7 +28,7 @@ const ROOMY: usize = 64 << 10;
 /// All that is known.
 pub struct Model {
     /// What the cores share.
-    pub commons: Arc<Commons>,
+    pub exchange: Arc<Exchange>,
     /// The peers' bounds.
     pub settings: Arc<Settings>,
     /// The log.
@@ -72,12 +72,12 @@ pub struct Place {
 
 impl Model {
     /// Nothing has happened.
-    pub fn new(commons: &Arc<Commons>, settings: &Arc<Settings>, names: &[String]) -> Self {
+    pub fn new(exchange: &Arc<Exchange>, settings: &Arc<Settings>, names: &[String]) -> Self {
         let allowed = settings.permissions.notify.clone();
         Self {
-            commons: Arc::clone(commons),
+            exchange: Arc::clone(exchange),
             settings: Arc::clone(settings),
-            truth: Truth::new(&commons.log, settings.history.age_max, allowed),
+            truth: Truth::new(&exchange.log, settings.history.age_max, allowed),
             commands: Vec::new(),
             people: names.iter().cloned().map(Person::new).collect(),
             lines: Vec::new(),
@@ -91,7 +91,7 @@ impl Model {
 
     /// Takes in what was appended, and tells those who must get it.
     pub fn learn(&mut self) {
-        self.truth.follow(&self.commons.log, &self.commands);
+        self.truth.follow(&self.exchange.log, &self.commands);
         for sequence in self.learnt + 1..=self.truth.head() {
             let Some(fact) = self.truth.fact(sequence) else { continue };
             self.event_bytes_max = self.event_bytes_max.max(fact.text.len());
@@ -163,7 +163,7 @@ impl Model {
 
     /// A core may have slept for longer than the history goes back.
     pub fn expect_a_gap(&mut self, core: usize, position: Sequence) {
-        if self.commons.log.first() > position + 1 {
+        if self.exchange.log.first() > position + 1 {
             for line in &mut self.lines {
                 let is_here = line.place.is_some_and(|(own, _)| own == core);
                 if let Some(view) = line.view.as_mut().filter(|_| is_here) {
@@ -176,7 +176,7 @@ impl Model {
     /// Nothing moves: everybody who listens has everything.
     pub fn audit_rest(&mut self, now: Duration) {
         self.story.rests += 1;
-        let log = &self.commons.log;
+        let log = &self.exchange.log;
         let moment = Moment { now, truth: &self.truth, first: log.first(), epoch: log.epoch() };
         let is_roomy = self.settings.queue_bytes_max >= ROOMY;
         for line in &mut self.lines {
@@ -185,7 +185,7 @@ impl Model {
             view.rests(moment, if is_roomy { Health::Sound } else { Health::Doubtful });
             if line.route != Route::Poll {
                 let name = &self.people[line.person].name;
-                let presence = self.commons.directory.presence(name);
+                let presence = self.exchange.directory.presence(name);
                 assert_eq!(presence, Presence::Live, "{name} has all, on {:?}", line.route);
             }
         }
@@ -220,7 +220,7 @@ impl Model {
     }
 
     fn judge(&self, cursor: Cursor) -> Result<Sequence, Cursor> {
-        let log = &self.commons.log;
+        let log = &self.exchange.log;
         let is_ours = cursor.epoch == log.epoch() && cursor.sequence <= log.head();
         if is_ours { Ok(cursor.sequence) } else { Err(cursor) }
     }
@@ -233,9 +233,9 @@ impl Model {
             .lines
             .iter()
             .filter(|line| line.person == person && line.has_entered && !line.is_closed);
-        let others = self.commons.directory.connections(&name);
+        let others = self.exchange.directory.connections(&name);
         assert!(others as usize <= entered.count(), "{others} connections of {name}");
-        let gone = self.commons.log.first() - 1;
+        let gone = self.exchange.log.first() - 1;
         let position = place.position;
         let start = match start.map(|cursor| self.judge(cursor)) {
             Some(Ok(sequence)) => {

@@ -77,6 +77,8 @@ pub enum Health {
 #[derive(Debug, Clone)]
 struct Part {
     interest: Interest,
+    /// Where it began.
+    after: Sequence,
     /// It has got everything up to here.
     seen: Sequence,
     /// The core's position, and the time, when it began: what is older is read from the history.
@@ -212,7 +214,11 @@ impl View {
             None => {
                 assert_eq!(from.epoch, moment.epoch, "the epoch of a gap");
                 assert!(from.sequence < to.sequence, "an empty gap from {from}: {self:#?}");
-                let least = self.parts.iter().map(|part| part.seen).min().unwrap_or(0);
+                let reached = |part: &Part| match from.sequence < part.held {
+                    true => part.after,
+                    false => part.seen,
+                };
+                let least = self.parts.iter().map(reached).min().unwrap_or(0);
                 assert!(from.sequence >= least, "a gap from {from}: {self:#?}");
                 self.catch_up(from.sequence, moment);
                 self.parts.iter_mut().for_each(|part| part.seen = part.seen.max(to.sequence));
@@ -321,7 +327,15 @@ pub enum Since {
 
 impl Part {
     fn new(interest: Interest, seen: Sequence, position: Sequence, now: Duration) -> Self {
-        Self { interest, seen, live_from: position, begun_at: now, held: 0, ended: None }
+        Self {
+            interest,
+            after: seen,
+            seen,
+            live_from: position,
+            begun_at: now,
+            held: 0,
+            ended: None,
+        }
     }
 
     /// Nothing is left out up to here.

@@ -8,7 +8,7 @@ use std::{ops::AddAssign, sync::Arc, time::Duration};
 use fastrand::Rng;
 use ringway::{
     census::{Census, CensusLimits},
-    commons::Commons,
+    exchange::Exchange,
     orders::Orders,
 };
 use ringway_acceptor::sim::Network;
@@ -28,7 +28,7 @@ pub struct World {
     pub(super) network: Network,
     pub(super) cores: [Core; CORES],
     pub(super) model: Model,
-    pub(super) commons: Arc<Commons>,
+    pub(super) exchange: Arc<Exchange>,
     pub(super) orders: Orders,
     pub(super) names: Vec<String>,
     pub(super) topics: Vec<String>,
@@ -151,7 +151,7 @@ impl World {
         let network = Network::new(seed, faults);
         let mut rng = Rng::with_seed(!seed);
         let settings = Arc::new(settings);
-        let commons = Arc::new(Commons::new(Epoch::new(seed + 1), &settings.history));
+        let exchange = Arc::new(Exchange::new(Epoch::new(seed + 1), &settings.history));
         let orders = Orders::default();
         let census = Arc::new(Census::new(CensusLimits {
             connections_max: 10_000,
@@ -159,7 +159,7 @@ impl World {
             exempt: Vec::new(),
         }));
         let cores = std::array::from_fn(|number| {
-            Core::new(number, &network, driver.clone(), &settings, &commons, &census, &orders)
+            Core::new(number, &network, driver.clone(), &settings, &exchange, &census, &orders)
         });
         let devices = (0..course.devices)
             .map(|_| Device {
@@ -176,8 +176,8 @@ impl World {
             .collect();
         Self {
             cores,
-            model: Model::new(&commons, &settings, &people),
-            commons,
+            model: Model::new(&exchange, &settings, &people),
+            exchange,
             census,
             orders,
             names: people,
@@ -235,7 +235,7 @@ impl World {
         for core in &self.cores {
             core.audit_end(self.network.now());
         }
-        let directory = &self.commons.directory;
+        let directory = &self.exchange.directory;
         for name in &self.names {
             assert_eq!(directory.connections(name), 0, "connections of {name}");
             let presence = directory.presence(name);

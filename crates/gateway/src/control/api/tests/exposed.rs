@@ -62,8 +62,8 @@ fn parse(text: &str) -> HashMap<(String, String), u64> {
 #[tokio::test]
 async fn all_that_is_counted_is_exposed_once() {
     let api = api();
-    api.commons.directory.arrive("bob");
-    api.commons.directory.fall_behind("bob");
+    api.exchange.directory.arrive("bob");
+    api.exchange.directory.fall_behind("bob");
     for core in &api.metrics {
         core.sessions.long_poll.add(3);
         core.refused.of(Refusal::Full).add(1);

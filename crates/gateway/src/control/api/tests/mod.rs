@@ -17,17 +17,17 @@ use tower::ServiceExt;
 
 use super::{Api, idempotency::Ledger};
 use crate::{
-    commons::Commons, config::Config, metrics::CoreMetrics, orders::Orders, permission::Patterns,
+    config::Config, exchange::Exchange, metrics::CoreMetrics, orders::Orders, permission::Patterns,
     settings::Settings,
 };
 
 /// The API of a gateway that knows the client `ann`.
 fn api() -> Arc<Api> {
     let settings = Arc::new(Settings::from_config(&Config::default()));
-    let commons = Arc::new(Commons::new(Epoch::new(0x0193_c5f2_a1b4), &settings.history));
-    commons.directory.arrive("ann");
+    let exchange = Arc::new(Exchange::new(Epoch::new(0x0193_c5f2_a1b4), &settings.history));
+    exchange.directory.arrive("ann");
     Arc::new(Api {
-        commons,
+        exchange,
         orders: Orders::default(),
         settings,
         metrics: [(); 2].map(|()| Arc::new(CoreMetrics::default())).into(),

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Shared by all cores and the control thread.
-pub struct Commons {
+pub struct Exchange {
     /// All events, in order.
     pub log: Log,
     /// Who is there, and since when others are not.
@@ -54,7 +54,7 @@ pub struct Notified<'n> {
     pub outcome: Vec<(&'n str, Outcome)>,
 }
 
-impl Commons {
+impl Exchange {
     /// An empty log.
     pub fn new(epoch: Epoch, history: &HistorySettings) -> Self {
         let retention = Retention {
@@ -213,22 +213,22 @@ mod tests {
             bytes_max: 64 << 20,
             age_max: Duration::from_secs(300),
         };
-        let (commons, mut tail) = (Commons::new(Epoch::new(1), &history), Tail::default());
+        let (exchange, mut tail) = (Exchange::new(Epoch::new(1), &history), Tail::default());
         let notice = Notice { from: None, event: None, data: "1", ttl: None };
         let everybody = Patterns::new(["*"]);
-        commons.notify(&mut tail, notice, &["awaited"], &everybody, Duration::ZERO);
+        exchange.notify(&mut tail, notice, &["awaited"], &everybody, Duration::ZERO);
         let visit = |name: &str| {
-            commons.directory.arrive(name);
-            commons.directory.leave(name, 1);
+            exchange.directory.arrive(name);
+            exchange.directory.leave(name, 1);
         };
         visit("awaited");
-        commons.directory.arrive("here");
+        exchange.directory.arrive("here");
         (0..AWAY_MAX - 1).for_each(|number| visit(&number.to_string()));
-        commons.expire(Duration::ZERO);
-        assert_eq!(commons.directory.clients(), AWAY_MAX + 1, "there is room for so many");
+        exchange.expire(Duration::ZERO);
+        assert_eq!(exchange.directory.clients(), AWAY_MAX + 1, "there is room for so many");
         visit("one more");
-        commons.expire(Duration::ZERO);
-        assert_eq!(commons.directory.clients(), 2);
-        assert_eq!(commons.directory.presence("awaited"), Presence::Away);
+        exchange.expire(Duration::ZERO);
+        assert_eq!(exchange.directory.clients(), 2);
+        assert_eq!(exchange.directory.presence("awaited"), Presence::Away);
     }
 }
