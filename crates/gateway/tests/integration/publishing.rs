@@ -4,11 +4,13 @@
 
 use std::{io::Write, thread};
 
+use ringway_acceptor::descriptors;
+use ringway_frame::deflate::{Deflater, Level, MemoryLevel, WindowBits};
 use serde_json::json;
 
 use crate::support::{
-    Engine, Gateway, Member,
-    frames::{FIN, TEXT, frame},
+    Engine, Gateway, Member, Request,
+    frames::{FIN, RSV1, TEXT, frame},
     has, on_each_engine,
 };
 
@@ -24,6 +26,7 @@ on_each_engine!(
     topics_do_not_mix_with_clients,
     many_topics_keep_one_order,
     a_burst_of_one_topic_arrives_whole,
+    a_crowd_is_served_over_several_turns_and_nobody_twice,
 );
 
 fn subscribers_get_what_is_published(engine: Engine) {
@@ -292,4 +295,44 @@ fn a_burst_of_one_topic_arrives_whole(engine: Engine) {
     }
     sender.join().unwrap();
     bob.has_received_all();
+}
+
+/// More than are served in a turn. Whoever has been served reads on from the log between two of
+/// them, because the rest of what it sent, which inflates to more than a turn takes, comes after.
+fn a_crowd_is_served_over_several_turns_and_nobody_twice(engine: Engine) {
+    descriptors::raise_limit().unwrap();
+    let gateway = Gateway::start(engine);
+    let request = Request::upgrade_of("/ws?client=ann&topic=news")
+        .and("Sec-WebSocket-Extensions", "permessage-deflate");
+    let mut ann = Member::upgrades(&gateway, &request);
+    let mut bobs: Vec<Member> = (0..1200)
+        .map(|_| Member::comes(&gateway, &[("client", "bob"), ("topic", "news")]))
+        .collect();
+    let start = ann.welcome["cursor"].clone();
+    ann.publishes("0", "other", "past");
+    let publish = json!({"type": "publish", "id": "1", "topic": "news", "data": "once"});
+    let subscribe = json!({"type": "subscribe", "id": "2", "topic": "other", "since": start});
+    let mut bytes = frame(FIN | TEXT, publish.to_string());
+    for _ in 0..2 {
+        let mut blanks = Vec::new();
+        Deflater::new(Level::new(9).unwrap(), WindowBits::MAX, MemoryLevel::USUAL)
+            .deflate(&vec![b' '; 1 << 20], &mut blanks);
+        bytes.extend(frame(FIN | RSV1 | TEXT, blanks));
+    }
+    bytes.extend(frame(FIN | TEXT, subscribe.to_string()));
+    ann.socket.sends(bytes);
+    for bob in &mut bobs {
+        bob.receives_event("once");
+    }
+    let (mut events, mut answers) = (Vec::new(), Vec::new());
+    while answers.len() < 4 || events.len() < 2 {
+        match ann.receives() {
+            event if event["type"] == "event" => events.push(event["data"].clone()),
+            answer => answers.push(answer["type"].clone()),
+        }
+    }
+    assert_eq!(answers, ["ack", "error", "error", "ack"]);
+    assert_eq!(events, ["once", "past"]);
+    ann.has_received_all();
+    bobs.iter_mut().for_each(Member::has_received_all);
 }
