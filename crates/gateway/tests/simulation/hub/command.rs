@@ -82,7 +82,7 @@ impl Command {
         ttl: Option<u32>,
         padding: usize,
     ) -> Self {
-        let blank = if padding % 3 == 0 { "\n" } else { "" };
+        let blank = if padding.is_multiple_of(3) { "\n" } else { "" };
         let data = format!("{{\"n\":{token},{blank}\"x\":\"<{}\"}}", "ä".repeat(padding / 2));
         let (from, event) = (from.map(str::to_owned), event.map(str::to_owned));
         Self { token, from, kind, event, data, ttl, ack: None, there: Vec::new() }

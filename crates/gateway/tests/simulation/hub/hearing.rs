@@ -116,7 +116,7 @@ fn judge(
             if line.is_used() && rng.bool() {
                 let mut frame = Vec::new();
                 let mask = Some(rng.u32(..).to_ne_bytes());
-                emit_close(&mut frame, mask, code.and_then(|code| CloseCode::new(code)), "");
+                emit_close(&mut frame, mask, code.and_then(CloseCode::new), "");
                 line.send(&frame, None);
             }
             line.view = None;

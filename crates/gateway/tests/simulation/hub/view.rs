@@ -52,6 +52,7 @@ pub enum Start {
 #[derive(Debug, Clone)]
 pub struct View {
     client: String,
+    #[expect(dead_code, reason = "it is shown when a course fails")]
     route: Route,
     start: Start,
     parts: Vec<Part>,
