@@ -176,7 +176,7 @@ impl World {
             .collect();
         Self {
             cores,
-            model: Model::new(&commons, &settings, &people),
+            model: Model::new(&commons, &settings, &people, course.flood),
             commons,
             census,
             orders,
