@@ -156,8 +156,9 @@ impl World {
         let of_line = &mut self.model.lines[line];
         let own = of_line.view.as_ref().map(|view| view.own);
         if is_at_rest && of_line.attention == Attention::Full && of_line.route != Route::Poll {
-            of_line.settled = own;
+            of_line.claimed = own.unwrap_or(0);
         }
+        of_line.client.resume_reading();
         match self.rng.u8(0..5) {
             0 => of_line.client.half_close(),
             1 => of_line.client.reset(),
@@ -314,7 +315,13 @@ impl World {
             }
             _ => {
                 let events = match self.flood.take_if(|_| now > Duration::from_millis(20)) {
-                    Some(flood) => vec![Some(flood.bytes); flood.events],
+                    Some(flood) => {
+                        // While it is served, many do something.
+                        for device in &mut self.devices {
+                            device.acts_at = now + Duration::from_micros(self.rng.u64(0..200));
+                        }
+                        vec![Some(flood.bytes); flood.events]
+                    }
                     None => vec![None; self.rng.usize(1..4)],
                 };
                 events.into_iter().for_each(|bytes| self.append(bytes, now));

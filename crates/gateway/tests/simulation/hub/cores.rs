@@ -147,13 +147,14 @@ impl World {
             return;
         }
         core.sleep = Sleep::Awake;
+        self.model.heard_all(number);
         let core = &mut self.cores[number];
         self.model.expect_a_gap(number, core.shard.desk().position());
         core.shard.follow_log(now, &mut core.operations);
         core.shard.expire(now, &mut core.operations);
         core.shard.count(&core.driver.counters(), &core.operations);
         // A turn takes time.
-        self.network.advance(Duration::from_micros(1));
+        self.network.advance(Duration::from_micros(self.rng.u64(1..20)));
         self.model.learn();
         self.model.end_turn();
     }

@@ -95,7 +95,8 @@ impl Course {
         let mut course = Self::everything(seed);
         course.driver.receive_buffer_bytes = 512;
         course.devices = rng.usize(2..100);
-        course.actions = rng.u32(2..6);
+        course.actions = rng.u32(4..8);
+        course.haste = Duration::from_millis(rng.u64(10..30));
         course.settings.history.events_max = rng.u64(500..5_000);
         course.settings.history.bytes_max = 64 << 20;
         let (events, bytes) =

@@ -166,10 +166,18 @@ pub struct Line {
     pub place: Option<(usize, Connection)>,
     /// Whether the gateway has closed its end.
     pub is_closed: bool,
+    /// Whether the client has ended it, or it broke.
+    pub has_ended: bool,
     /// Whether it was let in, at least once.
     pub has_entered: bool,
-    /// Events of the client's own up to here were taken when it left.
-    pub settled: Option<Sequence>,
+    /// Whether the driver has ever kept bytes for it.
+    pub was_backlogged: bool,
+    /// The last event of the client's own that its socket has taken.
+    pub taken_to: Sequence,
+    /// As it was when the client left, if nothing was on its way to it.
+    pub claimed: Sequence,
+    /// Events of the client's own up to here are known to the gateway to have been taken.
+    pub settled: Sequence,
     /// Whether the answer to a poll has not come whole.
     pub is_owed: bool,
     /// When it was last used.
@@ -177,7 +185,11 @@ pub struct Line {
     marks: VecDeque<(usize, Mark)>,
     sent: usize,
     read: usize,
+    /// Bytes that the socket has taken, the last few of them, and events among them with their
+    /// ends.
+    taken_bytes: usize,
     tail: Vec<u8>,
+    begun: VecDeque<(usize, Sequence)>,
 }
 
 impl Line {
@@ -199,14 +211,20 @@ impl Line {
             name: None,
             place: None,
             is_closed: false,
+            has_ended: false,
             has_entered: false,
-            settled: None,
+            was_backlogged: false,
+            taken_to: 0,
+            claimed: 0,
+            settled: 0,
             is_owed: false,
             used_at: network.now(),
             marks: VecDeque::new(),
             sent: 0,
             read: 0,
+            taken_bytes: 0,
             tail: Vec::new(),
+            begun: VecDeque::new(),
         }
     }
 
@@ -276,25 +294,30 @@ impl Line {
         done
     }
 
-    /// The places of events that the socket has begun to take since this was last asked. Of what
-    /// is compressed there is no telling.
-    pub fn taken(&mut self) -> Vec<Sequence> {
+    /// The places of events that the socket has taken whole since this was last asked; `bytes_of`
+    /// says how long each is. Of what is compressed there is no telling.
+    pub fn taken(&mut self, bytes_of: impl Fn(Sequence) -> usize) -> Vec<Sequence> {
         const BEGIN: &[u8] = b"{\"type\":\"event\",\"cursor\":\"";
         let taken = self.client.taken();
         if taken.is_empty() {
             return Vec::new();
         }
+        let start = self.taken_bytes - self.tail.len();
+        self.taken_bytes += taken.len();
         self.tail.extend(taken);
-        let mut found = Vec::new();
         let whole = BEGIN.len() + Cursor::TEXT_BYTES;
-        let starts = self.tail.windows(whole).filter(|window| window.starts_with(BEGIN));
-        for window in starts {
-            let cursor = str::from_utf8(&window[BEGIN.len()..]).expect("a cursor is ASCII");
-            found.push(cursor.parse::<Cursor>().expect("a cursor").sequence);
+        for (place, window) in self.tail.windows(whole).enumerate() {
+            if window.starts_with(BEGIN) {
+                let cursor = str::from_utf8(&window[BEGIN.len()..]).expect("a cursor is ASCII");
+                let sequence = cursor.parse::<Cursor>().expect("a cursor").sequence;
+                self.begun.push_back((start + place + bytes_of(sequence), sequence));
+            }
         }
         let keep = self.tail.len().saturating_sub(whole - 1);
         self.tail.drain(..keep);
-        found
+        let is_whole = |end: usize| end <= self.taken_bytes;
+        let count = self.begun.iter().take_while(|(end, _)| is_whole(*end)).count();
+        self.begun.drain(..count).map(|(_, sequence)| sequence).collect()
     }
 
     /// Takes a change of a subscription into account, unless answers to earlier ones are due.

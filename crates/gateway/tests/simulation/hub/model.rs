@@ -12,6 +12,7 @@ use ringway_hub::{Cursor, Presence, Sequence};
 use super::{
     command::{Command, Kind},
     cores::CORES,
+    course::Flood,
     line::{Attention, Line, Listen, Listened, Listening, Mark, Phase, Route},
     people::Person,
     truth::Truth,
@@ -48,6 +49,8 @@ pub struct Model {
     /// Those who leave in this turn.
     leavers: Vec<usize>,
     learnt: Sequence,
+    /// Whether somebody who has everything keeps up with what comes.
+    health: Health,
     event_bytes_max: usize,
 }
 
@@ -74,7 +77,13 @@ pub struct Place {
 
 impl Model {
     /// Nothing has happened.
-    pub fn new(exchange: &Arc<Exchange>, settings: &Arc<Settings>, names: &[String]) -> Self {
+    pub fn new(
+        exchange: &Arc<Exchange>,
+        settings: &Arc<Settings>,
+        names: &[String],
+        flood: Option<Flood>,
+    ) -> Self {
+        let is_roomy = settings.queue_bytes_max >= ROOMY && flood.is_none();
         let allowed = settings.permissions.notify.clone();
         Self {
             exchange: Arc::clone(exchange),
@@ -88,6 +97,7 @@ impl Model {
             mail: Default::default(),
             leavers: Vec::new(),
             learnt: 0,
+            health: if is_roomy { Health::Sound } else { Health::Doubtful },
             event_bytes_max: 0,
         }
     }
@@ -123,17 +133,19 @@ impl Model {
                 if let Some(line) = line_of(connection) {
                     self.bound(line, *unsent_bytes);
                     self.trouble(line);
+                    self.lines[line].was_backlogged = true;
                 }
             }
             Completion::EndOfStream { connection } => {
                 if let Some(line) = line_of(connection) {
-                    self.trouble(line);
-                    self.leavers.push(line);
+                    self.leaves(line);
                 }
             }
             Completion::Failed { connection, .. } => {
                 if let Some(line) = line_of(connection) {
-                    self.trouble(line);
+                    // Of a send of the last turn, perhaps, which was not taken.
+                    self.lines[line].claimed = 0;
+                    self.leaves(line);
                 }
             }
             Completion::Closed { connection } => {
@@ -164,6 +176,22 @@ impl Model {
         self.lines[line].place = Some((core, connection));
     }
 
+    /// A core has heard all that has come in this turn: what was written before it, and is not
+    /// backlogged, was taken. Of what is taken after a backlog it is not known here whether the
+    /// client was still served; and where commands are answered, the gateway does not look closely.
+    pub fn heard_all(&mut self, core: usize) {
+        for person in 0..self.people.len() {
+            self.take_stock(person);
+        }
+        for line in &mut self.lines {
+            let is_here = line.place.is_some_and(|(own, _)| own == core);
+            let is_stream = matches!(line.route, Route::Sse(_) | Route::Lines | Route::Iframe);
+            if is_here && is_stream && !line.was_backlogged && !line.has_ended {
+                line.settled = line.settled.max(line.taken_to);
+            }
+        }
+    }
+
     /// A core may have slept for longer than the history goes back.
     pub fn expect_a_gap(&mut self, core: usize, position: Sequence) {
         if self.exchange.log.first() > position + 1 {
@@ -181,11 +209,11 @@ impl Model {
         self.story.rests += 1;
         let log = &self.exchange.log;
         let moment = Moment { now, truth: &self.truth, first: log.first(), epoch: log.epoch() };
-        let is_roomy = self.settings.queue_bytes_max >= ROOMY;
+        let health = self.health;
         for line in &mut self.lines {
             let listens = line.attention == Attention::Full && line.is_used() && !line.is_closed;
             let Some(view) = line.view.as_mut().filter(|_| listens) else { continue };
-            view.rests(moment, if is_roomy { Health::Sound } else { Health::Doubtful });
+            view.rests(moment, health);
             if line.route != Route::Poll {
                 let name = &self.people[line.person].name;
                 let presence = self.exchange.directory.presence(name);
@@ -211,7 +239,7 @@ impl Model {
                 let listened = Listened { id, topic, since, position, at: now };
                 self.lines[number].listened.push_back(listened);
             }
-            Mark::Leave => self.leavers.push(number),
+            Mark::Leave => self.leaves(number),
             Mark::Order { line, topic, change } => {
                 if let Some((core, _)) = self.lines[line].place {
                     let is_begun = change == Listening::Begun;
@@ -271,11 +299,15 @@ impl Model {
     fn take_stock(&mut self, person: usize) {
         let Self { lines, people, truth, .. } = self;
         let person_known = &mut people[person];
+        let bytes_of = |sequence| truth.fact(sequence).map_or(0, |fact| fact.text.len());
         for line in lines.iter_mut().filter(|line| line.person == person) {
-            let own = line.taken().into_iter().filter(|sequence| {
-                let fact = truth.fact(*sequence);
+            let taken = line.taken(bytes_of);
+            let is_own = |sequence: &&Sequence| {
+                let fact = truth.fact(**sequence);
                 fact.is_none_or(|fact| fact.is_for(&person_known.name))
-            });
+            };
+            let own: Vec<Sequence> = taken.iter().filter(is_own).copied().collect();
+            line.taken_to = own.iter().copied().fold(line.taken_to, Sequence::max);
             person_known.taken.extend(own);
             if line.is_opaque() {
                 person_known.waive(truth.head());
@@ -310,10 +342,17 @@ impl Model {
     /// The turn is over: the gateway knows what was taken by those who left in good order.
     pub fn end_turn(&mut self) {
         for line in std::mem::take(&mut self.leavers) {
-            let Line { person, settled, .. } = self.lines[line];
+            let Line { person, settled, claimed, .. } = self.lines[line];
             let person = &mut self.people[person];
-            person.settled = person.settled.max(settled.unwrap_or(0));
+            person.settled = person.settled.max(settled).max(claimed);
         }
+    }
+
+    /// The gateway sees the end of a connection.
+    fn leaves(&mut self, number: usize) {
+        self.trouble(number);
+        self.lines[number].has_ended = true;
+        self.leavers.push(number);
     }
 
     fn trouble(&mut self, number: usize) {

@@ -304,7 +304,7 @@ impl View {
 
     /// Whether a part that is read from the history may take the client back.
     fn is_held(&self, sequence: Sequence) -> bool {
-        self.parts.iter().any(|part| part.ended.is_none() && sequence <= part.held)
+        self.parts.iter().any(|part| sequence <= part.held)
     }
 
     fn catch_up(&mut self, to: Sequence, moment: Moment<'_>) {

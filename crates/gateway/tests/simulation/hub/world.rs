@@ -176,7 +176,7 @@ impl World {
             .collect();
         Self {
             cores,
-            model: Model::new(&exchange, &settings, &people),
+            model: Model::new(&exchange, &settings, &people, course.flood),
             exchange,
             census,
             orders,
