@@ -95,22 +95,30 @@ impl Peer {
     }
 
     /// Asks for a sign of life, and tells how far the client has come, so that a cursor does not
-    /// age while nothing happens. Behind a backlog nobody would read either.
+    /// age while nothing happens. Behind a backlog nobody would read either. Until something is
+    /// written, all before it is known to have been taken.
     fn ask(&mut self, turn: &mut Turn<'_>) {
         if self.sending.is_backlogged() {
             return;
         }
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         let serving: Serving<'_> = serving!(turn);
+        let is_settled = outbox.is_settled();
         match &mut self.stage {
             Stage::WebSocket(socket) => {
                 if let Some((session, mut frames)) = socket.feed() {
+                    if is_settled {
+                        session.settle();
+                    }
                     let cursor = session.cursor(turn.desk);
                     frames.word(Word::Heartbeat { cursor }, serving.bench, &mut outbox);
                 }
                 socket.ping(&mut outbox);
             }
             Stage::Stream(stream) => {
+                if is_settled {
+                    stream.session.settle();
+                }
                 let cursor = stream.session.cursor(turn.desk);
                 stream.format.word(Word::Heartbeat { cursor }, serving.bench, &mut outbox);
             }
