@@ -97,6 +97,10 @@ impl Course {
         course.devices = rng.usize(2..100);
         course.actions = rng.u32(4..8);
         course.haste = Duration::from_millis(rng.u64(10..30));
+        if rng.bool() {
+            course.settings.queue_bytes_max = 1 << 20;
+            course.faults.send_buffer_bytes = 1 << 20;
+        }
         course.settings.history.events_max = rng.u64(500..5_000);
         course.settings.history.bytes_max = 64 << 20;
         let (events, bytes) =
