@@ -44,13 +44,14 @@ fn a_thousand_clients_leave_nothing_behind(engine: Engine) {
     // The first round grows what is kept for later rounds.
     come_and_go(&gateway, 1000);
     let (bytes, descriptors) = (gateway.resident_bytes(), gateway.descriptors());
-    for _ in 0..2 {
+    for _ in 0..4 {
         come_and_go(&gateway, 1000);
     }
     // The private API's own connections may take a moment longer.
     eventually("no descriptor is left behind", || gateway.descriptors() <= descriptors);
     let grown = gateway.resident_bytes().saturating_sub(bytes);
-    assert!(grown < 2 << 20, "{grown} bytes grown by 2,000 clients that left");
+    // Resident memory grows by huge pages of 2 MiB.
+    assert!(grown <= 4 << 20, "{grown} bytes grown by 4,000 clients that left");
 }
 
 fn connections_are_not_leaked_by_refusals(engine: Engine) {
