@@ -121,6 +121,13 @@ fn on_a_good_day_nothing_is_late_and_nothing_is_lost() {
 }
 
 #[test]
+fn whoever_has_no_cursor_gets_what_no_socket_took() {
+    each_seed("whoever_has_no_cursor_gets_what_no_socket_took", 500, |seed| {
+        hub::World::new(Course::forgetful(seed)).run();
+    });
+}
+
+#[test]
 fn a_flood_is_served_in_turns() {
     each_seed("a_flood_is_served_in_turns", 40, |seed| {
         hub::World::new(Course::flood(seed)).run();

@@ -14,6 +14,7 @@ use ringway_hub::{Cursor, Epoch};
 
 use super::{
     command::{Command, Kind, any_of, json},
+    course::Memory,
     ear::Names,
     hearing::ORDERED,
     line::{Attention, Line, Listen, Listening, Mark, Packing, Phase, Route, Visit},
@@ -80,6 +81,7 @@ impl World {
         }
         match self.rng.u8(0..20) {
             0..3 => self.leave(line, is_at_rest),
+            13..17 if self.memory == Memory::Bad => self.leave(line, is_at_rest),
             3..6 => self.dawdle(number, line, now),
             6..10 => self.listen(number, line, now),
             10..12 => self.repeat(number, line, now),
@@ -136,6 +138,7 @@ impl World {
         let later = Cursor { epoch: log.epoch(), sequence: log.head() + 1_000_000 };
         let older = (!device.older.is_empty()).then(|| rng.usize(0..device.older.len()));
         let cursor = match rng.u8(0..24) {
+            8.. if self.memory == Memory::Bad => None,
             0..3 => None,
             3..5 => older.map_or(device.cursor, |place| Some(device.older[place])),
             5 => Some(foreign),

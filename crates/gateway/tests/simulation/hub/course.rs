@@ -33,10 +33,21 @@ pub struct Course {
     pub actions: u32,
     /// How long each waits between two of them, mostly.
     pub haste: Duration,
+    /// How clients come back.
+    pub memory: Memory,
     /// How likely a core is to stand still for a while, per turn.
     pub stall: f64,
     /// How many events the application sends at once, at most, and their data.
     pub flood: Option<Flood>,
+}
+
+/// What clients remember of where they were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Memory {
+    /// Their cursor, most of them.
+    Good,
+    /// Nothing, most of them.
+    Bad,
 }
 
 /// Many events at once.
@@ -71,6 +82,7 @@ impl Course {
             devices: rng.usize(1..8),
             actions: rng.u32(5..40),
             haste: Duration::from_micros(rng.choice([200, 2_000, 20_000]).expect("a choice")),
+            memory: Memory::Good,
             stall: rng.choice([0.0, 0.0, 0.002, 0.02]).expect("a choice"),
             flood: None,
         }
@@ -86,6 +98,20 @@ impl Course {
         course.settings.history.bytes_max = 64 << 20;
         course.haste = Duration::from_millis(rng.u64(1..20));
         course.stall = 0.0;
+        course
+    }
+
+    /// Clients that leave soon and come back without a cursor, over sockets that take little.
+    pub fn forgetful(seed: u64) -> Self {
+        let rng = &mut Rng::with_seed(!seed);
+        let mut course = Self::everything(seed);
+        course.memory = Memory::Bad;
+        course.devices = rng.usize(1..4);
+        course.people.truncate(2);
+        course.haste = Duration::from_micros(rng.u64(100..2_000));
+        course.faults.send_buffer_bytes = rng.usize(128..600);
+        course.faults.short_send = course.faults.short_send.max(0.3);
+        course.settings.queue_bytes_max = 64 << 10;
         course
     }
 

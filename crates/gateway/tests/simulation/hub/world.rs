@@ -16,7 +16,7 @@ use ringway_hub::{Cursor, Epoch, Presence, Tail};
 
 use super::{
     cores::{CORES, Core},
-    course::{Course, Flood},
+    course::{Course, Flood, Memory},
     model::Model,
 };
 
@@ -36,6 +36,7 @@ pub struct World {
     pub(super) tail: Tail,
     pub(super) rng: Rng,
     pub(super) haste: Duration,
+    pub(super) memory: Memory,
     pub(super) stall: f64,
     pub(super) flood: Option<Flood>,
     pub(super) application_acts_at: Duration,
@@ -186,6 +187,7 @@ impl World {
             tail: Tail::default(),
             rng,
             haste: course.haste,
+            memory: course.memory,
             stall: course.stall,
             flood: course.flood,
             application_acts_at: Duration::ZERO,
