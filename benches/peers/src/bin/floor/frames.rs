@@ -1,12 +1,14 @@
 //! A client's frames turned into a server's where they lie: unmasked, with the header that an echo
 //! has (RFC 6455 §5.2). A payload is passed on as it comes, however much of its frame is there.
 //!
-//! It reads the lengths and the mask, and never anything else; a ping becomes a pong.
+//! It reads the opcode, the lengths and the mask, and never anything else; a ping becomes a pong.
 
 use std::ops::Range;
 
 const KEY_BYTES: usize = 4;
 const HEADER_BYTES_MAX: usize = 14;
+const OPCODE: u8 = 0x0f;
+const CLOSE: u8 = 0x8;
 const PING: u8 = 0x89;
 const PONG: u8 = 0x8a;
 
@@ -26,6 +28,34 @@ pub struct Turned {
     /// Of a frame whose header had begun before.
     pub header: Option<Vec<u8>>,
     pub range: Range<usize>,
+    pub standing: Standing,
+}
+
+/// Whether the client goes on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Standing {
+    #[default]
+    Open,
+    /// It has sent a Close frame, and waits for the server to close (RFC 6455 §7.1.1). The frame is
+    /// at this place of what was received; at 0 it is the one whose header had begun before.
+    Closing { at: usize },
+}
+
+impl Turned {
+    fn note(&mut self, first: u8, at: usize) {
+        if first & OPCODE == CLOSE {
+            self.standing = Standing::Closing { at };
+        }
+    }
+
+    /// Takes a Close frame off the end.
+    pub fn without_close(mut self) -> Self {
+        if let Standing::Closing { at } = self.standing {
+            self.range.end = at.max(self.range.start);
+            self.header = self.header.filter(|_| at > 0);
+        }
+        self
+    }
 }
 
 impl Frames {
@@ -36,6 +66,7 @@ impl Frames {
         if !self.partial.is_empty() {
             let Some(taken) = self.complete_header(bytes) else { return turned };
             read = taken;
+            turned.note(self.partial[0], 0);
             turned.header = Some(std::mem::take(&mut self.partial));
         }
         let mut write = read;
@@ -49,6 +80,7 @@ impl Frames {
                 write = read + KEY_BYTES;
                 turned.range.start = write;
             }
+            turned.note(bytes[read], write);
             bytes.copy_within(read..read + out_bytes, write);
             emit(&mut bytes[write..write + out_bytes]);
             (read, write) = (read + header.bytes, write + out_bytes);
@@ -174,6 +206,22 @@ mod tests {
         }
         let bytes: Vec<&[u8]> = sent.chunks(1).collect();
         assert_eq!(turn_round(&bytes), echo);
+    }
+
+    #[test]
+    fn a_close_is_noted_wherever_it_is_cut() {
+        let (sent, _) = frame(0x88, 2);
+        for cut in 0..sent.len() {
+            let mut frames = Frames::default();
+            let noted = [&sent[..cut], &sent[cut..]]
+                .map(|piece| frames.turn_round(&mut piece.to_vec()).standing != Standing::Open);
+            assert!(noted[0] != noted[1], "cut at {cut}");
+        }
+        let (mut event, echo) = frame(0x82, 8);
+        assert_eq!(Frames::default().turn_round(&mut event.clone()).standing, Standing::Open);
+        event.extend_from_slice(&sent);
+        let turned = Frames::default().turn_round(&mut event).without_close();
+        assert_eq!((turned.header, &event[turned.range]), (None, &echo[..]));
     }
 
     #[test]
