@@ -8,6 +8,7 @@ mod backlog;
 #[allow(unsafe_code)]
 mod buffers;
 mod ending;
+pub mod features;
 mod pace;
 mod plain;
 pub mod probe;
