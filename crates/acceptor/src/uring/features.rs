@@ -245,7 +245,8 @@ impl Bench {
         let mut completions = Vec::new();
         self.ring.take_completions(&mut completions);
         let mut received = [0; BYTES.len()];
-        let is_there = matches!(theirs.read(&mut received), Ok(count) if received[..count] == BYTES);
+        let is_there =
+            matches!(theirs.read(&mut received), Ok(count) if received[..count] == BYTES);
         Ok(is_there && completions.is_empty())
     }
 
@@ -294,9 +295,8 @@ mod tests {
     #[test]
     fn what_the_self_test_needs_is_what_the_features_say() {
         let features = try_all();
-        let misses = |need| {
-            features.iter().any(|one| one.need == need && one.offered != Offered::Yes)
-        };
+        let misses =
+            |need| features.iter().any(|one| one.need == need && one.offered != Offered::Yes);
         match super::super::probe::check(1) {
             Ok(offer) => {
                 assert!(!misses(Need::Required), "{features:#?}");
@@ -311,7 +311,8 @@ mod tests {
 
     #[test]
     fn what_is_tried_is_what_is_listed() {
-        let names = |features: Vec<Feature>| features.iter().map(|one| one.name).collect::<Vec<_>>();
+        let names =
+            |features: Vec<Feature>| features.iter().map(|one| one.name).collect::<Vec<_>>();
         assert_eq!(names(try_all()), names(untried()));
         assert!(untried().iter().all(|one| one.offered == Offered::Untried));
     }
