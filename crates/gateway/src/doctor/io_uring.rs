@@ -80,7 +80,7 @@ fn self_test(result: &SelfTest, needs: &Needs) -> Finding {
 fn of_feature(feature: &Feature, needs: &Needs) -> Finding {
     let name = format!("io_uring {}", feature.name);
     let (version, release) = feature.since;
-    let wanted = format!("offered (Linux {version}.{release})");
+    let wanted = format!("Linux {version}.{release}");
     let finding = |found: &str| Finding::good(&name, found, &wanted, feature.purpose);
     match &feature.offered {
         Offered::Yes => finding("offered"),

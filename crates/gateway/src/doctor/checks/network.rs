@@ -4,7 +4,6 @@ use super::{Subject, bounded, lower_bound};
 use crate::doctor::{
     capacity::BUSY_PAGES,
     finding::{Finding, Verdict},
-    wanted,
 };
 
 /// A receive is armed for as much at a time.
@@ -24,15 +23,20 @@ pub(super) fn accept_queue(subject: &Subject<'_>) -> Finding {
 /// tcp(7): the kernel looks at it only while there are no cookies.
 pub(super) fn syn_queue(subject: &Subject<'_>) -> Finding {
     let key = "net.ipv4.tcp_max_syn_backlog";
-    let why = "handshakes under way; no effect while tcp_syncookies is on";
-    let finding = lower_bound(subject, key, why);
-    let has_cookies = subject
-        .host
-        .sysctl_number("net.ipv4.tcp_syncookies")
-        .is_ok_and(|found| found >= wanted::of("net.ipv4.tcp_syncookies", subject.needs).least);
-    match finding.verdict {
-        Verdict::Hurts if has_cookies => Finding { verdict: Verdict::Advice, ..finding },
-        _ => finding,
+    let least = subject.needs.backlog;
+    let wanted = format!("at least {least}, or cookies");
+    let why = "handshakes under way; of no effect while tcp_syncookies is on";
+    match subject.host.sysctl_number(key) {
+        Err(reason) => Finding::unknown(key, &reason, wanted, why),
+        Ok(found) => {
+            let finding = Finding::good(key, found, wanted, why);
+            match subject.host.sysctl_number("net.ipv4.tcp_syncookies") {
+                Ok(0) if found < least => {
+                    finding.judged(Verdict::Hurts, format!("sysctl -w {key}={least}"))
+                }
+                _ => finding,
+            }
+        }
     }
 }
 
