@@ -106,7 +106,7 @@ pub trait Connect: Driver {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, TcpListener, TcpStream};
+    use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
 
     use nix::sys::socket::getsockopt;
     use rustix::io::{FdFlags, fcntl_getfd};
@@ -140,6 +140,17 @@ mod tests {
             assert!(getsockopt(&socket, IpBindAddressNoPort).unwrap());
             assert_eq!(listener.accept().unwrap().1.ip(), source);
         }
+    }
+
+    #[test]
+    fn a_source_may_be_of_ipv6() {
+        let Ok(listener) = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)) else {
+            return eprintln!("skipped: this host has no IPv6");
+        };
+        let connector = Connector::new(listener.local_addr().unwrap());
+        let socket = connector.begin(Some(Ipv6Addr::LOCALHOST.into())).unwrap();
+        assert!(getsockopt(&socket, IpBindAddressNoPort).unwrap());
+        assert_eq!(listener.accept().unwrap().1.ip(), Ipv6Addr::LOCALHOST);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::{
 };
 
 use ringway_acceptor::{
-    Completion, Connection, Driver, Failure, Listener, Operation, Operations, SendMark, Settings,
+    Completion, Connect, Connection, Failure, Listener, Operation, Operations, SendMark, Settings,
     Waker, epoll::EpollDriver, uring::UringDriver,
 };
 
@@ -22,7 +22,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub const SETTLED: Duration = Duration::from_millis(60);
 
 /// A driver that can be tested.
-pub trait Subject: Driver + Sized {
+pub trait Subject: Connect + Sized {
     fn build(settings: Settings, listeners: Vec<Listener>) -> io::Result<Self>;
     fn waker(&self) -> Waker;
     fn is_offered() -> bool;
