@@ -21,6 +21,7 @@ use ringway_hub::{Cursor, Sequence};
 use super::{
     command::Token,
     ear::{Ear, Names},
+    model::Place,
     view::{Since, View},
 };
 
@@ -108,10 +109,8 @@ pub struct Listened {
     pub topic: String,
     /// From where on; `None`: no more.
     pub since: Option<Since>,
-    /// Where the core stood.
-    pub position: Sequence,
-    /// When it was.
-    pub at: Duration,
+    /// Where and when that was.
+    pub place: Place,
 }
 
 /// How a client reads at the moment.
@@ -328,7 +327,7 @@ impl Line {
                 Some(Since::After(sequence)) => Some(sequence),
                 _ => None,
             };
-            view.changed(&change.topic, since, change.position, change.at);
+            view.changed(&change.topic, since, change.place);
         }
     }
 
