@@ -97,6 +97,9 @@ pub struct OutputArgs {
     /// Write the result as JSON to this file, or to standard output in place of the table
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
     pub json: Option<PathBuf>,
+    /// Write the result as one page, with curves, to this file
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// Show no progress
     #[arg(long, short = 'q')]
     pub quiet: bool,
