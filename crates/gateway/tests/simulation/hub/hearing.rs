@@ -175,7 +175,7 @@ fn judge_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
             assert_eq!(object.id, listened.id, "answers come in order");
             match listened.since {
                 Some(since) => {
-                    view.subscribed(&listened.topic, since, listened.place);
+                    view.subscribed(&listened.topic, since, listened.position, listened.at);
                 }
                 None => view.unsubscribed(&listened.topic),
             }
