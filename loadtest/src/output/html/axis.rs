@@ -73,7 +73,8 @@ impl Range {
     }
 
     fn percentile(high: f64) -> Self {
-        let nines = nines(high).ceil().clamp(2.0, NINES_MAX);
+        // Less a little, as 0.9999 has not quite four.
+        let nines = (nines(high) - 1e-9).ceil().clamp(2.0, NINES_MAX);
         let whole = (1..=nines as i32).map(|count| 1.0 - 10f64.powi(-count));
         let marks = [0.0, 0.5].into_iter().chain(whole).collect();
         Self { scale: Scale::Percentile, low: 0.0, high: nines, marks }

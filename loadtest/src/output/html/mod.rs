@@ -50,14 +50,23 @@ fn write_page(report: &Report, out: &mut String) -> fmt::Result {
     if !report.percentiles.is_empty() && report.latency_us.count > 0 {
         percentile_chart(report).write(out)?;
     }
-    if report.timeline.len() > 1 {
-        latency_chart(&report.timeline).write(out)?;
-        rate_chart(&report.timeline).write(out)?;
+    let whole = whole_points(&report.timeline);
+    if whole.len() > 1 {
+        latency_chart(whole).write(out)?;
+        rate_chart(whole).write(out)?;
     }
     write_ledger(report, out)?;
     write_details(report, out)?;
     write_setting(report, out)?;
     out.write_str("</main>\n</body>\n</html>\n")
+}
+
+/// Without a last point that is shorter than the others: its rate would look like a fall.
+fn whole_points(timeline: &[Point]) -> &[Point] {
+    match timeline {
+        [whole @ .., last] if whole.last().is_some_and(|one| one.length_s > last.length_s) => whole,
+        _ => timeline,
+    }
 }
 
 fn write_verdict(report: &Report, out: &mut String) -> fmt::Result {
@@ -105,7 +114,7 @@ fn percentile_chart(report: &Report) -> Chart {
     Chart {
         title: "Latency by percentile".to_owned(),
         x: Axis { name: "percentile", scale: Scale::Percentile, format: percent },
-        y: Axis { name: "latency", scale: Scale::Log, format: time },
+        y: Axis { name: "latency", scale: Scale::Log, format: short_time },
         series: vec![Series { name: "latency", points: points.collect() }],
     }
 }
@@ -122,7 +131,7 @@ fn latency_chart(timeline: &[Point]) -> Chart {
     Chart {
         title: "Latency over time".to_owned(),
         x: Axis { name: "time", scale: Scale::Linear, format: seconds },
-        y: Axis { name: "latency", scale: Scale::Log, format: time },
+        y: Axis { name: "latency", scale: Scale::Log, format: short_time },
         series: vec![
             line("p50", |point| point.p50_us),
             line("p99", |point| point.p99_us),
@@ -209,7 +218,7 @@ fn write_setting(report: &Report, out: &mut String) -> fmt::Result {
         (
             "tester",
             format!(
-                "{}, {} threads, {:.0}% busy, {:.0} ns of CPU per message",
+                "{}, threads: {}, {:.0}% busy, {:.0} ns of CPU per message",
                 tester.engine,
                 tester.threads,
                 100.0 * tester.busy,
@@ -233,6 +242,15 @@ fn percent(quantile: f64) -> String {
     let nines = if quantile < 1.0 { -(1.0 - quantile).log10() } else { 0.0 };
     let digits = (nines.round() as usize).saturating_sub(2);
     format!("{:.digits$}%", 100.0 * quantile)
+}
+
+/// A mark of a logarithmic axis: a power of ten of microseconds.
+fn short_time(micros: f64) -> String {
+    match micros {
+        _ if micros < 1e3 => format!("{micros} us"),
+        _ if micros < 1e6 => format!("{} ms", micros / 1e3),
+        _ => format!("{} s", micros / 1e6),
+    }
 }
 
 fn seconds(seconds: f64) -> String {
