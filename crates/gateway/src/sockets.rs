@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use ringway_acceptor::{
     BindError, Listener, SocketOptions,
     socket_options::{Keepalive, Refusal, RefusedOption, SocketOption},
@@ -124,4 +124,35 @@ fn mended(refused: &RefusedOption) -> String {
         _ => "leave it at its default".to_owned(),
     };
     format!("{key}: {refused}; {mend}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_key_and_the_mend() {
+        let told = |option, refusal| mended(&RefusedOption { option, refusal });
+        let denied = || Refusal::Fails(io::ErrorKind::PermissionDenied.into());
+        assert_eq!(
+            told(SocketOption::BusyPoll, denied()),
+            "socket.busy_poll_us: the kernel refuses SO_BUSY_POLL: permission denied; give the \
+             gateway CAP_NET_ADMIN, or leave it at \"auto\" and set the sysctl net.core.busy_read"
+        );
+        assert_eq!(
+            told(SocketOption::NotsentLowat, denied()),
+            "socket.notsent_lowat_bytes: the kernel refuses TCP_NOTSENT_LOWAT: permission denied; \
+             leave it at its default"
+        );
+        assert_eq!(
+            told(SocketOption::ReceiveBuffer, Refusal::Lowers { wanted: 2000, allowed: 1000 }),
+            "socket.receive_buffer_bytes: the kernel lowers SO_RCVBUF from 2000 to 1000 bytes; \
+             lower it to that, or raise the sysctl net.core.rmem_max"
+        );
+    }
+
+    #[test]
+    fn zero_and_auto_tell_the_kernel_nothing() {
+        assert_eq!(socket_options(&Config::default().socket), SocketOptions::default());
+    }
 }

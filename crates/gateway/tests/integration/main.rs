@@ -34,6 +34,7 @@ mod requests;
 mod routes;
 mod sending;
 mod slow_readers;
+mod sockets;
 mod start;
 mod stop;
 mod streaming;
