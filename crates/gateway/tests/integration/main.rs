@@ -32,6 +32,7 @@ mod private_bodies;
 mod publishing;
 mod requests;
 mod routes;
+mod sandbox;
 mod sending;
 mod slow_readers;
 mod sockets;
