@@ -13,7 +13,8 @@ use socket2::{Domain, Socket, Type};
 
 use super::{UringDriver, ring::Ring};
 use crate::{
-    Completion, Connection, Driver, Listener, Operation, Operations, SendMark, Settings, WaitMode,
+    Completion, Connection, Driver, Listener, Operation, Operations, SendMark, Settings,
+    SocketOptions, WaitMode,
 };
 
 /// What the kernel offers beyond the needed.
@@ -74,8 +75,11 @@ fn rehearse(cores: usize) -> io::Result<()> {
 }
 
 fn run() -> io::Result<Offer> {
-    let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), 4)?;
-    listener.set_send_buffer(SOCKET_BUFFER_BYTES)?;
+    let options = SocketOptions {
+        send_buffer_bytes: Some(SOCKET_BUFFER_BYTES as u32),
+        ..SocketOptions::default()
+    };
+    let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), 4, &options)?;
     let address = listener.address();
     let settings = Settings {
         connections_max: 4,
