@@ -106,8 +106,8 @@ fn churn_leaks_nothing<D: Subject>() {
 fn connecting_leaks_nothing<D: Subject>() {
     let before = open().len();
     let mut rig = Rig::<D>::new();
-    let nobody = Listener::bind(loopback(), 1).unwrap().address();
-    let full = Listener::bind(loopback(), 0).unwrap();
+    let nobody = Listener::bind(loopback(), 1, &SocketOptions::default()).unwrap().address();
+    let full = Listener::bind(loopback(), 0, &SocketOptions::default()).unwrap();
     let targets = [rig.address, nobody, full.address()].repeat(20);
     for (index, target) in targets.into_iter().enumerate() {
         let socket = Connector::new(target).begin(None).unwrap();
