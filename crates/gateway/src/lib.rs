@@ -29,6 +29,7 @@ pub mod server;
 pub mod session;
 pub mod settings;
 pub mod shard;
+pub mod sockets;
 pub mod subprotocol;
 pub mod transport;
 pub mod workbench;

@@ -21,7 +21,7 @@ use super::{
     receive,
     ring::{Ring, Wait},
 };
-use crate::Listener;
+use crate::{Listener, SocketOptions};
 
 /// A feature, and what this kernel says to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,7 +197,8 @@ struct Bench {
 impl Bench {
     #[allow(unsafe_code)]
     fn accepts(&mut self) -> io::Result<bool> {
-        let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), 4)?;
+        let listener =
+            Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), 4, &SocketOptions::default())?;
         let _client = TcpStream::connect_timeout(&listener.address(), PATIENCE)?;
         self.ring.push_plain(&Plain::accept(listener.as_fd(), 0))?;
         let entry = next_of(&mut self.ring)?;

@@ -17,7 +17,8 @@ use super::{
     ring::Ring,
 };
 use crate::{
-    Completion, Connection, Driver, Listener, Operation, Operations, SendMark, Settings, WaitMode,
+    Completion, Connection, Driver, Listener, Operation, Operations, SendMark, Settings,
+    SocketOptions, WaitMode,
 };
 
 /// What the kernel offers beyond the needed.
@@ -91,8 +92,11 @@ fn rehearse(cores: usize) -> io::Result<()> {
 }
 
 fn run() -> io::Result<Offer> {
-    let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), 4)?;
-    listener.set_send_buffer(SOCKET_BUFFER_BYTES)?;
+    let options = SocketOptions {
+        send_buffer_bytes: Some(SOCKET_BUFFER_BYTES as u32),
+        ..SocketOptions::default()
+    };
+    let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), 4, &options)?;
     let address = listener.address();
     let settings = Settings {
         connections_max: 4,
