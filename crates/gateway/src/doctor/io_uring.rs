@@ -91,7 +91,7 @@ fn of_feature(feature: &Feature, needs: &Needs) -> Finding {
                 (_, Need::Required) => Verdict::Hurts,
                 (_, Need::Better) => Verdict::Advice,
             };
-            let mend = format!("Linux {version}.{release} or newer, where io_uring is allowed");
+            let mend = format!("Linux {version}.{release} or newer, io_uring allowed, and lo up");
             finding(&format!("missing: {reason}")).judged(verdict, mend)
         }
     }

@@ -147,6 +147,7 @@ fn a_forbidden_io_uring_hurts_whom_it_is_forbidden_to() {
     Case::with(path, "1").says(key, Verdict::Advice);
     Case::with(path, "2").says(key, Verdict::Hurts);
     Case::with(path, "2").epoll().io_uring(failed()).says(key, Verdict::Good);
+    Case::good().epoll().io_uring(failed()).says("io_uring self-test", Verdict::Good);
     let verdict = |case: Case| {
         let findings = case.findings();
         findings.iter().find(|one| one.name == key).unwrap().verdict
@@ -275,6 +276,25 @@ fn what_only_outgoing_connections_need_never_hurts() {
     Case::with("proc/sys/net/ipv4/tcp_tw_reuse", "0").says("net.ipv4.tcp_tw_reuse", Verdict::Good);
     Case::with("proc/sys/net/core/rmem_max", "1").says("net.core.rmem_max", Verdict::Good);
     Case::with("proc/sys/net/core/wmem_max", "x").says("net.core.wmem_max", Verdict::Unknown);
+}
+
+#[test]
+fn a_cap_below_a_configured_buffer_hurts() {
+    for (name, is_send) in [("net.core.rmem_max", false), ("net.core.wmem_max", true)] {
+        let configured = |bytes: u32| {
+            let mut case = Case::good();
+            let socket = &mut case.config.socket;
+            let buffer = if is_send {
+                &mut socket.send_buffer_bytes
+            } else {
+                &mut socket.receive_buffer_bytes
+            };
+            *buffer = Automatic::Exactly(bytes);
+            case
+        };
+        configured(212_992).says(name, Verdict::Good);
+        configured(212_993).says(name, Verdict::Hurts);
+    }
 }
 
 #[test]
