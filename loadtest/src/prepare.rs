@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use ringway_acceptor::{
     WaitMode, cores, descriptors,
     engine::{self, Engine, Io},
@@ -22,7 +22,8 @@ use crate::{
     wire::{
         message::Form,
         opening::Approach,
-        target::{Target, Unresolved},
+        target::{Security, Target, Unresolved},
+        tls::{self, Trust},
     },
 };
 
@@ -41,6 +42,7 @@ pub fn plan(
 ) -> Result<Plan> {
     let target = Target::parse(&args.url)
         .map_err(|error| if error.is::<Unresolved>() { error } else { usage(error) })?;
+    let security = security(args, &target).map_err(usage)?;
     let approach =
         Approach::new(target, form).with_headers(&args.subprotocol, &args.header).map_err(usage)?;
     require(!duration.is_zero(), || "--duration must be longer than 0".to_owned())?;
@@ -72,6 +74,7 @@ pub fn plan(
     let engine = engine::choose(io, threads as usize).map_err(|why| anyhow!("{why}"))?;
     Ok(Plan {
         approach,
+        security,
         connections: args.connections,
         first_number: args.first_number,
         sources: args.source,
@@ -87,6 +90,22 @@ pub fn plan(
         server_pid: args.pid,
         seed: args.seed,
     })
+}
+
+fn security(args: &CommonArgs, target: &Target) -> Result<Option<tls::Security>> {
+    if target.security() == Security::Plain {
+        ensure!(
+            args.ca.is_none() && !args.insecure,
+            "--ca and --insecure are for wss://, and {target} is not encrypted"
+        );
+        return Ok(None);
+    }
+    let trust = match &args.ca {
+        Some(path) => Trust::File(path.clone()),
+        None if args.insecure => Trust::Anybody,
+        None => Trust::System,
+    };
+    Ok(Some(tls::Security::new(target.host(), &trust)?))
 }
 
 /// More threads are for those who ask for them.

@@ -2,6 +2,7 @@
 //!
 //! Nothing here measures or judges.
 
+pub mod html;
 pub mod progress;
 pub mod table;
 
@@ -29,6 +30,10 @@ pub fn show(report: &Report, args: &OutputArgs) -> Result<()> {
         } else {
             fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
         }
+    }
+    if let Some(path) = &args.html {
+        fs::write(path, html::render(report))
+            .with_context(|| format!("writing {}", path.display()))?;
     }
     if !on_stdout {
         print(&table::render(report))?;
