@@ -66,6 +66,22 @@ pub struct Run<O> {
     pub interrupted: Option<Interruption>,
 }
 
+impl<O> Run<O> {
+    /// Adds another measurement of the same connections, as if it had come right after this one.
+    pub fn append(&mut self, other: Self) {
+        let weight = |of: &Self| of.elapsed.as_secs_f64();
+        let whole = (weight(self) + weight(&other)).max(1e-9);
+        self.busy = (self.busy * weight(self) + other.busy * weight(&other)) / whole;
+        self.seen.append(other.seen);
+        self.outcomes.extend(other.outcomes);
+        self.elapsed += other.elapsed;
+        self.tester_cpu += other.tester_cpu;
+        self.server_cpu = self.server_cpu.zip(other.server_cpu).map(|(a, b)| a + b);
+        self.open = other.open;
+        self.interrupted = self.interrupted.or(other.interrupted);
+    }
+}
+
 /// Why a measurement was cut short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interruption {
