@@ -16,7 +16,7 @@ use ringway_acceptor::{
 
 use crate::{
     args::{CommonArgs, IoArg},
-    engine::plan::Plan,
+    engine::plan::{Cut, Plan},
     exit::{require, usage},
     report::Heading,
     wire::{
@@ -89,6 +89,7 @@ pub fn plan(
         drain_time_max: args.drain,
         server_pid: args.pid,
         seed: args.seed,
+        cut: Cut::default(),
     })
 }
 

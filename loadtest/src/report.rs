@@ -13,6 +13,7 @@ use crate::{
         interval::INTERVAL,
         ledger::Ledger,
         quantiles::{Percentile, Quantiles, curve, micros},
+        server::ServerThread,
         timeline::{Moment, Seen},
     },
     verdict,
@@ -73,6 +74,31 @@ pub struct Report {
     pub percentiles: Vec<Percentile>,
     /// Second by second.
     pub timeline: Vec<Point>,
+    /// What each thread of the server did meanwhile, where a mode asks for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub server_threads: Vec<ServerThread>,
+    /// Each storm by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub storms: Vec<Storm>,
+}
+
+/// All connections drop and return.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Storm {
+    /// Connections that dropped.
+    pub dropped: u64,
+    /// Those that resumed.
+    pub resumed: u64,
+    /// Tries in vain.
+    pub tries_failed: u64,
+    /// From the drop until half of those that dropped have resumed; none when they have not.
+    pub back_50_ms: Option<f64>,
+    /// As above, nine in ten.
+    pub back_90_ms: Option<f64>,
+    /// As above, 99 in 100.
+    pub back_99_ms: Option<f64>,
+    /// As above, all of them.
+    pub back_100_ms: Option<f64>,
 }
 
 /// What the tester knows of itself.
@@ -215,9 +241,16 @@ impl Report {
             details: BTreeMap::new(),
             percentiles: curve(&seen.latencies),
             timeline: timeline(seen),
+            server_threads: Vec::new(),
+            storms: Vec::new(),
         };
         verdict::judge(&mut report, run);
         report
+    }
+
+    /// What the mode alone knows; the name ends in the unit.
+    pub fn detail(&mut self, name: &str, value: f64) {
+        self.details.insert(name.to_owned(), value);
     }
 
     /// The figures are not the server's.

@@ -79,7 +79,7 @@ impl<'p, W: Workload> Fleet<'p, W> {
             match self.links.list[link as usize].state {
                 State::Open => self.links.close(link),
                 State::Opening => self.links.leave(link, Ended::Unopened),
-                State::Closed | State::Closing | State::Leaving(_) => {}
+                State::Closed | State::Closing | State::ClosedBoth | State::Leaving(_) => {}
             }
         }
     }
@@ -102,14 +102,18 @@ impl<'p, W: Workload> Fleet<'p, W> {
         }
         while let Some(farewell) = self.links.farewells.front().copied() {
             let entry = &self.links.list[farewell.link as usize];
-            let is_current =
-                entry.connection == farewell.connection && entry.state == State::Closing;
+            let unanswered = match entry.state {
+                State::Closing => Reason::named("close_unanswered"),
+                _ => Reason::named("stream_not_ended"),
+            };
+            let is_current = entry.connection == farewell.connection
+                && matches!(entry.state, State::Closing | State::ClosedBoth);
             if is_current && farewell.at > self.links.now() {
                 return next.into_iter().chain([farewell.at]).min();
             }
             self.links.farewells.pop_front();
             if is_current {
-                self.links.seen.fail(Reason::named("close_unanswered"));
+                self.links.seen.fail(unanswered);
                 self.links.leave(farewell.link, Ended::Closed);
             }
         }
@@ -189,7 +193,7 @@ impl<'p, W: Workload> Fleet<'p, W> {
             let why = match self.links.list[link as usize].state {
                 State::Closed | State::Leaving(_) => return,
                 State::Opening => Ended::Unopened,
-                State::Open | State::Closing => Ended::Lost,
+                State::Open | State::Closing | State::ClosedBoth => Ended::Lost,
             };
             self.links.seen.fail(reason);
             self.links.leave(link, why);
@@ -201,7 +205,7 @@ impl<'p, W: Workload> Fleet<'p, W> {
         match self.links.list[link as usize].state {
             State::Open | State::Closing => self.read(link, bytes),
             State::Opening => self.open(link, bytes),
-            State::Closed | State::Leaving(_) => {}
+            State::ClosedBoth | State::Closed | State::Leaving(_) => {}
         }
     }
 
@@ -248,13 +252,19 @@ impl<'p, W: Workload> Fleet<'p, W> {
                     let key = Some(self.keys.draw());
                     self.links.send_raw(link, |out| emit_pong(out, key, payload));
                 }
-                Ok(Some(Message::Pong(_))) => {}
+                Ok(Some(Message::Pong(payload))) => {
+                    self.workload.pong(link, payload, &mut self.links)
+                }
                 Ok(Some(Message::Close(code, _))) => {
-                    if self.links.list[link as usize].state == State::Open {
+                    let state = &mut self.links.list[link as usize].state;
+                    if *state == State::Open {
                         self.links.seen.fail(Reason::of_close(code));
                         let key = Some(self.keys.draw());
                         self.links.send_raw(link, |out| emit_close(out, key, code, ""));
                         self.links.leave(link, Ended::Lost);
+                    } else if *state == State::Closing {
+                        // RFC 6455 §7.1.1: the server ends the stream first.
+                        *state = State::ClosedBoth;
                     }
                 }
                 Ok(None) => break,
@@ -281,7 +291,7 @@ impl<'p, W: Workload> Fleet<'p, W> {
                 self.links.seen.fail(Reason::ENDED_WITHOUT_CLOSE);
                 self.links.leave(link, Ended::Lost);
             }
-            State::Closing => self.links.leave(link, Ended::Closed),
+            State::Closing | State::ClosedBoth => self.links.leave(link, Ended::Closed),
             State::Closed | State::Leaving(_) => {}
         }
     }
@@ -296,7 +306,7 @@ impl<'p, W: Workload> Fleet<'p, W> {
                 (reason, Ended::Unopened)
             }
             State::Open => (Reason::of_failure(failure), Ended::Lost),
-            State::Closing => return self.links.leave(link, Ended::Closed),
+            State::Closing | State::ClosedBoth => return self.links.leave(link, Ended::Closed),
             State::Closed | State::Leaving(_) => return,
         };
         self.links.seen.fail(reason);

@@ -56,6 +56,7 @@ pub struct Links {
     pub(super) open: u32,
     /// Those that have a socket.
     pub(super) held: u32,
+    pub(super) under_way_max: usize,
     first_number: u32,
     clock: Clock,
     now: Duration,
@@ -85,6 +86,9 @@ pub(super) struct Deadline {
     pub(super) connection: Connection,
 }
 
+/// Handshakes under way at a time in one thread: well below the backlog of a server.
+const UNDER_WAY_MAX: usize = 256;
+
 /// A server answers a Close frame and ends the stream within this.
 const FAREWELL_TIME_MAX: Duration = Duration::from_secs(2);
 
@@ -108,6 +112,8 @@ pub(super) enum State {
     Open,
     /// We have sent a Close frame.
     Closing,
+    /// The server has answered it; the end of the stream is awaited.
+    ClosedBoth,
     /// The socket is being let go of.
     Leaving(Ended),
 }
@@ -140,6 +146,7 @@ impl Links {
             unsent_bytes: 0,
             open: 0,
             held: 0,
+            under_way_max: UNDER_WAY_MAX,
             first_number,
             clock,
             now: clock.now(),
@@ -287,7 +294,7 @@ impl Links {
         match state {
             State::Closed | State::Leaving(_) => return,
             State::Open => self.open -= 1,
-            State::Opening | State::Closing => {}
+            State::Opening | State::Closing | State::ClosedBoth => {}
         }
         *state = State::Leaving(why);
         self.unsent_bytes -= std::mem::take(unsent_bytes) as usize;
@@ -304,6 +311,11 @@ impl Links {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         self.unsent_bytes = self.unsent_bytes - *unsent as usize + bytes as usize;
         *unsent = bytes;
+    }
+
+    /// From now on, all connections may be in their handshakes at once.
+    pub fn open_without_bound(&mut self) {
+        self.under_way_max = usize::MAX;
     }
 
     /// Opens a connection that is not, not before `at`.

@@ -12,7 +12,7 @@ use ringway_acceptor::{Connect, Connector};
 
 use super::{
     links::{Deadline, Links, State},
-    plan::Plan,
+    plan::{Cut, Plan},
     workload::Ended,
 };
 use crate::wire::{
@@ -20,9 +20,6 @@ use crate::wire::{
     opening::{Opening, Terms},
     tls::Session,
 };
-
-/// Handshakes under way at a time in one thread: well below the backlog of a server.
-const UNDER_WAY_MAX: usize = 256;
 
 /// Connections begun in one turn, so that others are heard in between.
 const TURN_BEGUN_MAX: usize = 16;
@@ -54,10 +51,14 @@ struct UnderWay {
 impl<'p> Opener<'p> {
     pub(super) fn new(plan: &'p Plan) -> Self {
         let threads = f64::from(plan.threads);
+        let connector = Connector::new(plan.approach.target().address());
         Self {
             plan,
             terms: Terms::of(&plan.approach),
-            connector: Connector::new(plan.approach.target().address()),
+            connector: match plan.cut {
+                Cut::Fin => connector,
+                Cut::Reset => connector.with_reset_at_close(),
+            },
             due: BinaryHeap::new(),
             wishes: 0,
             pace: plan.ramp.map(|rate| {
@@ -85,7 +86,7 @@ impl<'p> Opener<'p> {
         }
         let mut begun = 0;
         while let Some(&Reverse((at, _, link))) = self.due.peek() {
-            if at.max(self.next_at) > now || self.under_way.len() >= UNDER_WAY_MAX {
+            if at.max(self.next_at) > now || self.under_way.len() >= links.under_way_max {
                 break;
             }
             if begun == TURN_BEGUN_MAX {
@@ -107,7 +108,7 @@ impl<'p> Opener<'p> {
         }
         self.expire(links);
         let begins_at = match self.due.peek() {
-            Some(Reverse((at, _, _))) if self.under_way.len() < UNDER_WAY_MAX => {
+            Some(Reverse((at, _, _))) if self.under_way.len() < links.under_way_max => {
                 Some((*at).max(self.next_at))
             }
             _ => None,

@@ -43,6 +43,18 @@ pub struct Plan {
     pub server_pid: Option<u32>,
     /// What is random comes of this.
     pub seed: u64,
+    /// What a connection that is cut looks like to the server.
+    pub cut: Cut,
+}
+
+/// How a connection ends that is let go of without a Close frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Cut {
+    /// As when a process dies: the kernel sends FIN.
+    #[default]
+    Fin,
+    /// As when a middlebox gives up: RST. This host keeps no TIME_WAIT of it.
+    Reset,
 }
 
 impl Plan {

@@ -57,6 +57,11 @@ pub trait Workload {
     /// A message has come.
     fn message(&mut self, link: u32, kind: DataKind, payload: &[u8], links: &mut Links);
 
+    /// The answer to a Ping has come, with the payload of the Ping (RFC 6455 §5.5.3).
+    fn pong(&mut self, link: u32, payload: &[u8], links: &mut Links) {
+        let _ = (link, payload, links);
+    }
+
     /// A connection has ended; what follows.
     fn ended(&mut self, link: u32, why: Ended, links: &mut Links) -> Then;
 
