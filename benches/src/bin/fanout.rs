@@ -71,7 +71,7 @@ struct MeasureArgs {
     /// Length of a slot
     #[arg(long, default_value_t = 400)]
     slot_ms: u64,
-    /// The Bun program [default: installed under target/ by npm]
+    /// The Bun program [default: what `cargo xtask bench-peers --install` has installed]
     #[arg(long)]
     bun: Option<PathBuf>,
     #[command(flatten)]

@@ -9,6 +9,7 @@
 
 pub mod completion;
 pub mod connection;
+pub mod connector;
 pub mod cores;
 pub mod descriptors;
 pub mod driver;
@@ -25,6 +26,7 @@ pub mod wheel;
 
 pub use completion::{Completion, Failure};
 pub use connection::Connection;
+pub use connector::{Connect, Connector};
 pub use driver::{Counters, Driver, Settings, WaitMode};
 pub use listener::{BindError, Listener};
 pub use operation::{Operation, Operations, Outgoing, SendMark, Staged};

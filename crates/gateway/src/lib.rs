@@ -11,6 +11,7 @@ pub mod config;
 pub mod control;
 pub mod desk;
 pub mod dispatch;
+pub mod doctor;
 pub mod drain;
 pub mod event_loop;
 pub mod exchange;

@@ -1,0 +1,10 @@
+//! What was seen: orders of arrival, times, counts, and what the kernel accounts to processes.
+//!
+//! Nothing here touches a connection.
+
+pub mod arrivals;
+pub mod interval;
+pub mod ledger;
+pub mod process;
+pub mod quantiles;
+pub mod timeline;

@@ -1,0 +1,75 @@
+//! What the kernel accounts to processes, from proc(5): CPU time and resident memory.
+//!
+//! It never samples on its own: a caller reads before and after.
+
+use std::{fs, io, path::Path, time::Duration};
+
+use anyhow::{Context, Result};
+
+/// CPU time of all threads that a process has now, since they started: the sum of the first field
+/// of each `/proc/PID/task/TID/schedstat`.
+///
+/// # Errors
+/// No such process, or a kernel without schedstat.
+pub fn cpu_time(pid: u32) -> Result<Duration> {
+    let folder = format!("/proc/{pid}/task");
+    let mut total = Duration::ZERO;
+    for task in fs::read_dir(&folder).with_context(|| format!("there is no process {pid}"))? {
+        match schedstat(&task?.path().join("schedstat")) {
+            Ok(time) => total += time,
+            // A thread may end while the folder is read.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(|| format!("reading {folder}")),
+        }
+    }
+    Ok(total)
+}
+
+/// CPU time of the calling thread.
+///
+/// # Errors
+/// A kernel without schedstat.
+pub fn cpu_time_here() -> io::Result<Duration> {
+    schedstat(Path::new("/proc/thread-self/schedstat"))
+}
+
+fn schedstat(path: &Path) -> io::Result<Duration> {
+    let text = fs::read_to_string(path)?;
+    let field = text.split_whitespace().next().and_then(|field| field.parse().ok());
+    field.map(Duration::from_nanos).ok_or_else(|| io::Error::other("schedstat is not a number"))
+}
+
+/// Resident memory of a process, in bytes (`VmRSS` of `/proc/PID/status`).
+///
+/// # Errors
+/// No such process.
+pub fn resident_bytes(pid: u32) -> Result<u64> {
+    let path = format!("/proc/{pid}/status");
+    let text = fs::read_to_string(&path).with_context(|| format!("there is no process {pid}"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    Ok(kib.with_context(|| format!("{path} has no VmRSS"))? * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_has_memory_and_uses_cpu() {
+        let pid = std::process::id();
+        assert!(resident_bytes(pid).unwrap() > 100_000);
+        let before = cpu_time(pid).unwrap();
+        let mut sum = 0u64;
+        while cpu_time(pid).unwrap() == before {
+            sum = std::hint::black_box(sum.wrapping_add(1));
+        }
+        assert!(cpu_time_here().unwrap() <= cpu_time(pid).unwrap());
+    }
+
+    #[test]
+    fn a_process_that_is_not_there_is_named() {
+        let error = cpu_time(u32::MAX).unwrap_err();
+        assert!(error.to_string().contains("4294967295"), "{error}");
+    }
+}

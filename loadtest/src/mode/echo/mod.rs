@@ -1,0 +1,242 @@
+//! `echo`: messages go out, and each must come back as it was, once and in order.
+//!
+//! In an open loop messages leave at intended times, whatever comes back, and latency counts from
+//! there. In a closed loop each echo releases the next message.
+
+pub mod command;
+
+use std::time::Duration;
+
+use ringway_frame::DataKind;
+
+use crate::{
+    engine::{
+        links::{Links, Sent},
+        workload::{Ended, Next, Then, Workload},
+    },
+    measure::{
+        arrivals::{Arrivals, Pattern, Share},
+        ledger::{Arrival, Ledger, Order},
+    },
+    wire::{
+        message::{Content, Corruption, Messages},
+        stamp::Stamp,
+    },
+};
+
+/// When messages leave.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Pace {
+    /// So many a second over all threads.
+    Open {
+        /// Messages a second.
+        rate: f64,
+        /// How they are spread.
+        pattern: Pattern,
+    },
+    /// When the one before has come back.
+    Closed,
+}
+
+/// What is echoed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EchoPlan {
+    /// When messages leave.
+    pub pace: Pace,
+    /// Messages outstanding on each connection in a closed loop; sent at once in an open one.
+    pub pipeline: u32,
+    /// What they are made of.
+    pub content: Content,
+    /// Bytes of each.
+    pub bytes: usize,
+}
+
+/// Messages sent between two looks at what came back.
+const TURN_SENDS_MAX: u32 = 64;
+
+/// A connection that was lost is opened again after this.
+pub const REOPEN_DELAY: Duration = Duration::from_secs(1);
+
+/// One thread's echoes.
+pub struct Echo {
+    plan: EchoPlan,
+    share: Share,
+    seed: u64,
+    messages: Messages,
+    flows: Vec<Flow>,
+    ledger: Ledger,
+    /// `None` when nothing is sent.
+    running: Option<Running>,
+    outstanding: u64,
+    random: fastrand::Rng,
+}
+
+/// One connection's messages.
+#[derive(Debug, Default)]
+struct Flow {
+    sent: u32,
+    order: Order,
+}
+
+enum Running {
+    Open { start: Duration, arrivals: Arrivals, due: Duration, next: u32, left: u32 },
+    Closed,
+}
+
+impl Echo {
+    /// One thread's share.
+    pub fn new(plan: EchoPlan, share: Share, connections: u32, seed: u64) -> Self {
+        let mut flows = Vec::new();
+        flows.resize_with(connections as usize, Flow::default);
+        Self {
+            plan,
+            share,
+            seed,
+            messages: Messages::new(plan.content, plan.bytes),
+            flows,
+            ledger: Ledger::default(),
+            running: None,
+            outstanding: 0,
+            random: fastrand::Rng::with_seed(seed.wrapping_add(u64::from(share.index))),
+        }
+    }
+
+    #[inline]
+    fn send(&mut self, link: u32, at: Duration, due: Option<Duration>, links: &mut Links) {
+        let flow = &mut self.flows[link as usize];
+        let stamp = Stamp { link: links.number(link), sequence: flow.sent, at };
+        let messages = &mut self.messages;
+        if links.send(link, |form, out| messages.write(stamp, form, out)) == Sent::Yes {
+            flow.sent = flow.sent.wrapping_add(1);
+            self.ledger.sent += 1;
+            self.outstanding += 1;
+            links.note_sent(due);
+        }
+    }
+
+    /// Nothing outstanding on this connection comes any more.
+    fn give_up(&mut self, link: u32) {
+        let flow = &mut self.flows[link as usize];
+        let awaited = u64::from(flow.sent.saturating_sub(flow.order.next()));
+        flow.order.give_up_before(flow.sent);
+        self.outstanding = self.outstanding.saturating_sub(awaited);
+    }
+
+    fn arrive(&mut self, stamp: Stamp, bytes: usize, link: u32, links: &mut Links) {
+        let flow = &mut self.flows[link as usize];
+        let before = flow.order.next();
+        match flow.order.arrive(stamp.sequence) {
+            Arrival::InOrder => {
+                self.outstanding -= u64::from(flow.order.next() - before).min(self.outstanding);
+            }
+            Arrival::Late => self.ledger.reordered += 1,
+            Arrival::Again => {
+                self.ledger.doubled += 1;
+                return;
+            }
+        }
+        self.ledger.received += 1;
+        links.seen.answered(stamp.at, links.now(), bytes);
+        if matches!(self.running, Some(Running::Closed)) {
+            self.send(link, links.now(), None, links);
+        }
+    }
+}
+
+impl Workload for Echo {
+    type Outcome = Ledger;
+
+    fn start(&mut self, start: Duration, links: &mut Links) {
+        self.running = Some(match self.plan.pace {
+            Pace::Open { rate, pattern } => {
+                let mut arrivals = Arrivals::new(pattern, rate, self.share, self.seed);
+                let due = start + arrivals.next_due();
+                Running::Open { start, arrivals, due, next: 0, left: 0 }
+            }
+            Pace::Closed => Running::Closed,
+        });
+        if self.plan.pace == Pace::Closed {
+            for link in 0..links.len() {
+                self.opened(link, links);
+            }
+        }
+    }
+
+    fn opened(&mut self, link: u32, links: &mut Links) {
+        if matches!(self.running, Some(Running::Closed)) && links.is_open(link) {
+            for _ in 0..self.plan.pipeline {
+                self.send(link, links.now(), None, links);
+            }
+        }
+    }
+
+    fn message(&mut self, link: u32, kind: DataKind, payload: &[u8], links: &mut Links) {
+        let (stamp, is_whole) = match self.messages.check(kind, payload) {
+            Ok(stamp) => (stamp, true),
+            Err(Corruption::Body(stamp)) => (stamp, false),
+            Err(Corruption::Stamp) => {
+                self.ledger.corrupted += 1;
+                return;
+            }
+        };
+        // Another connection's message, or one that was never sent.
+        let sent = self.flows[link as usize].sent;
+        if stamp.link != links.number(link) || stamp.sequence >= sent {
+            self.ledger.corrupted += 1;
+            return;
+        }
+        self.ledger.corrupted += u64::from(!is_whole);
+        self.arrive(stamp, payload.len(), link, links);
+    }
+
+    fn ended(&mut self, link: u32, _why: Ended, _links: &mut Links) -> Then {
+        self.give_up(link);
+        Then::Reopen(REOPEN_DELAY)
+    }
+
+    fn advance(&mut self, links: &mut Links) -> Next {
+        let now = links.now();
+        for _ in 0..TURN_SENDS_MAX {
+            let Some(Running::Open { start, arrivals, due, next, left }) = &mut self.running else {
+                return Next::Idle;
+            };
+            if *due > now {
+                return Next::At(*due);
+            }
+            let (at, link) = (*due, *next);
+            if *left == 0 {
+                *left = self.plan.pipeline;
+            }
+            *left -= 1;
+            if *left == 0 {
+                // The burst is complete: the next one is another connection's.
+                *due = *start + arrivals.next_due() * self.plan.pipeline;
+                *next = match self.plan.pace {
+                    Pace::Open { pattern: Pattern::Poisson, .. } => self.random.u32(..links.len()),
+                    _ => (link + 1) % links.len(),
+                };
+            }
+            self.send(link, at, Some(at), links);
+        }
+        Next::At(now)
+    }
+
+    fn stop(&mut self, _links: &mut Links) {
+        self.running = None;
+    }
+
+    fn is_drained(&self, _links: &Links) -> bool {
+        self.outstanding == 0
+    }
+
+    fn finish(&mut self, links: &mut Links) -> Ledger {
+        for link in 0..links.len() {
+            self.give_up(link);
+            let flow = &mut self.flows[link as usize];
+            self.ledger.lost += flow.order.missing();
+            // What comes after this belongs to no measurement and is not counted as doubled.
+            flow.order = Order::from(flow.sent);
+        }
+        std::mem::take(&mut self.ledger)
+    }
+}
