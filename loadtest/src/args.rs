@@ -189,8 +189,13 @@ pub struct EchoArgs {
 
 /// A time such as 30s, 500ms or 2m.
 pub fn time(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| format!("{error}; write 30s, 500ms or 2m"))
+    let time = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write 30s, 500ms or 2m"))?;
+    if time <= TIME_MAX { Ok(time) } else { Err("it may be at most a year".to_owned()) }
 }
+
+/// Sums of times do not overflow.
+const TIME_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// A number of things: 10000, 10_000 or 10k. At least one.
 pub fn count(text: &str) -> Result<u32, String> {

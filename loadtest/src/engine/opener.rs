@@ -27,6 +27,9 @@ const UNDER_WAY_MAX: usize = 256;
 /// Connections begun in one turn, so that others are heard in between.
 const TURN_BEGUN_MAX: usize = 16;
 
+/// The slowest ramp: a connection in a year.
+const PACE_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// Opens a thread's connections.
 pub(super) struct Opener<'p> {
     plan: &'p Plan,
@@ -57,7 +60,9 @@ impl<'p> Opener<'p> {
             connector: Connector::new(plan.approach.target().address()),
             due: BinaryHeap::new(),
             wishes: 0,
-            pace: plan.ramp.map(|rate| Duration::from_secs_f64(threads / rate)),
+            pace: plan.ramp.map(|rate| {
+                Duration::try_from_secs_f64(threads / rate).unwrap_or(PACE_MAX).min(PACE_MAX)
+            }),
             next_at: Duration::ZERO,
             under_way: HashMap::new(),
             deadlines: VecDeque::new(),
@@ -111,6 +116,11 @@ impl<'p> Opener<'p> {
         begins_at.into_iter().chain(expires_at).min()
     }
 
+    /// Nothing more is to be opened.
+    pub(super) fn forget_wishes(&mut self) {
+        self.due.clear();
+    }
+
     fn begin<D: Connect>(
         &mut self,
         link: u32,
@@ -130,6 +140,7 @@ impl<'p> Opener<'p> {
         let entry = &mut links.list[link as usize];
         entry.connection = connection;
         entry.state = State::Opening;
+        links.held += 1;
         self.under_way.insert(link, UnderWay { since, opening: None });
         let at = links.now() + self.plan.handshake_time_max;
         self.deadlines.push_back(Deadline { at, link, connection });

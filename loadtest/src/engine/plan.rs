@@ -4,7 +4,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use ringway_acceptor::engine::Engine;
+use ringway_acceptor::{WaitMode, engine::Engine};
 
 use crate::wire::{opening::Approach, sources::Sources, tls::Security};
 
@@ -29,6 +29,8 @@ pub struct Plan {
     pub cores: Vec<usize>,
     /// io_uring or epoll.
     pub engine: Engine,
+    /// How long threads may wait for more in one wake-up.
+    pub wait: WaitMode,
     /// Bytes of the longest message that is to be received.
     pub message_bytes: usize,
     /// A response to a handshake takes no longer.
