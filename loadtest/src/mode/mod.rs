@@ -2,5 +2,8 @@
 //!
 //! Nothing here touches a socket.
 
+pub mod churn;
 pub mod echo;
+pub mod idle;
 pub mod ready;
+pub mod storm;
