@@ -20,6 +20,11 @@ pub enum Completion<'a> {
         /// The client's address; unspecified when the client had left again.
         peer: SocketAddr,
     },
+    /// A connection that this host began is established. The driver receives from it now.
+    Connected {
+        /// The name that [`Connect::connect`](crate::Connect::connect) gave it.
+        connection: Connection,
+    },
     /// Bytes arrived. At least one byte; may be modified in place.
     Received {
         /// Who sent them.
@@ -32,7 +37,7 @@ pub enum Completion<'a> {
         /// Whose stream ended.
         connection: Connection,
     },
-    /// The connection broke. Nothing more is received, and what was queued is dropped.
+    /// The connection broke, or was never established. Nothing more is received, and what was queued is dropped.
     Failed {
         /// Which connection.
         connection: Connection,
@@ -72,7 +77,7 @@ pub enum Completion<'a> {
 /// The address of a client that had left again before it could be asked for.
 pub(crate) const UNKNOWN_PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
-/// How a connection broke: an `errno` of the receive or the send.
+/// How a connection broke: an `errno` of the connect, the receive or the send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failure(pub i32);
 

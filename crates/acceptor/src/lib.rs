@@ -9,6 +9,7 @@
 
 pub mod completion;
 pub mod connection;
+pub mod connector;
 pub mod cores;
 pub mod descriptors;
 pub mod driver;
@@ -18,14 +19,17 @@ pub mod listener;
 pub mod operation;
 pub mod sim;
 pub mod slots;
+pub mod socket_options;
 pub mod uring;
 pub mod waker;
 pub mod wheel;
 
 pub use completion::{Completion, Failure};
 pub use connection::Connection;
+pub use connector::{Connect, Connector};
 pub use driver::{Counters, Driver, Settings, WaitMode};
-pub use listener::Listener;
+pub use listener::{BindError, Listener};
 pub use operation::{Operation, Operations, Outgoing, SendMark, Staged};
+pub use socket_options::SocketOptions;
 pub use waker::Waker;
 pub use wheel::Wheel;

@@ -133,6 +133,8 @@ impl Shard {
                 self.with(connection, now, operations, Peer::drained);
             }
             Completion::Closed { connection } => self.forget(connection),
+            // A gateway never begins a connection.
+            Completion::Connected { .. } => {}
             Completion::Refused { count } => {
                 self.core.metrics.refused.no_descriptor.add(u64::from(count));
             }

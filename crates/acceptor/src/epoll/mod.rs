@@ -6,6 +6,7 @@
 
 mod accept;
 mod backlog;
+mod connect;
 mod poll;
 mod socket;
 
@@ -207,6 +208,9 @@ impl EpollDriver {
 
     fn serve(&mut self, connection: Connection, flags: EventFlags) -> Option<Report> {
         let socket = self.sockets.lookup_mut(connection)?;
+        if socket.is_connecting() {
+            return self.complete_connect(connection, flags).map(Report::Told);
+        }
         if flags.contains(EventFlags::OUT) && socket.is_backlogged() {
             let sent = socket.flush();
             self.flushed(connection, sent);

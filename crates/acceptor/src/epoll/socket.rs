@@ -47,6 +47,8 @@ enum Receiving {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sending {
+    /// The connection is being established; nothing is received either.
+    Connecting,
     Open,
     /// FIN follows the backlog.
     Finishing,
@@ -84,6 +86,11 @@ impl Socket {
         }
     }
 
+    /// One that is being established.
+    pub(super) fn connecting(descriptor: OwnedFd) -> Self {
+        Self { sending: Sending::Connecting, ..Self::new(descriptor) }
+    }
+
     /// The descriptor of a socket that is not closed.
     pub(super) fn into_inner(self) -> OwnedFd {
         self.descriptor.expect("a socket holds its descriptor until it is closed")
@@ -92,11 +99,21 @@ impl Socket {
     pub(super) fn wanted(&self) -> Interest {
         match (self.receiving == Receiving::Open, self.backlog.is_some()) {
             _ if self.is_broken() => Interest::Nothing,
+            _ if self.is_connecting() => Interest::Send,
             (true, true) => Interest::Both,
             (true, false) => Interest::Receive,
             (false, true) => Interest::Send,
             (false, false) => Interest::Errors,
         }
+    }
+
+    pub(super) fn is_connecting(&self) -> bool {
+        self.sending == Sending::Connecting
+    }
+
+    /// The connection is established.
+    pub(super) fn establish(&mut self) {
+        self.sending = Sending::Open;
     }
 
     pub(super) fn is_receiving(&self) -> bool {

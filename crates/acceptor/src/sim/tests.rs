@@ -70,6 +70,7 @@ impl Echo {
                 );
             }
             Completion::Refused { count } => self.refused += count,
+            Completion::Connected { .. } => panic!("nothing here connects"),
             Completion::Woken => {}
         }
     }

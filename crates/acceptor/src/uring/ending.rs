@@ -15,6 +15,7 @@ impl UringDriver {
     pub(super) fn want_end(&mut self, connection: Connection, ending: Ending) {
         if let Some(socket) = self.sockets.lookup_mut(connection)
             && socket.ending < ending
+            && (ending == Ending::Closing || !socket.is_connecting())
         {
             socket.ending = ending;
             self.to_end.push(connection);
@@ -53,9 +54,14 @@ impl UringDriver {
             return self.finish_close(connection);
         }
         let is_sending = socket.is_sending();
-        if socket.receiving == Receiving::Armed {
+        let armed = match socket.receiving {
+            Receiving::Connecting => Some(Kind::Connect),
+            Receiving::Armed => Some(Kind::Receive),
+            Receiving::Idle | Receiving::Queued | Receiving::Cancelling => None,
+        };
+        if let Some(kind) = armed {
             socket.receiving = Receiving::Cancelling;
-            self.cancel(user_data::of_connection(Kind::Receive, connection));
+            self.cancel(user_data::of_connection(kind, connection));
         }
         if is_sending {
             self.cancel(user_data::of_connection(Kind::BacklogSend, connection));

@@ -7,7 +7,9 @@ mod accept;
 mod backlog;
 #[allow(unsafe_code)]
 mod buffers;
+mod connect;
 mod ending;
+pub mod features;
 mod pace;
 mod plain;
 pub mod probe;
@@ -251,6 +253,7 @@ impl UringDriver {
                     None => continue,
                 },
                 Kind::Accept => self.complete_accept(&entry),
+                Kind::Connect => self.complete_connect(user_data::connection(data), entry.result()),
                 Kind::BacklogSend => {
                     self.complete_backlog_send(user_data::connection(data), entry.result())
                 }

@@ -1,6 +1,6 @@
 //! Operations that refer to no memory of ours, so that queueing one is safe.
 //!
-//! The constructors are all there are: accept, receive into provided buffers, poll, cancel,
+//! The constructors are all there are: accept, receive into provided buffers, polls, cancel,
 //! message to another ring. Sends are not among them.
 
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -66,6 +66,12 @@ impl Plain {
     /// Reports each time that the eventfd becomes readable.
     pub(super) fn poll(eventfd: BorrowedFd<'_>, user_data: u64) -> Self {
         let entry = opcode::PollAdd::new(Fd(eventfd.as_raw_fd()), libc::POLLIN as u32).multi(true);
+        Self(entry.build().user_data(user_data))
+    }
+
+    /// Reports once that a connection is established, or that it never will be: `poll(2)`'s bits.
+    pub(super) fn established(socket: BorrowedFd<'_>, user_data: u64) -> Self {
+        let entry = opcode::PollAdd::new(Fd(socket.as_raw_fd()), libc::POLLOUT as u32);
         Self(entry.build().user_data(user_data))
     }
 

@@ -26,7 +26,10 @@ impl UringDriver {
     pub(super) fn submit_send(&mut self, index: usize) {
         let Operation::Send { connection, outgoing } = &self.turn.list()[index] else { return };
         let Some(socket) = self.sockets.lookup(*connection) else { return };
-        if socket.stream == Stream::Failed || socket.ending >= Ending::ShutdownWanted {
+        if socket.stream == Stream::Failed
+            || socket.ending >= Ending::ShutdownWanted
+            || socket.is_connecting()
+        {
             return;
         }
         if socket.backlog.is_some() {

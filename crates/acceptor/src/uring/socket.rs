@@ -29,9 +29,11 @@ pub(super) enum Stream {
     Failed,
 }
 
-/// The state of the multishot receive.
+/// The state of the multishot receive, and of the poll before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Receiving {
+    /// Not yet: a poll is in the kernel for the connection that is being established.
+    Connecting,
     /// Nothing in the kernel.
     Idle,
     /// To be armed at the next submission.
@@ -67,14 +69,23 @@ impl Socket {
         }
     }
 
+    /// One that is being established, with its poll in the kernel.
+    pub(super) fn connecting(descriptor: OwnedFd) -> Self {
+        Self { receiving: Receiving::Connecting, ..Self::new(descriptor) }
+    }
+
     /// Whether the kernel still holds an operation of this socket.
     pub(super) fn is_in_kernel(&self) -> bool {
-        matches!(self.receiving, Receiving::Armed | Receiving::Cancelling) || self.is_sending()
+        !matches!(self.receiving, Receiving::Idle | Receiving::Queued) || self.is_sending()
     }
 
     /// Whether a backlog send is in the kernel.
     pub(super) fn is_sending(&self) -> bool {
         self.backlog.as_ref().is_some_and(|backlog| backlog.is_armed())
+    }
+
+    pub(super) fn is_connecting(&self) -> bool {
+        self.receiving == Receiving::Connecting
     }
 
     pub(super) fn is_closing(&self) -> bool {

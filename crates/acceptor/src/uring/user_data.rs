@@ -9,6 +9,8 @@ use crate::Connection;
 pub(super) enum Kind {
     /// Multishot accept; the index is the listener's.
     Accept,
+    /// Poll of a connection that is being established.
+    Connect,
     /// Multishot receive of a connection.
     Receive,
     /// Send that ran inline; the index is the operation's place in the turn.
@@ -23,8 +25,9 @@ pub(super) enum Kind {
     Ignored,
 }
 
-const KINDS: [Kind; 7] = [
+const KINDS: [Kind; 8] = [
     Kind::Accept,
+    Kind::Connect,
     Kind::Receive,
     Kind::InlineSend,
     Kind::BacklogSend,

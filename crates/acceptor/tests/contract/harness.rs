@@ -11,8 +11,8 @@ use std::{
 };
 
 use ringway_acceptor::{
-    Completion, Connection, Driver, Failure, Listener, Operation, Operations, SendMark, Settings,
-    Waker, epoll::EpollDriver, uring::UringDriver,
+    Completion, Connect, Connection, Failure, Listener, Operation, Operations, SendMark, Settings,
+    SocketOptions, Waker, epoll::EpollDriver, uring::UringDriver,
 };
 
 /// Longer than anything takes; only a failing test waits so long.
@@ -22,7 +22,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub const SETTLED: Duration = Duration::from_millis(60);
 
 /// A driver that can be tested.
-pub trait Subject: Driver + Sized {
+pub trait Subject: Connect + Sized {
     fn build(settings: Settings, listeners: Vec<Listener>) -> io::Result<Self>;
     fn waker(&self) -> Waker;
     fn is_offered() -> bool;
@@ -56,6 +56,7 @@ impl Subject for UringDriver {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
     Accepted(Connection, u16, SocketAddr),
+    Connected(Connection),
     Received(Connection),
     EndOfStream(Connection),
     Failed(Connection, Failure),
@@ -86,7 +87,7 @@ impl<D: Subject> Rig<D> {
     }
 
     pub fn with(settings: Settings) -> Self {
-        let listener = Listener::bind(loopback(), 1_024).unwrap();
+        let listener = Listener::bind(loopback(), 1_024, &SocketOptions::default()).unwrap();
         Self::with_listeners(settings, vec![listener])
     }
 
@@ -117,6 +118,7 @@ impl<D: Subject> Rig<D> {
                 Completion::Accepted { connection, listener, peer } => {
                     Seen::Accepted(connection, listener, peer)
                 }
+                Completion::Connected { connection } => Seen::Connected(connection),
                 Completion::Received { connection, bytes } => {
                     assert!(!bytes.is_empty());
                     assert!(!self.ended.contains(&connection), "bytes after the end");
@@ -148,6 +150,7 @@ impl<D: Subject> Rig<D> {
     fn note(&mut self, seen: Seen) {
         match seen {
             Seen::Accepted(name, ..)
+            | Seen::Connected(name)
             | Seen::Received(name)
             | Seen::EndOfStream(name)
             | Seen::Failed(name, _)

@@ -4,6 +4,7 @@
 //! only that it does not hang, spin, lose or reorder.
 
 mod accepting;
+mod connecting;
 mod ending;
 mod harness;
 mod receiving;
@@ -22,6 +23,17 @@ macro_rules! contract {
                 accepting::a_full_table_never_spins,
                 accepting::stop_accepting_keeps_connections,
                 accepting::what_happens_is_counted,
+                connecting::a_connection_is_made_and_echoes,
+                connecting::a_peer_that_speaks_first_is_heard_after_connected,
+                connecting::a_slow_peer_of_ours_gets_every_byte,
+                connecting::a_refused_connection_fails_once,
+                connecting::a_connection_that_is_reset_at_once_fails,
+                connecting::a_close_while_connecting_is_told_once,
+                connecting::a_close_races_with_the_outcome,
+                connecting::what_is_asked_before_connected_harms_nothing,
+                connecting::a_full_table_gives_the_descriptor_back,
+                connecting::connections_come_from_the_source_given,
+                connecting::a_thousand_connections_of_one_turn_arrive,
                 receiving::few_buffers_lose_nothing,
                 receiving::a_driver_may_be_dropped_at_any_time,
                 receiving::bytes_are_echoed,

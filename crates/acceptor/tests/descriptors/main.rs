@@ -14,7 +14,9 @@ use std::{
 };
 
 use harness::{Rig, Seen, Subject, loopback, reset};
-use ringway_acceptor::{Listener, Operation, Settings, descriptors::raise_limit};
+use ringway_acceptor::{
+    Connector, Listener, Operation, Settings, SocketOptions, descriptors::raise_limit,
+};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 
@@ -28,6 +30,7 @@ fn descriptors_never_leak_and_never_run_out_for_good() {
 fn cases<D: Subject>() {
     if D::is_offered() {
         churn_leaks_nothing::<D>();
+        connecting_leaks_nothing::<D>();
         the_last_descriptor_is_survived::<D>();
         a_missing_reserve_is_survived::<D>();
     }
@@ -98,6 +101,33 @@ fn churn_leaks_nothing<D: Subject>() {
     assert_eq!(open().len(), before);
 }
 
+/// Connections that are established, refused, and never answered; half of them are closed, the rest
+/// goes with the driver.
+fn connecting_leaks_nothing<D: Subject>() {
+    let before = open().len();
+    let mut rig = Rig::<D>::new();
+    let nobody = Listener::bind(loopback(), 1, &SocketOptions::default()).unwrap().address();
+    let full = Listener::bind(loopback(), 0, &SocketOptions::default()).unwrap();
+    let targets = [rig.address, nobody, full.address()].repeat(20);
+    for (index, target) in targets.into_iter().enumerate() {
+        let socket = Connector::new(target).begin(None).unwrap();
+        let name = rig.driver.connect(socket).unwrap();
+        match index % 4 {
+            0 => rig.close(name),
+            1 => rig.push(Operation::Close(name)),
+            _ => rig.turn(Duration::ZERO),
+        }
+    }
+    rig.settle();
+    let failed = rig.count(|seen| matches!(seen, Seen::Failed(..)));
+    let connected = rig.count(|seen| matches!(seen, Seen::Connected(..)));
+    assert!(failed > 0 && connected > 0, "{:?}", rig.seen);
+    assert_eq!(rig.count(|seen| matches!(seen, Seen::Closed(..))), 30);
+    drop(rig);
+    drop(full);
+    assert_eq!(open().len(), before);
+}
+
 fn the_last_descriptor_is_survived<D: Subject>() {
     // No turn before the limit is lowered: an accept that io_uring has armed keeps the old one.
     let mut rig = Rig::<D>::new();
@@ -136,7 +166,7 @@ fn the_last_descriptor_is_survived<D: Subject>() {
 fn a_missing_reserve_is_survived<D: Subject>() {
     let mut rig = (0..)
         .find_map(|free| {
-            let listener = Listener::bind(loopback(), 64).unwrap();
+            let listener = Listener::bind(loopback(), 64, &SocketOptions::default()).unwrap();
             let address = listener.address();
             leave(free);
             let driver = D::build(Settings::default(), vec![listener]);

@@ -163,6 +163,7 @@ impl Model {
                 }
             }
             Completion::Accepted { .. }
+            | Completion::Connected { .. }
             | Completion::Drained { .. }
             | Completion::Refused { .. } => {}
         }

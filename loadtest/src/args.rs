@@ -1,0 +1,300 @@
+//! The command line.
+//!
+//! It says what was asked for; what is made of it is the modes' business.
+
+pub mod churn;
+pub mod idle;
+pub mod storm;
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{
+    measure::arrivals::Pattern,
+    wire::{message::Content, sources::Sources},
+};
+
+/// A load generator for WebSocket servers.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXAMPLES, after_long_help = EXAMPLES)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+EXAMPLES
+  ringway-loadtest echo --url ws://127.0.0.1:8080/echo
+  ringway-loadtest echo --url ws://127.0.0.1:8080/echo --connections 10k --rate 50k --duration 30s
+  ringway-loadtest echo --url ws://127.0.0.1:8080/echo --closed --pid 4711 --json=run.json
+
+EXIT STATUS
+  0  the run is valid, the ledger is clean, no connection failed
+  1  the server lost, doubled, reordered or corrupted messages, or connections failed
+  2  a wrong command line
+  3  the run is invalid: the tester was the bottleneck, or it was interrupted
+  4  nothing could be measured, such as when no connection could be opened";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Send messages that the server sends back, and measure how long each takes
+    Echo(EchoArgs),
+    /// Open connections and hold them: what each costs the server and the kernel
+    Idle(idle::IdleArgs),
+    /// Open connections and close them, again and again: time to 101, connections a second
+    Churn(churn::ChurnArgs),
+    /// Drop all connections at once: time until all have resumed
+    Storm(storm::StormArgs),
+}
+
+/// What all commands that open connections have in common.
+#[derive(Debug, Clone, Args)]
+pub struct CommonArgs {
+    /// The server, such as ws://127.0.0.1:8080/echo; {n} stands for the number of the connection
+    #[arg(long)]
+    pub url: String,
+    /// Connections
+    #[arg(long, short = 'c', default_value = "1000", value_parser = count)]
+    pub connections: u32,
+    /// Open so many connections a second, and not as many as possible
+    #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
+    pub ramp: Option<f64>,
+    /// Connect from these addresses in rotation, such as 127.0.0.1-127.0.0.8: one address has
+    /// some 28,000 ports to one server
+    #[arg(long, value_name = "FIRST-LAST")]
+    pub source: Option<Sources>,
+    /// Number of the first connection, where several processes share a run
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub first_number: u32,
+    /// Send this header with each handshake; may be repeated
+    #[arg(long, short = 'H', value_name = "NAME: VALUE", value_parser = header)]
+    pub header: Vec<(String, String)>,
+    /// Ask for this subprotocol; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub subprotocol: Vec<String>,
+    /// Believe the authorities in this PEM file, and not the system's (wss)
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub ca: Option<PathBuf>,
+    /// Believe any certificate (wss)
+    #[arg(long)]
+    pub insecure: bool,
+    /// Give up a handshake after this
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
+    pub handshake_timeout: Duration,
+    /// Threads; one fewer than there are cores unless said
+    #[arg(long)]
+    pub threads: Option<u32>,
+    /// Pin the threads to these cores, such as 1,3
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    pub cores: Vec<usize>,
+    /// Kernel interface of the tester
+    #[arg(long, value_enum, default_value_t = IoArg::Auto)]
+    pub io: IoArg,
+    /// The server's process, if it is on this host: its CPU time per message is measured
+    #[arg(long)]
+    pub pid: Option<u32>,
+    /// Await answers for so long after the last message was sent
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
+    pub drain: Duration,
+    /// What is random comes of this number
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its own type has them")]
+    pub output: OutputArgs,
+}
+
+/// Where results go.
+#[derive(Debug, Clone, Args)]
+pub struct OutputArgs {
+    /// Write the result as JSON to this file, or to standard output in place of the table
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    pub json: Option<PathBuf>,
+    /// Write the result as one page, with curves, to this file
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Show no progress
+    #[arg(long, short = 'q')]
+    pub quiet: bool,
+}
+
+/// A kernel interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum IoArg {
+    /// io_uring, or epoll where that is refused.
+    Auto,
+    /// io_uring.
+    Uring,
+    /// epoll.
+    Epoll,
+}
+
+/// What messages are made of, and how many of them there are when.
+#[derive(Debug, Clone, Args)]
+pub struct TrafficArgs {
+    /// Messages a second over all connections, whatever comes back: an open loop
+    #[arg(long, value_parser = rate, conflicts_with = "closed", default_value = "10k")]
+    pub rate: f64,
+    /// Send the next message when the one before has come back: saturates the server. Its
+    /// latencies say little, as a slow server is asked less
+    #[arg(long)]
+    pub closed: bool,
+    /// How messages are spread over time
+    #[arg(long, value_enum, default_value_t = ArrivalsArg::Constant)]
+    pub arrivals: ArrivalsArg,
+    /// How long to measure
+    #[arg(long, short = 'd', value_name = "TIME", default_value = "10s", value_parser = time)]
+    pub duration: Duration,
+    /// Payload bytes of a message: 16 at least, 32 of text
+    #[arg(long, value_name = "BYTES", default_value = "64", value_parser = bytes)]
+    pub size: usize,
+    /// Send text messages of one- to four-byte characters, and not binary ones
+    #[arg(long)]
+    pub text: bool,
+    /// Keep so many messages outstanding on each connection; in an open loop, send so many at once
+    #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
+    pub pipeline: u32,
+    /// Offer permessage-deflate, and compress if the server agrees
+    #[arg(long)]
+    pub deflate: bool,
+}
+
+impl TrafficArgs {
+    /// What messages are made of.
+    pub fn content(&self) -> Content {
+        if self.text { Content::Text } else { Content::Binary }
+    }
+
+    /// How they are spread.
+    pub fn pattern(&self) -> Pattern {
+        self.arrivals.into()
+    }
+}
+
+/// How messages are spread over time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ArrivalsArg {
+    /// Evenly.
+    Constant,
+    /// At random, each independent of the others.
+    Poisson,
+}
+
+impl From<ArrivalsArg> for Pattern {
+    fn from(arg: ArrivalsArg) -> Self {
+        match arg {
+            ArrivalsArg::Constant => Self::Constant,
+            ArrivalsArg::Poisson => Self::Poisson,
+        }
+    }
+}
+
+/// `echo`.
+#[derive(Debug, Clone, Args)]
+pub struct EchoArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its own type has them")]
+    pub common: CommonArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its own type has them")]
+    pub traffic: TrafficArgs,
+}
+
+/// A time such as 30s, 500ms or 2m.
+pub fn time(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write 30s, 500ms or 2m"))?;
+    if time <= TIME_MAX { Ok(time) } else { Err("it may be at most a year".to_owned()) }
+}
+
+/// Sums of times do not overflow.
+const TIME_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// A number of things: 10000, 10_000 or 10k. At least one.
+pub fn count(text: &str) -> Result<u32, String> {
+    let number = scaled(text)?;
+    if number.fract() != 0.0 || !(1.0..=f64::from(u32::MAX)).contains(&number) {
+        return Err("it must be a whole number, 1 or more".to_owned());
+    }
+    Ok(number as u32)
+}
+
+/// A number a second: 50000, 50k or 0.5. More than 0.
+pub fn rate(text: &str) -> Result<f64, String> {
+    let number = scaled(text)?;
+    if number > 0.0 && number <= RATE_MAX {
+        Ok(number)
+    } else {
+        Err("it must be more than 0 and at most 100M".to_owned())
+    }
+}
+
+/// No machine sends more.
+const RATE_MAX: f64 = 1e8;
+
+/// Bytes: 65536, 64k (of 1,024) or 1M.
+pub fn bytes(text: &str) -> Result<usize, String> {
+    let (digits, factor) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
+        Some(b'm' | b'M') => (&text[..text.len() - 1], 1 << 20),
+        _ => (text, 1),
+    };
+    let number: usize = digits.parse().map_err(|_| "write 64, 16k or 1M".to_owned())?;
+    let bytes = number.checked_mul(factor).filter(|bytes| *bytes <= MESSAGE_BYTES_MAX);
+    bytes.ok_or_else(|| "it may be at most 64M".to_owned())
+}
+
+/// Of a message.
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
+
+fn scaled(text: &str) -> Result<f64, String> {
+    let (digits, factor) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 1e3),
+        Some(b'm' | b'M') => (&text[..text.len() - 1], 1e6),
+        _ => (text, 1.0),
+    };
+    let number: f64 = digits
+        .replace('_', "")
+        .parse()
+        .map_err(|_| "write a number, such as 500, 10_000, 10k or 1M".to_owned())?;
+    if number.is_finite() { Ok(number * factor) } else { Err("it must be finite".to_owned()) }
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) =
+        text.split_once(':').ok_or_else(|| "write it as 'Name: value'".to_owned())?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn numbers_are_read_as_people_write_them() {
+        assert_eq!(count("10k"), Ok(10_000));
+        assert_eq!(count("1.5k"), Ok(1500));
+        assert_eq!(count("10_000"), Ok(10_000));
+        assert_eq!(rate("0.5"), Ok(0.5));
+        assert_eq!(bytes("16k"), Ok(16_384));
+        for bad in ["", "k", "0", "-1", "0.5", "1e99", "nan"] {
+            assert!(count(bad).is_err(), "{bad}");
+        }
+        for bad in ["0", "-5", "inf", "1e9"] {
+            assert!(rate(bad).is_err(), "{bad}");
+        }
+        for bad in ["", "65M", "x", "18446744073709551615k"] {
+            assert!(bytes(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! One thread's connections as its workload sees them: numbered, open or not, and ready to send.
+//!
+//! It never reads from a socket; sends go into the turn's operations.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use ringway_acceptor::{Connection, Operation, Operations, SendMark};
+use ringway_frame::{CloseCode, MaskKeys, emit_close};
+
+use super::workload::Ended;
+use crate::{
+    measure::interval::Interval,
+    wire::{failure::Reason, message::Form, tls::Session},
+};
+
+/// The clock of a run: all threads count from the same instant.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock(Instant);
+
+impl Clock {
+    /// One that starts now.
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Time since it started.
+    #[inline]
+    pub fn now(self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// What a thread keeps of a server that does not read: beyond it, nothing more is sent.
+const UNSENT_BYTES_MAX: usize = 512 << 20;
+
+/// Messages from this size on have buffers of their own: what a socket does not take of them at
+/// once is then kept without a copy, and the turn's buffer stays small.
+const OWNED_BYTES_MIN: usize = 64 << 10;
+
+/// The longest header of a frame, and a little of what compression may add.
+const OVERHEAD_BYTES: usize = 64;
+
+/// One thread's connections.
+pub struct Links {
+    pub(super) operations: Operations,
+    pub(super) list: Vec<Link>,
+    pub(super) wishes: VecDeque<Wish>,
+    /// Connections that wait for the server's Close, in the order of their deadlines.
+    pub(super) farewells: VecDeque<Deadline>,
+    /// When each message of this turn was due.
+    pub(super) dues: Vec<Duration>,
+    pub(super) unsent_bytes: usize,
+    pub(super) open: u32,
+    /// Those that have a socket.
+    pub(super) held: u32,
+    pub(super) under_way_max: usize,
+    first_number: u32,
+    clock: Clock,
+    now: Duration,
+    keys: MaskKeys,
+    /// Whether each message has a buffer of its own, and how large that is.
+    owned_bytes: Option<usize>,
+    /// By link, where the server wants TLS; otherwise empty.
+    pub(super) sessions: Vec<Option<Box<Session>>>,
+    /// What is about to be encrypted.
+    plain: Vec<u8>,
+    /// What is seen.
+    pub seen: Box<Interval>,
+}
+
+/// What a workload asks the opener for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wish {
+    pub(super) link: u32,
+    pub(super) at: Duration,
+}
+
+/// Something must have happened to a connection by then.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deadline {
+    pub(super) at: Duration,
+    pub(super) link: u32,
+    pub(super) connection: Connection,
+}
+
+/// Handshakes under way at a time in one thread: well below the backlog of a server.
+const UNDER_WAY_MAX: usize = 256;
+
+/// A server answers a Close frame and ends the stream within this.
+const FAREWELL_TIME_MAX: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Link {
+    pub(super) connection: Connection,
+    pub(super) mark: SendMark,
+    pub(super) state: State,
+    pub(super) form: Form,
+    pub(super) unsent_bytes: u32,
+}
+
+/// Where a connection is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// No socket.
+    Closed,
+    /// connect(2) and the handshake.
+    Opening,
+    /// Messages may be sent.
+    Open,
+    /// We have sent a Close frame.
+    Closing,
+    /// The server has answered it; the end of the stream is awaited.
+    ClosedBoth,
+    /// The socket is being let go of.
+    Leaving(Ended),
+}
+
+/// Whether a message could be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// It is on its way.
+    Yes,
+    /// The connection is not open, or the server does not read; it was counted.
+    No,
+}
+
+impl Links {
+    /// `count` of them, for messages of up to `message_bytes`.
+    pub(super) fn new(count: u32, first_number: u32, message_bytes: usize, clock: Clock) -> Self {
+        let link = Link {
+            connection: Connection::new(u32::MAX, 0),
+            mark: SendMark::default(),
+            state: State::Closed,
+            form: Form::Plain,
+            unsent_bytes: 0,
+        };
+        Self {
+            operations: Operations::default(),
+            list: vec![link; count as usize],
+            wishes: VecDeque::new(),
+            farewells: VecDeque::new(),
+            dues: Vec::new(),
+            unsent_bytes: 0,
+            open: 0,
+            held: 0,
+            under_way_max: UNDER_WAY_MAX,
+            first_number,
+            clock,
+            now: clock.now(),
+            keys: MaskKeys::new(),
+            owned_bytes: (message_bytes >= OWNED_BYTES_MIN)
+                .then_some(message_bytes + OVERHEAD_BYTES),
+            sessions: Vec::new(),
+            plain: Vec::new(),
+            seen: Box::default(),
+        }
+    }
+
+    /// How many there are, open or not.
+    pub fn len(&self) -> u32 {
+        self.list.len() as u32
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// How many are open.
+    pub fn open(&self) -> u32 {
+        self.open
+    }
+
+    pub(super) fn is_all_closed(&self) -> bool {
+        self.held == 0
+    }
+
+    /// Its number over all threads.
+    #[inline]
+    pub fn number(&self, link: u32) -> u32 {
+        self.first_number + link
+    }
+
+    /// The time at which this turn looked at its sockets.
+    #[inline]
+    pub fn now(&self) -> Duration {
+        self.now
+    }
+
+    /// The time as it is.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    pub(super) fn set_now(&mut self, now: Duration) {
+        self.now = now;
+    }
+
+    /// Whether messages may be sent on it.
+    #[inline]
+    pub fn is_open(&self, link: u32) -> bool {
+        self.list[link as usize].state == State::Open
+    }
+
+    /// Sends what `write` writes, in the form that was agreed on for this connection.
+    #[inline]
+    pub fn send(&mut self, link: u32, write: impl FnOnce(Form, &mut Vec<u8>)) -> Sent {
+        let Link { connection, mark, state, form, unsent_bytes } = &mut self.list[link as usize];
+        if *state != State::Open {
+            self.seen.fail(Reason::NOT_CONNECTED);
+            return Sent::No;
+        }
+        if *unsent_bytes > 0 && self.unsent_bytes > UNSENT_BYTES_MAX {
+            self.seen.fail(Reason::SERVER_DOES_NOT_READ);
+            return Sent::No;
+        }
+        let form = *form;
+        if !self.sessions.is_empty() {
+            self.send_encrypted(link, |out| write(form, out));
+            return Sent::Yes;
+        }
+        match self.owned_bytes {
+            None => self.operations.send(*connection, mark, |out| write(form, out)),
+            Some(bytes) => {
+                let mut message = Vec::with_capacity(bytes);
+                write(form, &mut message);
+                self.operations.send_owned(*connection, mark, message, 0);
+            }
+        }
+        Sent::Yes
+    }
+
+    /// Sends what `write` writes, whatever state the connection is in.
+    pub(super) fn send_raw(&mut self, link: u32, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.sessions.is_empty() {
+            let Link { connection, mark, .. } = &mut self.list[link as usize];
+            self.operations.send(*connection, mark, write);
+        } else {
+            self.send_encrypted(link, write);
+        }
+    }
+
+    fn send_encrypted(&mut self, link: u32, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(session) = &mut self.sessions[link as usize] else { return };
+        self.plain.clear();
+        write(&mut self.plain);
+        session.send(&self.plain);
+        self.flush(link);
+    }
+
+    /// Sends what a TLS session has to say.
+    pub(super) fn flush(&mut self, link: u32) {
+        let Some(Some(session)) = self.sessions.get_mut(link as usize) else { return };
+        let Link { connection, mark, .. } = &mut self.list[link as usize];
+        if session.has_output() {
+            self.operations.send(*connection, mark, |out| session.take_output(out));
+        }
+    }
+
+    /// Counts a message that was sent; with `due`, how late that was is measured.
+    #[inline]
+    pub fn note_sent(&mut self, due: Option<Duration>) {
+        self.seen.sent += 1;
+        self.dues.extend(due);
+    }
+
+    /// Closes a connection with a Close frame; [`Workload::ended`] follows when the server has
+    /// answered, or has not for a while.
+    ///
+    /// [`Workload::ended`]: super::workload::Workload::ended
+    pub fn close(&mut self, link: u32) {
+        let key = Some(self.keys.draw());
+        let Link { connection, state, .. } = &mut self.list[link as usize];
+        if *state == State::Open {
+            *state = State::Closing;
+            self.open -= 1;
+            let at = self.now + FAREWELL_TIME_MAX;
+            self.farewells.push_back(Deadline { at, link, connection: *connection });
+            self.send_raw(link, |out| emit_close(out, key, Some(CloseCode::NORMAL), ""));
+        }
+    }
+
+    /// Ends a connection at once, without a Close frame: as when a network goes away.
+    pub fn cut(&mut self, link: u32) {
+        self.leave(link, Ended::Closed);
+    }
+
+    /// Lets go of a connection's socket.
+    pub(super) fn leave(&mut self, link: u32, why: Ended) {
+        let Link { connection, state, unsent_bytes, .. } = &mut self.list[link as usize];
+        match state {
+            State::Closed | State::Leaving(_) => return,
+            State::Open => self.open -= 1,
+            State::Opening | State::Closing | State::ClosedBoth => {}
+        }
+        *state = State::Leaving(why);
+        self.unsent_bytes -= std::mem::take(unsent_bytes) as usize;
+        self.operations.push(Operation::Close(*connection));
+    }
+
+    /// What the driver keeps of what was sent on a connection.
+    pub(super) fn set_unsent(&mut self, link: u32, bytes: usize) {
+        let Link { state, unsent_bytes: unsent, .. } = &mut self.list[link as usize];
+        if matches!(state, State::Closed | State::Leaving(_)) {
+            // It was given up with the socket.
+            return;
+        }
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.unsent_bytes = self.unsent_bytes - *unsent as usize + bytes as usize;
+        *unsent = bytes;
+    }
+
+    /// From now on, all connections may be in their handshakes at once.
+    pub fn open_without_bound(&mut self) {
+        self.under_way_max = usize::MAX;
+    }
+
+    /// Opens a connection that is not, not before `at`.
+    pub fn open_at(&mut self, link: u32, at: Duration) {
+        self.wishes.push_back(Wish { link, at });
+    }
+}

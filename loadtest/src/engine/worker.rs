@@ -1,0 +1,408 @@
+//! One thread of a run: opens its connections, then measures whenever it is told to.
+//!
+//! A turn submits, waits and reads, as a gateway's does. It spins only while something is due so
+//! soon that a sleep might oversleep it.
+
+use std::{
+    io,
+    sync::mpsc::{Receiver, Sender, TryRecvError},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use ringway_acceptor::{Connect, cores};
+
+use super::{
+    fleet::Fleet,
+    links::{Clock, Links},
+    plan::Plan,
+    workload::{Next, Workload},
+};
+use crate::measure::{
+    interval::{INTERVAL, Interval},
+    process::{self, Scheduled},
+    quantiles::record,
+};
+
+/// What is due sooner than this is spun for: a sleep may be this much too long.
+const SPIN_TIME: Duration = Duration::from_micros(150);
+
+/// An answer that is awaited is spun for so long after the last message: waking up would be a
+/// large part of a shorter latency, and is a small one of a longer.
+const AWAIT_TIME_MAX: Duration = Duration::from_millis(1);
+
+/// A turn that finds nothing takes less than this. What it takes more was not spun: the thread was
+/// not on its CPU.
+const SPIN_TURN_TIME_MAX: Duration = Duration::from_micros(50);
+
+/// The last moment of a measurement is this long before its end.
+const MOMENT: Duration = Duration::from_nanos(1);
+
+/// The longest sleep: bounds how late an order is noticed whose wake-up was lost.
+const SLEEP_TIME_MAX: Duration = Duration::from_millis(100);
+
+/// After the end, servers have this long to answer the Close frames.
+const PARTING_TIME_MAX: Duration = Duration::from_secs(3);
+
+/// What a worker is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Measure from `start` on, for `duration`.
+    Run { start: Duration, duration: Duration },
+    /// Begin nothing new.
+    Stop,
+    /// Close all connections.
+    End,
+}
+
+/// What a worker says.
+pub(super) enum Word<O> {
+    /// Each connection is open, or was tried.
+    Ready,
+    /// What it saw lately.
+    Interval(Box<Interval>),
+    /// A measurement is over.
+    Done(Done<O>),
+    /// It cannot go on.
+    Failed(anyhow::Error),
+}
+
+/// A measurement as one worker had it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Done<O> {
+    pub(super) outcome: O,
+    /// From the start to the last answer.
+    pub(super) elapsed: Duration,
+    /// From the start to the end of the sending.
+    pub(super) lasted: Duration,
+    /// CPU time of the thread, without what it spun for.
+    pub(super) busy: Duration,
+    /// CPU time of the thread.
+    pub(super) cpu: Duration,
+    /// Time that it waited for a CPU.
+    pub(super) waited: Duration,
+    /// How far the workload was behind when it was told to stop.
+    pub(super) behind: Duration,
+    /// Connections open at the end.
+    pub(super) open: u32,
+}
+
+/// The ends of a worker's channels.
+pub(super) struct Channels<O> {
+    pub(super) orders: Receiver<Order>,
+    /// With the thread's index.
+    pub(super) words: Sender<(usize, Word<O>)>,
+    pub(super) index: usize,
+    /// Intervals come back here to be used again.
+    pub(super) spare: Receiver<Box<Interval>>,
+}
+
+/// Where a worker is in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Opening,
+    Waiting,
+    Armed {
+        start: Duration,
+        duration: Duration,
+    },
+    /// At `latest`, even what was due before the end is no longer begun.
+    Running {
+        start: Duration,
+        end: Duration,
+        latest: Duration,
+    },
+    Draining {
+        start: Duration,
+        end: Duration,
+        deadline: Duration,
+        behind: Duration,
+    },
+    Parting {
+        deadline: Duration,
+    },
+}
+
+pub(super) struct Worker<'p, D, W: Workload> {
+    driver: D,
+    fleet: Fleet<'p, W>,
+    plan: &'p Plan,
+    clock: Clock,
+    channels: Channels<W::Outcome>,
+    stage: Stage,
+    /// When the last wait returned.
+    looked_at: Duration,
+    flushed_at: Duration,
+    received_before: u64,
+    /// When the last message came.
+    answered_at: Duration,
+    /// When something was last sent, or found.
+    active_at: Duration,
+    /// What the scheduler had given at the start of the measurement, and what was spun since.
+    before: Scheduled,
+    spun: Duration,
+}
+
+impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
+    pub(super) fn new(
+        driver: D,
+        plan: &'p Plan,
+        (first_number, count): (u32, u32),
+        clock: Clock,
+        workload: W,
+        channels: Channels<W::Outcome>,
+    ) -> Self {
+        let links = Links::new(count, first_number, plan.message_bytes, clock);
+        Self {
+            driver,
+            fleet: Fleet::new(plan, links, workload),
+            plan,
+            clock,
+            channels,
+            stage: Stage::Opening,
+            looked_at: clock.now(),
+            flushed_at: clock.now(),
+            received_before: 0,
+            answered_at: Duration::ZERO,
+            active_at: Duration::ZERO,
+            before: Scheduled::default(),
+            spun: Duration::ZERO,
+        }
+    }
+
+    /// Works until it is told to end.
+    ///
+    /// # Errors
+    /// The driver breaks, or the conductor is gone.
+    pub(super) fn run(mut self) -> Result<()> {
+        if W::OPENS_FIRST {
+            for link in 0..self.fleet.links.len() {
+                self.fleet.links.open_at(link, Duration::ZERO);
+            }
+        }
+        loop {
+            self.fleet.links.set_now(self.clock.now());
+            self.obey()?;
+            if self.pass_stage()? == Flow::End {
+                return Ok(());
+            }
+            let workload_next = match self.stage {
+                Stage::Running { start, end, latest } => self.advance(start, end, latest),
+                Stage::Draining { .. } => self.fleet.workload.advance(&mut self.fleet.links),
+                _ => Next::Idle,
+            };
+            // After the workload, so that what it wishes to open is begun in this turn.
+            let opener_next = self.fleet.advance(&mut self.driver);
+            self.turn(opener_next, workload_next)?;
+            self.flush_if_due()?;
+        }
+    }
+
+    /// Lets the workload do what is due, and stops it when that was all before the end.
+    fn advance(&mut self, start: Duration, end: Duration, latest: Duration) -> Next {
+        let Fleet { links, workload, .. } = &mut self.fleet;
+        let now = links.now();
+        let last = end.saturating_sub(MOMENT);
+        links.set_now(now.min(last));
+        let next = workload.advance(links);
+        links.set_now(now);
+        let behind = match next {
+            Next::At(at) if at <= last => end - at,
+            Next::At(_) | Next::Idle => Duration::ZERO,
+        };
+        if now < end || (!behind.is_zero() && now < latest) {
+            return next;
+        }
+        workload.stop(links);
+        let deadline = now + self.plan.drain_time_max;
+        self.stage = Stage::Draining { start, end, deadline, behind };
+        workload.advance(links)
+    }
+
+    /// Submits, waits, reads.
+    fn turn(&mut self, opener_next: Option<Duration>, workload_next: Next) -> Result<()> {
+        let workload_next = match workload_next {
+            Next::At(at) => Some(at),
+            Next::Idle => None,
+        };
+        let stage_next = match self.stage {
+            Stage::Armed { start, .. } => Some(start),
+            Stage::Running { end, .. } => Some(end),
+            Stage::Draining { deadline, .. } | Stage::Parting { deadline } => Some(deadline),
+            Stage::Opening | Stage::Waiting => None,
+        };
+        // What the opener has not heard of yet.
+        let wished = self.fleet.links.wishes.iter().map(|wish| wish.at).min();
+        let flush_next = Some(self.flushed_at + INTERVAL);
+        let wakes = [opener_next, wished, workload_next, stage_next, flush_next];
+        let before = self.clock.now();
+        let wake = wakes.into_iter().flatten().min().unwrap_or(Duration::MAX);
+        let sleep = wake.saturating_sub(before).min(SLEEP_TIME_MAX);
+        let has_work = !self.fleet.links.operations.is_empty();
+        if has_work {
+            self.active_at = before;
+        }
+        let sleep = match sleep {
+            _ if sleep < SPIN_TIME || self.is_alert(before) => Duration::ZERO,
+            _ => sleep - SPIN_TIME / 2,
+        };
+        self.driver.submit(&mut self.fleet.links.operations);
+        match self.driver.wait(Some(sleep)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => result.context("the kernel refuses to wait")?,
+        }
+        let looked_at = self.clock.now();
+        self.fleet.links.set_now(looked_at);
+        // The sends have run by now; a sleep comes after them.
+        let sent_at = if sleep.is_zero() { looked_at } else { before };
+        for due in self.fleet.links.dues.drain(..) {
+            record(&mut self.fleet.links.seen.send_delays, sent_at.saturating_sub(due));
+        }
+        let mut found = 0u32;
+        while let Some(completion) = self.driver.next() {
+            found += 1;
+            self.fleet.complete(completion);
+        }
+        if found > 0 {
+            let seen = &mut self.fleet.links.seen;
+            let received = seen.received - self.received_before;
+            if received > 0 {
+                self.answered_at = looked_at;
+            }
+            self.active_at = looked_at;
+            self.received_before = seen.received;
+            // Who sleeps is woken by what comes; who does not, finds it at the next look.
+            let unseen_until = if sleep.is_zero() { looked_at } else { before };
+            let unseen_ns = unseen_until.saturating_sub(self.looked_at).as_nanos() as u64;
+            seen.look_delays.saturating_record_n(unseen_ns.max(1), received as u32);
+        } else if !has_work && sleep.is_zero() {
+            self.spun += looked_at.saturating_sub(self.looked_at).min(SPIN_TURN_TIME_MAX);
+        }
+        self.looked_at = looked_at;
+        Ok(())
+    }
+
+    /// Whether an answer may come any moment.
+    fn is_alert(&self, now: Duration) -> bool {
+        let is_measuring = matches!(self.stage, Stage::Running { .. } | Stage::Draining { .. });
+        is_measuring
+            && now.saturating_sub(self.active_at) < AWAIT_TIME_MAX
+            && self.fleet.workload.is_awaiting(&self.fleet.links)
+    }
+
+    fn obey(&mut self) -> Result<()> {
+        match self.channels.orders.try_recv() {
+            Ok(Order::Run { start, duration }) => {
+                self.stage = Stage::Armed { start, duration };
+            }
+            Ok(Order::Stop) => {
+                let now = self.fleet.links.now();
+                match &mut self.stage {
+                    Stage::Running { end, latest, .. } => (*end, *latest) = (now.min(*end), now),
+                    Stage::Armed { duration, .. } => *duration = Duration::ZERO,
+                    _ => {}
+                }
+            }
+            Ok(Order::End) => self.part(),
+            Err(TryRecvError::Empty) => {}
+            Err(TryRecvError::Disconnected) => {
+                if !matches!(self.stage, Stage::Parting { .. }) {
+                    self.part();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn part(&mut self) {
+        self.fleet.part();
+        self.stage = Stage::Parting { deadline: self.fleet.links.now() + PARTING_TIME_MAX };
+    }
+
+    fn pass_stage(&mut self) -> Result<Flow> {
+        let now = self.fleet.links.now();
+        match self.stage {
+            Stage::Opening if !W::OPENS_FIRST || self.fleet.all_tried() => {
+                self.stage = Stage::Waiting;
+                self.flush()?;
+                self.say(Word::Ready)?;
+            }
+            Stage::Armed { start, duration } if now >= start => {
+                let end = start + duration;
+                self.stage = Stage::Running { start, end, latest: end + self.plan.drain_time_max };
+                self.before = process::scheduled_here()?;
+                self.fleet.links.seen.forget_times();
+                self.received_before = 0;
+                self.spun = Duration::ZERO;
+                self.answered_at = start;
+                self.fleet.workload.start(start, &mut self.fleet.links);
+            }
+            Stage::Draining { start, end, deadline, behind }
+                if now >= deadline || self.fleet.workload.is_drained(&self.fleet.links) =>
+            {
+                self.stage = Stage::Waiting;
+                let outcome = self.fleet.workload.finish(&mut self.fleet.links);
+                self.flush()?;
+                let scheduled = process::scheduled_here()?;
+                let cpu = scheduled.cpu.saturating_sub(self.before.cpu);
+                self.say(Word::Done(Done {
+                    outcome,
+                    elapsed: self.answered_at.max(end).saturating_sub(start),
+                    lasted: end.saturating_sub(start),
+                    busy: cpu.saturating_sub(self.spun),
+                    cpu,
+                    waited: scheduled.waited.saturating_sub(self.before.waited),
+                    behind,
+                    open: self.fleet.links.open(),
+                }))?;
+            }
+            Stage::Parting { deadline } if now >= deadline || self.fleet.links.is_all_closed() => {
+                return Ok(Flow::End);
+            }
+            _ => {}
+        }
+        Ok(Flow::On)
+    }
+
+    fn flush_if_due(&mut self) -> Result<()> {
+        if self.fleet.links.now() >= self.flushed_at + INTERVAL {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Hands over what was seen since the last time.
+    fn flush(&mut self) -> Result<()> {
+        let now = self.fleet.links.now();
+        let mut fresh = self.channels.spare.try_recv().unwrap_or_default();
+        fresh.clear();
+        let begun_at = std::mem::replace(&mut self.flushed_at, now);
+        self.received_before = 0;
+        let mut seen = std::mem::replace(&mut self.fleet.links.seen, fresh);
+        seen.at = begun_at;
+        if matches!(self.stage, Stage::Parting { .. }) {
+            return Ok(());
+        }
+        self.say(Word::Interval(seen))
+    }
+
+    fn say(&self, word: Word<W::Outcome>) -> Result<()> {
+        self.channels.words.send((self.channels.index, word)).ok().context("the conductor is gone")
+    }
+}
+
+/// Whether a worker goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    On,
+    End,
+}
+
+/// Pins the thread if the plan says where.
+pub(super) fn settle(plan: &Plan, thread: u32) -> Result<()> {
+    if plan.cores.is_empty() {
+        return Ok(());
+    }
+    let core = plan.cores[thread as usize % plan.cores.len()];
+    cores::pin(core).with_context(|| format!("pinning a thread to core {core}"))
+}

@@ -1,0 +1,72 @@
+//! What the exit status says. Part of the interface: scripts go by it.
+
+use std::{fmt, process::ExitCode};
+
+use crate::report::Report;
+
+/// What is wrong with a command line, beyond what its parser knows.
+#[derive(Debug)]
+pub struct Usage(anyhow::Error);
+
+/// The same error as one of the command line.
+pub fn usage(error: impl Into<anyhow::Error>) -> anyhow::Error {
+    Usage(error.into()).into()
+}
+
+/// Holds a command line to something.
+///
+/// # Errors
+/// A [`Usage`] that says `why` when it `holds` not.
+pub fn require(holds: bool, why: impl FnOnce() -> String) -> anyhow::Result<()> {
+    if holds { Ok(()) } else { Err(usage(anyhow::Error::msg(why()))) }
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // With its causes: they are not passed on.
+        write!(f, "{:#}", self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Valid, each message came once and in order, and no connection failed.
+    Clean = 0,
+    /// Valid, and the server lost, doubled, reordered or corrupted messages, or failed connections.
+    Faulty = 1,
+    /// A wrong command line.
+    Usage = 2,
+    /// The figures say nothing of the server: the tester was the bottleneck, or was interrupted.
+    Invalid = 3,
+    /// Nothing could be measured.
+    Failed = 4,
+}
+
+impl Status {
+    /// Of a run that came to its end.
+    pub fn of(report: &Report) -> Self {
+        if !report.valid {
+            Self::Invalid
+        } else if report.ledger.is_clean() && report.errors.is_empty() {
+            Self::Clean
+        } else {
+            Self::Faulty
+        }
+    }
+}
+
+impl Status {
+    /// Of a command that came to nothing.
+    pub fn of_error(error: &anyhow::Error) -> Self {
+        if error.is::<Usage>() { Self::Usage } else { Self::Failed }
+    }
+}
+
+impl From<Status> for ExitCode {
+    fn from(status: Status) -> Self {
+        Self::from(status as u8)
+    }
+}

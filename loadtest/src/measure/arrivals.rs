@@ -1,0 +1,112 @@
+//! When messages are to be sent, whatever comes back: an open loop.
+//!
+//! It never reads a clock. Times do not drift: that of a message does not depend on when the one
+//! before was really sent.
+
+use std::time::Duration;
+
+/// How arrivals are spread over time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pattern {
+    /// Evenly.
+    #[default]
+    Constant,
+    /// At random, independent of each other: the gaps are distributed exponentially.
+    Poisson,
+}
+
+/// The times of one thread's messages.
+#[derive(Debug, Clone)]
+pub struct Arrivals {
+    pattern: Pattern,
+    interval_s: f64,
+    offset_s: f64,
+    count: u64,
+    elapsed_s: f64,
+    random: fastrand::Rng,
+}
+
+/// One thread of several, so that their arrivals interleave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// Which thread.
+    pub index: u32,
+    /// Of how many.
+    pub of: u32,
+}
+
+impl Arrivals {
+    /// One thread's share of `rate` messages a second of all threads.
+    pub fn new(pattern: Pattern, rate: f64, share: Share, seed: u64) -> Self {
+        let of = f64::from(share.of);
+        Self {
+            pattern,
+            interval_s: of / rate,
+            offset_s: f64::from(share.index) / rate,
+            count: 0,
+            elapsed_s: 0.0,
+            random: fastrand::Rng::with_seed(seed ^ u64::from(share.index) << 32),
+        }
+    }
+
+    /// The time of the next message, since the start; the call after that tells of the one after.
+    pub fn next_due(&mut self) -> Duration {
+        let due_s = match self.pattern {
+            Pattern::Constant => self.offset_s + self.count as f64 * self.interval_s,
+            Pattern::Poisson => {
+                // 1 - [0, 1) is never 0, whose logarithm is not finite.
+                self.elapsed_s -= (1.0 - self.random.f64()).ln() * self.interval_s;
+                self.elapsed_s
+            }
+        };
+        self.count += 1;
+        // A rate may be so low that nothing is ever due.
+        Duration::try_from_secs_f64(due_s).unwrap_or(Duration::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn within_a_second(mut arrivals: Arrivals) -> Vec<Duration> {
+        std::iter::repeat_with(|| arrivals.next_due()).take_while(|due| *due < SECOND).collect()
+    }
+
+    #[test]
+    fn threads_share_a_constant_rate_and_interleave() {
+        let mut all = Vec::new();
+        for index in 0..4 {
+            let share = Share { index, of: 4 };
+            let mine = within_a_second(Arrivals::new(Pattern::Constant, 1000.0, share, 0));
+            assert_eq!(mine.len(), 250);
+            all.extend(mine);
+        }
+        all.sort();
+        for (index, due) in all.iter().enumerate() {
+            let expected = Duration::from_millis(index as u64);
+            assert!(due.abs_diff(expected) < Duration::from_nanos(10), "{due:?} {expected:?}");
+        }
+    }
+
+    #[test]
+    fn a_rate_may_be_as_low_as_it_likes() {
+        for pattern in [Pattern::Constant, Pattern::Poisson] {
+            let share = Share { index: 1, of: 2 };
+            let mut arrivals = Arrivals::new(pattern, 1e-300, share, 1);
+            assert_eq!(arrivals.next_due(), Duration::MAX);
+        }
+    }
+
+    #[test]
+    fn poisson_gaps_are_exponential() {
+        let share = Share { index: 0, of: 1 };
+        let times = within_a_second(Arrivals::new(Pattern::Poisson, 100_000.0, share, 7));
+        assert!((98_500..101_500).contains(&times.len()), "{}", times.len());
+        let longer = times.windows(2).filter(|pair| pair[1] - pair[0] > Duration::from_micros(10));
+        let share = longer.count() as f64 / times.len() as f64;
+        assert!((share - (-1.0f64).exp()).abs() < 0.01, "{share} of the gaps are above the mean");
+    }
+}

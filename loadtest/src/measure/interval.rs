@@ -1,0 +1,103 @@
+//! What one thread saw in a quarter of a second, on its way to the thread that adds up.
+//!
+//! The histograms go back and forth, so that a thread under load allocates nothing.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::{
+    measure::quantiles::{LATENCY_DIGITS, Times, record, times},
+    wire::failure::Reason,
+};
+
+/// How long an interval is.
+pub const INTERVAL: Duration = Duration::from_millis(250);
+
+/// Digits of what the tester tells of itself.
+const OWN_DIGITS: u8 = 2;
+
+/// What one thread saw.
+#[derive(Debug)]
+pub struct Interval {
+    /// When it began, in the clock of the run.
+    pub at: Duration,
+    /// From the intended send time to the answer.
+    pub latencies: Times<u32>,
+    /// From the intended send time to the send: the tester's own part.
+    pub send_delays: Times<u32>,
+    /// How long the thread was busy between two looks at its sockets, weighted by what it found at
+    /// the second look: by so much a latency may be too long.
+    pub look_delays: Times<u32>,
+    /// From connect(2) to a handshake's end.
+    pub openings: Times<u32>,
+    /// Messages sent.
+    pub sent: u64,
+    /// Messages received.
+    pub received: u64,
+    /// Payload bytes received.
+    pub received_bytes: u64,
+    /// Connections opened.
+    pub opened: u64,
+    /// Connections lost or closed.
+    pub ended: u64,
+    /// Failures by reason.
+    pub errors: BTreeMap<Reason, u64>,
+}
+
+impl Interval {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self {
+            at: Duration::ZERO,
+            latencies: times(LATENCY_DIGITS),
+            send_delays: times(OWN_DIGITS),
+            look_delays: times(OWN_DIGITS),
+            openings: times(OWN_DIGITS),
+            sent: 0,
+            received: 0,
+            received_bytes: 0,
+            opened: 0,
+            ended: 0,
+            errors: BTreeMap::new(),
+        }
+    }
+
+    /// Empties it.
+    pub fn clear(&mut self) {
+        self.latencies.reset();
+        self.send_delays.reset();
+        self.look_delays.reset();
+        self.openings.reset();
+        (self.sent, self.received, self.received_bytes) = (0, 0, 0);
+        (self.opened, self.ended) = (0, 0);
+        self.errors.clear();
+    }
+
+    /// Empties it but for failures and openings: a measurement begins, and what is counted before
+    /// it must not be lost.
+    pub fn forget_times(&mut self) {
+        self.latencies.reset();
+        self.send_delays.reset();
+        self.look_delays.reset();
+        (self.sent, self.received, self.received_bytes) = (0, 0, 0);
+    }
+
+    /// Counts a failure.
+    #[cold]
+    pub fn fail(&mut self, reason: Reason) {
+        *self.errors.entry(reason).or_default() += 1;
+    }
+
+    /// Records the answer to a message that was to be sent at `at`.
+    #[inline]
+    pub fn answered(&mut self, at: Duration, now: Duration, bytes: usize) {
+        record(&mut self.latencies, now.saturating_sub(at));
+        self.received += 1;
+        self.received_bytes += bytes as u64;
+    }
+}
+
+impl Default for Interval {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,12 @@
+//! What was seen: orders of arrival, times, counts, and what the kernel accounts to processes.
+//!
+//! Nothing here touches a connection.
+
+pub mod arrivals;
+pub mod interval;
+pub mod kernel;
+pub mod ledger;
+pub mod process;
+pub mod quantiles;
+pub mod server;
+pub mod timeline;

@@ -1,0 +1,121 @@
+//! Histograms of times, and the figures that are quoted of them.
+//!
+//! Times are recorded in nanoseconds to three digits and quoted in microseconds.
+
+use std::time::Duration;
+
+use hdrhistogram::{Counter, Histogram};
+use serde::{Deserialize, Serialize};
+
+/// The longest time that is told from longer ones: an hour.
+const TIME_MAX_NS: u64 = 3_600_000_000_000;
+
+/// A histogram of nanoseconds.
+pub type Times<C = u64> = Histogram<C>;
+
+/// An empty histogram, 1 ns to an hour, to `digits` significant digits.
+pub fn times<C: Counter>(digits: u8) -> Times<C> {
+    Histogram::new_with_bounds(1, TIME_MAX_NS, digits).expect("1 to 5 digits, and two bounds")
+}
+
+/// Digits of latencies.
+pub const LATENCY_DIGITS: u8 = 3;
+
+/// Records a time; one above an hour is an hour.
+#[inline]
+pub fn record<C: Counter>(times: &mut Times<C>, time: Duration) {
+    times.saturating_record((time.as_nanos() as u64).max(1));
+}
+
+/// Adds short-lived counts to those of the whole run.
+pub fn add(sum: &mut Times, part: &Times<u32>) {
+    for step in part.iter_recorded() {
+        sum.saturating_record_n(step.value_iterated_to(), u64::from(step.count_at_value()));
+    }
+}
+
+/// The usual figures of some times, in microseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Quantiles {
+    /// How many times were recorded.
+    pub count: u64,
+    /// The shortest.
+    pub min: f64,
+    /// The mean.
+    pub mean: f64,
+    /// Half of them were no longer.
+    pub p50: f64,
+    /// Nine in ten were no longer.
+    pub p90: f64,
+    /// 99 in 100 were no longer.
+    pub p99: f64,
+    /// 999 in 1,000 were no longer.
+    pub p99_9: f64,
+    /// The longest.
+    pub max: f64,
+}
+
+impl Quantiles {
+    /// Of these times; all zero when there are none.
+    pub fn of<C: Counter>(times: &Times<C>) -> Self {
+        if times.is_empty() {
+            return Self::default();
+        }
+        let at = |quantile| micros(times.value_at_quantile(quantile));
+        Self {
+            count: times.len(),
+            min: micros(times.min()),
+            mean: times.mean() / 1e3,
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            p99_9: at(0.999),
+            max: micros(times.max()),
+        }
+    }
+}
+
+/// Nanoseconds as microseconds.
+pub fn micros(nanos: u64) -> f64 {
+    nanos as f64 / 1e3
+}
+
+/// One point of a percentile curve.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Percentile {
+    /// From 0 to 1.
+    pub quantile: f64,
+    /// Microseconds.
+    pub us: f64,
+}
+
+/// The percentile curve: five points for each halving of what is above.
+pub fn curve<C: Counter>(times: &Times<C>) -> Vec<Percentile> {
+    times
+        .iter_quantiles(5)
+        .map(|step| Percentile { quantile: step.quantile(), us: micros(step.value_iterated_to()) })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_microseconds() {
+        let mut recorded: Times = times(3);
+        assert_eq!(Quantiles::of(&recorded), Quantiles::default());
+        for micros in 1..=1000 {
+            record(&mut recorded, Duration::from_micros(micros));
+        }
+        record(&mut recorded, Duration::from_secs(7200));
+        let quantiles = Quantiles::of(&recorded);
+        assert_eq!(quantiles.count, 1001);
+        assert!((quantiles.p50 - 501.0).abs() < 2.0, "{quantiles:?}");
+        assert!((quantiles.p99 - 991.0).abs() < 2.0, "{quantiles:?}");
+        assert!(quantiles.max >= 3.599e9, "{quantiles:?}");
+        let curve = curve(&recorded);
+        assert_eq!(curve.last().unwrap().quantile, 1.0);
+        assert!(curve.windows(2).all(|pair| pair[0].us <= pair[1].us));
+    }
+}

@@ -1,0 +1,152 @@
+//! What all threads saw together: interval by interval for curves over time, and in all.
+//!
+//! It never judges; a run's validity is decided where its report is made.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use hdrhistogram::Histogram;
+
+use crate::{
+    measure::{
+        interval::{INTERVAL, Interval},
+        quantiles::{LATENCY_DIGITS, Times, add, times},
+    },
+    wire::failure::Reason,
+};
+
+/// Everything that was seen.
+#[derive(Debug)]
+pub struct Seen {
+    /// Of the whole run.
+    pub latencies: Times,
+    /// Of the whole run.
+    pub send_delays: Times,
+    /// Of the whole run.
+    pub look_delays: Times,
+    /// Of the whole run.
+    pub openings: Times,
+    /// By reason, of the whole run.
+    pub errors: BTreeMap<Reason, u64>,
+    /// Messages sent.
+    pub sent: u64,
+    /// Messages received.
+    pub received: u64,
+    /// Payload bytes received.
+    pub received_bytes: u64,
+    /// Connections opened, again included.
+    pub opened: u64,
+    /// Connections lost or closed.
+    pub ended: u64,
+    /// By interval since the start.
+    pub moments: Vec<Moment>,
+}
+
+/// What was seen in one interval of [`INTERVAL`].
+#[derive(Debug)]
+pub struct Moment {
+    /// Of answers that came in it.
+    pub latencies: Times<u32>,
+    /// Messages sent in it.
+    pub sent: u64,
+    /// Messages received in it.
+    pub received: u64,
+    /// Connections opened in it.
+    pub opened: u64,
+    /// Connections that ended in it.
+    pub ended: u64,
+    /// Failures in it.
+    pub errors: u64,
+}
+
+/// An hour, some 100 MB; what comes later is added to the last.
+const MOMENTS_MAX: u128 = 14_400;
+
+impl Moment {
+    /// When the interval with this index begins, since the start.
+    pub fn begins_at(index: usize) -> Duration {
+        INTERVAL * index as u32
+    }
+
+    fn new() -> Self {
+        // One digit less, and no larger than what is in it: these are drawn, not quoted.
+        let latencies = Histogram::new(2).expect("two digits");
+        Self { latencies, sent: 0, received: 0, opened: 0, ended: 0, errors: 0 }
+    }
+}
+
+impl Seen {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self {
+            latencies: times(LATENCY_DIGITS),
+            send_delays: times(LATENCY_DIGITS),
+            look_delays: times(LATENCY_DIGITS),
+            openings: times(LATENCY_DIGITS),
+            errors: BTreeMap::new(),
+            sent: 0,
+            received: 0,
+            received_bytes: 0,
+            opened: 0,
+            ended: 0,
+            moments: Vec::new(),
+        }
+    }
+
+    /// Adds what was seen in another measurement, as if it had come right after this one.
+    pub fn append(&mut self, other: Self) {
+        for (sum, part) in [
+            (&mut self.latencies, &other.latencies),
+            (&mut self.send_delays, &other.send_delays),
+            (&mut self.look_delays, &other.look_delays),
+            (&mut self.openings, &other.openings),
+        ] {
+            sum.add(part).expect("all histograms have the same bounds");
+        }
+        for (reason, count) in other.errors {
+            *self.errors.entry(reason).or_default() += count;
+        }
+        self.sent += other.sent;
+        self.received += other.received;
+        self.received_bytes += other.received_bytes;
+        self.opened += other.opened;
+        self.ended += other.ended;
+        self.moments.extend(other.moments);
+    }
+
+    /// Adds what one thread saw, in a run that started at `start`.
+    pub fn add(&mut self, interval: &Interval, start: Duration) {
+        add(&mut self.latencies, &interval.latencies);
+        add(&mut self.send_delays, &interval.send_delays);
+        add(&mut self.look_delays, &interval.look_delays);
+        add(&mut self.openings, &interval.openings);
+        let mut errors = 0;
+        for (reason, count) in &interval.errors {
+            *self.errors.entry(reason.clone()).or_default() += count;
+            errors += count;
+        }
+        self.sent += interval.sent;
+        self.received += interval.received;
+        self.received_bytes += interval.received_bytes;
+        self.opened += interval.opened;
+        self.ended += interval.ended;
+        let since = interval.at.saturating_sub(start).as_nanos() / INTERVAL.as_nanos();
+        let index = since.min(MOMENTS_MAX) as usize;
+        while self.moments.len() <= index {
+            self.moments.push(Moment::new());
+        }
+        let moment = &mut self.moments[index];
+        // It grows as it must.
+        moment.latencies.add(&interval.latencies).expect("a histogram that grows");
+        moment.sent += interval.sent;
+        moment.received += interval.received;
+        moment.opened += interval.opened;
+        moment.ended += interval.ended;
+        moment.errors += errors;
+    }
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,290 @@
+//! `echo`: messages go out, and each must come back as it was, once and in order.
+//!
+//! In an open loop messages leave at intended times, whatever comes back, and latency counts from
+//! there. In a closed loop each echo releases the next message.
+
+pub mod command;
+
+use std::time::Duration;
+
+use ringway_frame::DataKind;
+
+use crate::{
+    engine::{
+        links::{Links, Sent},
+        workload::{Ended, Next, Then, Workload},
+    },
+    measure::{
+        arrivals::{Arrivals, Pattern, Share},
+        ledger::{Arrival, Ledger, Order},
+    },
+    wire::{
+        message::{Content, Corruption, Messages},
+        stamp::Stamp,
+    },
+};
+
+/// When messages leave.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Pace {
+    /// So many a second over all threads.
+    Open {
+        /// Messages a second.
+        rate: f64,
+        /// How they are spread.
+        pattern: Pattern,
+    },
+    /// When the one before has come back.
+    Closed,
+}
+
+/// What is echoed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EchoPlan {
+    /// When messages leave.
+    pub pace: Pace,
+    /// Messages outstanding on each connection in a closed loop; sent at once in an open one.
+    pub pipeline: u32,
+    /// What they are made of.
+    pub content: Content,
+    /// Bytes of each.
+    pub bytes: usize,
+}
+
+/// Messages sent between two looks at what came back ...
+const TURN_SENDS_MAX: usize = 64;
+
+/// ... and bytes, unless it is a single message.
+const TURN_BYTES_MAX: usize = 1 << 20;
+
+/// A connection that was lost is opened again after this.
+pub const REOPEN_DELAY: Duration = Duration::from_secs(1);
+
+/// One thread's echoes.
+pub struct Echo {
+    plan: EchoPlan,
+    share: Share,
+    seed: u64,
+    messages: Messages,
+    flows: Vec<Flow>,
+    ledger: Ledger,
+    /// What carries an earlier time belongs to an earlier measurement.
+    started_at: Duration,
+    /// `None` when nothing is sent.
+    running: Option<Running>,
+    outstanding: u64,
+    random: fastrand::Rng,
+}
+
+/// One connection's messages.
+#[derive(Debug, Default)]
+struct Flow {
+    sent: u64,
+    order: Order,
+}
+
+enum Running {
+    Open {
+        start: Duration,
+        arrivals: Arrivals,
+        due: Duration,
+        next: u32,
+        left: u32,
+    },
+    /// The first messages of the links below `begun` have been sent.
+    Closed {
+        begun: u32,
+    },
+}
+
+impl Echo {
+    /// One thread's share.
+    pub fn new(plan: EchoPlan, share: Share, connections: u32, seed: u64) -> Self {
+        let mut flows = Vec::new();
+        flows.resize_with(connections as usize, Flow::default);
+        Self {
+            plan,
+            share,
+            seed,
+            messages: Messages::new(plan.content, plan.bytes),
+            flows,
+            ledger: Ledger::default(),
+            started_at: Duration::ZERO,
+            running: None,
+            outstanding: 0,
+            random: fastrand::Rng::with_seed(seed.wrapping_add(u64::from(share.index))),
+        }
+    }
+
+    #[inline]
+    fn send(&mut self, link: u32, at: Duration, due: Option<Duration>, links: &mut Links) {
+        let flow = &mut self.flows[link as usize];
+        let stamp = Stamp { link: links.number(link), sequence: flow.sent as u32, at };
+        let messages = &mut self.messages;
+        if links.send(link, |form, out| messages.write(stamp, form, out)) == Sent::Yes {
+            flow.sent += 1;
+            self.ledger.sent += 1;
+            self.outstanding += 1;
+            links.note_sent(due);
+        }
+    }
+
+    /// Nothing outstanding on this connection comes any more.
+    fn give_up(&mut self, link: u32) {
+        let flow = &mut self.flows[link as usize];
+        let awaited = (flow.sent as u32).wrapping_sub(flow.order.next());
+        flow.order.give_up_before(flow.sent as u32);
+        self.outstanding = self.outstanding.saturating_sub(u64::from(awaited));
+    }
+
+    /// Sends what is due in an open loop; when there is more.
+    fn send_due(&mut self, turn_sends_max: usize, links: &mut Links) -> Next {
+        let now = links.now();
+        for _ in 0..turn_sends_max {
+            let Some(Running::Open { start, arrivals, due, next, left }) = &mut self.running else {
+                return Next::Idle;
+            };
+            if *due > now {
+                return Next::At(*due);
+            }
+            let (at, link) = (*due, *next);
+            if *left == 0 {
+                *left = self.plan.pipeline;
+            }
+            *left -= 1;
+            if *left == 0 {
+                // The burst is complete: the next one is another connection's.
+                *due = burst_due(*start, arrivals, self.plan.pipeline);
+                *next = match self.plan.pace {
+                    Pace::Open { pattern: Pattern::Poisson, .. } => self.random.u32(..links.len()),
+                    _ => (link + 1) % links.len(),
+                };
+            }
+            self.send(link, at, Some(at), links);
+        }
+        Next::At(now)
+    }
+
+    /// Sends the first messages of a closed loop.
+    fn begin_closed(&mut self, turn_sends_max: usize, links: &mut Links) -> Next {
+        let mut sent = 0;
+        while sent < turn_sends_max {
+            let Some(Running::Closed { begun }) = &mut self.running else { return Next::Idle };
+            if *begun == links.len() {
+                return Next::Idle;
+            }
+            let link = *begun;
+            *begun += 1;
+            self.opened(link, links);
+            sent += self.plan.pipeline as usize;
+        }
+        Next::At(links.now())
+    }
+
+    fn arrive(&mut self, stamp: Stamp, bytes: usize, link: u32, links: &mut Links) {
+        let flow = &mut self.flows[link as usize];
+        let before = flow.order.next();
+        match flow.order.arrive(stamp.sequence) {
+            Arrival::InOrder => {
+                self.outstanding -= u64::from(flow.order.next() - before).min(self.outstanding);
+            }
+            Arrival::Late => self.ledger.reordered += 1,
+            Arrival::Again => {
+                self.ledger.doubled += 1;
+                return;
+            }
+        }
+        self.ledger.received += 1;
+        links.seen.answered(stamp.at, links.now(), bytes);
+        if matches!(self.running, Some(Running::Closed { .. })) {
+            self.send(link, links.now(), None, links);
+        }
+    }
+}
+
+impl Workload for Echo {
+    type Outcome = Ledger;
+
+    fn start(&mut self, start: Duration, _links: &mut Links) {
+        self.running = Some(match self.plan.pace {
+            Pace::Open { rate, pattern } => {
+                let mut arrivals = Arrivals::new(pattern, rate, self.share, self.seed);
+                let due = burst_due(start, &mut arrivals, self.plan.pipeline);
+                Running::Open { start, arrivals, due, next: 0, left: 0 }
+            }
+            Pace::Closed => Running::Closed { begun: 0 },
+        });
+        self.started_at = start;
+        self.outstanding = 0;
+    }
+
+    fn opened(&mut self, link: u32, links: &mut Links) {
+        let Some(Running::Closed { begun }) = self.running else { return };
+        if link < begun && links.is_open(link) {
+            for _ in 0..self.plan.pipeline {
+                self.send(link, links.now(), None, links);
+            }
+        }
+    }
+
+    fn message(&mut self, link: u32, kind: DataKind, payload: &[u8], links: &mut Links) {
+        let (stamp, is_whole) = match self.messages.check(kind, payload) {
+            Ok(stamp) => (stamp, true),
+            Err(Corruption::Body(stamp)) => (stamp, false),
+            Err(Corruption::Stamp) => {
+                self.ledger.corrupted += 1;
+                return;
+            }
+        };
+        // Another connection's message, or one that was never sent.
+        let flow = &self.flows[link as usize];
+        if stamp.link != links.number(link) || flow.order.meant(stamp.sequence) >= flow.sent {
+            self.ledger.corrupted += 1;
+            return;
+        }
+        if stamp.at < self.started_at {
+            return;
+        }
+        self.ledger.corrupted += u64::from(!is_whole);
+        self.arrive(stamp, payload.len(), link, links);
+    }
+
+    fn ended(&mut self, link: u32, _why: Ended, _links: &mut Links) -> Then {
+        self.give_up(link);
+        Then::Reopen(REOPEN_DELAY)
+    }
+
+    fn advance(&mut self, links: &mut Links) -> Next {
+        let turn_sends_max = (TURN_BYTES_MAX / self.plan.bytes.max(1)).clamp(1, TURN_SENDS_MAX);
+        match self.running {
+            Some(Running::Open { .. }) => self.send_due(turn_sends_max, links),
+            Some(Running::Closed { .. }) => self.begin_closed(turn_sends_max, links),
+            None => Next::Idle,
+        }
+    }
+
+    fn is_awaiting(&self, _links: &Links) -> bool {
+        self.outstanding > 0 && self.plan.pace != Pace::Closed
+    }
+
+    fn stop(&mut self, _links: &mut Links) {
+        self.running = None;
+    }
+
+    fn is_drained(&self, _links: &Links) -> bool {
+        self.outstanding == 0
+    }
+
+    fn finish(&mut self, links: &mut Links) -> Ledger {
+        for link in 0..links.len() {
+            self.give_up(link);
+            self.ledger.lost += self.flows[link as usize].order.settle();
+        }
+        std::mem::take(&mut self.ledger)
+    }
+}
+
+/// When the next burst is due.
+fn burst_due(start: Duration, arrivals: &mut Arrivals, pipeline: u32) -> Duration {
+    start.saturating_add(arrivals.next_due().saturating_mul(pipeline))
+}

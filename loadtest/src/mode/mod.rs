@@ -1,0 +1,9 @@
+//! What connections are for: one file for each command.
+//!
+//! Nothing here touches a socket.
+
+pub mod churn;
+pub mod echo;
+pub mod idle;
+pub mod ready;
+pub mod storm;

@@ -1,0 +1,162 @@
+//! How far a run is: a bar with the live rate and p99 on a terminal, plain lines elsewhere.
+//!
+//! It goes to standard error, so that results can be piped.
+
+use std::{
+    io::{IsTerminal, stderr},
+    time::Duration,
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::{
+    args::OutputArgs,
+    engine::conductor::Observer,
+    measure::{interval::INTERVAL, quantiles::micros, timeline::Seen},
+};
+
+/// Plain lines are this far apart.
+const LINE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Shows progress.
+pub struct Progress {
+    face: Face,
+    goal: Goal,
+    is_running: bool,
+}
+
+/// What a measurement goes on for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// This time, with messages.
+    Running(Duration),
+    /// This time, and nothing is sent.
+    Holding(Duration),
+    /// Until so many connections have resumed.
+    Resumed(u64),
+}
+
+enum Face {
+    Silent,
+    Lines { next_at: Duration },
+    Bar(ProgressBar),
+}
+
+impl Loudness {
+    /// As asked for.
+    pub fn of(args: &OutputArgs) -> Self {
+        if args.quiet { Self::Quiet } else { Self::Usual }
+    }
+}
+
+/// How much to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loudness {
+    /// As fits where it goes.
+    Usual,
+    /// Nothing.
+    Quiet,
+}
+
+impl Progress {
+    /// Of a measurement of `duration`.
+    pub fn new(duration: Duration, loudness: Loudness) -> Self {
+        Self::towards(Goal::Running(duration), loudness)
+    }
+
+    /// Of measurements with this goal.
+    pub fn towards(goal: Goal, loudness: Loudness) -> Self {
+        let face = match loudness {
+            Loudness::Quiet => Face::Silent,
+            Loudness::Usual if stderr().is_terminal() => Face::Bar(ProgressBar::new(1)),
+            Loudness::Usual => Face::Lines { next_at: Duration::ZERO },
+        };
+        if let Face::Bar(bar) = &face {
+            let style = ProgressStyle::with_template("{prefix:8} {wide_bar} {msg}");
+            bar.set_style(style.expect("the template is well-formed"));
+        }
+        Self { face, goal, is_running: false }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        if let Face::Bar(bar) = &self.face {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Observer for Progress {
+    fn opening(&mut self, seen: &Seen, of: u32) {
+        let errors: u64 = seen.errors.values().sum();
+        let failed = if errors > 0 { format!(", {errors} failures") } else { String::new() };
+        let text = format!("{} of {of} connections open{failed}", seen.opened);
+        match &mut self.face {
+            Face::Silent => {}
+            Face::Bar(bar) => {
+                bar.set_length(u64::from(of));
+                bar.set_prefix("opening");
+                bar.set_position(seen.opened);
+                bar.set_message(text);
+            }
+            Face::Lines { next_at } => {
+                let at = INTERVAL * seen.moments.len() as u32;
+                if at >= *next_at {
+                    *next_at = at + LINE_INTERVAL;
+                    eprintln!("{text}");
+                }
+            }
+        }
+    }
+
+    fn running(&mut self, seen: &Seen, elapsed: Duration) {
+        if !self.is_running {
+            self.is_running = true;
+            if let Face::Lines { next_at } = &mut self.face {
+                *next_at = LINE_INTERVAL;
+            }
+        }
+        if matches!(self.face, Face::Silent) {
+            return;
+        }
+        // The latest interval may not have come from all threads.
+        let Some(moment) = seen.moments.iter().rev().nth(1) else { return };
+        let errors: u64 = seen.errors.values().sum();
+        let failed = if errors > 0 { format!(", {errors} failures") } else { String::new() };
+        let seconds = elapsed.as_secs_f64();
+        let (text, position, length) = match self.goal {
+            Goal::Running(time) => {
+                let rate = moment.received as f64 / INTERVAL.as_secs_f64();
+                let p99 = micros(moment.latencies.value_at_quantile(0.99));
+                let of = time.as_secs_f64();
+                let text = format!("{seconds:.1} of {of:.0} s, {rate:.0}/s, p99 {p99:.0} us");
+                (text, elapsed.as_millis() as u64, time.as_millis() as u64)
+            }
+            Goal::Holding(time) => {
+                let text =
+                    format!("{seconds:.1} of {:.0} s, {} lost", time.as_secs_f64(), seen.ended);
+                (text, elapsed.as_millis() as u64, time.as_millis() as u64)
+            }
+            Goal::Resumed(of) => {
+                let text = format!("{seconds:.1} s, {} of {of} have resumed", seen.received);
+                (text, seen.received, of)
+            }
+        };
+        let text = text + &failed;
+        match &mut self.face {
+            Face::Silent => {}
+            Face::Bar(bar) => {
+                bar.set_length(length);
+                bar.set_prefix("running");
+                bar.set_position(position);
+                bar.set_message(text);
+            }
+            Face::Lines { next_at } => {
+                if elapsed >= *next_at {
+                    *next_at += LINE_INTERVAL;
+                    eprintln!("{text}");
+                }
+            }
+        }
+    }
+}

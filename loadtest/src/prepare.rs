@@ -1,0 +1,131 @@
+//! From the command line to a plan: what can be known to be wrong before anything is opened is
+//! said here, and how to mend it.
+//!
+//! It opens nothing.
+
+use std::{
+    env,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use ringway_acceptor::{
+    WaitMode, cores, descriptors,
+    engine::{self, Engine, Io},
+};
+
+use crate::{
+    args::{CommonArgs, IoArg},
+    engine::plan::{Cut, Plan},
+    exit::{require, usage},
+    report::Heading,
+    wire::{
+        message::Form,
+        opening::Approach,
+        target::{Security, Target, Unresolved},
+        tls::{self, Trust},
+    },
+};
+
+/// Descriptors that a thread takes for itself.
+const RESERVED: u64 = 64;
+
+/// The plan of a run of `duration` with messages of `message_bytes`.
+///
+/// # Errors
+/// What is wrong with the arguments or this machine, and how to mend it.
+pub fn plan(
+    args: &CommonArgs,
+    form: Form,
+    message_bytes: usize,
+    duration: Duration,
+) -> Result<Plan> {
+    let target = Target::parse(&args.url)
+        .map_err(|error| if error.is::<Unresolved>() { error } else { usage(error) })?;
+    let security = security(args, &target).map_err(usage)?;
+    let approach =
+        Approach::new(target, form).with_headers(&args.subprotocol, &args.header).map_err(usage)?;
+    require(!duration.is_zero(), || "--duration must be longer than 0".to_owned())?;
+    require(args.first_number.checked_add(args.connections).is_some(), || {
+        format!("--first-number {} and --connections pass 2^32", args.first_number)
+    })?;
+    let cores = cores::exactly(&args.cores).map_err(usage)?;
+    let limit = descriptors::raise_limit().context("raising the limit of open files")?;
+    require(u64::from(args.connections) + RESERVED <= limit, || {
+        format!(
+            "{} connections take more than the {limit} open files that this process may have: \
+             raise the hard limit (`ulimit -Hn`), or run several processes with --first-number \
+             and --save, and `merge` them",
+            args.connections
+        )
+    })?;
+    let allowed = cores::allowed()?.len() as u32;
+    let usual = if args.cores.is_empty() {
+        allowed.saturating_sub(1).clamp(1, THREADS_USUAL_MAX)
+    } else {
+        args.cores.len() as u32
+    };
+    let threads = args.threads.unwrap_or(usual).clamp(1, args.connections);
+    let io = match args.io {
+        IoArg::Auto => Io::Auto,
+        IoArg::Uring => Io::Uring,
+        IoArg::Epoll => Io::Epoll,
+    };
+    let engine = engine::choose(io, threads as usize).map_err(|why| anyhow!("{why}"))?;
+    Ok(Plan {
+        approach,
+        security,
+        connections: args.connections,
+        first_number: args.first_number,
+        sources: args.source,
+        ramp: args.ramp,
+        threads,
+        cores,
+        engine,
+        wait: WaitMode::Latency,
+        message_bytes,
+        handshake_time_max: args.handshake_timeout,
+        duration,
+        drain_time_max: args.drain,
+        server_pid: args.pid,
+        seed: args.seed,
+        cut: Cut::default(),
+    })
+}
+
+fn security(args: &CommonArgs, target: &Target) -> Result<Option<tls::Security>> {
+    if target.security() == Security::Plain {
+        ensure!(
+            args.ca.is_none() && !args.insecure,
+            "--ca and --insecure are for wss://, and {target} is not encrypted"
+        );
+        return Ok(None);
+    }
+    let trust = match &args.ca {
+        Some(path) => Trust::File(path.clone()),
+        None if args.insecure => Trust::Anybody,
+        None => Trust::System,
+    };
+    Ok(Some(tls::Security::new(target.host(), &trust)?))
+}
+
+/// More threads are for those who ask for them.
+const THREADS_USUAL_MAX: u32 = 8;
+
+/// What a report says of this run before it is made.
+pub fn heading(mode: &'static str, plan: &Plan, rate_asked: Option<f64>) -> Heading {
+    let engine = match &plan.engine {
+        Engine::Uring(_) => "io_uring",
+        Engine::Epoll { .. } => "epoll",
+    };
+    Heading {
+        command: env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
+        mode,
+        url: plan.approach.target().url().to_owned(),
+        connections: plan.connections,
+        rate_asked,
+        threads: plan.threads,
+        engine: engine.to_owned(),
+        started_at: SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default(),
+    }
+}

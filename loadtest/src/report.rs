@@ -1,0 +1,261 @@
+//! What a run found, as one value: the JSON output is exactly this, and tables and pages show it.
+//!
+//! Whether its figures are the server's or the tester's own is for [`verdict`] to say.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    engine::conductor::Run,
+    machine::Machine,
+    measure::{
+        interval::INTERVAL,
+        ledger::Ledger,
+        quantiles::{Percentile, Quantiles, curve, micros},
+        server::ServerThread,
+        timeline::{Moment, Seen},
+    },
+    verdict,
+};
+
+/// What a run found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Name and version of this program.
+    pub tool: String,
+    /// The command line.
+    pub command: Vec<String>,
+    /// The machine that ran it.
+    pub machine: Machine,
+    /// When it began, in seconds since 1970.
+    pub started_at_unix_s: f64,
+    /// What was done: `echo`, `fanout` and so on.
+    pub mode: String,
+    /// The server.
+    pub url: String,
+    /// Connections asked for.
+    pub connections: u32,
+    /// Connections open at the end.
+    pub connections_open: u32,
+    /// How long the measurement took, until the last answer.
+    pub elapsed_s: f64,
+    /// Messages a second asked for; none in a closed loop.
+    pub rate_asked: Option<f64>,
+    /// Messages sent a second.
+    pub rate_sent: f64,
+    /// Messages received a second: the throughput.
+    pub rate: f64,
+    /// Payload bytes received a second.
+    pub bytes_per_s: f64,
+    /// From the intended send time to the answer.
+    pub latency_us: Quantiles,
+    /// From connect(2) to the end of the handshake.
+    pub opening_us: Quantiles,
+    /// What became of each message.
+    pub ledger: Ledger,
+    /// Failures of connections by reason.
+    pub errors: BTreeMap<String, u64>,
+    /// CPU time of the server for each message received, where its process is known.
+    pub server_cpu_ns_per_message: Option<f64>,
+    /// The share of the time that the server was on a CPU; above 1 on several.
+    pub server_busy: Option<f64>,
+    /// What the tester knows of itself.
+    pub tester: Tester,
+    /// Whether the figures are the server's.
+    pub valid: bool,
+    /// Why they are not.
+    pub invalid_because: Vec<String>,
+    /// What is worth knowing and does not make them invalid.
+    pub warnings: Vec<String>,
+    /// What the mode alone knows, by name: numbers, with their unit in the name.
+    pub details: BTreeMap<String, f64>,
+    /// The percentile curve of the latency.
+    pub percentiles: Vec<Percentile>,
+    /// Second by second.
+    pub timeline: Vec<Point>,
+    /// What each thread of the server did meanwhile, where a mode asks for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub server_threads: Vec<ServerThread>,
+    /// Each storm by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub storms: Vec<Storm>,
+}
+
+/// All connections drop and return.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Storm {
+    /// Connections that dropped.
+    pub dropped: u64,
+    /// Those that resumed.
+    pub resumed: u64,
+    /// Tries in vain.
+    pub tries_failed: u64,
+    /// From the drop until half of those that dropped have resumed; none when they have not.
+    pub back_50_ms: Option<f64>,
+    /// As above, nine in ten.
+    pub back_90_ms: Option<f64>,
+    /// As above, 99 in 100.
+    pub back_99_ms: Option<f64>,
+    /// As above, all of them.
+    pub back_100_ms: Option<f64>,
+}
+
+/// What the tester knows of itself.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tester {
+    /// From the intended send time to the real one.
+    pub send_delay_us: Quantiles,
+    /// How long it did not look at its sockets, when it then found messages there.
+    pub look_delay_us: Quantiles,
+    /// The share of the time that its busiest thread worked.
+    pub busy: f64,
+    /// The largest share of the time that a thread worked, or waited for a CPU.
+    pub occupied: f64,
+    /// CPU time of all its threads for each message received.
+    pub cpu_ns_per_message: f64,
+    /// Threads.
+    pub threads: u32,
+    /// io_uring or epoll.
+    pub engine: String,
+}
+
+/// Some time of the run.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// When it begins, since the start.
+    pub at_s: f64,
+    /// How long it is.
+    pub length_s: f64,
+    /// Messages sent in it.
+    pub sent: u64,
+    /// Messages received in it.
+    pub received: u64,
+    /// Failures in it.
+    pub errors: u64,
+    /// Of the messages received in it; 0 when there was none.
+    pub p50_us: f64,
+    /// As above.
+    pub p99_us: f64,
+    /// As above.
+    pub max_us: f64,
+}
+
+/// Points of a timeline, at most; a longer run has longer points.
+const POINTS_MAX: usize = 600;
+
+/// Intervals in a point of a short run: a second.
+const POINT_INTERVALS: usize = 4;
+
+/// The timeline of what was seen.
+pub fn timeline(seen: &Seen) -> Vec<Point> {
+    let whole = seen.moments.len().div_ceil(POINTS_MAX).max(POINT_INTERVALS);
+    let points = seen.moments.chunks(whole).enumerate();
+    points.map(|(index, moments)| point(index * whole, moments)).collect()
+}
+
+fn point(first: usize, moments: &[Moment]) -> Point {
+    let mut latencies = moments[0].latencies.clone();
+    for moment in &moments[1..] {
+        // It grows as it must.
+        latencies.add(&moment.latencies).expect("equal digits");
+    }
+    let sum = |of: fn(&Moment) -> u64| moments.iter().map(of).sum();
+    Point {
+        at_s: Moment::begins_at(first).as_secs_f64(),
+        length_s: (INTERVAL * moments.len() as u32).as_secs_f64(),
+        sent: sum(|moment| moment.sent),
+        received: sum(|moment| moment.received),
+        errors: sum(|moment| moment.errors),
+        p50_us: micros(latencies.value_at_quantile(0.5)),
+        p99_us: micros(latencies.value_at_quantile(0.99)),
+        max_us: micros(latencies.max()),
+    }
+}
+
+/// What a mode knows before it runs.
+#[derive(Debug, Clone)]
+pub struct Heading {
+    /// The command line.
+    pub command: Vec<String>,
+    /// What is done.
+    pub mode: &'static str,
+    /// The server.
+    pub url: String,
+    /// Connections asked for.
+    pub connections: u32,
+    /// Messages a second asked for.
+    pub rate_asked: Option<f64>,
+    /// Threads.
+    pub threads: u32,
+    /// The tester's engine.
+    pub engine: String,
+    /// When it began, since 1970.
+    pub started_at: Duration,
+}
+
+impl Report {
+    /// Of a measurement; what was seen while connections were opened is in `opening`.
+    pub fn new<O>(heading: &Heading, opening: &Seen, run: &Run<O>, ledger: Ledger) -> Self {
+        let Run { seen, elapsed, .. } = run;
+        let seconds = elapsed.as_secs_f64().max(1e-9);
+        let each = |time: Duration| time.as_nanos() as f64 / seen.received.max(1) as f64;
+        let mut openings = opening.openings.clone();
+        openings.add(&seen.openings).expect("all histograms have the same bounds");
+        let mut errors = BTreeMap::new();
+        for (reason, count) in opening.errors.iter().chain(&seen.errors) {
+            *errors.entry(reason.to_string()).or_default() += count;
+        }
+        let mut report = Self {
+            tool: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).to_owned(),
+            command: heading.command.clone(),
+            machine: Machine::here(),
+            started_at_unix_s: heading.started_at.as_secs_f64(),
+            mode: heading.mode.to_owned(),
+            url: heading.url.clone(),
+            connections: heading.connections,
+            connections_open: run.open,
+            elapsed_s: seconds,
+            rate_asked: heading.rate_asked,
+            rate_sent: seen.sent as f64 / run.lasted.as_secs_f64().max(1e-9),
+            rate: seen.received as f64 / seconds,
+            bytes_per_s: seen.received_bytes as f64 / seconds,
+            latency_us: Quantiles::of(&seen.latencies),
+            opening_us: Quantiles::of(&openings),
+            ledger,
+            errors,
+            server_cpu_ns_per_message: run.server_cpu.map(each),
+            server_busy: run.server_cpu.map(|time| time.as_secs_f64() / seconds),
+            tester: Tester {
+                send_delay_us: Quantiles::of(&seen.send_delays),
+                look_delay_us: Quantiles::of(&seen.look_delays),
+                busy: run.busy,
+                occupied: run.occupied,
+                cpu_ns_per_message: each(run.tester_cpu),
+                threads: heading.threads,
+                engine: heading.engine.clone(),
+            },
+            valid: true,
+            invalid_because: Vec::new(),
+            warnings: Vec::new(),
+            details: BTreeMap::new(),
+            percentiles: curve(&seen.latencies),
+            timeline: timeline(seen),
+            server_threads: Vec::new(),
+            storms: Vec::new(),
+        };
+        verdict::judge(&mut report, run);
+        report
+    }
+
+    /// What the mode alone knows; the name ends in the unit.
+    pub fn detail(&mut self, name: &str, value: f64) {
+        self.details.insert(name.to_owned(), value);
+    }
+
+    /// The figures are not the server's.
+    pub fn invalidate(&mut self, why: String) {
+        self.valid = false;
+        self.invalid_because.push(why);
+    }
+}

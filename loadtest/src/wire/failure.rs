@@ -1,0 +1,100 @@
+//! Why a connection was not had, or was lost: a name under which it is counted.
+//!
+//! The names are part of the JSON output, so they are stable. It never decides what follows.
+
+use std::{borrow::Cow, fmt, io};
+
+use ringway_acceptor::Failure;
+use ringway_frame::{CloseCode, ProtocolError, handshake::client::ResponseError};
+
+/// A reason, as one word with underscores.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Reason(Cow<'static, str>);
+
+impl Reason {
+    /// A response to the handshake did not come in time.
+    pub const HANDSHAKE_TIMED_OUT: Self = Self(Cow::Borrowed("handshake_timed_out"));
+    /// The server ended the stream before its response was whole.
+    pub const HANDSHAKE_CUT: Self = Self(Cow::Borrowed("handshake_cut"));
+    /// The response's head is longer than any is.
+    pub const HANDSHAKE_TOO_LONG: Self = Self(Cow::Borrowed("handshake_too_long"));
+    /// The stream ended without a Close frame.
+    pub const ENDED_WITHOUT_CLOSE: Self = Self(Cow::Borrowed("ended_without_close"));
+    /// A message was due on a connection that was not open, and was not sent.
+    pub const NOT_CONNECTED: Self = Self(Cow::Borrowed("not_connected"));
+    /// A message was due while too much waited for the server to read, and was not sent.
+    pub const SERVER_DOES_NOT_READ: Self = Self(Cow::Borrowed("server_does_not_read"));
+
+    /// A name that is made of a measured value.
+    pub fn named(name: impl Into<Cow<'static, str>>) -> Self {
+        Self(name.into())
+    }
+
+    /// connect(2) or what precedes it failed.
+    pub fn of_connect(error: &io::Error) -> Self {
+        Self(match error.raw_os_error() {
+            Some(libc::ECONNREFUSED) => "connect_refused".into(),
+            Some(libc::ETIMEDOUT) => "connect_timed_out".into(),
+            Some(libc::ENETUNREACH | libc::EHOSTUNREACH) => "connect_unreachable".into(),
+            Some(libc::ECONNRESET) => "connect_reset".into(),
+            Some(libc::EADDRNOTAVAIL) => "no_port_left".into(),
+            Some(libc::EMFILE | libc::ENFILE) => "no_descriptor_left".into(),
+            Some(errno) => format!("connect_errno_{errno}").into(),
+            None => "connect_failed".into(),
+        })
+    }
+
+    /// An open connection broke.
+    pub fn of_failure(failure: Failure) -> Self {
+        match failure.0 {
+            _ if failure.is_reset() => Self("reset".into()),
+            libc::ETIMEDOUT => Self("timed_out".into()),
+            errno => Self(format!("errno_{errno}").into()),
+        }
+    }
+
+    /// A connection broke between connect(2) and the response.
+    pub fn of_handshake_failure(failure: Failure) -> Self {
+        Self(match failure.0 {
+            _ if failure.is_reset() => "handshake_reset".into(),
+            libc::ETIMEDOUT => "handshake_timed_out".into(),
+            errno => format!("handshake_errno_{errno}").into(),
+        })
+    }
+
+    /// The response was no 101, or not for us.
+    pub fn of_response(error: ResponseError) -> Self {
+        Self(match error {
+            ResponseError::Malformed => "handshake_not_http".into(),
+            ResponseError::Status(status) => format!("handshake_status_{status}").into(),
+            ResponseError::Upgrade | ResponseError::Connection => "handshake_no_upgrade".into(),
+            ResponseError::Accept => "handshake_wrong_accept".into(),
+            ResponseError::Subprotocol => "handshake_wrong_subprotocol".into(),
+            ResponseError::Extension => "handshake_wrong_extension".into(),
+        })
+    }
+
+    /// The server broke RFC 6455; the code is the one that a client would close with.
+    pub fn of_protocol(error: ProtocolError) -> Self {
+        Self(format!("protocol_error_{}", u16::from(error.close_code())).into())
+    }
+
+    /// The server closed the connection, with its close code.
+    pub fn of_close(code: Option<CloseCode>) -> Self {
+        Self(match code {
+            Some(code) => format!("closed_{}", u16::from(code)).into(),
+            None => "closed_without_code".into(),
+        })
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

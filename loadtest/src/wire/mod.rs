@@ -1,0 +1,11 @@
+//! What goes over one connection: where it leads, how it opens, what its messages are.
+//!
+//! Nothing here waits, and nothing here counts.
+
+pub mod failure;
+pub mod message;
+pub mod opening;
+pub mod sources;
+pub mod stamp;
+pub mod target;
+pub mod tls;

@@ -1,0 +1,101 @@
+//! Source addresses: one has some 28,000 ports to one target, so more connections take several.
+//!
+//! It never binds; it says to which address.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
+
+/// A range of addresses, used in rotation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sources {
+    first: IpAddr,
+    count: u32,
+}
+
+/// More would not find ports for a single connection each.
+const ADDRESSES_MAX: u128 = 65_536;
+
+impl Sources {
+    /// The address for the connection with this number.
+    ///
+    /// ```
+    /// let sources: ringway_loadtest::wire::sources::Sources =
+    ///     "127.0.0.1-127.0.0.8".parse().unwrap();
+    /// assert_eq!(sources.of(9).to_string(), "127.0.0.2");
+    /// ```
+    pub fn of(&self, link: u32) -> IpAddr {
+        let step = link % self.count;
+        match self.first {
+            IpAddr::V4(first) => Ipv4Addr::from_bits(first.to_bits() + step).into(),
+            IpAddr::V6(first) => Ipv6Addr::from_bits(first.to_bits() + u128::from(step)).into(),
+        }
+    }
+
+    /// How many addresses there are.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+}
+
+impl FromStr for Sources {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let parse = |text: &str| -> Result<IpAddr, String> {
+            text.trim().parse().map_err(|_| format!("`{text}` is not an IP address"))
+        };
+        let (first, last) = (parse(first)?, parse(last)?);
+        let span = match (first, last) {
+            (IpAddr::V4(first), IpAddr::V4(last)) => {
+                last.to_bits().checked_sub(first.to_bits()).map(u128::from)
+            }
+            (IpAddr::V6(first), IpAddr::V6(last)) => last.to_bits().checked_sub(first.to_bits()),
+            _ => return Err(format!("`{text}` mixes IPv4 and IPv6")),
+        };
+        match span {
+            None => Err(format!("`{text}` ends before it begins")),
+            Some(span) if span >= ADDRESSES_MAX => {
+                Err(format!("`{text}` has more than {ADDRESSES_MAX} addresses"))
+            }
+            Some(span) => Ok(Self { first, count: span as u32 + 1 }),
+        }
+    }
+}
+
+impl fmt::Display for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.of(0), self.of(self.count - 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_walked_in_rotation() {
+        let sources: Sources = "127.0.0.254-127.0.1.1".parse().unwrap();
+        let walked: Vec<String> = (0..5).map(|link| sources.of(link).to_string()).collect();
+        assert_eq!(walked, ["127.0.0.254", "127.0.0.255", "127.0.1.0", "127.0.1.1", "127.0.0.254"]);
+        assert_eq!("::1".parse::<Sources>().unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_no_range_is_said() {
+        for (text, why) in [
+            ("", "not an IP address"),
+            ("127.0.0.1-", "not an IP address"),
+            ("127.0.0.2-127.0.0.1", "ends before it begins"),
+            ("127.0.0.1-::1", "mixes"),
+            ("0.0.0.0-255.255.255.255", "more than 65536"),
+            ("::-ffff::", "more than 65536"),
+        ] {
+            let said = text.parse::<Sources>().unwrap_err();
+            assert!(said.contains(why), "{text}: {said}");
+        }
+    }
+}

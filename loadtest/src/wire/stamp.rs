@@ -1,0 +1,126 @@
+//! What every message carries at its start: its connection, its number there, and when it was to
+//! be sent.
+//!
+//! It has a binary form, and one of hexadecimal digits for text messages. It never judges a body.
+
+use std::time::Duration;
+
+/// The start of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// Number of the connection that sent it, over all threads.
+    pub link: u32,
+    /// Messages that this connection sent before it, modulo 2^32.
+    pub sequence: u32,
+    /// When it was to be sent, in the clock of the run. To the nanosecond, for 584 years.
+    pub at: Duration,
+}
+
+/// How a stamp is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coding {
+    /// 16 bytes, big-endian.
+    Binary,
+    /// The same as 32 lower-case hexadecimal digits.
+    Text,
+}
+
+const BINARY_BYTES: usize = 16;
+
+/// The longest form.
+pub const STAMP_BYTES_MAX: usize = 2 * BINARY_BYTES;
+
+impl Coding {
+    /// Bytes of a stamp.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::Binary => BINARY_BYTES,
+            Self::Text => STAMP_BYTES_MAX,
+        }
+    }
+
+    /// Writes the stamp to the start of `out`, which has room for [`Coding::bytes`].
+    ///
+    /// ```
+    /// use ringway_loadtest::wire::stamp::{Coding, Stamp};
+    /// let stamp = Stamp { link: 7, sequence: 8, at: std::time::Duration::from_nanos(9) };
+    /// let mut out = [0; 32];
+    /// Coding::Text.write(stamp, &mut out);
+    /// assert_eq!(&out, b"00000007000000080000000000000009");
+    /// assert_eq!(Coding::Text.read(&out), Some(stamp));
+    /// ```
+    #[inline]
+    pub fn write(self, stamp: Stamp, out: &mut [u8]) {
+        let mut binary = [0; BINARY_BYTES];
+        binary[..4].copy_from_slice(&stamp.link.to_be_bytes());
+        binary[4..8].copy_from_slice(&stamp.sequence.to_be_bytes());
+        binary[8..].copy_from_slice(&(stamp.at.as_nanos() as u64).to_be_bytes());
+        match self {
+            Self::Binary => out[..BINARY_BYTES].copy_from_slice(&binary),
+            Self::Text => {
+                for (digits, byte) in out.chunks_exact_mut(2).zip(binary) {
+                    digits[0] = DIGITS[usize::from(byte >> 4)];
+                    digits[1] = DIGITS[usize::from(byte & 15)];
+                }
+            }
+        }
+    }
+
+    /// The stamp at the start of `bytes`, if there is one.
+    #[inline]
+    pub fn read(self, bytes: &[u8]) -> Option<Stamp> {
+        let stamp = bytes.get(..self.bytes())?;
+        let mut binary = [0; BINARY_BYTES];
+        match self {
+            Self::Binary => binary.copy_from_slice(stamp),
+            Self::Text => {
+                for (byte, digits) in binary.iter_mut().zip(stamp.chunks_exact(2)) {
+                    *byte = value(digits[0])? << 4 | value(digits[1])?;
+                }
+            }
+        }
+        let [a, b, c, d, e, f, g, h, time @ ..] = binary;
+        Some(Stamp {
+            link: u32::from_be_bytes([a, b, c, d]),
+            sequence: u32::from_be_bytes([e, f, g, h]),
+            at: Duration::from_nanos(u64::from_be_bytes(time)),
+        })
+    }
+}
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+fn value(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_survives_both_forms() {
+        for nanos in [0, 1, u64::MAX] {
+            let stamp = Stamp { link: u32::MAX, sequence: 1, at: Duration::from_nanos(nanos) };
+            for coding in [Coding::Binary, Coding::Text] {
+                let mut bytes = vec![b' '; coding.bytes() + 3];
+                coding.write(stamp, &mut bytes[..coding.bytes()]);
+                assert_eq!(coding.read(&bytes), Some(stamp), "{coding:?}");
+                assert_eq!(coding.read(&bytes[..coding.bytes() - 1]), None);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_digit_is_no_stamp() {
+        let mut text = [b'0'; 32];
+        for bad in [b'g', b'A', b' ', 0xff] {
+            text[31] = bad;
+            assert_eq!(Coding::Text.read(&text), None);
+        }
+    }
+}

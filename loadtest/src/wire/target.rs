@@ -1,0 +1,144 @@
+//! Where a server is: a URL taken apart and resolved.
+//!
+//! It never connects.
+
+use std::{
+    fmt,
+    net::{SocketAddr, ToSocketAddrs},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use url::Url;
+
+/// What stands between the socket and the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    /// `ws` and `http`.
+    Plain,
+    /// `wss` and `https`.
+    Tls,
+}
+
+/// A server's URL, resolved once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    url: String,
+    security: Security,
+    host: String,
+    authority: String,
+    path: String,
+    address: SocketAddr,
+}
+
+/// A host that no address is known of: the command line may be right, and the network wrong.
+#[derive(Debug)]
+pub struct Unresolved(String);
+
+impl fmt::Display for Unresolved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` cannot be resolved", self.0)
+    }
+}
+
+impl Target {
+    /// Takes a URL such as `ws://127.0.0.1:8080/echo` apart.
+    ///
+    /// # Errors
+    /// Not such a URL, or its host resolves to nothing: what to write instead.
+    pub fn parse(text: &str) -> Result<Self> {
+        let url = Url::parse(text).with_context(|| {
+            format!("`{text}` is not a URL; write one such as ws://127.0.0.1:8080/echo")
+        })?;
+        let (security, usual_port) = match url.scheme() {
+            "ws" | "http" => (Security::Plain, 80),
+            "wss" | "https" => (Security::Tls, 443),
+            other => bail!("`{text}` begins with {other}:; it may be ws, wss, http or https"),
+        };
+        ensure!(
+            url.username().is_empty() && url.password().is_none(),
+            "`{text}` has a user in it; send one with --header 'Authorization: …'"
+        );
+        let host = url.host_str().with_context(|| format!("`{text}` has no host"))?;
+        let port = url.port().unwrap_or(usual_port);
+        // RFC 9110 §7.2: the port is left out where it is the scheme's own.
+        let authority = match url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        };
+        let path = match url.query() {
+            Some(query) => format!("{}?{query}", url.path()),
+            None => url.path().to_owned(),
+        };
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let address = (bare, port)
+            .to_socket_addrs()
+            .with_context(|| Unresolved(host.to_owned()))?
+            .next()
+            .with_context(|| Unresolved(host.to_owned()))?;
+        Ok(Self { url: text.to_owned(), security, host: bare.to_owned(), authority, path, address })
+    }
+
+    /// What was parsed.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Whether it takes TLS.
+    pub fn security(&self) -> Security {
+        self.security
+    }
+
+    /// The host without a port, as certificates name it.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Host and port, as the `Host` header says them.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Path and query.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Where to connect.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.url)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_taken_apart() {
+        let target = Target::parse("ws://127.0.0.1:8080/a/b?c=d#e").unwrap();
+        assert_eq!((target.authority(), target.path()), ("127.0.0.1:8080", "/a/b?c=d"));
+        assert_eq!(target.address(), "127.0.0.1:8080".parse().unwrap());
+        let target = Target::parse("wss://[::1]").unwrap();
+        assert_eq!((target.host(), target.authority(), target.path()), ("::1", "[::1]", "/"));
+        assert_eq!((target.security(), target.address().port()), (Security::Tls, 443));
+    }
+
+    #[test]
+    fn what_is_no_url_is_said() {
+        for (text, why) in [
+            ("127.0.0.1:8080", "ws://"),
+            ("ftp://127.0.0.1", "it may be ws"),
+            ("ws://", "ws://"),
+            ("ws://ann:secret@127.0.0.1/", "--header"),
+        ] {
+            let said = format!("{:#}", Target::parse(text).unwrap_err());
+            assert!(said.contains(why), "{text}: {said}");
+        }
+    }
+}
