@@ -44,12 +44,7 @@ enum AtClose {
 impl Connector {
     /// Connections to `target`, with the kernel's own buffer sizes.
     pub fn new(target: SocketAddr) -> Self {
-        Self {
-            target,
-            receive_buffer_bytes: None,
-            send_buffer_bytes: None,
-            at_close: AtClose::Fin,
-        }
+        Self { target, receive_buffer_bytes: None, send_buffer_bytes: None, at_close: AtClose::Fin }
     }
 
     /// Bounds what the kernel keeps of what was received (SO_RCVBUF in socket(7), which doubles

@@ -7,6 +7,10 @@ use crate::{
     measure::timeline::Seen,
 };
 
+/// What to do when connections cannot be begun for want of a port.
+pub const NO_PORT_LEFT: &str = "no_port_left: the port of a connection that has ended rests in \
+     TIME_WAIT for a minute; use several addresses with --source, such as 127.0.0.1-127.0.0.8";
+
 /// Waits until each connection is open or was tried. A run with some of them goes on; what failed
 /// is counted.
 ///

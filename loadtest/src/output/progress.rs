@@ -133,7 +133,8 @@ impl Observer for Progress {
                 (text, elapsed.as_millis() as u64, time.as_millis() as u64)
             }
             Goal::Holding(time) => {
-                let text = format!("{seconds:.1} of {:.0} s, {} lost", time.as_secs_f64(), seen.ended);
+                let text =
+                    format!("{seconds:.1} of {:.0} s, {} lost", time.as_secs_f64(), seen.ended);
                 (text, elapsed.as_millis() as u64, time.as_millis() as u64)
             }
             Goal::Resumed(of) => {

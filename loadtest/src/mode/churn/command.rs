@@ -8,6 +8,7 @@ use crate::{
     engine::conductor::Conductor,
     exit::Status,
     measure::{kernel::KernelMemory, ledger::Ledger, timeline::Seen},
+    mode::ready,
     output::{
         self,
         progress::{Goal, Loudness, Progress},
@@ -74,10 +75,6 @@ fn describe(report: &mut Report, churned: Churned) {
         ));
     }
     if report.errors.contains_key("no_port_left") {
-        report.warnings.push(
-            "no_port_left: the ports of a connection rest in TIME_WAIT for a minute; use several \
-             addresses with --source, such as 127.0.0.1-127.0.0.8"
-                .to_owned(),
-        );
+        report.warnings.push(ready::NO_PORT_LEFT.to_owned());
     }
 }

@@ -98,6 +98,7 @@ fn describe(report: &mut Report, rounds: Vec<report::Storm>) {
         .max_by(|a, b| slowness(a).partial_cmp(&slowness(b)).expect("times are numbers"));
     if let Some(slowest) = slowest {
         for (name, time) in [
+            ("begun_100_ms", slowest.begun_100_ms),
             ("back_50_ms", slowest.back_50_ms),
             ("back_90_ms", slowest.back_90_ms),
             ("back_99_ms", slowest.back_99_ms),
@@ -112,4 +113,7 @@ fn describe(report: &mut Report, rounds: Vec<report::Storm>) {
         report.detail("server_cpu_ns_per_connection", cpu);
     }
     report.storms = rounds;
+    if report.errors.contains_key("no_port_left") {
+        report.warnings.push(ready::NO_PORT_LEFT.to_owned());
+    }
 }
