@@ -75,6 +75,12 @@ pub struct CommonArgs {
     /// Ask for this subprotocol; may be repeated
     #[arg(long, value_name = "NAME")]
     pub subprotocol: Vec<String>,
+    /// Believe the authorities in this PEM file, and not the system's (wss)
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub ca: Option<PathBuf>,
+    /// Believe any certificate (wss)
+    #[arg(long)]
+    pub insecure: bool,
     /// Give up a handshake after this
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     pub handshake_timeout: Duration,
@@ -107,6 +113,9 @@ pub struct OutputArgs {
     /// Write the result as JSON to this file, or to standard output in place of the table
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
     pub json: Option<PathBuf>,
+    /// Write the result as one page, with curves, to this file
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// Show no progress
     #[arg(long, short = 'q')]
     pub quiet: bool,
@@ -196,8 +205,13 @@ pub struct EchoArgs {
 
 /// A time such as 30s, 500ms or 2m.
 pub fn time(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| format!("{error}; write 30s, 500ms or 2m"))
+    let time = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write 30s, 500ms or 2m"))?;
+    if time <= TIME_MAX { Ok(time) } else { Err("it may be at most a year".to_owned()) }
 }
+
+/// Sums of times do not overflow.
+const TIME_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// A number of things: 10000, 10_000 or 10k. At least one.
 pub fn count(text: &str) -> Result<u32, String> {

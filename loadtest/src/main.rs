@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         Ok(status) => status.into(),
         Err(error) => {
             eprintln!("ringway-loadtest: {error:#}");
-            Status::Failed.into()
+            Status::of_error(&error).into()
         }
     }
 }

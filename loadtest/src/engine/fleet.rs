@@ -34,11 +34,26 @@ pub(super) struct Fleet<'p, W> {
     tried: u32,
     has_been_tried: Vec<bool>,
     failed: Vec<u32>,
+    /// Whether what ends may be opened again.
+    course: Course,
+    /// What was decrypted last.
+    plain: Vec<u8>,
+}
+
+/// Where a thread's connections are going.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Course {
+    On,
+    /// All are being closed for good.
+    Out,
 }
 
 impl<'p, W: Workload> Fleet<'p, W> {
-    pub(super) fn new(plan: &'p Plan, links: Links, workload: W) -> Self {
+    pub(super) fn new(plan: &'p Plan, mut links: Links, workload: W) -> Self {
         let count = links.len() as usize;
+        if plan.security.is_some() {
+            links.sessions.resize_with(count, || None);
+        }
         let bytes_max = (plan.message_bytes as u64).max(64 << 20);
         Self {
             links,
@@ -51,6 +66,21 @@ impl<'p, W: Workload> Fleet<'p, W> {
             tried: 0,
             has_been_tried: vec![false; count],
             failed: Vec::new(),
+            course: Course::On,
+            plain: Vec::new(),
+        }
+    }
+
+    /// Closes all connections for good: politely where they are open.
+    pub(super) fn part(&mut self) {
+        self.course = Course::Out;
+        self.opener.forget_wishes();
+        for link in 0..self.links.len() {
+            match self.links.list[link as usize].state {
+                State::Open => self.links.close(link),
+                State::Opening => self.links.leave(link, Ended::Unopened),
+                State::Closing | State::ClosedBoth | State::Closed | State::Leaving(_) => {}
+            }
         }
     }
 
@@ -62,7 +92,10 @@ impl<'p, W: Workload> Fleet<'p, W> {
     /// Begins connections that are due, and ends those that take too long. Returns when there is
     /// more of that to do.
     pub(super) fn advance<D: Connect>(&mut self, driver: &mut D) -> Option<Duration> {
-        let Self { links, opener, by_slot, failed, .. } = self;
+        let Self { links, opener, by_slot, failed, course, .. } = self;
+        if *course == Course::Out {
+            links.wishes.clear();
+        }
         let next = opener.advance(driver, links, by_slot, failed);
         while let Some(link) = self.failed.pop() {
             self.end(link, Ended::Unopened);
@@ -138,6 +171,38 @@ impl<'p, W: Workload> Fleet<'p, W> {
 
     #[inline]
     fn receive(&mut self, link: u32, bytes: &mut [u8]) {
+        if self.links.sessions.is_empty() {
+            self.receive_plain(link, bytes);
+        } else {
+            self.receive_encrypted(link, bytes);
+        }
+    }
+
+    fn receive_encrypted(&mut self, link: u32, bytes: &[u8]) {
+        let Some(session) = &mut self.links.sessions[link as usize] else { return };
+        let mut plain = std::mem::take(&mut self.plain);
+        plain.clear();
+        let received = session.receive(bytes, &mut plain);
+        // An alert goes out even if there is nothing more to be had.
+        self.links.flush(link);
+        if !plain.is_empty() {
+            self.receive_plain(link, &mut plain);
+        }
+        self.plain = plain;
+        if let Err(reason) = received {
+            let why = match self.links.list[link as usize].state {
+                State::Closed | State::Leaving(_) => return,
+                State::Opening => Ended::Unopened,
+                State::Open | State::Closing => Ended::Lost,
+                State::ClosedBoth => Ended::Closed,
+            };
+            self.links.seen.fail(reason);
+            self.links.leave(link, why);
+        }
+    }
+
+    #[inline]
+    fn receive_plain(&mut self, link: u32, bytes: &mut [u8]) {
         match self.links.list[link as usize].state {
             State::Open | State::Closing => self.read(link, bytes),
             State::Opening => self.open(link, bytes),
@@ -186,7 +251,7 @@ impl<'p, W: Workload> Fleet<'p, W> {
                 }
                 Ok(Some(Message::Ping(payload))) => {
                     let key = Some(self.keys.draw());
-                    self.links.send_control(link, |out| emit_pong(out, key, payload));
+                    self.links.send_raw(link, |out| emit_pong(out, key, payload));
                 }
                 Ok(Some(Message::Pong(payload))) => {
                     self.workload.pong(link, payload, &mut self.links)
@@ -196,7 +261,7 @@ impl<'p, W: Workload> Fleet<'p, W> {
                     if *state == State::Open {
                         self.links.seen.fail(Reason::of_close(code));
                         let key = Some(self.keys.draw());
-                        self.links.send_control(link, |out| emit_close(out, key, code, ""));
+                        self.links.send_raw(link, |out| emit_close(out, key, code, ""));
                         self.links.leave(link, Ended::Lost);
                     } else if *state == State::Closing {
                         // RFC 6455 §7.1.1: the server ends the stream first.
@@ -204,10 +269,12 @@ impl<'p, W: Workload> Fleet<'p, W> {
                     }
                 }
                 Ok(None) => break,
+                // We had closed it, and what it still had to say is of no interest.
+                Err(_) if self.links.list[link as usize].state != State::Open => break,
                 Err(error) => {
                     self.links.seen.fail(Reason::of_protocol(error));
                     let (key, code) = (Some(self.keys.draw()), error.close_code());
-                    self.links.send_control(link, |out| emit_close(out, key, code, ""));
+                    self.links.send_raw(link, |out| emit_close(out, key, code, ""));
                     self.links.leave(link, Ended::Lost);
                     break;
                 }
@@ -233,8 +300,11 @@ impl<'p, W: Workload> Fleet<'p, W> {
     fn fail(&mut self, link: u32, failure: Failure) {
         let (reason, why) = match self.links.list[link as usize].state {
             State::Opening => {
-                let error = std::io::Error::from_raw_os_error(failure.0);
-                (Reason::of_connect(&error), Ended::Unopened)
+                let reason = match self.opener.opening(link) {
+                    None => Reason::of_connect(&std::io::Error::from_raw_os_error(failure.0)),
+                    Some(_) => Reason::of_handshake_failure(failure),
+                };
+                (reason, Ended::Unopened)
             }
             State::Open => (Reason::of_failure(failure), Ended::Lost),
             State::Closing | State::ClosedBoth => return self.links.leave(link, Ended::Closed),
@@ -249,8 +319,12 @@ impl<'p, W: Workload> Fleet<'p, W> {
         let entry = &mut self.links.list[link as usize];
         let State::Leaving(why) = entry.state else { return };
         entry.state = State::Closed;
+        self.links.held -= 1;
         entry.connection = Connection::new(u32::MAX, 0);
         self.readers[link as usize] = None;
+        if let Some(session) = self.links.sessions.get_mut(link as usize) {
+            *session = None;
+        }
         self.opener.finish(link);
         if why != Ended::Unopened {
             self.links.seen.ended += 1;
@@ -261,20 +335,15 @@ impl<'p, W: Workload> Fleet<'p, W> {
     fn end(&mut self, link: u32, why: Ended) {
         self.try_over(link);
         match self.workload.ended(link, why, &mut self.links) {
-            Then::Reopen(after) => self.links.open_at(link, self.links.now() + after),
-            Then::Rest => {}
+            Then::Reopen(after) if self.course == Course::On => {
+                self.links.open_at(link, self.links.now() + after);
+            }
+            Then::Reopen(_) | Then::Rest => {}
         }
     }
 
     fn try_over(&mut self, link: u32) {
         let tried = &mut self.has_been_tried[link as usize];
         self.tried += u32::from(!std::mem::replace(tried, true));
-    }
-}
-
-impl Links {
-    fn send_control(&mut self, link: u32, write: impl FnOnce(&mut Vec<u8>)) {
-        let entry = &mut self.list[link as usize];
-        self.operations.send(entry.connection, &mut entry.mark, write);
     }
 }

@@ -18,10 +18,14 @@ use super::{
 use crate::wire::{
     failure::Reason,
     opening::{Opening, Terms},
+    tls::Session,
 };
 
 /// Connections begun in one turn, so that others are heard in between.
 const TURN_BEGUN_MAX: usize = 16;
+
+/// The slowest ramp: a connection in a year.
+const PACE_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Opens a thread's connections.
 pub(super) struct Opener<'p> {
@@ -57,7 +61,9 @@ impl<'p> Opener<'p> {
             },
             due: BinaryHeap::new(),
             wishes: 0,
-            pace: plan.ramp.map(|rate| Duration::from_secs_f64(threads / rate)),
+            pace: plan.ramp.map(|rate| {
+                Duration::try_from_secs_f64(threads / rate).unwrap_or(PACE_MAX).min(PACE_MAX)
+            }),
             next_at: Duration::ZERO,
             under_way: HashMap::new(),
             deadlines: VecDeque::new(),
@@ -111,6 +117,11 @@ impl<'p> Opener<'p> {
         begins_at.into_iter().chain(expires_at).min()
     }
 
+    /// Nothing more is to be opened.
+    pub(super) fn forget_wishes(&mut self) {
+        self.due.clear();
+    }
+
     fn begin<D: Connect>(
         &mut self,
         link: u32,
@@ -131,6 +142,7 @@ impl<'p> Opener<'p> {
         let entry = &mut links.list[link as usize];
         entry.connection = connection;
         entry.state = State::Opening;
+        links.held += 1;
         self.under_way.insert(link, UnderWay { since, opening: None });
         let at = links.now() + self.plan.handshake_time_max;
         self.deadlines.push_back(Deadline { at, link, connection });
@@ -144,8 +156,16 @@ impl<'p> Opener<'p> {
         match self.terms.begin(links.number(link), &mut request) {
             Ok(opening) => {
                 under_way.opening = Some(opening);
-                let entry = &mut links.list[link as usize];
-                links.operations.send_owned(entry.connection, &mut entry.mark, request, 0);
+                if let Some(security) = &self.plan.security {
+                    match Session::new(security) {
+                        Ok(session) => links.sessions[link as usize] = Some(Box::new(session)),
+                        Err(reason) => {
+                            links.seen.fail(reason);
+                            return links.leave(link, Ended::Unopened);
+                        }
+                    }
+                }
+                links.send_raw(link, |out| out.extend_from_slice(&request));
             }
             Err(_) => {
                 links.seen.fail(Reason::named("request_invalid"));

@@ -4,15 +4,17 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use ringway_acceptor::engine::Engine;
+use ringway_acceptor::{WaitMode, engine::Engine};
 
-use crate::wire::{opening::Approach, sources::Sources};
+use crate::wire::{opening::Approach, sources::Sources, tls::Security};
 
 /// A run as asked for.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// Where to, and what to ask for.
     pub approach: Approach,
+    /// TLS, if the server wants it.
+    pub security: Option<Security>,
     /// Connections, over all threads.
     pub connections: u32,
     /// Number of the first of them, where several processes share a run.
@@ -27,6 +29,8 @@ pub struct Plan {
     pub cores: Vec<usize>,
     /// io_uring or epoll.
     pub engine: Engine,
+    /// How long threads may wait for more in one wake-up.
+    pub wait: WaitMode,
     /// Bytes of the longest message that is to be received.
     pub message_bytes: usize,
     /// A response to a handshake takes no longer.

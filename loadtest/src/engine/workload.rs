@@ -65,10 +65,18 @@ pub trait Workload {
     /// A connection has ended; what follows.
     fn ended(&mut self, link: u32, why: Ended, links: &mut Links) -> Then;
 
-    /// Does what is due.
+    /// Does what is due. At the end of a measurement it is still called, with a [`Links::now`] just
+    /// before the end, until it wants nothing before that: what was due in time is done, if late.
     fn advance(&mut self, links: &mut Links) -> Next {
         let _ = links;
         Next::Idle
+    }
+
+    /// Whether something is on its way that should be looked at as soon as it is there. The thread
+    /// then looks without sleeping, for a while.
+    fn is_awaiting(&self, links: &Links) -> bool {
+        let _ = links;
+        false
     }
 
     /// The time is over: nothing new is begun.
