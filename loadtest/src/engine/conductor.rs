@@ -73,31 +73,6 @@ pub struct Run<O> {
     pub interrupted: Option<Interruption>,
 }
 
-impl<O> Run<O> {
-    /// Adds another measurement of the same connections, as if it had come right after this one.
-    pub fn append(&mut self, other: Self) {
-        let times = (self.elapsed.as_secs_f64(), other.elapsed.as_secs_f64());
-        let whole = (times.0 + times.1).max(1e-9);
-        let mean = |a: f64, b: f64| (a * times.0 + b * times.1) / whole;
-        self.busy = mean(self.busy, other.busy);
-        self.occupied = mean(self.occupied, other.occupied);
-        self.server = self.server.zip(other.server).map(|(a, b)| ServerLoad {
-            busiest: mean(a.busiest, b.busiest),
-            used: mean(a.used, b.used),
-            starved: mean(a.starved, b.starved),
-        });
-        self.seen.append(other.seen);
-        self.outcomes.extend(other.outcomes);
-        self.elapsed += other.elapsed;
-        self.lasted += other.lasted;
-        self.behind = self.behind.max(other.behind);
-        self.tester_cpu += other.tester_cpu;
-        self.server_cpu = self.server_cpu.zip(other.server_cpu).map(|(a, b)| a + b);
-        self.open = other.open;
-        self.interrupted = self.interrupted.or(other.interrupted);
-    }
-}
-
 /// How much of its CPUs a server used.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ServerLoad {
@@ -111,6 +86,15 @@ pub struct ServerLoad {
 }
 
 impl ServerLoad {
+    /// The larger of each share.
+    fn worse(self, other: Self) -> Self {
+        Self {
+            busiest: self.busiest.max(other.busiest),
+            used: self.used.max(other.used),
+            starved: self.starved.max(other.starved),
+        }
+    }
+
     fn between(
         before: &BTreeMap<u32, Scheduled>,
         after: &BTreeMap<u32, Scheduled>,
@@ -131,6 +115,26 @@ impl ServerLoad {
             used: cpu.as_secs_f64() / seconds / f64::from(cores.max(1)),
             starved: waited.as_secs_f64() / (cpu + waited).as_secs_f64().max(1e-9),
         }
+    }
+}
+
+impl<O> Run<O> {
+    /// Adds another measurement of the same connections, as if it had come right after this one.
+    pub fn append(&mut self, other: Self) {
+        let weight = |of: &Self| of.elapsed.as_secs_f64();
+        let whole = (weight(self) + weight(&other)).max(1e-9);
+        self.busy = (self.busy * weight(self) + other.busy * weight(&other)) / whole;
+        self.seen.append(other.seen);
+        self.outcomes.extend(other.outcomes);
+        self.elapsed += other.elapsed;
+        self.lasted += other.lasted;
+        self.occupied = self.occupied.max(other.occupied);
+        self.behind = self.behind.max(other.behind);
+        self.server = self.server.zip(other.server).map(|(one, two)| one.worse(two));
+        self.tester_cpu += other.tester_cpu;
+        self.server_cpu = self.server_cpu.zip(other.server_cpu).map(|(a, b)| a + b);
+        self.open = other.open;
+        self.interrupted = self.interrupted.or(other.interrupted);
     }
 }
 

@@ -79,7 +79,7 @@ impl<'p, W: Workload> Fleet<'p, W> {
             match self.links.list[link as usize].state {
                 State::Open => self.links.close(link),
                 State::Opening => self.links.leave(link, Ended::Unopened),
-                State::Closing | State::ClosedBoth | State::Closed | State::Leaving(_) => {}
+                State::Closed | State::Closing | State::ClosedBoth | State::Leaving(_) => {}
             }
         }
     }
@@ -193,8 +193,7 @@ impl<'p, W: Workload> Fleet<'p, W> {
             let why = match self.links.list[link as usize].state {
                 State::Closed | State::Leaving(_) => return,
                 State::Opening => Ended::Unopened,
-                State::Open | State::Closing => Ended::Lost,
-                State::ClosedBoth => Ended::Closed,
+                State::Open | State::Closing | State::ClosedBoth => Ended::Lost,
             };
             self.links.seen.fail(reason);
             self.links.leave(link, why);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use super::{Drop, Round, Storm, StormPlan, Turns};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
         conductor::{Conductor, Run},
         plan::Cut,
     },
-    exit::Status,
+    exit::{Status, require},
     measure::ledger::Ledger,
     mode::ready,
     output::{
@@ -29,7 +29,9 @@ use crate::{
 /// Nothing can be measured: what is wrong and how to mend it.
 pub fn run(args: &StormArgs) -> Result<Status> {
     let common = &args.common;
-    ensure!(args.expect.as_deref() != Some(""), "--expect is empty: give a text to look for");
+    require(args.expect.as_deref() != Some(""), || {
+        "--expect is empty: give a text to look for".to_owned()
+    })?;
     let storm = StormPlan {
         drop: match args.how {
             HowArg::Cut | HowArg::Reset => Drop::Cut,
