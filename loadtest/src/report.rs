@@ -251,6 +251,15 @@ impl Report {
         report
     }
 
+    /// What `rate`, `latency_us` and the CPU time are of: `message`, or `connection` in modes that
+    /// open them again and again.
+    pub fn counted(&self) -> &'static str {
+        match &*self.mode {
+            "churn" | "storm" => "connection",
+            _ => "message",
+        }
+    }
+
     /// What the mode alone knows; the name ends in the unit.
     pub fn detail(&mut self, name: &str, value: f64) {
         self.details.insert(name.to_owned(), value);

@@ -85,7 +85,7 @@ fn rates(report: &Report, out: &mut String) -> std::fmt::Result {
 /// What the run cost on both sides.
 fn machines(report: &Report, out: &mut String) -> std::fmt::Result {
     let Report { tester, .. } = report;
-    let each = if report.ledger.sent > 0 { "message" } else { "connection" };
+    let each = report.counted();
     if let Some(cpu) = report.server_cpu_ns_per_message {
         let busy = 100.0 * report.server_busy.unwrap_or_default();
         writeln!(out, "server     {cpu:.0} ns of CPU per {each}, {busy:.0}% busy")?;

@@ -1,6 +1,6 @@
 //! The command `churn`, from its arguments to its exit status.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::{Churn, ChurnPlan, Churned, Farewell, Pace};
 use crate::{
@@ -41,9 +41,7 @@ pub fn run(args: &ChurnArgs) -> Result<Status> {
     let run = conductor.measure(args.duration, &mut progress)?;
     progress.finish();
     if run.seen.received == 0 {
-        let reasons: Vec<String> =
-            run.seen.errors.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-        bail!("no connection could be opened: {}", reasons.join(", "));
+        return Err(ready::nothing_open(&run.seen));
     }
     let mut churned = Churned::default();
     run.outcomes.iter().for_each(|one| churned += *one);

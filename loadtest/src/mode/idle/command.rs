@@ -11,7 +11,7 @@ use crate::{
         conductor::{Conductor, Run},
         plan::Plan,
     },
-    exit::Status,
+    exit::{Status, require},
     measure::{kernel::KernelMemory, ledger::Ledger, process, server::ServerState, timeline::Seen},
     mode::ready,
     output::{
@@ -46,6 +46,7 @@ impl Sample {
 /// Nothing can be measured: what is wrong and how to mend it.
 pub fn run(args: &IdleArgs) -> Result<Status> {
     let common = &args.common;
+    require(!args.hold.is_zero(), || "--hold must be longer than 0".to_owned())?;
     let plan = prepare::plan(common, Form::Plain, 0, args.hold)?;
     let rate = args.ping.map(|period| f64::from(plan.connections) / period.as_secs_f64());
     let heading = prepare::heading("idle", &plan, rate);

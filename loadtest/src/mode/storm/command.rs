@@ -32,6 +32,7 @@ pub fn run(args: &StormArgs) -> Result<Status> {
     require(args.expect.as_deref() != Some(""), || {
         "--expect is empty: give a text to look for".to_owned()
     })?;
+    require(!args.storm_timeout.is_zero(), || "--storm-timeout must be longer than 0".to_owned())?;
     let storm = StormPlan {
         drop: match args.how {
             HowArg::Cut | HowArg::Reset => Drop::Cut,
@@ -43,7 +44,7 @@ pub fn run(args: &StormArgs) -> Result<Status> {
         expected_within: common.handshake_timeout,
         timeout: args.storm_timeout,
     };
-    let mut plan = prepare::plan(common, Form::Plain, 0, Duration::ZERO)?;
+    let mut plan = prepare::plan(common, Form::Plain, 0, args.storm_timeout)?;
     // What is awaited after the drop is the return of all.
     plan.drain_time_max = args.storm_timeout;
     plan.cut = if args.how == HowArg::Reset { Cut::Reset } else { Cut::Fin };
