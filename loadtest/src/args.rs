@@ -2,10 +2,13 @@
 //!
 //! It says what was asked for; what is made of it is the modes' business.
 
+pub mod fanout;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use self::fanout::FanoutArgs;
 use crate::{
     measure::arrivals::Pattern,
     wire::{message::Content, sources::Sources},
@@ -38,6 +41,8 @@ EXIT STATUS
 pub enum Command {
     /// Send messages that the server sends back, and measure how long each takes
     Echo(EchoArgs),
+    /// Publish events that the server delivers to all subscribers, and measure how long that takes
+    Fanout(FanoutArgs),
 }
 
 /// What all commands that open connections have in common.

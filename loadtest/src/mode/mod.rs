@@ -3,4 +3,5 @@
 //! Nothing here touches a socket.
 
 pub mod echo;
+pub mod fanout;
 pub mod ready;

@@ -2,9 +2,11 @@
 //!
 //! Nothing here waits, and nothing here counts.
 
+pub mod delivery;
 pub mod failure;
 pub mod message;
 pub mod opening;
 pub mod sources;
 pub mod stamp;
 pub mod target;
+pub mod template;
