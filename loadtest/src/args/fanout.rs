@@ -19,7 +19,8 @@ pub struct FanoutArgs {
     /// Each subscriber sends this when it is open; may be repeated; {n} stands for its number
     #[arg(long, value_name = "TEMPLATE")]
     pub hello: Vec<String>,
-    /// Where publishers connect; the subscribers' URL unless said
+    /// Where publishers connect, by ws: or, to send each event with a POST request, http:; the
+    /// subscribers' URL unless said
     #[arg(long, value_name = "URL")]
     pub publish_url: Option<String>,
     /// Publishers
@@ -38,6 +39,9 @@ pub struct FanoutArgs {
     /// Publish binary messages, and not text
     #[arg(long)]
     pub binary: bool,
+    /// What the bodies of POST requests are
+    #[arg(long, value_name = "TYPE", default_value = "application/json")]
+    pub content_type: String,
     /// Events a second over all publishers, whatever is delivered: an open loop
     #[arg(long, value_parser = rate, conflicts_with = "closed", default_value = "10")]
     pub rate: f64,

@@ -10,6 +10,7 @@ use ringway_frame::{
 };
 
 use super::{
+    exchange,
     links::{Links, State},
     opener::Opener,
     plan::Plan,
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::{
     measure::quantiles::record,
-    wire::{failure::Reason, opening::Progress},
+    wire::{failure::Reason, http::ResponseReader, message::Form, opening::Progress},
 };
 
 /// A thread's connections.
@@ -27,6 +28,8 @@ pub(super) struct Fleet<'p, W> {
     opener: Opener<'p>,
     /// By link; `None` when it is not open.
     readers: Vec<Option<MessageReader>>,
+    /// By link; empty unless they speak HTTP.
+    pub(super) responses: Vec<ResponseReader>,
     by_slot: Vec<u32>,
     limits: ReadLimits,
     keys: MaskKeys,
@@ -37,14 +40,17 @@ pub(super) struct Fleet<'p, W> {
 }
 
 impl<'p, W: Workload> Fleet<'p, W> {
-    pub(super) fn new(plan: &'p Plan, links: Links, workload: W) -> Self {
+    pub(super) fn new(plan: &'p Plan, mut links: Links, workload: W) -> Self {
+        links.exchange = plan.approach.exchange();
         let count = links.len() as usize;
+        let responses = exchange::readers(links.exchange, count);
         let bytes_max = (plan.message_bytes as u64).max(64 << 20);
         Self {
             links,
             workload,
             opener: Opener::new(plan),
             readers: std::iter::repeat_with(|| None).take(count).collect(),
+            responses,
             by_slot: Vec::new(),
             limits: ReadLimits { frame_bytes_max: bytes_max, message_bytes_max: bytes_max },
             keys: MaskKeys::new(),
@@ -93,7 +99,10 @@ impl<'p, W: Workload> Fleet<'p, W> {
             }
             Completion::Connected { connection } => {
                 if let Some(link) = self.link(connection) {
-                    self.opener.connected(link, &mut self.links);
+                    match self.responses.is_empty() {
+                        true => self.opener.connected(link, &mut self.links),
+                        false => self.open_for_requests(link),
+                    }
                 }
             }
             Completion::EndOfStream { connection } => {
@@ -146,18 +155,8 @@ impl<'p, W: Workload> Fleet<'p, W> {
         match terms.receive(opening, bytes) {
             Ok(Progress::Awaited) => {}
             Ok(Progress::Open(opened)) => {
-                if let Some(since) = self.opener.finish(link) {
-                    let took = self.links.now().saturating_sub(since);
-                    record(&mut self.links.seen.openings, took);
-                }
                 self.readers[link as usize] = Some(opened.reader);
-                let entry = &mut self.links.list[link as usize];
-                entry.state = State::Open;
-                entry.form = opened.form;
-                self.links.open += 1;
-                self.links.seen.opened += 1;
-                self.try_over(link);
-                self.workload.opened(link, &mut self.links);
+                self.become_open(link, opened.form);
                 if opened.head_bytes < bytes.len() {
                     self.read(link, &mut bytes[opened.head_bytes..]);
                 }
@@ -169,9 +168,25 @@ impl<'p, W: Workload> Fleet<'p, W> {
         }
     }
 
+    pub(super) fn become_open(&mut self, link: u32, form: Form) {
+        if let Some(since) = self.opener.finish(link) {
+            let took = self.links.now().saturating_sub(since);
+            record(&mut self.links.seen.openings, took);
+        }
+        let entry = &mut self.links.list[link as usize];
+        entry.state = State::Open;
+        entry.form = form;
+        self.links.open += 1;
+        self.links.seen.opened += 1;
+        self.try_over(link);
+        self.workload.opened(link, &mut self.links);
+    }
+
     #[inline]
     fn read(&mut self, link: u32, mut bytes: &mut [u8]) {
-        let Some(reader) = &mut self.readers[link as usize] else { return };
+        let Some(reader) = &mut self.readers[link as usize] else {
+            return self.read_responses(link, bytes);
+        };
         loop {
             match reader.read(&mut bytes, &self.limits) {
                 Ok(Some(Message::Binary(payload))) => {
@@ -211,6 +226,7 @@ impl<'p, W: Workload> Fleet<'p, W> {
                 self.links.seen.fail(Reason::HANDSHAKE_CUT);
                 self.links.leave(link, Ended::Unopened);
             }
+            State::Open if !self.responses.is_empty() => self.end_of_responses(link),
             State::Open => {
                 self.links.seen.fail(Reason::ENDED_WITHOUT_CLOSE);
                 self.links.leave(link, Ended::Lost);

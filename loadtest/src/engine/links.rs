@@ -13,7 +13,7 @@ use ringway_frame::{CloseCode, MaskKeys, emit_close};
 use super::workload::Ended;
 use crate::{
     measure::interval::Interval,
-    wire::{failure::Reason, message::Form},
+    wire::{failure::Reason, message::Form, opening::Exchange},
 };
 
 /// The clock of a run: all threads count from the same instant.
@@ -47,6 +47,7 @@ pub struct Links {
     pub(super) dues: Vec<Duration>,
     pub(super) unsent_bytes: usize,
     pub(super) open: u32,
+    pub(super) exchange: Exchange,
     first_number: u32,
     clock: Clock,
     now: Duration,
@@ -123,6 +124,7 @@ impl Links {
             dues: Vec::new(),
             unsent_bytes: 0,
             open: 0,
+            exchange: Exchange::WebSocket,
             first_number,
             clock,
             now: clock.now(),
@@ -206,6 +208,10 @@ impl Links {
     ///
     /// [`Workload::ended`]: super::workload::Workload::ended
     pub fn close(&mut self, link: u32) {
+        if self.exchange == Exchange::Requests {
+            // HTTP has no parting word.
+            return self.leave(link, Ended::Closed);
+        }
         let key = Some(self.keys.draw());
         let Link { connection, mark, state, .. } = &mut self.list[link as usize];
         if *state == State::Open {

@@ -4,6 +4,7 @@
 
 pub mod delivery;
 pub mod failure;
+pub mod http;
 pub mod message;
 pub mod opening;
 pub mod sources;

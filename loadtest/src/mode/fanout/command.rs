@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use ringway_frame::DataKind;
 
 use super::{
-    publish::{Pace, Publish, PublishPlan, Told},
+    publish::{Pace, Publish, PublishPlan, Told, Way},
     spread::{Spread, Spreads},
     subscribe::{Heard, Subscribe, SubscribePlan},
     traffic::{PUBLISHERS_MAX, Phase, Traffic},
@@ -37,12 +37,10 @@ use crate::{
     report::Report,
     wire::{
         message::Form,
+        opening::{Approach, Exchange},
         template::{MARKED_BYTES, Template},
     },
 };
-
-/// Subscribers that a hello has not made one are waited for so long.
-const PROBES_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// A probe is published at once.
 const PROBE_DURATION: Duration = Duration::from_millis(1);
@@ -63,7 +61,7 @@ pub fn run(args: &FanoutArgs) -> Result<Status> {
     let mut progress = Progress::new(args.duration, loudness);
     let mut both = Both::start(args, plan, publish_plan, template)?;
     let opening = both.open(&mut progress)?;
-    let warning = both.probe()?;
+    let warning = both.probe(args.common.drain)?;
     both.traffic.begin(Phase::Measuring);
     let (heard, told) = both.measure(args.duration, &mut progress)?;
     progress.finish();
@@ -102,7 +100,24 @@ fn publish_plan(args: &FanoutArgs, message_bytes: usize) -> Result<Plan> {
         pid: None,
         ..args.common.clone()
     };
-    prepare::plan(&common, Form::Plain, message_bytes, args.duration).context("--publish-url")
+    let plan = prepare::plan(&common, Form::Plain, message_bytes, args.duration)
+        .context("--publish-url")?;
+    if !common.url.starts_with("http") {
+        return Ok(plan);
+    }
+    ensure!(args.publish_hello.is_empty(), "--publish-hello is for WebSockets, not for POST");
+    Ok(Plan { approach: plan.approach.with_requests(), ..plan })
+}
+
+fn way(args: &FanoutArgs, approach: &Approach) -> Way {
+    match approach.exchange() {
+        Exchange::Requests => Way::Requests {
+            approach: Box::new(approach.clone()),
+            content_type: args.content_type.clone(),
+        },
+        Exchange::WebSocket if args.binary => Way::Messages(DataKind::Binary),
+        Exchange::WebSocket => Way::Messages(DataKind::Text),
+    }
 }
 
 /// Subscribers and publishers.
@@ -130,7 +145,7 @@ impl Both {
             },
             hello: args.publish_hello.clone(),
             template,
-            kind: if args.binary { DataKind::Binary } else { DataKind::Text },
+            way: way(args, &publish_plan.approach),
         };
         let shared = traffic.clone();
         let subscribers = Conductor::start(plan, move |share, plan| {
@@ -157,9 +172,9 @@ impl Both {
     }
 
     /// Publishes events until one has reached every subscriber: a server may take its time to make
-    /// one of what has sent a hello. What is to be warned of.
-    fn probe(&mut self) -> Result<Option<String>> {
-        let until = Instant::now() + PROBES_TIME_MAX;
+    /// one of what has sent a hello. After `time_max` it is as it is. What is to be warned of.
+    fn probe(&mut self, time_max: Duration) -> Result<Option<String>> {
+        let until = Instant::now() + time_max;
         loop {
             self.traffic.begin(Phase::Probing);
             let (heard, told) = self.measure(PROBE_DURATION, &mut Unwatched)?;
@@ -277,6 +292,7 @@ fn report(
     note("publisher_messages", told_all.others as f64);
     note("stalls", told_all.stalls as f64);
     quantiles(&mut note, "spread_us", &times);
+    quantiles(&mut note, "publish_ack_us", &told.seen.latencies);
     report.warnings.extend(warning);
     report
 }

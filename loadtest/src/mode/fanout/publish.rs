@@ -1,7 +1,8 @@
 //! The publishers: events leave at intended times, or when those before have been delivered.
 //!
-//! They live in one thread of their own, so that no delivery holds them up. An event that the
-//! server refuses to take owes nobody anything.
+//! They live in one thread of their own, so that no delivery holds them up. Over HTTP each awaits
+//! the response before its next event. An event that the server refuses owes nobody anything; one
+//! whose response does not come is owed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,6 +18,8 @@ use crate::{
     mode::echo::REOPEN_DELAY,
     wire::{
         failure::Reason,
+        http::{self, Part},
+        opening::Approach,
         stamp::Stamp,
         template::{Draft, Template, greeting},
     },
@@ -48,8 +51,35 @@ pub struct PublishPlan {
     pub hello: Vec<String>,
     /// What events look like.
     pub template: Template,
-    /// What they are on the wire.
-    pub kind: DataKind,
+    /// How they go over the wire.
+    pub way: Way,
+}
+
+/// How events go over the wire.
+#[derive(Debug, Clone)]
+pub enum Way {
+    /// As messages of a WebSocket.
+    Messages(DataKind),
+    /// As bodies of POST requests.
+    Requests {
+        /// Where to.
+        approach: Box<Approach>,
+        /// What the bodies are.
+        content_type: String,
+    },
+}
+
+impl Way {
+    fn draft(&self, template: &Template, number: u32) -> Draft {
+        let draft = template.draft(number);
+        match self {
+            Self::Messages(_) => draft,
+            Self::Requests { approach, content_type } => {
+                let head = http::post(approach, number, content_type, draft.bytes());
+                draft.after(&head)
+            }
+        }
+    }
 }
 
 /// Events sent between two looks at what came back.
@@ -85,6 +115,21 @@ pub struct Publish {
 /// One publisher.
 struct Lane {
     draft: Draft,
+    standing: Standing,
+    /// Over HTTP, the event whose response is awaited, and when it was due.
+    awaited: Option<(Ticket, Duration)>,
+    /// When the latest response came; an event that was due before is not late by the tester.
+    freed_at: Duration,
+    status: u16,
+}
+
+/// Whether a publisher has a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Open,
+    /// It opens again at once: what is due waits.
+    Returning,
+    Away,
 }
 
 /// What the publishers did.
@@ -116,6 +161,8 @@ enum Running {
 enum Tried {
     /// It is on its way.
     Published,
+    /// Each publisher awaits a response.
+    Busy,
     /// No publisher has a connection.
     NoneThere,
 }
@@ -123,7 +170,13 @@ enum Tried {
 impl Publish {
     /// Of `connections` publishers.
     pub fn new(plan: PublishPlan, traffic: Arc<Traffic>, connections: u32, seed: u64) -> Self {
-        let lanes = (0..connections).map(|number| Lane { draft: plan.template.draft(number) });
+        let lanes = (0..connections).map(|number| Lane {
+            draft: plan.way.draft(&plan.template, number),
+            standing: Standing::Away,
+            awaited: None,
+            freed_at: Duration::ZERO,
+            status: 0,
+        });
         Self {
             lanes: lanes.collect(),
             plan,
@@ -139,55 +192,78 @@ impl Publish {
 
     /// Publishes an event that was due at `due`; without, it is due now.
     fn publish_next(&mut self, due: Option<Duration>, links: &mut Links) -> Tried {
+        let mut tried = Tried::NoneThere;
         for _ in 0..links.len() {
             let link = self.next;
             self.next = (self.next + 1) % links.len();
-            if links.is_open(link) && self.publish(link, due, links) == Sent::Yes {
+            let Lane { standing, awaited, .. } = &self.lanes[link as usize];
+            if awaited.is_some() || *standing == Standing::Returning {
+                tried = Tried::Busy;
+            } else if links.is_open(link) && self.publish(link, due, links) == Sent::Yes {
                 return Tried::Published;
             }
         }
-        Tried::NoneThere
+        tried
     }
 
     fn publish(&mut self, link: u32, due: Option<Duration>, links: &mut Links) -> Sent {
         let publisher = link as usize;
         let ticket = self.traffic.publish(publisher);
         let at = due.unwrap_or_else(|| links.clock().now());
-        let link_in_stamp = self.traffic.link(link);
-        let stamp = Stamp { link: link_in_stamp, sequence: ticket.sequence, at };
-        let event = self.lanes[publisher].draft.stamped(stamp);
-        let (key, opcode) = (Some(self.keys.draw()), Opcode::from(self.plan.kind));
-        let sent = links.send(link, |_, out| emit_frame(out, key, opcode, event));
+        let stamp = Stamp { link: self.traffic.link(link), sequence: ticket.sequence, at };
+        let lane = &mut self.lanes[publisher];
+        let event = lane.draft.stamped(stamp);
+        let sent = match self.plan.way {
+            Way::Messages(kind) => {
+                let key = Some(self.keys.draw());
+                links.send(link, |_, out| emit_frame(out, key, Opcode::from(kind), event))
+            }
+            Way::Requests { .. } => links.send(link, |_, out| out.extend_from_slice(event)),
+        };
         if sent == Sent::No {
             self.traffic.withdraw(publisher, ticket);
             return sent;
         }
-        links.note_sent(due);
-        self.taken(publisher, ticket);
+        links.note_sent(due.map(|due| due.max(lane.freed_at)));
+        match self.plan.way {
+            Way::Messages(_) => self.told.take(publisher, ticket),
+            Way::Requests { .. } => lane.awaited = Some((ticket, at)),
+        }
         sent
     }
 
-    fn taken(&mut self, publisher: usize, ticket: Ticket) {
-        self.told.events += 1;
-        let owed = &mut self.told.owed[publisher];
-        if owed.len() < EVENTS_MAX {
-            owed.push(ticket.owed);
+    /// A response is whole.
+    fn respond(&mut self, link: u32, links: &mut Links) {
+        let lane = &mut self.lanes[link as usize];
+        let status = std::mem::take(&mut lane.status);
+        let Some((ticket, at)) = lane.awaited.take() else {
+            links.seen.fail(Reason::named("response_unasked"));
+            return;
+        };
+        lane.freed_at = links.clock().now();
+        if (200..=299).contains(&status) {
+            links.seen.answered(at, links.now(), 0);
+            self.told.take(link as usize, ticket);
+        } else {
+            links.seen.fail(Reason::named(format!("publish_status_{status}")));
+            self.traffic.withdraw(link as usize, ticket);
         }
     }
 
     fn advance_open(&mut self, links: &mut Links) -> Next {
         let now = links.now();
         for _ in 0..TURN_EVENTS_MAX {
-            let Running::Open { start, arrivals, due } = &mut self.running else {
-                return Next::Idle;
-            };
-            let at = *due;
-            if at > now {
-                return Next::At(at);
+            let Running::Open { due, .. } = self.running else { return Next::Idle };
+            if due > now {
+                return Next::At(due);
             }
-            *due = *start + arrivals.next_due();
-            if self.publish_next(Some(at), links) == Tried::NoneThere {
-                links.seen.fail(Reason::NOT_CONNECTED);
+            match self.publish_next(Some(due), links) {
+                Tried::Published => {}
+                Tried::Busy => return Next::Idle,
+                Tried::NoneThere => links.seen.fail(Reason::NOT_CONNECTED),
+            }
+            if let Running::Open { start, arrivals, due } = &mut self.running {
+                *due = *start + arrivals.next_due();
             }
         }
         Next::At(now)
@@ -217,8 +293,10 @@ impl Publish {
                 return Next::At(now + STALL_TIME_MAX);
             }
             *moved_at = now;
-            if self.publish_next(None, links) == Tried::NoneThere {
-                return Next::At(now + ABSENCE_LOOK_INTERVAL);
+            match self.publish_next(None, links) {
+                Tried::Published => {}
+                Tried::Busy => return Next::Idle,
+                Tried::NoneThere => return Next::At(now + ABSENCE_LOOK_INTERVAL),
             }
         }
         Next::At(now)
@@ -247,6 +325,7 @@ impl Workload for Publish {
     }
 
     fn opened(&mut self, link: u32, links: &mut Links) {
+        self.lanes[link as usize].standing = Standing::Open;
         for hello in &self.plan.hello {
             let text = greeting(hello, links.number(link));
             let key = Some(self.keys.draw());
@@ -256,14 +335,38 @@ impl Workload for Publish {
 
     fn message(&mut self, _link: u32, _kind: DataKind, payload: &[u8], _links: &mut Links) {
         self.told.others += 1;
-        if self.told.sample.is_none() {
-            let start = &payload[..payload.len().min(SAMPLE_BYTES_MAX)];
-            self.told.sample = Some(String::from_utf8_lossy(start).into_owned());
+        self.told.show(payload);
+    }
+
+    fn response(&mut self, link: u32, part: Part<'_>, links: &mut Links) {
+        match part {
+            Part::Head(status) => self.lanes[link as usize].status = status,
+            Part::Body(body) => {
+                if !(200..=299).contains(&self.lanes[link as usize].status) {
+                    self.told.show(body);
+                }
+            }
+            Part::End(_) => self.respond(link, links),
         }
     }
 
-    fn ended(&mut self, _link: u32, _why: Ended, _links: &mut Links) -> Then {
-        Then::Reopen(REOPEN_DELAY)
+    fn ended(&mut self, link: u32, why: Ended, links: &mut Links) -> Then {
+        let lane = &mut self.lanes[link as usize];
+        if let Some((ticket, _)) = lane.awaited.take() {
+            // The server may have taken the event, so it is owed.
+            links.seen.fail(Reason::named("publish_unanswered"));
+            self.told.take(link as usize, ticket);
+        }
+        match (&self.plan.way, why) {
+            (Way::Requests { .. }, Ended::Closed) => {
+                lane.standing = Standing::Returning;
+                Then::Reopen(Duration::ZERO)
+            }
+            _ => {
+                lane.standing = Standing::Away;
+                Then::Reopen(REOPEN_DELAY)
+            }
+        }
     }
 
     fn advance(&mut self, links: &mut Links) -> Next {
@@ -273,7 +376,7 @@ impl Workload for Publish {
             Running::Probe => {
                 self.running = Running::Off;
                 for link in 0..links.len() {
-                    if links.is_open(link) {
+                    if links.is_open(link) && self.lanes[link as usize].awaited.is_none() {
                         self.publish(link, None, links);
                     }
                 }
@@ -295,7 +398,19 @@ impl Workload for Publish {
         self.traffic.end();
     }
 
+    fn is_drained(&self, _links: &Links) -> bool {
+        self.lanes.iter().all(|lane| lane.awaited.is_none())
+    }
+
     fn finish(&mut self, links: &mut Links) -> Told {
+        for link in 0..links.len() {
+            if let Some((ticket, _)) = self.lanes[link as usize].awaited.take() {
+                links.seen.fail(Reason::named("publish_unanswered"));
+                self.told.take(link as usize, ticket);
+                // Its response would be taken for that of a later event.
+                links.cut(link);
+            }
+        }
         std::mem::replace(&mut self.told, Told::new(links.len()))
     }
 }
@@ -303,5 +418,21 @@ impl Workload for Publish {
 impl Told {
     fn new(publishers: u32) -> Self {
         Self { owed: vec![Vec::new(); publishers as usize], ..Self::default() }
+    }
+
+    /// An event is the server's to deliver.
+    fn take(&mut self, publisher: usize, ticket: Ticket) {
+        self.events += 1;
+        let owed = &mut self.owed[publisher];
+        if owed.len() < EVENTS_MAX {
+            owed.push(ticket.owed);
+        }
+    }
+
+    fn show(&mut self, answer: &[u8]) {
+        if self.sample.is_none() {
+            let start = &answer[..answer.len().min(SAMPLE_BYTES_MAX)];
+            self.sample = Some(String::from_utf8_lossy(start).into_owned());
+        }
     }
 }
