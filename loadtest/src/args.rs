@@ -2,13 +2,15 @@
 //!
 //! It says what was asked for; what is made of it is the modes' business.
 
+pub mod churn;
 pub mod fanout;
+pub mod idle;
+pub mod storm;
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use self::fanout::FanoutArgs;
 use crate::{
     measure::arrivals::Pattern,
     wire::{message::Content, sources::Sources},
@@ -42,7 +44,13 @@ pub enum Command {
     /// Send messages that the server sends back, and measure how long each takes
     Echo(EchoArgs),
     /// Publish events that the server delivers to all subscribers, and measure how long that takes
-    Fanout(FanoutArgs),
+    Fanout(fanout::FanoutArgs),
+    /// Open connections and hold them: what each costs the server and the kernel
+    Idle(idle::IdleArgs),
+    /// Open connections and close them, again and again: time to 101, connections a second
+    Churn(churn::ChurnArgs),
+    /// Drop all connections at once: time until all have resumed
+    Storm(storm::StormArgs),
 }
 
 /// What all commands that open connections have in common.
@@ -70,6 +78,12 @@ pub struct CommonArgs {
     /// Ask for this subprotocol; may be repeated
     #[arg(long, value_name = "NAME")]
     pub subprotocol: Vec<String>,
+    /// Believe the authorities in this PEM file, and not the system's (wss)
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub ca: Option<PathBuf>,
+    /// Believe any certificate (wss)
+    #[arg(long)]
+    pub insecure: bool,
     /// Give up a handshake after this
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     pub handshake_timeout: Duration,
@@ -102,6 +116,9 @@ pub struct OutputArgs {
     /// Write the result as JSON to this file, or to standard output in place of the table
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
     pub json: Option<PathBuf>,
+    /// Write the result as one page, with curves, to this file
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// Show no progress
     #[arg(long, short = 'q')]
     pub quiet: bool,
@@ -156,10 +173,7 @@ impl TrafficArgs {
 
     /// How they are spread.
     pub fn pattern(&self) -> Pattern {
-        match self.arrivals {
-            ArrivalsArg::Constant => Pattern::Constant,
-            ArrivalsArg::Poisson => Pattern::Poisson,
-        }
+        self.arrivals.into()
     }
 }
 
@@ -170,6 +184,15 @@ pub enum ArrivalsArg {
     Constant,
     /// At random, each independent of the others.
     Poisson,
+}
+
+impl From<ArrivalsArg> for Pattern {
+    fn from(arg: ArrivalsArg) -> Self {
+        match arg {
+            ArrivalsArg::Constant => Self::Constant,
+            ArrivalsArg::Poisson => Self::Poisson,
+        }
+    }
 }
 
 /// `echo`.
@@ -185,8 +208,13 @@ pub struct EchoArgs {
 
 /// A time such as 30s, 500ms or 2m.
 pub fn time(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| format!("{error}; write 30s, 500ms or 2m"))
+    let time = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write 30s, 500ms or 2m"))?;
+    if time <= TIME_MAX { Ok(time) } else { Err("it may be at most a year".to_owned()) }
 }
+
+/// Sums of times do not overflow.
+const TIME_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// A number of things: 10000, 10_000 or 10k. At least one.
 pub fn count(text: &str) -> Result<u32, String> {

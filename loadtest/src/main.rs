@@ -20,12 +20,15 @@ fn main() -> ExitCode {
     let ended = match command {
         Command::Echo(args) => mode::echo::command::run(&args),
         Command::Fanout(args) => mode::fanout::command::run(&args),
+        Command::Idle(args) => mode::idle::command::run(&args),
+        Command::Churn(args) => mode::churn::command::run(&args),
+        Command::Storm(args) => mode::storm::command::run(&args),
     };
     match ended {
         Ok(status) => status.into(),
         Err(error) => {
             eprintln!("ringway-loadtest: {error:#}");
-            Status::Failed.into()
+            Status::of_error(&error).into()
         }
     }
 }

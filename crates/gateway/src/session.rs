@@ -209,10 +209,11 @@ impl Session {
             None => (position, None),
         };
         if self.pace == Pace::Live {
-            // Runs that are pending may hold events of the topic that are older than `after`; so
-            // what they hold for this client is read from the log instead.
+            // Runs that are pending may hold events of the topic that are older than `after`, may be
+            // past this slot, or be of the topic that had the id before; so what they hold for this
+            // client is read from the log instead.
             self.cursor = self.cursor.max(desk.settled());
-            if self.cursor == after {
+            if self.cursor == position && after == position {
                 return Ok(missed);
             }
             self.read_from_log(Pace::Replaying, desk);

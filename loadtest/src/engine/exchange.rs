@@ -4,6 +4,7 @@
 
 use super::{
     fleet::Fleet,
+    opener::Secured,
     workload::{Ended, Workload},
 };
 use crate::wire::{
@@ -20,10 +21,13 @@ pub(super) fn readers(exchange: Exchange, links: usize) -> Vec<ResponseReader> {
 }
 
 impl<W: Workload> Fleet<'_, W> {
-    /// A socket is connected: there is no handshake.
+    /// A socket is connected: there is no handshake but that of TLS, which is kept up with.
     pub(super) fn open_for_requests(&mut self, link: u32) {
         self.responses[link as usize] = ResponseReader::default();
-        self.become_open(link, Form::Plain);
+        if self.opener.secure(link, &mut self.links) == Secured::Yes {
+            self.links.flush(link);
+            self.become_open(link, Form::Plain);
+        }
     }
 
     pub(super) fn read_responses(&mut self, link: u32, mut bytes: &[u8]) {

@@ -25,7 +25,7 @@ use crate::{
 pub(super) struct Fleet<'p, W> {
     pub(super) links: Links,
     pub(super) workload: W,
-    opener: Opener<'p>,
+    pub(super) opener: Opener<'p>,
     /// By link; `None` when it is not open.
     readers: Vec<Option<MessageReader>>,
     /// By link; empty unless they speak HTTP.
@@ -37,6 +37,18 @@ pub(super) struct Fleet<'p, W> {
     tried: u32,
     has_been_tried: Vec<bool>,
     failed: Vec<u32>,
+    /// Whether what ends may be opened again.
+    course: Course,
+    /// What was decrypted last.
+    plain: Vec<u8>,
+}
+
+/// Where a thread's connections are going.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Course {
+    On,
+    /// All are being closed for good.
+    Out,
 }
 
 impl<'p, W: Workload> Fleet<'p, W> {
@@ -44,6 +56,9 @@ impl<'p, W: Workload> Fleet<'p, W> {
         links.exchange = plan.approach.exchange();
         let count = links.len() as usize;
         let responses = exchange::readers(links.exchange, count);
+        if plan.security.is_some() {
+            links.sessions.resize_with(count, || None);
+        }
         let bytes_max = (plan.message_bytes as u64).max(64 << 20);
         Self {
             links,
@@ -57,6 +72,21 @@ impl<'p, W: Workload> Fleet<'p, W> {
             tried: 0,
             has_been_tried: vec![false; count],
             failed: Vec::new(),
+            course: Course::On,
+            plain: Vec::new(),
+        }
+    }
+
+    /// Closes all connections for good: politely where they are open.
+    pub(super) fn part(&mut self) {
+        self.course = Course::Out;
+        self.opener.forget_wishes();
+        for link in 0..self.links.len() {
+            match self.links.list[link as usize].state {
+                State::Open => self.links.close(link),
+                State::Opening => self.links.leave(link, Ended::Unopened),
+                State::Closed | State::Closing | State::ClosedBoth | State::Leaving(_) => {}
+            }
         }
     }
 
@@ -68,21 +98,28 @@ impl<'p, W: Workload> Fleet<'p, W> {
     /// Begins connections that are due, and ends those that take too long. Returns when there is
     /// more of that to do.
     pub(super) fn advance<D: Connect>(&mut self, driver: &mut D) -> Option<Duration> {
-        let Self { links, opener, by_slot, failed, .. } = self;
+        let Self { links, opener, by_slot, failed, course, .. } = self;
+        if *course == Course::Out {
+            links.wishes.clear();
+        }
         let next = opener.advance(driver, links, by_slot, failed);
         while let Some(link) = self.failed.pop() {
             self.end(link, Ended::Unopened);
         }
         while let Some(farewell) = self.links.farewells.front().copied() {
             let entry = &self.links.list[farewell.link as usize];
-            let is_current =
-                entry.connection == farewell.connection && entry.state == State::Closing;
+            let unanswered = match entry.state {
+                State::Closing => Reason::named("close_unanswered"),
+                _ => Reason::named("stream_not_ended"),
+            };
+            let is_current = entry.connection == farewell.connection
+                && matches!(entry.state, State::Closing | State::ClosedBoth);
             if is_current && farewell.at > self.links.now() {
                 return next.into_iter().chain([farewell.at]).min();
             }
             self.links.farewells.pop_front();
             if is_current {
-                self.links.seen.fail(Reason::named("close_unanswered"));
+                self.links.seen.fail(unanswered);
                 self.links.leave(farewell.link, Ended::Closed);
             }
         }
@@ -143,10 +180,41 @@ impl<'p, W: Workload> Fleet<'p, W> {
 
     #[inline]
     fn receive(&mut self, link: u32, bytes: &mut [u8]) {
+        if self.links.sessions.is_empty() {
+            self.receive_plain(link, bytes);
+        } else {
+            self.receive_encrypted(link, bytes);
+        }
+    }
+
+    fn receive_encrypted(&mut self, link: u32, bytes: &[u8]) {
+        let Some(session) = &mut self.links.sessions[link as usize] else { return };
+        let mut plain = std::mem::take(&mut self.plain);
+        plain.clear();
+        let received = session.receive(bytes, &mut plain);
+        // An alert goes out even if there is nothing more to be had.
+        self.links.flush(link);
+        if !plain.is_empty() {
+            self.receive_plain(link, &mut plain);
+        }
+        self.plain = plain;
+        if let Err(reason) = received {
+            let why = match self.links.list[link as usize].state {
+                State::Closed | State::Leaving(_) => return,
+                State::Opening => Ended::Unopened,
+                State::Open | State::Closing | State::ClosedBoth => Ended::Lost,
+            };
+            self.links.seen.fail(reason);
+            self.links.leave(link, why);
+        }
+    }
+
+    #[inline]
+    fn receive_plain(&mut self, link: u32, bytes: &mut [u8]) {
         match self.links.list[link as usize].state {
             State::Open | State::Closing => self.read(link, bytes),
             State::Opening => self.open(link, bytes),
-            State::Closed | State::Leaving(_) => {}
+            State::ClosedBoth | State::Closed | State::Leaving(_) => {}
         }
     }
 
@@ -197,22 +265,30 @@ impl<'p, W: Workload> Fleet<'p, W> {
                 }
                 Ok(Some(Message::Ping(payload))) => {
                     let key = Some(self.keys.draw());
-                    self.links.send_control(link, |out| emit_pong(out, key, payload));
+                    self.links.send_raw(link, |out| emit_pong(out, key, payload));
                 }
-                Ok(Some(Message::Pong(_))) => {}
+                Ok(Some(Message::Pong(payload))) => {
+                    self.workload.pong(link, payload, &mut self.links)
+                }
                 Ok(Some(Message::Close(code, _))) => {
-                    if self.links.list[link as usize].state == State::Open {
+                    let state = &mut self.links.list[link as usize].state;
+                    if *state == State::Open {
                         self.links.seen.fail(Reason::of_close(code));
                         let key = Some(self.keys.draw());
-                        self.links.send_control(link, |out| emit_close(out, key, code, ""));
+                        self.links.send_raw(link, |out| emit_close(out, key, code, ""));
                         self.links.leave(link, Ended::Lost);
+                    } else if *state == State::Closing {
+                        // RFC 6455 §7.1.1: the server ends the stream first.
+                        *state = State::ClosedBoth;
                     }
                 }
                 Ok(None) => break,
+                // We had closed it, and what it still had to say is of no interest.
+                Err(_) if self.links.list[link as usize].state != State::Open => break,
                 Err(error) => {
                     self.links.seen.fail(Reason::of_protocol(error));
                     let (key, code) = (Some(self.keys.draw()), error.close_code());
-                    self.links.send_control(link, |out| emit_close(out, key, code, ""));
+                    self.links.send_raw(link, |out| emit_close(out, key, code, ""));
                     self.links.leave(link, Ended::Lost);
                     break;
                 }
@@ -231,7 +307,7 @@ impl<'p, W: Workload> Fleet<'p, W> {
                 self.links.seen.fail(Reason::ENDED_WITHOUT_CLOSE);
                 self.links.leave(link, Ended::Lost);
             }
-            State::Closing => self.links.leave(link, Ended::Closed),
+            State::Closing | State::ClosedBoth => self.links.leave(link, Ended::Closed),
             State::Closed | State::Leaving(_) => {}
         }
     }
@@ -239,11 +315,14 @@ impl<'p, W: Workload> Fleet<'p, W> {
     fn fail(&mut self, link: u32, failure: Failure) {
         let (reason, why) = match self.links.list[link as usize].state {
             State::Opening => {
-                let error = std::io::Error::from_raw_os_error(failure.0);
-                (Reason::of_connect(&error), Ended::Unopened)
+                let reason = match self.opener.opening(link) {
+                    None => Reason::of_connect(&std::io::Error::from_raw_os_error(failure.0)),
+                    Some(_) => Reason::of_handshake_failure(failure),
+                };
+                (reason, Ended::Unopened)
             }
             State::Open => (Reason::of_failure(failure), Ended::Lost),
-            State::Closing => return self.links.leave(link, Ended::Closed),
+            State::Closing | State::ClosedBoth => return self.links.leave(link, Ended::Closed),
             State::Closed | State::Leaving(_) => return,
         };
         self.links.seen.fail(reason);
@@ -255,8 +334,12 @@ impl<'p, W: Workload> Fleet<'p, W> {
         let entry = &mut self.links.list[link as usize];
         let State::Leaving(why) = entry.state else { return };
         entry.state = State::Closed;
+        self.links.held -= 1;
         entry.connection = Connection::new(u32::MAX, 0);
         self.readers[link as usize] = None;
+        if let Some(session) = self.links.sessions.get_mut(link as usize) {
+            *session = None;
+        }
         self.opener.finish(link);
         if why != Ended::Unopened {
             self.links.seen.ended += 1;
@@ -267,20 +350,15 @@ impl<'p, W: Workload> Fleet<'p, W> {
     fn end(&mut self, link: u32, why: Ended) {
         self.try_over(link);
         match self.workload.ended(link, why, &mut self.links) {
-            Then::Reopen(after) => self.links.open_at(link, self.links.now() + after),
-            Then::Rest => {}
+            Then::Reopen(after) if self.course == Course::On => {
+                self.links.open_at(link, self.links.now() + after);
+            }
+            Then::Reopen(_) | Then::Rest => {}
         }
     }
 
     fn try_over(&mut self, link: u32) {
         let tried = &mut self.has_been_tried[link as usize];
         self.tried += u32::from(!std::mem::replace(tried, true));
-    }
-}
-
-impl Links {
-    fn send_control(&mut self, link: u32, write: impl FnOnce(&mut Vec<u8>)) {
-        let entry = &mut self.list[link as usize];
-        self.operations.send(entry.connection, &mut entry.mark, write);
     }
 }

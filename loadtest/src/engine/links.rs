@@ -13,7 +13,7 @@ use ringway_frame::{CloseCode, MaskKeys, emit_close};
 use super::workload::Ended;
 use crate::{
     measure::interval::Interval,
-    wire::{failure::Reason, message::Form, opening::Exchange},
+    wire::{failure::Reason, message::Form, opening::Exchange, tls::Session},
 };
 
 /// The clock of a run: all threads count from the same instant.
@@ -36,6 +36,13 @@ impl Clock {
 /// What a thread keeps of a server that does not read: beyond it, nothing more is sent.
 const UNSENT_BYTES_MAX: usize = 512 << 20;
 
+/// Messages from this size on have buffers of their own: what a socket does not take of them at
+/// once is then kept without a copy, and the turn's buffer stays small.
+const OWNED_BYTES_MIN: usize = 64 << 10;
+
+/// The longest header of a frame, and a little of what compression may add.
+const OVERHEAD_BYTES: usize = 64;
+
 /// One thread's connections.
 pub struct Links {
     pub(super) operations: Operations,
@@ -48,10 +55,19 @@ pub struct Links {
     pub(super) unsent_bytes: usize,
     pub(super) open: u32,
     pub(super) exchange: Exchange,
+    /// Those that have a socket.
+    pub(super) held: u32,
+    pub(super) under_way_max: usize,
     first_number: u32,
     clock: Clock,
     now: Duration,
     keys: MaskKeys,
+    /// Whether each message has a buffer of its own, and how large that is.
+    owned_bytes: Option<usize>,
+    /// By link, where the server wants TLS; otherwise empty.
+    pub(super) sessions: Vec<Option<Box<Session>>>,
+    /// What is about to be encrypted.
+    plain: Vec<u8>,
     /// What is seen.
     pub seen: Box<Interval>,
 }
@@ -70,6 +86,9 @@ pub(super) struct Deadline {
     pub(super) link: u32,
     pub(super) connection: Connection,
 }
+
+/// Handshakes under way at a time in one thread: well below the backlog of a server.
+const UNDER_WAY_MAX: usize = 256;
 
 /// A server answers a Close frame and ends the stream within this.
 const FAREWELL_TIME_MAX: Duration = Duration::from_secs(2);
@@ -94,6 +113,8 @@ pub(super) enum State {
     Open,
     /// We have sent a Close frame.
     Closing,
+    /// The server has answered it; the end of the stream is awaited.
+    ClosedBoth,
     /// The socket is being let go of.
     Leaving(Ended),
 }
@@ -108,7 +129,8 @@ pub enum Sent {
 }
 
 impl Links {
-    pub(super) fn new(count: u32, first_number: u32, clock: Clock) -> Self {
+    /// `count` of them, for messages of up to `message_bytes`.
+    pub(super) fn new(count: u32, first_number: u32, message_bytes: usize, clock: Clock) -> Self {
         let link = Link {
             connection: Connection::new(u32::MAX, 0),
             mark: SendMark::default(),
@@ -125,10 +147,16 @@ impl Links {
             unsent_bytes: 0,
             open: 0,
             exchange: Exchange::WebSocket,
+            held: 0,
+            under_way_max: UNDER_WAY_MAX,
             first_number,
             clock,
             now: clock.now(),
             keys: MaskKeys::new(),
+            owned_bytes: (message_bytes >= OWNED_BYTES_MIN)
+                .then_some(message_bytes + OVERHEAD_BYTES),
+            sessions: Vec::new(),
+            plain: Vec::new(),
             seen: Box::default(),
         }
     }
@@ -149,7 +177,7 @@ impl Links {
     }
 
     pub(super) fn is_all_closed(&self) -> bool {
-        self.list.iter().all(|link| link.state == State::Closed)
+        self.held == 0
     }
 
     /// Its number over all threads.
@@ -192,8 +220,46 @@ impl Links {
             return Sent::No;
         }
         let form = *form;
-        self.operations.send(*connection, mark, |out| write(form, out));
+        if !self.sessions.is_empty() {
+            self.send_encrypted(link, |out| write(form, out));
+            return Sent::Yes;
+        }
+        match self.owned_bytes {
+            None => self.operations.send(*connection, mark, |out| write(form, out)),
+            Some(bytes) => {
+                let mut message = Vec::with_capacity(bytes);
+                write(form, &mut message);
+                self.operations.send_owned(*connection, mark, message, 0);
+            }
+        }
         Sent::Yes
+    }
+
+    /// Sends what `write` writes, whatever state the connection is in.
+    pub(super) fn send_raw(&mut self, link: u32, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.sessions.is_empty() {
+            let Link { connection, mark, .. } = &mut self.list[link as usize];
+            self.operations.send(*connection, mark, write);
+        } else {
+            self.send_encrypted(link, write);
+        }
+    }
+
+    fn send_encrypted(&mut self, link: u32, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(session) = &mut self.sessions[link as usize] else { return };
+        self.plain.clear();
+        write(&mut self.plain);
+        session.send(&self.plain);
+        self.flush(link);
+    }
+
+    /// Sends what a TLS session has to say.
+    pub(super) fn flush(&mut self, link: u32) {
+        let Some(Some(session)) = self.sessions.get_mut(link as usize) else { return };
+        let Link { connection, mark, .. } = &mut self.list[link as usize];
+        if session.has_output() {
+            self.operations.send(*connection, mark, |out| session.take_output(out));
+        }
     }
 
     /// Counts a message that was sent; with `due`, how late that was is measured.
@@ -213,14 +279,13 @@ impl Links {
             return self.leave(link, Ended::Closed);
         }
         let key = Some(self.keys.draw());
-        let Link { connection, mark, state, .. } = &mut self.list[link as usize];
+        let Link { connection, state, .. } = &mut self.list[link as usize];
         if *state == State::Open {
-            let write = |out: &mut Vec<u8>| emit_close(out, key, Some(CloseCode::NORMAL), "");
-            self.operations.send(*connection, mark, write);
             *state = State::Closing;
             self.open -= 1;
             let at = self.now + FAREWELL_TIME_MAX;
             self.farewells.push_back(Deadline { at, link, connection: *connection });
+            self.send_raw(link, |out| emit_close(out, key, Some(CloseCode::NORMAL), ""));
         }
     }
 
@@ -235,7 +300,7 @@ impl Links {
         match state {
             State::Closed | State::Leaving(_) => return,
             State::Open => self.open -= 1,
-            State::Opening | State::Closing => {}
+            State::Opening | State::Closing | State::ClosedBoth => {}
         }
         *state = State::Leaving(why);
         self.unsent_bytes -= std::mem::take(unsent_bytes) as usize;
@@ -244,10 +309,19 @@ impl Links {
 
     /// What the driver keeps of what was sent on a connection.
     pub(super) fn set_unsent(&mut self, link: u32, bytes: usize) {
-        let unsent = &mut self.list[link as usize].unsent_bytes;
+        let Link { state, unsent_bytes: unsent, .. } = &mut self.list[link as usize];
+        if matches!(state, State::Closed | State::Leaving(_)) {
+            // It was given up with the socket.
+            return;
+        }
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         self.unsent_bytes = self.unsent_bytes - *unsent as usize + bytes as usize;
         *unsent = bytes;
+    }
+
+    /// From now on, all connections may be in their handshakes at once.
+    pub fn open_without_bound(&mut self) {
+        self.under_way_max = usize::MAX;
     }
 
     /// Opens a connection that is not, not before `at`.

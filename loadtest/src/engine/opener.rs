@@ -12,19 +12,20 @@ use ringway_acceptor::{Connect, Connector};
 
 use super::{
     links::{Deadline, Links, State},
-    plan::Plan,
+    plan::{Cut, Plan},
     workload::Ended,
 };
 use crate::wire::{
     failure::Reason,
     opening::{Opening, Terms},
+    tls::Session,
 };
-
-/// Handshakes under way at a time in one thread: well below the backlog of a server.
-const UNDER_WAY_MAX: usize = 256;
 
 /// Connections begun in one turn, so that others are heard in between.
 const TURN_BEGUN_MAX: usize = 16;
+
+/// The slowest ramp: a connection in a year.
+const PACE_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Opens a thread's connections.
 pub(super) struct Opener<'p> {
@@ -47,16 +48,29 @@ struct UnderWay {
     opening: Option<Opening>,
 }
 
+/// Whether bytes may go out, encrypted if that is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Secured {
+    Yes,
+    No,
+}
+
 impl<'p> Opener<'p> {
     pub(super) fn new(plan: &'p Plan) -> Self {
         let threads = f64::from(plan.threads);
+        let connector = Connector::new(plan.approach.target().address());
         Self {
             plan,
             terms: Terms::of(&plan.approach),
-            connector: Connector::new(plan.approach.target().address()),
+            connector: match plan.cut {
+                Cut::Fin => connector,
+                Cut::Reset => connector.with_reset_at_close(),
+            },
             due: BinaryHeap::new(),
             wishes: 0,
-            pace: plan.ramp.map(|rate| Duration::from_secs_f64(threads / rate)),
+            pace: plan.ramp.map(|rate| {
+                Duration::try_from_secs_f64(threads / rate).unwrap_or(PACE_MAX).min(PACE_MAX)
+            }),
             next_at: Duration::ZERO,
             under_way: HashMap::new(),
             deadlines: VecDeque::new(),
@@ -79,7 +93,7 @@ impl<'p> Opener<'p> {
         }
         let mut begun = 0;
         while let Some(&Reverse((at, _, link))) = self.due.peek() {
-            if at.max(self.next_at) > now || self.under_way.len() >= UNDER_WAY_MAX {
+            if at.max(self.next_at) > now || self.under_way.len() >= links.under_way_max {
                 break;
             }
             if begun == TURN_BEGUN_MAX {
@@ -101,13 +115,18 @@ impl<'p> Opener<'p> {
         }
         self.expire(links);
         let begins_at = match self.due.peek() {
-            Some(Reverse((at, _, _))) if self.under_way.len() < UNDER_WAY_MAX => {
+            Some(Reverse((at, _, _))) if self.under_way.len() < links.under_way_max => {
                 Some((*at).max(self.next_at))
             }
             _ => None,
         };
         let expires_at = self.deadlines.front().map(|deadline| deadline.at);
         begins_at.into_iter().chain(expires_at).min()
+    }
+
+    /// Nothing more is to be opened.
+    pub(super) fn forget_wishes(&mut self) {
+        self.due.clear();
     }
 
     fn begin<D: Connect>(
@@ -129,6 +148,7 @@ impl<'p> Opener<'p> {
         let entry = &mut links.list[link as usize];
         entry.connection = connection;
         entry.state = State::Opening;
+        links.held += 1;
         self.under_way.insert(link, UnderWay { since, opening: None });
         let at = links.now() + self.plan.handshake_time_max;
         self.deadlines.push_back(Deadline { at, link, connection });
@@ -142,12 +162,29 @@ impl<'p> Opener<'p> {
         match self.terms.begin(links.number(link), &mut request) {
             Ok(opening) => {
                 under_way.opening = Some(opening);
-                let entry = &mut links.list[link as usize];
-                links.operations.send_owned(entry.connection, &mut entry.mark, request, 0);
+                if self.secure(link, links) == Secured::Yes {
+                    links.send_raw(link, |out| out.extend_from_slice(&request));
+                }
             }
             Err(_) => {
                 links.seen.fail(Reason::named("request_invalid"));
                 links.leave(link, Ended::Unopened);
+            }
+        }
+    }
+
+    /// Begins TLS on a connected socket, if that is asked for.
+    pub(super) fn secure(&self, link: u32, links: &mut Links) -> Secured {
+        let Some(security) = &self.plan.security else { return Secured::Yes };
+        match Session::new(security) {
+            Ok(session) => {
+                links.sessions[link as usize] = Some(Box::new(session));
+                Secured::Yes
+            }
+            Err(reason) => {
+                links.seen.fail(reason);
+                links.leave(link, Ended::Unopened);
+                Secured::No
             }
         }
     }

@@ -4,7 +4,9 @@
 
 pub mod arrivals;
 pub mod interval;
+pub mod kernel;
 pub mod ledger;
 pub mod process;
 pub mod quantiles;
+pub mod server;
 pub mod timeline;

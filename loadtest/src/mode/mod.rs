@@ -2,6 +2,9 @@
 //!
 //! Nothing here touches a socket.
 
+pub mod churn;
 pub mod echo;
 pub mod fanout;
+pub mod idle;
 pub mod ready;
+pub mod storm;

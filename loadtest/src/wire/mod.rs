@@ -11,3 +11,4 @@ pub mod sources;
 pub mod stamp;
 pub mod target;
 pub mod template;
+pub mod tls;

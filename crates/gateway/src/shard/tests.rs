@@ -1,13 +1,25 @@
-//! When a core may sleep, turned by hand without a driver.
+//! A core turned by hand: when it may sleep, and who gets a run that takes several turns to send.
+//!
+//! There is no driver, so that a socket takes all that is written and nothing is ever backlogged.
 
+use ringway_acceptor::Outgoing;
 use ringway_frame::{MaskKeys, Opcode, emit_frame};
-use ringway_hub::Epoch;
+use ringway_hub::{Epoch, Tail};
 
 use super::*;
-use crate::{census::CensusLimits, config::Config, limits::TURN_MESSAGE_BYTES_MAX};
+use crate::{
+    census::CensusLimits, config::Config, exchange::Notice, limits::TURN_MESSAGE_BYTES_MAX,
+    subprotocol::Echo,
+};
+
+/// Bytes of an event that a turn sends once.
+const LONG: usize = TURN_EVENT_BYTES_MAX;
 
 fn shard() -> Shard {
-    let settings = Arc::new(Settings::from_config(&Config::default()));
+    // Nobody falls behind because an answer is before a large event.
+    let queue_bytes_max = 2 * LONG;
+    let defaults = Settings::from_config(&Config::default());
+    let settings = Arc::new(Settings { queue_bytes_max, ..defaults });
     Shard::new(ShardParts {
         census: Arc::new(Census::new(CensusLimits {
             connections_max: 10,
@@ -47,4 +59,109 @@ fn a_core_does_not_sleep_on_an_event_that_it_has_just_appended() {
     shard.follow_log(now, &mut operations);
     assert_eq!(shard.desk().position(), 1);
     assert_ne!(shard.next_deadline(now), Some(Duration::ZERO));
+}
+
+/// A core with an event that it has sent to the first of its subscribers.
+struct HalfSent {
+    shard: Shard,
+    operations: Operations,
+    now: Duration,
+}
+
+impl HalfSent {
+    /// `listeners` have the topic "a", of which it is; `others` have none.
+    fn new(others: &[u32], listeners: &[u32]) -> Self {
+        let mut world = Self {
+            shard: shard(),
+            operations: Operations::default(),
+            now: Duration::from_millis(1),
+        };
+        others.iter().for_each(|slot| world.connect(*slot, ""));
+        listeners.iter().for_each(|slot| world.connect(*slot, "&topic=a"));
+        world.turn();
+        let data = format!("\"{}\"", "x".repeat(LONG));
+        let notice = Notice { from: None, event: None, data: &data, ttl: None };
+        let desk = world.shard.desk();
+        desk.exchange.publish(&mut Tail::default(), notice, "a", Echo::Yes, world.now);
+        assert_eq!(world.turn(), listeners[..1], "a turn sends it once");
+        let desk = world.shard.desk();
+        assert_eq!((desk.position(), desk.settled()), (1, 0), "it was read, and is being sent");
+        world
+    }
+
+    fn connect(&mut self, slot: u32, topics: &str) {
+        let connection = Connection::new(slot, 0);
+        let peer = "127.0.0.1:1".parse().expect("an address");
+        let Self { shard, operations, now } = self;
+        shard.complete(Completion::Accepted { connection, listener: 0, peer }, *now, operations);
+        let request = format!(
+            "GET /ws?client=c{slot}{topics} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: ringway.v1.json\r\n\r\n",
+        );
+        self.receive(slot, request.into_bytes());
+    }
+
+    fn say(&mut self, slot: u32, text: &str) {
+        let mut bytes = Vec::new();
+        emit_frame(&mut bytes, Some(MaskKeys::new().draw()), Opcode::Text, text.as_bytes());
+        self.receive(slot, bytes);
+    }
+
+    fn subscribe_since_the_beginning(&mut self, slot: u32, topic: &str) {
+        let since = self.shard.desk().exchange.cursor(0);
+        let text =
+            format!(r#"{{"type":"subscribe","id":"1","topic":"{topic}","since":"{since}"}}"#);
+        self.say(slot, &text);
+    }
+
+    fn receive(&mut self, slot: u32, mut bytes: Vec<u8>) {
+        let received =
+            Completion::Received { connection: Connection::new(slot, 0), bytes: &mut bytes };
+        self.shard.complete(received, self.now, &mut self.operations);
+    }
+
+    /// Ends a turn; which slots were sent the event in it.
+    fn turn(&mut self) -> Vec<u32> {
+        self.shard.follow_log(self.now, &mut self.operations);
+        self.shard.expire(self.now, &mut self.operations);
+        self.now += Duration::from_millis(1);
+        let (operations, _) = self.operations.drain();
+        let sends = operations.filter_map(|operation| match operation {
+            Operation::Send { connection, outgoing: Outgoing::Turn(bytes) } => {
+                (bytes.len() > LONG).then_some(connection.slot())
+            }
+            _ => None,
+        });
+        let slots = sends.collect();
+        self.operations.clear();
+        slots
+    }
+
+    /// Ends turns until there is nothing to do; which slots were sent the event.
+    fn go_on(mut self) -> Vec<u32> {
+        let slots = (0..10).flat_map(|_| self.turn()).collect();
+        assert!(self.shard.desk().dispatch.is_empty(), "there is more to send");
+        slots
+    }
+}
+
+#[test]
+fn who_comes_to_a_topic_that_is_half_sent_gets_it_from_the_log() {
+    let mut world = HalfSent::new(&[0], &[1, 2]);
+    // The core is past its slot already.
+    world.subscribe_since_the_beginning(0, "a");
+    let mut slots = world.go_on();
+    slots.sort_unstable();
+    assert_eq!(slots, [0, 2]);
+}
+
+#[test]
+fn a_topic_that_is_half_sent_does_not_go_to_the_next_one_of_its_number() {
+    let mut world = HalfSent::new(&[3], &[1, 2]);
+    for slot in [1, 2] {
+        world.say(slot, r#"{"type":"unsubscribe","id":"1","topic":"a"}"#);
+    }
+    world.subscribe_since_the_beginning(3, "b");
+    assert_eq!(world.go_on(), [0_u32; 0]);
 }

@@ -74,12 +74,6 @@ fn judge(
     let moment = super::view::Moment { now, truth: &model.truth, first, epoch };
     let line = &mut model.lines[number];
     model.story.trace = hash(model.story.trace, now, &heard);
-    if std::env::var("DBG").is_ok() {
-        eprintln!(
-            "{now:?} line {number} {:?} {} {heard:?}",
-            line.route, model.people[line.person].name
-        );
-    }
     match heard {
         Heard::Open => line.phase = line.phase.max_open(),
         Heard::Object(text) => return judge_object(model, number, &text, now),
@@ -175,7 +169,7 @@ fn judge_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
             assert_eq!(object.id, listened.id, "answers come in order");
             match listened.since {
                 Some(since) => {
-                    view.subscribed(&listened.topic, since, listened.place);
+                    view.subscribed(&listened.topic, since, listened.position, listened.at);
                 }
                 None => view.unsubscribed(&listened.topic),
             }

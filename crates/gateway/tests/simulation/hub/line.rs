@@ -21,7 +21,6 @@ use ringway_hub::{Cursor, Sequence};
 use super::{
     command::Token,
     ear::{Ear, Names},
-    model::Place,
     view::{Since, View},
 };
 
@@ -109,8 +108,10 @@ pub struct Listened {
     pub topic: String,
     /// From where on; `None`: no more.
     pub since: Option<Since>,
-    /// Where and when that was.
-    pub place: Place,
+    /// Where the core stood.
+    pub position: Sequence,
+    /// When it was.
+    pub at: Duration,
 }
 
 /// How a client reads at the moment.
@@ -327,7 +328,7 @@ impl Line {
                 Some(Since::After(sequence)) => Some(sequence),
                 _ => None,
             };
-            view.changed(&change.topic, since, change.place);
+            view.changed(&change.topic, since, change.position, change.at);
         }
     }
 

@@ -156,8 +156,9 @@ impl Model {
             Completion::Woken => {
                 for Order { line, topic, since } in std::mem::take(&mut self.mail[place.core]) {
                     self.trouble(line);
+                    let Place { position, now, .. } = place;
                     let line = &mut self.lines[line];
-                    line.listened.push_back(Listened { id: None, topic, since, place });
+                    line.listened.push_back(Listened { id: None, topic, since, position, at: now });
                     line.settle();
                 }
             }
@@ -234,8 +235,9 @@ impl Model {
                     Some(Err(cursor)) => Since::Foreign(cursor),
                 });
                 self.trouble(number);
+                let Place { position, now, .. } = place;
                 let id = Some(id);
-                let listened = Listened { id, topic, since, place };
+                let listened = Listened { id, topic, since, position, at: now };
                 self.lines[number].listened.push_back(listened);
             }
             Mark::Leave => self.leaves(number),

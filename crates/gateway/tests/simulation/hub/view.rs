@@ -11,7 +11,6 @@ use ringway_hub::{Cursor, Epoch, Keep, Sequence};
 use super::{
     interest::Interest,
     line::Route,
-    model::Place,
     people::Person,
     truth::{Fact, Truth},
 };
@@ -83,7 +82,7 @@ struct Part {
     after: Sequence,
     /// It has got everything up to here.
     seen: Sequence,
-    /// The core's place, and the time, when it began: what is older is read from the history.
+    /// The core's position, and the time, when it began: what is older is read from the history.
     live_from: Sequence,
     begun_at: Duration,
     /// Cursors up to here may have been sent before it began.
@@ -229,14 +228,14 @@ impl View {
         }
     }
 
-    /// A subscription was begun over the connection, at this place.
-    pub fn subscribed(&mut self, topic: &str, since: Since, place: Place) {
+    /// A subscription was begun over the connection, when the core stood at `position`.
+    pub fn subscribed(&mut self, topic: &str, since: Since, position: Sequence, at: Duration) {
         let interest = Interest::Topic(topic.to_owned());
         let mut open = self.parts.iter().filter(|part| part.ended.is_none());
         let is_known = open.any(|part| part.interest == interest);
         let seen = match since {
             Since::Now if is_known => return,
-            Since::Now => place.position,
+            Since::Now => position,
             Since::After(sequence) => {
                 self.last = self.last.min(sequence);
                 sequence
@@ -244,11 +243,11 @@ impl View {
             Since::Foreign(cursor) => {
                 self.gap_due = Some(GapDue::Topic(cursor, topic.to_owned()));
                 self.last = 0;
-                place.position
+                position
             }
         };
         self.parts.retain(|part| part.interest != interest);
-        self.parts.push(Part::new(interest, seen, place.settled, place.now));
+        self.parts.push(Part::new(interest, seen, position, at));
     }
 
     /// A subscription was ended over the connection.
@@ -257,18 +256,24 @@ impl View {
         self.parts.retain(|part| part.interest != interest);
     }
 
-    /// A subscription was begun, after this event, or ended by a request of its own, at this place;
-    /// what was sent before that may not have been heard yet.
-    pub fn changed(&mut self, topic: &str, since: Option<Sequence>, place: Place) {
+    /// A subscription was begun, after this event, or ended by a request of its own, when the core
+    /// stood at `position`; what was sent before that may not have been heard yet.
+    pub fn changed(
+        &mut self,
+        topic: &str,
+        since: Option<Sequence>,
+        position: Sequence,
+        at: Duration,
+    ) {
         let interest = Interest::Topic(topic.to_owned());
         let mut own = self.parts.iter_mut();
         let open = own.find(|part| part.interest == interest && part.ended.is_none());
         match (since, open) {
             (Some(since), None) => {
-                let part = Part::new(interest, since, place.settled, place.now);
-                self.parts.push(Part { held: place.position, ..part });
+                let part = Part::new(interest, since, position, at);
+                self.parts.push(Part { held: position, ..part });
             }
-            (None, Some(part)) => part.ended = Some(place.position),
+            (None, Some(part)) => part.ended = Some(position),
             _ => {}
         }
     }
@@ -322,8 +327,16 @@ pub enum Since {
 }
 
 impl Part {
-    fn new(interest: Interest, seen: Sequence, live_from: Sequence, now: Duration) -> Self {
-        Self { interest, after: seen, seen, live_from, begun_at: now, held: 0, ended: None }
+    fn new(interest: Interest, seen: Sequence, position: Sequence, now: Duration) -> Self {
+        Self {
+            interest,
+            after: seen,
+            seen,
+            live_from: position,
+            begun_at: now,
+            held: 0,
+            ended: None,
+        }
     }
 
     /// Nothing is left out up to here.
