@@ -3,6 +3,7 @@
 //! It says what was asked for; what is made of it is the modes' business.
 
 pub mod churn;
+pub mod fanout;
 pub mod idle;
 pub mod storm;
 
@@ -42,6 +43,8 @@ EXIT STATUS
 pub enum Command {
     /// Send messages that the server sends back, and measure how long each takes
     Echo(EchoArgs),
+    /// Publish events that the server delivers to all subscribers, and measure how long that takes
+    Fanout(fanout::FanoutArgs),
     /// Open connections and hold them: what each costs the server and the kernel
     Idle(idle::IdleArgs),
     /// Open connections and close them, again and again: time to 101, connections a second

@@ -19,6 +19,7 @@ fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
     let ended = match command {
         Command::Echo(args) => mode::echo::command::run(&args),
+        Command::Fanout(args) => mode::fanout::command::run(&args),
         Command::Idle(args) => mode::idle::command::run(&args),
         Command::Churn(args) => mode::churn::command::run(&args),
         Command::Storm(args) => mode::storm::command::run(&args),

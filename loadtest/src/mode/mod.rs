@@ -4,6 +4,7 @@
 
 pub mod churn;
 pub mod echo;
+pub mod fanout;
 pub mod idle;
 pub mod ready;
 pub mod storm;
