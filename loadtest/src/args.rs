@@ -2,6 +2,8 @@
 //!
 //! It says what was asked for; what is made of it is the modes' business.
 
+mod compare;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -10,6 +12,8 @@ use crate::{
     measure::arrivals::Pattern,
     wire::{message::Content, sources::Sources},
 };
+
+pub use compare::{CompareArgs, ContestArg, ContestantArgs, Named};
 
 /// A load generator for WebSocket servers.
 #[derive(Debug, Parser)]
@@ -25,6 +29,8 @@ EXAMPLES
   ringway-loadtest echo --url ws://127.0.0.1:8080/echo
   ringway-loadtest echo --url ws://127.0.0.1:8080/echo --connections 10k --rate 50k --duration 30s
   ringway-loadtest echo --url ws://127.0.0.1:8080/echo --closed --pid 4711 --json=run.json
+  ringway-loadtest compare --url new=ws://127.0.0.1:8080/echo --url old=ws://127.0.0.1:8081/echo \
+                           --pid new=4711 --pid old=4712 --control --cores 1
 
 EXIT STATUS
   0  the run is valid, the ledger is clean, no connection failed
@@ -38,6 +44,11 @@ EXIT STATUS
 pub enum Command {
     /// Send messages that the server sends back, and measure how long each takes
     Echo(EchoArgs),
+    /// Measure two or more servers in short slots by turns, and quote ratios to the first
+    Compare(CompareArgs),
+    /// One contestant's tester; `compare` starts it
+    #[command(hide = true)]
+    Contestant(ContestantArgs),
 }
 
 /// What all commands that open connections have in common.
@@ -89,6 +100,19 @@ pub struct CommonArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "its own type has them")]
     pub output: OutputArgs,
+}
+
+impl CommonArgs {
+    /// What they are when only the server is named.
+    pub fn of(url: &str) -> Self {
+        #[derive(Parser)]
+        struct Alone {
+            #[command(flatten)]
+            common: CommonArgs,
+        }
+        let words = ["ringway-loadtest".to_owned(), format!("--url={url}")];
+        Alone::try_parse_from(words).expect("all but the URL have defaults").common
+    }
 }
 
 /// Where results go.
@@ -251,6 +275,12 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_url_alone_is_enough() {
+        let args = CommonArgs::of("-x ws://a/{n}");
+        assert_eq!((&args.url[..], args.connections), ("-x ws://a/{n}", 1000));
     }
 
     #[test]

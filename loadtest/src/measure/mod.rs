@@ -3,8 +3,10 @@
 //! Nothing here touches a connection.
 
 pub mod arrivals;
+pub mod encoding;
 pub mod interval;
 pub mod ledger;
 pub mod process;
 pub mod quantiles;
+pub mod spread;
 pub mod timeline;

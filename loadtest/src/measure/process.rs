@@ -2,7 +2,7 @@
 //!
 //! It never samples on its own: a caller reads before and after.
 
-use std::{fs, io, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, io, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 
@@ -12,17 +12,39 @@ use anyhow::{Context, Result};
 /// # Errors
 /// No such process, or a kernel without schedstat.
 pub fn cpu_time(pid: u32) -> Result<Duration> {
+    Ok(threads(pid)?.values().map(|thread| thread.cpu).sum())
+}
+
+/// What the scheduler has given a thread since it started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Scheduled {
+    /// Time on a CPU.
+    pub cpu: Duration,
+    /// Time that it could have run and waited for a CPU.
+    pub waited: Duration,
+}
+
+/// The threads that a process has now, by their number.
+///
+/// # Errors
+/// No such process, or a kernel without schedstat.
+pub fn threads(pid: u32) -> Result<BTreeMap<u32, Scheduled>> {
     let folder = format!("/proc/{pid}/task");
-    let mut total = Duration::ZERO;
+    let mut threads = BTreeMap::new();
     for task in fs::read_dir(&folder).with_context(|| format!("there is no process {pid}"))? {
-        match schedstat(&task?.path().join("schedstat")) {
-            Ok(time) => total += time,
+        let task = task?;
+        let Some(number) = task.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        match schedstat(&task.path().join("schedstat")) {
+            Ok(scheduled) => drop(threads.insert(number, scheduled)),
             // A thread may end while the folder is read.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
             Err(error) => return Err(error).with_context(|| format!("reading {folder}")),
         }
     }
-    Ok(total)
+    Ok(threads)
 }
 
 /// CPU time of the calling thread.
@@ -30,13 +52,18 @@ pub fn cpu_time(pid: u32) -> Result<Duration> {
 /// # Errors
 /// A kernel without schedstat.
 pub fn cpu_time_here() -> io::Result<Duration> {
-    schedstat(Path::new("/proc/thread-self/schedstat"))
+    Ok(schedstat(Path::new("/proc/thread-self/schedstat"))?.cpu)
 }
 
-fn schedstat(path: &Path) -> io::Result<Duration> {
+fn schedstat(path: &Path) -> io::Result<Scheduled> {
     let text = fs::read_to_string(path)?;
-    let field = text.split_whitespace().next().and_then(|field| field.parse().ok());
-    field.map(Duration::from_nanos).ok_or_else(|| io::Error::other("schedstat is not a number"))
+    let mut fields = text.split_whitespace().map_while(|field| field.parse().ok());
+    match (fields.next(), fields.next()) {
+        (Some(cpu), Some(waited)) => {
+            Ok(Scheduled { cpu: Duration::from_nanos(cpu), waited: Duration::from_nanos(waited) })
+        }
+        _ => Err(io::Error::other("schedstat has no two numbers")),
+    }
 }
 
 /// Resident memory of a process, in bytes (`VmRSS` of `/proc/PID/status`).

@@ -9,6 +9,7 @@ pub mod table;
 use std::{fs, io::Write, path::Path};
 
 use anyhow::{Context, Result};
+use serde::Serialize;
 
 use crate::{args::OutputArgs, report::Report};
 
@@ -17,9 +18,26 @@ use crate::{args::OutputArgs, report::Report};
 /// # Errors
 /// A file cannot be written.
 pub fn show(report: &Report, args: &OutputArgs) -> Result<()> {
-    let on_stdout = args.json.as_deref() == Some(Path::new("-"));
-    if let Some(path) = &args.json {
-        let mut text = serde_json::to_string_pretty(report)?;
+    if let Some(path) = &args.html {
+        fs::write(path, html::render(report))
+            .with_context(|| format!("writing {}", path.display()))?;
+    }
+    write(report, || table::render(report), args.json.as_deref())
+}
+
+/// Writes a result as JSON to the file `json`, and as a table to standard output; with `-` as the
+/// file, only as JSON there.
+///
+/// # Errors
+/// A file cannot be written.
+pub fn write(
+    result: &impl Serialize,
+    table: impl FnOnce() -> String,
+    json: Option<&Path>,
+) -> Result<()> {
+    let on_stdout = json == Some(Path::new("-"));
+    if let Some(path) = json {
+        let mut text = serde_json::to_string_pretty(result)?;
         text.push('\n');
         if on_stdout {
             std::io::stdout().write_all(text.as_bytes())?;
@@ -27,12 +45,8 @@ pub fn show(report: &Report, args: &OutputArgs) -> Result<()> {
             fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
         }
     }
-    if let Some(path) = &args.html {
-        fs::write(path, html::render(report))
-            .with_context(|| format!("writing {}", path.display()))?;
-    }
     if !on_stdout {
-        print!("{}", table::render(report));
+        print!("{}", table());
     }
     Ok(())
 }
