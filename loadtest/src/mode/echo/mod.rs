@@ -75,6 +75,8 @@ pub struct Echo {
 #[derive(Debug, Default)]
 struct Flow {
     sent: u32,
+    /// What was sent before the measurement began; echoes of it belong to none.
+    sent_before: u32,
     order: Order,
 }
 
@@ -114,6 +116,13 @@ impl Echo {
         }
     }
 
+    /// In an open loop, messages of the next measurement leave at this rate over all threads.
+    pub fn set_rate(&mut self, to: f64) {
+        if let Pace::Open { rate, .. } = &mut self.plan.pace {
+            *rate = to;
+        }
+    }
+
     /// Nothing outstanding on this connection comes any more.
     fn give_up(&mut self, link: u32) {
         let flow = &mut self.flows[link as usize];
@@ -147,6 +156,10 @@ impl Workload for Echo {
     type Outcome = Ledger;
 
     fn start(&mut self, start: Duration, links: &mut Links) {
+        self.ledger = Ledger::default();
+        for flow in &mut self.flows {
+            flow.sent_before = flow.sent;
+        }
         self.running = Some(match self.plan.pace {
             Pace::Open { rate, pattern } => {
                 let mut arrivals = Arrivals::new(pattern, rate, self.share, self.seed);
@@ -180,9 +193,12 @@ impl Workload for Echo {
             }
         };
         // Another connection's message, or one that was never sent.
-        let sent = self.flows[link as usize].sent;
+        let Flow { sent, sent_before, .. } = self.flows[link as usize];
         if stamp.link != links.number(link) || stamp.sequence >= sent {
             self.ledger.corrupted += 1;
+            return;
+        }
+        if stamp.sequence < sent_before {
             return;
         }
         self.ledger.corrupted += u64::from(!is_whole);
@@ -234,7 +250,6 @@ impl Workload for Echo {
             self.give_up(link);
             let flow = &mut self.flows[link as usize];
             self.ledger.lost += flow.order.missing();
-            // What comes after this belongs to no measurement and is not counted as doubled.
             flow.order = Order::from(flow.sent);
         }
         std::mem::take(&mut self.ledger)
