@@ -3,7 +3,7 @@
 
 const server = Bun.serve({
   hostname: "127.0.0.1",
-  port: 0,
+  port: Number(process.argv[2] ?? 0),
   fetch(request, server) {
     const { pathname } = new URL(request.url);
     if (server.upgrade(request, { data: { pathname } })) return;
@@ -13,6 +13,8 @@ const server = Bun.serve({
     idleTimeout: 0,
     sendPings: false,
     perMessageDeflate: false,
+    // What is longer would be dropped, not sent later.
+    backpressureLimit: 64 * 1024 * 1024,
     open(socket) {
       if (socket.data.pathname === "/subscribe") socket.subscribe("fan");
     },

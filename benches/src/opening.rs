@@ -20,6 +20,9 @@ const NARROW_SEGMENT_BYTES: u32 = 536;
 /// Receive buffer at the end of a narrow link; the kernel doubles it (socket(7)).
 const NARROW_BUFFER_BYTES: usize = 2048;
 
+/// connect(2): it goes on without the caller.
+const IN_PROGRESS: i32 = rustix::io::Errno::INPROGRESS.raw_os_error();
+
 /// What the way to the server is like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Link {
@@ -91,6 +94,22 @@ impl Target {
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         Ok(stream.into())
+    }
+
+    /// Begins to connect, and does not wait for it.
+    ///
+    /// # Errors
+    /// No descriptor left, or no way there.
+    pub fn connect_later(&self) -> Result<TcpStream> {
+        let domain = Domain::for_address(self.address);
+        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        match socket.connect(&self.address.into()) {
+            Err(error) if error.raw_os_error() != Some(IN_PROGRESS) => {
+                Err(error).with_context(|| format!("connecting to {}", self.address))
+            }
+            _ => Ok(socket.into()),
+        }
     }
 
     /// Appends the request; the answer judges the response.

@@ -4,6 +4,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    str::FromStr,
     time::Duration,
 };
 
@@ -41,6 +42,29 @@ pub struct PairingArgs {
     pub tester_core: usize,
 }
 
+/// A gateway that differs from the others by some settings: `NAME=KEY=VALUE,KEY=VALUE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variant {
+    /// What its line is called.
+    pub name: String,
+    /// `KEY=VALUE` each.
+    pub settings: Vec<String>,
+}
+
+impl FromStr for Variant {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not NAME=KEY=VALUE or NAME=KEY=VALUE,KEY=VALUE");
+        let (name, settings) = text.split_once('=').ok_or_else(wrong)?;
+        let settings: Vec<String> = settings.split(',').map(str::to_owned).collect();
+        if !settings.iter().all(|setting| setting.contains('=')) {
+            return Err(wrong());
+        }
+        Ok(Self { name: name.to_owned(), settings })
+    }
+}
+
 impl PairingArgs {
     /// Whether anything can be measured so.
     ///
@@ -60,13 +84,14 @@ impl PairingArgs {
         self.server.clone().map_or_else(binary_beside_this_one, Ok)
     }
 
-    /// Starts a gateway on the engine `io`, with one further `setting` (`KEY=VALUE`).
+    /// Starts a gateway on the engine `io`, with further `settings` (`KEY=VALUE`), which win.
     ///
     /// # Errors
     /// See [`Gateway::start`].
-    pub fn start_gateway(&self, binary: &Path, io: &str, setting: &str) -> Result<Gateway> {
-        let mut arguments = ["--io", io, "--set", setting].map(str::to_owned).to_vec();
-        arguments.extend(self.set.iter().flat_map(|set| ["--set".to_owned(), set.clone()]));
+    pub fn start_gateway(&self, binary: &Path, io: &str, settings: &[&str]) -> Result<Gateway> {
+        let mut arguments = ["--io", io].map(str::to_owned).to_vec();
+        let all = self.set.iter().map(String::as_str).chain(settings.iter().copied());
+        arguments.extend(all.flat_map(|set| ["--set".to_owned(), set.to_owned()]));
         Gateway::start(binary, self.server_core, &arguments, &[])
     }
 
@@ -74,5 +99,19 @@ impl PairingArgs {
     pub fn plan(&self, slot: Duration, latencies: Pool) -> Plan {
         let waiting_max = f64::from(self.calm) / 100.0;
         Plan { rounds: self.rounds, slot, rate: None, waiting_max, latencies }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variant_has_a_name_and_settings() {
+        let variant: Variant = "nagle=socket.nodelay=false,log.level=warn".parse().unwrap();
+        assert_eq!(variant.name, "nagle");
+        assert_eq!(variant.settings, ["socket.nodelay=false", "log.level=warn"]);
+        assert!("nagle".parse::<Variant>().is_err());
+        assert!("nagle=socket.nodelay".parse::<Variant>().is_err());
     }
 }

@@ -76,6 +76,12 @@ pub struct CommonArgs {
     /// Ask for this subprotocol; may be repeated
     #[arg(long, value_name = "NAME")]
     pub subprotocol: Vec<String>,
+    /// Believe the authorities in this PEM file, and not the system's (wss)
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub ca: Option<PathBuf>,
+    /// Believe any certificate (wss)
+    #[arg(long)]
+    pub insecure: bool,
     /// Give up a handshake after this
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     pub handshake_timeout: Duration,

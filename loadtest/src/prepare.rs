@@ -18,7 +18,12 @@ use crate::{
     args::{CommonArgs, IoArg},
     engine::plan::Plan,
     report::Heading,
-    wire::{message::Form, opening::Approach, target::Target},
+    wire::{
+        message::Form,
+        opening::Approach,
+        target::{Security, Target},
+        tls::{self, Trust},
+    },
 };
 
 /// Descriptors that a thread takes for itself.
@@ -35,6 +40,7 @@ pub fn plan(
     duration: Duration,
 ) -> Result<Plan> {
     let target = Target::parse(&args.url)?;
+    let security = security(args, &target)?;
     let approach = Approach::new(target, form).with_headers(&args.subprotocol, &args.header)?;
     let limit = descriptors::raise_limit().context("raising the limit of open files")?;
     ensure!(
@@ -59,6 +65,7 @@ pub fn plan(
     let engine = engine::choose(io, threads as usize).map_err(|why| anyhow!("{why}"))?;
     Ok(Plan {
         approach,
+        security,
         connections: args.connections,
         first_number: args.first_number,
         sources: args.source,
@@ -73,6 +80,22 @@ pub fn plan(
         server_pid: args.pid,
         seed: args.seed,
     })
+}
+
+fn security(args: &CommonArgs, target: &Target) -> Result<Option<tls::Security>> {
+    if target.security() == Security::Plain {
+        ensure!(
+            args.ca.is_none() && !args.insecure,
+            "--ca and --insecure are for wss://, and {target} is not encrypted"
+        );
+        return Ok(None);
+    }
+    let trust = match &args.ca {
+        Some(path) => Trust::File(path.clone()),
+        None if args.insecure => Trust::Anybody,
+        None => Trust::System,
+    };
+    Ok(Some(tls::Security::new(target.host(), &trust)?))
 }
 
 /// More threads are for those who ask for them.

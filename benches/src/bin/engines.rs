@@ -18,7 +18,7 @@ use clap::{Parser, Subcommand};
 use ringway_benches::{
     case::{Case, Kind, Rate, Wait},
     gateway::Gateway,
-    pairing::PairingArgs,
+    pairing::{PairingArgs, Variant},
     rounds::{self, Contestant, Outcome, Plan, Pool},
     tester::{self, Tester, TesterArgs, Times},
 };
@@ -66,6 +66,9 @@ struct MeasureArgs {
     /// One more server: NAME=BINARY is another ringway, run on io_uring; NAME=URL,PID runs already
     #[arg(long)]
     other: Vec<Other>,
+    /// One more gateway, on the base's engine, with settings of its own; may be repeated
+    #[arg(long, value_name = "NAME=KEY=VALUE,...")]
+    variant: Vec<Variant>,
     /// The server that the others are compared with
     #[arg(long, default_value = "epoll")]
     base: String,
@@ -161,7 +164,7 @@ fn measure(args: &MeasureArgs, case: &Case) -> Result<Vec<Outcome>> {
 fn start(args: &MeasureArgs, case: &Case) -> Result<(Vec<Contestant>, Vec<Gateway>)> {
     let binary = args.pairing.binary()?;
     let wait = format!("server.wait={}", format!("{:?}", case.wait).to_lowercase());
-    let gateway = |binary: &Path, io: &str| args.pairing.start_gateway(binary, io, &wait);
+    let gateway = |binary: &Path, io: &str| args.pairing.start_gateway(binary, io, &[&wait]);
     let mut gateways = Vec::new();
     let mut servers = Vec::new();
     let mut own = |name: &str, gateway: Gateway| {
@@ -170,9 +173,14 @@ fn start(args: &MeasureArgs, case: &Case) -> Result<(Vec<Contestant>, Vec<Gatewa
     };
     own("epoll", gateway(&binary, "epoll")?);
     own("uring", gateway(&binary, "uring")?);
+    let base_io = if args.base == "epoll" { "epoll" } else { "uring" };
     if args.pairing.control {
-        let io = if args.base == "epoll" { "epoll" } else { "uring" };
-        own("control", gateway(&binary, io)?);
+        own("control", gateway(&binary, base_io)?);
+    }
+    for variant in &args.variant {
+        let mut settings = vec![wait.as_str()];
+        settings.extend(variant.settings.iter().map(String::as_str));
+        own(&variant.name, args.pairing.start_gateway(&binary, base_io, &settings)?);
     }
     for other in &args.other {
         if let Place::Binary(binary) = &other.place {

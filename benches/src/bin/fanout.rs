@@ -71,7 +71,7 @@ struct MeasureArgs {
     /// Length of a slot
     #[arg(long, default_value_t = 400)]
     slot_ms: u64,
-    /// The Bun program [default: installed under target/ by npm]
+    /// The Bun program [default: what `cargo xtask bench-peers --install` has installed]
     #[arg(long)]
     bun: Option<PathBuf>,
     #[command(flatten)]
@@ -149,8 +149,9 @@ fn main() -> Result<ExitCode> {
 /// event is, and the others send as much.
 fn start(args: &MeasureArgs, subscribers: usize) -> Result<Field> {
     let binary = args.pairing.binary()?;
-    let gateway =
-        |io: &str| args.pairing.start_gateway(&binary, io, WITHOUT_HEARTBEATS).map(Server::Gateway);
+    let gateway = |io: &str| {
+        args.pairing.start_gateway(&binary, io, &[WITHOUT_HEARTBEATS]).map(Server::Gateway)
+    };
     let own = match args.io {
         Io::Uring => "uring",
         Io::Epoll => "epoll",

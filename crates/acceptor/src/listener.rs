@@ -3,6 +3,7 @@
 //! It binds and refuses; accepting belongs to the drivers.
 
 use std::{
+    fmt,
     fs::File,
     io,
     net::SocketAddr,
@@ -13,28 +14,44 @@ use std::{
 use rustix::net::{SocketFlags, accept_with};
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// A bound, listening, non-blocking socket with SO_REUSEPORT and NODELAY; accepted sockets
-/// inherit the latter (tcp(7)).
+use crate::socket_options::{RefusedOption, SocketOptions};
+
+/// A bound, listening, non-blocking socket with SO_REUSEPORT.
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
     address: SocketAddr,
+    backlog: i32,
+    options: SocketOptions,
+}
+
+/// Why there is no listener.
+#[derive(Debug)]
+pub enum BindError {
+    /// `bind(2)`: the address is in use or not this host's; or there is no descriptor.
+    Address(io::Error),
+    /// The kernel does not take an option.
+    Option(RefusedOption),
 }
 
 impl Listener {
     /// Binds and listens with room for `backlog` connections not yet accepted (listen(2), bounded
-    /// by net.core.somaxconn). Port 0 takes a free port.
+    /// by net.core.somaxconn). Port 0 takes a free port. Accepted sockets have the options.
     ///
     /// # Errors
-    /// `bind(2)`: the address is in use or not this host's.
-    pub fn bind(address: SocketAddr, backlog: i32) -> io::Result<Self> {
+    /// The address or an option is refused.
+    pub fn bind(
+        address: SocketAddr,
+        backlog: i32,
+        options: &SocketOptions,
+    ) -> Result<Self, BindError> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        options.set_on(&socket).map_err(BindError::Option)?;
         if address.is_ipv6() {
             socket.set_only_v6(false)?;
         }
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(true)?;
-        socket.set_tcp_nodelay(true)?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(backlog)?;
@@ -42,23 +59,15 @@ impl Listener {
             .local_addr()?
             .as_socket()
             .ok_or_else(|| io::Error::other("a TCP listener has an IP address"))?;
-        Ok(Self { socket, address })
+        Ok(Self { socket, address, backlog, options: *options })
     }
 
-    /// Another listener on the same address, for another core.
+    /// Another listener like this one on the same address, for another core.
     ///
     /// # Errors
     /// As [`Listener::bind`].
-    pub fn sibling(&self, backlog: i32) -> io::Result<Self> {
-        Self::bind(self.address, backlog)
-    }
-
-    /// Bounds what the kernel buffers for each accepted socket (SO_SNDBUF in socket(7)).
-    ///
-    /// # Errors
-    /// `setsockopt(2)`.
-    pub fn set_send_buffer(&self, bytes: usize) -> io::Result<()> {
-        self.socket.set_send_buffer_size(bytes)
+    pub fn sibling(&self) -> Result<Self, BindError> {
+        Self::bind(self.address, self.backlog, &self.options)
     }
 
     /// Where it listens; the real port when bound to port 0.
@@ -66,6 +75,32 @@ impl Listener {
         self.address
     }
 }
+
+impl From<io::Error> for BindError {
+    fn from(error: io::Error) -> Self {
+        Self::Address(error)
+    }
+}
+
+impl From<BindError> for io::Error {
+    fn from(error: BindError) -> Self {
+        match error {
+            BindError::Address(error) => error,
+            BindError::Option(refused) => Self::other(refused),
+        }
+    }
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(error) => error.fmt(formatter),
+            Self::Option(refused) => refused.fmt(formatter),
+        }
+    }
+}
+
+impl std::error::Error for BindError {}
 
 impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
@@ -123,16 +158,21 @@ mod tests {
 
     use super::*;
 
+    fn listener() -> Listener {
+        let address = "127.0.0.1:0".parse().unwrap();
+        Listener::bind(address, 16, &SocketOptions::default()).unwrap()
+    }
+
     #[test]
     fn siblings_share_a_port() {
-        let first = Listener::bind("127.0.0.1:0".parse().unwrap(), 16).unwrap();
-        let second = first.sibling(16).unwrap();
+        let first = listener();
+        let second = first.sibling().unwrap();
         assert_eq!(first.address(), second.address());
     }
 
     #[test]
     fn waiting_clients_are_turned_away() {
-        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), 16).unwrap();
+        let listener = listener();
         let mut clients: Vec<_> =
             (0..3).map(|_| TcpStream::connect(listener.address()).unwrap()).collect();
         assert_eq!(Reserve::new().refuse_waiting(listener.as_fd()), 3);

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{self, Config, ConfigError, Flag, Sources};
-use crate::log;
+use crate::{doctor, log};
 
 /// The exit code of a command line or a configuration that is wrong. A clean
 /// stop is 0; a failure while running is 1.
@@ -34,6 +34,25 @@ CONFIGURATION
 EXIT STATUS
   0  a clean stop, or a good file
   1  a failure while running, such as an address in use
+  2  a wrong command line or configuration";
+
+const DOCTOR_AFTER_HELP: &str = "\
+EXAMPLES
+  ringway doctor
+  ringway doctor --config /etc/ringway/ringway.toml
+  ringway doctor --set limits.connections_max=100000
+  ringway doctor --json
+  ringway doctor --dry-run                   what --apply would change
+  sudo ringway doctor --apply
+  sudo ringway doctor --undo
+
+FILES
+  /etc/sysctl.d/60-ringway.conf              what --apply raised, for the next start
+  /var/lib/ringway/doctor-undo.json          the values from before
+
+EXIT STATUS
+  0  nothing hurts; all was changed or restored that was to be
+  1  something would hurt, or a change was refused
   2  a wrong command line or configuration";
 
 /// A WebSocket edge gateway for Linux
@@ -60,6 +79,35 @@ pub enum Command {
     },
     /// Print every configuration key with its default and its meaning
     Defaults,
+    /// Examine this host: what it has, what is wanted and why, and how many connections it holds
+    #[command(after_help = DOCTOR_AFTER_HELP)]
+    Doctor(DoctorArgs),
+}
+
+/// The flags of `ringway doctor`.
+#[derive(clap::Args, Debug)]
+pub struct DoctorArgs {
+    /// Judge by this TOML file, as `ringway serve` would
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Set any key, such as limits.connections_max=100000; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Answer with one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Raise the sysctls that are too low, now and for every start of the host (needs root)
+    #[arg(long, conflicts_with = "undo")]
+    apply: bool,
+    /// Restore what --apply has changed (needs root)
+    #[arg(long)]
+    undo: bool,
+    /// Show what --apply (or --undo) would change, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// The host's files are below this directory, for tests
+    #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
+    root: PathBuf,
 }
 
 /// The flags of `ringway serve`.
@@ -147,6 +195,35 @@ pub fn start() -> Start {
             })
         }
         Command::Defaults => Start::Exit(print(&config::defaults_text())),
+        Command::Doctor(doctor) => Start::Exit(doctor.run(environment)),
+    }
+}
+
+impl DoctorArgs {
+    fn run(self, environment: Vec<(OsString, OsString)>) -> ExitCode {
+        let task = match (self.apply, self.undo) {
+            (true, _) => doctor::Task::Apply,
+            (_, true) => doctor::Task::Undo,
+            _ => doctor::Task::Examine,
+        };
+        let rigour = if self.dry_run { doctor::Rigour::DryRun } else { doctor::Rigour::ForReal };
+        let form = if self.json { doctor::Form::Json } else { doctor::Form::Text };
+        let root = self.root;
+        let serve = ServeArgs { config: self.config, set: self.set, ..ServeArgs::default() };
+        let config = match Config::load(&serve.sources(environment)) {
+            Ok(config) => config,
+            Err(error) => return refuse(&error),
+        };
+        match doctor::run(&root, &config, task, rigour, form) {
+            Ok(answer) => match print(&answer.text) {
+                ExitCode::SUCCESS if answer.hurts => ExitCode::FAILURE,
+                code => code,
+            },
+            Err(error) => {
+                log::last_words(format_args!("ringway doctor: {error:#}"));
+                ExitCode::FAILURE
+            }
+        }
     }
 }
 

@@ -5,10 +5,12 @@
 //! `config::keys`.
 
 mod private_api;
+mod socket;
 
 use std::time::Duration;
 
 pub use private_api::*;
+pub use socket::*;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;

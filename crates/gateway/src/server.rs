@@ -8,7 +8,7 @@ use std::{
     panic::{self, AssertUnwindSafe},
     sync::Arc,
     thread,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, bail};
@@ -32,10 +32,8 @@ use crate::{
     orders::Orders,
     settings::Settings,
     shard::{Shard, ShardParts},
+    sockets,
 };
-
-/// How long an address may be in use by a process that has just ended.
-const BIND_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A gateway whose cores run.
 pub struct Running {
@@ -94,8 +92,8 @@ pub fn bind(config: &Config) -> anyhow::Result<Bound> {
         descriptors::connections_max(descriptors, core_numbers.len(), config.listeners.len());
     let connections_max = config.limits.connections_max_within(room)?;
     let engine = choose_engine(config, core_numbers.len())?;
-    let (addresses, listeners) = bind_all(config, core_numbers.len())?;
-    let api = bind_patiently(config.server.api_listen).with_context(|| {
+    let (addresses, listeners) = sockets::bind_all(config, core_numbers.len())?;
+    let api = sockets::bind_patiently(config.server.api_listen).with_context(|| {
         format!("server.api_listen: cannot listen on {}", config.server.api_listen)
     })?;
     Ok(Bound { engine, core_numbers, addresses, listeners, api, descriptors, connections_max })
@@ -214,51 +212,6 @@ fn choose_engine(config: &Config, cores: usize) -> anyhow::Result<Engine> {
         _ => {}
     }
     Ok(engine)
-}
-
-/// The bound addresses, and for each core a set of listeners on all of them.
-fn bind_all(
-    config: &Config,
-    cores: usize,
-) -> anyhow::Result<(Vec<SocketAddr>, Vec<Vec<Listener>>)> {
-    let mut addresses = Vec::new();
-    let mut sets: Vec<Vec<Listener>> = (0..cores).map(|_| Vec::new()).collect();
-    for listener in &config.listeners {
-        let backlog = i32::try_from(listener.backlog).unwrap_or(i32::MAX);
-        let bind = || {
-            // SO_REUSEPORT would let two gateways share a port without a word: ask without it
-            // first.
-            drop(bind_patiently(listener.address)?);
-            let first = Listener::bind(listener.address, backlog)?;
-            let siblings = (1..cores).map(|_| first.sibling(backlog));
-            let siblings = siblings.collect::<io::Result<Vec<_>>>()?;
-            io::Result::Ok((first, siblings))
-        };
-        let (first, siblings) =
-            bind().with_context(|| format!("cannot listen on {}", listener.address))?;
-        addresses.push(first.address());
-        for (set, listener) in sets.iter_mut().zip(std::iter::once(first).chain(siblings)) {
-            set.push(listener);
-        }
-    }
-    Ok((addresses, sets))
-}
-
-/// Binds an address that may be given up any moment: the kernel closes the sockets of a process
-/// that used io_uring only after the process has ended, so whoever is restarted at once may meet
-/// its own.
-fn bind_patiently(address: SocketAddr) -> io::Result<TcpListener> {
-    let start = Instant::now();
-    loop {
-        match TcpListener::bind(address) {
-            Err(error)
-                if error.kind() == io::ErrorKind::AddrInUse && start.elapsed() < BIND_PATIENCE =>
-            {
-                thread::sleep(Duration::from_millis(20));
-            }
-            result => return result,
-        }
-    }
 }
 
 fn census_limits(config: &Config, connections_max: u32) -> CensusLimits {

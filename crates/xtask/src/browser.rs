@@ -43,7 +43,7 @@ impl Default for Options {
 
 pub fn run(checkout: &Checkout, options: &Options) -> Result<Outcome> {
     debian::install_missing()?;
-    let scripts = node::scripts(checkout, "browser")?;
+    let scripts = node::scripts(checkout, &checkout.path("crates/xtask/browser"), "browser")?;
     without_browser(checkout, &scripts)?;
     let binary = server::binary(checkout, options.binary.as_deref())?;
     let artefacts = checkout.artefacts("browser")?;

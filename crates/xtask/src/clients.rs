@@ -36,7 +36,7 @@ impl Default for Options {
 }
 
 pub fn run(checkout: &Checkout, options: &Options) -> Result<Outcome> {
-    let node_scripts = node::scripts(checkout, "clients")?;
+    let node_scripts = node::scripts(checkout, &checkout.path("crates/xtask/clients"), "clients")?;
     let python = python::three(checkout, "clients")?.program("python");
     let python_scripts = checkout.path("crates/xtask/clients");
     let binary = server::binary(checkout, options.binary.as_deref())?;

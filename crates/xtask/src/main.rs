@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench_peers;
 mod browser;
 mod checkout;
 mod clients;
@@ -36,6 +37,7 @@ enum Task {
     Clients(clients::Options),
     Browser(browser::Options),
     Readme(readme::Options),
+    BenchPeers(bench_peers::Options),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Task::Clients(options) => step::alone(clients::run(&checkout, options)),
         Task::Browser(options) => step::alone(browser::run(&checkout, options)),
         Task::Readme(options) => step::alone(readme::run(&checkout, options)),
+        Task::BenchPeers(options) => step::alone(bench_peers::run(&checkout, options)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

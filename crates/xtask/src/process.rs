@@ -153,7 +153,7 @@ pub fn end_with_descendants(child: &mut Child) {
 }
 
 /// The processes below `root`, parents before children (proc_pid_stat(5)).
-fn descendants(root: u32) -> Vec<u32> {
+pub fn descendants(root: u32) -> Vec<u32> {
     let parents: Vec<(u32, u32)> = fs::read_dir("/proc")
         .into_iter()
         .flatten()

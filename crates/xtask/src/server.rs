@@ -179,7 +179,7 @@ impl Drop for Server {
 }
 
 /// An address that nothing listens on at this moment.
-fn free_address() -> Result<SocketAddr> {
+pub fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .context("cannot bind a port of 127.0.0.1; check that loopback is up")?;
     Ok(listener.local_addr()?)

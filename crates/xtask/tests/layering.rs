@@ -42,7 +42,7 @@ fn accepts_file(rule: Rule, path: &str, text: &str) {
 #[test]
 fn the_repository_is_read_whole() {
     let workspace = Workspace::read();
-    for folder in ["crates/frame", "crates/gateway", "benches", "loadtest"] {
+    for folder in ["crates/frame", "crates/gateway", "benches", "benches/peers", "loadtest"] {
         assert!(workspace.manifests.iter().any(|one| one.folder == folder), "{folder}");
         let inside = |file: &SourceFile| file.path.starts_with(&format!("{folder}/src/"));
         assert!(workspace.files.iter().any(inside), "{folder}");
@@ -89,6 +89,14 @@ fn sources_name_only_the_crates_below_them() {
         |text| finds(rules::imports, &[("crates/hub/src/a.rs", text)], &[("crates/hub", package)]);
     assert_eq!(in_hub("//! A.\nuse ringway_frame::Header;\n").len(), 1);
     assert!(in_hub("//! Never ringway_frame.\nuse ringway_hub::Log;\n").is_empty());
+    // A package inside of another's folder is judged by its own rules alone.
+    let nested = [
+        ("benches", "[package]\nname = \"ringway-benches\"\n"),
+        ("benches/peers", "[package]\nname = \"ringway-peers\"\n"),
+    ];
+    let in_peers = |text| finds(rules::imports, &[("benches/peers/src/a.rs", text)], &nested);
+    assert_eq!(in_peers("//! A.\nuse ringway_frame::Header;\n").len(), 1);
+    assert!(in_peers("//! A.\nuse ringway_peers::Args;\n").is_empty());
     holds(rules::imports);
 }
 
@@ -102,10 +110,16 @@ fn unsafe_code_is_only_where_it_is_allowed() {
         "crates/frame/src/mask_keys.rs",
         "crates/acceptor/src/wheel.rs",
         "loadtest/src/mask.rs",
+        "benches/peers/src/bin/floor/main.rs",
+        "benches/peers/src/lib.rs",
     ] {
         finds_in_file(rules::unsafe_places, path, block);
     }
-    for path in ["crates/frame/src/mask/x86.rs", "crates/acceptor/src/uring/ring.rs"] {
+    for path in [
+        "crates/frame/src/mask/x86.rs",
+        "crates/acceptor/src/uring/ring.rs",
+        "benches/peers/src/bin/floor/ring.rs",
+    ] {
         accepts_file(rules::unsafe_places, path, block);
     }
     let words = "//! No unsafe.\n#![forbid(unsafe_code)]\nconst A: &str = \"unsafe\"; // unsafe\n";
@@ -126,6 +140,16 @@ fn crate_roots_refuse_unsafe_code() {
     assert_eq!(root("crates/frame", "//! A.\nmod a;\n").len(), 1);
     assert!(root("crates/hub", forbids).is_empty());
     assert!(root("crates/frame", denies).is_empty());
+    let program = |path, text| {
+        let manifests = [("benches/peers", "[package]\nname = \"a\"\n")];
+        finds(rules::crate_roots, &[(path, text)], &manifests)
+    };
+    assert!(program("benches/peers/src/bin/floor/main.rs", denies).is_empty());
+    assert_eq!(program("benches/peers/src/bin/floor/main.rs", "//! A.\nmod a;\n").len(), 1);
+    assert_eq!(program("benches/peers/src/bin/other/main.rs", denies).len(), 1);
+    assert_eq!(program("benches/peers/src/bin/other.rs", denies).len(), 1);
+    assert_eq!(program("benches/peers/src/lib.rs", denies).len(), 1);
+    assert!(program("benches/peers/src/bin/other/more.rs", denies).is_empty());
     holds(rules::crate_roots);
 }
 

@@ -34,11 +34,16 @@ pub(super) struct Fleet<'p, W> {
     tried: u32,
     has_been_tried: Vec<bool>,
     failed: Vec<u32>,
+    /// What was decrypted last.
+    plain: Vec<u8>,
 }
 
 impl<'p, W: Workload> Fleet<'p, W> {
-    pub(super) fn new(plan: &'p Plan, links: Links, workload: W) -> Self {
+    pub(super) fn new(plan: &'p Plan, mut links: Links, workload: W) -> Self {
         let count = links.len() as usize;
+        if plan.security.is_some() {
+            links.sessions.resize_with(count, || None);
+        }
         let bytes_max = (plan.message_bytes as u64).max(64 << 20);
         Self {
             links,
@@ -51,6 +56,7 @@ impl<'p, W: Workload> Fleet<'p, W> {
             tried: 0,
             has_been_tried: vec![false; count],
             failed: Vec::new(),
+            plain: Vec::new(),
         }
     }
 
@@ -134,6 +140,37 @@ impl<'p, W: Workload> Fleet<'p, W> {
 
     #[inline]
     fn receive(&mut self, link: u32, bytes: &mut [u8]) {
+        if self.links.sessions.is_empty() {
+            self.receive_plain(link, bytes);
+        } else {
+            self.receive_encrypted(link, bytes);
+        }
+    }
+
+    fn receive_encrypted(&mut self, link: u32, bytes: &[u8]) {
+        let Some(session) = &mut self.links.sessions[link as usize] else { return };
+        let mut plain = std::mem::take(&mut self.plain);
+        plain.clear();
+        let received = session.receive(bytes, &mut plain);
+        // An alert goes out even if there is nothing more to be had.
+        self.links.flush(link);
+        if !plain.is_empty() {
+            self.receive_plain(link, &mut plain);
+        }
+        self.plain = plain;
+        if let Err(reason) = received {
+            let why = match self.links.list[link as usize].state {
+                State::Closed | State::Leaving(_) => return,
+                State::Opening => Ended::Unopened,
+                State::Open | State::Closing => Ended::Lost,
+            };
+            self.links.seen.fail(reason);
+            self.links.leave(link, why);
+        }
+    }
+
+    #[inline]
+    fn receive_plain(&mut self, link: u32, bytes: &mut [u8]) {
         match self.links.list[link as usize].state {
             State::Open | State::Closing => self.read(link, bytes),
             State::Opening => self.open(link, bytes),
@@ -182,14 +219,14 @@ impl<'p, W: Workload> Fleet<'p, W> {
                 }
                 Ok(Some(Message::Ping(payload))) => {
                     let key = Some(self.keys.draw());
-                    self.links.send_control(link, |out| emit_pong(out, key, payload));
+                    self.links.send_raw(link, |out| emit_pong(out, key, payload));
                 }
                 Ok(Some(Message::Pong(_))) => {}
                 Ok(Some(Message::Close(code, _))) => {
                     if self.links.list[link as usize].state == State::Open {
                         self.links.seen.fail(Reason::of_close(code));
                         let key = Some(self.keys.draw());
-                        self.links.send_control(link, |out| emit_close(out, key, code, ""));
+                        self.links.send_raw(link, |out| emit_close(out, key, code, ""));
                         self.links.leave(link, Ended::Lost);
                     }
                 }
@@ -197,7 +234,7 @@ impl<'p, W: Workload> Fleet<'p, W> {
                 Err(error) => {
                     self.links.seen.fail(Reason::of_protocol(error));
                     let (key, code) = (Some(self.keys.draw()), error.close_code());
-                    self.links.send_control(link, |out| emit_close(out, key, code, ""));
+                    self.links.send_raw(link, |out| emit_close(out, key, code, ""));
                     self.links.leave(link, Ended::Lost);
                     break;
                 }
@@ -241,6 +278,9 @@ impl<'p, W: Workload> Fleet<'p, W> {
         entry.state = State::Closed;
         entry.connection = Connection::new(u32::MAX, 0);
         self.readers[link as usize] = None;
+        if let Some(session) = self.links.sessions.get_mut(link as usize) {
+            *session = None;
+        }
         self.opener.finish(link);
         if why != Ended::Unopened {
             self.links.seen.ended += 1;
@@ -259,12 +299,5 @@ impl<'p, W: Workload> Fleet<'p, W> {
     fn try_over(&mut self, link: u32) {
         let tried = &mut self.has_been_tried[link as usize];
         self.tried += u32::from(!std::mem::replace(tried, true));
-    }
-}
-
-impl Links {
-    fn send_control(&mut self, link: u32, write: impl FnOnce(&mut Vec<u8>)) {
-        let entry = &mut self.list[link as usize];
-        self.operations.send(entry.connection, &mut entry.mark, write);
     }
 }

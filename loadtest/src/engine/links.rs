@@ -13,7 +13,7 @@ use ringway_frame::{CloseCode, MaskKeys, emit_close};
 use super::workload::Ended;
 use crate::{
     measure::interval::Interval,
-    wire::{failure::Reason, message::Form},
+    wire::{failure::Reason, message::Form, tls::Session},
 };
 
 /// The clock of a run: all threads count from the same instant.
@@ -51,6 +51,10 @@ pub struct Links {
     clock: Clock,
     now: Duration,
     keys: MaskKeys,
+    /// By link, where the server wants TLS; otherwise empty.
+    pub(super) sessions: Vec<Option<Box<Session>>>,
+    /// What is about to be encrypted.
+    plain: Vec<u8>,
     /// What is seen.
     pub seen: Box<Interval>,
 }
@@ -127,6 +131,8 @@ impl Links {
             clock,
             now: clock.now(),
             keys: MaskKeys::new(),
+            sessions: Vec::new(),
+            plain: Vec::new(),
             seen: Box::default(),
         }
     }
@@ -190,8 +196,39 @@ impl Links {
             return Sent::No;
         }
         let form = *form;
-        self.operations.send(*connection, mark, |out| write(form, out));
+        if self.sessions.is_empty() {
+            self.operations.send(*connection, mark, |out| write(form, out));
+        } else {
+            self.send_encrypted(link, |out| write(form, out));
+        }
         Sent::Yes
+    }
+
+    /// Sends what `write` writes, whatever state the connection is in.
+    pub(super) fn send_raw(&mut self, link: u32, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.sessions.is_empty() {
+            let Link { connection, mark, .. } = &mut self.list[link as usize];
+            self.operations.send(*connection, mark, write);
+        } else {
+            self.send_encrypted(link, write);
+        }
+    }
+
+    fn send_encrypted(&mut self, link: u32, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(session) = &mut self.sessions[link as usize] else { return };
+        self.plain.clear();
+        write(&mut self.plain);
+        session.send(&self.plain);
+        self.flush(link);
+    }
+
+    /// Sends what a TLS session has to say.
+    pub(super) fn flush(&mut self, link: u32) {
+        let Some(Some(session)) = self.sessions.get_mut(link as usize) else { return };
+        let Link { connection, mark, .. } = &mut self.list[link as usize];
+        if session.has_output() {
+            self.operations.send(*connection, mark, |out| session.take_output(out));
+        }
     }
 
     /// Counts a message that was sent; with `due`, how late that was is measured.
@@ -207,14 +244,13 @@ impl Links {
     /// [`Workload::ended`]: super::workload::Workload::ended
     pub fn close(&mut self, link: u32) {
         let key = Some(self.keys.draw());
-        let Link { connection, mark, state, .. } = &mut self.list[link as usize];
+        let Link { connection, state, .. } = &mut self.list[link as usize];
         if *state == State::Open {
-            let write = |out: &mut Vec<u8>| emit_close(out, key, Some(CloseCode::NORMAL), "");
-            self.operations.send(*connection, mark, write);
             *state = State::Closing;
             self.open -= 1;
             let at = self.now + FAREWELL_TIME_MAX;
             self.farewells.push_back(Deadline { at, link, connection: *connection });
+            self.send_raw(link, |out| emit_close(out, key, Some(CloseCode::NORMAL), ""));
         }
     }
 

@@ -18,6 +18,7 @@ use super::{
 use crate::wire::{
     failure::Reason,
     opening::{Opening, Terms},
+    tls::Session,
 };
 
 /// Handshakes under way at a time in one thread: well below the backlog of a server.
@@ -142,8 +143,16 @@ impl<'p> Opener<'p> {
         match self.terms.begin(links.number(link), &mut request) {
             Ok(opening) => {
                 under_way.opening = Some(opening);
-                let entry = &mut links.list[link as usize];
-                links.operations.send_owned(entry.connection, &mut entry.mark, request, 0);
+                if let Some(security) = &self.plan.security {
+                    match Session::new(security) {
+                        Ok(session) => links.sessions[link as usize] = Some(Box::new(session)),
+                        Err(reason) => {
+                            links.seen.fail(reason);
+                            return links.leave(link, Ended::Unopened);
+                        }
+                    }
+                }
+                links.send_raw(link, |out| out.extend_from_slice(&request));
             }
             Err(_) => {
                 links.seen.fail(Reason::named("request_invalid"));

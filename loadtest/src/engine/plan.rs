@@ -6,13 +6,15 @@ use std::{net::IpAddr, time::Duration};
 
 use ringway_acceptor::engine::Engine;
 
-use crate::wire::{opening::Approach, sources::Sources};
+use crate::wire::{opening::Approach, sources::Sources, tls::Security};
 
 /// A run as asked for.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// Where to, and what to ask for.
     pub approach: Approach,
+    /// TLS, if the server wants it.
+    pub security: Option<Security>,
     /// Connections, over all threads.
     pub connections: u32,
     /// Number of the first of them, where several processes share a run.

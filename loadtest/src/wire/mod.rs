@@ -8,3 +8,4 @@ pub mod opening;
 pub mod sources;
 pub mod stamp;
 pub mod target;
+pub mod tls;

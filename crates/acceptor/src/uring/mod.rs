@@ -9,6 +9,7 @@ mod backlog;
 mod buffers;
 mod connect;
 mod ending;
+pub mod features;
 mod pace;
 mod plain;
 pub mod probe;

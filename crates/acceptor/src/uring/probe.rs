@@ -11,9 +11,14 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 
-use super::{UringDriver, ring::Ring};
+use super::{
+    UringDriver,
+    features::{self, Feature},
+    ring::Ring,
+};
 use crate::{
-    Completion, Connection, Driver, Listener, Operation, Operations, SendMark, Settings, WaitMode,
+    Completion, Connection, Driver, Listener, Operation, Operations, SendMark, Settings,
+    SocketOptions, WaitMode,
 };
 
 /// What the kernel offers beyond the needed.
@@ -38,6 +43,19 @@ const SOCKET_BUFFER_BYTES: usize = 32 << 10;
 /// Why io_uring cannot be used, in words for an operator.
 pub fn check(cores: usize) -> Result<Offer, String> {
     alone(run).and_then(|offer| alone(move || rehearse(cores)).map(|()| offer))
+}
+
+/// Each feature that the driver uses, tried out alone; without any of them tried when there is no
+/// thread for it.
+pub fn features() -> Vec<Feature> {
+    alone(|| Ok(features::try_all())).unwrap_or_else(|_| features::untried())
+}
+
+/// What the kernel locks in memory for the rings of so many cores, and one more, which is what
+/// [`check`] wants to have at once. It counts against the memlock limit (getrlimit(2),
+/// RLIMIT_MEMLOCK) of who has no CAP_IPC_LOCK.
+pub fn locked_bytes(cores: usize) -> u64 {
+    (cores as u64 + 1) * Ring::kernel_bytes(Settings::default().submission_entries)
 }
 
 /// A ring belongs to one thread, and this one may live on without it.
@@ -74,8 +92,11 @@ fn rehearse(cores: usize) -> io::Result<()> {
 }
 
 fn run() -> io::Result<Offer> {
-    let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), 4)?;
-    listener.set_send_buffer(SOCKET_BUFFER_BYTES)?;
+    let options = SocketOptions {
+        send_buffer_bytes: Some(SOCKET_BUFFER_BYTES as u32),
+        ..SocketOptions::default()
+    };
+    let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), 4, &options)?;
     let address = listener.address();
     let settings = Settings {
         connections_max: 4,

@@ -105,13 +105,20 @@ impl Ring {
         Ok(Self { ring, enter_descriptor, enter_flags, has_min_wait })
     }
 
+    /// About what the kernel allocates for a ring: 64 bytes and an index for each submission, 16
+    /// bytes for each completion, and less than a page beside them.
+    pub(super) const fn kernel_bytes(submission_entries: u32) -> u64 {
+        let submissions = submission_entries as u64 * (SUBMISSION_BYTES as u64 + 4);
+        submissions + completion_entries(submission_entries) as u64 * 16 + 4096
+    }
+
     fn set_up(submission_entries: u32) -> io::Result<IoUring> {
         IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
             .setup_submit_all()
             .setup_clamp()
-            .setup_cqsize(COMPLETION_ENTRIES.max(4 * submission_entries))
+            .setup_cqsize(completion_entries(submission_entries))
             .dontfork()
             .build(submission_entries)
     }
@@ -124,6 +131,11 @@ impl Ring {
     /// Whether `Wait::min_wait_us` has an effect.
     pub(super) fn has_min_wait(&self) -> bool {
         self.has_min_wait
+    }
+
+    /// Whether an enter is spared the look-up of the descriptor (Linux 5.18).
+    pub(super) fn has_registered_descriptor(&self) -> bool {
+        self.enter_flags & ENTER_REGISTERED_RING != 0
     }
 
     /// Queues an entry, submitting those before it when the queue is full.
@@ -224,6 +236,14 @@ impl Drop for Ring {
         if self.enter_flags & ENTER_REGISTERED_RING != 0 {
             unregister_descriptor(&self.ring, self.enter_descriptor);
         }
+    }
+}
+
+const fn completion_entries(submission_entries: u32) -> u32 {
+    if COMPLETION_ENTRIES > 4 * submission_entries {
+        COMPLETION_ENTRIES
+    } else {
+        4 * submission_entries
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     net::TcpStream,
 };
 
-use ringway_acceptor::{Listener, Operation, Settings};
+use ringway_acceptor::{Listener, Operation, Settings, SocketOptions};
 
 use crate::harness::{Rig, Seen, Subject, loopback};
 
@@ -18,7 +18,9 @@ pub fn a_client_is_accepted_with_its_address<D: Subject>() {
 }
 
 pub fn each_listener_has_its_index<D: Subject>() {
-    let listeners: Vec<_> = (0..3).map(|_| Listener::bind(loopback(), 16).unwrap()).collect();
+    let listeners: Vec<_> = (0..3)
+        .map(|_| Listener::bind(loopback(), 16, &SocketOptions::default()).unwrap())
+        .collect();
     let addresses: Vec<_> = listeners.iter().map(Listener::address).collect();
     let mut rig = Rig::<D>::with_listeners(Settings::default(), listeners);
     for (index, address) in (0..).zip(addresses) {

@@ -12,7 +12,7 @@ use std::{
 };
 
 use ringway_acceptor::{
-    Connection, Connector, Failure, Listener, Operation, SendMark, Settings,
+    Connection, Connector, Failure, Listener, Operation, SendMark, Settings, SocketOptions,
     descriptors::raise_limit,
 };
 
@@ -41,7 +41,7 @@ fn connected<D: Subject>(rig: &mut Rig<D>) -> (TcpStream, Connection) {
 /// Listens, and lets nobody in: one client that is never accepted fills its queue (listen(2)), so
 /// that the kernel answers no other.
 fn blackhole() -> (Listener, TcpStream) {
-    let listener = Listener::bind(loopback(), 0).unwrap();
+    let listener = Listener::bind(loopback(), 0, &SocketOptions::default()).unwrap();
     let waiting = TcpStream::connect(listener.address()).unwrap();
     let mut queued = [PollFd::new(&listener, PollFlags::IN)];
     assert_eq!(poll(&mut queued, Some(&PATIENCE.try_into().unwrap())).unwrap(), 1);

@@ -12,7 +12,7 @@ use std::{
 
 use ringway_acceptor::{
     Completion, Connect, Connection, Failure, Listener, Operation, Operations, SendMark, Settings,
-    Waker, epoll::EpollDriver, uring::UringDriver,
+    SocketOptions, Waker, epoll::EpollDriver, uring::UringDriver,
 };
 
 /// Longer than anything takes; only a failing test waits so long.
@@ -87,7 +87,7 @@ impl<D: Subject> Rig<D> {
     }
 
     pub fn with(settings: Settings) -> Self {
-        let listener = Listener::bind(loopback(), 1_024).unwrap();
+        let listener = Listener::bind(loopback(), 1_024, &SocketOptions::default()).unwrap();
         Self::with_listeners(settings, vec![listener])
     }
 

@@ -14,7 +14,9 @@ use std::{
 };
 
 use harness::{Rig, Seen, Subject, loopback, reset};
-use ringway_acceptor::{Connector, Listener, Operation, Settings, descriptors::raise_limit};
+use ringway_acceptor::{
+    Connector, Listener, Operation, Settings, SocketOptions, descriptors::raise_limit,
+};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 
@@ -104,8 +106,8 @@ fn churn_leaks_nothing<D: Subject>() {
 fn connecting_leaks_nothing<D: Subject>() {
     let before = open().len();
     let mut rig = Rig::<D>::new();
-    let nobody = Listener::bind(loopback(), 1).unwrap().address();
-    let full = Listener::bind(loopback(), 0).unwrap();
+    let nobody = Listener::bind(loopback(), 1, &SocketOptions::default()).unwrap().address();
+    let full = Listener::bind(loopback(), 0, &SocketOptions::default()).unwrap();
     let targets = [rig.address, nobody, full.address()].repeat(20);
     for (index, target) in targets.into_iter().enumerate() {
         let socket = Connector::new(target).begin(None).unwrap();
@@ -164,7 +166,7 @@ fn the_last_descriptor_is_survived<D: Subject>() {
 fn a_missing_reserve_is_survived<D: Subject>() {
     let mut rig = (0..)
         .find_map(|free| {
-            let listener = Listener::bind(loopback(), 64).unwrap();
+            let listener = Listener::bind(loopback(), 64, &SocketOptions::default()).unwrap();
             let address = listener.address();
             leave(free);
             let driver = D::build(Settings::default(), vec![listener]);

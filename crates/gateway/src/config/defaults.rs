@@ -53,6 +53,7 @@ fn write_key(text: &mut String, key: &Key) {
 fn bound(kind: &Kind) -> Option<&Bound> {
     match kind {
         Kind::Duration(bound)
+        | Kind::WholeSeconds(bound)
         | Kind::Size(bound)
         | Kind::Count(bound)
         | Kind::PowerOfTwo(bound) => Some(bound),

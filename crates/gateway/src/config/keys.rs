@@ -9,6 +9,8 @@ use crate::limits::Bound;
 pub(super) enum Kind {
     /// A duration with its unit; the bound is in milliseconds.
     Duration(Bound),
+    /// A duration of whole seconds, which the kernel counts in; the bound is in milliseconds.
+    WholeSeconds(Bound),
     /// Bytes, bare or with a unit.
     Size(Bound),
     /// A whole number.

@@ -46,6 +46,8 @@ pub struct Config {
     /// `[[listener]]`: at least one, no address twice.
     #[serde(rename = "listener")]
     pub listeners: Vec<Listener>,
+    /// `[socket]`
+    pub socket: Socket,
     /// `[websocket]`
     pub websocket: WebSocket,
     /// `[clients]`
@@ -117,6 +119,36 @@ pub struct Listener {
     pub address: SocketAddr,
     /// Connections that may wait to be accepted, on each core.
     pub backlog: u32,
+}
+
+/// `[socket]`: what the kernel is told of each client's connection. `Auto` tells it nothing.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Socket {
+    /// Whether small segments are sent at once.
+    pub nodelay: bool,
+    /// How long a connection waits for its first bytes to be accepted; whole seconds, zero is off.
+    #[serde(deserialize_with = "milliseconds")]
+    pub defer_accept: Duration,
+    /// Bytes never sent, with which the kernel takes no more.
+    pub notsent_lowat_bytes: Automatic<u32>,
+    /// Silence before the kernel's first probe; whole seconds, zero is off.
+    #[serde(deserialize_with = "milliseconds")]
+    pub keepalive_idle: Duration,
+    /// From probe to probe; whole seconds.
+    #[serde(deserialize_with = "automatic_milliseconds")]
+    pub keepalive_interval: Automatic<Duration>,
+    /// Unanswered probes that end a connection.
+    pub keepalive_probes: Automatic<u32>,
+    /// How long sent bytes may stay unacknowledged.
+    #[serde(deserialize_with = "automatic_milliseconds")]
+    pub user_timeout: Automatic<Duration>,
+    /// The kernel's receive buffer of a connection.
+    pub receive_buffer_bytes: Automatic<u32>,
+    /// The kernel's send buffer of a connection.
+    pub send_buffer_bytes: Automatic<u32>,
+    /// Microseconds for which a receive polls the network card.
+    pub busy_poll_us: Automatic<u32>,
 }
 
 /// Who can open a connection to an address.
@@ -335,6 +367,16 @@ pub enum Automatic<T> {
     Exactly(T),
 }
 
+impl<T> Automatic<T> {
+    /// The value, unless it follows from something else.
+    pub fn exactly(self) -> Option<T> {
+        match self {
+            Self::Auto => None,
+            Self::Exactly(value) => Some(value),
+        }
+    }
+}
+
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Automatic<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = toml::Value::deserialize(deserializer)?;
@@ -347,4 +389,13 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Automatic<T> {
 
 fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     u64::deserialize(deserializer).map(Duration::from_millis)
+}
+
+fn automatic_milliseconds<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Automatic<Duration>, D::Error> {
+    Ok(match Automatic::<u64>::deserialize(deserializer)? {
+        Automatic::Auto => Automatic::Auto,
+        Automatic::Exactly(milliseconds) => Automatic::Exactly(Duration::from_millis(milliseconds)),
+    })
 }

@@ -58,6 +58,7 @@ impl Config {
             let value = format!("{}, backlog {}", listener.address, listener.backlog);
             line(&mut text, "listen", &value);
         }
+        line(&mut text, "socket", &self.socket_text());
         line(&mut text, "private API", &self.server.api_listen.to_string());
         line(&mut text, "engine", &self.engine_text());
         line(&mut text, "websocket", &self.websocket_text());
@@ -70,6 +71,44 @@ impl Config {
         let drain = milliseconds_text(self.server.drain_time);
         line(&mut text, "drain", &format!("over {drain} after SIGTERM"));
         text
+    }
+
+    /// What differs from the kernel's defaults.
+    fn socket_text(&self) -> String {
+        let socket = &self.socket;
+        let mut parts = vec![if socket.nodelay { "nodelay" } else { "no nodelay" }.to_owned()];
+        if !socket.defer_accept.is_zero() {
+            parts.push(format!(
+                "accepted when they speak or after {}",
+                milliseconds_text(socket.defer_accept)
+            ));
+        }
+        if let Automatic::Exactly(bytes) = socket.notsent_lowat_bytes {
+            parts.push(format!("{} unsent", units::size_text(bytes.into())));
+        }
+        if !socket.keepalive_idle.is_zero() {
+            parts.push(format!("keepalive after {}", milliseconds_text(socket.keepalive_idle)));
+            if let Automatic::Exactly(interval) = socket.keepalive_interval {
+                parts.push(format!("probes every {}", milliseconds_text(interval)));
+            }
+            if let Automatic::Exactly(probes) = socket.keepalive_probes {
+                parts.push(format!("{probes} probes"));
+            }
+        }
+        if let Automatic::Exactly(time) = socket.user_timeout {
+            parts.push(format!("acknowledged within {}", milliseconds_text(time)));
+        }
+        if let Automatic::Exactly(bytes) = socket.receive_buffer_bytes {
+            parts.push(format!("receive buffers of {}", units::size_text(bytes.into())));
+        }
+        if let Automatic::Exactly(bytes) = socket.send_buffer_bytes {
+            parts.push(format!("send buffers of {}", units::size_text(bytes.into())));
+        }
+        if let Automatic::Exactly(microseconds) = socket.busy_poll_us {
+            parts.push(format!("busy polling for {microseconds} us"));
+        }
+        parts.push("the rest as the kernel has it".to_owned());
+        parts.join(", ")
     }
 
     fn engine_text(&self) -> String {

@@ -19,6 +19,12 @@ pub(super) static SECTIONS: &[Section] = &[
                   all listeners, and any other key holds for every listener.",
     },
     Section {
+        path: "socket",
+        repeats: Repeats::Once,
+        meaning: "What the kernel is told of each client's connection. Where a key is \"auto\", it \
+                  is told nothing. What each one was seen to change is in tuning/README.md.",
+    },
+    Section {
         path: "websocket",
         repeats: Repeats::Once,
         meaning: "WebSocket connections (RFC 6455).",
@@ -112,6 +118,68 @@ pub(super) static KEYS: &[Key] = &[
         path: "listener.backlog",
         kind: Kind::Count(limits::BACKLOG),
         meaning: "Connections that may wait to be accepted, on each core.",
+    },
+    Key {
+        path: "socket.nodelay",
+        kind: Kind::Switch(true),
+        meaning: "Send a segment that is not full although an earlier one has not been \
+                  acknowledged (TCP_NODELAY). Without it the client may wait for some 40 ms.",
+    },
+    Key {
+        path: "socket.defer_accept",
+        kind: Kind::WholeSeconds(limits::DEFER_ACCEPT_MS),
+        meaning: "Accept a connection when its first bytes arrive, or after about this time \
+                  (TCP_DEFER_ACCEPT); \"0s\" accepts at once.",
+    },
+    Key {
+        path: "socket.notsent_lowat_bytes",
+        kind: Kind::Size(limits::NOTSENT_LOWAT_BYTES),
+        meaning: "The kernel takes no more for a client while it holds as many bytes that were \
+                  never sent (TCP_NOTSENT_LOWAT); \"auto\" is net.ipv4.tcp_notsent_lowat, which \
+                  is no bound.",
+    },
+    Key {
+        path: "socket.keepalive_idle",
+        kind: Kind::WholeSeconds(limits::KEEPALIVE_IDLE_MS),
+        meaning: "After so much silence the kernel asks the client's for a sign of life \
+                  (SO_KEEPALIVE, TCP_KEEPIDLE); \"0s\" never asks.",
+    },
+    Key {
+        path: "socket.keepalive_interval",
+        kind: Kind::WholeSeconds(limits::KEEPALIVE_INTERVAL_MS),
+        meaning: "From one such question to the next (TCP_KEEPINTVL), where keepalive_idle is \
+                  set; \"auto\" is net.ipv4.tcp_keepalive_intvl.",
+    },
+    Key {
+        path: "socket.keepalive_probes",
+        kind: Kind::Count(limits::KEEPALIVE_PROBES),
+        meaning: "Unanswered questions that end the connection (TCP_KEEPCNT), where \
+                  keepalive_idle is set; \"auto\" is net.ipv4.tcp_keepalive_probes.",
+    },
+    Key {
+        path: "socket.user_timeout",
+        kind: Kind::Duration(limits::USER_TIMEOUT_MS),
+        meaning: "How long what was sent may stay unacknowledged before the connection is cut \
+                  (TCP_USER_TIMEOUT); \"auto\" follows from net.ipv4.tcp_retries2.",
+    },
+    Key {
+        path: "socket.receive_buffer_bytes",
+        kind: Kind::Size(limits::SOCKET_BUFFER_BYTES),
+        meaning: "The kernel's receive buffer of a connection (SO_RCVBUF), at most \
+                  net.core.rmem_max; \"auto\" grows it to net.ipv4.tcp_rmem as it is needed.",
+    },
+    Key {
+        path: "socket.send_buffer_bytes",
+        kind: Kind::Size(limits::SOCKET_BUFFER_BYTES),
+        meaning: "The kernel's send buffer of a connection (SO_SNDBUF), at most \
+                  net.core.wmem_max; \"auto\" grows it to net.ipv4.tcp_wmem as it is needed.",
+    },
+    Key {
+        path: "socket.busy_poll_us",
+        kind: Kind::Count(limits::BUSY_POLL_US),
+        meaning: "Microseconds for which a receive looks into the network card's queue itself \
+                  (SO_BUSY_POLL); \"auto\" is net.core.busy_read, which is 0. Loopback has no \
+                  such queue.",
     },
     Key {
         path: "websocket.message_bytes_max",

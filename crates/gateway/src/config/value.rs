@@ -30,7 +30,9 @@ pub(super) fn default_text(kind: &Kind) -> String {
         Preset::Exactly(value) => text(value),
     };
     match kind {
-        Kind::Duration(bound) => number(bound, |value| quoted(&units::duration_text(value))),
+        Kind::Duration(bound) | Kind::WholeSeconds(bound) => {
+            number(bound, |value| quoted(&units::duration_text(value)))
+        }
         Kind::Size(bound) => number(bound, |value| quoted(&units::size_text(value))),
         Kind::Count(bound) | Kind::PowerOfTwo(bound) => number(bound, |value| value.to_string()),
         Kind::Switch(default) => default.to_string(),
@@ -45,7 +47,7 @@ pub(super) fn default_text(kind: &Kind) -> String {
 /// What may be written for a key, in words.
 pub(super) fn range_text(kind: &Kind) -> String {
     match kind {
-        Kind::Duration(bound) => {
+        Kind::Duration(bound) | Kind::WholeSeconds(bound) => {
             format!("a duration {}", span(bound, |value| quoted(&units::duration_text(value))))
         }
         Kind::Size(bound) => {
@@ -72,6 +74,7 @@ fn canonical(kind: &Kind, written: &DeValue<'_>) -> Result<Value, String> {
         Kind::Duration(bound) => {
             bounded(bound, written, duration_ms, |value| quoted(&units::duration_text(value)))
         }
+        Kind::WholeSeconds(bound) => whole_seconds(bound, written),
         Kind::Size(bound) => {
             bounded(bound, written, size_bytes, |value| quoted(&units::size_text(value)))
         }
@@ -127,6 +130,21 @@ fn bounded(
             Err(format!("{mend}, or \"auto\""))
         }
         Err(NumberFault::Misshapen(mend)) => Err(mend),
+    }
+}
+
+fn whole_seconds(bound: &Bound, written: &DeValue<'_>) -> Result<Value, String> {
+    let value = canonical(&Kind::Duration(*bound), written)?;
+    match value.as_integer() {
+        Some(milliseconds) if milliseconds % 1000 != 0 => {
+            let below = milliseconds / 1000;
+            Err(format!(
+                "is not a whole number of seconds, in which the kernel counts; write \"{below}s\" \
+                 or \"{}s\"",
+                below + 1
+            ))
+        }
+        _ => Ok(value),
     }
 }
 

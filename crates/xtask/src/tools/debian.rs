@@ -1,9 +1,11 @@
-//! Debian packages, installed by apt-get as root or through sudo.
+//! Debian packages, installed by apt-get as root or through sudo, or only unpacked somewhere.
 //! Never installs a package whose program already runs.
 
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use super::{INSTALL_LIMIT, runs};
 use crate::process;
@@ -92,4 +94,59 @@ pub fn install_missing() -> Result<Vec<&'static str>> {
         }
     }
     Ok(missing)
+}
+
+/// Unpacks packages below `root` without installing them: no service of theirs starts, and nobody
+/// has to be root. What they depend on is not looked after. Returns each with its version.
+pub fn unpack(packages: &[&str], root: &Path) -> Result<Vec<String>> {
+    let mark = root.join("packages.unpacked");
+    if let Ok(names) = fs::read_to_string(&mark) {
+        println!("present: {}", root.display());
+        return Ok(names.lines().map(str::to_owned).collect());
+    }
+    println!("unpacking: {} into {}", packages.join(", "), root.display());
+    let mut download = Command::new("apt-get");
+    download.args(["download", "-q"]).args(packages).current_dir(root);
+    process::check(download, INSTALL_LIMIT).with_context(|| {
+        format!(
+            "cannot download {}; is this Debian, and `apt-get update` done?",
+            packages.join(", ")
+        )
+    })?;
+    let mut names = Vec::new();
+    for entry in fs::read_dir(root)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let Some(name) = name.strip_suffix(".deb") else { continue };
+        let mut unpack = Command::new("dpkg-deb");
+        unpack.arg("--extract").arg(&path).arg(root);
+        process::check(unpack, INSTALL_LIMIT)?;
+        names.push(package_and_version(name));
+    }
+    names.sort();
+    fs::write(&mark, names.join("\n"))?;
+    Ok(names)
+}
+
+/// Of a file's name such as `nginx_1%3a1.22.1-9_amd64` (deb(7)), without an epoch.
+fn package_and_version(name: &str) -> String {
+    let mut parts = name.split('_');
+    let (package, version) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let version = version.rsplit_once("%3a").map_or(version, |(_, version)| version);
+    format!("{package} {version}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_from_file_names() {
+        for (name, expected) in [
+            ("nginx_1.22.1-9+deb12u11_amd64", "nginx 1.22.1-9+deb12u11"),
+            ("libnginx-mod-nchan_1%3a1.3.6+dfsg-2_amd64", "libnginx-mod-nchan 1.3.6+dfsg-2"),
+        ] {
+            assert_eq!(package_and_version(name), expected);
+        }
+    }
 }

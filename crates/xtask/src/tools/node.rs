@@ -2,7 +2,7 @@
 //! Never writes a lock file or `node_modules` into the source tree.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -11,30 +11,12 @@ use super::INSTALL_LIMIT;
 use crate::checkout::Checkout;
 use crate::process;
 
-/// Installs what `crates/xtask/NAME/package.json` pins, and puts the scripts of that folder beside
-/// the modules, for Node resolves modules from where a script lies. Returns where they are.
-pub fn scripts(checkout: &Checkout, name: &str) -> Result<PathBuf> {
-    let folder = checkout.scratch(&format!("node/{name}"))?;
-    let source = checkout.path("crates/xtask").join(name);
-    let manifest = source.join("package.json");
-    let wanted = fs::read_to_string(&manifest)
-        .with_context(|| format!("cannot read {}", manifest.display()))?;
-    let mark = folder.join("package.installed.json");
-    if fs::read_to_string(&mark).is_ok_and(|installed| installed == wanted) {
-        println!("present: {}", folder.display());
-    } else {
-        println!("installing: {}", folder.display());
-        fs::write(folder.join("package.json"), &wanted)?;
-        let mut install = Command::new("npm");
-        install
-            .args(["install", "--no-package-lock", "--no-audit", "--no-fund"])
-            .args(["--loglevel", "error"])
-            .current_dir(&folder);
-        process::check(install, INSTALL_LIMIT)
-            .context("cannot install Node modules; check the network and npm's registry")?;
-        fs::write(&mark, wanted)?;
-    }
-    for entry in fs::read_dir(&source)? {
+/// Installs what `SOURCE/package.json` pins into `target/xtask/node/NAME`, and puts the scripts
+/// (`.mjs`) of the source folder beside the modules, for Node resolves modules from where a script
+/// lies. Returns where they are.
+pub fn scripts(checkout: &Checkout, source: &Path, name: &str) -> Result<PathBuf> {
+    let folder = modules(checkout, source, name)?;
+    for entry in fs::read_dir(source)? {
         let script = entry?.path();
         if script.extension().is_some_and(|extension| extension == "mjs") {
             let name = script.file_name().expect("a file in a folder has a name");
@@ -42,5 +24,29 @@ pub fn scripts(checkout: &Checkout, name: &str) -> Result<PathBuf> {
                 .with_context(|| format!("cannot copy {}", script.display()))?;
         }
     }
+    Ok(folder)
+}
+
+/// As [`scripts`], but nothing beside the modules.
+pub fn modules(checkout: &Checkout, source: &Path, name: &str) -> Result<PathBuf> {
+    let folder = checkout.scratch(&format!("node/{name}"))?;
+    let manifest = source.join("package.json");
+    let wanted = fs::read_to_string(&manifest)
+        .with_context(|| format!("cannot read {}", manifest.display()))?;
+    let mark = folder.join("package.installed.json");
+    if fs::read_to_string(&mark).is_ok_and(|installed| installed == wanted) {
+        println!("present: {}", folder.display());
+        return Ok(folder);
+    }
+    println!("installing: {}", folder.display());
+    fs::write(folder.join("package.json"), &wanted)?;
+    let mut install = Command::new("npm");
+    install
+        .args(["install", "--no-package-lock", "--no-audit", "--no-fund"])
+        .args(["--loglevel", "error"])
+        .current_dir(&folder);
+    process::check(install, INSTALL_LIMIT)
+        .context("cannot install Node modules; check the network and npm's registry")?;
+    fs::write(&mark, wanted)?;
     Ok(folder)
 }

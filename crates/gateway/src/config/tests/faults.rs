@@ -60,7 +60,7 @@ ringway.toml:24: unknown section [limit]; did you mean [limits]?"#;
 #[test]
 fn a_single_fault_says_where_and_how_to_mend_it() {
     let unit = "(B, KiB, MiB or GiB), such as \"64KiB\"";
-    let sections = "[server], [[listener]], [websocket], [websocket.deflate], [clients], \
+    let sections = "[server], [[listener]], [socket], [websocket], [websocket.deflate], [clients], \
                     [history], [http], [cors], [limits], [log]";
     let each = "listener is a section for each of several; write [[listener]], with two brackets";
     let table = [
@@ -88,6 +88,10 @@ fn a_single_fault_says_where_and_how_to_mend_it() {
         ("server.drain_time = \"2 days\"", "1:21: server.drain_time = \"2 days\" is not a duration; write a whole number and a unit (ms, s, m or h), such as \"10s\"".to_owned()),
         ("server.drain_time = true", "1:21: server.drain_time = true is not a duration; write a whole number and a unit (ms, s, m or h), such as \"10s\"".to_owned()),
         ("server.drain_time = \"2h\"", "1:21: server.drain_time = \"2h\" is out of range; it may be from \"0s\" to \"1h\"".to_owned()),
+        ("socket.defer_accept = \"1500ms\"", "1:23: socket.defer_accept = \"1500ms\" is not a whole number of seconds, in which the kernel counts; write \"1s\" or \"2s\"".to_owned()),
+        ("socket.keepalive_idle = 30", "1:25: socket.keepalive_idle = 30 has no unit; write \"30s\" for seconds or \"30ms\" for milliseconds".to_owned()),
+        ("socket.keepalive_interval = \"10h\"", "1:29: socket.keepalive_interval = \"10h\" is out of range; it may be from \"1s\" to \"9h\", or \"auto\"".to_owned()),
+        ("socket.notsent_lowat = 1", "1: unknown key \"notsent_lowat\" in [socket]; its keys are nodelay, defer_accept, notsent_lowat_bytes, keepalive_idle, keepalive_interval, keepalive_probes, user_timeout, receive_buffer_bytes, send_buffer_bytes, busy_poll_us".to_owned()),
         ("server.io = 1", "1:13: server.io = 1 is not a word; write one of \"auto\", \"uring\", \"epoll\"".to_owned()),
         ("http.poll_wait = \"61s\"", "1:18: http.poll_wait = \"61s\" is more than http.poll_wait_max = \"1m\", which bounds it; lower the first or raise the second".to_owned()),
         ("http.poll_wait_max = \"24s\"", "1:22: http.poll_wait = \"25s\" is more than http.poll_wait_max = \"24s\", which bounds it; lower the first or raise the second".to_owned()),

@@ -24,7 +24,7 @@ fn another_value(key: &Key) -> String {
         if unit.is_empty() { value.to_string() } else { format!("\"{value}{unit}\"") }
     };
     match &key.kind {
-        Kind::Duration(bound) => number(bound, "ms"),
+        Kind::Duration(bound) | Kind::WholeSeconds(bound) => number(bound, "ms"),
         Kind::Size(bound) => number(bound, "B"),
         Kind::Count(bound) | Kind::PowerOfTwo(bound) => number(bound, ""),
         Kind::Switch(default) => (!default).to_string(),
@@ -86,7 +86,7 @@ fn every_key_is_set_by_file_by_variable_and_by_set_alike() {
 fn every_end_of_every_range_is_allowed_and_nothing_beyond() {
     for key in KEYS {
         let (bound, unit) = match &key.kind {
-            Kind::Duration(bound) => (bound, "ms"),
+            Kind::Duration(bound) | Kind::WholeSeconds(bound) => (bound, "ms"),
             Kind::Size(bound) => (bound, "B"),
             Kind::Count(bound) | Kind::PowerOfTwo(bound) => (bound, ""),
             _ => continue,

@@ -4,7 +4,7 @@
 
 use std::{
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
 };
 
@@ -73,9 +73,20 @@ impl Launch {
 
     /// Starts it, and waits until it listens.
     #[track_caller]
-    pub fn start(mut self) -> Gateway {
-        let process = self.command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn();
-        Gateway::watch(process.unwrap())
+    pub fn start(self) -> Gateway {
+        Self::watch(self.spawn())
+    }
+
+    /// Starts it, and does not wait.
+    #[track_caller]
+    pub fn spawn(mut self) -> Child {
+        self.command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Waits until what was started so listens.
+    #[track_caller]
+    pub fn watch(process: Child) -> Gateway {
+        Gateway::watch(process)
     }
 
     /// Runs it to its end, for launches that must fail.

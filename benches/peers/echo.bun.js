@@ -1,0 +1,24 @@
+// Every message comes back, by Bun's own WebSockets, which are uWebSockets inside. It never
+// looks into a message.
+
+const server = Bun.serve({
+  hostname: "127.0.0.1",
+  port: Number(process.argv[2] ?? 0),
+  fetch(request, server) {
+    if (server.upgrade(request)) return;
+    return new Response("a WebSocket is wanted\n", { status: 426 });
+  },
+  websocket: {
+    idleTimeout: 0,
+    sendPings: false,
+    perMessageDeflate: false,
+    // What is longer would be dropped, not sent later.
+    backpressureLimit: 64 * 1024 * 1024,
+    maxPayloadLength: 64 * 1024 * 1024,
+    message(socket, message) {
+      socket.send(message);
+    },
+  },
+});
+
+console.error(`listens on ws://127.0.0.1:${server.port}`);

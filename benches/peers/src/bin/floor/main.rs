@@ -1,0 +1,129 @@
+//! The floor: the least io_uring program that echoes WebSocket frames, and sends on to all of
+//! `/subscribe` what comes by `/publish`. What a real server costs above it is the price of being
+//! one.
+//!
+//! It checks almost nothing: no UTF-8, no limits, no order of fragments, no origin. One publisher
+//! at a time. Never use it for anything but as a yardstick.
+
+#![deny(unsafe_code)]
+
+mod frames;
+mod opening;
+#[allow(unsafe_code)]
+mod ring;
+mod sockets;
+
+use anyhow::Result;
+use clap::Parser;
+use ringway_peers::{Args, announce};
+
+use crate::{
+    frames::Frames,
+    opening::{Opening, Role},
+    ring::{Chunk, Event, Ring},
+};
+
+enum Connection {
+    /// What has come of the request.
+    Opening(Vec<u8>),
+    Open(Role, Frames),
+    /// It was shut down, and its end is awaited.
+    Ending,
+}
+
+struct Floor {
+    ring: Ring,
+    connections: Vec<Connection>,
+    subscribers: Vec<u32>,
+}
+
+fn main() -> Result<()> {
+    let listener = Args::parse().listen()?;
+    let ring = Ring::new(listener.try_clone()?)?;
+    announce(&listener)?;
+    let mut floor = Floor { ring, connections: Vec::new(), subscribers: Vec::new() };
+    let mut events = Vec::new();
+    loop {
+        floor.ring.turn()?;
+        floor.ring.take_events(&mut events);
+        for event in events.drain(..) {
+            floor.handle(event)?;
+        }
+    }
+}
+
+impl Floor {
+    fn handle(&mut self, event: Event) -> Result<()> {
+        match event {
+            Event::Accepted { slot } => {
+                let slot = slot as usize;
+                while self.connections.len() <= slot {
+                    self.connections.push(Connection::Ending);
+                }
+                self.connections[slot] = Connection::Opening(Vec::new());
+            }
+            Event::Received { slot, buffer, length } => self.receive(slot, buffer, length)?,
+            Event::Ended { slot } => {
+                self.subscribers.retain(|subscriber| *subscriber != slot);
+                self.ring.close(slot);
+            }
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, slot: u32, buffer: u16, length: usize) -> Result<()> {
+        let connection = &mut self.connections[slot as usize];
+        match connection {
+            Connection::Opening(head) => {
+                let known = head.len();
+                head.extend_from_slice(self.ring.lend(buffer, length));
+                match opening::read(head) {
+                    Opening::Unfinished => Ok(()),
+                    Opening::Refused => {
+                        *connection = Connection::Ending;
+                        self.ring.shut_down(slot)
+                    }
+                    Opening::Accepted { role, head_bytes, response } => {
+                        *connection = Connection::Open(role, Frames::default());
+                        if role == Role::Subscriber {
+                            self.subscribers.push(slot);
+                        }
+                        let response = self.ring.own(response);
+                        self.ring.send(slot, response);
+                        self.pass_on(slot, buffer, head_bytes - known, length);
+                        Ok(())
+                    }
+                }
+            }
+            Connection::Open(..) => {
+                self.pass_on(slot, buffer, 0, length);
+                Ok(())
+            }
+            Connection::Ending => Ok(()),
+        }
+    }
+
+    /// Frames, from `start` to `end` of the buffer.
+    fn pass_on(&mut self, slot: u32, buffer: u16, start: usize, end: usize) {
+        let Connection::Open(role, frames) = &mut self.connections[slot as usize] else { return };
+        let turned = frames.turn_round(&mut self.ring.lend(buffer, end)[start..]);
+        let mut chunks = Vec::new();
+        if let Some(header) = turned.header {
+            chunks.push(self.ring.own(header));
+        }
+        if !turned.range.is_empty() {
+            let range = turned.range.start + start..turned.range.end + start;
+            chunks.push(Chunk::Received(buffer, range));
+        }
+        for chunk in chunks {
+            match role {
+                Role::Publisher => {
+                    for subscriber in &self.subscribers {
+                        self.ring.send(*subscriber, chunk.clone());
+                    }
+                }
+                Role::Echo | Role::Subscriber => self.ring.send(slot, chunk),
+            }
+        }
+    }
+}

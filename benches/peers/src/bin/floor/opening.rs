@@ -1,0 +1,80 @@
+//! The opening handshake (RFC 6455 §4.2), as little of it as a client accepts.
+//!
+//! It never looks at a header but the key.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use sha1_smol::Sha1;
+
+/// RFC 6455 §1.3.
+const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+const KEY_HEADER: &[u8] = b"sec-websocket-key:";
+/// No client's request is longer.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// What a connection is for, by its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Echo,
+    Publisher,
+    Subscriber,
+}
+
+/// What the bytes so far are.
+#[derive(Debug)]
+pub enum Opening {
+    Unfinished,
+    Refused,
+    Accepted { role: Role, head_bytes: usize, response: Vec<u8> },
+}
+
+/// Reads a request from its beginning.
+pub fn read(bytes: &[u8]) -> Opening {
+    let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
+        return if bytes.len() < HEAD_BYTES_MAX { Opening::Unfinished } else { Opening::Refused };
+    };
+    let mut lines = bytes[..end].split(|byte| *byte == b'\n');
+    let request = lines.next().unwrap_or_default();
+    let role = match request.split(|byte| *byte == b' ').nth(1) {
+        Some(b"/publish") => Role::Publisher,
+        Some(b"/subscribe") => Role::Subscriber,
+        _ => Role::Echo,
+    };
+    let key = lines.find_map(|line| {
+        let (name, value) = line.split_at_checked(KEY_HEADER.len())?;
+        name.eq_ignore_ascii_case(KEY_HEADER).then(|| value.trim_ascii())
+    });
+    let Some(key) = key else { return Opening::Refused };
+    let mut digest = Sha1::new();
+    digest.update(key);
+    digest.update(GUID);
+    let response = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {}\r\n\r\n",
+        STANDARD.encode(digest.digest().bytes())
+    );
+    Opening::Accepted { role, head_bytes: end + 4, response: response.into_bytes() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_of_the_rfc_is_accepted() {
+        let request = b"GET /publish HTTP/1.1\r\nHost: a\r\nsec-WebSocket-key: \
+                        dGhlIHNhbXBsZSBub25jZQ==\r\n\r\nrest";
+        let Opening::Accepted { role, head_bytes, response } = read(request) else {
+            panic!("it is refused")
+        };
+        assert_eq!((role, head_bytes), (Role::Publisher, request.len() - 4));
+        let response = String::from_utf8(response).unwrap();
+        assert!(response.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "{response}");
+    }
+
+    #[test]
+    fn a_request_is_waited_for_or_refused() {
+        assert!(matches!(read(b"GET / HTTP/1.1\r\nHost: a\r\n"), Opening::Unfinished));
+        assert!(matches!(read(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), Opening::Refused));
+        assert!(matches!(read(&[b'a'; HEAD_BYTES_MAX]), Opening::Refused));
+    }
+}

@@ -1,0 +1,50 @@
+//! What the small servers share: where they listen, and how they say so.
+//!
+//! Each of them has one thread. None is for anything but being measured.
+
+#![forbid(unsafe_code)]
+
+use std::net::{SocketAddr, TcpListener};
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use socket2::{Domain, Socket, Type};
+
+/// Clients that may wait to be accepted; the kernel may allow fewer (listen(2)).
+const BACKLOG: i32 = 4096;
+
+/// What each server is told.
+#[derive(Debug, Parser)]
+#[command(version, about, after_help = "Example: floor --listen 127.0.0.1:0")]
+pub struct Args {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+}
+
+impl Args {
+    /// Listens. What is accepted sends without delay: Linux hands TCP_NODELAY down (tcp(7)).
+    ///
+    /// # Errors
+    /// The address is taken, or is not this machine's.
+    pub fn listen(&self) -> Result<TcpListener> {
+        let listen = || {
+            let socket = Socket::new(Domain::for_address(self.listen), Type::STREAM, None)?;
+            socket.set_reuse_address(true)?;
+            socket.set_tcp_nodelay(true)?;
+            socket.bind(&self.listen.into())?;
+            socket.listen(BACKLOG)?;
+            Ok::<_, std::io::Error>(TcpListener::from(socket))
+        };
+        listen().with_context(|| format!("cannot listen on {}", self.listen))
+    }
+}
+
+/// Prints the line that a server's starter waits for.
+///
+/// # Errors
+/// The socket has no address.
+pub fn announce(listener: &TcpListener) -> Result<()> {
+    eprintln!("listens on ws://{}", listener.local_addr()?);
+    Ok(())
+}

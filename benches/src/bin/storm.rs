@@ -1,0 +1,178 @@
+//! What does a gateway that does nothing for a moment cost those who connect meanwhile?
+//!
+//! The gateway is stopped (SIGSTOP), many clients connect at once, and it goes on after the stall.
+//! What its backlog cannot hold is dropped by the kernel, and the client tries again after a
+//! second. Times count from the beginning of the storm to the whole 101.
+
+#![forbid(unsafe_code)]
+
+use std::{
+    fs,
+    io::{ErrorKind, Read, Write},
+    net::TcpStream,
+    path::Path,
+    process::ExitCode,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use ringway_acceptor::descriptors;
+use ringway_benches::{
+    gateway::Gateway,
+    opening::{Opening, Openness, Target},
+    pairing::{PairingArgs, Variant},
+};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Between two looks at all clients: the times are no more exact than this.
+const NAP: Duration = Duration::from_millis(1);
+
+/// A client that has no answer by then has none.
+const STORM_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// Compare how soon a storm of clients is served after a stall
+#[derive(Debug, Parser)]
+struct Args {
+    /// Clients that come at once
+    #[arg(long, default_value_t = 2000)]
+    connections: usize,
+    /// How long the gateway does nothing
+    #[arg(long, default_value_t = 300)]
+    stall_ms: u64,
+    /// A gateway with settings of its own; may be repeated
+    #[arg(long, value_name = "NAME=KEY=VALUE,...", required = true)]
+    variant: Vec<Variant>,
+    #[command(flatten)]
+    pairing: PairingArgs,
+}
+
+/// What came of one storm.
+struct Outcome {
+    /// When each was served, in order.
+    served: Vec<Duration>,
+    failed: usize,
+    /// Handshakes that found the queue full (ListenOverflows of /proc/net/netstat).
+    overflows: u64,
+}
+
+fn main() -> Result<ExitCode> {
+    let args = Args::parse();
+    args.pairing.check()?;
+    descriptors::raise_limit()?;
+    let binary = args.pairing.binary()?;
+    println!("{} clients at once, {} ms of stall", args.connections, args.stall_ms);
+    println!(
+        "  {:<12} {:>5} {:>8} {:>10} {:>8} {:>8} {:>8}",
+        "server", "round", "failed", "overflows", "p50 ms", "p99 ms", "last ms"
+    );
+    let mut is_good = true;
+    for round in 1..=args.pairing.rounds {
+        for variant in &args.variant {
+            let outcome = storm(&args, &binary, variant)?;
+            is_good &= outcome.failed == 0;
+            let at = |share: f64| {
+                let place = (outcome.served.len() as f64 * share) as usize;
+                let time = outcome.served.get(place.min(outcome.served.len().saturating_sub(1)));
+                time.copied().unwrap_or_default().as_millis()
+            };
+            println!(
+                "  {:<12} {round:>5} {:>8} {:>10} {:>8} {:>8} {:>8}",
+                variant.name,
+                outcome.failed,
+                outcome.overflows,
+                at(0.50),
+                at(0.99),
+                at(1.0),
+            );
+        }
+    }
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// One client: its socket, what it expects, and whether it has asked.
+struct Client<'a> {
+    socket: TcpStream,
+    request: Vec<u8>,
+    opening: Opening<'a>,
+    has_asked: bool,
+}
+
+fn storm(args: &Args, binary: &Path, variant: &Variant) -> Result<Outcome> {
+    let settings: Vec<&str> = variant.settings.iter().map(String::as_str).collect();
+    let gateway = args.pairing.start_gateway(binary, "auto", &settings)?;
+    let target = Target::parse(gateway.url())?;
+    let overflows = overflows()?;
+    signal(&gateway, Signal::STOP)?;
+    let start = Instant::now();
+    let begun: Result<Vec<_>> = (0..args.connections).map(|_| begin(&target)).collect();
+    // It goes on whatever came of that: a stopped process cannot be told to end.
+    thread::sleep(Duration::from_millis(args.stall_ms).saturating_sub(start.elapsed()));
+    signal(&gateway, Signal::CONT)?;
+    let mut clients = begun?;
+    let mut served = Vec::new();
+    let mut failed = 0;
+    while !clients.is_empty() && start.elapsed() < STORM_TIME_MAX {
+        clients.retain_mut(|client| match client.proceed() {
+            Ok(Openness::Awaited) => true,
+            Ok(Openness::Open) => {
+                served.push(start.elapsed());
+                // It is kept: nobody else leaves room for others.
+                false
+            }
+            Err(_) => {
+                failed += 1;
+                false
+            }
+        });
+        thread::sleep(NAP);
+    }
+    let overflows = self::overflows()? - overflows;
+    Ok(Outcome { served, failed: failed + clients.len(), overflows })
+}
+
+fn begin(target: &Target) -> Result<Client<'_>> {
+    let mut request = Vec::new();
+    let opening = target.request(&mut request)?;
+    Ok(Client { socket: target.connect_later()?, request, opening, has_asked: false })
+}
+
+impl Client<'_> {
+    fn proceed(&mut self) -> Result<Openness> {
+        if !self.has_asked {
+            match self.socket.write(&self.request) {
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) =>
+                {
+                    return Ok(Openness::Awaited);
+                }
+                written => ensure!(written? == self.request.len(), "a request is short"),
+            }
+            self.has_asked = true;
+        }
+        let mut buffer = [0; 1024];
+        match self.socket.read(&mut buffer) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Openness::Awaited),
+            read => {
+                let count = read?;
+                ensure!(count > 0, "the gateway ends the connection");
+                self.opening.receive(&buffer[..count])
+            }
+        }
+    }
+}
+
+fn signal(gateway: &Gateway, signal: Signal) -> Result<()> {
+    let pid = Pid::from_raw(gateway.pid().cast_signed()).context("a process has a number")?;
+    Ok(kill_process(pid, signal)?)
+}
+
+fn overflows() -> Result<u64> {
+    let text = fs::read_to_string("/proc/net/netstat").context("/proc/net/netstat")?;
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("TcpExt:"));
+    let (names, values) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    let place = names.split_whitespace().position(|name| name == "ListenOverflows");
+    let value = place.and_then(|place| values.split_whitespace().nth(place)?.parse().ok());
+    value.context("/proc/net/netstat has no ListenOverflows")
+}

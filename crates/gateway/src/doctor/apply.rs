@@ -1,0 +1,160 @@
+//! `--apply` and `--undo`: carrying a plan out, one sysctl at a time.
+//!
+//! The old values are on disk before anything is changed. What the kernel refuses is reported, and
+//! the rest goes on.
+
+use std::{fs::OpenOptions, io::Write};
+
+use anyhow::{Context, bail};
+use serde::Serialize;
+
+use super::{
+    host::Host,
+    needs::Needs,
+    plan::{FILE_PATH, MARK, Plan, Step},
+    record::{self, Record},
+    replacing,
+};
+
+/// What was done, or not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Deed {
+    /// A sysctl or a file.
+    pub what: String,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// The values, or the reason.
+    pub detail: String,
+}
+
+/// What came of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Done.
+    Done,
+    /// Left as it is, on purpose.
+    Kept,
+    /// The kernel or the file system refused.
+    Refused,
+}
+
+impl Deed {
+    fn new(what: &str, outcome: Outcome, detail: impl ToString) -> Self {
+        Self { what: what.to_owned(), outcome, detail: detail.to_string() }
+    }
+}
+
+/// Raises what is below what is wanted, and sees to it that it stays so after a restart.
+///
+/// # Errors
+/// Before anything is changed: not root, a record or a file that is not ours, no place for the
+/// record.
+pub fn apply(host: &Host, needs: &Needs) -> anyhow::Result<Vec<Deed>> {
+    only_root(host)?;
+    let mut record = Record::load(host)?;
+    only_ours(host)?;
+    let plan = Plan::apply(host, needs, &record);
+    for step in &plan.steps {
+        if let Step::Set { key, from, to } = step {
+            record.note(key, from, to);
+        }
+    }
+    record.save(host).with_context(|| {
+        format!("{}: the old values cannot be kept, so nothing was changed", record::PATH)
+    })?;
+    let mut deeds = Vec::new();
+    if let Some(text) = &plan.file
+        && host.text(FILE_PATH).ok().as_deref() != Some(text.trim())
+    {
+        deeds.push(match replacing::write(&host.path(FILE_PATH), text) {
+            Ok(()) => Deed::new(FILE_PATH, Outcome::Done, "written"),
+            Err(error) => Deed::new(FILE_PATH, Outcome::Refused, error),
+        });
+    }
+    deeds.extend(plan.steps.iter().map(|step| carry_out(host, step)));
+    Ok(deeds)
+}
+
+/// Restores what `--apply` has changed and nobody else has changed since.
+///
+/// # Errors
+/// Before anything is changed: not root, a record that is not ours.
+pub fn undo(host: &Host) -> anyhow::Result<Vec<Deed>> {
+    only_root(host)?;
+    let mut record = Record::load(host)?;
+    let mut deeds = Vec::new();
+    for step in Plan::undo(host, &record).steps {
+        deeds.push(carry_out(host, &step));
+    }
+    deeds.extend(remove_file(host));
+    // What was refused can be tried again; the rest is no more ours to restore.
+    let is_refused = |what: &str| {
+        let refused = |deed: &&Deed| deed.outcome == Outcome::Refused && deed.what == what;
+        deeds.iter().find(refused).is_some()
+    };
+    record.sysctls.retain(|key, _| is_refused(key));
+    if let Err(error) = record.save(host) {
+        deeds.push(Deed::new(record::PATH, Outcome::Refused, error));
+    }
+    Ok(deeds)
+}
+
+fn remove_file(host: &Host) -> Option<Deed> {
+    if !host.has(FILE_PATH) {
+        return None;
+    }
+    Some(match only_ours(host) {
+        Err(error) => Deed::new(FILE_PATH, Outcome::Kept, error),
+        Ok(()) => match replacing::remove(&host.path(FILE_PATH)) {
+            Ok(()) => Deed::new(FILE_PATH, Outcome::Done, "removed"),
+            Err(error) => Deed::new(FILE_PATH, Outcome::Refused, error),
+        },
+    })
+}
+
+fn carry_out(host: &Host, step: &Step) -> Deed {
+    match step {
+        Step::Keep { key, reason } => Deed::new(key, Outcome::Kept, reason),
+        Step::Set { key, from, to } => match set(host, key, to) {
+            Ok(()) => Deed::new(key, Outcome::Done, format!("{from} -> {to}")),
+            Err(error) => Deed::new(key, Outcome::Refused, format!("{from} -> {to}: {error:#}")),
+        },
+    }
+}
+
+fn set(host: &Host, key: &str, value: &str) -> anyhow::Result<()> {
+    let path = host.sysctl_path(key);
+    // A sysctl that is not there is never made up, as a file would be.
+    let mut file = OpenOptions::new().write(true).truncate(true).open(path)?;
+    file.write_all(format!("{value}\n").as_bytes())?;
+    drop(file);
+    match host.sysctl(key) {
+        Ok(found) if found == value => Ok(()),
+        Ok(found) => bail!("the kernel made it {found}"),
+        Err(reason) => bail!("{reason}"),
+    }
+}
+
+fn only_root(host: &Host) -> anyhow::Result<()> {
+    match host.effective_user() {
+        Ok(0) => Ok(()),
+        Ok(user) => {
+            bail!("only root may change sysctls, and this is user {user}; try it with sudo")
+        }
+        Err(reason) => {
+            bail!("only root may change sysctls, and who this is is not known: {reason}")
+        }
+    }
+}
+
+fn only_ours(host: &Host) -> anyhow::Result<()> {
+    if !host.has(FILE_PATH) {
+        return Ok(());
+    }
+    match host.text(FILE_PATH) {
+        Ok(text) if text.starts_with(MARK) => Ok(()),
+        Ok(_) => bail!("{FILE_PATH} was not written by ringway; move it away or set it by hand"),
+        Err(reason) => bail!("{reason}; move it away"),
+    }
+}

@@ -1,0 +1,230 @@
+//! How many connections a host can hold, and what limits it: the least of its bounds.
+//!
+//! It measures nothing. The figures it reckons with are constants, each with the command that
+//! measured it.
+
+use serde::Serialize;
+
+use super::{
+    host::{Host, Limit},
+    memory,
+    needs::Needs,
+};
+
+/// What the kernel takes for the socket of an idle connection: 4.2 KB in its slabs (struct
+/// tcp_sock 2.5 KB, inode, dentry, file, armed receive), on Linux 6.18, by
+/// `tuning/sysctl.d/measure/held.py 127.0.0.1 8080 5000`.
+pub const KERNEL_BYTES: u64 = 4_352;
+
+/// What the gateway takes for an idle client with a name and a subscription, at most
+/// (benches/README.md, `idle --route ws --max 512`).
+pub const USER_BYTES: u64 = 512;
+
+/// Pages of tcp_mem for a connection with a small message waiting in each direction: 0.92 to 1.05
+/// each (`held.py`). An idle one has none.
+pub const BUSY_PAGES: u64 = 2;
+
+/// Whatever the host's pages are, a small message takes about this much.
+const PAGE_BYTES: u64 = 4_096;
+
+/// What a connection is reckoned to take of memory, in all.
+pub const CONNECTION_BYTES: u64 = KERNEL_BYTES + USER_BYTES + BUSY_PAGES * PAGE_BYTES;
+
+/// One bound on the number of connections.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Bound {
+    /// What bounds.
+    pub name: &'static str,
+    /// How many connections it allows.
+    pub connections: u64,
+    /// The value that it follows from.
+    pub found: String,
+}
+
+/// How many connections this host can hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Capacity {
+    /// The least of the bounds.
+    pub connections: u64,
+    /// The name of that bound.
+    pub limited_by: &'static str,
+    /// What is wanted: `limits.connections_max`, or 10,000 where that is `"auto"`.
+    pub wanted: u64,
+    /// Bytes of memory that a connection is reckoned to take.
+    pub connection_bytes: u64,
+    /// All bounds that could be read, the least first.
+    pub bounds: Vec<Bound>,
+}
+
+impl Capacity {
+    /// The capacity of a host for a configuration.
+    pub fn of(host: &Host, needs: &Needs) -> Self {
+        let bounds = [
+            Some(Bound {
+                name: "limits.connections_max",
+                connections: needs.connections_max,
+                found: needs.connections_max.to_string(),
+            }),
+            open_files(host, needs),
+            nr_open(host, needs),
+            file_max(host, needs),
+            socket_memory(host),
+            memory_available(host, needs),
+            memory_of_group(host, needs),
+            tracked(host),
+        ];
+        let mut bounds: Vec<_> = bounds.into_iter().flatten().collect();
+        bounds.sort_by_key(|bound| bound.connections);
+        Self {
+            connections: bounds[0].connections,
+            limited_by: bounds[0].name,
+            wanted: needs.connections,
+            connection_bytes: CONNECTION_BYTES,
+            bounds,
+        }
+    }
+
+    /// The bound of that name, where it could be read.
+    pub fn bound(&self, name: &str) -> Option<&Bound> {
+        self.bounds.iter().find(|bound| bound.name == name)
+    }
+}
+
+fn open_files(host: &Host, needs: &Needs) -> Option<Bound> {
+    let limit = host.hard_limit("Max open files").ok()?;
+    // More than a process may have, whatever its limit says; nr_open is its own row.
+    let connections = needs.room(limit.number());
+    let found = match limit {
+        Limit::Unlimited => "unlimited".to_owned(),
+        Limit::AtMost(files) => format!("{files} files"),
+    };
+    Some(Bound { name: "NOFILE", connections, found })
+}
+
+fn nr_open(host: &Host, needs: &Needs) -> Option<Bound> {
+    let files = host.sysctl_number("fs.nr_open").ok()?;
+    let found = format!("{files} files");
+    Some(Bound { name: "fs.nr_open", connections: needs.room(files), found })
+}
+
+/// Files of the whole host, proc_sys_fs(5); those that are open already are gone.
+fn file_max(host: &Host, needs: &Needs) -> Option<Bound> {
+    let most = host.sysctl_number("fs.file-max").ok()?;
+    let open = host.sysctl_numbers::<3>("fs.file-nr").map_or(0, |[open, ..]| open);
+    let connections = needs.room(most.saturating_sub(open));
+    Some(Bound { name: "fs.file-max", connections, found: format!("{most} files, {open} open") })
+}
+
+/// Beyond the second figure of tcp_mem the kernel holds buffers small, tcp(7).
+fn socket_memory(host: &Host) -> Option<Bound> {
+    let [_, pressure, _] = host.sysctl_numbers("net.ipv4.tcp_mem").ok()?;
+    let found = format!("{pressure} pages, {BUSY_PAGES} a connection");
+    Some(Bound { name: "net.ipv4.tcp_mem", connections: pressure / BUSY_PAGES, found })
+}
+
+fn memory_available(host: &Host, needs: &Needs) -> Option<Bound> {
+    memory::available(host).ok().map(|bytes| memory_bound("memory available", bytes, needs))
+}
+
+fn memory_of_group(host: &Host, needs: &Needs) -> Option<Bound> {
+    let limit = memory::group_limit(host).ok().flatten()?;
+    Some(memory_bound("cgroup memory", limit.bytes, needs))
+}
+
+fn memory_bound(name: &'static str, bytes: u64, needs: &Needs) -> Bound {
+    let connections = bytes.saturating_sub(needs.fixed_bytes) / CONNECTION_BYTES;
+    let found = format!(
+        "{} MiB, {} MiB of it for history and buffers, {CONNECTION_BYTES} B a connection",
+        bytes >> 20,
+        needs.fixed_bytes >> 20
+    );
+    Bound { name, connections, found }
+}
+
+/// A connection takes one entry of the firewall's table, if it tracks the gateway's port. A table
+/// without an entry tracks nothing.
+fn tracked(host: &Host) -> Option<Bound> {
+    let most = host.sysctl_number("net.netfilter.nf_conntrack_max").ok()?;
+    let count = host.sysctl_number("net.netfilter.nf_conntrack_count").unwrap_or(1);
+    let found = format!("{most} entries, {count} used");
+    let name = "net.netfilter.nf_conntrack_max";
+    (count > 0).then_some(Bound { name, connections: most, found })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::config::Config;
+
+    const FILES: [(&str, &str); 7] = [
+        ("proc/self/limits", "Max open files  1024  20000  files\n"),
+        ("proc/sys/fs/nr_open", "1048576\n"),
+        ("proc/sys/fs/file-max", "500000\n"),
+        ("proc/sys/fs/file-nr", "1000 0 500000\n"),
+        ("proc/sys/net/ipv4/tcp_mem", "100000 200000 400000\n"),
+        ("proc/meminfo", "MemTotal: 9 kB\nMemAvailable:   4194304 kB\n"),
+        ("proc/self/cgroup", "0::/\n"),
+    ];
+
+    /// The capacity of the host above with some files changed.
+    fn capacity(changes: &[(&str, &str)]) -> Capacity {
+        let root = tempfile::TempDir::new().unwrap();
+        for (path, content) in FILES.iter().chain(changes) {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        Capacity::of(&Host::below(root.path()), &Needs::of(&Config::default(), 2))
+    }
+
+    #[test]
+    fn each_bound_can_be_the_least_and_is_named() {
+        let table: [(&[(&str, &str)], &str, u64); 7] = [
+            (&[], "NOFILE", 19_872),
+            (&[("proc/sys/fs/nr_open", "5000")], "fs.nr_open", 4_872),
+            (&[("proc/sys/fs/file-max", "11000")], "fs.file-max", 9_872),
+            (&[("proc/sys/net/ipv4/tcp_mem", "1 6000 9")], "net.ipv4.tcp_mem", 3_000),
+            (
+                &[
+                    ("proc/sys/net/netfilter/nf_conntrack_max", "8000"),
+                    ("proc/sys/net/netfilter/nf_conntrack_count", "500"),
+                ],
+                "net.netfilter.nf_conntrack_max",
+                8_000,
+            ),
+            (&[("proc/meminfo", "MemAvailable: 2 kB")], "memory available", 0),
+            (&[("sys/fs/cgroup/memory.max", "1048576")], "cgroup memory", 0),
+        ];
+        for (changes, name, connections) in table {
+            let capacity = capacity(changes);
+            assert_eq!((capacity.limited_by, capacity.connections), (name, connections));
+        }
+    }
+
+    #[test]
+    fn memory_is_what_is_left_by_what_a_connection_takes() {
+        let needs = Needs::of(&Config::default(), 2);
+        let bytes = needs.fixed_bytes + 7_000 * CONNECTION_BYTES + 1;
+        let capacity = capacity(&[("sys/fs/cgroup/memory.max", &bytes.to_string())]);
+        assert_eq!((capacity.limited_by, capacity.connections), ("cgroup memory", 7_000));
+    }
+
+    #[test]
+    fn a_table_that_tracks_nothing_bounds_nothing() {
+        let capacity = capacity(&[
+            ("proc/sys/net/netfilter/nf_conntrack_max", "8"),
+            ("proc/sys/net/netfilter/nf_conntrack_count", "0"),
+        ]);
+        assert_eq!(capacity.limited_by, "NOFILE");
+    }
+
+    #[test]
+    fn without_any_file_the_configuration_bounds() {
+        let root = tempfile::TempDir::new().unwrap();
+        let capacity = Capacity::of(&Host::below(root.path()), &Needs::of(&Config::default(), 2));
+        assert_eq!(capacity.limited_by, "limits.connections_max");
+        assert_eq!(capacity.bounds.len(), 1);
+    }
+}

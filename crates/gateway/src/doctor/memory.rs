@@ -1,0 +1,115 @@
+//! How much memory a process on this host may take: what is available, within the cgroups that it
+//! is in.
+//!
+//! It reads; what a connection costs is not known here.
+
+use super::host::{Host, Reading};
+
+/// The cgroup of the least memory, cgroups(7).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupLimit {
+    /// The file that says so.
+    pub file: String,
+    /// Bytes that all processes of the group may take together.
+    pub bytes: u64,
+}
+
+/// Version 1 says "no limit" with the largest multiple of a page.
+const NO_LIMIT_FROM: u64 = i64::MAX as u64 - (1 << 20);
+
+/// The least limit of the cgroups of this process and of those around them; `None` where no group
+/// has one.
+pub fn group_limit(host: &Host) -> Reading<Option<GroupLimit>> {
+    let groups = host.text("/proc/self/cgroup")?;
+    let mut least: Option<GroupLimit> = None;
+    for line in groups.lines() {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { continue };
+        let (mount, name) = if controllers.is_empty() {
+            ("/sys/fs/cgroup", "memory.max")
+        } else if controllers.split(',').any(|one| one == "memory") {
+            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+        } else {
+            continue;
+        };
+        for file in files_up(mount, path, name) {
+            let bytes = host.text(&file).ok().and_then(|text| text.parse().ok());
+            let Some(bytes) = bytes.filter(|bytes| *bytes < NO_LIMIT_FROM) else { continue };
+            if least.as_ref().is_none_or(|least| bytes < least.bytes) {
+                least = Some(GroupLimit { file, bytes });
+            }
+        }
+    }
+    Ok(least)
+}
+
+/// The file of that name in a group and in all around it. In a container the path may be the
+/// host's, and then only the mount itself is there.
+fn files_up(mount: &str, path: &str, name: &str) -> Vec<String> {
+    let is_plain = |part: &&str| !part.is_empty() && *part != "." && *part != "..";
+    let parts: Vec<_> = path.split('/').filter(is_plain).collect();
+    let file = |depth: usize| {
+        let inside: String = parts[..depth].iter().map(|part| format!("/{part}")).collect();
+        format!("{mount}{inside}/{name}")
+    };
+    (0..=parts.len()).rev().map(file).collect()
+}
+
+/// Bytes that could be taken without swapping, by the kernel's estimate (proc_meminfo(5)).
+pub fn available(host: &Host) -> Reading<u64> {
+    host.field_bytes("/proc/meminfo", "MemAvailable")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[track_caller]
+    fn least(files: &[(&str, &str)]) -> Option<(String, u64)> {
+        let root = tempfile::TempDir::new().unwrap();
+        for (path, content) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        let limit = group_limit(&Host::below(root.path())).unwrap();
+        limit.map(|limit| (limit.file, limit.bytes))
+    }
+
+    #[test]
+    fn the_least_limit_of_all_groups_around_counts() {
+        let found = least(&[
+            ("proc/self/cgroup", "0::/system.slice/ringway.service\n"),
+            ("sys/fs/cgroup/system.slice/ringway.service/memory.max", "max\n"),
+            ("sys/fs/cgroup/system.slice/memory.max", "536870912\n"),
+        ]);
+        assert_eq!(found, Some(("/sys/fs/cgroup/system.slice/memory.max".into(), 536_870_912)));
+    }
+
+    #[test]
+    fn a_container_sees_its_limit_at_the_mount() {
+        let found = least(&[
+            ("proc/self/cgroup", "4:memory:/docker/0123\n0::/\n"),
+            ("sys/fs/cgroup/memory/memory.limit_in_bytes", "268435456\n"),
+        ]);
+        assert_eq!(found.unwrap().1, 268_435_456);
+    }
+
+    #[test]
+    fn no_limit_is_none_in_both_versions() {
+        let found = least(&[
+            ("proc/self/cgroup", "4:memory:/a\n0::/\nnonsense\n::\n"),
+            ("sys/fs/cgroup/memory/a/memory.limit_in_bytes", "9223372036854771712\n"),
+            ("sys/fs/cgroup/memory.max", "max\n"),
+        ]);
+        assert_eq!(found, None);
+    }
+
+    #[test]
+    fn a_path_does_not_lead_out_of_the_mount() {
+        let files = files_up("/sys/fs/cgroup", "/../../etc", "memory.max");
+        assert_eq!(files, ["/sys/fs/cgroup/etc/memory.max", "/sys/fs/cgroup/memory.max"]);
+    }
+}

@@ -1,0 +1,95 @@
+//! What the gateway's own configuration asks of a host.
+//!
+//! It reads no host; what it cannot know of one, such as the number of cores, it is told.
+
+use ringway_acceptor::{descriptors, uring::probe};
+
+use crate::{
+    config::{Automatic, Config, Cores, Io},
+    limits,
+};
+
+/// The connections that a host should hold where the configuration names no number: fewer than
+/// that, and a limit holds the host back and not its hardware.
+const CONNECTIONS_WANTED: u64 = 10_000;
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Needs {
+    /// Connections that the host should hold at least.
+    pub connections: u64,
+    /// The most that the configuration lets in.
+    pub connections_max: u64,
+    /// The longest `listener.backlog`.
+    pub backlog: u64,
+    /// Cores that are used.
+    pub cores: usize,
+    /// Addresses that are listened on.
+    pub listeners: usize,
+    /// The engine that is asked for.
+    pub io: Io,
+    /// Bytes of memory that do not depend on the number of connections.
+    pub fixed_bytes: u64,
+}
+
+impl Needs {
+    /// The needs on a host with so many cores.
+    pub fn of(config: &Config, cores: usize) -> Self {
+        let cores = match &config.server.cores {
+            Cores::Auto => cores,
+            Cores::Count(count) => *count,
+            Cores::List(list) => list.len(),
+        };
+        let (connections, connections_max) = match config.limits.connections_max {
+            Automatic::Auto => (CONNECTIONS_WANTED, limits::CONNECTIONS.most),
+            Automatic::Exactly(number) => (number.into(), number.into()),
+        };
+        let server = &config.server;
+        let buffers = u64::from(server.receive_buffers) * u64::from(server.receive_buffer_bytes);
+        let rings = buffers.saturating_mul(cores as u64) + probe::locked_bytes(cores);
+        Self {
+            connections,
+            connections_max,
+            backlog: config.listeners.iter().map(|one| one.backlog.into()).max().unwrap_or(0),
+            cores,
+            listeners: config.listeners.len(),
+            io: server.io,
+            fixed_bytes: config.history.bytes_max.saturating_add(rings),
+        }
+    }
+
+    /// Descriptors for the connections that the host should hold.
+    pub fn descriptors(&self) -> u64 {
+        let reserved = u64::MAX - self.room(u64::MAX);
+        self.connections + reserved
+    }
+
+    /// The connections that so many descriptors hold.
+    pub fn room(&self, descriptors: u64) -> u64 {
+        descriptors::connections_max(descriptors, self.cores, self.listeners)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_and_room_are_inverse() {
+        let needs = Needs::of(&Config::default(), 2);
+        assert_eq!(needs.descriptors(), 10_128);
+        assert_eq!(needs.room(needs.descriptors()), needs.connections);
+    }
+
+    #[test]
+    fn the_configuration_is_obeyed() {
+        let mut config = Config::default();
+        config.server.cores = Cores::List(vec![1, 3, 5]);
+        config.limits.connections_max = Automatic::Exactly(50_000);
+        config.listeners[0].backlog = 9_000;
+        let needs = Needs::of(&config, 2);
+        assert_eq!((needs.cores, needs.connections, needs.backlog), (3, 50_000, 9_000));
+        assert_eq!(needs.connections_max, 50_000);
+        assert!(needs.fixed_bytes > config.history.bytes_max);
+    }
+}

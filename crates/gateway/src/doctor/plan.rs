@@ -1,0 +1,153 @@
+//! What `--apply` and `--undo` would do: sysctls from one value to another, and a file.
+//!
+//! It reads the host and changes nothing.
+
+use std::fmt::Write;
+
+use super::{
+    host::Host,
+    needs::Needs,
+    record::Record,
+    wanted::{self, Line},
+};
+
+/// Where the sysctls go that are to hold after a restart, sysctl.d(5).
+pub const FILE_PATH: &str = "/etc/sysctl.d/60-ringway.conf";
+
+/// The first line of a file that is ours to replace and to remove.
+pub const MARK: &str =
+    "# Written by `ringway doctor --apply`; `ringway doctor --undo` takes it back.";
+
+/// What becomes of a sysctl.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// It is set.
+    Set {
+        /// Its name with dots.
+        key: String,
+        /// What it is.
+        from: String,
+        /// What it will be.
+        to: String,
+    },
+    /// It is left as it is, and why.
+    Keep {
+        /// Its name with dots.
+        key: String,
+        /// The reason.
+        reason: String,
+    },
+}
+
+/// What becomes of the host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Sysctls, in the order of the file.
+    pub steps: Vec<Step>,
+    /// The text of [`FILE_PATH`]; `None`: it is not to be there.
+    pub file: Option<String>,
+}
+
+impl Plan {
+    /// What is below what is wanted is raised; nothing is lowered. A sysctl that an earlier
+    /// `--apply` has raised stays in the file.
+    pub fn apply(host: &Host, needs: &Needs, record: &Record) -> Self {
+        let mut steps = Vec::new();
+        for wanted in wanted::all(needs) {
+            let key = wanted.key.to_owned();
+            match host.sysctl_number(wanted.key) {
+                Ok(found) if found >= wanted.least => {}
+                Ok(found) => {
+                    let (from, to) = (found.to_string(), wanted.least.to_string());
+                    steps.push(Step::Set { key, from, to });
+                }
+                Err(reason) => steps.push(Step::Keep { key, reason: reason.to_string() }),
+            }
+        }
+        let mut ours = record.clone();
+        for step in &steps {
+            if let Step::Set { key, from, to } = step {
+                ours.note(key, from, to);
+            }
+        }
+        let file = (!ours.sysctls.is_empty()).then(|| file_text(&ours));
+        Self { steps, file }
+    }
+
+    /// What still has the value that `--apply` gave it has its old one again; what somebody else
+    /// has changed since is left alone.
+    pub fn undo(host: &Host, record: &Record) -> Self {
+        let mut steps = Vec::new();
+        for (key, entry) in &record.sysctls {
+            let key = key.clone();
+            match host.sysctl(&key) {
+                Ok(found) if found == entry.before => {}
+                Ok(found) if found == entry.set => {
+                    steps.push(Step::Set { key, from: found, to: entry.before.clone() });
+                }
+                Ok(found) => {
+                    let reason = format!("it is {found} by now, which ringway did not set");
+                    steps.push(Step::Keep { key, reason });
+                }
+                Err(reason) => steps.push(Step::Keep { key, reason: reason.to_string() }),
+            }
+        }
+        Self { steps, file: None }
+    }
+
+    /// The difference as a person reads it, for `--dry-run`; empty when there is none.
+    pub fn difference(&self, host: &Host) -> String {
+        let mut text = String::new();
+        let mut push = |line: &str| writeln!(text, "{line}").expect("a string takes all");
+        let is_set = |step: &Step| matches!(step, Step::Set { .. });
+        if self.steps.iter().any(is_set) {
+            push("--- /proc/sys, now\n+++ /proc/sys, then");
+        }
+        for step in &self.steps {
+            match step {
+                Step::Set { key, from, to } => push(&format!("-{key} = {from}\n+{key} = {to}")),
+                Step::Keep { key, reason } => push(&format!("# {key} is left alone: {reason}")),
+            }
+        }
+        let old = host.text(FILE_PATH).ok();
+        let settings = |text: Option<&str>| -> Vec<String> {
+            let lines = text.unwrap_or_default().lines();
+            lines.filter(|line| is_setting(line)).map(str::to_owned).collect()
+        };
+        let (before, after) = (settings(old.as_deref()), settings(self.file.as_deref()));
+        if before != after {
+            push(&format!("--- {}", if old.is_some() { FILE_PATH } else { "/dev/null" }));
+            push(&format!("+++ {}", if self.file.is_some() { FILE_PATH } else { "/dev/null" }));
+            before
+                .iter()
+                .filter(|line| !after.contains(line))
+                .for_each(|line| push(&format!("-{line}")));
+            after
+                .iter()
+                .filter(|line| !before.contains(line))
+                .for_each(|line| push(&format!("+{line}")));
+        }
+        text
+    }
+}
+
+fn is_setting(line: &str) -> bool {
+    !line.starts_with('#') && !line.is_empty()
+}
+
+/// The built-in file with the settings that are ours; the others are there as comments, so that
+/// nothing that is better already is lowered after a restart.
+fn file_text(ours: &Record) -> String {
+    let mut text = format!("{MARK}\n#\n");
+    for line in wanted::lines() {
+        let line = match line {
+            Line::Comment(comment) => comment.to_owned(),
+            Line::Setting(key, value) => match ours.sysctls.get(key) {
+                Some(entry) => format!("{key} = {}", entry.set),
+                None => format!("# {key} = {value} or more was there already"),
+            },
+        };
+        writeln!(text, "{line}").expect("a string takes all");
+    }
+    text
+}

@@ -1,0 +1,147 @@
+//! The undo record: what each sysctl was before `--apply` first changed it, and what it was set to.
+//!
+//! Whatever the file says, only sysctls of the built-in file are ever taken from it, and only
+//! numbers: the directory may belong to somebody who is not root.
+
+use std::{collections::BTreeMap, fs, io, path::Path};
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    host::Host,
+    replacing,
+    wanted::{self, Line},
+};
+
+/// Where the record is.
+pub const PATH: &str = "/var/lib/ringway/doctor-undo.json";
+
+/// Longer than any record.
+const BYTES_MAX: u64 = 64 << 10;
+
+/// One sysctl.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// The value before the first `--apply`.
+    pub before: String,
+    /// The value that the last `--apply` set.
+    pub set: String,
+}
+
+/// All sysctls that were changed and not yet restored.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// By their names with dots.
+    pub sysctls: BTreeMap<String, Entry>,
+}
+
+impl Record {
+    /// The record of a host; empty where there is none.
+    ///
+    /// # Errors
+    /// It is there and cannot be read, or is no record of ours.
+    pub fn load(host: &Host) -> anyhow::Result<Self> {
+        let path = host.path(PATH);
+        let text = match read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            text => text,
+        };
+        let advice = "the old values are kept there; if they are not wanted any more, move it away";
+        let record: Self = text
+            .map_err(anyhow::Error::from)
+            .and_then(|text| Ok(serde_json::from_str(&text)?))
+            .with_context(|| format!("{}: {advice}", path.display()))?;
+        for (key, entry) in &record.sysctls {
+            let is_ours =
+                wanted::lines().any(|line| matches!(line, Line::Setting(own, _) if own == key));
+            let is_number = |text: &str| text.parse::<u64>().is_ok();
+            if !is_ours || !is_number(&entry.before) || !is_number(&entry.set) {
+                bail!("{}: {key:?} was not written by ringway; {advice}", path.display());
+            }
+        }
+        Ok(record)
+    }
+
+    /// Notes a change that is about to be made. The first value before any change stays.
+    pub fn note(&mut self, key: &str, before: &str, set: &str) {
+        let entry = || Entry { before: before.to_owned(), set: set.to_owned() };
+        self.sysctls.entry(key.to_owned()).or_insert_with(entry).set = set.to_owned();
+    }
+
+    /// Writes it, on disk when this returns; an empty one is removed.
+    ///
+    /// # Errors
+    /// The directory cannot be made or written to.
+    pub fn save(&self, host: &Host) -> io::Result<()> {
+        let path = host.path(PATH);
+        if self.sysctls.is_empty() {
+            return replacing::remove(&path);
+        }
+        let mut text = serde_json::to_string_pretty(self)?;
+        text.push('\n');
+        replacing::write(&path, &text)
+    }
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    if fs::metadata(path)?.len() > BYTES_MAX {
+        return Err(io::Error::other("it is too long for a record"));
+    }
+    fs::read_to_string(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host_with(record: &str) -> (tempfile::TempDir, Host) {
+        let root = tempfile::TempDir::new().unwrap();
+        let host = Host::below(root.path());
+        fs::create_dir_all(host.path(PATH).parent().unwrap()).unwrap();
+        fs::write(host.path(PATH), record).unwrap();
+        (root, host)
+    }
+
+    #[test]
+    fn the_first_value_stays() {
+        let mut record = Record::default();
+        record.note("net.core.somaxconn", "128", "4096");
+        record.note("net.core.somaxconn", "4096", "8192");
+        let entry = &record.sysctls["net.core.somaxconn"];
+        assert_eq!((entry.before.as_str(), entry.set.as_str()), ("128", "8192"));
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_empty_is_gone() {
+        let (_root, host) = host_with("{\"sysctls\":{}}");
+        let mut record = Record::load(&host).unwrap();
+        record.note("fs.nr_open", "1", "2");
+        record.save(&host).unwrap();
+        assert_eq!(Record::load(&host).unwrap(), record);
+        Record::default().save(&host).unwrap();
+        assert!(!host.path(PATH).exists());
+        assert_eq!(Record::load(&host).unwrap(), Record::default());
+        Record::default().save(&host).unwrap();
+    }
+
+    #[test]
+    fn what_is_not_ours_is_refused() {
+        let huge = "x".repeat(BYTES_MAX as usize + 1);
+        for text in [
+            "",
+            "no JSON",
+            "[]",
+            "{\"sysctls\":{\"kernel.core_pattern\":{\"before\":\"1\",\"set\":\"2\"}}}",
+            "{\"sysctls\":{\"fs.nr_open\":{\"before\":\"|/bin/sh\",\"set\":\"2\"}}}",
+            "{\"sysctls\":{\"../../etc/passwd\":{\"before\":\"1\",\"set\":\"2\"}}}",
+            &huge,
+        ] {
+            let (_root, host) = host_with(text);
+            let error = format!("{:#}", Record::load(&host).unwrap_err());
+            assert!(error.contains("doctor-undo.json"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The sysctls that are wanted: those of `tuning/sysctl.d/60-ringway.conf`, which is built in, and
+//! what the configuration needs beyond them.
+//!
+//! Every one is a lower bound. It reads no host and writes nothing.
+
+use super::needs::Needs;
+
+/// The file as it is in the repository: the only place where a wanted sysctl is written.
+pub const FILE: &str = include_str!("../../../../tuning/sysctl.d/60-ringway.conf");
+
+/// A sysctl that should not be below a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its name with dots.
+    pub key: &'static str,
+    /// The least that is advised: the file's value, or what the configuration needs.
+    pub least: u64,
+    /// What the gateway cannot do without under this configuration.
+    pub needed: u64,
+}
+
+/// A line of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Line {
+    /// A comment or an empty line.
+    Comment(&'static str),
+    /// `key = value`
+    Setting(&'static str, u64),
+}
+
+/// The file line by line (sysctl.d(5)).
+pub fn lines() -> impl Iterator<Item = Line> {
+    FILE.lines().map(|line| {
+        let setting = line.split_once('=').filter(|_| !line.starts_with('#'));
+        match setting {
+            Some((key, value)) => Line::Setting(
+                key.trim(),
+                value.trim().parse().expect("the file's values are numbers, by a test"),
+            ),
+            None => Line::Comment(line),
+        }
+    })
+}
+
+/// All sysctls of the file, as this configuration wants them.
+pub fn all(needs: &Needs) -> Vec<Wanted> {
+    let wanted = lines().filter_map(|line| match line {
+        Line::Setting(key, value) => Some((key, value)),
+        Line::Comment(_) => None,
+    });
+    wanted
+        .map(|(key, value)| {
+            let needed = match key {
+                "net.core.somaxconn" | "net.ipv4.tcp_max_syn_backlog" => needs.backlog,
+                "net.ipv4.tcp_syncookies" => 1,
+                "fs.nr_open" => needs.descriptors(),
+                _ => 0,
+            };
+            Wanted { key, least: value.max(needed), needed }
+        })
+        .collect()
+}
+
+/// One of them.
+pub fn of(key: &str, needs: &Needs) -> Wanted {
+    let found = all(needs).into_iter().find(|one| one.key == key);
+    found.expect("a key of the file, by a test")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn every_setting_of_the_file_says_why_its_default_and_its_effect() {
+        let mut comment = String::new();
+        let mut settings = 0;
+        for line in lines() {
+            match line {
+                Line::Comment("") => comment.clear(),
+                Line::Comment(text) => comment.push_str(text),
+                Line::Setting(key, value) => {
+                    assert!(comment.contains("Default:"), "{key}");
+                    assert!(comment.contains("Effect:"), "{key}");
+                    assert!(value > 0, "{key}");
+                    settings += 1;
+                }
+            }
+        }
+        assert!(settings > 0);
+    }
+
+    #[test]
+    fn the_file_is_enough_for_the_default_configuration() {
+        let needs = Needs::of(&Config::default(), 2);
+        let file: Vec<_> = lines()
+            .filter_map(|line| match line {
+                Line::Setting(key, value) => Some((key, value)),
+                Line::Comment(_) => None,
+            })
+            .collect();
+        let wanted: Vec<_> = all(&needs).iter().map(|one| (one.key, one.least)).collect();
+        assert_eq!(file, wanted);
+        assert_eq!(of("net.core.somaxconn", &needs).needed, needs.backlog);
+    }
+
+    #[test]
+    fn a_configuration_raises_what_it_needs() {
+        let mut config = Config::default();
+        config.listeners[0].backlog = 20_000;
+        let needs = Needs::of(&config, 2);
+        assert_eq!(of("net.core.somaxconn", &needs).least, 20_000);
+        assert_eq!(of("fs.nr_open", &needs).least, 1_048_576);
+    }
+}

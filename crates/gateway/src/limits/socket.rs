@@ -1,0 +1,70 @@
+//! Bounds of `[socket]`: what the kernel is told of clients' connections.
+//!
+//! Where a default is "auto", nothing is set and the kernel's own holds. It never asks the kernel
+//! what it allows: that is known when the listeners are bound.
+
+use super::{Bound, HOUR_MS, KIB, MIB, MINUTE_MS, SECOND_MS, automatic, bound};
+
+/// How long the kernel keeps a connection to itself until its client speaks.
+pub const DEFER_ACCEPT_MS: Bound = bound(
+    0,
+    0,
+    MINUTE_MS,
+    "off: it saves nothing that was measured, and hides who connects and says nothing from \
+     handshake_timeout and the counts",
+);
+
+/// Bytes that were never sent, with which a socket takes no more.
+pub const NOTSENT_LOWAT_BYTES: Bound = automatic(
+    KIB,
+    64 * MIB,
+    "what slow readers keep waiting is then in the gateway's queue, which is bounded, and not in \
+     the kernel's",
+);
+
+/// Silence before the kernel's first probe. TCP_KEEPIDLE: at most 32,767 s (tcp(7)).
+pub const KEEPALIVE_IDLE_MS: Bound = bound(
+    0,
+    0,
+    9 * HOUR_MS,
+    "off: pings and heartbeats find a client that is gone sooner, through proxies too, where a \
+     probe is answered by the proxy",
+);
+
+/// From probe to probe. TCP_KEEPINTVL: at most 32,767 s.
+pub const KEEPALIVE_INTERVAL_MS: Bound =
+    automatic(SECOND_MS, 9 * HOUR_MS, "75 s in a kernel that was not tuned");
+
+/// Unanswered probes. TCP_KEEPCNT: at most 127.
+pub const KEEPALIVE_PROBES: Bound = automatic(1, 127, "9 in a kernel that was not tuned");
+
+/// How long sent bytes may stay unacknowledged.
+pub const USER_TIMEOUT_MS: Bound = automatic(
+    SECOND_MS,
+    24 * HOUR_MS,
+    "some 15 minutes in a kernel that was not tuned; pings end a dead connection sooner, unless it \
+     is one of /poll, /sse or /stream",
+);
+
+/// The kernel's buffers of one connection.
+pub const SOCKET_BUFFER_BYTES: Bound = automatic(
+    4 * KIB,
+    64 * MIB,
+    "left alone, a buffer takes what its connection needs and nothing while it is idle; a fixed \
+     one bounds both memory and the speed of distant clients",
+);
+
+/// Microseconds of busy polling.
+pub const BUSY_POLL_US: Bound = automatic(
+    0,
+    10_000,
+    "above net.core.busy_read it needs CAP_NET_ADMIN; it burns the core that it may speed up",
+);
+
+const _: () = {
+    // 32,767 s (tcp(7)), and 32 bits with a sign (socket(7)).
+    assert!(KEEPALIVE_IDLE_MS.most <= 32_767 * SECOND_MS);
+    assert!(KEEPALIVE_INTERVAL_MS.most <= 32_767 * SECOND_MS);
+    assert!(2 * SOCKET_BUFFER_BYTES.most <= i32::MAX as u64);
+    assert!(USER_TIMEOUT_MS.most <= i32::MAX as u64);
+};

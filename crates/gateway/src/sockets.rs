@@ -1,0 +1,158 @@
+//! Binding the addresses: one listener per core and address, and what the kernel is told of the
+//! connections that they accept.
+//!
+//! It never starts a core. What the kernel refuses is told with the key to mend.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::anyhow;
+use ringway_acceptor::{
+    BindError, Listener, SocketOptions,
+    socket_options::{Keepalive, Refusal, RefusedOption, SocketOption},
+};
+
+use crate::config::{self, Config};
+
+/// How long an address may be in use by a process that has just ended.
+const BIND_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The bound addresses, and for each core a set of listeners on all of them.
+///
+/// # Errors
+/// An address or an option is refused.
+pub fn bind_all(
+    config: &Config,
+    cores: usize,
+) -> anyhow::Result<(Vec<SocketAddr>, Vec<Vec<Listener>>)> {
+    let options = socket_options(&config.socket);
+    let mut addresses = Vec::new();
+    let mut sets: Vec<Vec<Listener>> = (0..cores).map(|_| Vec::new()).collect();
+    for listener in &config.listeners {
+        let backlog = i32::try_from(listener.backlog).unwrap_or(i32::MAX);
+        let bind = || {
+            // SO_REUSEPORT would let two gateways share a port without a word: ask without it
+            // first.
+            drop(bind_patiently(listener.address)?);
+            let first = Listener::bind(listener.address, backlog, &options)?;
+            let siblings = (1..cores).map(|_| first.sibling());
+            let siblings = siblings.collect::<Result<Vec<_>, _>>()?;
+            Ok((first, siblings))
+        };
+        let (first, siblings) = bind().map_err(|error| match error {
+            BindError::Address(error) => {
+                anyhow!(error).context(format!("cannot listen on {}", listener.address))
+            }
+            BindError::Option(refused) => anyhow!(mended(&refused)),
+        })?;
+        addresses.push(first.address());
+        for (set, listener) in sets.iter_mut().zip(std::iter::once(first).chain(siblings)) {
+            set.push(listener);
+        }
+    }
+    Ok((addresses, sets))
+}
+
+/// Binds an address that may be given up any moment: the kernel closes the sockets of a process
+/// that used io_uring only after the process has ended, so whoever is restarted at once may meet
+/// its own.
+///
+/// # Errors
+/// `bind(2)`.
+pub fn bind_patiently(address: SocketAddr) -> io::Result<TcpListener> {
+    let start = Instant::now();
+    loop {
+        match TcpListener::bind(address) {
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse && start.elapsed() < BIND_PATIENCE =>
+            {
+                thread::sleep(Duration::from_millis(20));
+            }
+            result => return result,
+        }
+    }
+}
+
+fn socket_options(socket: &config::Socket) -> SocketOptions {
+    let unless_zero = |time: Duration| (!time.is_zero()).then_some(time);
+    SocketOptions {
+        nodelay: socket.nodelay,
+        defer_accept: unless_zero(socket.defer_accept),
+        notsent_lowat_bytes: socket.notsent_lowat_bytes.exactly(),
+        keepalive: unless_zero(socket.keepalive_idle).map(|idle| Keepalive {
+            idle,
+            interval: socket.keepalive_interval.exactly(),
+            probes: socket.keepalive_probes.exactly(),
+        }),
+        user_timeout: socket.user_timeout.exactly(),
+        receive_buffer_bytes: socket.receive_buffer_bytes.exactly(),
+        send_buffer_bytes: socket.send_buffer_bytes.exactly(),
+        busy_poll: socket
+            .busy_poll_us
+            .exactly()
+            .map(|microseconds| Duration::from_micros(microseconds.into())),
+    }
+}
+
+/// What to tell the operator: the key, what is wrong with it, and how to mend it.
+fn mended(refused: &RefusedOption) -> String {
+    let (key, sysctl) = match refused.option {
+        SocketOption::NoDelay => ("socket.nodelay", None),
+        SocketOption::DeferAccept => ("socket.defer_accept", None),
+        SocketOption::NotsentLowat => ("socket.notsent_lowat_bytes", None),
+        SocketOption::Keepalive => ("socket.keepalive_idle", None),
+        SocketOption::UserTimeout => ("socket.user_timeout", None),
+        SocketOption::ReceiveBuffer => ("socket.receive_buffer_bytes", Some("net.core.rmem_max")),
+        SocketOption::SendBuffer => ("socket.send_buffer_bytes", Some("net.core.wmem_max")),
+        SocketOption::BusyPoll => ("socket.busy_poll_us", Some("net.core.busy_read")),
+    };
+    let mend = match (&refused.refusal, sysctl) {
+        (Refusal::Lowers { .. }, Some(sysctl)) => {
+            format!("lower it to that, or raise the sysctl {sysctl}")
+        }
+        (Refusal::Fails(error), Some(sysctl))
+            if error.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            format!(
+                "give the gateway CAP_NET_ADMIN, or leave it at \"auto\" and set the sysctl {sysctl}"
+            )
+        }
+        _ => "leave it at its default".to_owned(),
+    };
+    format!("{key}: {refused}; {mend}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_key_and_the_mend() {
+        let told = |option, refusal| mended(&RefusedOption { option, refusal });
+        let denied = || Refusal::Fails(io::ErrorKind::PermissionDenied.into());
+        assert_eq!(
+            told(SocketOption::BusyPoll, denied()),
+            "socket.busy_poll_us: the kernel refuses SO_BUSY_POLL: permission denied; give the \
+             gateway CAP_NET_ADMIN, or leave it at \"auto\" and set the sysctl net.core.busy_read"
+        );
+        assert_eq!(
+            told(SocketOption::NotsentLowat, denied()),
+            "socket.notsent_lowat_bytes: the kernel refuses TCP_NOTSENT_LOWAT: permission denied; \
+             leave it at its default"
+        );
+        assert_eq!(
+            told(SocketOption::ReceiveBuffer, Refusal::Lowers { wanted: 2000, allowed: 1000 }),
+            "socket.receive_buffer_bytes: the kernel lowers SO_RCVBUF from 2000 to 1000 bytes; \
+             lower it to that, or raise the sysctl net.core.rmem_max"
+        );
+    }
+
+    #[test]
+    fn zero_and_auto_tell_the_kernel_nothing() {
+        assert_eq!(socket_options(&Config::default().socket), SocketOptions::default());
+    }
+}

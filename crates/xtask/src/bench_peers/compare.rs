@@ -1,0 +1,198 @@
+//! `ringway-loadtest compare`: its command line out, its JSON in. Whatever changes there changes
+//! this file and no other. Never judges a figure.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use super::cases::{Case, Content, Length, Load};
+
+/// The core of the tester; the servers have core 0.
+const TESTER_CORE: &str = "1";
+
+/// A server that runs, and how it is spoken to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contestant {
+    pub name: &'static str,
+    /// The process whose CPU time counts.
+    pub pid: u32,
+    /// Where messages come back, or where events are subscribed to; `{n}` is a connection's number.
+    pub url: String,
+    pub publisher: Option<Publisher>,
+}
+
+/// How events are published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publisher {
+    pub url: String,
+    /// What is sent for each event: `{seq}` is its number, and `{data}` what subscribers look for.
+    pub message: String,
+}
+
+/// What `compare` found.
+#[derive(Debug, Deserialize)]
+pub struct Findings {
+    pub contestants: Vec<Finding>,
+}
+
+/// What it found of one server.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Finding {
+    pub name: String,
+    /// Server CPU per message over that of the first server; none where it could not be measured.
+    #[serde(default)]
+    pub ratio: Option<Ratio>,
+    #[serde(default)]
+    pub server_cpu_ns_per_message: Option<f64>,
+    #[serde(default)]
+    pub rate: f64,
+    /// The share of its core.
+    #[serde(default, alias = "server_busy")]
+    pub busy: Option<f64>,
+    #[serde(default)]
+    pub latency_us: Latency,
+    pub valid: bool,
+    #[serde(default)]
+    pub invalid_because: Vec<String>,
+    #[serde(default)]
+    pub ledger: Ledger,
+}
+
+/// The median of paired ratios, with its quartiles.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+pub struct Ratio {
+    pub low: f64,
+    pub median: f64,
+    pub high: f64,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub struct Latency {
+    pub p50: f64,
+    pub p99: f64,
+}
+
+/// What became of messages.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub struct Ledger {
+    #[serde(default)]
+    pub lost: u64,
+    #[serde(default)]
+    pub doubled: u64,
+    #[serde(default)]
+    pub reordered: u64,
+    #[serde(default)]
+    pub corrupted: u64,
+}
+
+impl Ledger {
+    /// Messages that did not come back as they should.
+    pub fn faults(self) -> u64 {
+        self.lost + self.doubled + self.reordered + self.corrupted
+    }
+}
+
+/// The name of the second measurement of the first server, which shows the noise.
+pub const CONTROL: &str = "control";
+
+/// The command; the first contestant is the base of the ratios.
+pub fn command(
+    program: &Path,
+    case: &Case,
+    length: Length,
+    contestants: &[Contestant],
+    json: &Path,
+) -> Command {
+    let mut command = Command::new(program);
+    command.arg("compare");
+    for Contestant { name, pid, url, publisher } in contestants {
+        command.args(["--url", &format!("{name}={url}")]);
+        command.args(["--pid", &format!("{name}={pid}")]);
+        if let Some(Publisher { url, message }) = publisher {
+            command.args(["--publish-url", &format!("{name}={url}")]);
+            command.args(["--publish-message", &format!("{name}={message}")]);
+        }
+    }
+    let (mode, outstanding, content) = match case.load {
+        Load::Echo { outstanding, content } => ("echo", outstanding, content),
+        Load::Fanout { outstanding } => ("fanout", outstanding, Content::Text),
+    };
+    command
+        .args(["--mode", mode, "--closed", "--control"])
+        .args(["--connections", &case.connections.to_string()])
+        .args(["--size", &case.size_bytes.to_string()])
+        .args(["--pipeline", &outstanding.to_string()])
+        .args(["--slot", &format!("{}ms", case.slot.as_millis())])
+        .args(["--rounds", &length.rounds().to_string()])
+        .args(["--cores", TESTER_CORE, "--quiet"])
+        .args((content == Content::Text).then_some("--text"))
+        .arg(format!("--json={}", json.display()));
+    command
+}
+
+/// Reads the JSON.
+pub fn read(json: &str) -> Result<Findings> {
+    serde_json::from_str(json).context("`ringway-loadtest compare` has written other JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cases::CASES;
+    use super::*;
+
+    fn contestant(name: &'static str, publisher: Option<Publisher>) -> Contestant {
+        Contestant { name, pid: 7, url: format!("ws://{name}/"), publisher }
+    }
+
+    fn line(case: &str, contestants: &[Contestant]) -> String {
+        let case = CASES.iter().find(|one| one.name == case).unwrap();
+        let command =
+            command(Path::new("load"), case, Length::Quick, contestants, Path::new("out.json"));
+        let words = command.get_args().map(|word| word.to_string_lossy().into_owned());
+        words.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_case_becomes_a_command_line() {
+        let line = line("text", &[contestant("ringway", None), contestant("bun", None)]);
+        assert_eq!(
+            line,
+            "compare --url ringway=ws://ringway/ --pid ringway=7 --url bun=ws://bun/ --pid bun=7 \
+             --mode echo --closed --control --connections 1000 --size 1024 --pipeline 1 \
+             --slot 200ms --rounds 4 --cores 1 --quiet --text --json=out.json"
+        );
+    }
+
+    #[test]
+    fn a_fan_out_says_how_each_server_is_published_to() {
+        let publisher = Publisher { url: "ws://a/publish".into(), message: "{data}".into() };
+        let line = line("fanout-8", &[contestant("bun", Some(publisher))]);
+        let said = "--publish-url bun=ws://a/publish --publish-message bun={data}";
+        assert!(line.contains(said), "{line}");
+        assert!(line.contains("--mode fanout") && line.contains("--pipeline 8"), "{line}");
+    }
+
+    #[test]
+    fn json_is_read_and_what_is_not_known_is_passed_over() {
+        let findings = read(
+            r#"{"tool": "ringway-loadtest 0.1.0", "contestants": [
+                {"name": "ringway", "ratio": {"low": 1, "median": 1, "high": 1},
+                 "server_cpu_ns_per_message": 5300.5, "rate": 180000.0, "busy": 0.99,
+                 "latency_us": {"p50": 500, "p90": 600, "p99": 700, "p99_9": 800, "max": 900},
+                 "valid": true, "invalid_because": [],
+                 "ledger": {"sent": 9, "received": 8, "lost": 1, "doubled": 0, "reordered": 2,
+                            "corrupted": 0}},
+                {"name": "bun", "ratio": null, "valid": false, "invalid_because": ["it died"]}
+            ]}"#,
+        )
+        .unwrap();
+        let [ringway, bun] = &findings.contestants[..] else { panic!("{findings:?}") };
+        assert_eq!(ringway.ratio, Some(Ratio { low: 1.0, median: 1.0, high: 1.0 }));
+        assert_eq!((ringway.server_cpu_ns_per_message, ringway.busy), (Some(5300.5), Some(0.99)));
+        assert_eq!((ringway.ledger.faults(), ringway.latency_us.p99), (3, 700.0));
+        assert_eq!((bun.ratio, bun.valid, &bun.invalid_because[0][..]), (None, false, "it died"));
+        assert!(read("{}").is_err());
+    }
+}

@@ -1,0 +1,226 @@
+//! A server that runs: on the servers' core, known by its address and the process whose CPU time
+//! counts. It ends when it is dropped, and when we end in whatever way.
+//! Never installs anything.
+
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::cases::Load;
+use super::compare::{Contestant, Publisher};
+use super::peers::{Dialect, Launch, Peer, nchan_module, nginx_program};
+use crate::process;
+use crate::server::free_address;
+
+/// The core of all servers.
+const SERVER_CORE: &str = "0";
+const START_LIMIT: Duration = Duration::from_secs(20);
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(20);
+
+/// A running server.
+pub struct Running {
+    child: Child,
+    output: Receiver<String>,
+    said: Vec<String>,
+    address: SocketAddr,
+    dialect: Dialect,
+    /// Of the process that serves, which may be a child of ours' child.
+    pid: u32,
+}
+
+impl Running {
+    /// Starts it and waits until it listens. `scratch` is for what it writes.
+    pub fn start(launch: &Launch, scratch: &Path) -> Result<Self> {
+        match launch {
+            Launch::Program { program, arguments, dialect } => {
+                let mut command = pinned(program);
+                command.args(arguments);
+                let mut running = Self::spawn(command, *dialect)?;
+                running.address = running.await_announcement()?;
+                Ok(running)
+            }
+            Launch::Nginx { root, template } => {
+                let address = free_address()?;
+                let configuration = scratch.join("nginx.conf");
+                let text = fs::read_to_string(template)
+                    .with_context(|| format!("cannot read {}", template.display()))?
+                    .replace("MODULE", &nchan_module(root).to_string_lossy())
+                    .replace("FOLDER", &scratch.to_string_lossy())
+                    .replace("PORT", &address.port().to_string());
+                fs::write(&configuration, text)
+                    .with_context(|| format!("cannot write {}", configuration.display()))?;
+                let mut command = pinned(&nginx_program(root));
+                command.args(["-e", "stderr", "-p"]).arg(scratch).arg("-c").arg(&configuration);
+                let mut running = Self::spawn(command, Dialect::Relay)?;
+                running.address = address;
+                running.await_connection()?;
+                running.pid = running.await_worker()?;
+                Ok(running)
+            }
+        }
+    }
+
+    fn spawn(command: Command, dialect: Dialect) -> Result<Self> {
+        let (child, output) = process::spawn_with_lines(command)?;
+        let pid = child.id();
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        Ok(Self { child, output, said: Vec::new(), address, dialect, pid })
+    }
+
+    /// How the load generator is told of it.
+    pub fn contestant(&self, peer: Peer, load: Load) -> Contestant {
+        let Self { address, dialect, pid, .. } = self;
+        let (path, publisher) = match (load, dialect) {
+            (Load::Echo { .. }, Dialect::Ringway) => ("/echo", None),
+            (Load::Echo { .. }, Dialect::Relay) => ("/", None),
+            (Load::Fanout { .. }, Dialect::Ringway) => (
+                "/ws?client=subscriber-{n}&topic=fan",
+                Some((
+                    "/ws?client=publisher&topic=nobody",
+                    r#"{"type":"publish","id":"{seq}","topic":"fan","data":"{data}"}"#,
+                )),
+            ),
+            (Load::Fanout { .. }, Dialect::Relay) => ("/subscribe", Some(("/publish", "{data}"))),
+        };
+        let publisher = publisher.map(|(path, message)| Publisher {
+            url: format!("ws://{address}{path}"),
+            message: message.to_owned(),
+        });
+        Contestant { name: peer.name(), pid: *pid, url: format!("ws://{address}{path}"), publisher }
+    }
+
+    /// Waits for a line with `ws://`.
+    fn await_announcement(&mut self) -> Result<SocketAddr> {
+        let deadline = Instant::now() + START_LIMIT;
+        loop {
+            match self.output.recv_timeout(POLL) {
+                Ok(line) => {
+                    if let Some(address) = announced(&line) {
+                        return Ok(address);
+                    }
+                    self.said.push(line);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => thread::sleep(POLL),
+            }
+            self.check(deadline, "does not say where it listens")?;
+        }
+    }
+
+    fn await_connection(&mut self) -> Result<()> {
+        let deadline = Instant::now() + START_LIMIT;
+        while TcpStream::connect(self.address).is_err() {
+            self.check(deadline, "does not accept connections")?;
+            thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
+    fn await_worker(&mut self) -> Result<u32> {
+        let deadline = Instant::now() + START_LIMIT;
+        loop {
+            if let Some(pid) = process::descendants(self.child.id()).first() {
+                return Ok(*pid);
+            }
+            self.check(deadline, "has no worker process")?;
+            thread::sleep(POLL);
+        }
+    }
+
+    /// An error when it has ended, or when it is too late.
+    fn check(&mut self, deadline: Instant, complaint: &str) -> Result<()> {
+        let ended = self.child.try_wait()?;
+        if ended.is_none() && Instant::now() < deadline {
+            return Ok(());
+        }
+        self.said.extend(self.output.try_iter());
+        let said = match self.said.last() {
+            Some(line) => format!("; its last words: {line}"),
+            None => String::new(),
+        };
+        match ended {
+            Some(status) => bail!("it ended with {status} before it listened{said}"),
+            None => bail!("it {complaint} after {} s{said}", START_LIMIT.as_secs()),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself; what is left of it is ended at once.
+        let _ = process::terminate(&self.child);
+        if !matches!(process::wait(&mut self.child, STOP_LIMIT), Ok(Some(_))) {
+            process::end_with_descendants(&mut self.child);
+        }
+    }
+}
+
+/// A command on the servers' core that is told to end when we do: setpriv(1), taskset(1), both of
+/// which become the program.
+fn pinned(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "TERM", "taskset", "--cpu-list", SERVER_CORE]).arg(program);
+    command
+}
+
+/// The address in a line such as `listens on ws://127.0.0.1:4711; …`.
+fn announced(line: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once("ws://")?;
+    rest.split([';', ',', ' ', '/', '"']).next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn program(script: &str) -> Launch {
+        Launch::Program {
+            program: "sh".into(),
+            arguments: vec!["-c".to_owned(), script.to_owned()],
+            dialect: Dialect::Relay,
+        }
+    }
+
+    #[test]
+    fn addresses_are_found_in_what_servers_say() {
+        for line in [
+            "listens on ws://127.0.0.1:4711",
+            "INFO a ws://127.0.0.1:4711; api b",
+            "ws://127.0.0.1:4711/",
+        ] {
+            assert_eq!(announced(line), Some("127.0.0.1:4711".parse().unwrap()), "{line}");
+        }
+        assert_eq!(announced("ws://nowhere"), None);
+    }
+
+    #[test]
+    fn a_server_is_known_by_its_address_and_ends_when_it_is_dropped() {
+        let scratch = Path::new("/nonexistent");
+        let launch = program("echo listens on ws://127.0.0.1:9 >&2; exec sleep 60");
+        let running = Running::start(&launch, scratch).unwrap();
+        let pid = running.pid;
+        let contestant = running.contestant(Peer::Bun, Load::Fanout { outstanding: 1 });
+        assert_eq!((contestant.name, contestant.pid), ("bun", pid));
+        assert_eq!(contestant.url, "ws://127.0.0.1:9/subscribe");
+        assert_eq!(contestant.publisher.unwrap().url, "ws://127.0.0.1:9/publish");
+        let began = Instant::now();
+        drop(running);
+        assert!(began.elapsed() < STOP_LIMIT);
+        assert!(!Path::new(&format!("/proc/{pid}")).exists());
+    }
+
+    #[test]
+    fn a_server_that_does_not_start_is_left_with_its_last_words() {
+        let error =
+            Running::start(&program("echo no such thing >&2; exit 3"), Path::new("/")).err();
+        let error = error.unwrap().to_string();
+        assert!(error.contains("no such thing") && error.contains('3'), "{error}");
+    }
+}

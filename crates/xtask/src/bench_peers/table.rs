@@ -1,0 +1,301 @@
+//! The findings as Markdown: ratios to Ringway with their quartiles, and where Ringway loses.
+//! Never measures, and never leaves out a figure because of what it says.
+
+use std::fmt::Write;
+
+use super::compare::{CONTROL, Finding, Findings};
+use super::machine::Machine;
+
+/// The server that the others are held against.
+pub const BASE: &str = "ringway";
+
+/// Not a server that anybody could use, so Ringway does not lose against it.
+pub const FLOOR: &str = "floor";
+
+/// A server of the table.
+pub struct Entrant {
+    pub name: &'static str,
+    /// Of each part of it that has one.
+    pub version: String,
+}
+
+/// A server that could not take part, and why.
+pub struct Absent {
+    pub name: &'static str,
+    pub reason: String,
+}
+
+/// A line of the table.
+pub struct Row {
+    pub title: &'static str,
+    /// What was measured, or why nothing was.
+    pub outcome: Result<Findings, String>,
+}
+
+/// All that was found.
+pub struct Report {
+    pub command: String,
+    pub machine: Machine,
+    pub entrants: Vec<Entrant>,
+    pub absent: Vec<Absent>,
+    pub rows: Vec<Row>,
+}
+
+impl Report {
+    /// The part that README shows, too.
+    pub fn excerpt(&self) -> String {
+        let mut text = String::new();
+        let columns: Vec<&str> = self.columns().collect();
+        let _ = writeln!(
+            text,
+            "Server CPU per message or delivery as a ratio to Ringway's, the median of paired slots \
+             with\nits quartiles. Above 1 the other server costs more; **bold** is where Ringway \
+             loses. {}.\n",
+            self.machine.line()
+        );
+        let _ = writeln!(text, "| case | Ringway | {} | A/A |", columns.join(" | "));
+        let _ = writeln!(text, "|---|{}", "---|".repeat(columns.len() + 2));
+        for row in &self.rows {
+            let _ = writeln!(text, "{}", self.line(row));
+        }
+        let _ = writeln!(text, "\n{}", self.verdict());
+        for Absent { name, reason } in &self.absent {
+            let _ = writeln!(text, "\n{name} is not in the table: {reason}.");
+        }
+        text.trim_end().to_owned()
+    }
+
+    /// Every figure of each server, case by case.
+    pub fn details(&self) -> String {
+        let mut text = String::new();
+        for Row { title, outcome } in &self.rows {
+            let _ = writeln!(text, "### {title}\n");
+            match outcome {
+                Ok(findings) => {
+                    text.push_str(
+                        "| server | ns | ratio [quartiles] | a second | busy | p50, us | p99, us | \
+                         faults | |\n|---|---|---|---|---|---|---|---|---|\n",
+                    );
+                    for finding in &findings.contestants {
+                        let _ = writeln!(text, "{}", detail(finding));
+                    }
+                }
+                Err(reason) => {
+                    let _ = writeln!(text, "Not measured: {reason}.");
+                }
+            }
+            text.push('\n');
+        }
+        text.trim_end().to_owned()
+    }
+
+    /// `name version`, of all that took part.
+    pub fn versions(&self) -> String {
+        let mut text = String::from("| server | version |\n|---|---|\n");
+        for Entrant { name, version } in &self.entrants {
+            let _ = writeln!(text, "| {name} | {version} |");
+        }
+        text
+    }
+
+    fn columns(&self) -> impl Iterator<Item = &'static str> {
+        self.entrants.iter().map(|entrant| entrant.name).filter(|name| *name != BASE)
+    }
+
+    fn line(&self, row: &Row) -> String {
+        let mut line = format!("| {} |", row.title);
+        match &row.outcome {
+            Ok(findings) => {
+                let base = find(findings, BASE);
+                let cost = base.and_then(|base| base.server_cpu_ns_per_message);
+                let cell = match (cost, base) {
+                    (Some(cost), Some(base)) if base.valid => duration(cost),
+                    (Some(cost), _) => format!("({})", duration(cost)),
+                    _ => "none".to_owned(),
+                };
+                let _ = write!(line, " {cell} |");
+                for name in self.columns().chain([CONTROL]) {
+                    let _ = write!(line, " {} |", cell_of(findings, name));
+                }
+            }
+            Err(reason) => {
+                let _ = write!(line, " not measured: {reason} |");
+                line.push_str(&" |".repeat(self.columns().count() + 1));
+            }
+        }
+        line
+    }
+
+    /// Where Ringway loses, in a sentence.
+    fn verdict(&self) -> String {
+        let mut lost = Vec::new();
+        for Row { title, outcome } in &self.rows {
+            let Ok(findings) = outcome else { continue };
+            let ahead: Vec<String> = self
+                .columns()
+                .filter_map(|name| find(findings, name))
+                .filter(|finding| is_ahead(finding))
+                .filter_map(|finding| {
+                    Some(format!("{} {:.2}", finding.name, finding.ratio?.median))
+                })
+                .collect();
+            if !ahead.is_empty() {
+                lost.push(format!("{title} ({})", ahead.join(", ")));
+            }
+        }
+        if lost.is_empty() {
+            "Ringway loses to none of these servers in any of these cases.".to_owned()
+        } else {
+            format!("Ringway loses at: {}.", lost.join("; "))
+        }
+    }
+}
+
+fn find<'a>(findings: &'a Findings, name: &str) -> Option<&'a Finding> {
+    findings.contestants.iter().find(|finding| finding.name == name)
+}
+
+/// Whether it is a server that is cheaper than Ringway.
+fn is_ahead(finding: &Finding) -> bool {
+    let is_rival = ![BASE, FLOOR, CONTROL].contains(&finding.name.as_str());
+    is_rival && finding.valid && finding.ratio.is_some_and(|ratio| ratio.median < 1.0)
+}
+
+/// A ratio in the table; what is in parentheses is not to be relied on.
+fn cell_of(findings: &Findings, name: &str) -> String {
+    let Some(finding) = find(findings, name) else { return "–".to_owned() };
+    let Some(ratio) = finding.ratio else { return "failed".to_owned() };
+    let median = format!("{:.2}", ratio.median);
+    let median = if is_ahead(finding) { format!("**{median}**") } else { median };
+    let cell = format!("{median} [{:.2} {:.2}]", ratio.low, ratio.high);
+    if finding.valid && finding.ledger.faults() == 0 { cell } else { format!("({cell})") }
+}
+
+fn detail(finding: &Finding) -> String {
+    let or_none = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
+    format!(
+        "| {} | {} | {} | {:.0} | {} | {:.0} | {:.0} | {} | {} |",
+        finding.name,
+        or_none(finding.server_cpu_ns_per_message.map(|cost| format!("{cost:.0}"))),
+        or_none(
+            finding.ratio.map(|ratio| {
+                format!("{:.3} [{:.3} {:.3}]", ratio.median, ratio.low, ratio.high)
+            })
+        ),
+        finding.rate,
+        or_none(finding.busy.map(|busy| format!("{:.0}%", 100.0 * busy))),
+        finding.latency_us.p50,
+        finding.latency_us.p99,
+        finding.ledger.faults(),
+        if finding.valid { String::new() } else { finding.invalid_because.join("; ") },
+    )
+}
+
+/// Nanoseconds as people read them.
+fn duration(ns: f64) -> String {
+    match ns {
+        ns if ns < 1e3 => format!("{ns:.0} ns"),
+        ns if ns < 1e5 => format!("{:.1} us", ns / 1e3),
+        ns => format!("{:.0} us", ns / 1e3),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::compare::{Latency, Ledger, Ratio};
+    use super::*;
+
+    fn finding(name: &str, median: f64) -> Finding {
+        Finding {
+            name: name.to_owned(),
+            ratio: Some(Ratio { low: median - 0.05, median, high: median + 0.05 }),
+            server_cpu_ns_per_message: Some(5400.0 * median),
+            rate: 180_000.0,
+            busy: Some(0.991),
+            latency_us: Latency { p50: 510.0, p99: 720.0 },
+            valid: true,
+            ..Finding::default()
+        }
+    }
+
+    fn report() -> Report {
+        let entrant = |name| Entrant { name, version: "1.0".to_owned() };
+        let late = Finding {
+            valid: false,
+            invalid_because: vec!["late_sends: why".to_owned()],
+            ..finding("bun", 0.5)
+        };
+        let lossy =
+            Finding { ledger: Ledger { lost: 2, ..Ledger::default() }, ..finding("ws", 3.0) };
+        Report {
+            command: "cargo xtask bench-peers".to_owned(),
+            machine: Machine {
+                processor: "Some CPU".to_owned(),
+                cores: 2,
+                kernel: "6.18.1".to_owned(),
+                date: "2026-11-22".to_owned(),
+            },
+            entrants: ["ringway", "bun", "ws", "floor"].map(entrant).into(),
+            absent: vec![Absent { name: "nchan", reason: "apt-get is not here".to_owned() }],
+            rows: vec![
+                Row {
+                    title: "echo",
+                    outcome: Ok(Findings {
+                        contestants: vec![
+                            finding("ringway", 1.0),
+                            finding("bun", 0.98),
+                            lossy,
+                            finding("floor", 0.9),
+                            finding("control", 1.01),
+                        ],
+                    }),
+                },
+                Row {
+                    title: "fan-out",
+                    outcome: Ok(Findings { contestants: vec![finding("ringway", 1.0), late] }),
+                },
+                Row { title: "text", outcome: Err("it took too long".to_owned()) },
+            ],
+        }
+    }
+
+    #[test]
+    fn the_excerpt_says_what_was_found_and_where_ringway_loses() {
+        let expected = "\
+Server CPU per message or delivery as a ratio to Ringway's, the median of paired slots with
+its quartiles. Above 1 the other server costs more; **bold** is where Ringway loses. 2 cores, \
+Some CPU, Linux 6.18.1, 2026-11-22.
+
+| case | Ringway | bun | ws | floor | A/A |
+|---|---|---|---|---|---|
+| echo | 5.4 us | **0.98** [0.93 1.03] | (3.00 [2.95 3.05]) | 0.90 [0.85 0.95] | 1.01 [0.96 1.06] |
+| fan-out | 5.4 us | (0.50 [0.45 0.55]) | – | – | – |
+| text | not measured: it took too long | | | | |
+
+Ringway loses at: echo (bun 0.98).
+
+nchan is not in the table: apt-get is not here.";
+        assert_eq!(report().excerpt(), expected);
+    }
+
+    #[test]
+    fn the_details_have_every_figure() {
+        let details = report().details();
+        for line in [
+            "### echo",
+            "| bun | 5292 | 0.980 [0.930 1.030] | 180000 | 99% | 510 | 720 | 0 |  |",
+            "| ws | 16200 | 3.000 [2.950 3.050] | 180000 | 99% | 510 | 720 | 2 |  |",
+            "| bun | 2700 | 0.500 [0.450 0.550] | 180000 | 99% | 510 | 720 | 0 | late_sends: why |",
+            "Not measured: it took too long.",
+        ] {
+            assert!(details.contains(line), "{line} in\n{details}");
+        }
+    }
+
+    #[test]
+    fn who_loses_nothing_is_said_to() {
+        let mut report = report();
+        report.rows.remove(0);
+        assert!(report.excerpt().contains("Ringway loses to none"));
+    }
+}

@@ -1,0 +1,108 @@
+//! The systemd unit: it verifies, it is as closed as it claims to be, and its filter of system
+//! calls has what the gateway was seen to call.
+//!
+//! It never starts the unit.
+
+use std::{collections::BTreeSet, fs, process::Command};
+
+use crate::{
+    files::{path, run, text},
+    seccomp,
+};
+
+const UNIT: &str = "systemd/ringway.service";
+
+/// What `systemd-analyze security` may say: 0 is closed, 10 is open.
+const EXPOSURE_MAX: f64 = 2.0;
+
+/// The values of a key, in their order.
+fn values(key: &str) -> Vec<String> {
+    let text = text(UNIT);
+    let found = text.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    found.map(str::to_owned).collect()
+}
+
+#[test]
+fn it_verifies() {
+    // It wants the program to be there, so it is asked about one that is.
+    let folder = tempfile::tempdir().unwrap();
+    let unit = folder.path().join("ringway.service");
+    let program = std::env::current_exe().unwrap().display().to_string();
+    let [start] = &values("ExecStart")[..] else { panic!("one ExecStart") };
+    let (installed, _) = start.split_once(' ').unwrap();
+    fs::write(&unit, text(UNIT).replace(installed, &program)).unwrap();
+    let verify = run(Command::new("systemd-analyze").arg("verify").arg(&unit));
+    let Some(output) = verify else { return };
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let about_it: Vec<_> = told.lines().filter(|line| line.contains("ringway.service")).collect();
+    assert!(output.status.success() && about_it.is_empty(), "{told}");
+}
+
+#[test]
+fn it_is_closed() {
+    let security = run(Command::new("systemd-analyze")
+        .args(["security", "--no-pager", "--offline=true"])
+        .arg(path(UNIT)));
+    let Some(output) = security else { return };
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    let Some((_, rest)) = told.split_once("Overall exposure level for ringway.service: ") else {
+        // Versions before 251 cannot look at a file.
+        return assert!(!output.status.success(), "{told}");
+    };
+    let level: f64 = rest.split_whitespace().next().unwrap().parse().unwrap();
+    assert!(level <= EXPOSURE_MAX, "{told}");
+}
+
+/// A set such as `@io-event`, with the sets in it.
+fn members(set: &str, found: &mut BTreeSet<String>) -> Option<()> {
+    let command = run(Command::new("systemd-analyze").args(["syscall-filter", "--no-pager", set]));
+    let output = command?;
+    assert!(output.status.success(), "{set} is no set of this systemd");
+    let told = String::from_utf8(output.stdout).unwrap();
+    for name in told.lines().skip(1).map(str::trim).filter(|line| !line.starts_with('#')) {
+        if name.starts_with('@') {
+            members(name, found)?;
+        } else if !name.is_empty() {
+            found.insert(name.to_owned());
+        }
+    }
+    Some(())
+}
+
+#[test]
+fn its_filter_has_what_the_gateway_calls() {
+    let mut allowed = BTreeSet::new();
+    for value in values("SystemCallFilter") {
+        let (denies, names) = match value.strip_prefix('~') {
+            Some(names) => (true, names),
+            None => (false, value.as_str()),
+        };
+        let mut named = BTreeSet::new();
+        for name in names.split_whitespace() {
+            if !name.starts_with('@') {
+                named.insert(name.to_owned());
+            } else if members(name, &mut named).is_none() {
+                return;
+            }
+        }
+        if denies {
+            allowed.retain(|name| !named.contains(name));
+        } else {
+            allowed.extend(named);
+        }
+    }
+    // What it was seen to call, and what may take its place; not what runc does.
+    for name in seccomp::groups()[..2].concat() {
+        assert!(allowed.contains(&name), "SystemCallFilter= forbids {name}");
+    }
+    assert!(!allowed.contains("mount") && !allowed.contains("setuid"), "{allowed:?}");
+}
+
+/// server.drain_time is 20 s unless it was set, and half a second of grace follows it.
+#[test]
+fn it_leaves_time_to_drain() {
+    let [time] = &values("TimeoutStopSec")[..] else { panic!("one TimeoutStopSec") };
+    let seconds: u32 = time.strip_suffix('s').unwrap().parse().unwrap();
+    assert!(seconds > 20 + 5, "{time}");
+    assert_eq!(values("ExecReload"), [""; 0], "the gateway does not read its configuration again");
+}

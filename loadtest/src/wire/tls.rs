@@ -1,0 +1,207 @@
+//! TLS of one connection: bytes of the socket in, plain bytes out, and the other way round.
+//!
+//! It never touches a socket. What is trusted is decided once, for the whole run.
+
+use std::{
+    fs::File,
+    io::{self, BufReader, Read, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context, Result, ensure};
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore,
+    SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, ring},
+    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
+};
+
+use super::failure::Reason;
+
+/// Whose certificates are believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trust {
+    /// The authorities of this system.
+    System,
+    /// The authorities in this PEM file, and no others.
+    File(PathBuf),
+    /// Anybody's: encrypts, and proves nothing.
+    Anybody,
+}
+
+/// What every connection of a run asks for.
+#[derive(Debug, Clone)]
+pub struct Security {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+}
+
+impl Security {
+    /// For a server with this name, which its certificate must have.
+    ///
+    /// # Errors
+    /// No such file, nothing in it, or a name that no certificate can have.
+    pub fn new(host: &str, trust: &Trust) -> Result<Self> {
+        let provider = Arc::new(ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .context("TLS 1.2 and 1.3")?;
+        let mut config = match trust {
+            Trust::System => builder.with_root_certificates(system_roots()?).with_no_client_auth(),
+            Trust::File(path) => {
+                builder.with_root_certificates(file_roots(path)?).with_no_client_auth()
+            }
+            Trust::Anybody => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(AnybodyVerifier(provider)))
+                .with_no_client_auth(),
+        };
+        // RFC 7301: without it some servers would choose HTTP/2, which has no Upgrade.
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let name = ServerName::try_from(host.to_owned())
+            .with_context(|| format!("no certificate can be for `{host}`"))?;
+        Ok(Self { config: Arc::new(config), name })
+    }
+}
+
+fn system_roots() -> Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    let (added, _) =
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    ensure!(
+        added > 0,
+        "this system has no certificate authorities; install ca-certificates, or give one by --ca"
+    );
+    Ok(roots)
+}
+
+fn file_roots(path: &Path) -> Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
+    for certificate in CertificateDer::pem_reader_iter(BufReader::new(file)) {
+        let certificate = certificate.with_context(|| format!("{} is not PEM", path.display()))?;
+        roots
+            .add(certificate)
+            .with_context(|| format!("a certificate in {} is broken", path.display()))?;
+    }
+    ensure!(!roots.is_empty(), "{} has no certificate in it", path.display());
+    Ok(roots)
+}
+
+/// One connection's session.
+#[derive(Debug)]
+pub struct Session(ClientConnection);
+
+impl Session {
+    /// A session whose first flight is ready to be taken.
+    ///
+    /// # Errors
+    /// The configuration cannot be used.
+    pub fn new(security: &Security) -> Result<Self, Reason> {
+        let session = ClientConnection::new(security.config.clone(), security.name.clone());
+        let mut session = session.map_err(|error| reason(&error))?;
+        // What may wait is bounded where sends are.
+        session.set_buffer_limit(None);
+        Ok(Self(session))
+    }
+
+    /// Encrypts `plain`, or keeps it until the handshake is done.
+    pub fn send(&mut self, plain: &[u8]) {
+        self.0.writer().write_all(plain).expect("it is bounded elsewhere");
+    }
+
+    /// Whether something is to go to the socket.
+    pub fn has_output(&self) -> bool {
+        self.0.wants_write()
+    }
+
+    /// Appends to `out` what is to go to the socket.
+    pub fn take_output(&mut self, out: &mut Vec<u8>) {
+        while self.0.wants_write() {
+            self.0.write_tls(out).expect("a vector takes all");
+        }
+    }
+
+    /// Takes bytes of the socket; appends to `plain` what they say.
+    ///
+    /// # Errors
+    /// The server's fault, or a certificate that is not believed.
+    pub fn receive(&mut self, mut bytes: &[u8], plain: &mut Vec<u8>) -> Result<(), Reason> {
+        while !bytes.is_empty() {
+            if self.0.read_tls(&mut bytes).is_err() {
+                return Err(Reason::named("tls_too_much"));
+            }
+            let state = self.0.process_new_packets().map_err(|error| reason(&error))?;
+            let start = plain.len();
+            plain.resize(start + state.plaintext_bytes_to_read(), 0);
+            match self.0.reader().read_exact(&mut plain[start..]) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => plain.truncate(start),
+                Err(_) => return Err(Reason::named("tls_error")),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn reason(error: &rustls::Error) -> Reason {
+    Reason::named(match error {
+        rustls::Error::InvalidCertificate(fault) => match fault {
+            CertificateError::UnknownIssuer => "tls_certificate_unknown_issuer".into(),
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "tls_certificate_expired".into()
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "tls_certificate_other_name".into()
+            }
+            _ => "tls_certificate_invalid".into(),
+        },
+        rustls::Error::AlertReceived(alert) => format!("tls_alert_{}", u8::from(*alert)).into(),
+        rustls::Error::InvalidMessage(_) => "tls_not_tls".into(),
+        rustls::Error::PeerIncompatible(_) => "tls_incompatible".into(),
+        _ => std::borrow::Cow::Borrowed("tls_error"),
+    })
+}
+
+/// Believes any certificate, and still checks that the server has its key.
+#[derive(Debug)]
+struct AnybodyVerifier(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnybodyVerifier {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

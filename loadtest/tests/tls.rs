@@ -1,0 +1,159 @@
+//! wss: whose certificates are believed, and how it is said when one is not.
+//!
+//! The server is rustls and tungstenite, in threads of the test.
+
+#![forbid(unsafe_code)]
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Command, Output},
+    sync::Arc,
+    thread,
+};
+
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivateKeyDer};
+use tempfile::TempDir;
+use tokio_tungstenite::tungstenite;
+
+/// An echo with a certificate for `name`, which is in `ca`.
+struct Server {
+    address: SocketAddr,
+    ca: PathBuf,
+    _folder: TempDir,
+}
+
+impl Server {
+    fn start(name: &str) -> Self {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed([name.to_owned()]).unwrap();
+        let folder = TempDir::new().unwrap();
+        let ca = folder.path().join("ca.pem");
+        fs::write(&ca, cert.pem()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![cert.der().clone()],
+                PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap(),
+            )
+            .unwrap();
+        let config = Arc::new(config);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            for socket in listener.incoming().map_while(Result::ok) {
+                let config = config.clone();
+                thread::spawn(move || {
+                    let session = ServerConnection::new(config).unwrap();
+                    echo(StreamOwned::new(session, socket));
+                });
+            }
+        });
+        Self { address, ca, _folder: folder }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        run(&format!("wss://{}/", self.address), arguments)
+    }
+}
+
+/// Ends with the client, however that ends.
+fn echo(stream: impl Read + Write) {
+    let Ok(mut socket) = tungstenite::accept(stream) else { return };
+    while let Ok(message) = socket.read() {
+        if (message.is_text() || message.is_binary()) && socket.send(message).is_err() {
+            return;
+        }
+    }
+}
+
+fn run(url: &str, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ringway-loadtest"))
+        .args(["echo", "--url", url, "-c", "8", "--closed", "-d", "500ms", "-q", "--json"])
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn ledger(output: &Output) -> serde_json::Value {
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    assert_eq!(report["errors"].as_object().unwrap().len(), 0, "{report:#}");
+    report["ledger"].clone()
+}
+
+fn failure(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(4));
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_given_authority_is_believed() {
+    let server = Server::start("127.0.0.1");
+    for arguments in [&["--io", "epoll"][..], &["--size", "100k"], &["--pipeline", "16"]] {
+        let ca = ["--ca", server.ca.to_str().unwrap()];
+        let ledger = ledger(&server.run(&[&ca[..], arguments].concat()));
+        assert!(ledger["received"].as_u64().unwrap() >= 8, "{ledger}");
+        assert_eq!(ledger["sent"], ledger["received"], "{ledger}");
+        assert_eq!(ledger["corrupted"], 0, "{ledger}");
+    }
+}
+
+#[test]
+fn an_unknown_authority_is_not_unless_told_so() {
+    let server = Server::start("127.0.0.1");
+    assert!(failure(&server.run(&[])).contains("8 tls_certificate_unknown_issuer"));
+    assert!(ledger(&server.run(&["--insecure"]))["received"].as_u64().unwrap() >= 8);
+}
+
+#[test]
+fn a_certificate_for_another_name_is_not() {
+    let server = Server::start("other.example");
+    let said = failure(&server.run(&["--ca", server.ca.to_str().unwrap()]));
+    assert!(said.contains("8 tls_certificate_other_name"), "{said}");
+}
+
+#[test]
+fn a_server_without_tls_is_said_to_be_none() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for mut socket in listener.incoming().map_while(Result::ok) {
+            thread::spawn(move || refuse(&mut socket));
+        }
+    });
+    let said = failure(&run(&format!("wss://{address}/"), &["--insecure"]));
+    assert!(said.contains("8 tls_not_tls"), "{said}");
+}
+
+/// Answers as HTTP servers do to what is none.
+fn refuse(socket: &mut TcpStream) {
+    let mut request = [0; 4096];
+    let _ = socket.read(&mut request);
+    let _ = socket.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+}
+
+#[test]
+fn authorities_that_are_none_are_said_before_anything_is_opened() {
+    let folder = TempDir::new().unwrap();
+    let empty = folder.path().join("empty.pem");
+    fs::write(&empty, "no certificate").unwrap();
+    let cases: [(&[&str], &str); 3] = [
+        (&["--ca", empty.to_str().unwrap()], "has no certificate"),
+        (&["--ca", "/nonexistent.pem"], "/nonexistent.pem"),
+        (&["--ca", "a.pem", "--insecure"], "cannot be used with"),
+    ];
+    for (arguments, why) in cases {
+        let output = run("wss://127.0.0.1:1/", arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(why), "{said}");
+    }
+    let output = run("ws://127.0.0.1:1/", &["--insecure"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("not encrypted"));
+}
