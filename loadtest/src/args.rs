@@ -3,6 +3,7 @@
 //! It says what was asked for; what is made of it is the modes' business.
 
 mod compare;
+mod sweep;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -14,6 +15,7 @@ use crate::{
 };
 
 pub use compare::{CompareArgs, ContestArg, ContestantArgs, Named};
+pub use sweep::SweepArgs;
 
 /// A load generator for WebSocket servers.
 #[derive(Debug, Parser)]
@@ -29,6 +31,7 @@ EXAMPLES
   ringway-loadtest echo --url ws://127.0.0.1:8080/echo
   ringway-loadtest echo --url ws://127.0.0.1:8080/echo --connections 10k --rate 50k --duration 30s
   ringway-loadtest echo --url ws://127.0.0.1:8080/echo --closed --pid 4711 --json=run.json
+  ringway-loadtest sweep --url ws://127.0.0.1:8080/echo --p99 5ms --pid 4711
   ringway-loadtest compare --url new=ws://127.0.0.1:8080/echo --url old=ws://127.0.0.1:8081/echo \
                            --pid new=4711 --pid old=4712 --control --cores 1
 
@@ -44,6 +47,8 @@ EXIT STATUS
 pub enum Command {
     /// Send messages that the server sends back, and measure how long each takes
     Echo(EchoArgs),
+    /// Find the highest rate at which 99 in 100 messages come back in time
+    Sweep(SweepArgs),
     /// Measure two or more servers in short slots by turns, and quote ratios to the first
     Compare(CompareArgs),
     /// One contestant's tester; `compare` starts it

@@ -15,6 +15,7 @@ use crate::{
         quantiles::{Percentile, Quantiles, curve, micros},
         timeline::{Moment, Seen},
     },
+    mode::sweep::step::Step,
 };
 
 /// What a run found.
@@ -72,6 +73,9 @@ pub struct Report {
     pub percentiles: Vec<Percentile>,
     /// Second by second.
     pub timeline: Vec<Point>,
+    /// What was tried, of a mode that searches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<Vec<Step>>,
 }
 
 /// What the tester knows of itself.
@@ -211,6 +215,7 @@ impl Report {
             details: BTreeMap::new(),
             percentiles: curve(&seen.latencies),
             timeline: timeline(seen),
+            steps: None,
         };
         report.judge(run.interrupted);
         report

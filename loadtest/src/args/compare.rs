@@ -80,6 +80,12 @@ pub struct CompareArgs {
     /// Ask for this subprotocol; may be repeated
     #[arg(long, value_name = "NAME")]
     pub subprotocol: Vec<String>,
+    /// Believe the authorities in this PEM file, and not the system's (wss)
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub ca: Option<PathBuf>,
+    /// Believe any certificate (wss)
+    #[arg(long)]
+    pub insecure: bool,
     /// Give up a handshake after this
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     pub handshake_timeout: Duration,
@@ -150,7 +156,11 @@ impl CompareArgs {
     }
 
     fn common(&self, url: &str) -> CommonArgs {
+        // Some of the servers may be encrypted and others not.
+        let is_encrypted = url.starts_with("wss:") || url.starts_with("https:");
         CommonArgs {
+            ca: self.ca.clone().filter(|_| is_encrypted),
+            insecure: self.insecure && is_encrypted,
             connections: self.connections,
             ramp: self.ramp,
             source: self.source,

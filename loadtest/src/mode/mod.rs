@@ -5,3 +5,4 @@
 pub mod compare;
 pub mod echo;
 pub mod ready;
+pub mod sweep;

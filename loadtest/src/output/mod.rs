@@ -18,11 +18,19 @@ use crate::{args::OutputArgs, report::Report};
 /// # Errors
 /// A file cannot be written.
 pub fn show(report: &Report, args: &OutputArgs) -> Result<()> {
+    show_with(report, || table::render(report), args)
+}
+
+/// The same with a table of the mode's own.
+///
+/// # Errors
+/// A file cannot be written.
+pub fn show_with(report: &Report, table: impl FnOnce() -> String, args: &OutputArgs) -> Result<()> {
     if let Some(path) = &args.html {
         fs::write(path, html::render(report))
             .with_context(|| format!("writing {}", path.display()))?;
     }
-    write(report, || table::render(report), args.json.as_deref())
+    write(report, table, args.json.as_deref())
 }
 
 /// Writes a result as JSON to the file `json`, and as a table to standard output; with `-` as the

@@ -178,7 +178,11 @@ impl Sample {
         let seen = slot.seen()?;
         let seconds = slot.elapsed.as_secs_f64().max(1e-9);
         let each = |time: Duration| time.as_nanos() as f64 / slot.received as f64;
-        let at = |quantile| micros(seen.latencies.value_at_quantile(quantile));
+        // Without an answer there is no latency, and no ratio of any.
+        let at = |quantile| match slot.received {
+            0 => f64::NAN,
+            _ => micros(seen.latencies.value_at_quantile(quantile)),
+        };
         let figures = Figures {
             server_cpu_ns: server.map(|server| each(server.cpu)),
             tester_cpu_ns: each(slot.tester_cpu),

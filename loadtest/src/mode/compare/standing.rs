@@ -210,6 +210,7 @@ fn standing(
         };
         Spread::of(rounds.counted.iter().filter_map(of_round))
     };
+    let is_silent = own().count() > 0 && pool.seen.received == 0;
     let (ledger, mut errors) = (pool.ledger, pool.errors.clone());
     for (reason, count) in &opened.errors {
         *errors.entry(reason.clone()).or_default() += count;
@@ -226,7 +227,7 @@ fn standing(
     };
     // A report judges whether figures are the server's.
     let mut report = Report::new(&heading, &Seen::new(), &pool.into_run(), ledger);
-    let failed = tester.err();
+    let failed = tester.err().or(is_silent.then(|| "nothing came back".to_owned()));
     if let Some(why) = &failed {
         report.invalidate(format!("failed: {why}"));
     }
