@@ -2,7 +2,10 @@
 //!
 //! It says what was asked for; what is made of it is the modes' business.
 
+pub mod churn;
 mod compare;
+pub mod idle;
+pub mod storm;
 mod sweep;
 
 use std::{path::PathBuf, time::Duration};
@@ -54,6 +57,12 @@ pub enum Command {
     /// One contestant's tester; `compare` starts it
     #[command(hide = true)]
     Contestant(ContestantArgs),
+    /// Open connections and hold them: what each costs the server and the kernel
+    Idle(idle::IdleArgs),
+    /// Open connections and close them, again and again: time to 101, connections a second
+    Churn(churn::ChurnArgs),
+    /// Drop all connections at once: time until all have resumed
+    Storm(storm::StormArgs),
 }
 
 /// What all commands that open connections have in common.
@@ -189,10 +198,7 @@ impl TrafficArgs {
 
     /// How they are spread.
     pub fn pattern(&self) -> Pattern {
-        match self.arrivals {
-            ArrivalsArg::Constant => Pattern::Constant,
-            ArrivalsArg::Poisson => Pattern::Poisson,
-        }
+        self.arrivals.into()
     }
 }
 
@@ -203,6 +209,15 @@ pub enum ArrivalsArg {
     Constant,
     /// At random, each independent of the others.
     Poisson,
+}
+
+impl From<ArrivalsArg> for Pattern {
+    fn from(arg: ArrivalsArg) -> Self {
+        match arg {
+            ArrivalsArg::Constant => Self::Constant,
+            ArrivalsArg::Poisson => Self::Poisson,
+        }
+    }
 }
 
 /// `echo`.
@@ -218,8 +233,13 @@ pub struct EchoArgs {
 
 /// A time such as 30s, 500ms or 2m.
 pub fn time(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| format!("{error}; write 30s, 500ms or 2m"))
+    let time = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write 30s, 500ms or 2m"))?;
+    if time <= TIME_MAX { Ok(time) } else { Err("it may be at most a year".to_owned()) }
 }
+
+/// Sums of times do not overflow.
+const TIME_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// A number of things: 10000, 10_000 or 10k. At least one.
 pub fn count(text: &str) -> Result<u32, String> {

@@ -1,8 +1,34 @@
 //! What the exit status says. Part of the interface: scripts go by it.
 
-use std::process::ExitCode;
+use std::{fmt, process::ExitCode};
 
 use crate::report::Report;
+
+/// What is wrong with a command line, beyond what its parser knows.
+#[derive(Debug)]
+pub struct Usage(anyhow::Error);
+
+/// The same error as one of the command line.
+pub fn usage(error: impl Into<anyhow::Error>) -> anyhow::Error {
+    Usage(error.into()).into()
+}
+
+/// Holds a command line to something.
+///
+/// # Errors
+/// A [`Usage`] that says `why` when it `holds` not.
+pub fn require(holds: bool, why: impl FnOnce() -> String) -> anyhow::Result<()> {
+    if holds { Ok(()) } else { Err(usage(anyhow::Error::msg(why()))) }
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // With its causes: they are not passed on.
+        write!(f, "{:#}", self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +55,13 @@ impl Status {
         } else {
             Self::Faulty
         }
+    }
+}
+
+impl Status {
+    /// Of a command that came to nothing.
+    pub fn of_error(error: &anyhow::Error) -> Self {
+        if error.is::<Usage>() { Self::Usage } else { Self::Failed }
     }
 }
 

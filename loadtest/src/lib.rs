@@ -16,4 +16,5 @@ pub mod mode;
 pub mod output;
 pub mod prepare;
 pub mod report;
+pub mod verdict;
 pub mod wire;

@@ -22,12 +22,15 @@ fn main() -> ExitCode {
         Command::Sweep(args) => mode::sweep::command::run(&args),
         Command::Compare(args) => mode::compare::command::run(&args),
         Command::Contestant(args) => mode::compare::contestant::run(&args),
+        Command::Idle(args) => mode::idle::command::run(&args),
+        Command::Churn(args) => mode::churn::command::run(&args),
+        Command::Storm(args) => mode::storm::command::run(&args),
     };
     match ended {
         Ok(status) => status.into(),
         Err(error) => {
             eprintln!("ringway-loadtest: {error:#}");
-            Status::Failed.into()
+            Status::of_error(&error).into()
         }
     }
 }

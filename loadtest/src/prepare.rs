@@ -10,18 +10,19 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, ensure};
 use ringway_acceptor::{
-    cores, descriptors,
+    WaitMode, cores, descriptors,
     engine::{self, Engine, Io},
 };
 
 use crate::{
     args::{CommonArgs, IoArg},
-    engine::plan::Plan,
+    engine::plan::{Cut, Plan},
+    exit::{require, usage},
     report::Heading,
     wire::{
         message::Form,
         opening::Approach,
-        target::{Security, Target},
+        target::{Security, Target, Unresolved},
         tls::{self, Trust},
     },
 };
@@ -39,17 +40,25 @@ pub fn plan(
     message_bytes: usize,
     duration: Duration,
 ) -> Result<Plan> {
-    let target = Target::parse(&args.url)?;
-    let security = security(args, &target)?;
-    let approach = Approach::new(target, form).with_headers(&args.subprotocol, &args.header)?;
+    let target = Target::parse(&args.url)
+        .map_err(|error| if error.is::<Unresolved>() { error } else { usage(error) })?;
+    let security = security(args, &target).map_err(usage)?;
+    let approach =
+        Approach::new(target, form).with_headers(&args.subprotocol, &args.header).map_err(usage)?;
+    require(!duration.is_zero(), || "--duration must be longer than 0".to_owned())?;
+    require(args.first_number.checked_add(args.connections).is_some(), || {
+        format!("--first-number {} and --connections pass 2^32", args.first_number)
+    })?;
+    let cores = cores::exactly(&args.cores).map_err(usage)?;
     let limit = descriptors::raise_limit().context("raising the limit of open files")?;
-    ensure!(
-        u64::from(args.connections) + RESERVED <= limit,
-        "{} connections take more than the {limit} open files that this process may have: raise \
-         the hard limit (`ulimit -Hn`), or run several processes with --first-number and --save, \
-         and `merge` them",
-        args.connections
-    );
+    require(u64::from(args.connections) + RESERVED <= limit, || {
+        format!(
+            "{} connections take more than the {limit} open files that this process may have: \
+             raise the hard limit (`ulimit -Hn`), or run several processes with --first-number \
+             and --save, and `merge` them",
+            args.connections
+        )
+    })?;
     let allowed = cores::allowed()?.len() as u32;
     let usual = if args.cores.is_empty() {
         allowed.saturating_sub(1).clamp(1, THREADS_USUAL_MAX)
@@ -71,14 +80,16 @@ pub fn plan(
         sources: args.source,
         ramp: args.ramp,
         threads,
-        cores: cores::exactly(&args.cores)?,
+        cores,
         engine,
+        wait: WaitMode::Latency,
         message_bytes,
         handshake_time_max: args.handshake_timeout,
         duration,
         drain_time_max: args.drain,
         server_pid: args.pid,
         seed: args.seed,
+        cut: Cut::default(),
     })
 }
 
@@ -108,7 +119,7 @@ pub fn heading(mode: &'static str, plan: &Plan, rate_asked: Option<f64>) -> Head
         Engine::Epoll { .. } => "epoll",
     };
     Heading {
-        command: env::args().collect(),
+        command: env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
         mode,
         url: plan.approach.target().url().to_owned(),
         connections: plan.connections,

@@ -1,21 +1,23 @@
 //! What a run found, as one value: the JSON output is exactly this, and tables and pages show it.
 //!
-//! It is also where a run is judged: whether its figures are the server's or the tester's own.
+//! Whether its figures are the server's or the tester's own is for [`verdict`] to say.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    engine::conductor::{Interruption, Run},
+    engine::conductor::Run,
     machine::Machine,
     measure::{
         interval::INTERVAL,
         ledger::Ledger,
         quantiles::{Percentile, Quantiles, curve, micros},
+        server::ServerThread,
         timeline::{Moment, Seen},
     },
     mode::sweep::step::Step,
+    verdict,
 };
 
 /// What a run found.
@@ -76,6 +78,31 @@ pub struct Report {
     /// What was tried, of a mode that searches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps: Option<Vec<Step>>,
+    /// What each thread of the server did meanwhile, where a mode asks for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub server_threads: Vec<ServerThread>,
+    /// Each storm by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub storms: Vec<Storm>,
+}
+
+/// All connections drop and return.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Storm {
+    /// Connections that dropped.
+    pub dropped: u64,
+    /// Those that resumed.
+    pub resumed: u64,
+    /// Tries in vain.
+    pub tries_failed: u64,
+    /// From the drop until half of those that dropped have resumed; none when they have not.
+    pub back_50_ms: Option<f64>,
+    /// As above, nine in ten.
+    pub back_90_ms: Option<f64>,
+    /// As above, 99 in 100.
+    pub back_99_ms: Option<f64>,
+    /// As above, all of them.
+    pub back_100_ms: Option<f64>,
 }
 
 /// What the tester knows of itself.
@@ -87,6 +114,8 @@ pub struct Tester {
     pub look_delay_us: Quantiles,
     /// The share of the time that its busiest thread worked.
     pub busy: f64,
+    /// The largest share of the time that a thread worked, or waited for a CPU.
+    pub occupied: f64,
     /// CPU time of all its threads for each message received.
     pub cpu_ns_per_message: f64,
     /// Threads.
@@ -192,7 +221,7 @@ impl Report {
             connections_open: run.open,
             elapsed_s: seconds,
             rate_asked: heading.rate_asked,
-            rate_sent: seen.sent as f64 / seconds,
+            rate_sent: seen.sent as f64 / run.lasted.as_secs_f64().max(1e-9),
             rate: seen.received as f64 / seconds,
             bytes_per_s: seen.received_bytes as f64 / seconds,
             latency_us: Quantiles::of(&seen.latencies),
@@ -205,6 +234,7 @@ impl Report {
                 send_delay_us: Quantiles::of(&seen.send_delays),
                 look_delay_us: Quantiles::of(&seen.look_delays),
                 busy: run.busy,
+                occupied: run.occupied,
                 cpu_ns_per_message: each(run.tester_cpu),
                 threads: heading.threads,
                 engine: heading.engine.clone(),
@@ -216,63 +246,16 @@ impl Report {
             percentiles: curve(&seen.latencies),
             timeline: timeline(seen),
             steps: None,
+            server_threads: Vec::new(),
+            storms: Vec::new(),
         };
-        report.judge(run.interrupted);
+        verdict::judge(&mut report, run);
         report
     }
 
-    /// Says why the figures are not the server's.
-    fn judge(&mut self, interrupted: Option<Interruption>) {
-        if interrupted.is_some() {
-            self.invalidate("interrupted: the run was ended by a signal".to_owned());
-        }
-        if self.rate_asked.is_some() {
-            self.judge_open_loop();
-        } else {
-            self.judge_closed_loop();
-        }
-    }
-
-    fn judge_open_loop(&mut self) {
-        let own = self.tester.send_delay_us.p99;
-        let allowed = OWN_SHARE_MAX * self.latency_us.p99;
-        if own > allowed.max(OWN_DELAY_MAX_US) {
-            self.invalidate(format!(
-                "late_sends: the tester itself was {own:.0} us late at p99, of {:.0} us measured; \
-                 use more --threads, a lower --rate, or a machine with less other work",
-                self.latency_us.p99
-            ));
-        }
-        if self.tester.busy > BUSY_MAX {
-            self.invalidate(format!(
-                "tester_cpu: the tester's busiest thread worked {:.0}% of the time; use more \
-                 --threads, or several processes and `merge`",
-                100.0 * self.tester.busy
-            ));
-        }
-    }
-
-    fn judge_closed_loop(&mut self) {
-        if self.tester.busy <= BUSY_MAX {
-            return;
-        }
-        let why = format!(
-            "tester_cpu: the tester's busiest thread worked {:.0}% of the time",
-            100.0 * self.tester.busy
-        );
-        match self.server_busy {
-            // Both are at their end: the server is not waiting for the tester.
-            Some(server) if server >= BUSY_MAX => {}
-            Some(server) => self.invalidate(format!(
-                "{why} and the server {:.0}%: this is the tester's limit, not the server's; use \
-                 more --threads",
-                100.0 * server
-            )),
-            None => self.warnings.push(format!(
-                "{why}, so this may be its limit and not the server's; give the server's --pid to \
-                 know"
-            )),
-        }
+    /// What the mode alone knows; the name ends in the unit.
+    pub fn detail(&mut self, name: &str, value: f64) {
+        self.details.insert(name.to_owned(), value);
     }
 
     /// The figures are not the server's.
@@ -281,12 +264,3 @@ impl Report {
         self.invalid_because.push(why);
     }
 }
-
-/// The tester's own part of the p99 may be this share of it ...
-const OWN_SHARE_MAX: f64 = 0.2;
-
-/// ... or this long, which is little beside what a scheduler does.
-const OWN_DELAY_MAX_US: f64 = 200.0;
-
-/// A thread that works more than this share of the time is at its limit.
-const BUSY_MAX: f64 = 0.95;

@@ -104,7 +104,7 @@ fn what_cannot_be_compared_is_said() {
     ] {
         let output = run(&[&["compare", "-q"][..], words].concat());
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(said.contains(why) && output.status.code() == Some(4), "{words:?}: {output:?}");
+        assert!(said.contains(why) && output.status.code() == Some(2), "{words:?}: {output:?}");
     }
     let output = run(&["compare", "-q", "--control", "--url", "ws://127.0.0.1:9/"]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");

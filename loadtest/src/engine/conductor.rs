@@ -3,6 +3,7 @@
 //! It never looks at a message, and never prints: an [`Observer`] is told how far things are.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
@@ -12,9 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use ringway_acceptor::{
-    Settings, WaitMode, Waker, engine::Engine, epoll::EpollDriver, uring::UringDriver,
-};
+use ringway_acceptor::{Settings, Waker, engine::Engine, epoll::EpollDriver, uring::UringDriver};
 
 use super::{
     links::Clock,
@@ -26,7 +25,7 @@ use super::{
 use crate::measure::{
     arrivals::Share,
     interval::{INTERVAL, Interval},
-    process,
+    process::{self, Scheduled},
     timeline::Seen,
 };
 
@@ -54,16 +53,90 @@ pub struct Run<O> {
     pub outcomes: Vec<O>,
     /// From the start to the last answer, the longest of all threads.
     pub elapsed: Duration,
+    /// From the start to the end of the sending.
+    pub lasted: Duration,
     /// The share of the time that the busiest thread worked; spinning is not work.
     pub busy: f64,
+    /// The largest share of the time that a thread worked, or could not for want of a CPU.
+    pub occupied: f64,
+    /// By so much the sending was behind what was due when it was told to stop.
+    pub behind: Duration,
     /// CPU time of all threads.
     pub tester_cpu: Duration,
     /// CPU time of the server meanwhile, if its process is known and was there at the end.
     pub server_cpu: Option<Duration>,
+    /// What else is known of the server then.
+    pub server: Option<ServerLoad>,
     /// Connections open at the end.
     pub open: u32,
     /// Why it was cut short.
     pub interrupted: Option<Interruption>,
+}
+
+/// How much of its CPUs a server used.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ServerLoad {
+    /// The share of the time that its busiest thread was on a CPU.
+    pub busiest: f64,
+    /// The share of all the CPUs that it may use.
+    pub used: f64,
+    /// The share of the time that its threads wanted a CPU and waited for one, of the time that
+    /// they wanted one.
+    pub starved: f64,
+}
+
+impl ServerLoad {
+    /// The larger of each share.
+    fn worse(self, other: Self) -> Self {
+        Self {
+            busiest: self.busiest.max(other.busiest),
+            used: self.used.max(other.used),
+            starved: self.starved.max(other.starved),
+        }
+    }
+
+    /// What its threads did between two looks at them.
+    pub fn between(
+        before: &BTreeMap<u32, Scheduled>,
+        after: &BTreeMap<u32, Scheduled>,
+        cores: u32,
+        elapsed: Duration,
+    ) -> Self {
+        let (mut busiest, mut cpu, mut waited) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+        for (thread, now) in after {
+            let then = before.get(thread).copied().unwrap_or_default();
+            let spent = now.cpu.saturating_sub(then.cpu);
+            busiest = busiest.max(spent);
+            cpu += spent;
+            waited += now.waited.saturating_sub(then.waited);
+        }
+        let seconds = elapsed.as_secs_f64().max(1e-9);
+        Self {
+            busiest: busiest.as_secs_f64() / seconds,
+            used: cpu.as_secs_f64() / seconds / f64::from(cores.max(1)),
+            starved: waited.as_secs_f64() / (cpu + waited).as_secs_f64().max(1e-9),
+        }
+    }
+}
+
+impl<O> Run<O> {
+    /// Adds another measurement of the same connections, as if it had come right after this one.
+    pub fn append(&mut self, other: Self) {
+        let weight = |of: &Self| of.elapsed.as_secs_f64();
+        let whole = (weight(self) + weight(&other)).max(1e-9);
+        self.busy = (self.busy * weight(self) + other.busy * weight(&other)) / whole;
+        self.seen.append(other.seen);
+        self.outcomes.extend(other.outcomes);
+        self.elapsed += other.elapsed;
+        self.lasted += other.lasted;
+        self.occupied = self.occupied.max(other.occupied);
+        self.behind = self.behind.max(other.behind);
+        self.server = self.server.zip(other.server).map(|(one, two)| one.worse(two));
+        self.tester_cpu += other.tester_cpu;
+        self.server_cpu = self.server_cpu.zip(other.server_cpu).map(|(a, b)| a + b);
+        self.open = other.open;
+        self.interrupted = self.interrupted.or(other.interrupted);
+    }
 }
 
 /// Why a measurement was cut short.
@@ -162,11 +235,19 @@ impl<O: Send + 'static> Conductor<O> {
     /// A thread cannot go on.
     pub fn measure(&mut self, duration: Duration, observer: &mut dyn Observer) -> Result<Run<O>> {
         // What came between two measurements belongs to none.
-        while self.words.try_recv().is_ok() {}
-        self.seen = Seen::new();
+        let mut errors = std::mem::take(&mut self.seen.errors);
+        while let Ok((_, word)) = self.words.try_recv() {
+            if let Word::Interval(interval) = word {
+                for (reason, count) in &interval.errors {
+                    *errors.entry(reason.clone()).or_default() += count;
+                }
+            }
+        }
+        // But for failures, of which none must vanish.
+        self.seen = Seen { errors, ..Seen::new() };
         let start = self.clock.now() + START_DELAY;
         self.start = start;
-        let server_before = self.server_cpu();
+        let server_before = self.server();
         self.order(Order::Run { start, duration });
         let mut done: Vec<Done<O>> = Vec::new();
         let mut interrupted = None;
@@ -180,15 +261,30 @@ impl<O: Send + 'static> Conductor<O> {
             }
             observer.running(&self.seen, self.clock.now().saturating_sub(start));
         }
-        let server_cpu = server_before
-            .and_then(|before| self.server_cpu().map(|after| after.saturating_sub(before)));
-        let share = |one: &Done<O>| one.busy.as_secs_f64() / one.elapsed.as_secs_f64().max(1e-9);
+        let elapsed = done.iter().map(|one| one.elapsed).max().unwrap_or_default();
+        let server = server_before.zip(self.server());
+        let server_cpu = server.as_ref().map(|(before, after)| {
+            let sum = |all: &BTreeMap<u32, Scheduled>| all.values().map(|one| one.cpu).sum();
+            let (before, after): (Duration, Duration) = (sum(before), sum(after));
+            after.saturating_sub(before)
+        });
+        let cores = self.plan.server_pid.and_then(|pid| process::cores(pid).ok()).unwrap_or(1);
+        let load =
+            server.map(|(before, after)| ServerLoad::between(&before, &after, cores, elapsed));
+        let share = |one: &Done<O>, time: Duration| {
+            time.as_secs_f64() / one.elapsed.as_secs_f64().max(1e-9)
+        };
+        let most = |of: &dyn Fn(&Done<O>) -> f64| done.iter().map(of).fold(0.0, f64::max);
         Ok(Run {
             seen: std::mem::take(&mut self.seen),
-            elapsed: done.iter().map(|one| one.elapsed).max().unwrap_or_default(),
-            busy: done.iter().map(share).fold(0.0, f64::max),
+            elapsed,
+            lasted: done.iter().map(|one| one.lasted).max().unwrap_or_default(),
+            busy: most(&|one| share(one, one.busy)),
+            occupied: most(&|one| share(one, one.busy + one.waited)),
+            behind: done.iter().map(|one| one.behind).max().unwrap_or_default(),
             tester_cpu: done.iter().map(|one| one.cpu).sum(),
             server_cpu,
+            server: load,
             open: done.iter().map(|one| one.open).sum(),
             outcomes: done.into_iter().map(|one| one.outcome).collect(),
             interrupted,
@@ -211,8 +307,8 @@ impl<O: Send + 'static> Conductor<O> {
         self.clock
     }
 
-    fn server_cpu(&self) -> Option<Duration> {
-        process::cpu_time(self.plan.server_pid?).ok()
+    fn server(&self) -> Option<BTreeMap<u32, Scheduled>> {
+        process::threads(self.plan.server_pid?).ok()
     }
 
     fn order(&self, order: Order) {
@@ -225,17 +321,28 @@ impl<O: Send + 'static> Conductor<O> {
 
     /// The next word that is not an interval; intervals are added up. `None` after a while.
     fn next_word(&mut self) -> Result<Option<Word<O>>> {
+        let has_ended = |hand: &Hand| hand.thread.as_ref().is_some_and(JoinHandle::is_finished);
         match self.words.recv_timeout(INTERVAL) {
-            Ok((index, Word::Interval(interval))) => {
+            Ok((index, word)) => self.take(index, word),
+            Err(RecvTimeoutError::Timeout) if !self.workers.iter().any(has_ended) => Ok(None),
+            // Its last word may have come just now.
+            Err(_) => match self.words.try_recv() {
+                Ok((index, word)) => self.take(index, word),
+                Err(_) => bail!("a thread has ended too early"),
+            },
+        }
+    }
+
+    fn take(&mut self, index: usize, word: Word<O>) -> Result<Option<Word<O>>> {
+        match word {
+            Word::Interval(interval) => {
                 self.seen.add(&interval, self.start);
                 // A worker that is gone needs it no more.
                 let _ = self.workers[index].spare.send(interval);
                 Ok(None)
             }
-            Ok((_, Word::Failed(error))) => Err(error),
-            Ok((_, word)) => Ok(Some(word)),
-            Err(RecvTimeoutError::Timeout) => Ok(None),
-            Err(RecvTimeoutError::Disconnected) => bail!("all threads have ended"),
+            Word::Failed(error) => Err(error),
+            word => Ok(Some(word)),
         }
     }
 }
@@ -254,7 +361,7 @@ fn work<W: Workload>(
         connections_max: share.1.max(1),
         receive_buffers: 1024,
         receive_buffer_bytes: if plan.message_bytes > 4096 { 64 << 10 } else { 4096 },
-        wait: WaitMode::Latency,
+        wait: plan.wait,
         ..Settings::default()
     };
     match plan.engine {

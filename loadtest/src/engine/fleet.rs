@@ -34,8 +34,18 @@ pub(super) struct Fleet<'p, W> {
     tried: u32,
     has_been_tried: Vec<bool>,
     failed: Vec<u32>,
+    /// Whether what ends may be opened again.
+    course: Course,
     /// What was decrypted last.
     plain: Vec<u8>,
+}
+
+/// Where a thread's connections are going.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Course {
+    On,
+    /// All are being closed for good.
+    Out,
 }
 
 impl<'p, W: Workload> Fleet<'p, W> {
@@ -56,7 +66,21 @@ impl<'p, W: Workload> Fleet<'p, W> {
             tried: 0,
             has_been_tried: vec![false; count],
             failed: Vec::new(),
+            course: Course::On,
             plain: Vec::new(),
+        }
+    }
+
+    /// Closes all connections for good: politely where they are open.
+    pub(super) fn part(&mut self) {
+        self.course = Course::Out;
+        self.opener.forget_wishes();
+        for link in 0..self.links.len() {
+            match self.links.list[link as usize].state {
+                State::Open => self.links.close(link),
+                State::Opening => self.links.leave(link, Ended::Unopened),
+                State::Closed | State::Closing | State::ClosedBoth | State::Leaving(_) => {}
+            }
         }
     }
 
@@ -68,21 +92,28 @@ impl<'p, W: Workload> Fleet<'p, W> {
     /// Begins connections that are due, and ends those that take too long. Returns when there is
     /// more of that to do.
     pub(super) fn advance<D: Connect>(&mut self, driver: &mut D) -> Option<Duration> {
-        let Self { links, opener, by_slot, failed, .. } = self;
+        let Self { links, opener, by_slot, failed, course, .. } = self;
+        if *course == Course::Out {
+            links.wishes.clear();
+        }
         let next = opener.advance(driver, links, by_slot, failed);
         while let Some(link) = self.failed.pop() {
             self.end(link, Ended::Unopened);
         }
         while let Some(farewell) = self.links.farewells.front().copied() {
             let entry = &self.links.list[farewell.link as usize];
-            let is_current =
-                entry.connection == farewell.connection && entry.state == State::Closing;
+            let unanswered = match entry.state {
+                State::Closing => Reason::named("close_unanswered"),
+                _ => Reason::named("stream_not_ended"),
+            };
+            let is_current = entry.connection == farewell.connection
+                && matches!(entry.state, State::Closing | State::ClosedBoth);
             if is_current && farewell.at > self.links.now() {
                 return next.into_iter().chain([farewell.at]).min();
             }
             self.links.farewells.pop_front();
             if is_current {
-                self.links.seen.fail(Reason::named("close_unanswered"));
+                self.links.seen.fail(unanswered);
                 self.links.leave(farewell.link, Ended::Closed);
             }
         }
@@ -162,7 +193,7 @@ impl<'p, W: Workload> Fleet<'p, W> {
             let why = match self.links.list[link as usize].state {
                 State::Closed | State::Leaving(_) => return,
                 State::Opening => Ended::Unopened,
-                State::Open | State::Closing => Ended::Lost,
+                State::Open | State::Closing | State::ClosedBoth => Ended::Lost,
             };
             self.links.seen.fail(reason);
             self.links.leave(link, why);
@@ -174,7 +205,7 @@ impl<'p, W: Workload> Fleet<'p, W> {
         match self.links.list[link as usize].state {
             State::Open | State::Closing => self.read(link, bytes),
             State::Opening => self.open(link, bytes),
-            State::Closed | State::Leaving(_) => {}
+            State::ClosedBoth | State::Closed | State::Leaving(_) => {}
         }
     }
 
@@ -221,16 +252,24 @@ impl<'p, W: Workload> Fleet<'p, W> {
                     let key = Some(self.keys.draw());
                     self.links.send_raw(link, |out| emit_pong(out, key, payload));
                 }
-                Ok(Some(Message::Pong(_))) => {}
+                Ok(Some(Message::Pong(payload))) => {
+                    self.workload.pong(link, payload, &mut self.links)
+                }
                 Ok(Some(Message::Close(code, _))) => {
-                    if self.links.list[link as usize].state == State::Open {
+                    let state = &mut self.links.list[link as usize].state;
+                    if *state == State::Open {
                         self.links.seen.fail(Reason::of_close(code));
                         let key = Some(self.keys.draw());
                         self.links.send_raw(link, |out| emit_close(out, key, code, ""));
                         self.links.leave(link, Ended::Lost);
+                    } else if *state == State::Closing {
+                        // RFC 6455 §7.1.1: the server ends the stream first.
+                        *state = State::ClosedBoth;
                     }
                 }
                 Ok(None) => break,
+                // We had closed it, and what it still had to say is of no interest.
+                Err(_) if self.links.list[link as usize].state != State::Open => break,
                 Err(error) => {
                     self.links.seen.fail(Reason::of_protocol(error));
                     let (key, code) = (Some(self.keys.draw()), error.close_code());
@@ -252,7 +291,7 @@ impl<'p, W: Workload> Fleet<'p, W> {
                 self.links.seen.fail(Reason::ENDED_WITHOUT_CLOSE);
                 self.links.leave(link, Ended::Lost);
             }
-            State::Closing => self.links.leave(link, Ended::Closed),
+            State::Closing | State::ClosedBoth => self.links.leave(link, Ended::Closed),
             State::Closed | State::Leaving(_) => {}
         }
     }
@@ -260,11 +299,14 @@ impl<'p, W: Workload> Fleet<'p, W> {
     fn fail(&mut self, link: u32, failure: Failure) {
         let (reason, why) = match self.links.list[link as usize].state {
             State::Opening => {
-                let error = std::io::Error::from_raw_os_error(failure.0);
-                (Reason::of_connect(&error), Ended::Unopened)
+                let reason = match self.opener.opening(link) {
+                    None => Reason::of_connect(&std::io::Error::from_raw_os_error(failure.0)),
+                    Some(_) => Reason::of_handshake_failure(failure),
+                };
+                (reason, Ended::Unopened)
             }
             State::Open => (Reason::of_failure(failure), Ended::Lost),
-            State::Closing => return self.links.leave(link, Ended::Closed),
+            State::Closing | State::ClosedBoth => return self.links.leave(link, Ended::Closed),
             State::Closed | State::Leaving(_) => return,
         };
         self.links.seen.fail(reason);
@@ -276,6 +318,7 @@ impl<'p, W: Workload> Fleet<'p, W> {
         let entry = &mut self.links.list[link as usize];
         let State::Leaving(why) = entry.state else { return };
         entry.state = State::Closed;
+        self.links.held -= 1;
         entry.connection = Connection::new(u32::MAX, 0);
         self.readers[link as usize] = None;
         if let Some(session) = self.links.sessions.get_mut(link as usize) {
@@ -291,8 +334,10 @@ impl<'p, W: Workload> Fleet<'p, W> {
     fn end(&mut self, link: u32, why: Ended) {
         self.try_over(link);
         match self.workload.ended(link, why, &mut self.links) {
-            Then::Reopen(after) => self.links.open_at(link, self.links.now() + after),
-            Then::Rest => {}
+            Then::Reopen(after) if self.course == Course::On => {
+                self.links.open_at(link, self.links.now() + after);
+            }
+            Then::Reopen(_) | Then::Rest => {}
         }
     }
 

@@ -36,6 +36,13 @@ impl Clock {
 /// What a thread keeps of a server that does not read: beyond it, nothing more is sent.
 const UNSENT_BYTES_MAX: usize = 512 << 20;
 
+/// Messages from this size on have buffers of their own: what a socket does not take of them at
+/// once is then kept without a copy, and the turn's buffer stays small.
+const OWNED_BYTES_MIN: usize = 64 << 10;
+
+/// The longest header of a frame, and a little of what compression may add.
+const OVERHEAD_BYTES: usize = 64;
+
 /// One thread's connections.
 pub struct Links {
     pub(super) operations: Operations,
@@ -47,10 +54,15 @@ pub struct Links {
     pub(super) dues: Vec<Duration>,
     pub(super) unsent_bytes: usize,
     pub(super) open: u32,
+    /// Those that have a socket.
+    pub(super) held: u32,
+    pub(super) under_way_max: usize,
     first_number: u32,
     clock: Clock,
     now: Duration,
     keys: MaskKeys,
+    /// Whether each message has a buffer of its own, and how large that is.
+    owned_bytes: Option<usize>,
     /// By link, where the server wants TLS; otherwise empty.
     pub(super) sessions: Vec<Option<Box<Session>>>,
     /// What is about to be encrypted.
@@ -73,6 +85,9 @@ pub(super) struct Deadline {
     pub(super) link: u32,
     pub(super) connection: Connection,
 }
+
+/// Handshakes under way at a time in one thread: well below the backlog of a server.
+const UNDER_WAY_MAX: usize = 256;
 
 /// A server answers a Close frame and ends the stream within this.
 const FAREWELL_TIME_MAX: Duration = Duration::from_secs(2);
@@ -97,6 +112,8 @@ pub(super) enum State {
     Open,
     /// We have sent a Close frame.
     Closing,
+    /// The server has answered it; the end of the stream is awaited.
+    ClosedBoth,
     /// The socket is being let go of.
     Leaving(Ended),
 }
@@ -111,7 +128,8 @@ pub enum Sent {
 }
 
 impl Links {
-    pub(super) fn new(count: u32, first_number: u32, clock: Clock) -> Self {
+    /// `count` of them, for messages of up to `message_bytes`.
+    pub(super) fn new(count: u32, first_number: u32, message_bytes: usize, clock: Clock) -> Self {
         let link = Link {
             connection: Connection::new(u32::MAX, 0),
             mark: SendMark::default(),
@@ -127,10 +145,14 @@ impl Links {
             dues: Vec::new(),
             unsent_bytes: 0,
             open: 0,
+            held: 0,
+            under_way_max: UNDER_WAY_MAX,
             first_number,
             clock,
             now: clock.now(),
             keys: MaskKeys::new(),
+            owned_bytes: (message_bytes >= OWNED_BYTES_MIN)
+                .then_some(message_bytes + OVERHEAD_BYTES),
             sessions: Vec::new(),
             plain: Vec::new(),
             seen: Box::default(),
@@ -153,7 +175,7 @@ impl Links {
     }
 
     pub(super) fn is_all_closed(&self) -> bool {
-        self.list.iter().all(|link| link.state == State::Closed)
+        self.held == 0
     }
 
     /// Its number over all threads.
@@ -196,10 +218,17 @@ impl Links {
             return Sent::No;
         }
         let form = *form;
-        if self.sessions.is_empty() {
-            self.operations.send(*connection, mark, |out| write(form, out));
-        } else {
+        if !self.sessions.is_empty() {
             self.send_encrypted(link, |out| write(form, out));
+            return Sent::Yes;
+        }
+        match self.owned_bytes {
+            None => self.operations.send(*connection, mark, |out| write(form, out)),
+            Some(bytes) => {
+                let mut message = Vec::with_capacity(bytes);
+                write(form, &mut message);
+                self.operations.send_owned(*connection, mark, message, 0);
+            }
         }
         Sent::Yes
     }
@@ -265,7 +294,7 @@ impl Links {
         match state {
             State::Closed | State::Leaving(_) => return,
             State::Open => self.open -= 1,
-            State::Opening | State::Closing => {}
+            State::Opening | State::Closing | State::ClosedBoth => {}
         }
         *state = State::Leaving(why);
         self.unsent_bytes -= std::mem::take(unsent_bytes) as usize;
@@ -274,10 +303,19 @@ impl Links {
 
     /// What the driver keeps of what was sent on a connection.
     pub(super) fn set_unsent(&mut self, link: u32, bytes: usize) {
-        let unsent = &mut self.list[link as usize].unsent_bytes;
+        let Link { state, unsent_bytes: unsent, .. } = &mut self.list[link as usize];
+        if matches!(state, State::Closed | State::Leaving(_)) {
+            // It was given up with the socket.
+            return;
+        }
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         self.unsent_bytes = self.unsent_bytes - *unsent as usize + bytes as usize;
         *unsent = bytes;
+    }
+
+    /// From now on, all connections may be in their handshakes at once.
+    pub fn open_without_bound(&mut self) {
+        self.under_way_max = usize::MAX;
     }
 
     /// Opens a connection that is not, not before `at`.

@@ -12,7 +12,7 @@ use ringway_acceptor::{Connect, Connector};
 
 use super::{
     links::{Deadline, Links, State},
-    plan::Plan,
+    plan::{Cut, Plan},
     workload::Ended,
 };
 use crate::wire::{
@@ -21,11 +21,11 @@ use crate::wire::{
     tls::Session,
 };
 
-/// Handshakes under way at a time in one thread: well below the backlog of a server.
-const UNDER_WAY_MAX: usize = 256;
-
 /// Connections begun in one turn, so that others are heard in between.
 const TURN_BEGUN_MAX: usize = 16;
+
+/// The slowest ramp: a connection in a year.
+const PACE_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Opens a thread's connections.
 pub(super) struct Opener<'p> {
@@ -51,13 +51,19 @@ struct UnderWay {
 impl<'p> Opener<'p> {
     pub(super) fn new(plan: &'p Plan) -> Self {
         let threads = f64::from(plan.threads);
+        let connector = Connector::new(plan.approach.target().address());
         Self {
             plan,
             terms: Terms::of(&plan.approach),
-            connector: Connector::new(plan.approach.target().address()),
+            connector: match plan.cut {
+                Cut::Fin => connector,
+                Cut::Reset => connector.with_reset_at_close(),
+            },
             due: BinaryHeap::new(),
             wishes: 0,
-            pace: plan.ramp.map(|rate| Duration::from_secs_f64(threads / rate)),
+            pace: plan.ramp.map(|rate| {
+                Duration::try_from_secs_f64(threads / rate).unwrap_or(PACE_MAX).min(PACE_MAX)
+            }),
             next_at: Duration::ZERO,
             under_way: HashMap::new(),
             deadlines: VecDeque::new(),
@@ -80,7 +86,7 @@ impl<'p> Opener<'p> {
         }
         let mut begun = 0;
         while let Some(&Reverse((at, _, link))) = self.due.peek() {
-            if at.max(self.next_at) > now || self.under_way.len() >= UNDER_WAY_MAX {
+            if at.max(self.next_at) > now || self.under_way.len() >= links.under_way_max {
                 break;
             }
             if begun == TURN_BEGUN_MAX {
@@ -102,13 +108,18 @@ impl<'p> Opener<'p> {
         }
         self.expire(links);
         let begins_at = match self.due.peek() {
-            Some(Reverse((at, _, _))) if self.under_way.len() < UNDER_WAY_MAX => {
+            Some(Reverse((at, _, _))) if self.under_way.len() < links.under_way_max => {
                 Some((*at).max(self.next_at))
             }
             _ => None,
         };
         let expires_at = self.deadlines.front().map(|deadline| deadline.at);
         begins_at.into_iter().chain(expires_at).min()
+    }
+
+    /// Nothing more is to be opened.
+    pub(super) fn forget_wishes(&mut self) {
+        self.due.clear();
     }
 
     fn begin<D: Connect>(
@@ -130,6 +141,7 @@ impl<'p> Opener<'p> {
         let entry = &mut links.list[link as usize];
         entry.connection = connection;
         entry.state = State::Opening;
+        links.held += 1;
         self.under_way.insert(link, UnderWay { since, opening: None });
         let at = links.now() + self.plan.handshake_time_max;
         self.deadlines.push_back(Deadline { at, link, connection });

@@ -4,7 +4,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use ringway_acceptor::engine::Engine;
+use ringway_acceptor::{WaitMode, engine::Engine};
 
 use crate::wire::{opening::Approach, sources::Sources, tls::Security};
 
@@ -29,6 +29,8 @@ pub struct Plan {
     pub cores: Vec<usize>,
     /// io_uring or epoll.
     pub engine: Engine,
+    /// How long threads may wait for more in one wake-up.
+    pub wait: WaitMode,
     /// Bytes of the longest message that is to be received.
     pub message_bytes: usize,
     /// A response to a handshake takes no longer.
@@ -41,6 +43,18 @@ pub struct Plan {
     pub server_pid: Option<u32>,
     /// What is random comes of this.
     pub seed: u64,
+    /// What a connection that is cut looks like to the server.
+    pub cut: Cut,
+}
+
+/// How a connection ends that is let go of without a Close frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Cut {
+    /// As when a process dies: the kernel sends FIN.
+    #[default]
+    Fin,
+    /// As when a middlebox gives up: RST. This host keeps no TIME_WAIT of it.
+    Reset,
 }
 
 impl Plan {

@@ -20,12 +20,23 @@ use super::{
 };
 use crate::measure::{
     interval::{INTERVAL, Interval},
-    process,
+    process::{self, Scheduled},
     quantiles::record,
 };
 
 /// What is due sooner than this is spun for: a sleep may be this much too long.
 const SPIN_TIME: Duration = Duration::from_micros(150);
+
+/// An answer that is awaited is spun for so long after the last message: waking up would be a
+/// large part of a shorter latency, and is a small one of a longer.
+const AWAIT_TIME_MAX: Duration = Duration::from_millis(1);
+
+/// A turn that finds nothing takes less than this. What it takes more was not spun: the thread was
+/// not on its CPU.
+const SPIN_TURN_TIME_MAX: Duration = Duration::from_micros(50);
+
+/// The last moment of a measurement is this long before its end.
+const MOMENT: Duration = Duration::from_nanos(1);
 
 /// The longest sleep: bounds how late an order is noticed whose wake-up was lost.
 const SLEEP_TIME_MAX: Duration = Duration::from_millis(100);
@@ -62,10 +73,16 @@ pub(super) struct Done<O> {
     pub(super) outcome: O,
     /// From the start to the last answer.
     pub(super) elapsed: Duration,
+    /// From the start to the end of the sending.
+    pub(super) lasted: Duration,
     /// CPU time of the thread, without what it spun for.
     pub(super) busy: Duration,
     /// CPU time of the thread.
     pub(super) cpu: Duration,
+    /// Time that it waited for a CPU.
+    pub(super) waited: Duration,
+    /// How far the workload was behind when it was told to stop.
+    pub(super) behind: Duration,
     /// Connections open at the end.
     pub(super) open: u32,
 }
@@ -85,10 +102,25 @@ pub(super) struct Channels<O> {
 enum Stage {
     Opening,
     Waiting,
-    Armed { start: Duration, duration: Duration },
-    Running { start: Duration, end: Duration },
-    Draining { start: Duration, end: Duration, deadline: Duration },
-    Parting { deadline: Duration },
+    Armed {
+        start: Duration,
+        duration: Duration,
+    },
+    /// At `latest`, even what was due before the end is no longer begun.
+    Running {
+        start: Duration,
+        end: Duration,
+        latest: Duration,
+    },
+    Draining {
+        start: Duration,
+        end: Duration,
+        deadline: Duration,
+        behind: Duration,
+    },
+    Parting {
+        deadline: Duration,
+    },
 }
 
 pub(super) struct Worker<'p, D, W: Workload> {
@@ -104,8 +136,10 @@ pub(super) struct Worker<'p, D, W: Workload> {
     received_before: u64,
     /// When the last message came.
     answered_at: Duration,
-    /// CPU time at the start of the measurement, and what was spun since.
-    cpu_before: Duration,
+    /// When something was last sent, or found.
+    active_at: Duration,
+    /// What the scheduler had given at the start of the measurement, and what was spun since.
+    before: Scheduled,
     spun: Duration,
 }
 
@@ -118,7 +152,7 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
         workload: W,
         channels: Channels<W::Outcome>,
     ) -> Self {
-        let links = Links::new(count, first_number, clock);
+        let links = Links::new(count, first_number, plan.message_bytes, clock);
         Self {
             driver,
             fleet: Fleet::new(plan, links, workload),
@@ -130,7 +164,8 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
             flushed_at: clock.now(),
             received_before: 0,
             answered_at: Duration::ZERO,
-            cpu_before: Duration::ZERO,
+            active_at: Duration::ZERO,
+            before: Scheduled::default(),
             spun: Duration::ZERO,
         }
     }
@@ -151,16 +186,37 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
             if self.pass_stage()? == Flow::End {
                 return Ok(());
             }
-            let opener_next = self.fleet.advance(&mut self.driver);
             let workload_next = match self.stage {
-                Stage::Running { .. } | Stage::Draining { .. } => {
-                    self.fleet.workload.advance(&mut self.fleet.links)
-                }
+                Stage::Running { start, end, latest } => self.advance(start, end, latest),
+                Stage::Draining { .. } => self.fleet.workload.advance(&mut self.fleet.links),
                 _ => Next::Idle,
             };
+            // After the workload, so that what it wishes to open is begun in this turn.
+            let opener_next = self.fleet.advance(&mut self.driver);
             self.turn(opener_next, workload_next)?;
             self.flush_if_due()?;
         }
+    }
+
+    /// Lets the workload do what is due, and stops it when that was all before the end.
+    fn advance(&mut self, start: Duration, end: Duration, latest: Duration) -> Next {
+        let Fleet { links, workload, .. } = &mut self.fleet;
+        let now = links.now();
+        let last = end.saturating_sub(MOMENT);
+        links.set_now(now.min(last));
+        let next = workload.advance(links);
+        links.set_now(now);
+        let behind = match next {
+            Next::At(at) if at <= last => end - at,
+            Next::At(_) | Next::Idle => Duration::ZERO,
+        };
+        if now < end || (!behind.is_zero() && now < latest) {
+            return next;
+        }
+        workload.stop(links);
+        let deadline = now + self.plan.drain_time_max;
+        self.stage = Stage::Draining { start, end, deadline, behind };
+        workload.advance(links)
     }
 
     /// Submits, waits, reads.
@@ -175,12 +231,21 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
             Stage::Draining { deadline, .. } | Stage::Parting { deadline } => Some(deadline),
             Stage::Opening | Stage::Waiting => None,
         };
-        let wakes = [opener_next, workload_next, stage_next, Some(self.flushed_at + INTERVAL)];
+        // What the opener has not heard of yet.
+        let wished = self.fleet.links.wishes.iter().map(|wish| wish.at).min();
+        let flush_next = Some(self.flushed_at + INTERVAL);
+        let wakes = [opener_next, wished, workload_next, stage_next, flush_next];
         let before = self.clock.now();
         let wake = wakes.into_iter().flatten().min().unwrap_or(Duration::MAX);
         let sleep = wake.saturating_sub(before).min(SLEEP_TIME_MAX);
-        let sleep = if sleep < SPIN_TIME { Duration::ZERO } else { sleep - SPIN_TIME / 2 };
         let has_work = !self.fleet.links.operations.is_empty();
+        if has_work {
+            self.active_at = before;
+        }
+        let sleep = match sleep {
+            _ if sleep < SPIN_TIME || self.is_alert(before) => Duration::ZERO,
+            _ => sleep - SPIN_TIME / 2,
+        };
         self.driver.submit(&mut self.fleet.links.operations);
         match self.driver.wait(Some(sleep)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -204,14 +269,25 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
             if received > 0 {
                 self.answered_at = looked_at;
             }
+            self.active_at = looked_at;
             self.received_before = seen.received;
-            let busy_ns = before.saturating_sub(self.looked_at).as_nanos() as u64;
-            seen.look_delays.saturating_record_n(busy_ns.max(1), received as u32);
+            // Who sleeps is woken by what comes; who does not, finds it at the next look.
+            let unseen_until = if sleep.is_zero() { looked_at } else { before };
+            let unseen_ns = unseen_until.saturating_sub(self.looked_at).as_nanos() as u64;
+            seen.look_delays.saturating_record_n(unseen_ns.max(1), received as u32);
         } else if !has_work && sleep.is_zero() {
-            self.spun += looked_at.saturating_sub(self.looked_at);
+            self.spun += looked_at.saturating_sub(self.looked_at).min(SPIN_TURN_TIME_MAX);
         }
         self.looked_at = looked_at;
         Ok(())
+    }
+
+    /// Whether an answer may come any moment.
+    fn is_alert(&self, now: Duration) -> bool {
+        let is_measuring = matches!(self.stage, Stage::Running { .. } | Stage::Draining { .. });
+        is_measuring
+            && now.saturating_sub(self.active_at) < AWAIT_TIME_MAX
+            && self.fleet.workload.is_awaiting(&self.fleet.links)
     }
 
     fn obey(&mut self) -> Result<()> {
@@ -222,7 +298,7 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
             Ok(Order::Stop) => {
                 let now = self.fleet.links.now();
                 match &mut self.stage {
-                    Stage::Running { end, .. } => *end = now,
+                    Stage::Running { end, latest, .. } => (*end, *latest) = (now.min(*end), now),
                     Stage::Armed { duration, .. } => *duration = Duration::ZERO,
                     _ => {}
                 }
@@ -239,11 +315,8 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
     }
 
     fn part(&mut self) {
-        let links = &mut self.fleet.links;
-        for link in 0..links.len() {
-            links.close(link);
-        }
-        self.stage = Stage::Parting { deadline: links.now() + PARTING_TIME_MAX };
+        self.fleet.part();
+        self.stage = Stage::Parting { deadline: self.fleet.links.now() + PARTING_TIME_MAX };
     }
 
     fn pass_stage(&mut self) -> Result<Flow> {
@@ -255,29 +328,31 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
                 self.say(Word::Ready)?;
             }
             Stage::Armed { start, duration } if now >= start => {
-                self.stage = Stage::Running { start, end: start + duration };
-                self.cpu_before = process::cpu_time_here()?;
+                let end = start + duration;
+                self.stage = Stage::Running { start, end, latest: end + self.plan.drain_time_max };
+                self.before = process::scheduled_here()?;
+                self.fleet.links.seen.forget_times();
+                self.received_before = 0;
                 self.spun = Duration::ZERO;
                 self.answered_at = start;
                 self.fleet.workload.start(start, &mut self.fleet.links);
             }
-            Stage::Running { start, end } if now >= end => {
-                self.fleet.workload.stop(&mut self.fleet.links);
-                let deadline = now + self.plan.drain_time_max;
-                self.stage = Stage::Draining { start, end, deadline };
-            }
-            Stage::Draining { start, end, deadline }
+            Stage::Draining { start, end, deadline, behind }
                 if now >= deadline || self.fleet.workload.is_drained(&self.fleet.links) =>
             {
                 self.stage = Stage::Waiting;
                 let outcome = self.fleet.workload.finish(&mut self.fleet.links);
                 self.flush()?;
-                let cpu = process::cpu_time_here()?.saturating_sub(self.cpu_before);
+                let scheduled = process::scheduled_here()?;
+                let cpu = scheduled.cpu.saturating_sub(self.before.cpu);
                 self.say(Word::Done(Done {
                     outcome,
                     elapsed: self.answered_at.max(end).saturating_sub(start),
+                    lasted: end.saturating_sub(start),
                     busy: cpu.saturating_sub(self.spun),
                     cpu,
+                    waited: scheduled.waited.saturating_sub(self.before.waited),
+                    behind,
                     open: self.fleet.links.open(),
                 }))?;
             }

@@ -57,13 +57,26 @@ pub trait Workload {
     /// A message has come.
     fn message(&mut self, link: u32, kind: DataKind, payload: &[u8], links: &mut Links);
 
+    /// The answer to a Ping has come, with the payload of the Ping (RFC 6455 §5.5.3).
+    fn pong(&mut self, link: u32, payload: &[u8], links: &mut Links) {
+        let _ = (link, payload, links);
+    }
+
     /// A connection has ended; what follows.
     fn ended(&mut self, link: u32, why: Ended, links: &mut Links) -> Then;
 
-    /// Does what is due.
+    /// Does what is due. At the end of a measurement it is still called, with a [`Links::now`] just
+    /// before the end, until it wants nothing before that: what was due in time is done, if late.
     fn advance(&mut self, links: &mut Links) -> Next {
         let _ = links;
         Next::Idle
+    }
+
+    /// Whether something is on its way that should be looked at as soon as it is there. The thread
+    /// then looks without sleeping, for a while.
+    fn is_awaiting(&self, links: &Links) -> bool {
+        let _ = links;
+        false
     }
 
     /// The time is over: nothing new is begun.

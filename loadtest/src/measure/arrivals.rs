@@ -60,7 +60,8 @@ impl Arrivals {
             }
         };
         self.count += 1;
-        Duration::from_secs_f64(due_s)
+        // A rate may be so low that nothing is ever due.
+        Duration::try_from_secs_f64(due_s).unwrap_or(Duration::MAX)
     }
 }
 
@@ -87,6 +88,15 @@ mod tests {
         for (index, due) in all.iter().enumerate() {
             let expected = Duration::from_millis(index as u64);
             assert!(due.abs_diff(expected) < Duration::from_nanos(10), "{due:?} {expected:?}");
+        }
+    }
+
+    #[test]
+    fn a_rate_may_be_as_low_as_it_likes() {
+        for pattern in [Pattern::Constant, Pattern::Poisson] {
+            let share = Share { index: 1, of: 2 };
+            let mut arrivals = Arrivals::new(pattern, 1e-300, share, 1);
+            assert_eq!(arrivals.next_due(), Duration::MAX);
         }
     }
 

@@ -72,6 +72,15 @@ impl Interval {
         self.errors.clear();
     }
 
+    /// Empties it but for failures and openings: a measurement begins, and what is counted before
+    /// it must not be lost.
+    pub fn forget_times(&mut self) {
+        self.latencies.reset();
+        self.send_delays.reset();
+        self.look_delays.reset();
+        (self.sent, self.received, self.received_bytes) = (0, 0, 0);
+    }
+
     /// Counts a failure.
     #[cold]
     pub fn fail(&mut self, reason: Reason) {

@@ -5,8 +5,10 @@
 pub mod arrivals;
 pub mod encoding;
 pub mod interval;
+pub mod kernel;
 pub mod ledger;
 pub mod process;
 pub mod quantiles;
+pub mod server;
 pub mod spread;
 pub mod timeline;

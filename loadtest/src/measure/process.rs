@@ -5,6 +5,7 @@
 use std::{collections::BTreeMap, fs, io, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
+use rustix::time::{ClockId, clock_gettime};
 
 /// CPU time of all threads that a process has now, since they started: the sum of the first field
 /// of each `/proc/PID/task/TID/schedstat`.
@@ -47,12 +48,27 @@ pub fn threads(pid: u32) -> Result<BTreeMap<u32, Scheduled>> {
     Ok(threads)
 }
 
-/// CPU time of the calling thread.
+/// CPUs that a process may run on (`Cpus_allowed` of `/proc/PID/status`).
+///
+/// # Errors
+/// No such process.
+pub fn cores(pid: u32) -> Result<u32> {
+    let path = format!("/proc/{pid}/status");
+    let text = fs::read_to_string(&path).with_context(|| format!("there is no process {pid}"))?;
+    let mask = text.lines().find_map(|line| line.strip_prefix("Cpus_allowed:"));
+    let mask = mask.with_context(|| format!("{path} has no Cpus_allowed"))?;
+    Ok(mask.chars().filter_map(|digit| digit.to_digit(16)).map(u32::count_ones).sum())
+}
+
+/// What the scheduler has given the calling thread.
 ///
 /// # Errors
 /// A kernel without schedstat.
-pub fn cpu_time_here() -> io::Result<Duration> {
-    Ok(schedstat(Path::new("/proc/thread-self/schedstat"))?.cpu)
+pub fn scheduled_here() -> io::Result<Scheduled> {
+    let waited = schedstat(Path::new("/proc/thread-self/schedstat"))?.waited;
+    // schedstat lags behind by up to a tick while a thread runs.
+    let cpu = clock_gettime(ClockId::ThreadCPUTime);
+    Ok(Scheduled { cpu: Duration::new(cpu.tv_sec as u64, cpu.tv_nsec as u32), waited })
 }
 
 fn schedstat(path: &Path) -> io::Result<Scheduled> {
@@ -80,6 +96,11 @@ pub fn resident_bytes(pid: u32) -> Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        sync::atomic::{AtomicBool, Ordering},
+        thread,
+    };
+
     use super::*;
 
     #[test]
@@ -91,7 +112,28 @@ mod tests {
         while cpu_time(pid).unwrap() == before {
             sum = std::hint::black_box(sum.wrapping_add(1));
         }
-        assert!(cpu_time_here().unwrap() <= cpu_time(pid).unwrap());
+        assert!(scheduled_here().unwrap().cpu > Duration::ZERO);
+        assert!(cores(pid).unwrap() >= 1);
+    }
+
+    #[test]
+    fn a_thread_that_must_share_its_core_waits() {
+        let core = ringway_acceptor::cores::allowed().unwrap()[0];
+        let ended = AtomicBool::new(false);
+        let spin = || {
+            ringway_acceptor::cores::pin(core).unwrap();
+            while !ended.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
+            }
+            scheduled_here().unwrap().waited
+        };
+        thread::scope(|scope| {
+            let both = [scope.spawn(spin), scope.spawn(spin)];
+            thread::sleep(Duration::from_millis(200));
+            ended.store(true, Ordering::Relaxed);
+            let waited: Duration = both.map(|one| one.join().unwrap()).iter().sum();
+            assert!(waited > Duration::from_millis(100), "{waited:?}");
+        });
     }
 
     #[test]

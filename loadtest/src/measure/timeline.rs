@@ -92,6 +92,27 @@ impl Seen {
         }
     }
 
+    /// Adds what was seen in another measurement, as if it had come right after this one.
+    pub fn append(&mut self, other: Self) {
+        for (sum, part) in [
+            (&mut self.latencies, &other.latencies),
+            (&mut self.send_delays, &other.send_delays),
+            (&mut self.look_delays, &other.look_delays),
+            (&mut self.openings, &other.openings),
+        ] {
+            sum.add(part).expect("all histograms have the same bounds");
+        }
+        for (reason, count) in other.errors {
+            *self.errors.entry(reason).or_default() += count;
+        }
+        self.sent += other.sent;
+        self.received += other.received;
+        self.received_bytes += other.received_bytes;
+        self.opened += other.opened;
+        self.ended += other.ended;
+        self.moments.extend(other.moments);
+    }
+
     /// Adds what one thread saw, in a run that started at `start`.
     pub fn add(&mut self, interval: &Interval, start: Duration) {
         add(&mut self.latencies, &interval.latencies);

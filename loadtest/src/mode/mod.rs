@@ -2,7 +2,10 @@
 //!
 //! Nothing here touches a socket.
 
+pub mod churn;
 pub mod compare;
 pub mod echo;
+pub mod idle;
 pub mod ready;
+pub mod storm;
 pub mod sweep;

@@ -6,7 +6,11 @@ pub mod html;
 pub mod progress;
 pub mod table;
 
-use std::{fs, io::Write, path::Path};
+use std::{
+    fs,
+    io::{self, Write},
+    path::Path,
+};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -48,13 +52,21 @@ pub fn write(
         let mut text = serde_json::to_string_pretty(result)?;
         text.push('\n');
         if on_stdout {
-            std::io::stdout().write_all(text.as_bytes())?;
+            print(&text)?;
         } else {
             fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
         }
     }
     if !on_stdout {
-        print!("{}", table());
+        print(&table())?;
     }
     Ok(())
+}
+
+/// Whoever reads it may have read enough, as `head` does.
+fn print(text: &str) -> io::Result<()> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
 }

@@ -53,6 +53,15 @@ impl Reason {
         }
     }
 
+    /// A connection broke between connect(2) and the response.
+    pub fn of_handshake_failure(failure: Failure) -> Self {
+        Self(match failure.0 {
+            _ if failure.is_reset() => "handshake_reset".into(),
+            libc::ETIMEDOUT => "handshake_timed_out".into(),
+            errno => format!("handshake_errno_{errno}").into(),
+        })
+    }
+
     /// The response was no 101, or not for us.
     pub fn of_response(error: ResponseError) -> Self {
         Self(match error {

@@ -30,6 +30,16 @@ pub struct Target {
     address: SocketAddr,
 }
 
+/// A host that no address is known of: the command line may be right, and the network wrong.
+#[derive(Debug)]
+pub struct Unresolved(String);
+
+impl fmt::Display for Unresolved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` cannot be resolved", self.0)
+    }
+}
+
 impl Target {
     /// Takes a URL such as `ws://127.0.0.1:8080/echo` apart.
     ///
@@ -55,16 +65,16 @@ impl Target {
             Some(port) => format!("{host}:{port}"),
             None => host.to_owned(),
         };
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let address = (bare, port)
-            .to_socket_addrs()
-            .with_context(|| format!("`{host}` cannot be resolved"))?
-            .next()
-            .with_context(|| format!("`{host}` resolves to nothing"))?;
         let path = match url.query() {
             Some(query) => format!("{}?{query}", url.path()),
             None => url.path().to_owned(),
         };
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let address = (bare, port)
+            .to_socket_addrs()
+            .with_context(|| Unresolved(host.to_owned()))?
+            .next()
+            .with_context(|| Unresolved(host.to_owned()))?;
         Ok(Self { url: text.to_owned(), security, host: bare.to_owned(), authority, path, address })
     }
 

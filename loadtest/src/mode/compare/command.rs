@@ -6,7 +6,7 @@ use std::{
     time::SystemTime,
 };
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use indicatif::ProgressBar;
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     args::{CompareArgs, Named},
     engine::signal,
-    exit::Status,
+    exit::{Status, require},
     output,
 };
 
@@ -62,26 +62,27 @@ pub fn run(args: &CompareArgs) -> Result<Status> {
 
 fn check(args: &CompareArgs) -> Result<()> {
     let count = args.url.len() + usize::from(args.control);
-    ensure!(count >= 2, "one server is compared with nothing: name another --url, or --control");
+    require(count >= 2, || {
+        "one server is compared with nothing: name another --url, or --control".to_owned()
+    })?;
     let mut names = HashSet::new();
     for Named { name, .. } in &args.url {
-        ensure!(names.insert(name), "two servers are named {name}");
-        ensure!(
-            name != CONTROL || !args.control,
-            "with --control, `{CONTROL}` is the base's second measurement; name the server another"
-        );
+        require(names.insert(name), || format!("two servers are named {name}"))?;
+        require(name != CONTROL || !args.control, || {
+            format!("`{CONTROL}` is the base's second measurement; name the server another")
+        })?;
     }
     for Named { name, .. } in &args.pid {
-        ensure!(names.contains(name), "--pid is of {name}, and no --url is named so");
+        require(names.contains(name), || format!("--pid is of {name}, and no --url is named so"))?;
     }
     let size_min = args.content().bytes_min();
-    ensure!(
-        args.size >= size_min,
-        "--size {} is too small: a message carries its connection, number and time, {size_min} \
-         bytes",
-        args.size
-    );
-    Ok(())
+    require(args.size >= size_min, || {
+        format!(
+            "--size {} is too small: a message carries its connection, number and time, \
+             {size_min} bytes",
+            args.size
+        )
+    })
 }
 
 /// Starts the tester of one server, and waits until it is ready; one that fails is remembered.

@@ -12,11 +12,15 @@ use super::{
     tester::{Tester, total},
 };
 use crate::{
-    engine::{conductor::Run, signal},
+    engine::{
+        conductor::{Run, ServerLoad},
+        signal,
+    },
     measure::{
         ledger::Ledger,
         process::{self, Scheduled},
         quantiles::{add, micros},
+        spread::Spread,
         timeline::Seen,
     },
 };
@@ -63,18 +67,29 @@ pub struct Pool {
     pub seen: Seen,
     /// Length of those.
     pub elapsed: Duration,
+    /// How long was sent in those.
+    pub lasted: Duration,
     /// CPU time of the tester in those.
     pub tester_cpu: Duration,
-    /// Time that its busiest thread worked in those.
-    pub busy: Duration,
     /// CPU time of the server in those.
     pub server_cpu: Option<Duration>,
+    /// What is known of the tester's and of the server's threads in each of those.
+    loads: Vec<Load>,
     /// Connections open at the end of the last slot.
     pub open: u32,
     /// Of all slots, whether they count or not.
     pub ledger: Ledger,
     /// Of all slots, whether they count or not.
     pub errors: BTreeMap<String, u64>,
+}
+
+/// What is known of threads in one slot.
+#[derive(Debug, Clone, Copy)]
+struct Load {
+    busy: f64,
+    occupied: f64,
+    behind: Duration,
+    server: Option<ServerLoad>,
 }
 
 /// The figures of one slot.
@@ -166,15 +181,26 @@ struct Sample {
     slot: Slot,
     seen: Seen,
     server: Option<Scheduled>,
+    load: Load,
     figures: Figures,
 }
 
 impl Sample {
     fn take(tester: &mut Tester, pids: &[u32], plan: &Plan) -> Result<Self> {
-        let (server_before, tester_before) = (server(pids)?, tester.scheduled()?);
+        let (server_before, tester_before) = (threads(pids)?, tester.scheduled()?);
         let slot = tester.measure(plan.slot, plan.drain)?;
         let own = since(tester.scheduled()?, tester_before);
-        let server = server(pids)?.zip(server_before).map(|(after, before)| since(after, before));
+        let server_after = threads(pids)?;
+        let server = (!pids.is_empty())
+            .then(|| since(total(server_after.values()), total(server_before.values())));
+        let cores = pids.iter().filter_map(|pid| process::cores(*pid).ok()).max().unwrap_or(1);
+        let between = |_| ServerLoad::between(&server_before, &server_after, cores, slot.elapsed);
+        let load = Load {
+            busy: slot.busy,
+            occupied: slot.occupied,
+            behind: slot.behind,
+            server: server.map(between),
+        };
         let seen = slot.seen()?;
         let seconds = slot.elapsed.as_secs_f64().max(1e-9);
         let each = |time: Duration| time.as_nanos() as f64 / slot.received as f64;
@@ -194,7 +220,7 @@ impl Sample {
             tester_busy: slot.busy,
             tester_waiting: own.waited.as_secs_f64() / seconds,
         };
-        Ok(Self { slot, seen, server, figures })
+        Ok(Self { slot, seen, server, load, figures })
     }
 }
 
@@ -223,20 +249,36 @@ impl Pool {
         self.seen.received += slot.received;
         self.seen.received_bytes += slot.received_bytes;
         self.elapsed += slot.elapsed;
+        self.lasted += slot.lasted;
         self.tester_cpu += slot.tester_cpu;
-        self.busy += slot.elapsed.mul_f64(slot.busy.max(0.0));
+        self.loads.push(sample.load);
         if let Some(server) = server {
             *self.server_cpu.get_or_insert_default() += server.cpu;
         }
     }
 
-    /// The same as one measurement.
+    /// The same as one measurement; what is known of threads is the median's, so that one
+    /// disturbed slot of many does not make all of them invalid.
     pub fn into_run(self) -> Run<()> {
+        let median = |value: &dyn Fn(&Load) -> f64| {
+            Spread::of(self.loads.iter().map(value)).map_or(0.0, |spread| spread.median)
+        };
+        let of_server =
+            |value: fn(ServerLoad) -> f64| median(&|load| load.server.map_or(f64::NAN, value));
+        let server = self.server_cpu.map(|_| ServerLoad {
+            busiest: of_server(|server| server.busiest),
+            used: of_server(|server| server.used),
+            starved: of_server(|server| server.starved),
+        });
         Run {
+            busy: median(&|load| load.busy),
+            occupied: median(&|load| load.occupied),
+            behind: Duration::from_secs_f64(median(&|load| load.behind.as_secs_f64())),
+            server,
             seen: self.seen,
             outcomes: Vec::new(),
             elapsed: self.elapsed,
-            busy: self.busy.as_secs_f64() / self.elapsed.as_secs_f64().max(1e-9),
+            lasted: self.lasted,
             tester_cpu: self.tester_cpu,
             server_cpu: self.server_cpu,
             open: self.open,
@@ -245,14 +287,13 @@ impl Pool {
     }
 }
 
-/// What the scheduler has given to all threads of all processes of a server.
-fn server(pids: &[u32]) -> Result<Option<Scheduled>> {
-    let mut sum = None;
+/// All threads of all processes of a server.
+fn threads(pids: &[u32]) -> Result<BTreeMap<u32, Scheduled>> {
+    let mut all = BTreeMap::new();
     for pid in pids {
-        let threads = process::threads(*pid)?;
-        sum = Some(total(threads.values().chain(&sum)));
+        all.extend(process::threads(*pid)?);
     }
-    Ok(sum)
+    Ok(all)
 }
 
 fn since(after: Scheduled, before: Scheduled) -> Scheduled {

@@ -51,6 +51,8 @@ pub struct Opened {
 pub struct Slot {
     /// From the start to the last answer.
     pub elapsed: Duration,
+    /// From the start to the end of the sending.
+    pub lasted: Duration,
     /// Messages sent.
     pub sent: u64,
     /// Messages received.
@@ -59,6 +61,10 @@ pub struct Slot {
     pub received_bytes: u64,
     /// The share of the time that the tester's busiest thread worked.
     pub busy: f64,
+    /// The largest share of the time that one of them worked or waited for a CPU.
+    pub occupied: f64,
+    /// By so much the sending was behind when it was told to stop.
+    pub behind: Duration,
     /// CPU time of the tester's threads.
     pub tester_cpu: Duration,
     /// Connections open at the end.
@@ -80,10 +86,13 @@ impl Slot {
         let Seen { latencies, send_delays, look_delays, .. } = &run.seen;
         Self {
             elapsed: run.elapsed,
+            lasted: run.lasted,
             sent: run.seen.sent,
             received: run.seen.received,
             received_bytes: run.seen.received_bytes,
             busy: run.busy,
+            occupied: run.occupied,
+            behind: run.behind,
             tester_cpu: run.tester_cpu,
             open: run.open,
             ledger,

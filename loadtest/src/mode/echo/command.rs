@@ -1,12 +1,13 @@
 //! The command `echo`, from its arguments to its exit status.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
+use ringway_acceptor::WaitMode;
 
 use super::{Echo, EchoPlan, Pace};
 use crate::{
     args::{EchoArgs, TrafficArgs},
     engine::{conductor::Conductor, plan::Plan},
-    exit::Status,
+    exit::{Status, require},
     measure::ledger::Ledger,
     mode::ready,
     output::{
@@ -45,14 +46,20 @@ pub fn run(args: &EchoArgs) -> Result<Status> {
 pub fn plan(args: &EchoArgs) -> Result<Plan> {
     let traffic = &args.traffic;
     let content = traffic.content();
-    ensure!(
-        traffic.size >= content.bytes_min(),
-        "--size {} is too small: a message carries its connection, number and time, {} bytes",
-        traffic.size,
-        content.bytes_min()
-    );
+    require(traffic.size >= content.bytes_min(), || {
+        format!(
+            "--size {} is too small: a message carries its connection, number and time, {} bytes",
+            traffic.size,
+            content.bytes_min()
+        )
+    })?;
     let form = if traffic.deflate { Form::Compressed } else { Form::Plain };
-    prepare::plan(&args.common, form, traffic.size, traffic.duration)
+    let mut plan = prepare::plan(&args.common, form, traffic.size, traffic.duration)?;
+    if traffic.closed {
+        // Its latencies say little, so wake-ups may be saved.
+        plan.wait = WaitMode::Adaptive;
+    }
+    Ok(plan)
 }
 
 /// Starts the threads, which begin to open connections.

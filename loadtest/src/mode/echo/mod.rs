@@ -51,8 +51,11 @@ pub struct EchoPlan {
     pub bytes: usize,
 }
 
-/// Messages sent between two looks at what came back.
-const TURN_SENDS_MAX: u32 = 64;
+/// Messages sent between two looks at what came back ...
+const TURN_SENDS_MAX: usize = 64;
+
+/// ... and bytes, unless it is a single message.
+const TURN_BYTES_MAX: usize = 1 << 20;
 
 /// A connection that was lost is opened again after this.
 pub const REOPEN_DELAY: Duration = Duration::from_secs(1);
@@ -65,6 +68,8 @@ pub struct Echo {
     messages: Messages,
     flows: Vec<Flow>,
     ledger: Ledger,
+    /// What carries an earlier time belongs to an earlier measurement.
+    started_at: Duration,
     /// `None` when nothing is sent.
     running: Option<Running>,
     outstanding: u64,
@@ -74,15 +79,22 @@ pub struct Echo {
 /// One connection's messages.
 #[derive(Debug, Default)]
 struct Flow {
-    sent: u32,
-    /// What was sent before the measurement began; echoes of it belong to none.
-    sent_before: u32,
+    sent: u64,
     order: Order,
 }
 
 enum Running {
-    Open { start: Duration, arrivals: Arrivals, due: Duration, next: u32, left: u32 },
-    Closed,
+    Open {
+        start: Duration,
+        arrivals: Arrivals,
+        due: Duration,
+        next: u32,
+        left: u32,
+    },
+    /// The first messages of the links below `begun` have been sent.
+    Closed {
+        begun: u32,
+    },
 }
 
 impl Echo {
@@ -97,6 +109,7 @@ impl Echo {
             messages: Messages::new(plan.content, plan.bytes),
             flows,
             ledger: Ledger::default(),
+            started_at: Duration::ZERO,
             running: None,
             outstanding: 0,
             random: fastrand::Rng::with_seed(seed.wrapping_add(u64::from(share.index))),
@@ -106,10 +119,10 @@ impl Echo {
     #[inline]
     fn send(&mut self, link: u32, at: Duration, due: Option<Duration>, links: &mut Links) {
         let flow = &mut self.flows[link as usize];
-        let stamp = Stamp { link: links.number(link), sequence: flow.sent, at };
+        let stamp = Stamp { link: links.number(link), sequence: flow.sent as u32, at };
         let messages = &mut self.messages;
         if links.send(link, |form, out| messages.write(stamp, form, out)) == Sent::Yes {
-            flow.sent = flow.sent.wrapping_add(1);
+            flow.sent += 1;
             self.ledger.sent += 1;
             self.outstanding += 1;
             links.note_sent(due);
@@ -126,9 +139,53 @@ impl Echo {
     /// Nothing outstanding on this connection comes any more.
     fn give_up(&mut self, link: u32) {
         let flow = &mut self.flows[link as usize];
-        let awaited = u64::from(flow.sent.saturating_sub(flow.order.next()));
-        flow.order.give_up_before(flow.sent);
-        self.outstanding = self.outstanding.saturating_sub(awaited);
+        let awaited = (flow.sent as u32).wrapping_sub(flow.order.next());
+        flow.order.give_up_before(flow.sent as u32);
+        self.outstanding = self.outstanding.saturating_sub(u64::from(awaited));
+    }
+
+    /// Sends what is due in an open loop; when there is more.
+    fn send_due(&mut self, turn_sends_max: usize, links: &mut Links) -> Next {
+        let now = links.now();
+        for _ in 0..turn_sends_max {
+            let Some(Running::Open { start, arrivals, due, next, left }) = &mut self.running else {
+                return Next::Idle;
+            };
+            if *due > now {
+                return Next::At(*due);
+            }
+            let (at, link) = (*due, *next);
+            if *left == 0 {
+                *left = self.plan.pipeline;
+            }
+            *left -= 1;
+            if *left == 0 {
+                // The burst is complete: the next one is another connection's.
+                *due = burst_due(*start, arrivals, self.plan.pipeline);
+                *next = match self.plan.pace {
+                    Pace::Open { pattern: Pattern::Poisson, .. } => self.random.u32(..links.len()),
+                    _ => (link + 1) % links.len(),
+                };
+            }
+            self.send(link, at, Some(at), links);
+        }
+        Next::At(now)
+    }
+
+    /// Sends the first messages of a closed loop.
+    fn begin_closed(&mut self, turn_sends_max: usize, links: &mut Links) -> Next {
+        let mut sent = 0;
+        while sent < turn_sends_max {
+            let Some(Running::Closed { begun }) = &mut self.running else { return Next::Idle };
+            if *begun == links.len() {
+                return Next::Idle;
+            }
+            let link = *begun;
+            *begun += 1;
+            self.opened(link, links);
+            sent += self.plan.pipeline as usize;
+        }
+        Next::At(links.now())
     }
 
     fn arrive(&mut self, stamp: Stamp, bytes: usize, link: u32, links: &mut Links) {
@@ -146,7 +203,7 @@ impl Echo {
         }
         self.ledger.received += 1;
         links.seen.answered(stamp.at, links.now(), bytes);
-        if matches!(self.running, Some(Running::Closed)) {
+        if matches!(self.running, Some(Running::Closed { .. })) {
             self.send(link, links.now(), None, links);
         }
     }
@@ -155,28 +212,24 @@ impl Echo {
 impl Workload for Echo {
     type Outcome = Ledger;
 
-    fn start(&mut self, start: Duration, links: &mut Links) {
-        self.ledger = Ledger::default();
-        for flow in &mut self.flows {
-            flow.sent_before = flow.sent;
-        }
+    fn start(&mut self, start: Duration, _links: &mut Links) {
         self.running = Some(match self.plan.pace {
             Pace::Open { rate, pattern } => {
                 let mut arrivals = Arrivals::new(pattern, rate, self.share, self.seed);
-                let due = start + arrivals.next_due();
+                let due = burst_due(start, &mut arrivals, self.plan.pipeline);
                 Running::Open { start, arrivals, due, next: 0, left: 0 }
             }
-            Pace::Closed => Running::Closed,
+            Pace::Closed => Running::Closed { begun: 0 },
         });
-        if self.plan.pace == Pace::Closed {
-            for link in 0..links.len() {
-                self.opened(link, links);
-            }
-        }
+        self.started_at = start;
+        // What came since the last measurement was that one's.
+        self.ledger = Ledger::default();
+        self.outstanding = 0;
     }
 
     fn opened(&mut self, link: u32, links: &mut Links) {
-        if matches!(self.running, Some(Running::Closed)) && links.is_open(link) {
+        let Some(Running::Closed { begun }) = self.running else { return };
+        if link < begun && links.is_open(link) {
             for _ in 0..self.plan.pipeline {
                 self.send(link, links.now(), None, links);
             }
@@ -193,12 +246,12 @@ impl Workload for Echo {
             }
         };
         // Another connection's message, or one that was never sent.
-        let Flow { sent, sent_before, .. } = self.flows[link as usize];
-        if stamp.link != links.number(link) || stamp.sequence >= sent {
+        let flow = &self.flows[link as usize];
+        if stamp.link != links.number(link) || flow.order.meant(stamp.sequence) >= flow.sent {
             self.ledger.corrupted += 1;
             return;
         }
-        if stamp.sequence < sent_before {
+        if stamp.at < self.started_at {
             return;
         }
         self.ledger.corrupted += u64::from(!is_whole);
@@ -211,30 +264,16 @@ impl Workload for Echo {
     }
 
     fn advance(&mut self, links: &mut Links) -> Next {
-        let now = links.now();
-        for _ in 0..TURN_SENDS_MAX {
-            let Some(Running::Open { start, arrivals, due, next, left }) = &mut self.running else {
-                return Next::Idle;
-            };
-            if *due > now {
-                return Next::At(*due);
-            }
-            let (at, link) = (*due, *next);
-            if *left == 0 {
-                *left = self.plan.pipeline;
-            }
-            *left -= 1;
-            if *left == 0 {
-                // The burst is complete: the next one is another connection's.
-                *due = *start + arrivals.next_due() * self.plan.pipeline;
-                *next = match self.plan.pace {
-                    Pace::Open { pattern: Pattern::Poisson, .. } => self.random.u32(..links.len()),
-                    _ => (link + 1) % links.len(),
-                };
-            }
-            self.send(link, at, Some(at), links);
+        let turn_sends_max = (TURN_BYTES_MAX / self.plan.bytes.max(1)).clamp(1, TURN_SENDS_MAX);
+        match self.running {
+            Some(Running::Open { .. }) => self.send_due(turn_sends_max, links),
+            Some(Running::Closed { .. }) => self.begin_closed(turn_sends_max, links),
+            None => Next::Idle,
         }
-        Next::At(now)
+    }
+
+    fn is_awaiting(&self, _links: &Links) -> bool {
+        self.outstanding > 0 && self.plan.pace != Pace::Closed
     }
 
     fn stop(&mut self, _links: &mut Links) {
@@ -248,10 +287,13 @@ impl Workload for Echo {
     fn finish(&mut self, links: &mut Links) -> Ledger {
         for link in 0..links.len() {
             self.give_up(link);
-            let flow = &mut self.flows[link as usize];
-            self.ledger.lost += flow.order.missing();
-            flow.order = Order::from(flow.sent);
+            self.ledger.lost += self.flows[link as usize].order.settle();
         }
         std::mem::take(&mut self.ledger)
     }
+}
+
+/// When the next burst is due.
+fn burst_due(start: Duration, arrivals: &mut Arrivals, pipeline: u32) -> Duration {
+    start.saturating_add(arrivals.next_due().saturating_mul(pipeline))
 }
