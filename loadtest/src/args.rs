@@ -5,10 +5,15 @@
 pub mod churn;
 mod compare;
 pub mod idle;
+mod merge;
+pub mod start;
 pub mod storm;
 mod sweep;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -18,6 +23,7 @@ use crate::{
 };
 
 pub use compare::{CompareArgs, ContestArg, ContestantArgs, Named};
+pub use merge::MergeArgs;
 pub use sweep::SweepArgs;
 
 /// A load generator for WebSocket servers.
@@ -35,8 +41,14 @@ EXAMPLES
   ringway-loadtest echo --url ws://127.0.0.1:8080/echo --connections 10k --rate 50k --duration 30s
   ringway-loadtest echo --url ws://127.0.0.1:8080/echo --closed --pid 4711 --json=run.json
   ringway-loadtest sweep --url ws://127.0.0.1:8080/echo --p99 5ms --pid 4711
-  ringway-loadtest compare --url new=ws://127.0.0.1:8080/echo --url old=ws://127.0.0.1:8081/echo \
+  ringway-loadtest compare --url new=ws://127.0.0.1:8080/echo --url old=ws://127.0.0.1:8081/echo \\
                            --pid new=4711 --pid old=4712 --control --cores 1
+  two processes, one run:
+  ringway-loadtest echo --url ws://127.0.0.1:8080/echo -c 15k --rate 20k --start-at 12:00:00 \\
+                        --save a.hdr &
+  ringway-loadtest echo --url ws://127.0.0.1:8080/echo -c 15k --rate 20k --start-at 12:00:00 \\
+                        --first-number 15000 --save b.hdr
+  ringway-loadtest merge a.hdr b.hdr
 
 EXIT STATUS
   0  the run is valid, the ledger is clean, no connection failed
@@ -54,6 +66,8 @@ pub enum Command {
     Sweep(SweepArgs),
     /// Measure two or more servers in short slots by turns, and quote ratios to the first
     Compare(CompareArgs),
+    /// Add up what several processes or hosts have saved of one run
+    Merge(MergeArgs),
     /// One contestant's tester; `compare` starts it
     #[command(hide = true)]
     Contestant(ContestantArgs),
@@ -114,6 +128,10 @@ pub struct CommonArgs {
     /// Await answers for so long after the last message was sent
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
     pub drain: Duration,
+    /// Begin to measure at this time, in seconds since 1970 or as HH:MM:SS in UTC: connections
+    /// are opened before, and several processes and hosts begin together
+    #[arg(long, value_name = "TIME", value_parser = start::at)]
+    pub start_at: Option<SystemTime>,
     /// What is random comes of this number
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -144,6 +162,9 @@ pub struct OutputArgs {
     /// Write the result as one page, with curves, to this file
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+    /// Write a histogram log to this file, which `merge` and other tools read
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
     /// Show no progress
     #[arg(long, short = 'q')]
     pub quiet: bool,

@@ -12,7 +12,7 @@ use crate::{
     measure::{
         interval::INTERVAL,
         ledger::Ledger,
-        quantiles::{Percentile, Quantiles, curve, micros},
+        quantiles::{Percentile, Quantiles, Times, curve, micros},
         server::ServerThread,
         timeline::{Moment, Seen},
     },
@@ -29,7 +29,7 @@ pub struct Report {
     pub command: Vec<String>,
     /// The machine that ran it.
     pub machine: Machine,
-    /// When it began, in seconds since 1970.
+    /// When the measurement began, in seconds since 1970.
     pub started_at_unix_s: f64,
     /// What was done: `echo`, `fanout` and so on.
     pub mode: String,
@@ -125,7 +125,7 @@ pub struct Tester {
 }
 
 /// Some time of the run.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// When it begins, since the start.
     pub at_s: f64,
@@ -150,6 +150,16 @@ const POINTS_MAX: usize = 600;
 
 /// Intervals in a point of a short run: a second.
 const POINT_INTERVALS: usize = 4;
+
+impl Point {
+    /// Figures of these latencies in place of its own.
+    pub fn with_latencies(mut self, latencies: &Times) -> Self {
+        self.p50_us = micros(latencies.value_at_quantile(0.5));
+        self.p99_us = micros(latencies.value_at_quantile(0.99));
+        self.max_us = micros(latencies.max());
+        self
+    }
+}
 
 /// The timeline of what was seen.
 pub fn timeline(seen: &Seen) -> Vec<Point> {
@@ -194,8 +204,6 @@ pub struct Heading {
     pub threads: u32,
     /// The tester's engine.
     pub engine: String,
-    /// When it began, since 1970.
-    pub started_at: Duration,
 }
 
 impl Report {
@@ -214,7 +222,7 @@ impl Report {
             tool: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).to_owned(),
             command: heading.command.clone(),
             machine: Machine::here(),
-            started_at_unix_s: heading.started_at.as_secs_f64(),
+            started_at_unix_s: run.started_at.as_secs_f64(),
             mode: heading.mode.to_owned(),
             url: heading.url.clone(),
             connections: heading.connections,

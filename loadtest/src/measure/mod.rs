@@ -10,5 +10,6 @@ pub mod ledger;
 pub mod process;
 pub mod quantiles;
 pub mod server;
+pub mod sparse;
 pub mod spread;
 pub mod timeline;

@@ -6,6 +6,7 @@ pub mod churn;
 pub mod compare;
 pub mod echo;
 pub mod idle;
+pub mod merge;
 pub mod ready;
 pub mod storm;
 pub mod sweep;

@@ -7,11 +7,11 @@ use crate::{
     measure::timeline::Seen,
 };
 
-/// Waits until each connection is open or was tried. A run with some of them goes on; what failed
+/// Waits until each connection is open or was tried, and it is time to begin. A run with some of them goes on; what failed
 /// is counted.
 ///
 /// # Errors
-/// None is open, with the reasons; or the user has had enough.
+/// None is open, with the reasons; the user has had enough; or the time to begin has passed.
 pub fn await_connections<O: Send + 'static>(
     conductor: &mut Conductor<O>,
     observer: &mut dyn Observer,
@@ -25,5 +25,6 @@ pub fn await_connections<O: Send + 'static>(
             false => bail!("no connection could be opened: {}", reasons.join(", ")),
         }
     }
+    conductor.await_start()?;
     Ok(seen)
 }

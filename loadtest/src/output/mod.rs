@@ -15,7 +15,12 @@ use std::{
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::{args::OutputArgs, report::Report};
+use crate::{
+    args::OutputArgs,
+    measure::timeline::Seen,
+    report::Report,
+    saved::{self, Saved},
+};
 
 /// Shows a report wherever it was asked for.
 ///
@@ -35,6 +40,18 @@ pub fn show_with(report: &Report, table: impl FnOnce() -> String, args: &OutputA
             .with_context(|| format!("writing {}", path.display()))?;
     }
     write(report, table, args.json.as_deref())
+}
+
+/// Writes a histogram log if one was asked for. What was seen while connections were opened is in
+/// `opening`.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn save(report: &Report, opening: Option<&Seen>, seen: &Seen, args: &OutputArgs) -> Result<()> {
+    match &args.save {
+        Some(path) => saved::write::save(&Saved::of(report, opening, seen), path),
+        None => Ok(()),
+    }
 }
 
 /// Writes a result as JSON to the file `json`, and as a table to standard output; with `-` as the

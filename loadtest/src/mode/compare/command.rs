@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     io::{IsTerminal, stderr},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::Result;
@@ -21,6 +21,7 @@ use crate::{
     engine::signal,
     exit::{Status, require},
     output,
+    saved::write::{self, Line, Log},
 };
 
 /// What the second measurement of the base is called.
@@ -55,9 +56,24 @@ pub fn run(args: &CompareArgs) -> Result<Status> {
     for tester in contestants.iter_mut().filter_map(|one| one.tester.as_mut().ok()) {
         tester.end();
     }
+    let lines = args.save.iter().flat_map(|_| contestants.iter().map(line)).collect();
     let comparison = Comparison::new(args, started_at, contestants, &rounds);
+    if let Some(path) = &args.save {
+        let comments = write::report_comments(&serde_json::to_string(&comparison)?);
+        write::write(&Log { comments, started_at, lines }, path)?;
+    }
     output::write(&comparison, || table::render(&comparison), args.json.as_deref())?;
     Ok(comparison.status())
+}
+
+/// All latencies of a contestant, under its name.
+fn line(contestant: &Contestant) -> Line {
+    Line {
+        tag: Some(contestant.name.clone()),
+        at: Duration::ZERO,
+        length: contestant.pool.elapsed,
+        times: contestant.pool.seen.latencies.clone(),
+    }
 }
 
 fn check(args: &CompareArgs) -> Result<()> {

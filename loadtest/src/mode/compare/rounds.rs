@@ -259,7 +259,7 @@ impl Pool {
 
     /// The same as one measurement; what is known of threads is the median's, so that one
     /// disturbed slot of many does not make all of them invalid.
-    pub fn into_run(self) -> Run<()> {
+    pub fn into_run(self, started_at: Duration) -> Run<()> {
         let median = |value: &dyn Fn(&Load) -> f64| {
             Spread::of(self.loads.iter().map(value)).map_or(0.0, |spread| spread.median)
         };
@@ -275,6 +275,7 @@ impl Pool {
             occupied: median(&|load| load.occupied),
             behind: Duration::from_secs_f64(median(&|load| load.behind.as_secs_f64())),
             server,
+            started_at,
             seen: self.seen,
             outcomes: Vec::new(),
             elapsed: self.elapsed,

@@ -223,10 +223,9 @@ fn standing(
         rate_asked: args.rate,
         threads: opened.threads,
         engine: opened.engine,
-        started_at,
     };
     // A report judges whether figures are the server's.
-    let mut report = Report::new(&heading, &Seen::new(), &pool.into_run(), ledger);
+    let mut report = Report::new(&heading, &Seen::new(), &pool.into_run(started_at), ledger);
     let failed = tester.err().or(is_silent.then(|| "nothing came back".to_owned()));
     if let Some(why) = &failed {
         report.invalidate(format!("failed: {why}"));

@@ -61,7 +61,16 @@ pub fn run(args: &SweepArgs) -> Result<Status> {
     let mut opening = ready::await_connections(&mut conductor, &mut progress)?;
     // Failures to open are the sweep's, and not the first step's.
     let failures = std::mem::take(&mut opening.errors);
-    let mut sweep = Sweep { args, conductor, dial, heading, opening, progress, steps: Vec::new() };
+    let mut sweep = Sweep {
+        args,
+        conductor,
+        dial,
+        heading,
+        opening,
+        progress,
+        steps: Vec::new(),
+        last: Seen::new(),
+    };
     let (mut report, ending) = sweep.run()?;
     sweep.progress.finish();
     sweep.conductor.end();
@@ -70,6 +79,7 @@ pub fn run(args: &SweepArgs) -> Result<Status> {
         *report.errors.entry(reason.to_string()).or_default() += count;
     }
     let output = &args.common.output;
+    output::save(&report, Some(&sweep.opening), &sweep.last, output)?;
     output::show_with(&report, || render(&report, args.p99), output)?;
     Ok(match (&ending, report.valid) {
         (Ending::Nothing, true) => Status::Faulty,
@@ -100,6 +110,8 @@ struct Sweep<'a> {
     opening: Seen,
     progress: Progress,
     steps: Vec<Step>,
+    /// What was seen in the last of them.
+    last: Seen,
 }
 
 impl Sweep<'_> {
@@ -172,6 +184,7 @@ impl Sweep<'_> {
             self.heading.rate_asked = Some(rate);
             let report =
                 Report::new(&self.heading, &self.opening, &run, Ledger::sum(&run.outcomes));
+            self.last = run.seen;
             let step = judge(&report, time, self.args.p99, purpose);
             self.tell(&step);
             let limit = step.limit;
