@@ -221,7 +221,7 @@ fn a_wrong_template_is_said_before_anything_is_measured() {
         (["--publishers", "65536"], "65535"),
     ] {
         let refused = run(&[&load[..], &wrong].concat());
-        assert_eq!(refused.status, 4);
+        assert_eq!(refused.status, 2);
         assert!(refused.stderr.contains(why), "{}", refused.stderr);
     }
 }
