@@ -330,6 +330,20 @@ fn report(
     quantiles(&mut note, "spread_us", &times);
     quantiles(&mut note, "publish_ack_us", &told.seen.latencies);
     report.warnings.extend(warning);
+    if told_all.behind > 0 {
+        report.warnings.push(format!(
+            "events_behind: {} events were due and not published, as each publisher awaits the \
+             response before its next event; use more --publishers, or a lower --rate",
+            told_all.behind
+        ));
+    }
+    if told_all.stalls > 0 {
+        report.warnings.push(format!(
+            "stalls: {} times nothing was delivered for a second, and what was outstanding was \
+             given up",
+            told_all.stalls
+        ));
+    }
     report
 }
 
