@@ -9,7 +9,7 @@ use std::{
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context, Result, bail};
@@ -49,6 +49,8 @@ pub trait Observer {
 pub struct Run<O> {
     /// What was seen during it.
     pub seen: Seen,
+    /// When it started, since 1970.
+    pub started_at: Duration,
     /// What each thread's workload knows.
     pub outcomes: Vec<O>,
     /// From the start to the last answer, the longest of all threads.
@@ -95,7 +97,8 @@ impl ServerLoad {
         }
     }
 
-    fn between(
+    /// What its threads did between two looks at them.
+    pub fn between(
         before: &BTreeMap<u32, Scheduled>,
         after: &BTreeMap<u32, Scheduled>,
         cores: u32,
@@ -239,6 +242,27 @@ impl<O: Send + 'static> Conductor<O> {
         Ok(std::mem::take(&mut self.seen))
     }
 
+    /// Waits until it is time to begin, if the plan says when that is.
+    ///
+    /// # Errors
+    /// It is past that.
+    pub fn await_start(&self) -> Result<()> {
+        let Some(start_at) = self.plan.start_at else { return Ok(()) };
+        if let Err(late) = start_at.elapsed().map_or(Ok(()), Err) {
+            bail!(
+                "--start-at was {:.1} s before all connections were open; ask for a later time",
+                late.as_secs_f64()
+            );
+        }
+        while let Ok(left) = start_at.duration_since(SystemTime::now()) {
+            if left <= START_DELAY || signal::seen().is_some() {
+                break;
+            }
+            thread::sleep((left - START_DELAY).min(INTERVAL));
+        }
+        Ok(())
+    }
+
     /// Measures for `duration`, then waits for what is still to come.
     ///
     /// # Errors
@@ -268,6 +292,8 @@ impl<O: Send + 'static> Conductor<O> {
         }
         // But for failures, of which none must vanish.
         self.seen = Seen { errors, ..Seen::new() };
+        let ahead = start.saturating_sub(self.clock.now());
+        let started_at = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default() + ahead;
         self.start = start;
         let server_before = self.server();
         self.order(Order::Run { start, duration });
@@ -298,6 +324,7 @@ impl<O: Send + 'static> Conductor<O> {
         };
         let most = |of: &dyn Fn(&Done<O>) -> f64| done.iter().map(of).fold(0.0, f64::max);
         Ok(Run {
+            started_at,
             seen: std::mem::take(&mut self.seen),
             elapsed,
             lasted: done.iter().map(|one| one.lasted).max().unwrap_or_default(),

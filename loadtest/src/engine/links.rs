@@ -58,6 +58,7 @@ pub struct Links {
     /// Those that have a socket.
     pub(super) held: u32,
     pub(super) under_way_max: usize,
+    pub(super) last_begun_at: Duration,
     first_number: u32,
     clock: Clock,
     now: Duration,
@@ -149,6 +150,7 @@ impl Links {
             exchange: Exchange::WebSocket,
             held: 0,
             under_way_max: UNDER_WAY_MAX,
+            last_begun_at: Duration::ZERO,
             first_number,
             clock,
             now: clock.now(),
@@ -317,6 +319,11 @@ impl Links {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         self.unsent_bytes = self.unsent_bytes - *unsent as usize + bytes as usize;
         *unsent = bytes;
+    }
+
+    /// When connect(2) was called last.
+    pub fn last_begun_at(&self) -> Duration {
+        self.last_begun_at
     }
 
     /// From now on, all connections may be in their handshakes at once.

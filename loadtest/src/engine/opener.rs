@@ -139,6 +139,7 @@ impl<'p> Opener<'p> {
         let since = links.clock().now();
         let source = self.plan.source(links.number(link));
         let socket = self.connector.begin(source).map_err(|error| Reason::of_connect(&error))?;
+        links.last_begun_at = since;
         let connection = driver.connect(socket).map_err(|_| Reason::named("no_slot_left"))?;
         let slot = connection.slot() as usize;
         if by_slot.len() <= slot {

@@ -1,6 +1,6 @@
 //! The command `churn`, from its arguments to its exit status.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::{Churn, ChurnPlan, Churned, Farewell, Pace};
 use crate::{
@@ -8,6 +8,7 @@ use crate::{
     engine::conductor::Conductor,
     exit::Status,
     measure::{kernel::KernelMemory, ledger::Ledger, timeline::Seen},
+    mode::ready,
     output::{
         self,
         progress::{Goal, Loudness, Progress},
@@ -37,17 +38,17 @@ pub fn run(args: &ChurnArgs) -> Result<Status> {
         Churn::new(churn, share, plan.share(share.index).1, plan.seed)
     })?;
     conductor.await_ready(&mut progress)?;
+    conductor.await_start()?;
     let run = conductor.measure(args.duration, &mut progress)?;
     progress.finish();
     if run.seen.received == 0 {
-        let reasons: Vec<String> =
-            run.seen.errors.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-        bail!("no connection could be opened: {}", reasons.join(", "));
+        return Err(ready::nothing_open(&run.seen));
     }
     let mut churned = Churned::default();
     run.outcomes.iter().for_each(|one| churned += *one);
     let mut report = Report::new(&heading, &Seen::new(), &run, Ledger::default());
     describe(&mut report, churned);
+    output::save(&report, None, &run.seen, &common.output)?;
     output::show(&report, &common.output)?;
     conductor.end();
     Ok(Status::of(&report))
@@ -74,10 +75,6 @@ fn describe(report: &mut Report, churned: Churned) {
         ));
     }
     if report.errors.contains_key("no_port_left") {
-        report.warnings.push(
-            "no_port_left: the ports of a connection rest in TIME_WAIT for a minute; use several \
-             addresses with --source, such as 127.0.0.1-127.0.0.8"
-                .to_owned(),
-        );
+        report.warnings.push(ready::NO_PORT_LEFT.to_owned());
     }
 }
