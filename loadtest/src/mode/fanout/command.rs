@@ -11,13 +11,17 @@ use ringway_acceptor::{WaitMode, cores};
 use ringway_frame::DataKind;
 
 use super::{
+    feed::Transport,
     publish::{Pace, Publish, PublishPlan, Told, Way},
     spread::{Spread, Spreads},
     subscribe::{Heard, Subscribe, SubscribePlan},
     traffic::{PUBLISHERS_MAX, Phase, Traffic},
 };
 use crate::{
-    args::{CommonArgs, fanout::FanoutArgs},
+    args::{
+        CommonArgs,
+        fanout::{FanoutArgs, SubscribeArg},
+    },
     engine::{
         conductor::{Conductor, Observer, Run, START_DELAY},
         plan::{Plan, Punctuality},
@@ -102,7 +106,21 @@ fn subscribe_plan(args: &FanoutArgs, message_bytes: usize) -> Result<Plan> {
         // Its latencies say little, so wake-ups may be saved.
         plan.wait = WaitMode::Adaptive;
     }
+    if transport(args) != Transport::WebSocket {
+        require(common.url.starts_with("http") && args.hello.is_empty(), || {
+            "--subscribe-by sse and long-poll take an http: URL and no --hello".to_owned()
+        })?;
+        plan.approach = plan.approach.with_requests();
+    }
     Ok(plan)
+}
+
+fn transport(args: &FanoutArgs) -> Transport {
+    match args.subscribe_by {
+        SubscribeArg::WebSocket => Transport::WebSocket,
+        SubscribeArg::Sse => Transport::Stream,
+        SubscribeArg::LongPoll => Transport::Polls { cursor: args.cursor.clone() },
+    }
 }
 
 fn publish_plan(args: &FanoutArgs, message_bytes: usize) -> Result<Plan> {
@@ -171,8 +189,11 @@ impl Both {
         template: Template,
     ) -> Result<Self> {
         let traffic = Arc::new(Traffic::new(args.publishers));
-        let subscribe =
-            SubscribePlan { hello: args.hello.clone(), body: template.body().to_owned() };
+        let subscribe = SubscribePlan {
+            hello: args.hello.clone(),
+            body: template.body().to_owned(),
+            transport: transport(args),
+        };
         let publish = PublishPlan {
             pace: if args.closed {
                 Pace::Closed { outstanding: args.pipeline }
@@ -185,7 +206,8 @@ impl Both {
         };
         let shared = traffic.clone();
         let subscribers = Conductor::start(plan, move |share, plan| {
-            Subscribe::new(subscribe.clone(), shared.clone(), plan.share(share.index).1)
+            let (subscribe, approach) = (subscribe.clone(), plan.approach.clone());
+            Subscribe::new(subscribe, approach, shared.clone(), plan.share(share.index).1)
         })?;
         let shared = traffic.clone();
         let clock = subscribers.clock();
