@@ -4,7 +4,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::{
     measure::arrivals::Pattern,
@@ -25,6 +25,7 @@ EXAMPLES
   ringway-loadtest echo --url ws://127.0.0.1:8080/echo
   ringway-loadtest echo --url ws://127.0.0.1:8080/echo --connections 10k --rate 50k --duration 30s
   ringway-loadtest echo --url ws://127.0.0.1:8080/echo --closed --pid 4711 --json=run.json
+  ringway-loadtest calibrate --connections 1000 --rate 20k
 
 EXIT STATUS
   0  the run is valid, the ledger is clean, no connection failed
@@ -38,6 +39,8 @@ EXIT STATUS
 pub enum Command {
     /// Send messages that the server sends back, and measure how long each takes
     Echo(EchoArgs),
+    /// Measure this program's own error on this machine, against an echo that knows its own time
+    Calibrate(CalibrateArgs),
 }
 
 /// What all commands that open connections have in common.
@@ -185,6 +188,48 @@ pub struct EchoArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "its own type has them")]
     pub traffic: TrafficArgs,
+}
+
+/// `calibrate`.
+#[derive(Debug, Clone, Args)]
+pub struct CalibrateArgs {
+    /// Connections
+    #[arg(long, short = 'c', default_value = "10", value_parser = count)]
+    pub connections: u32,
+    /// Messages a second
+    #[arg(long, value_parser = rate, default_value = "10k")]
+    pub rate: f64,
+    /// How long to measure, in each slot
+    #[arg(long, short = 'd', value_name = "TIME", default_value = "1s", value_parser = time)]
+    pub duration: Duration,
+    /// Slots: the best is reported in full, the others with their p99
+    #[arg(long, value_name = "N", default_value = "5", value_parser = count)]
+    pub slots: u32,
+    /// Payload bytes of a message
+    #[arg(long, value_name = "BYTES", default_value = "64", value_parser = bytes)]
+    pub size: usize,
+    /// The tester's core and the echo's, such as 1,0; the last and the first unless said
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    pub cores: Vec<usize>,
+    /// Kernel interface of the tester
+    #[arg(long, value_enum, default_value_t = IoArg::Auto)]
+    pub io: IoArg,
+    /// The error at p99 may be so much; beyond it, the exit status is 3
+    #[arg(long, value_name = "TIME", default_value = "20us", value_parser = time)]
+    pub within: Duration,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its own type has them")]
+    pub output: OutputArgs,
+}
+
+impl CommonArgs {
+    /// What is usual, but for where to.
+    pub fn usual(url: String) -> Self {
+        let words = ["ringway-loadtest".to_owned(), "--url".to_owned(), url];
+        let usual = <Self as Args>::augment_args(clap::Command::new("usual"));
+        let matches = usual.get_matches_from(words);
+        Self::from_arg_matches(&matches).expect("no argument but the URL is required")
+    }
 }
 
 /// A time such as 30s, 500ms or 2m.

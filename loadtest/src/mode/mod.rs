@@ -2,5 +2,6 @@
 //!
 //! Nothing here touches a socket.
 
+pub mod calibrate;
 pub mod echo;
 pub mod ready;
