@@ -2,7 +2,20 @@
 //!
 //! It says what was asked for; what is made of it is the modes' business.
 
-use std::{path::PathBuf, time::Duration};
+mod calibrate;
+pub mod churn;
+mod compare;
+pub mod fanout;
+pub mod idle;
+mod merge;
+pub mod start;
+pub mod storm;
+mod sweep;
+
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use clap::{Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 
@@ -10,6 +23,11 @@ use crate::{
     measure::arrivals::Pattern,
     wire::{message::Content, sources::Sources},
 };
+
+pub use calibrate::CalibrateArgs;
+pub use compare::{CompareArgs, ContestArg, ContestantArgs, Named};
+pub use merge::MergeArgs;
+pub use sweep::SweepArgs;
 
 /// A load generator for WebSocket servers.
 #[derive(Debug, Parser)]
@@ -26,6 +44,15 @@ EXAMPLES
   ringway-loadtest echo --url ws://127.0.0.1:8080/echo --connections 10k --rate 50k --duration 30s
   ringway-loadtest echo --url ws://127.0.0.1:8080/echo --closed --pid 4711 --json=run.json
   ringway-loadtest calibrate --connections 1000 --rate 20k
+  ringway-loadtest sweep --url ws://127.0.0.1:8080/echo --p99 5ms --pid 4711
+  ringway-loadtest compare --url new=ws://127.0.0.1:8080/echo --url old=ws://127.0.0.1:8081/echo \\
+                           --pid new=4711 --pid old=4712 --control --cores 1
+  two processes, one run:
+  ringway-loadtest echo --url ws://127.0.0.1:8080/echo -c 15k --rate 20k --start-at 12:00:00 \\
+                        --save a.hdr &
+  ringway-loadtest echo --url ws://127.0.0.1:8080/echo -c 15k --rate 20k --start-at 12:00:00 \\
+                        --first-number 15000 --save b.hdr
+  ringway-loadtest merge a.hdr b.hdr
 
 EXIT STATUS
   0  the run is valid, the ledger is clean, no connection failed
@@ -41,6 +68,23 @@ pub enum Command {
     Echo(EchoArgs),
     /// Measure this program's own error on this machine, against an echo that knows its own time
     Calibrate(CalibrateArgs),
+    /// Publish events that the server delivers to all subscribers, and measure how long that takes
+    Fanout(fanout::FanoutArgs),
+    /// Find the highest rate at which 99 in 100 messages come back in time
+    Sweep(SweepArgs),
+    /// Measure two or more servers in short slots by turns, and quote ratios to the first
+    Compare(CompareArgs),
+    /// Add up what several processes or hosts have saved of one run
+    Merge(MergeArgs),
+    /// One contestant's tester; `compare` starts it
+    #[command(hide = true)]
+    Contestant(ContestantArgs),
+    /// Open connections and hold them: what each costs the server and the kernel
+    Idle(idle::IdleArgs),
+    /// Open connections and close them, again and again: time to 101, connections a second
+    Churn(churn::ChurnArgs),
+    /// Drop all connections at once: time until all have resumed
+    Storm(storm::StormArgs),
 }
 
 /// What all commands that open connections have in common.
@@ -92,12 +136,29 @@ pub struct CommonArgs {
     /// Await answers for so long after the last message was sent
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
     pub drain: Duration,
+    /// Begin to measure at this time, in seconds since 1970 or as HH:MM:SS in UTC: connections
+    /// are opened before, and several processes and hosts begin together
+    #[arg(long, value_name = "TIME", value_parser = start::at)]
+    pub start_at: Option<SystemTime>,
     /// What is random comes of this number
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     #[command(flatten)]
     #[expect(missing_docs, reason = "its own type has them")]
     pub output: OutputArgs,
+}
+
+impl CommonArgs {
+    /// What they are when only the server is named.
+    pub fn of(url: &str) -> Self {
+        #[derive(Parser)]
+        struct Alone {
+            #[command(flatten)]
+            common: CommonArgs,
+        }
+        let words = ["ringway-loadtest".to_owned(), format!("--url={url}")];
+        Alone::try_parse_from(words).expect("all but the URL have defaults").common
+    }
 }
 
 /// Where results go.
@@ -109,6 +170,9 @@ pub struct OutputArgs {
     /// Write the result as one page, with curves, to this file
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+    /// Write a histogram log to this file, which `merge` and other tools read
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
     /// Show no progress
     #[arg(long, short = 'q')]
     pub quiet: bool,
@@ -163,10 +227,7 @@ impl TrafficArgs {
 
     /// How they are spread.
     pub fn pattern(&self) -> Pattern {
-        match self.arrivals {
-            ArrivalsArg::Constant => Pattern::Constant,
-            ArrivalsArg::Poisson => Pattern::Poisson,
-        }
+        self.arrivals.into()
     }
 }
 
@@ -179,6 +240,15 @@ pub enum ArrivalsArg {
     Poisson,
 }
 
+impl From<ArrivalsArg> for Pattern {
+    fn from(arg: ArrivalsArg) -> Self {
+        match arg {
+            ArrivalsArg::Constant => Self::Constant,
+            ArrivalsArg::Poisson => Self::Poisson,
+        }
+    }
+}
+
 /// `echo`.
 #[derive(Debug, Clone, Args)]
 pub struct EchoArgs {
@@ -188,38 +258,6 @@ pub struct EchoArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "its own type has them")]
     pub traffic: TrafficArgs,
-}
-
-/// `calibrate`.
-#[derive(Debug, Clone, Args)]
-pub struct CalibrateArgs {
-    /// Connections
-    #[arg(long, short = 'c', default_value = "10", value_parser = count)]
-    pub connections: u32,
-    /// Messages a second
-    #[arg(long, value_parser = rate, default_value = "10k")]
-    pub rate: f64,
-    /// How long to measure, in each slot
-    #[arg(long, short = 'd', value_name = "TIME", default_value = "1s", value_parser = time)]
-    pub duration: Duration,
-    /// Slots: the best is reported in full, the others with their p99
-    #[arg(long, value_name = "N", default_value = "5", value_parser = count)]
-    pub slots: u32,
-    /// Payload bytes of a message
-    #[arg(long, value_name = "BYTES", default_value = "64", value_parser = bytes)]
-    pub size: usize,
-    /// The tester's core and the echo's, such as 1,0; the last and the first unless said
-    #[arg(long, value_delimiter = ',', value_name = "LIST")]
-    pub cores: Vec<usize>,
-    /// Kernel interface of the tester
-    #[arg(long, value_enum, default_value_t = IoArg::Auto)]
-    pub io: IoArg,
-    /// The error at p99 may be so much; beyond it, the exit status is 3
-    #[arg(long, value_name = "TIME", default_value = "20us", value_parser = time)]
-    pub within: Duration,
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "its own type has them")]
-    pub output: OutputArgs,
 }
 
 impl CommonArgs {
@@ -307,6 +345,12 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_url_alone_is_enough() {
+        let args = CommonArgs::of("-x ws://a/{n}");
+        assert_eq!((&args.url[..], args.connections), ("-x ws://a/{n}", 1000));
     }
 
     #[test]

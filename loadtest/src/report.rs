@@ -12,9 +12,11 @@ use crate::{
     measure::{
         interval::INTERVAL,
         ledger::Ledger,
-        quantiles::{Percentile, Quantiles, curve, micros},
+        quantiles::{Percentile, Quantiles, Times, curve, micros},
+        server::ServerThread,
         timeline::{Moment, Seen},
     },
+    mode::sweep::step::Step,
     verdict,
 };
 
@@ -27,7 +29,7 @@ pub struct Report {
     pub command: Vec<String>,
     /// The machine that ran it.
     pub machine: Machine,
-    /// When it began, in seconds since 1970.
+    /// When the measurement began, in seconds since 1970.
     pub started_at_unix_s: f64,
     /// What was done: `echo`, `fanout` and so on.
     pub mode: String,
@@ -73,6 +75,37 @@ pub struct Report {
     pub percentiles: Vec<Percentile>,
     /// Second by second.
     pub timeline: Vec<Point>,
+    /// What was tried, of a mode that searches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<Vec<Step>>,
+    /// What each thread of the server did meanwhile, where a mode asks for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub server_threads: Vec<ServerThread>,
+    /// Each storm by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub storms: Vec<Storm>,
+}
+
+/// All connections drop and return.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Storm {
+    /// Connections that dropped.
+    pub dropped: u64,
+    /// Those that resumed.
+    pub resumed: u64,
+    /// Tries in vain.
+    pub tries_failed: u64,
+    /// From the drop until the tester had begun to open all of them again; none when tries failed,
+    /// which were begun later.
+    pub begun_100_ms: Option<f64>,
+    /// From the drop until half of those that dropped have resumed; none when they have not.
+    pub back_50_ms: Option<f64>,
+    /// As above, nine in ten.
+    pub back_90_ms: Option<f64>,
+    /// As above, 99 in 100.
+    pub back_99_ms: Option<f64>,
+    /// As above, all of them.
+    pub back_100_ms: Option<f64>,
 }
 
 /// What the tester knows of itself.
@@ -95,7 +128,7 @@ pub struct Tester {
 }
 
 /// Some time of the run.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// When it begins, since the start.
     pub at_s: f64,
@@ -120,6 +153,16 @@ const POINTS_MAX: usize = 600;
 
 /// Intervals in a point of a short run: a second.
 const POINT_INTERVALS: usize = 4;
+
+impl Point {
+    /// Figures of these latencies in place of its own.
+    pub fn with_latencies(mut self, latencies: &Times) -> Self {
+        self.p50_us = micros(latencies.value_at_quantile(0.5));
+        self.p99_us = micros(latencies.value_at_quantile(0.99));
+        self.max_us = micros(latencies.max());
+        self
+    }
+}
 
 /// The timeline of what was seen.
 pub fn timeline(seen: &Seen) -> Vec<Point> {
@@ -164,8 +207,6 @@ pub struct Heading {
     pub threads: u32,
     /// The tester's engine.
     pub engine: String,
-    /// When it began, since 1970.
-    pub started_at: Duration,
 }
 
 impl Report {
@@ -184,7 +225,7 @@ impl Report {
             tool: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).to_owned(),
             command: heading.command.clone(),
             machine: Machine::here(),
-            started_at_unix_s: heading.started_at.as_secs_f64(),
+            started_at_unix_s: run.started_at.as_secs_f64(),
             mode: heading.mode.to_owned(),
             url: heading.url.clone(),
             connections: heading.connections,
@@ -215,9 +256,26 @@ impl Report {
             details: BTreeMap::new(),
             percentiles: curve(&seen.latencies),
             timeline: timeline(seen),
+            steps: None,
+            server_threads: Vec::new(),
+            storms: Vec::new(),
         };
         verdict::judge(&mut report, run);
         report
+    }
+
+    /// What `rate`, `latency_us` and the CPU time are of: `message`, or `connection` in modes that
+    /// open them again and again.
+    pub fn counted(&self) -> &'static str {
+        match &*self.mode {
+            "churn" | "storm" => "connection",
+            _ => "message",
+        }
+    }
+
+    /// What the mode alone knows; the name ends in the unit.
+    pub fn detail(&mut self, name: &str, value: f64) {
+        self.details.insert(name.to_owned(), value);
     }
 
     /// The figures are not the server's.

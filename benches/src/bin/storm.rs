@@ -118,7 +118,6 @@ fn storm(args: &Args, binary: &Path, variant: &Variant) -> Result<Outcome> {
             Ok(Openness::Awaited) => true,
             Ok(Openness::Open) => {
                 served.push(start.elapsed());
-                // It is kept: nobody else leaves room for others.
                 false
             }
             Err(_) => {

@@ -6,6 +6,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     os::fd::OwnedFd,
+    time::Duration,
 };
 
 use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
@@ -30,12 +31,20 @@ pub struct Connector {
     pub target: SocketAddr,
     receive_buffer_bytes: Option<usize>,
     send_buffer_bytes: Option<usize>,
+    at_close: AtClose,
+}
+
+/// What close(2) sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AtClose {
+    Fin,
+    Reset,
 }
 
 impl Connector {
     /// Connections to `target`, with the kernel's own buffer sizes.
     pub fn new(target: SocketAddr) -> Self {
-        Self { target, receive_buffer_bytes: None, send_buffer_bytes: None }
+        Self { target, receive_buffer_bytes: None, send_buffer_bytes: None, at_close: AtClose::Fin }
     }
 
     /// Bounds what the kernel keeps of what was received (SO_RCVBUF in socket(7), which doubles
@@ -49,6 +58,13 @@ impl Connector {
     #[must_use]
     pub fn with_send_buffer(self, bytes: usize) -> Self {
         Self { send_buffer_bytes: Some(bytes), ..self }
+    }
+
+    /// Ends connections with RST and not with FIN (SO_LINGER of 0 in socket(7)): what was not sent
+    /// is lost, and this host keeps no TIME_WAIT.
+    #[must_use]
+    pub fn with_reset_at_close(self) -> Self {
+        Self { at_close: AtClose::Reset, ..self }
     }
 
     /// A socket, non-blocking, close-on-exec and with TCP_NODELAY, on which connect(2) was begun;
@@ -69,6 +85,9 @@ impl Connector {
         }
         if let Some(bytes) = self.send_buffer_bytes {
             socket.set_send_buffer_size(bytes)?;
+        }
+        if self.at_close == AtClose::Reset {
+            socket.set_linger(Some(Duration::ZERO))?;
         }
         if let Some(source) = source {
             // ip(7): otherwise bind(2) takes a port from all targets at once, and searches for it.
@@ -129,6 +148,21 @@ mod tests {
         assert!(SockRef::from(&socket).tcp_nodelay().unwrap());
         let (_, peer) = listener.accept().unwrap();
         assert_eq!(peer, TcpStream::from(socket).local_addr().unwrap());
+    }
+
+    #[test]
+    fn a_reset_is_sent_if_asked_for() {
+        let (listener, connector) = listener();
+        for (connector, expected) in [
+            (connector, None),
+            (connector.with_reset_at_close(), Some(io::ErrorKind::ConnectionReset)),
+        ] {
+            let socket = connector.begin(None).unwrap();
+            let (mut peer, _) = listener.accept().unwrap();
+            drop(socket);
+            let read = io::Read::read(&mut peer, &mut [0; 1]);
+            assert_eq!(read.map_err(|error| error.kind()), expected.map_or(Ok(0), Err));
+        }
     }
 
     #[test]

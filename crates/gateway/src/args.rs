@@ -320,13 +320,19 @@ mod tests {
     fn the_other_commands_are_read() {
         assert!(matches!(parse(&["check", "a.toml"]), Ok(Command::Check { .. })));
         assert!(matches!(parse(&["defaults"]), Ok(Command::Defaults)));
+        let doctor = parse(&["doctor", "--undo", "--dry-run", "--config", "a.toml"]);
+        assert!(matches!(
+            doctor,
+            Ok(Command::Doctor(DoctorArgs { undo: true, dry_run: true, .. }))
+        ));
     }
 
     #[test]
     fn what_makes_no_sense_is_refused() {
         use clap::error::ErrorKind;
-        let table: [(&[&str], ErrorKind); 6] = [
+        let table: [(&[&str], ErrorKind); 7] = [
             (&["check"], ErrorKind::MissingRequiredArgument),
+            (&["doctor", "--apply", "--undo"], ErrorKind::ArgumentConflict),
             (&["--io", "epoll", "check", "a.toml"], ErrorKind::ArgumentConflict),
             (&["serv"], ErrorKind::InvalidSubcommand),
             (&["--lisen", "x"], ErrorKind::UnknownArgument),

@@ -10,6 +10,7 @@ use ringway_frame::{
 };
 
 use super::{
+    exchange,
     links::{Links, State},
     opener::Opener,
     plan::Plan,
@@ -17,16 +18,18 @@ use super::{
 };
 use crate::{
     measure::quantiles::record,
-    wire::{failure::Reason, opening::Progress},
+    wire::{failure::Reason, http::ResponseReader, message::Form, opening::Progress},
 };
 
 /// A thread's connections.
 pub(super) struct Fleet<'p, W> {
     pub(super) links: Links,
     pub(super) workload: W,
-    opener: Opener<'p>,
+    pub(super) opener: Opener<'p>,
     /// By link; `None` when it is not open.
     readers: Vec<Option<MessageReader>>,
+    /// By link; empty unless they speak HTTP.
+    pub(super) responses: Vec<ResponseReader>,
     by_slot: Vec<u32>,
     limits: ReadLimits,
     keys: MaskKeys,
@@ -50,7 +53,9 @@ enum Course {
 
 impl<'p, W: Workload> Fleet<'p, W> {
     pub(super) fn new(plan: &'p Plan, mut links: Links, workload: W) -> Self {
+        links.exchange = plan.approach.exchange();
         let count = links.len() as usize;
+        let responses = exchange::readers(links.exchange, count);
         if plan.security.is_some() {
             links.sessions.resize_with(count, || None);
         }
@@ -60,6 +65,7 @@ impl<'p, W: Workload> Fleet<'p, W> {
             workload,
             opener: Opener::new(plan),
             readers: std::iter::repeat_with(|| None).take(count).collect(),
+            responses,
             by_slot: Vec::new(),
             limits: ReadLimits { frame_bytes_max: bytes_max, message_bytes_max: bytes_max },
             keys: MaskKeys::new(),
@@ -79,7 +85,7 @@ impl<'p, W: Workload> Fleet<'p, W> {
             match self.links.list[link as usize].state {
                 State::Open => self.links.close(link),
                 State::Opening => self.links.leave(link, Ended::Unopened),
-                State::Closed | State::Closing | State::Leaving(_) => {}
+                State::Closed | State::Closing | State::ClosedBoth | State::Leaving(_) => {}
             }
         }
     }
@@ -102,14 +108,18 @@ impl<'p, W: Workload> Fleet<'p, W> {
         }
         while let Some(farewell) = self.links.farewells.front().copied() {
             let entry = &self.links.list[farewell.link as usize];
-            let is_current =
-                entry.connection == farewell.connection && entry.state == State::Closing;
+            let unanswered = match entry.state {
+                State::Closing => Reason::named("close_unanswered"),
+                _ => Reason::named("stream_not_ended"),
+            };
+            let is_current = entry.connection == farewell.connection
+                && matches!(entry.state, State::Closing | State::ClosedBoth);
             if is_current && farewell.at > self.links.now() {
                 return next.into_iter().chain([farewell.at]).min();
             }
             self.links.farewells.pop_front();
             if is_current {
-                self.links.seen.fail(Reason::named("close_unanswered"));
+                self.links.seen.fail(unanswered);
                 self.links.leave(farewell.link, Ended::Closed);
             }
         }
@@ -126,7 +136,10 @@ impl<'p, W: Workload> Fleet<'p, W> {
             }
             Completion::Connected { connection } => {
                 if let Some(link) = self.link(connection) {
-                    self.opener.connected(link, &mut self.links);
+                    match self.responses.is_empty() {
+                        true => self.opener.connected(link, &mut self.links),
+                        false => self.open_for_requests(link),
+                    }
                 }
             }
             Completion::EndOfStream { connection } => {
@@ -189,7 +202,7 @@ impl<'p, W: Workload> Fleet<'p, W> {
             let why = match self.links.list[link as usize].state {
                 State::Closed | State::Leaving(_) => return,
                 State::Opening => Ended::Unopened,
-                State::Open | State::Closing => Ended::Lost,
+                State::Open | State::Closing | State::ClosedBoth => Ended::Lost,
             };
             self.links.seen.fail(reason);
             self.links.leave(link, why);
@@ -201,7 +214,7 @@ impl<'p, W: Workload> Fleet<'p, W> {
         match self.links.list[link as usize].state {
             State::Open | State::Closing => self.read(link, bytes),
             State::Opening => self.open(link, bytes),
-            State::Closed | State::Leaving(_) => {}
+            State::ClosedBoth | State::Closed | State::Leaving(_) => {}
         }
     }
 
@@ -210,18 +223,8 @@ impl<'p, W: Workload> Fleet<'p, W> {
         match terms.receive(opening, bytes) {
             Ok(Progress::Awaited) => {}
             Ok(Progress::Open(opened)) => {
-                if let Some(since) = self.opener.finish(link) {
-                    let took = self.links.now().saturating_sub(since);
-                    record(&mut self.links.seen.openings, took);
-                }
                 self.readers[link as usize] = Some(opened.reader);
-                let entry = &mut self.links.list[link as usize];
-                entry.state = State::Open;
-                entry.form = opened.form;
-                self.links.open += 1;
-                self.links.seen.opened += 1;
-                self.try_over(link);
-                self.workload.opened(link, &mut self.links);
+                self.become_open(link, opened.form);
                 if opened.head_bytes < bytes.len() {
                     self.read(link, &mut bytes[opened.head_bytes..]);
                 }
@@ -233,9 +236,25 @@ impl<'p, W: Workload> Fleet<'p, W> {
         }
     }
 
+    pub(super) fn become_open(&mut self, link: u32, form: Form) {
+        if let Some(since) = self.opener.finish(link) {
+            let took = self.links.now().saturating_sub(since);
+            record(&mut self.links.seen.openings, took);
+        }
+        let entry = &mut self.links.list[link as usize];
+        entry.state = State::Open;
+        entry.form = form;
+        self.links.open += 1;
+        self.links.seen.opened += 1;
+        self.try_over(link);
+        self.workload.opened(link, &mut self.links);
+    }
+
     #[inline]
     fn read(&mut self, link: u32, mut bytes: &mut [u8]) {
-        let Some(reader) = &mut self.readers[link as usize] else { return };
+        let Some(reader) = &mut self.readers[link as usize] else {
+            return self.read_responses(link, bytes);
+        };
         loop {
             match reader.read(&mut bytes, &self.limits) {
                 Ok(Some(Message::Binary(payload))) => {
@@ -248,13 +267,19 @@ impl<'p, W: Workload> Fleet<'p, W> {
                     let key = Some(self.keys.draw());
                     self.links.send_raw(link, |out| emit_pong(out, key, payload));
                 }
-                Ok(Some(Message::Pong(_))) => {}
+                Ok(Some(Message::Pong(payload))) => {
+                    self.workload.pong(link, payload, &mut self.links)
+                }
                 Ok(Some(Message::Close(code, _))) => {
-                    if self.links.list[link as usize].state == State::Open {
+                    let state = &mut self.links.list[link as usize].state;
+                    if *state == State::Open {
                         self.links.seen.fail(Reason::of_close(code));
                         let key = Some(self.keys.draw());
                         self.links.send_raw(link, |out| emit_close(out, key, code, ""));
                         self.links.leave(link, Ended::Lost);
+                    } else if *state == State::Closing {
+                        // RFC 6455 §7.1.1: the server ends the stream first.
+                        *state = State::ClosedBoth;
                     }
                 }
                 Ok(None) => break,
@@ -277,11 +302,12 @@ impl<'p, W: Workload> Fleet<'p, W> {
                 self.links.seen.fail(Reason::HANDSHAKE_CUT);
                 self.links.leave(link, Ended::Unopened);
             }
+            State::Open if !self.responses.is_empty() => self.end_of_responses(link),
             State::Open => {
                 self.links.seen.fail(Reason::ENDED_WITHOUT_CLOSE);
                 self.links.leave(link, Ended::Lost);
             }
-            State::Closing => self.links.leave(link, Ended::Closed),
+            State::Closing | State::ClosedBoth => self.links.leave(link, Ended::Closed),
             State::Closed | State::Leaving(_) => {}
         }
     }
@@ -296,7 +322,7 @@ impl<'p, W: Workload> Fleet<'p, W> {
                 (reason, Ended::Unopened)
             }
             State::Open => (Reason::of_failure(failure), Ended::Lost),
-            State::Closing => return self.links.leave(link, Ended::Closed),
+            State::Closing | State::ClosedBoth => return self.links.leave(link, Ended::Closed),
             State::Closed | State::Leaving(_) => return,
         };
         self.links.seen.fail(reason);

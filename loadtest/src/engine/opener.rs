@@ -12,7 +12,7 @@ use ringway_acceptor::{Connect, Connector};
 
 use super::{
     links::{Deadline, Links, State},
-    plan::Plan,
+    plan::{Cut, Plan},
     workload::Ended,
 };
 use crate::wire::{
@@ -20,9 +20,6 @@ use crate::wire::{
     opening::{Opening, Terms},
     tls::Session,
 };
-
-/// Handshakes under way at a time in one thread: well below the backlog of a server.
-const UNDER_WAY_MAX: usize = 256;
 
 /// Connections begun in one turn, so that others are heard in between.
 const TURN_BEGUN_MAX: usize = 16;
@@ -51,13 +48,24 @@ struct UnderWay {
     opening: Option<Opening>,
 }
 
+/// Whether bytes may go out, encrypted if that is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Secured {
+    Yes,
+    No,
+}
+
 impl<'p> Opener<'p> {
     pub(super) fn new(plan: &'p Plan) -> Self {
         let threads = f64::from(plan.threads);
+        let connector = Connector::new(plan.approach.target().address());
         Self {
             plan,
             terms: Terms::of(&plan.approach),
-            connector: Connector::new(plan.approach.target().address()),
+            connector: match plan.cut {
+                Cut::Fin => connector,
+                Cut::Reset => connector.with_reset_at_close(),
+            },
             due: BinaryHeap::new(),
             wishes: 0,
             pace: plan.ramp.map(|rate| {
@@ -85,7 +93,7 @@ impl<'p> Opener<'p> {
         }
         let mut begun = 0;
         while let Some(&Reverse((at, _, link))) = self.due.peek() {
-            if at.max(self.next_at) > now || self.under_way.len() >= UNDER_WAY_MAX {
+            if at.max(self.next_at) > now || self.under_way.len() >= links.under_way_max {
                 break;
             }
             if begun == TURN_BEGUN_MAX {
@@ -107,7 +115,7 @@ impl<'p> Opener<'p> {
         }
         self.expire(links);
         let begins_at = match self.due.peek() {
-            Some(Reverse((at, _, _))) if self.under_way.len() < UNDER_WAY_MAX => {
+            Some(Reverse((at, _, _))) if self.under_way.len() < links.under_way_max => {
                 Some((*at).max(self.next_at))
             }
             _ => None,
@@ -131,6 +139,7 @@ impl<'p> Opener<'p> {
         let since = links.clock().now();
         let source = self.plan.source(links.number(link));
         let socket = self.connector.begin(source).map_err(|error| Reason::of_connect(&error))?;
+        links.last_begun_at = since;
         let connection = driver.connect(socket).map_err(|_| Reason::named("no_slot_left"))?;
         let slot = connection.slot() as usize;
         if by_slot.len() <= slot {
@@ -154,20 +163,29 @@ impl<'p> Opener<'p> {
         match self.terms.begin(links.number(link), &mut request) {
             Ok(opening) => {
                 under_way.opening = Some(opening);
-                if let Some(security) = &self.plan.security {
-                    match Session::new(security) {
-                        Ok(session) => links.sessions[link as usize] = Some(Box::new(session)),
-                        Err(reason) => {
-                            links.seen.fail(reason);
-                            return links.leave(link, Ended::Unopened);
-                        }
-                    }
+                if self.secure(link, links) == Secured::Yes {
+                    links.send_raw(link, |out| out.extend_from_slice(&request));
                 }
-                links.send_raw(link, |out| out.extend_from_slice(&request));
             }
             Err(_) => {
                 links.seen.fail(Reason::named("request_invalid"));
                 links.leave(link, Ended::Unopened);
+            }
+        }
+    }
+
+    /// Begins TLS on a connected socket, if that is asked for.
+    pub(super) fn secure(&self, link: u32, links: &mut Links) -> Secured {
+        let Some(security) = &self.plan.security else { return Secured::Yes };
+        match Session::new(security) {
+            Ok(session) => {
+                links.sessions[link as usize] = Some(Box::new(session));
+                Secured::Yes
+            }
+            Err(reason) => {
+                links.seen.fail(reason);
+                links.leave(link, Ended::Unopened);
+                Secured::No
             }
         }
     }

@@ -2,7 +2,10 @@
 //!
 //! It decides nothing about messages.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::IpAddr,
+    time::{Duration, SystemTime},
+};
 
 use ringway_acceptor::{WaitMode, engine::Engine};
 
@@ -37,12 +40,26 @@ pub struct Plan {
     pub handshake_time_max: Duration,
     /// How long the measurement takes.
     pub duration: Duration,
+    /// When it starts, if that was asked for.
+    pub start_at: Option<SystemTime>,
     /// How long answers are awaited after that.
     pub drain_time_max: Duration,
     /// The server's process, if it is on this host.
     pub server_pid: Option<u32>,
     /// What is random comes of this.
     pub seed: u64,
+    /// What a connection that is cut looks like to the server.
+    pub cut: Cut,
+}
+
+/// How a connection ends that is let go of without a Close frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Cut {
+    /// As when a process dies: the kernel sends FIN.
+    #[default]
+    Fin,
+    /// As when a middlebox gives up: RST. This host keeps no TIME_WAIT of it.
+    Reset,
 }
 
 impl Plan {

@@ -186,12 +186,13 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
             if self.pass_stage()? == Flow::End {
                 return Ok(());
             }
-            let opener_next = self.fleet.advance(&mut self.driver);
             let workload_next = match self.stage {
                 Stage::Running { start, end, latest } => self.advance(start, end, latest),
                 Stage::Draining { .. } => self.fleet.workload.advance(&mut self.fleet.links),
                 _ => Next::Idle,
             };
+            // After the workload, so that what it wishes to open is begun in this turn.
+            let opener_next = self.fleet.advance(&mut self.driver);
             self.turn(opener_next, workload_next)?;
             self.flush_if_due()?;
         }
@@ -230,7 +231,10 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
             Stage::Draining { deadline, .. } | Stage::Parting { deadline } => Some(deadline),
             Stage::Opening | Stage::Waiting => None,
         };
-        let wakes = [opener_next, workload_next, stage_next, Some(self.flushed_at + INTERVAL)];
+        // What the opener has not heard of yet.
+        let wished = self.fleet.links.wishes.iter().map(|wish| wish.at).min();
+        let flush_next = Some(self.flushed_at + INTERVAL);
+        let wakes = [opener_next, wished, workload_next, stage_next, flush_next];
         let before = self.clock.now();
         let wake = wakes.into_iter().flatten().min().unwrap_or(Duration::MAX);
         let sleep = wake.saturating_sub(before).min(SLEEP_TIME_MAX);

@@ -10,6 +10,7 @@ use crate::{
     measure::{
         interval::{INTERVAL, Interval},
         quantiles::{LATENCY_DIGITS, Times, add, times},
+        sparse::Sparse,
     },
     wire::failure::Reason,
 };
@@ -46,6 +47,8 @@ pub struct Seen {
 pub struct Moment {
     /// Of answers that came in it.
     pub latencies: Times<u32>,
+    /// The same to all digits, for histogram logs.
+    pub exact: Sparse,
     /// Messages sent in it.
     pub sent: u64,
     /// Messages received in it.
@@ -58,7 +61,7 @@ pub struct Moment {
     pub errors: u64,
 }
 
-/// An hour, some 100 MB; what comes later is added to the last.
+/// An hour, some 200 MB; what comes later is added to the last.
 const MOMENTS_MAX: u128 = 14_400;
 
 impl Moment {
@@ -70,7 +73,8 @@ impl Moment {
     fn new() -> Self {
         // One digit less, and no larger than what is in it: these are drawn, not quoted.
         let latencies = Histogram::new(2).expect("two digits");
-        Self { latencies, sent: 0, received: 0, opened: 0, ended: 0, errors: 0 }
+        let exact = Sparse::default();
+        Self { latencies, exact, sent: 0, received: 0, opened: 0, ended: 0, errors: 0 }
     }
 }
 
@@ -90,6 +94,27 @@ impl Seen {
             ended: 0,
             moments: Vec::new(),
         }
+    }
+
+    /// Adds what was seen in another measurement, as if it had come right after this one.
+    pub fn append(&mut self, other: Self) {
+        for (sum, part) in [
+            (&mut self.latencies, &other.latencies),
+            (&mut self.send_delays, &other.send_delays),
+            (&mut self.look_delays, &other.look_delays),
+            (&mut self.openings, &other.openings),
+        ] {
+            sum.add(part).expect("all histograms have the same bounds");
+        }
+        for (reason, count) in other.errors {
+            *self.errors.entry(reason).or_default() += count;
+        }
+        self.sent += other.sent;
+        self.received += other.received;
+        self.received_bytes += other.received_bytes;
+        self.opened += other.opened;
+        self.ended += other.ended;
+        self.moments.extend(other.moments);
     }
 
     /// Adds what one thread saw, in a run that started at `start`.
@@ -116,6 +141,7 @@ impl Seen {
         let moment = &mut self.moments[index];
         // It grows as it must.
         moment.latencies.add(&interval.latencies).expect("a histogram that grows");
+        moment.exact.add_times(&interval.latencies);
         moment.sent += interval.sent;
         moment.received += interval.received;
         moment.opened += interval.opened;

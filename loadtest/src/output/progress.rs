@@ -10,6 +10,7 @@ use std::{
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::{
+    args::OutputArgs,
     engine::conductor::Observer,
     measure::{interval::INTERVAL, quantiles::micros, timeline::Seen},
 };
@@ -20,14 +21,32 @@ const LINE_INTERVAL: Duration = Duration::from_secs(2);
 /// Shows progress.
 pub struct Progress {
     face: Face,
-    duration: Duration,
+    goal: Goal,
     is_running: bool,
+}
+
+/// What a measurement goes on for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// This time, with messages.
+    Running(Duration),
+    /// This time, and nothing is sent.
+    Holding(Duration),
+    /// Until so many connections have resumed.
+    Resumed(u64),
 }
 
 enum Face {
     Silent,
     Lines { next_at: Duration },
     Bar(ProgressBar),
+}
+
+impl Loudness {
+    /// As asked for.
+    pub fn of(args: &OutputArgs) -> Self {
+        if args.quiet { Self::Quiet } else { Self::Usual }
+    }
 }
 
 /// How much to show.
@@ -42,6 +61,11 @@ pub enum Loudness {
 impl Progress {
     /// Of a measurement of `duration`.
     pub fn new(duration: Duration, loudness: Loudness) -> Self {
+        Self::towards(Goal::Running(duration), loudness)
+    }
+
+    /// Of measurements with this goal.
+    pub fn towards(goal: Goal, loudness: Loudness) -> Self {
         let face = match loudness {
             Loudness::Quiet => Face::Silent,
             Loudness::Usual if stderr().is_terminal() => Face::Bar(ProgressBar::new(1)),
@@ -51,7 +75,16 @@ impl Progress {
             let style = ProgressStyle::with_template("{prefix:8} {wide_bar} {msg}");
             bar.set_style(style.expect("the template is well-formed"));
         }
-        Self { face, duration, is_running: false }
+        Self { face, goal, is_running: false }
+    }
+
+    /// Says something that stays.
+    pub fn say(&self, text: &str) {
+        match &self.face {
+            Face::Silent => {}
+            Face::Lines { .. } => eprintln!("{text}"),
+            Face::Bar(bar) => bar.println(text),
+        }
     }
 
     /// Takes the bar away.
@@ -99,19 +132,32 @@ impl Observer for Progress {
         let Some(moment) = seen.moments.iter().rev().nth(1) else { return };
         let errors: u64 = seen.errors.values().sum();
         let failed = if errors > 0 { format!(", {errors} failures") } else { String::new() };
-        let text = format!(
-            "{:.1} of {:.0} s, {:.0}/s, p99 {:.0} us{failed}",
-            elapsed.as_secs_f64(),
-            self.duration.as_secs_f64(),
-            moment.received as f64 / INTERVAL.as_secs_f64(),
-            micros(moment.latencies.value_at_quantile(0.99)),
-        );
+        let seconds = elapsed.as_secs_f64();
+        let (text, position, length) = match self.goal {
+            Goal::Running(time) => {
+                let rate = moment.received as f64 / INTERVAL.as_secs_f64();
+                let p99 = micros(moment.latencies.value_at_quantile(0.99));
+                let of = time.as_secs_f64();
+                let text = format!("{seconds:.1} of {of:.0} s, {rate:.0}/s, p99 {p99:.0} us");
+                (text, elapsed.as_millis() as u64, time.as_millis() as u64)
+            }
+            Goal::Holding(time) => {
+                let text =
+                    format!("{seconds:.1} of {:.0} s, {} lost", time.as_secs_f64(), seen.ended);
+                (text, elapsed.as_millis() as u64, time.as_millis() as u64)
+            }
+            Goal::Resumed(of) => {
+                let text = format!("{seconds:.1} s, {} of {of} have resumed", seen.received);
+                (text, seen.received, of)
+            }
+        };
+        let text = text + &failed;
         match &mut self.face {
             Face::Silent => {}
             Face::Bar(bar) => {
-                bar.set_length(self.duration.as_millis() as u64);
+                bar.set_length(length);
                 bar.set_prefix("running");
-                bar.set_position(elapsed.as_millis() as u64);
+                bar.set_position(position);
                 bar.set_message(text);
             }
             Face::Lines { next_at } => {

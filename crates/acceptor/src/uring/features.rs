@@ -77,7 +77,7 @@ struct Row {
 }
 
 const SETUP: Feature = Feature {
-    name: "deferred task work for one thread",
+    name: "deferred task work",
     since: (6, 1),
     purpose: "the kernel works only when the core enters it",
     need: Need::Required,

@@ -168,6 +168,8 @@ mod tests {
         ("proc/self/cgroup", "0::/\n"),
     ];
 
+    type Changes = &'static [(&'static str, &'static str)];
+
     /// The capacity of the host above with some files changed.
     fn capacity(changes: &[(&str, &str)]) -> Capacity {
         let root = tempfile::TempDir::new().unwrap();
@@ -181,7 +183,7 @@ mod tests {
 
     #[test]
     fn each_bound_can_be_the_least_and_is_named() {
-        let table: [(&[(&str, &str)], &str, u64); 7] = [
+        let table: [(Changes, &str, u64); 7] = [
             (&[], "NOFILE", 19_872),
             (&[("proc/sys/fs/nr_open", "5000")], "fs.nr_open", 4_872),
             (&[("proc/sys/fs/file-max", "11000")], "fs.file-max", 9_872),

@@ -57,8 +57,9 @@ impl Finding {
         Self { verdict, ..Self::good(name, format!("unknown: {reason}"), wanted, why) }
     }
 
-    /// The same, judged, with what mends it.
+    /// The same, judged, with what mends it unless it is good.
     pub fn judged(self, verdict: Verdict, mend: impl ToString) -> Self {
-        Self { verdict, mend: Some(mend.to_string()), ..self }
+        let mend = (verdict != Verdict::Good).then(|| mend.to_string());
+        Self { verdict, mend, ..self }
     }
 }

@@ -80,7 +80,7 @@ fn self_test(result: &SelfTest, needs: &Needs) -> Finding {
 fn of_feature(feature: &Feature, needs: &Needs) -> Finding {
     let name = format!("io_uring {}", feature.name);
     let (version, release) = feature.since;
-    let wanted = format!("offered (Linux {version}.{release})");
+    let wanted = format!("Linux {version}.{release}");
     let finding = |found: &str| Finding::good(&name, found, &wanted, feature.purpose);
     match &feature.offered {
         Offered::Yes => finding("offered"),
@@ -91,7 +91,7 @@ fn of_feature(feature: &Feature, needs: &Needs) -> Finding {
                 (_, Need::Required) => Verdict::Hurts,
                 (_, Need::Better) => Verdict::Advice,
             };
-            let mend = format!("Linux {version}.{release} or newer, where io_uring is allowed");
+            let mend = format!("Linux {version}.{release} or newer, io_uring allowed, and lo up");
             finding(&format!("missing: {reason}")).judged(verdict, mend)
         }
     }

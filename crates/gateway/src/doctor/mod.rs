@@ -116,7 +116,7 @@ fn examine(host: &Host, needs: &Needs, form: Form) -> Answer {
 fn shown(plan: &Plan, host: &Host, form: Form) -> Answer {
     let difference = plan.difference(host);
     let text = match form {
-        Form::Json => json(&serde_json::json!({ "difference": difference })),
+        Form::Json => json(&serde_json::json!({ "steps": plan.steps, "difference": difference })),
         Form::Text if difference.is_empty() => "nothing to change\n".to_owned(),
         Form::Text => difference,
     };

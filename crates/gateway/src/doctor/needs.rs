@@ -22,6 +22,10 @@ pub struct Needs {
     pub connections_max: u64,
     /// The longest `listener.backlog`.
     pub backlog: u64,
+    /// What `socket.receive_buffer_bytes` sets, if it does.
+    pub receive_buffer: Option<u64>,
+    /// What `socket.send_buffer_bytes` sets, if it does.
+    pub send_buffer: Option<u64>,
     /// Cores that are used.
     pub cores: usize,
     /// Addresses that are listened on.
@@ -51,6 +55,8 @@ impl Needs {
             connections,
             connections_max,
             backlog: config.listeners.iter().map(|one| one.backlog.into()).max().unwrap_or(0),
+            receive_buffer: exactly(config.socket.receive_buffer_bytes),
+            send_buffer: exactly(config.socket.send_buffer_bytes),
             cores,
             listeners: config.listeners.len(),
             io: server.io,
@@ -67,6 +73,13 @@ impl Needs {
     /// The connections that so many descriptors hold.
     pub fn room(&self, descriptors: u64) -> u64 {
         descriptors::connections_max(descriptors, self.cores, self.listeners)
+    }
+}
+
+fn exactly(bytes: Automatic<u32>) -> Option<u64> {
+    match bytes {
+        Automatic::Auto => None,
+        Automatic::Exactly(bytes) => Some(bytes.into()),
     }
 }
 

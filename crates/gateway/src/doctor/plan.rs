@@ -4,6 +4,8 @@
 
 use std::fmt::Write;
 
+use serde::Serialize;
+
 use super::{
     host::Host,
     needs::Needs,
@@ -19,7 +21,8 @@ pub const MARK: &str =
     "# Written by `ringway doctor --apply`; `ringway doctor --undo` takes it back.";
 
 /// What becomes of a sysctl.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Step {
     /// It is set.
     Set {

@@ -46,7 +46,7 @@ impl Record {
     pub fn load(host: &Host) -> anyhow::Result<Self> {
         let path = host.path(PATH);
         let text = match read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) if is_absence(&error) => return Ok(Self::default()),
             text => text,
         };
         let advice = "the old values are kept there; if they are not wanted any more, move it away";
@@ -84,6 +84,10 @@ impl Record {
         text.push('\n');
         replacing::write(&path, &text)
     }
+}
+
+fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 fn read(path: &Path) -> io::Result<String> {

@@ -25,9 +25,8 @@ pub struct Report {
     pub capacity: Capacity,
 }
 
-/// What a cell of the table may take before it pushes the rest to the right.
-const NAME_WIDTH: usize = 32;
-const FOUND_WIDTH: usize = 28;
+/// A cell that is longer pushes the rest of its row to the right.
+const CELL_WIDTH_MAX: usize = 36;
 
 impl Report {
     /// The report of these findings.
@@ -46,14 +45,7 @@ impl Report {
     /// The table.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        line(&mut text, "", "CHECK", "FOUND", "WANTED: WHY");
-        for finding in &self.checks {
-            let wanted = format!("{}: {}", finding.wanted, finding.why);
-            line(&mut text, word(finding.verdict), &finding.name, &finding.found, &wanted);
-            if let Some(mend) = &finding.mend {
-                line(&mut text, "", "", "", &format!("-> {mend}"));
-            }
-        }
+        self.push_table(&mut text);
         text.push('\n');
         self.push_capacity(&mut text);
         let hurting: Vec<_> = self
@@ -63,12 +55,39 @@ impl Report {
             .map(|finding| finding.name.as_str())
             .collect();
         let last = match (&hurting[..], self.verdict) {
-            ([], Verdict::Hurts) => "hurts: fewer connections than are wanted".to_owned(),
+            ([], Verdict::Hurts) => format!("hurts: {}", self.capacity.limited_by),
             ([], _) => "nothing hurts".to_owned(),
             (names, _) => format!("hurts: {}", names.join(", ")),
         };
         writeln!(text, "\n{last}").expect("a string takes all");
         text
+    }
+
+    fn push_table(&self, text: &mut String) {
+        let head = ["", "CHECK", "FOUND", "WANTED", "WHY"];
+        let row = |finding: &Finding| {
+            let Finding { verdict, name, found, wanted, why, .. } = finding;
+            [word(*verdict), name, found, wanted, why].map(str::to_owned)
+        };
+        let mut rows = vec![head.map(str::to_owned)];
+        for finding in &self.checks {
+            rows.push(row(finding));
+            if let Some(mend) = &finding.mend {
+                rows.push(["", "  mend it:", mend, "", ""].map(str::to_owned));
+            }
+        }
+        let width = |column: usize| {
+            let lengths = rows.iter().map(|row| row[column].chars().count());
+            lengths.filter(|length| *length <= CELL_WIDTH_MAX).max().unwrap_or(0)
+        };
+        let widths = [0, 1, 2, 3].map(width);
+        for [verdict, name, found, wanted, why] in &rows {
+            let [first, second, third, fourth] = widths;
+            let line = format!(
+                "{verdict:<first$}  {name:<second$}  {found:<third$}  {wanted:<fourth$}  {why}"
+            );
+            writeln!(text, "{}", line.trim_end()).expect("a string takes all");
+        }
     }
 
     fn push_capacity(&self, text: &mut String) {
@@ -105,9 +124,4 @@ fn word(verdict: Verdict) -> &'static str {
         Verdict::Unknown => "unknown",
         Verdict::Hurts => "HURTS",
     }
-}
-
-fn line(text: &mut String, verdict: &str, name: &str, found: &str, rest: &str) {
-    let line = format!("{verdict:<8} {name:<NAME_WIDTH$} {found:<FOUND_WIDTH$} {rest}");
-    writeln!(text, "{}", line.trim_end()).expect("a string takes all");
 }

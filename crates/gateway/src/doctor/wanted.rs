@@ -51,7 +51,7 @@ pub fn all(needs: &Needs) -> Vec<Wanted> {
     wanted
         .map(|(key, value)| {
             let needed = match key {
-                "net.core.somaxconn" | "net.ipv4.tcp_max_syn_backlog" => needs.backlog,
+                "net.core.somaxconn" => needs.backlog,
                 "net.ipv4.tcp_syncookies" => 1,
                 "fs.nr_open" => needs.descriptors(),
                 _ => 0,

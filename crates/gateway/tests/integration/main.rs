@@ -15,6 +15,7 @@ mod crowds;
 mod cursors;
 mod departures;
 mod descriptors;
+mod doctor;
 mod faults;
 mod framing;
 mod heads;

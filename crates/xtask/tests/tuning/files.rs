@@ -58,15 +58,28 @@ fn every_file_is_of_a_kind_that_is_checked_and_has_its_place_in_the_readme() {
         let (folder, file) = name.split_once('/').unwrap_or(("", &name));
         let is_known = match folder {
             "" => file == "README.md",
-            "limits.d" | "sysctl.d" => file.ends_with(".conf"),
+            "limits.d" => file.ends_with(".conf"),
+            "sysctl.d" if file.contains('/') => file.ends_with(".sh") || file.ends_with(".py"),
+            "sysctl.d" => file.ends_with(".conf"),
             "systemd" => file.ends_with(".service"),
             "seccomp" => file.ends_with(".json"),
             "irq" => file.ends_with(".sh"),
             _ => false,
         };
         assert!(is_known, "tuning/{name} is of a kind that no test knows; add one here");
-        assert!(folder.is_empty() || readme.contains(&name), "tuning/README.md has no {name}");
+        // What measures a sysctl is named beside it.
+        let is_named = folder.is_empty() || name.matches('/').count() > 1 || readme.contains(&name);
+        assert!(is_named, "tuning/README.md has no {name}");
     }
+}
+
+#[test]
+fn shellcheck_has_nothing_to_say_of_any_script() {
+    let mut found = Vec::new();
+    all_files(Path::new(TUNING), &mut found);
+    let scripts = found.iter().filter(|path| path.extension().is_some_and(|kind| kind == "sh"));
+    let Some(output) = run(Command::new("shellcheck").args(scripts)) else { return };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
 /// limits.conf(5): domain, type, item, value.
@@ -82,7 +95,7 @@ fn limits_are_limits() {
         assert!(value.parse::<u64>().is_ok() || value == "unlimited", "{line}");
         items.push(item);
     }
-    assert_eq!(items, ["nofile"]);
+    assert_eq!(items, ["nofile", "memlock"]);
 }
 
 /// sysctl.d(5): a key that the kernel has, where this kernel has it at all, and a value.
@@ -91,6 +104,9 @@ fn sysctls_are_assignments() {
     let Ok(folder) = fs::read_dir(path("sysctl.d")) else { return };
     for entry in folder {
         let path = entry.unwrap().path();
+        if path.is_dir() {
+            continue;
+        }
         let text = fs::read_to_string(&path).unwrap();
         for line in lines(&text) {
             let (key, value) = line.split_once('=').unwrap_or_else(|| panic!("{line:?} has no ="));

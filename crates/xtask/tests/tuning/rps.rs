@@ -91,12 +91,6 @@ impl Machine {
 const CARD: &str = "sys/class/net/eth0/queues";
 
 #[test]
-fn shellcheck_has_nothing_to_say() {
-    let Some(output) = run(Command::new("shellcheck").arg(path("irq/rps.sh"))) else { return };
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-}
-
-#[test]
 fn loopback_has_nothing_to_spread() {
     let machine = Machine::of("0-3");
     let before = machine.whole();

@@ -65,7 +65,8 @@ pub(super) fn io_uring_disabled(subject: &Subject<'_>) -> Finding {
 
 pub(super) fn seccomp(subject: &Subject<'_>) -> Finding {
     let name = "seccomp";
-    let (wanted, why) = ("no filter, or one that allows io_uring", "containers often forbid it");
+    let (wanted, why) =
+        ("none, or io_uring allowed", "filters of containers often forbid io_uring");
     let mode = match subject.host.field("/proc/self/status", "Seccomp") {
         Err(reason) => return Finding::unknown(name, &reason, wanted, why),
         Ok(mode) => mode,

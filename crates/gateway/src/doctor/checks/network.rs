@@ -4,7 +4,6 @@ use super::{Subject, bounded, lower_bound};
 use crate::doctor::{
     capacity::BUSY_PAGES,
     finding::{Finding, Verdict},
-    wanted,
 };
 
 /// A receive is armed for as much at a time.
@@ -24,15 +23,20 @@ pub(super) fn accept_queue(subject: &Subject<'_>) -> Finding {
 /// tcp(7): the kernel looks at it only while there are no cookies.
 pub(super) fn syn_queue(subject: &Subject<'_>) -> Finding {
     let key = "net.ipv4.tcp_max_syn_backlog";
-    let why = "handshakes under way; no effect while tcp_syncookies is on";
-    let finding = lower_bound(subject, key, why);
-    let has_cookies = subject
-        .host
-        .sysctl_number("net.ipv4.tcp_syncookies")
-        .is_ok_and(|found| found >= wanted::of("net.ipv4.tcp_syncookies", subject.needs).least);
-    match finding.verdict {
-        Verdict::Hurts if has_cookies => Finding { verdict: Verdict::Advice, ..finding },
-        _ => finding,
+    let least = subject.needs.backlog;
+    let wanted = format!("at least {least}, or cookies");
+    let why = "handshakes under way; of no effect while tcp_syncookies is on";
+    match subject.host.sysctl_number(key) {
+        Err(reason) => Finding::unknown(key, &reason, wanted, why),
+        Ok(found) => {
+            let finding = Finding::good(key, found, wanted, why);
+            match subject.host.sysctl_number("net.ipv4.tcp_syncookies") {
+                Ok(0) if found < least => {
+                    finding.judged(Verdict::Hurts, format!("sysctl -w {key}={least}"))
+                }
+                _ => finding,
+            }
+        }
     }
 }
 
@@ -82,11 +86,27 @@ fn buffers(subject: &Subject<'_>, key: &str, least: u64, why: &str) -> Finding {
 }
 
 pub(super) fn receive_buffer_cap(subject: &Subject<'_>) -> Finding {
-    any(subject, "net.core.rmem_max", "caps only a receive buffer that is set by hand (SO_RCVBUF)")
+    let why = "silently caps socket.receive_buffer_bytes, and nothing where that is not set";
+    buffer_cap(subject, "net.core.rmem_max", subject.needs.receive_buffer, why)
 }
 
 pub(super) fn send_buffer_cap(subject: &Subject<'_>) -> Finding {
-    any(subject, "net.core.wmem_max", "caps only a send buffer that is set by hand (SO_SNDBUF)")
+    let why = "silently caps socket.send_buffer_bytes, and nothing where that is not set";
+    buffer_cap(subject, "net.core.wmem_max", subject.needs.send_buffer, why)
+}
+
+/// socket(7), SO_RCVBUF and SO_SNDBUF: what is asked for is capped, then doubled.
+fn buffer_cap(subject: &Subject<'_>, key: &str, asked: Option<u64>, why: &str) -> Finding {
+    let Some(least) = asked else { return any(subject, key, why) };
+    let wanted = format!("at least {least}");
+    match subject.host.sysctl_number(key) {
+        Err(reason) => Finding::unknown(key, &reason, wanted, why),
+        Ok(found) => {
+            let finding = Finding::good(key, found, wanted, why);
+            let mend = format!("sysctl -w {key}={least}");
+            if found < least { finding.judged(Verdict::Hurts, mend) } else { finding }
+        }
+    }
 }
 
 pub(super) fn time_wait_reuse(subject: &Subject<'_>) -> Finding {

@@ -1,0 +1,57 @@
+//! The command line of `churn`.
+//!
+//! It says what was asked for.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{ArrivalsArg, CommonArgs, rate, time};
+use crate::measure::arrivals::Pattern;
+
+const EXAMPLES: &str = "\
+EXAMPLES
+  ringway-loadtest churn --url ws://127.0.0.1:8080/echo --pid 4711
+  ringway-loadtest churn --url ws://127.0.0.1:8080/echo --rate 2k --arrivals poisson -c 1000
+  ringway-loadtest churn --url ws://10.0.0.5/echo --source 10.0.0.10-10.0.0.17
+
+Who ends a connection first keeps its port for a minute: the server after a Close frame, this host
+with --abrupt. Where ports run out (no_port_left), use several addresses with --source.";
+
+/// `churn`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
+#[command(mut_arg("connections", |arg| {
+    arg.default_value("100").help("Connections at a time, at most")
+}))]
+#[command(mut_arg("pid", |arg| arg.help(
+    "The server's process, if it is on this host: its CPU time per connection is measured"
+)))]
+#[command(mut_arg("drain", |arg| arg.help(
+    "Await the connections under way for so long after the last was begun"
+)))]
+pub struct ChurnArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its own type has them")]
+    pub common: CommonArgs,
+    /// Begin so many connections a second, however long each takes: an open loop. Without it, one
+    /// that has ended is followed by the next at once
+    #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
+    pub rate: Option<f64>,
+    /// How the connections of an open loop are spread over time
+    #[arg(long, value_enum, default_value_t = ArrivalsArg::Constant, requires = "rate")]
+    pub arrivals: ArrivalsArg,
+    /// How long to measure
+    #[arg(long, short = 'd', value_name = "TIME", default_value = "10s", value_parser = time)]
+    pub duration: Duration,
+    /// End connections without a Close frame
+    #[arg(long)]
+    pub abrupt: bool,
+}
+
+impl ChurnArgs {
+    /// How the connections of an open loop are spread.
+    pub fn pattern(&self) -> Pattern {
+        self.arrivals.into()
+    }
+}

@@ -1,0 +1,44 @@
+//! The command line of `idle`.
+//!
+//! It says what was asked for.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{CommonArgs, time};
+
+const EXAMPLES: &str = "\
+EXAMPLES
+  ringway-loadtest idle --url 'ws://127.0.0.1:8080/ws?client=load-{n}' --pid 4711
+  ringway-loadtest idle --url ws://127.0.0.1:8080/echo -c 50k --source 127.0.0.1-127.0.0.8
+  ringway-loadtest idle --url wss://chat.example/ --hold 10m --ping 30s --ramp 500
+
+The kernel's memory is the growth since before the first connection, of all that this host does:
+run it where little else happens, and as root, who alone may read /proc/slabinfo.";
+
+/// `idle`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
+#[command(mut_arg("connections", |arg| arg.default_value("10k")))]
+#[command(mut_arg("pid", |arg| arg.help(
+    "The server's process, if it is on this host: its memory and its threads' CPU are measured"
+)))]
+pub struct IdleArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its own type has them")]
+    pub common: CommonArgs,
+    /// Hold the connections for so long once they are open
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
+    pub hold: Duration,
+    /// Send a Ping on each connection so often, and measure how long its Pong takes
+    #[arg(long, value_name = "TIME", value_parser = period)]
+    pub ping: Option<Duration>,
+}
+
+fn period(text: &str) -> Result<Duration, String> {
+    time(text).and_then(|time| match time.is_zero() {
+        true => Err("it must be more than 0".to_owned()),
+        false => Ok(time),
+    })
+}

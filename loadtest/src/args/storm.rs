@@ -1,0 +1,65 @@
+//! The command line of `storm`.
+//!
+//! It says what was asked for.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::{CommonArgs, count, time};
+
+const EXAMPLES: &str = "\
+EXAMPLES
+  ringway-loadtest storm --url ws://127.0.0.1:8080/echo
+  ringway-loadtest storm --url 'ws://127.0.0.1:8080/ws?client=load-{n}' --expect welcome --rounds 3
+  ringway-loadtest storm --url wss://chat.example/ --how reset --return-within 10s
+
+The table's latency is from the moment of the drop (or when a connection was to return) to its
+resumption, with all that was tried in vain. With several rounds, details are of the slowest.";
+
+/// `storm`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
+#[command(mut_arg("connections", |arg| arg.default_value("10k")))]
+#[command(mut_arg("drain", |arg| arg.hide(true)))]
+#[command(mut_arg("ramp", |arg| arg.help(
+    "Open so many connections a second, at first and in a storm, and not as many as possible"
+)))]
+#[command(mut_arg("pid", |arg| arg.help(
+    "The server's process, if it is on this host: its CPU time per resumption is measured"
+)))]
+pub struct StormArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its own type has them")]
+    pub common: CommonArgs,
+    /// How the connections drop
+    #[arg(long, value_enum, default_value_t = HowArg::Cut)]
+    pub how: HowArg,
+    /// Hold the connections for so long before each storm
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]
+    pub hold: Duration,
+    /// Each connection returns at a random time within this, and not at once
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = time)]
+    pub return_within: Duration,
+    /// A connection has resumed only when a message with this text in it has come, such as
+    /// `welcome`, and not already when it is open
+    #[arg(long, value_name = "TEXT")]
+    pub expect: Option<String>,
+    /// Storms one after the other
+    #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
+    pub rounds: u32,
+    /// Give up on those that have not resumed after this
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time)]
+    pub storm_timeout: Duration,
+}
+
+/// How connections drop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum HowArg {
+    /// FIN without a Close frame, as when processes die.
+    Cut,
+    /// RST, as when a middlebox fails.
+    Reset,
+    /// A Close frame, and back when the server has answered.
+    Close,
+}

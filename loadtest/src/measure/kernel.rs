@@ -1,0 +1,180 @@
+//! What the kernel holds for all connections of this host, from proc(5): its slab caches, and what
+//! it says of TCP.
+//!
+//! It never says whose memory it is: callers read before and after, and take the difference.
+
+use std::{collections::BTreeMap, fs};
+
+/// The kernel's memory at one time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KernelMemory {
+    /// `/proc/slabinfo`, which only root may read.
+    pub slabs: Option<Slabs>,
+    /// `/proc/net/sockstat`, of this network namespace.
+    pub sockets: Option<SocketStat>,
+    /// `SUnreclaim` of `/proc/meminfo`: slab memory that cannot be had back. Anybody may read it.
+    pub unreclaimable_bytes: Option<u64>,
+}
+
+impl KernelMemory {
+    /// As it is now.
+    pub fn now() -> Self {
+        let read = |path| fs::read_to_string(path).ok();
+        let page_bytes = rustix::param::page_size() as u64;
+        Self {
+            slabs: read("/proc/slabinfo").and_then(|text| Slabs::parse(&text, page_bytes)),
+            sockets: read("/proc/net/sockstat").and_then(|text| {
+                // Sockets of IPv6 are counted apart, their memory is not.
+                let six = read("/proc/net/sockstat6").unwrap_or_default();
+                SocketStat::parse(&text, &six, page_bytes)
+            }),
+            unreclaimable_bytes: read("/proc/meminfo").and_then(|text| unreclaimable(&text)),
+        }
+    }
+}
+
+/// The slab caches by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Slabs(BTreeMap<String, Cache>);
+
+/// A slab cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Cache {
+    objects: u64,
+    /// What an object takes of its slab, the rest of the slab shared out.
+    millibytes: u64,
+}
+
+/// By how much a cache has grown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Growth {
+    /// Objects.
+    pub objects: u64,
+    /// What they take of their slabs.
+    pub bytes: u64,
+}
+
+impl Slabs {
+    /// Parses `/proc/slabinfo` (slabinfo(5), version 2.x); `None` if that is something else.
+    pub fn parse(text: &str, page_bytes: u64) -> Option<Self> {
+        let mut lines = text.lines();
+        let version = lines.next()?.strip_prefix("slabinfo - version: ")?;
+        if !version.starts_with("2.") {
+            return None;
+        }
+        let caches = lines.filter(|line| !line.starts_with('#')).map(|line| {
+            // Name, active_objs, num_objs, objsize, objperslab, pagesperslab.
+            let mut fields = line.split_whitespace();
+            let name = fields.next()?.to_owned();
+            let mut number = || fields.next()?.parse::<u64>().ok();
+            let (objects, _, _) = (number()?, number()?, number()?);
+            let (per_slab, pages) = (number()?, number()?);
+            let millibytes = (1000 * pages * page_bytes).checked_div(per_slab)?;
+            Some((name, Cache { objects, millibytes }))
+        });
+        caches.collect::<Option<_>>().map(Self)
+    }
+
+    /// By how much each cache has grown since `before`; those that have not are left out.
+    pub fn growth(&self, before: &Self) -> BTreeMap<&str, Growth> {
+        let grown = self.0.iter().filter_map(|(name, cache)| {
+            let objects = before.0.get(name).map_or(0, |before| before.objects);
+            let objects = cache.objects.checked_sub(objects).filter(|more| *more > 0)?;
+            Some((&**name, Growth { objects, bytes: objects * cache.millibytes / 1000 }))
+        });
+        grown.collect()
+    }
+}
+
+/// What the kernel says of TCP.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SocketStat {
+    /// Sockets in use, of both IP versions.
+    pub in_use: u64,
+    /// Sockets in TIME_WAIT.
+    pub time_wait: u64,
+    /// Memory of their buffers, of all network namespaces.
+    pub buffer_bytes: u64,
+}
+
+impl SocketStat {
+    /// Parses `/proc/net/sockstat` and `/proc/net/sockstat6`; `None` if the first does not speak
+    /// of TCP.
+    pub fn parse(four: &str, six: &str, page_bytes: u64) -> Option<Self> {
+        let tcp = four.lines().find_map(|line| line.strip_prefix("TCP:"))?;
+        let tcp6 = six.lines().find_map(|line| line.strip_prefix("TCP6:")).unwrap_or_default();
+        Some(Self {
+            in_use: field(tcp, "inuse")? + field(tcp6, "inuse").unwrap_or(0),
+            time_wait: field(tcp, "tw")?,
+            buffer_bytes: field(tcp, "mem")? * page_bytes,
+        })
+    }
+}
+
+/// The number after `name` in a line of pairs.
+fn field(line: &str, name: &str) -> Option<u64> {
+    line.split_whitespace().skip_while(|word| *word != name).nth(1)?.parse().ok()
+}
+
+fn unreclaimable(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("SUnreclaim:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SLABS: &str = "\
+slabinfo - version: 2.1
+# name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> : tunables <limit> <batchcount> <sharedfactor> : slabdata <active_slabs> <num_slabs> <sharedavail>
+TCP                   79    130   2368   13    8 : tunables    0    0    0 : slabdata     10     10      0
+sock_inode_cache     243    304    832   19    4 : tunables    0    0    0 : slabdata     16     16      0
+filp                 637    861    192   21    1 : tunables    0    0    0 : slabdata     41     41      0
+kmalloc-cg-8k         20     20   8192    4    8 : tunables    0    0    0 : slabdata      5      5      0
+";
+
+    #[test]
+    fn slab_caches_grow_by_objects_and_their_share_of_a_slab() {
+        let before = Slabs::parse(SLABS, 4096).unwrap();
+        assert!(before.growth(&before).is_empty());
+        let text = SLABS.replace("TCP                   79", "TCP                   92");
+        let text = text.replace("637    861", "630    861") + "new 2 2 64 64 1 : x\n";
+        let after = Slabs::parse(&text, 4096).unwrap();
+        let growth = after.growth(&before);
+        // 13 sockets fill a slab of 8 pages; what shrank is left out; what is new began at none.
+        let tcp = Growth { objects: 13, bytes: 8 * 4096 - 1 };
+        let new = Growth { objects: 2, bytes: 128 };
+        assert_eq!(growth, BTreeMap::from([("TCP", tcp), ("new", new)]));
+    }
+
+    #[test]
+    fn what_is_no_slabinfo_is_none() {
+        let truncated = &SLABS[..SLABS.len() - 80];
+        let zero = SLABS.replace("2368   13", "2368    0");
+        for text in ["", "slabinfo - version: 3.0\n", "TCP 1 2 3 4 5\n", truncated, &zero] {
+            assert_eq!(Slabs::parse(text, 4096), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn sockets_of_both_versions_are_counted() {
+        let four = "sockets: used 24\nTCP: inuse 1 orphan 0 tw 19762 alloc 1 mem 169\n\
+                    UDP: inuse 0 mem 0\n";
+        let six = "TCP6: inuse 3\nUDP6: inuse 9\n";
+        let expected = SocketStat { in_use: 4, time_wait: 19_762, buffer_bytes: 169 * 4096 };
+        assert_eq!(SocketStat::parse(four, six, 4096), Some(expected));
+        let without = SocketStat { in_use: 1, ..expected };
+        assert_eq!(SocketStat::parse(four, "", 4096), Some(without));
+        assert_eq!(SocketStat::parse("UDP: inuse 0 mem 0\n", six, 4096), None);
+    }
+
+    #[test]
+    fn the_real_files_are_understood() {
+        let now = KernelMemory::now();
+        assert!(now.sockets.is_some());
+        assert!(now.unreclaimable_bytes.is_some_and(|bytes| bytes > 1 << 20));
+        // Only root may read it.
+        assert_eq!(now.slabs.is_some(), fs::read_to_string("/proc/slabinfo").is_ok());
+    }
+}

@@ -1,0 +1,107 @@
+//! The server's process at one time, if it is on this host: its memory, and each thread's CPU time.
+//!
+//! It never judges; callers take differences.
+
+use std::{collections::BTreeMap, fs, time::Duration};
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use super::process;
+
+/// A process at one time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerState {
+    /// Resident memory.
+    pub resident_bytes: u64,
+    /// CPU time of its threads since they started.
+    pub cpu: Duration,
+    /// By thread, its name and its CPU time.
+    threads: BTreeMap<u32, (String, Duration)>,
+}
+
+/// What one thread of the server did meanwhile.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServerThread {
+    /// Its name, as the server gave it.
+    pub name: String,
+    /// CPU time.
+    pub cpu_us: f64,
+    /// The share of the time that it was on a CPU.
+    pub busy: f64,
+}
+
+impl ServerState {
+    /// As it is now.
+    ///
+    /// # Errors
+    /// No such process, or a kernel without schedstat.
+    pub fn now(pid: u32) -> Result<Self> {
+        let mut threads = BTreeMap::new();
+        for entry in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+            let number = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            let name = fs::read_to_string(entry.path().join("comm"));
+            let time = fs::read_to_string(entry.path().join("schedstat"));
+            // A thread may end while the folder is read.
+            if let (Some(number), Ok(name), Ok(time)) = (number, name, time) {
+                let time = time.split_whitespace().next().and_then(|field| field.parse().ok());
+                let cpu = Duration::from_nanos(time.unwrap_or(0));
+                threads.insert(number, (name.trim_end().to_owned(), cpu));
+            }
+        }
+        let resident_bytes = process::resident_bytes(pid)?;
+        Ok(Self { resident_bytes, cpu: process::cpu_time(pid)?, threads })
+    }
+
+    /// What each thread that is there did since `before`, the busiest first.
+    pub fn threads_since(&self, before: &Self, elapsed: Duration) -> Vec<ServerThread> {
+        let mut threads: Vec<_> = self
+            .threads
+            .iter()
+            .map(|(number, (name, cpu))| {
+                let began = before.threads.get(number).map_or(Duration::ZERO, |(_, cpu)| *cpu);
+                let seconds = cpu.saturating_sub(began).as_secs_f64();
+                let busy = seconds / elapsed.as_secs_f64().max(1e-9);
+                ServerThread { name: name.clone(), cpu_us: 1e6 * seconds, busy }
+            })
+            .collect();
+        threads.sort_by(|a, b| b.cpu_us.total_cmp(&a.cpu_us));
+        threads
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{hint::black_box, thread, time::Instant};
+
+    use super::*;
+
+    #[test]
+    fn a_thread_that_works_is_named_first() {
+        let pid = std::process::id();
+        let before = ServerState::now(pid).unwrap();
+        let began = Instant::now();
+        let (after, elapsed) = thread::scope(|scope| {
+            let worker = thread::Builder::new().name("at-work".to_owned());
+            let looks = worker.spawn_scoped(scope, || {
+                let mut sum = 0u64;
+                while began.elapsed() < Duration::from_millis(300) {
+                    sum = black_box(sum.wrapping_add(1));
+                }
+                ServerState::now(pid).unwrap()
+            });
+            (looks.unwrap().join().unwrap(), began.elapsed())
+        });
+        let threads = after.threads_since(&before, elapsed);
+        let found = threads.iter().find(|thread| thread.name == "at-work").expect("it is there");
+        assert!(found.cpu_us > 0.0 && found.busy <= 1.1, "{found:?}");
+        assert!(threads.windows(2).all(|pair| pair[0].cpu_us >= pair[1].cpu_us), "{threads:?}");
+        assert!(after.resident_bytes > 100_000);
+    }
+
+    #[test]
+    fn a_process_that_is_not_there_is_named() {
+        let error = ServerState::now(u32::MAX).unwrap_err();
+        assert!(error.to_string().contains("4294967295"), "{error}");
+    }
+}

@@ -1,0 +1,244 @@
+//! `churn`: a connection is opened and closed again, and then the next.
+//!
+//! In an open loop connections are due at intended times, whatever becomes of those before, and the
+//! time to 101 counts from there. In a closed loop one that has ended is followed by the next.
+
+pub mod command;
+
+use std::{collections::VecDeque, ops::AddAssign, time::Duration};
+
+use ringway_frame::DataKind;
+
+use crate::{
+    engine::{
+        links::Links,
+        workload::{Ended, Next, Then, Workload},
+    },
+    measure::arrivals::{Arrivals, Pattern, Share},
+    wire::failure::Reason,
+};
+
+/// When connections begin.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Pace {
+    /// So many a second over all threads.
+    Open {
+        /// Connections a second.
+        rate: f64,
+        /// How they are spread.
+        pattern: Pattern,
+    },
+    /// When the one before has ended.
+    Closed,
+}
+
+/// How connections end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Farewell {
+    /// With Close frames.
+    Polite,
+    /// Without.
+    Abrupt,
+}
+
+/// What is churned.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ChurnPlan {
+    /// When connections begin.
+    pub pace: Pace,
+    /// How they end.
+    pub farewell: Farewell,
+}
+
+/// In a closed loop, a connection that could not be had is tried again after this.
+const RETRY_DELAY: Duration = Duration::from_millis(100);
+
+/// Connections begun between two looks at what came back.
+const TURN_BEGUN_MAX: u32 = 64;
+
+/// One thread's connections that come and go.
+pub struct Churn {
+    plan: ChurnPlan,
+    share: Share,
+    seed: u64,
+    /// By link, when its connection was to begin; `None` when it has none.
+    begun: Vec<Option<Duration>>,
+    under_way: u32,
+    /// `None` when nothing is begun.
+    running: Option<Running>,
+    churned: Churned,
+}
+
+enum Running {
+    Open {
+        start: Duration,
+        arrivals: Arrivals,
+        due: Duration,
+        /// Links without a connection.
+        free: Vec<u32>,
+        /// Connections that are due, and wait for one that ends.
+        waiting: VecDeque<Duration>,
+    },
+    Closed,
+}
+
+/// What became of the connections of a measurement.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Churned {
+    /// Connections begun.
+    pub begun: u64,
+    /// Those that waited for another one's end before.
+    pub waited: u64,
+    /// Those that were open, and ended as they should.
+    pub completed: u64,
+}
+
+impl AddAssign for Churned {
+    fn add_assign(&mut self, other: Self) {
+        self.begun += other.begun;
+        self.waited += other.waited;
+        self.completed += other.completed;
+    }
+}
+
+impl Churn {
+    /// One thread's share.
+    pub fn new(plan: ChurnPlan, share: Share, connections: u32, seed: u64) -> Self {
+        Self {
+            plan,
+            share,
+            seed,
+            begun: vec![None; connections as usize],
+            under_way: 0,
+            running: None,
+            churned: Churned::default(),
+        }
+    }
+
+    fn begin(&mut self, link: u32, due: Duration, links: &mut Links) {
+        self.begun[link as usize] = Some(due);
+        self.under_way += 1;
+        self.churned.begun += 1;
+        links.open_at(link, due);
+    }
+
+    /// The link has no connection any more: what it does next.
+    fn go_on(&mut self, link: u32, why: Ended, links: &mut Links) -> Then {
+        match &mut self.running {
+            None => Then::Rest,
+            Some(Running::Open { free, waiting, .. }) => {
+                match waiting.pop_front() {
+                    Some(due) => self.begin(link, due, links),
+                    None => free.push(link),
+                }
+                Then::Rest
+            }
+            Some(Running::Closed) => {
+                let pause = if why == Ended::Unopened { RETRY_DELAY } else { Duration::ZERO };
+                self.begin(link, links.now() + pause, links);
+                links.note_sent(None);
+                Then::Rest
+            }
+        }
+    }
+}
+
+impl Workload for Churn {
+    type Outcome = Churned;
+
+    const OPENS_FIRST: bool = false;
+
+    fn start(&mut self, start: Duration, links: &mut Links) {
+        links.open_without_bound();
+        let idle = (0..links.len()).filter(|link| self.begun[*link as usize].is_none());
+        match self.plan.pace {
+            Pace::Open { rate, pattern } => {
+                let mut arrivals = Arrivals::new(pattern, rate, self.share, self.seed);
+                let (due, free) = (start + arrivals.next_due(), idle.rev().collect());
+                let waiting = VecDeque::new();
+                self.running = Some(Running::Open { start, arrivals, due, free, waiting });
+            }
+            Pace::Closed => {
+                self.running = Some(Running::Closed);
+                for link in idle.collect::<Vec<_>>() {
+                    self.begin(link, start, links);
+                    links.note_sent(None);
+                }
+            }
+        }
+    }
+
+    fn opened(&mut self, link: u32, links: &mut Links) {
+        if let Some(due) = self.begun[link as usize] {
+            links.seen.answered(due, links.now(), 0);
+        }
+        match self.plan.farewell {
+            Farewell::Polite => links.close(link),
+            Farewell::Abrupt => links.cut(link),
+        }
+    }
+
+    fn message(&mut self, _link: u32, _kind: DataKind, _payload: &[u8], _links: &mut Links) {}
+
+    fn ended(&mut self, link: u32, why: Ended, links: &mut Links) -> Then {
+        if self.begun[link as usize].take().is_some() {
+            self.under_way -= 1;
+            self.churned.completed += u64::from(why == Ended::Closed);
+        }
+        self.go_on(link, why, links)
+    }
+
+    fn advance(&mut self, links: &mut Links) -> Next {
+        let now = links.now();
+        for _ in 0..TURN_BEGUN_MAX {
+            let Some(Running::Open { start, arrivals, due, free, waiting }) = &mut self.running
+            else {
+                return Next::Idle;
+            };
+            if *due > now {
+                return Next::At(*due);
+            }
+            let at = std::mem::replace(due, *start + arrivals.next_due());
+            match free.pop() {
+                Some(link) => {
+                    self.begin(link, at, links);
+                    links.note_sent(Some(at));
+                }
+                None => {
+                    // It is the server that is late, not the tester.
+                    waiting.push_back(at);
+                    self.churned.waited += 1;
+                    links.note_sent(None);
+                }
+            }
+        }
+        Next::At(now)
+    }
+
+    fn stop(&mut self, links: &mut Links) {
+        if let Some(Running::Open { waiting, .. }) = self.running.take() {
+            for _ in waiting {
+                links.seen.fail(Reason::named("never_begun"));
+            }
+        }
+    }
+
+    fn is_awaiting(&self, _links: &Links) -> bool {
+        // In a closed loop there is always something to do, or the server is to be waited for.
+        self.under_way > 0 && matches!(self.running, Some(Running::Open { .. }))
+    }
+
+    fn is_drained(&self, _links: &Links) -> bool {
+        self.under_way == 0
+    }
+
+    fn finish(&mut self, links: &mut Links) -> Churned {
+        for begun in &mut self.begun {
+            if begun.take().is_some() {
+                links.seen.fail(Reason::named("not_finished"));
+            }
+        }
+        self.under_way = 0;
+        std::mem::take(&mut self.churned)
+    }
+}

@@ -1,0 +1,123 @@
+//! The command `storm`, from its arguments to its exit status.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::{Drop, Round, Storm, StormPlan, Turns};
+use crate::{
+    args::storm::{HowArg, StormArgs},
+    engine::{
+        conductor::{Conductor, Run},
+        plan::Cut,
+    },
+    exit::{Status, require},
+    measure::ledger::Ledger,
+    mode::ready,
+    output::{
+        self,
+        progress::{Goal, Loudness, Progress},
+    },
+    prepare,
+    report::{self, Report},
+    wire::message::Form,
+};
+
+/// Runs it.
+///
+/// # Errors
+/// Nothing can be measured: what is wrong and how to mend it.
+pub fn run(args: &StormArgs) -> Result<Status> {
+    let common = &args.common;
+    require(args.expect.as_deref() != Some(""), || {
+        "--expect is empty: give a text to look for".to_owned()
+    })?;
+    require(!args.storm_timeout.is_zero(), || "--storm-timeout must be longer than 0".to_owned())?;
+    let storm = StormPlan {
+        drop: match args.how {
+            HowArg::Cut | HowArg::Reset => Drop::Cut,
+            HowArg::Close => Drop::Close,
+        },
+        turns: if args.hold.is_zero() { Turns::Storms } else { Turns::HoldsAndStorms },
+        return_within: args.return_within,
+        expected: args.expect.as_ref().map(|text| text.as_bytes().to_vec()),
+        expected_within: common.handshake_timeout,
+        timeout: args.storm_timeout,
+    };
+    let mut plan = prepare::plan(common, Form::Plain, 0, args.storm_timeout)?;
+    // What is awaited after the drop is the return of all.
+    plan.drain_time_max = args.storm_timeout;
+    plan.cut = if args.how == HowArg::Reset { Cut::Reset } else { Cut::Fin };
+    let heading = prepare::heading("storm", &plan, None);
+    let goal = Goal::Resumed(u64::from(plan.connections));
+    let mut progress = Progress::towards(goal, Loudness::of(&common.output));
+    let mut conductor = Conductor::start(plan, move |share, plan| {
+        Storm::new(storm.clone(), share.index, plan.share(share.index).1, plan.seed)
+    })?;
+    let mut opening = ready::await_connections(&mut conductor, &mut progress)?;
+    let mut whole: Option<Run<Round>> = None;
+    let mut rounds = Vec::new();
+    for _ in 0..args.rounds {
+        if !args.hold.is_zero() {
+            let held = conductor.measure(args.hold, &mut progress)?;
+            for (reason, count) in held.seen.errors {
+                *opening.errors.entry(reason).or_default() += count;
+            }
+        }
+        let mut run = conductor.measure(Duration::ZERO, &mut progress)?;
+        let mut round = Round::default();
+        run.outcomes.drain(..).for_each(|one| round.add(one));
+        rounds.push(round.figures());
+        let is_over = run.interrupted.is_some();
+        match &mut whole {
+            Some(whole) => whole.append(run),
+            None => whole = Some(run),
+        }
+        if is_over {
+            break;
+        }
+    }
+    progress.finish();
+    let run = whole.expect("at least one round");
+    let mut report = Report::new(&heading, &opening, &run, Ledger::default());
+    describe(&mut report, rounds);
+    output::save(&report, Some(&opening), &run.seen, &common.output)?;
+    output::show(&report, &common.output)?;
+    conductor.end();
+    Ok(Status::of(&report))
+}
+
+fn describe(report: &mut Report, rounds: Vec<report::Storm>) {
+    let sum = |of: fn(&report::Storm) -> u64| rounds.iter().map(of).sum::<u64>() as f64;
+    report.detail("storms", rounds.len() as f64);
+    report.detail("connections_dropped", sum(|storm| storm.dropped));
+    report.detail("connections_resumed", sum(|storm| storm.resumed));
+    report.detail("connections_never_resumed", sum(|storm| storm.dropped - storm.resumed));
+    report.detail("tries_failed", sum(|storm| storm.tries_failed));
+    // One in which some never resumed was slower than any in which all did.
+    let slowness =
+        |storm: &&report::Storm| (storm.dropped - storm.resumed, storm.back_100_ms.unwrap_or(0.0));
+    let slowest = rounds
+        .iter()
+        .max_by(|a, b| slowness(a).partial_cmp(&slowness(b)).expect("times are numbers"));
+    if let Some(slowest) = slowest {
+        for (name, time) in [
+            ("begun_100_ms", slowest.begun_100_ms),
+            ("back_50_ms", slowest.back_50_ms),
+            ("back_90_ms", slowest.back_90_ms),
+            ("back_99_ms", slowest.back_99_ms),
+            ("back_100_ms", slowest.back_100_ms),
+        ] {
+            if let Some(time) = time {
+                report.detail(name, time);
+            }
+        }
+    }
+    if let Some(cpu) = report.server_cpu_ns_per_message {
+        report.detail("server_cpu_ns_per_connection", cpu);
+    }
+    report.storms = rounds;
+    if report.errors.contains_key("no_port_left") {
+        report.warnings.push(ready::NO_PORT_LEFT.to_owned());
+    }
+}

@@ -1,0 +1,325 @@
+//! `storm`: all connections drop at once, return, and are counted when they have resumed.
+//!
+//! A measurement is either a hold, in which nothing is done, or a storm. A connection that cannot
+//! return tries again, with a back-off that doubles and is random, as good clients have it.
+
+pub mod command;
+
+use std::{collections::VecDeque, time::Duration};
+
+use ringway_frame::DataKind;
+
+use crate::{
+    engine::{
+        links::Links,
+        workload::{Ended, Next, Then, Workload},
+    },
+    report,
+    wire::failure::Reason,
+};
+
+/// How connections drop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drop {
+    /// Without a Close frame.
+    Cut,
+    /// With one.
+    Close,
+}
+
+/// What is stormed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StormPlan {
+    /// How connections drop.
+    pub drop: Drop,
+    /// What measurements there are.
+    pub turns: Turns,
+    /// Each returns at a random time within this.
+    pub return_within: Duration,
+    /// What a message has in it once a connection has resumed; none, when to be open is enough.
+    pub expected: Option<Vec<u8>>,
+    /// That message takes no longer, once the connection is open.
+    pub expected_within: Duration,
+    /// Nothing is tried after this.
+    pub timeout: Duration,
+}
+
+/// What measurements there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turns {
+    /// Each is a storm.
+    Storms,
+    /// The first is a hold, the next a storm, and so on.
+    HoldsAndStorms,
+}
+
+/// The wait after the first try in vain; it doubles with each.
+const BACK_OFF_MIN: Duration = Duration::from_millis(100);
+
+/// The longest wait between two tries.
+const BACK_OFF_MAX: Duration = Duration::from_secs(5);
+
+/// A connection that takes no part in a storm is opened again after this.
+const REOPEN_DELAY: Duration = Duration::from_secs(1);
+
+/// What a storm brought on one thread.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Round {
+    /// Connections that dropped.
+    pub dropped: u64,
+    /// From the storm's begin to each resumption.
+    pub back: Vec<Duration>,
+    /// Tries in vain.
+    pub tries_failed: u64,
+    /// From the storm's begin to the last connect(2).
+    pub begun: Duration,
+}
+
+/// One thread's connections in storms.
+pub struct Storm {
+    plan: StormPlan,
+    stage: Stage,
+    /// By link.
+    standings: Vec<Standing>,
+    /// Connections that have dropped, and neither resumed nor given up.
+    down: u64,
+    /// Connections whose first message is awaited, with the number of their try.
+    awaited: VecDeque<(Duration, u32, u32)>,
+    random: fastrand::Rng,
+    round: Round,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    BeforeHold,
+    Holding,
+    BeforeStorm,
+    Storming { start: Duration },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It takes no part, or has resumed.
+    Aside,
+    /// It has dropped, was to return at `due`, and has tried so often.
+    Down { due: Duration, tries: u32 },
+    /// It has dropped and tries no more.
+    GivenUp,
+}
+
+impl Round {
+    /// Adds another thread's.
+    pub fn add(&mut self, other: Self) {
+        self.dropped += other.dropped;
+        self.back.extend(other.back);
+        self.tries_failed += other.tries_failed;
+        self.begun = self.begun.max(other.begun);
+    }
+
+    /// As a report has it.
+    pub fn figures(&mut self) -> report::Storm {
+        self.back.sort_unstable();
+        let back = |share: f64| {
+            let last = ((share * self.dropped as f64).ceil() as usize).checked_sub(1)?;
+            self.back.get(last).map(|time| 1e3 * time.as_secs_f64())
+        };
+        report::Storm {
+            dropped: self.dropped,
+            resumed: self.back.len() as u64,
+            tries_failed: self.tries_failed,
+            begun_100_ms: (self.tries_failed == 0).then_some(1e3 * self.begun.as_secs_f64()),
+            back_50_ms: back(0.5),
+            back_90_ms: back(0.9),
+            back_99_ms: back(0.99),
+            back_100_ms: back(1.0),
+        }
+    }
+}
+
+impl Storm {
+    /// One thread's share.
+    pub fn new(plan: StormPlan, thread: u32, connections: u32, seed: u64) -> Self {
+        let stage = match plan.turns {
+            Turns::Storms => Stage::BeforeStorm,
+            Turns::HoldsAndStorms => Stage::BeforeHold,
+        };
+        Self {
+            plan,
+            stage,
+            standings: vec![Standing::Aside; connections as usize],
+            down: 0,
+            awaited: VecDeque::new(),
+            random: fastrand::Rng::with_seed(seed.wrapping_add(u64::from(thread))),
+            round: Round::default(),
+        }
+    }
+
+    fn break_loose(&mut self, start: Duration, links: &mut Links) {
+        links.open_without_bound();
+        for link in 0..links.len() {
+            if !links.is_open(link) {
+                continue;
+            }
+            let due = start + self.plan.return_within.mul_f64(self.random.f64());
+            self.standings[link as usize] = Standing::Down { due, tries: 0 };
+            self.down += 1;
+            self.round.dropped += 1;
+            links.note_sent(None);
+            match self.plan.drop {
+                Drop::Cut => links.cut(link),
+                Drop::Close => links.close(link),
+            }
+        }
+    }
+
+    fn resume(&mut self, link: u32, start: Duration, due: Duration, links: &mut Links) {
+        self.standings[link as usize] = Standing::Aside;
+        self.down -= 1;
+        self.round.back.push(links.now().saturating_sub(start));
+        links.seen.answered(due, links.now(), 0);
+    }
+
+    /// A try was in vain: the next, if there is time for it.
+    fn retry(&mut self, link: u32, tries: u32, start: Duration, links: &Links) -> Then {
+        self.round.tries_failed += 1;
+        let whole = BACK_OFF_MIN.saturating_mul(1 << (tries - 1).min(16)).min(BACK_OFF_MAX);
+        let pause = whole.mul_f64(0.5 + 0.5 * self.random.f64());
+        if links.now() + pause < start + self.plan.timeout {
+            return Then::Reopen(pause);
+        }
+        self.standings[link as usize] = Standing::GivenUp;
+        self.down -= 1;
+        Then::Rest
+    }
+}
+
+impl Workload for Storm {
+    type Outcome = Round;
+
+    fn start(&mut self, start: Duration, links: &mut Links) {
+        // Those that are not open get another chance, and take part from then on.
+        for link in 0..links.len() {
+            if !links.is_open(link) {
+                links.open_at(link, start);
+            }
+        }
+        if self.stage == Stage::BeforeHold {
+            self.stage = Stage::Holding;
+        } else {
+            self.stage = Stage::Storming { start };
+            self.break_loose(start, links);
+        }
+    }
+
+    fn opened(&mut self, link: u32, links: &mut Links) {
+        let (Stage::Storming { start }, Standing::Down { due, tries }) =
+            (self.stage, self.standings[link as usize])
+        else {
+            return;
+        };
+        if self.plan.expected.is_some() {
+            self.awaited.push_back((links.now() + self.plan.expected_within, link, tries));
+        } else {
+            self.resume(link, start, due, links);
+        }
+    }
+
+    fn message(&mut self, link: u32, _kind: DataKind, payload: &[u8], links: &mut Links) {
+        let (Stage::Storming { start }, Standing::Down { due, .. }, Some(expected)) =
+            (self.stage, self.standings[link as usize], &self.plan.expected)
+        else {
+            return;
+        };
+        // What comes on a connection that is being closed is of the time before.
+        if links.is_open(link) && contains(payload, expected) {
+            self.resume(link, start, due, links);
+        }
+    }
+
+    fn ended(&mut self, link: u32, _why: Ended, links: &mut Links) -> Then {
+        let (Stage::Storming { start }, Standing::Down { due, tries }) =
+            (self.stage, self.standings[link as usize])
+        else {
+            return match self.standings[link as usize] {
+                Standing::GivenUp => Then::Rest,
+                _ => Then::Reopen(REOPEN_DELAY),
+            };
+        };
+        self.standings[link as usize] = Standing::Down { due, tries: tries + 1 };
+        match tries {
+            0 => Then::Reopen(due.saturating_sub(links.now())),
+            _ => self.retry(link, tries, start, links),
+        }
+    }
+
+    fn advance(&mut self, links: &mut Links) -> Next {
+        while let Some(&(deadline, link, tries)) = self.awaited.front() {
+            let is_awaited = links.is_open(link)
+                && matches!(self.standings[link as usize],
+                    Standing::Down { tries: latest, .. } if latest == tries);
+            if is_awaited && deadline > links.now() {
+                return Next::At(deadline);
+            }
+            self.awaited.pop_front();
+            if is_awaited {
+                links.seen.fail(Reason::named("expected_message_missing"));
+                links.cut(link);
+            }
+        }
+        Next::Idle
+    }
+
+    fn is_drained(&self, _links: &Links) -> bool {
+        self.down == 0
+    }
+
+    fn finish(&mut self, links: &mut Links) -> Round {
+        if let Stage::Storming { start } = self.stage {
+            self.round.begun = links.last_begun_at().saturating_sub(start);
+        }
+        self.stage = match (self.stage, self.plan.turns) {
+            (Stage::Storming { .. }, Turns::HoldsAndStorms) => Stage::BeforeHold,
+            _ => Stage::BeforeStorm,
+        };
+        for standing in &mut self.standings {
+            if std::mem::replace(standing, Standing::Aside) != Standing::Aside {
+                links.seen.fail(Reason::named("never_resumed"));
+            }
+        }
+        self.down = 0;
+        self.awaited.clear();
+        std::mem::take(&mut self.round)
+    }
+}
+
+fn contains(payload: &[u8], expected: &[u8]) -> bool {
+    expected.is_empty() || payload.windows(expected.len()).any(|part| part == expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round(dropped: u64, back: u64) -> Round {
+        let back = (1..=back).rev().map(Duration::from_millis).collect();
+        Round { dropped, back, ..Round::default() }
+    }
+
+    #[test]
+    fn shares_are_of_all_that_dropped() {
+        let figures = round(200, 199).figures();
+        assert_eq!((figures.dropped, figures.resumed), (200, 199));
+        assert_eq!(figures.back_50_ms, Some(100.0));
+        assert_eq!(figures.back_99_ms, Some(198.0));
+        assert_eq!(figures.back_100_ms, None, "one is missing");
+        assert_eq!(round(3, 3).figures().back_100_ms, Some(3.0));
+        assert_eq!(round(0, 0).figures().back_50_ms, None);
+    }
+
+    #[test]
+    fn a_text_is_found_anywhere() {
+        let payload = br#"{"type":"welcome"}"#;
+        assert!(contains(payload, b"welcome") && contains(payload, payload));
+        assert!(!contains(payload, b"gap") && !contains(b"wel", b"welcome"));
+    }
+}
