@@ -4,6 +4,7 @@
 
 pub mod churn;
 mod compare;
+pub mod fanout;
 pub mod idle;
 mod merge;
 pub mod start;
@@ -62,6 +63,8 @@ EXIT STATUS
 pub enum Command {
     /// Send messages that the server sends back, and measure how long each takes
     Echo(EchoArgs),
+    /// Publish events that the server delivers to all subscribers, and measure how long that takes
+    Fanout(fanout::FanoutArgs),
     /// Find the highest rate at which 99 in 100 messages come back in time
     Sweep(SweepArgs),
     /// Measure two or more servers in short slots by turns, and quote ratios to the first

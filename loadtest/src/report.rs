@@ -95,6 +95,9 @@ pub struct Storm {
     pub resumed: u64,
     /// Tries in vain.
     pub tries_failed: u64,
+    /// From the drop until the tester had begun to open all of them again; none when tries failed,
+    /// which were begun later.
+    pub begun_100_ms: Option<f64>,
     /// From the drop until half of those that dropped have resumed; none when they have not.
     pub back_50_ms: Option<f64>,
     /// As above, nine in ten.
@@ -259,6 +262,15 @@ impl Report {
         };
         verdict::judge(&mut report, run);
         report
+    }
+
+    /// What `rate`, `latency_us` and the CPU time are of: `message`, or `connection` in modes that
+    /// open them again and again.
+    pub fn counted(&self) -> &'static str {
+        match &*self.mode {
+            "churn" | "storm" => "connection",
+            _ => "message",
+        }
     }
 
     /// What the mode alone knows; the name ends in the unit.

@@ -30,7 +30,7 @@ use crate::measure::{
 };
 
 /// From the order to the start: all threads have heard it by then.
-const START_DELAY: Duration = Duration::from_millis(20);
+pub const START_DELAY: Duration = Duration::from_millis(20);
 
 /// A worker that says nothing for so long, while it has nothing else to wait for, hangs.
 const SILENCE_TIME_MAX: Duration = Duration::from_secs(30);
@@ -176,9 +176,20 @@ impl<O: Send + 'static> Conductor<O> {
         W: Workload<Outcome = O>,
         M: Fn(Share, &Plan) -> W + Send + Sync + 'static,
     {
+        Self::start_by(Clock::start(), plan, make)
+    }
+
+    /// The same by a clock that other threads go by already.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn start_by<W, M>(clock: Clock, plan: Plan, make: M) -> Result<Self>
+    where
+        W: Workload<Outcome = O>,
+        M: Fn(Share, &Plan) -> W + Send + Sync + 'static,
+    {
         signal::watch()?;
         let (plan, make) = (Arc::new(plan), Arc::new(make));
-        let clock = Clock::start();
         let (word_in, words) = mpsc::channel();
         let mut workers = Vec::new();
         for thread in 0..plan.threads {
@@ -257,6 +268,19 @@ impl<O: Send + 'static> Conductor<O> {
     /// # Errors
     /// A thread cannot go on.
     pub fn measure(&mut self, duration: Duration, observer: &mut dyn Observer) -> Result<Run<O>> {
+        self.measure_from(self.clock.now() + START_DELAY, duration, observer)
+    }
+
+    /// The same from a time on, as when several conductors measure together.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn measure_from(
+        &mut self,
+        start: Duration,
+        duration: Duration,
+        observer: &mut dyn Observer,
+    ) -> Result<Run<O>> {
         // What came between two measurements belongs to none.
         let mut errors = std::mem::take(&mut self.seen.errors);
         while let Ok((_, word)) = self.words.try_recv() {
@@ -268,8 +292,8 @@ impl<O: Send + 'static> Conductor<O> {
         }
         // But for failures, of which none must vanish.
         self.seen = Seen { errors, ..Seen::new() };
-        let start = self.clock.now() + START_DELAY;
-        let started_at = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default() + START_DELAY;
+        let ahead = start.saturating_sub(self.clock.now());
+        let started_at = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default() + ahead;
         self.start = start;
         let server_before = self.server();
         self.order(Order::Run { start, duration });
@@ -325,6 +349,11 @@ impl<O: Send + 'static> Conductor<O> {
                 let _ = thread.join();
             }
         }
+    }
+
+    /// Wakes each of the threads, in their order.
+    pub fn wakers(&self) -> Vec<Waker> {
+        self.workers.iter().map(|hand| hand.waker.clone()).collect()
     }
 
     /// The clock that all times of the run are in.

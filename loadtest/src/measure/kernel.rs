@@ -45,6 +45,15 @@ struct Cache {
     millibytes: u64,
 }
 
+/// By how much a cache has grown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Growth {
+    /// Objects.
+    pub objects: u64,
+    /// What they take of their slabs.
+    pub bytes: u64,
+}
+
 impl Slabs {
     /// Parses `/proc/slabinfo` (slabinfo(5), version 2.x); `None` if that is something else.
     pub fn parse(text: &str, page_bytes: u64) -> Option<Self> {
@@ -66,13 +75,12 @@ impl Slabs {
         caches.collect::<Option<_>>().map(Self)
     }
 
-    /// By how many bytes the objects of each cache have grown since `before`; those that have not
-    /// are left out.
-    pub fn growth_bytes(&self, before: &Self) -> BTreeMap<&str, u64> {
+    /// By how much each cache has grown since `before`; those that have not are left out.
+    pub fn growth(&self, before: &Self) -> BTreeMap<&str, Growth> {
         let grown = self.0.iter().filter_map(|(name, cache)| {
             let objects = before.0.get(name).map_or(0, |before| before.objects);
-            let more = cache.objects.checked_sub(objects).filter(|more| *more > 0)?;
-            Some((&**name, more * cache.millibytes / 1000))
+            let objects = cache.objects.checked_sub(objects).filter(|more| *more > 0)?;
+            Some((&**name, Growth { objects, bytes: objects * cache.millibytes / 1000 }))
         });
         grown.collect()
     }
@@ -129,13 +137,15 @@ kmalloc-cg-8k         20     20   8192    4    8 : tunables    0    0    0 : sla
     #[test]
     fn slab_caches_grow_by_objects_and_their_share_of_a_slab() {
         let before = Slabs::parse(SLABS, 4096).unwrap();
-        assert!(before.growth_bytes(&before).is_empty());
+        assert!(before.growth(&before).is_empty());
         let text = SLABS.replace("TCP                   79", "TCP                   92");
         let text = text.replace("637    861", "630    861") + "new 2 2 64 64 1 : x\n";
         let after = Slabs::parse(&text, 4096).unwrap();
-        let growth = after.growth_bytes(&before);
+        let growth = after.growth(&before);
         // 13 sockets fill a slab of 8 pages; what shrank is left out; what is new began at none.
-        assert_eq!(growth, BTreeMap::from([("TCP", 8 * 4096 - 1), ("new", 128)]));
+        let tcp = Growth { objects: 13, bytes: 8 * 4096 - 1 };
+        let new = Growth { objects: 2, bytes: 128 };
+        assert_eq!(growth, BTreeMap::from([("TCP", tcp), ("new", new)]));
     }
 
     #[test]

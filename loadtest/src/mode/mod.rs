@@ -5,6 +5,7 @@
 pub mod churn;
 pub mod compare;
 pub mod echo;
+pub mod fanout;
 pub mod idle;
 pub mod merge;
 pub mod ready;

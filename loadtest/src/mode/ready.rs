@@ -1,14 +1,20 @@
 //! The wait for open connections that most modes begin with.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow};
 
 use crate::{
     engine::conductor::{Conductor, Observer},
     measure::timeline::Seen,
+    wire::failure::Reason,
 };
 
-/// Waits until each connection is open or was tried, and it is time to begin. A run with some of them goes on; what failed
-/// is counted.
+/// What to do when connections cannot be begun for want of a port.
+pub const NO_PORT_LEFT: &str = "no_port_left: one address has some 28,000 ports to one server, and \
+     that of a connection that has ended rests in TIME_WAIT for a minute; use several addresses of \
+     this host with --source, such as 127.0.0.1-127.0.0.8";
+
+/// Waits until each connection is open or was tried, and it is time to begin. A run with some of
+/// them goes on; what failed is counted.
 ///
 /// # Errors
 /// None is open, with the reasons; the user has had enough; or the time to begin has passed.
@@ -18,13 +24,22 @@ pub fn await_connections<O: Send + 'static>(
 ) -> Result<Seen> {
     let seen = conductor.await_ready(observer)?;
     if seen.opened == 0 {
-        let reasons: Vec<String> =
-            seen.errors.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-        match reasons.is_empty() {
-            true => bail!("interrupted before any connection was open"),
-            false => bail!("no connection could be opened: {}", reasons.join(", ")),
-        }
+        return Err(nothing_open(&seen));
     }
     conductor.await_start()?;
     Ok(seen)
+}
+
+/// That none could be opened, and why.
+pub fn nothing_open(seen: &Seen) -> anyhow::Error {
+    let reasons: Vec<String> =
+        seen.errors.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    if reasons.is_empty() {
+        return anyhow!("interrupted before any connection was open");
+    }
+    let advice = match seen.errors.contains_key(&Reason::NO_PORT_LEFT) {
+        true => format!("; {NO_PORT_LEFT}"),
+        false => String::new(),
+    };
+    anyhow!("no connection could be opened: {}{advice}", reasons.join(", "))
 }

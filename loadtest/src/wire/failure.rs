@@ -20,6 +20,8 @@ impl Reason {
     pub const HANDSHAKE_TOO_LONG: Self = Self(Cow::Borrowed("handshake_too_long"));
     /// The stream ended without a Close frame.
     pub const ENDED_WITHOUT_CLOSE: Self = Self(Cow::Borrowed("ended_without_close"));
+    /// No port is left for a connection from this address to the server, or it is not this host's.
+    pub const NO_PORT_LEFT: Self = Self(Cow::Borrowed("no_port_left"));
     /// A message was due on a connection that was not open, and was not sent.
     pub const NOT_CONNECTED: Self = Self(Cow::Borrowed("not_connected"));
     /// A message was due while too much waited for the server to read, and was not sent.
@@ -37,7 +39,7 @@ impl Reason {
             Some(libc::ETIMEDOUT) => "connect_timed_out".into(),
             Some(libc::ENETUNREACH | libc::EHOSTUNREACH) => "connect_unreachable".into(),
             Some(libc::ECONNRESET) => "connect_reset".into(),
-            Some(libc::EADDRNOTAVAIL) => "no_port_left".into(),
+            Some(libc::EADDRNOTAVAIL) => return Self::NO_PORT_LEFT,
             Some(libc::EMFILE | libc::ENFILE) => "no_descriptor_left".into(),
             Some(errno) => format!("connect_errno_{errno}").into(),
             None => "connect_failed".into(),

@@ -1,6 +1,6 @@
 //! The command `churn`, from its arguments to its exit status.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::{Churn, ChurnPlan, Churned, Farewell, Pace};
 use crate::{
@@ -8,6 +8,7 @@ use crate::{
     engine::conductor::Conductor,
     exit::Status,
     measure::{kernel::KernelMemory, ledger::Ledger, timeline::Seen},
+    mode::ready,
     output::{
         self,
         progress::{Goal, Loudness, Progress},
@@ -41,9 +42,7 @@ pub fn run(args: &ChurnArgs) -> Result<Status> {
     let run = conductor.measure(args.duration, &mut progress)?;
     progress.finish();
     if run.seen.received == 0 {
-        let reasons: Vec<String> =
-            run.seen.errors.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-        bail!("no connection could be opened: {}", reasons.join(", "));
+        return Err(ready::nothing_open(&run.seen));
     }
     let mut churned = Churned::default();
     run.outcomes.iter().for_each(|one| churned += *one);
@@ -76,10 +75,6 @@ fn describe(report: &mut Report, churned: Churned) {
         ));
     }
     if report.errors.contains_key("no_port_left") {
-        report.warnings.push(
-            "no_port_left: the ports of a connection rest in TIME_WAIT for a minute; use several \
-             addresses with --source, such as 127.0.0.1-127.0.0.8"
-                .to_owned(),
-        );
+        report.warnings.push(ready::NO_PORT_LEFT.to_owned());
     }
 }

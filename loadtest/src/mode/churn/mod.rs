@@ -223,6 +223,11 @@ impl Workload for Churn {
         }
     }
 
+    fn is_awaiting(&self, _links: &Links) -> bool {
+        // In a closed loop there is always something to do, or the server is to be waited for.
+        self.under_way > 0 && matches!(self.running, Some(Running::Open { .. }))
+    }
+
     fn is_drained(&self, _links: &Links) -> bool {
         self.under_way == 0
     }

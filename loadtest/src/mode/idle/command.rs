@@ -11,7 +11,7 @@ use crate::{
         conductor::{Conductor, Run},
         plan::Plan,
     },
-    exit::Status,
+    exit::{Status, require},
     measure::{kernel::KernelMemory, ledger::Ledger, process, server::ServerState, timeline::Seen},
     mode::ready,
     output::{
@@ -46,6 +46,7 @@ impl Sample {
 /// Nothing can be measured: what is wrong and how to mend it.
 pub fn run(args: &IdleArgs) -> Result<Status> {
     let common = &args.common;
+    require(!args.hold.is_zero(), || "--hold must be longer than 0".to_owned())?;
     let plan = prepare::plan(common, Form::Plain, 0, args.hold)?;
     let rate = args.ping.map(|period| f64::from(plan.connections) / period.as_secs_f64());
     let heading = prepare::heading("idle", &plan, rate);
@@ -124,17 +125,19 @@ fn report(
     report
 }
 
-/// A cache belongs to the connections when it has grown by at least this many objects' worth of
-/// bytes for each: what grew less grew for another reason.
-const GROWTH_BYTES_MIN: f64 = 8.0;
+/// A cache that has grown by fewer objects for each connection grew for another reason.
+const GROWTH_OBJECTS_MIN: f64 = 0.5;
+
+/// Inodes of `/proc/PID/fd`: they are there because somebody looks, such as a monitor.
+const OF_ONLOOKERS: &str = "proc_inode_cache";
 
 fn kernel_details(report: &mut Report, [before, after]: [&KernelMemory; 2], connections: u32) {
     let each = |bytes: f64| bytes / f64::from(connections);
     if let (Some(before), Some(after)) = (&before.slabs, &after.slabs) {
         let mut sum = 0.0;
-        for (cache, bytes) in after.growth_bytes(before) {
-            let bytes = each(bytes as f64);
-            if bytes >= GROWTH_BYTES_MIN {
+        for (cache, growth) in after.growth(before) {
+            let (objects, bytes) = (each(growth.objects as f64), each(growth.bytes as f64));
+            if objects >= GROWTH_OBJECTS_MIN && cache != OF_ONLOOKERS {
                 sum += bytes;
                 report.detail(&format!("slab_{cache}_bytes_per_connection"), bytes);
             }

@@ -151,6 +151,10 @@ impl Workload for Idle {
         }
     }
 
+    fn is_awaiting(&self, _links: &Links) -> bool {
+        self.pings.as_ref().is_some_and(|pings| pings.outstanding > 0)
+    }
+
     fn is_drained(&self, _links: &Links) -> bool {
         self.pings.as_ref().is_none_or(|pings| pings.outstanding == 0)
     }

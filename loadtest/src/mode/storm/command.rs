@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use super::{Drop, Round, Storm, StormPlan, Turns};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
         conductor::{Conductor, Run},
         plan::Cut,
     },
-    exit::Status,
+    exit::{Status, require},
     measure::ledger::Ledger,
     mode::ready,
     output::{
@@ -29,7 +29,10 @@ use crate::{
 /// Nothing can be measured: what is wrong and how to mend it.
 pub fn run(args: &StormArgs) -> Result<Status> {
     let common = &args.common;
-    ensure!(args.expect.as_deref() != Some(""), "--expect is empty: give a text to look for");
+    require(args.expect.as_deref() != Some(""), || {
+        "--expect is empty: give a text to look for".to_owned()
+    })?;
+    require(!args.storm_timeout.is_zero(), || "--storm-timeout must be longer than 0".to_owned())?;
     let storm = StormPlan {
         drop: match args.how {
             HowArg::Cut | HowArg::Reset => Drop::Cut,
@@ -41,7 +44,7 @@ pub fn run(args: &StormArgs) -> Result<Status> {
         expected_within: common.handshake_timeout,
         timeout: args.storm_timeout,
     };
-    let mut plan = prepare::plan(common, Form::Plain, 0, Duration::ZERO)?;
+    let mut plan = prepare::plan(common, Form::Plain, 0, args.storm_timeout)?;
     // What is awaited after the drop is the return of all.
     plan.drain_time_max = args.storm_timeout;
     plan.cut = if args.how == HowArg::Reset { Cut::Reset } else { Cut::Fin };
@@ -99,6 +102,7 @@ fn describe(report: &mut Report, rounds: Vec<report::Storm>) {
         .max_by(|a, b| slowness(a).partial_cmp(&slowness(b)).expect("times are numbers"));
     if let Some(slowest) = slowest {
         for (name, time) in [
+            ("begun_100_ms", slowest.begun_100_ms),
             ("back_50_ms", slowest.back_50_ms),
             ("back_90_ms", slowest.back_90_ms),
             ("back_99_ms", slowest.back_99_ms),
@@ -113,4 +117,7 @@ fn describe(report: &mut Report, rounds: Vec<report::Storm>) {
         report.detail("server_cpu_ns_per_connection", cpu);
     }
     report.storms = rounds;
+    if report.errors.contains_key("no_port_left") {
+        report.warnings.push(ready::NO_PORT_LEFT.to_owned());
+    }
 }

@@ -71,6 +71,8 @@ pub struct Round {
     pub back: Vec<Duration>,
     /// Tries in vain.
     pub tries_failed: u64,
+    /// From the storm's begin to the last connect(2).
+    pub begun: Duration,
 }
 
 /// One thread's connections in storms.
@@ -111,6 +113,7 @@ impl Round {
         self.dropped += other.dropped;
         self.back.extend(other.back);
         self.tries_failed += other.tries_failed;
+        self.begun = self.begun.max(other.begun);
     }
 
     /// As a report has it.
@@ -124,6 +127,7 @@ impl Round {
             dropped: self.dropped,
             resumed: self.back.len() as u64,
             tries_failed: self.tries_failed,
+            begun_100_ms: (self.tries_failed == 0).then(|| 1e3 * self.begun.as_secs_f64()),
             back_50_ms: back(0.5),
             back_90_ms: back(0.9),
             back_99_ms: back(0.99),
@@ -270,6 +274,9 @@ impl Workload for Storm {
     }
 
     fn finish(&mut self, links: &mut Links) -> Round {
+        if let Stage::Storming { start } = self.stage {
+            self.round.begun = links.last_begun_at().saturating_sub(start);
+        }
         self.stage = match (self.stage, self.plan.turns) {
             (Stage::Storming { .. }, Turns::HoldsAndStorms) => Stage::BeforeHold,
             _ => Stage::BeforeStorm,
@@ -295,7 +302,7 @@ mod tests {
 
     fn round(dropped: u64, back: u64) -> Round {
         let back = (1..=back).rev().map(Duration::from_millis).collect();
-        Round { dropped, back, tries_failed: 0 }
+        Round { dropped, back, ..Round::default() }
     }
 
     #[test]

@@ -53,9 +53,11 @@ fn write_page(report: &Report, out: &mut String) -> fmt::Result {
     let whole = whole_points(&report.timeline);
     if whole.len() > 1 {
         latency_chart(whole).write(out)?;
-        rate_chart(whole).write(out)?;
+        rate_chart(whole, report.counted()).write(out)?;
     }
-    write_ledger(report, out)?;
+    if report.ledger.sent > 0 || !report.errors.is_empty() {
+        write_ledger(report, out)?;
+    }
     write_details(report, out)?;
     write_setting(report, out)?;
     out.write_str("</main>\n</body>\n</html>\n")
@@ -73,6 +75,7 @@ fn write_verdict(report: &Report, out: &mut String) -> fmt::Result {
     let (class, text) = match (report.valid, report.ledger.is_clean() && report.errors.is_empty()) {
         (false, _) => ("bad", "Invalid: these figures are not the server's"),
         (true, false) => ("warn", "Valid, and the server made mistakes"),
+        (true, true) if report.ledger.sent == 0 => ("good", "Valid, and no connection failed"),
         (true, true) => ("good", "Valid, and every message came once, in order and unchanged"),
     };
     writeln!(out, "<section class=\"verdict {class}\"><strong>{text}</strong>")?;
@@ -88,7 +91,11 @@ fn write_verdict(report: &Report, out: &mut String) -> fmt::Result {
 
 fn write_figures(report: &Report, out: &mut String) -> fmt::Result {
     let latency = &report.latency_us;
-    let mut figures = vec![("received a second".to_owned(), thousands(report.rate))];
+    let rate = match report.counted() {
+        "connection" => "connections a second",
+        _ => "received a second",
+    };
+    let mut figures = vec![(rate.to_owned(), thousands(report.rate))];
     if latency.count > 0 {
         for (name, value) in [
             ("p50", latency.p50),
@@ -100,7 +107,7 @@ fn write_figures(report: &Report, out: &mut String) -> fmt::Result {
         }
     }
     if let Some(cpu) = report.server_cpu_ns_per_message {
-        figures.push(("server CPU per message".to_owned(), time(cpu / 1e3)));
+        figures.push((format!("server CPU per {}", report.counted()), time(cpu / 1e3)));
     }
     out.write_str("<section class=\"figures\">\n")?;
     for (name, value) in figures {
@@ -140,7 +147,7 @@ fn latency_chart(timeline: &[Point]) -> Chart {
     }
 }
 
-fn rate_chart(timeline: &[Point]) -> Chart {
+fn rate_chart(timeline: &[Point], counted: &str) -> Chart {
     let line = |name, of: fn(&Point) -> u64| Series {
         name,
         points: timeline
@@ -148,10 +155,11 @@ fn rate_chart(timeline: &[Point]) -> Chart {
             .map(|point| (point.at_s, of(point) as f64 / point.length_s))
             .collect(),
     };
+    let name = if counted == "connection" { "connections a second" } else { "messages a second" };
     Chart {
-        title: "Messages a second over time".to_owned(),
+        title: format!("{}{} over time", name[..1].to_uppercase(), &name[1..]),
         x: Axis { name: "time", scale: Scale::Linear, format: seconds },
-        y: Axis { name: "messages a second", scale: Scale::Linear, format: thousands },
+        y: Axis { name, scale: Scale::Linear, format: thousands },
         series: vec![line("sent", |point| point.sent), line("received", |point| point.received)],
     }
 }
@@ -218,11 +226,12 @@ fn write_setting(report: &Report, out: &mut String) -> fmt::Result {
         (
             "tester",
             format!(
-                "{}, threads: {}, {:.0}% busy, {:.0} ns of CPU per message",
+                "{}, threads: {}, {:.0}% busy, {:.0} ns of CPU per {}",
                 tester.engine,
                 tester.threads,
                 100.0 * tester.busy,
-                tester.cpu_ns_per_message
+                tester.cpu_ns_per_message,
+                report.counted()
             ),
         ),
     ];

@@ -1,0 +1,95 @@
+//! Connections that come and go.
+
+use std::{net::TcpListener, time::Duration};
+
+use crate::{
+    detail, failure, only_error, report,
+    server::{Manner, Server},
+};
+
+#[test]
+fn each_connection_is_opened_closed_and_followed_by_the_next() {
+    let server = Server::start(Manner::Good);
+    let report = report(&["churn", "--url", &server.url(), "-c", "5", "--duration", "500ms"]);
+    assert_eq!(report.errors.len(), 0, "{:?}", report.errors);
+    let begun = detail(&report, "connections_begun");
+    assert!(begun > 10.0, "{begun}");
+    assert_eq!(detail(&report, "connections_completed"), begun);
+    assert_eq!(report.latency_us.count, report.opening_us.count);
+    assert_eq!((f64::from(server.upgrades()), f64::from(server.closes())), (begun, begun));
+}
+
+#[test]
+fn an_abrupt_end_is_one_without_a_close_frame() {
+    let server = Server::start(Manner::Good);
+    let url = server.url();
+    let report = report(&["churn", "--url", &url, "-c", "5", "--duration", "500ms", "--abrupt"]);
+    assert_eq!(report.errors.len(), 0, "{:?}", report.errors);
+    assert_eq!(server.closes(), 0);
+    assert!(server.cuts() > 10, "{}", server.cuts());
+}
+
+#[test]
+fn an_open_loop_begins_as_many_as_were_asked_for() {
+    let server = Server::start(Manner::Good);
+    let url = server.url();
+    for arrivals in ["constant", "poisson"] {
+        let rate = ["--rate", "100", "--duration", "1s", "--arrivals", arrivals];
+        let report = report(&[&["churn", "--url", &url][..], &rate].concat());
+        assert_eq!(report.errors.len(), 0, "{:?}", report.errors);
+        let begun = detail(&report, "connections_begun");
+        if arrivals == "poisson" {
+            // Of a mean of 100, with a deviation of 10.
+            assert!((40.0..160.0).contains(&begun), "{begun}");
+        } else if report.valid {
+            assert_eq!(begun, 100.0);
+        }
+    }
+}
+
+#[test]
+fn the_time_to_101_counts_from_when_a_connection_was_due() {
+    // 5 a second at the most, of 10 that are asked for: the wait grows.
+    let server = Server::start(Manner::Ponders(Duration::from_millis(200)));
+    let url = server.url();
+    let arguments = ["-c", "1", "--rate", "10", "--duration", "2s", "--drain", "1s"];
+    let report = report(&[&["churn", "--url", &url][..], &arguments].concat());
+    assert!(report.latency_us.max > 600_000.0, "{:?}", report.latency_us);
+    assert!(report.opening_us.p50 < report.latency_us.max / 2.0, "{:?}", report.opening_us);
+    assert!(detail(&report, "connections_that_waited_for_another") > 5.0);
+    // What still waits at the end is no success.
+    let (reason, count) = only_error(&report);
+    assert_eq!(reason, "never_begun");
+    assert!(count >= 5, "{count}");
+}
+
+#[test]
+fn a_server_that_never_ends_the_stream_is_told_from_one_that_never_answers() {
+    for (manner, expected) in
+        [(Manner::KeepsStreams, "stream_not_ended"), (Manner::Mute, "close_unanswered")]
+    {
+        let server = Server::start(manner);
+        let report = report(&["churn", "--url", &server.url(), "-c", "3", "--duration", "200ms"]);
+        assert_eq!(only_error(&report), (expected, 3));
+        assert_eq!(report.latency_us.count, 3, "each was open");
+    }
+}
+
+#[test]
+fn refused_handshakes_are_counted_and_the_others_go_on() {
+    let server = Server::start(Manner::RefusesHalf);
+    let report = report(&["churn", "--url", &server.url(), "-c", "4", "--duration", "1s"]);
+    let (reason, refused) = only_error(&report);
+    let completed = detail(&report, "connections_completed");
+    assert_eq!(reason, "handshake_status_503");
+    assert!(refused >= 4 && completed >= 4.0, "{refused} {completed}");
+    assert_eq!(detail(&report, "connections_begun"), refused as f64 + completed);
+}
+
+#[test]
+fn a_server_that_is_not_there_leaves_nothing_to_measure() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("ws://{address}/");
+    let said = failure(&["churn", "--url", &url, "-c", "2", "--duration", "200ms"]);
+    assert!(said.contains("connect_refused"), "{said}");
+}

@@ -1,0 +1,79 @@
+//! What is lost while connections are held, and what they cost.
+
+use std::time::Duration;
+
+use crate::{
+    detail, failure, only_error, report,
+    server::{Manner, Server},
+};
+
+#[test]
+fn connections_that_are_held_are_measured() {
+    let server = Server::start(Manner::Good);
+    let url = server.url();
+    // The server is in this process.
+    let pid = std::process::id().to_string();
+    let report = report(&["idle", "--url", &url, "-c", "40", "--hold", "1s", "--pid", &pid]);
+    assert_eq!(report.errors.len(), 0, "{:?}", report.errors);
+    assert_eq!((report.connections_open, detail(&report, "connections_lost")), (40, 0.0));
+    assert!(detail(&report, "server_rss_held_bytes") > 1e6);
+    // A thread for each of them.
+    assert!(report.server_threads.len() > 40, "{:?}", report.server_threads);
+    assert!(detail(&report, "socket_tcp_in_use") >= 80.0);
+    assert!(report.warnings.iter().any(|warning| warning.starts_with("both ends")));
+    assert_eq!(report.server_cpu_ns_per_message, None, "there are no messages");
+    // The parting is polite.
+    assert_eq!((server.upgrades(), server.closes()), (40, 40));
+}
+
+#[test]
+fn connections_that_the_server_closes_are_counted_by_its_code() {
+    let server = Server::start(Manner::GoesAway(Duration::from_millis(700)));
+    let report = report(&["idle", "--url", &server.url(), "-c", "10", "--hold", "2s"]);
+    assert_eq!(only_error(&report), ("closed_1001", 10));
+    assert_eq!((report.connections_open, detail(&report, "connections_lost")), (0, 10.0));
+    assert!(report.warnings.iter().any(|warning| warning.contains("no connection was left")));
+    assert_eq!(server.upgrades(), 10, "one that is lost stays lost");
+}
+
+#[test]
+fn pings_are_answered_in_a_time_that_is_measured() {
+    let server = Server::start(Manner::Good);
+    let url = server.url();
+    let report = report(&["idle", "--url", &url, "-c", "10", "--hold", "1s", "--ping", "250ms"]);
+    assert_eq!(report.errors.len(), 0, "{:?}", report.errors);
+    assert_eq!(report.rate_asked, Some(40.0));
+    if report.valid {
+        assert_eq!(report.latency_us.count, 40);
+    }
+    assert!(report.latency_us.p50 > 0.0);
+}
+
+#[test]
+fn pings_without_an_answer_are_counted() {
+    let server = Server::start(Manner::Mute);
+    let url = server.url();
+    let arguments = ["-c", "4", "--hold", "1s", "--ping", "500ms", "--drain", "200ms"];
+    let report = report(&[&["idle", "--url", &url][..], &arguments].concat());
+    let (reason, count) = only_error(&report);
+    assert_eq!(reason, "ping_unanswered");
+    assert!((1..=8).contains(&count), "{count}");
+    assert_eq!((report.latency_us.count, report.connections_open), (0, 4));
+}
+
+#[test]
+fn half_of_the_connections_are_better_than_none() {
+    let server = Server::start(Manner::RefusesHalf);
+    let report = report(&["idle", "--url", &server.url(), "-c", "10", "--hold", "200ms"]);
+    assert_eq!(only_error(&report), ("handshake_status_503", 5));
+    assert_eq!((report.connections_open, detail(&report, "connections_opened")), (5, 5.0));
+}
+
+#[test]
+fn an_address_that_is_not_this_hosts_is_explained() {
+    let server = Server::start(Manner::Good);
+    let url = server.url();
+    // 192.0.2.0/24 is for documentation (RFC 5737).
+    let said = failure(&["idle", "--url", &url, "-c", "2", "--source", "192.0.2.1"]);
+    assert!(said.contains("2 no_port_left; ") && said.contains("--source"), "{said}");
+}

@@ -1,0 +1,182 @@
+//! WebSocket servers in threads of the test, each with one known way to treat its connections.
+//!
+//! They read frames, answer what RFC 6455 wants answered unless they are told not to, and count.
+
+use std::{
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use ringway_frame::{
+    CloseCode, Message, MessageReader, Opcode, ReadLimits, Role, emit_close, emit_frame, emit_pong,
+    handshake::accept_key,
+};
+
+/// How a server treats its connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// As it should.
+    Good,
+    /// It answers Close frames and never ends the stream.
+    KeepsStreams,
+    /// It answers neither Pings nor Close frames.
+    Mute,
+    /// It refuses every second handshake with 503.
+    RefusesHalf,
+    /// It sends this text first.
+    Greets(&'static str),
+    /// It closes each connection with 1001 after this time.
+    GoesAway(Duration),
+    /// It listens no more once so many connections have been taken.
+    Takes(u32),
+    /// It takes this long to answer a handshake, one after the other.
+    Ponders(Duration),
+}
+
+/// A server; it ends with the test.
+pub struct Server {
+    address: SocketAddr,
+    counts: Arc<Counts>,
+}
+
+/// What was seen of clients.
+#[derive(Debug, Default)]
+struct Counts {
+    requests: AtomicU32,
+    upgrades: AtomicU32,
+    closes: AtomicU32,
+    cuts: AtomicU32,
+    resets: AtomicU32,
+    pondering: Mutex<()>,
+}
+
+impl Server {
+    pub fn start(manner: Manner) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let counts = Arc::<Counts>::default();
+        let shared = counts.clone();
+        thread::spawn(move || {
+            let limit = if let Manner::Takes(limit) = manner { limit as usize } else { usize::MAX };
+            for socket in listener.incoming().map_while(Result::ok).take(limit) {
+                let counts = shared.clone();
+                thread::spawn(move || match serve(socket, manner, &counts) {
+                    Ok(Farewell::Closed) => counts.closes.fetch_add(1, Ordering::SeqCst),
+                    Ok(Farewell::Cut) => counts.cuts.fetch_add(1, Ordering::SeqCst),
+                    Err(_) => counts.resets.fetch_add(1, Ordering::SeqCst),
+                });
+            }
+        });
+        Self { address, counts }
+    }
+
+    pub fn url(&self) -> String {
+        format!("ws://{}/", self.address)
+    }
+
+    /// Handshakes that it agreed to.
+    pub fn upgrades(&self) -> u32 {
+        self.counts.upgrades.load(Ordering::SeqCst)
+    }
+
+    /// Connections that a client ended with a Close frame.
+    pub fn closes(&self) -> u32 {
+        self.counts.closes.load(Ordering::SeqCst)
+    }
+
+    /// Connections that a client ended without.
+    pub fn cuts(&self) -> u32 {
+        self.counts.cuts.load(Ordering::SeqCst)
+    }
+
+    /// Connections that a client reset.
+    pub fn resets(&self) -> u32 {
+        self.counts.resets.load(Ordering::SeqCst)
+    }
+}
+
+/// How a client left.
+enum Farewell {
+    Closed,
+    Cut,
+}
+
+fn serve(mut socket: TcpStream, manner: Manner, counts: &Counts) -> io::Result<Farewell> {
+    let Some(key) = read_request(&mut socket)? else { return Ok(Farewell::Cut) };
+    let request = counts.requests.fetch_add(1, Ordering::SeqCst);
+    if manner == Manner::RefusesHalf && request % 2 == 1 {
+        socket.write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")?;
+        return Ok(Farewell::Closed);
+    }
+    if let Manner::Ponders(time) = manner {
+        let _one_at_a_time = counts.pondering.lock().unwrap();
+        thread::sleep(time);
+    }
+    let mut out = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+        Connection: Upgrade\r\nSec-WebSocket-Accept: "
+        .to_vec();
+    out.extend_from_slice(&accept_key(&key));
+    out.extend_from_slice(b"\r\n\r\n");
+    if let Manner::Greets(text) = manner {
+        emit_frame(&mut out, None, Opcode::Text, text.as_bytes());
+    }
+    socket.write_all(&out)?;
+    counts.upgrades.fetch_add(1, Ordering::SeqCst);
+    if let Manner::GoesAway(time) = manner {
+        thread::sleep(time);
+        out.clear();
+        emit_close(&mut out, None, Some(CloseCode::GOING_AWAY), "");
+        socket.write_all(&out)?;
+    }
+    converse(&mut socket, manner)
+}
+
+fn converse(socket: &mut TcpStream, manner: Manner) -> io::Result<Farewell> {
+    let mut reader = MessageReader::new(Role::Server);
+    let (mut buffer, mut is_closed) = ([0; 4096], false);
+    loop {
+        let bytes = socket.read(&mut buffer)?;
+        if bytes == 0 {
+            return Ok(if is_closed { Farewell::Closed } else { Farewell::Cut });
+        }
+        let (mut input, mut out) = (&mut buffer[..bytes], Vec::new());
+        while let Ok(Some(message)) = reader.read(&mut input, &ReadLimits::default()) {
+            match message {
+                Message::Ping(payload) => emit_pong(&mut out, None, payload),
+                Message::Close(code, _) => {
+                    is_closed = true;
+                    emit_close(&mut out, None, code, "");
+                }
+                _ => {}
+            }
+        }
+        if manner == Manner::Mute {
+            continue;
+        }
+        socket.write_all(&out)?;
+        if is_closed && manner != Manner::KeepsStreams {
+            return Ok(Farewell::Closed);
+        }
+    }
+}
+
+/// The `Sec-WebSocket-Key` of a request; `None` if the client leaves before it is whole.
+fn read_request(socket: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        if socket.read(&mut byte)? == 0 {
+            return Ok(None);
+        }
+        head.push(byte[0]);
+    }
+    let text = String::from_utf8(head).expect("a request of the load generator is ASCII");
+    let line = text.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
+    Ok(Some(line.expect("a key").as_bytes().to_vec()))
+}
