@@ -137,8 +137,8 @@ fn open(
     // The control's tester is told the base's name.
     let mut tester = Tester::start(&url.name)?;
     let ready = tester.await_ready().map_err(|error| format!("{error:#}"));
-    let opened = ready.as_ref().map(Opened::clone).unwrap_or_default();
-    testers.push(ready.map(|_| tester));
+    let opened = ready.clone().unwrap_or_default();
+    testers.push(ready.map(|_: Opened| tester));
     Ok(Contestant {
         name: name.to_owned(),
         url: url.value.clone(),

@@ -20,9 +20,9 @@ use crate::{
 /// One contestant's connections.
 pub enum Contest {
     /// The server sends back what it is sent.
-    Echo(Conductor<Ledger>),
+    Echo(Box<Conductor<Ledger>>),
     /// The server delivers what is published to all subscribers.
-    Fanout(fanout::command::Both),
+    Fanout(Box<fanout::command::Both>),
 }
 
 impl Contest {
@@ -40,7 +40,7 @@ impl Contest {
                 let heading = prepare::heading("echo", &plan, None);
                 let mut conductor = echo::command::start(&args, plan)?;
                 let seen = ready::await_connections(&mut conductor, &mut quiet())?;
-                Ok((Self::Echo(conductor), opened(&seen, heading, None)))
+                Ok((Self::Echo(Box::new(conductor)), opened(&seen, heading, None)))
             }
             ContestArg::Fanout => {
                 let args = args.fanout(name, url);
@@ -49,7 +49,7 @@ impl Contest {
                 let mut both = fanout::command::Both::start(&args, plans)?;
                 let seen = both.open(&mut quiet())?;
                 let warning = both.probe(args.common.drain)?;
-                Ok((Self::Fanout(both), opened(&seen, heading, warning)))
+                Ok((Self::Fanout(Box::new(both)), opened(&seen, heading, warning)))
             }
         }
     }
