@@ -55,25 +55,43 @@ const PROBE_DURATION: Duration = Duration::from_millis(1);
 /// # Errors
 /// Nothing can be measured: what is wrong and how to mend it.
 pub fn run(args: &FanoutArgs) -> Result<Status> {
-    let template = template(args)?;
-    let message_bytes = template.draft(u32::MAX).bytes();
-    let plan = subscribe_plan(args, message_bytes)?;
-    let publish_plan = publish_plan(args, message_bytes)?;
+    let plans = plans(args)?;
+    let plan = &plans.subscribers;
     let events_asked = (!args.closed).then_some(args.rate);
     let deliveries_asked = events_asked.map(|rate| rate * f64::from(plan.connections));
-    let heading = prepare::heading("fanout", &plan, deliveries_asked);
+    let heading = prepare::heading("fanout", plan, deliveries_asked);
     let loudness = if args.common.output.quiet { Loudness::Quiet } else { Loudness::Usual };
     let mut progress = Progress::new(args.duration, loudness);
-    let mut both = Both::start(args, plan, publish_plan, template)?;
+    let mut both = Both::start(args, plans)?;
     let mut opening = both.open(&mut progress)?;
     let warning = both.probe(args.common.drain, &mut opening)?;
-    both.traffic.begin(Phase::Measuring);
-    let (heard, told) = both.measure(args.duration, &mut progress)?;
+    let (mut heard, told) = both.measure(args.duration, &mut progress)?;
     progress.finish();
-    let report = report(&heading, &opening, heard, told, warning);
+    let report = report(&heading, &opening, &mut heard, &told, warning);
+    output::save(&report, Some(&opening), &heard.seen, &args.common.output)?;
     output::show(&report, &args.common.output)?;
     both.end();
     Ok(Status::of(&report))
+}
+
+/// What can be known before anything is opened.
+pub struct Plans {
+    /// The plan of the subscribers.
+    pub subscribers: Plan,
+    publishers: Plan,
+    template: Template,
+}
+
+/// Prepares a run with these arguments.
+///
+/// # Errors
+/// What is wrong with them, and how to mend it.
+pub fn plans(args: &FanoutArgs) -> Result<Plans> {
+    let template = template(args)?;
+    let message_bytes = template.draft(u32::MAX).bytes();
+    let subscribers = subscribe_plan(args, message_bytes)?;
+    let publishers = publish_plan(args, message_bytes)?;
+    Ok(Plans { subscribers, publishers, template })
 }
 
 fn template(args: &FanoutArgs) -> Result<Template> {
@@ -175,19 +193,19 @@ fn way(args: &FanoutArgs, approach: &Approach) -> Way {
 }
 
 /// Subscribers and publishers.
-struct Both {
+pub struct Both {
     traffic: Arc<Traffic>,
     subscribers: Conductor<Heard>,
     publishers: Conductor<Told>,
 }
 
 impl Both {
-    fn start(
-        args: &FanoutArgs,
-        plan: Plan,
-        publish_plan: Plan,
-        template: Template,
-    ) -> Result<Self> {
+    /// Starts the threads of both, which begin to open connections.
+    ///
+    /// # Errors
+    /// A thread or its driver cannot be had.
+    pub fn start(args: &FanoutArgs, plans: Plans) -> Result<Self> {
+        let Plans { subscribers: plan, publishers: publish_plan, template } = plans;
         let traffic = Arc::new(Traffic::new(args.publishers));
         let subscribe = SubscribePlan {
             hello: args.hello.clone(),
@@ -221,7 +239,10 @@ impl Both {
     }
 
     /// Waits for all connections. What was seen of the subscribers', and failures of both.
-    fn open(&mut self, progress: &mut Progress) -> Result<Seen> {
+    ///
+    /// # Errors
+    /// No subscriber, or no publisher, could be opened.
+    pub fn open(&mut self, progress: &mut Progress) -> Result<Seen> {
         let mut opening = ready::await_connections(&mut self.subscribers, progress)?;
         let publishers = ready::await_connections(&mut self.publishers, &mut Unwatched)
             .context("the publishers")?;
@@ -232,12 +253,15 @@ impl Both {
     /// Publishes events until one has reached every subscriber: a server may take its time to make
     /// one of what has sent a hello. After `time_max` it is as it is. What is to be warned of.
     /// Failures are added to those of `opening`.
-    fn probe(&mut self, time_max: Duration, opening: &mut Seen) -> Result<Option<String>> {
+    ///
+    /// # Errors
+    /// No event reached anybody.
+    pub fn probe(&mut self, time_max: Duration, opening: &mut Seen) -> Result<Option<String>> {
         let until = Instant::now() + time_max;
         let mut samples = Samples::default();
         loop {
             self.traffic.begin(Phase::Probing);
-            let (heard, told) = self.measure(PROBE_DURATION, &mut Unwatched)?;
+            let (heard, told) = self.measure_both(PROBE_DURATION, &mut Unwatched)?;
             add_errors(opening, &heard.seen);
             add_errors(opening, &told.seen);
             samples.add(&heard, &told);
@@ -259,8 +283,21 @@ impl Both {
         }
     }
 
+    /// Publishes for `duration`, and hears what is delivered.
+    ///
+    /// # Errors
+    /// A thread cannot go on.
+    pub fn measure(
+        &mut self,
+        duration: Duration,
+        observer: &mut dyn Observer,
+    ) -> Result<(Run<Heard>, Run<Told>)> {
+        self.traffic.begin(Phase::Measuring);
+        self.measure_both(duration, observer)
+    }
+
     /// Both measure at the same time.
-    fn measure(
+    fn measure_both(
         &mut self,
         duration: Duration,
         observer: &mut dyn Observer,
@@ -275,7 +312,8 @@ impl Both {
         })
     }
 
-    fn end(self) {
+    /// Closes all connections politely.
+    pub fn end(self) {
         self.publishers.end();
         self.subscribers.end();
     }
@@ -331,24 +369,28 @@ impl Samples {
     }
 }
 
-fn report(
-    heading: &crate::report::Heading,
-    opening: &Seen,
-    mut heard: Run<Heard>,
-    told: Run<Told>,
-    warning: Option<String>,
-) -> Report {
-    let ledger = heard.outcomes.iter().fold(Ledger::default(), |mut sum, one| {
-        sum += one.ledger;
-        sum
-    });
-    // What is asked of the report is about deliveries; the tester's own part is of both.
+/// Adds the publishers' part to what subscribers heard: what is asked of a report is about
+/// deliveries, and the tester's own part is of both.
+pub fn together(heard: &mut Run<Heard>, told: &Run<Told>) -> Ledger {
+    let ledger = Ledger::sum(heard.outcomes.iter().map(|one| &one.ledger));
     add_errors(&mut heard.seen, &told.seen);
     heard.seen.sent = ledger.sent;
     heard.seen.send_delays = told.seen.send_delays.clone();
     heard.busy = heard.busy.max(told.busy);
+    heard.occupied = heard.occupied.max(told.occupied);
     heard.tester_cpu += told.tester_cpu;
-    let mut report = Report::new(heading, opening, &heard, ledger);
+    ledger
+}
+
+fn report(
+    heading: &crate::report::Heading,
+    opening: &Seen,
+    heard: &mut Run<Heard>,
+    told: &Run<Told>,
+    warning: Option<String>,
+) -> Report {
+    let ledger = together(heard, told);
+    let mut report = Report::new(heading, opening, heard, ledger);
     let Some(told_all) = told.outcomes.first() else { return report };
     let tables: Vec<&Spread> = heard.outcomes.iter().map(|one| &one.spread).collect();
     let Spreads { times, complete, incomplete } = Spread::together(&tables, &told_all.owed);
