@@ -53,8 +53,13 @@ pub enum Command {
 /// What all commands that open connections have in common.
 #[derive(Debug, Clone, Args)]
 pub struct CommonArgs {
-    /// The server, such as ws://127.0.0.1:8080/echo; {n} stands for the number of the connection
-    #[arg(long)]
+    /// The server; `{n}` stands for the number of the connection.
+    // The escape sequence shows nothing, and keeps clap from taking {n} for the end of a line.
+    #[arg(
+        long,
+        help = "The server, such as ws://127.0.0.1:8080/echo; {\u{1b}[mn} stands for the \
+                        number of the connection"
+    )]
     pub url: String,
     /// Connections
     #[arg(long, short = 'c', default_value = "1000", value_parser = count)]
@@ -278,6 +283,17 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn help_shows_the_place_of_the_number() {
+        for mode in ["echo", "idle", "churn", "storm"] {
+            let mut command = Arguments::command();
+            let mode = command.find_subcommand_mut(mode).expect(mode);
+            let help = mode.render_long_help().to_string();
+            assert!(help.contains("{n} stands for"), "{help}");
+            assert!(!help.contains("client=load-\n"), "{help}");
+        }
     }
 
     #[test]

@@ -127,7 +127,7 @@ impl Round {
             dropped: self.dropped,
             resumed: self.back.len() as u64,
             tries_failed: self.tries_failed,
-            begun_100_ms: (self.tries_failed == 0).then(|| 1e3 * self.begun.as_secs_f64()),
+            begun_100_ms: (self.tries_failed == 0).then_some(1e3 * self.begun.as_secs_f64()),
             back_50_ms: back(0.5),
             back_90_ms: back(0.9),
             back_99_ms: back(0.99),
