@@ -3,10 +3,18 @@
 //! It says what was asked for; what is made of it is the modes' business.
 
 pub mod churn;
+mod compare;
+pub mod fanout;
 pub mod idle;
+mod merge;
+pub mod start;
 pub mod storm;
+mod sweep;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -14,6 +22,10 @@ use crate::{
     measure::arrivals::Pattern,
     wire::{message::Content, sources::Sources},
 };
+
+pub use compare::{CompareArgs, ContestArg, ContestantArgs, Named};
+pub use merge::MergeArgs;
+pub use sweep::SweepArgs;
 
 /// A load generator for WebSocket servers.
 #[derive(Debug, Parser)]
@@ -29,6 +41,15 @@ EXAMPLES
   ringway-loadtest echo --url ws://127.0.0.1:8080/echo
   ringway-loadtest echo --url ws://127.0.0.1:8080/echo --connections 10k --rate 50k --duration 30s
   ringway-loadtest echo --url ws://127.0.0.1:8080/echo --closed --pid 4711 --json=run.json
+  ringway-loadtest sweep --url ws://127.0.0.1:8080/echo --p99 5ms --pid 4711
+  ringway-loadtest compare --url new=ws://127.0.0.1:8080/echo --url old=ws://127.0.0.1:8081/echo \\
+                           --pid new=4711 --pid old=4712 --control --cores 1
+  two processes, one run:
+  ringway-loadtest echo --url ws://127.0.0.1:8080/echo -c 15k --rate 20k --start-at 12:00:00 \\
+                        --save a.hdr &
+  ringway-loadtest echo --url ws://127.0.0.1:8080/echo -c 15k --rate 20k --start-at 12:00:00 \\
+                        --first-number 15000 --save b.hdr
+  ringway-loadtest merge a.hdr b.hdr
 
 EXIT STATUS
   0  the run is valid, the ledger is clean, no connection failed
@@ -42,6 +63,17 @@ EXIT STATUS
 pub enum Command {
     /// Send messages that the server sends back, and measure how long each takes
     Echo(EchoArgs),
+    /// Publish events that the server delivers to all subscribers, and measure how long that takes
+    Fanout(fanout::FanoutArgs),
+    /// Find the highest rate at which 99 in 100 messages come back in time
+    Sweep(SweepArgs),
+    /// Measure two or more servers in short slots by turns, and quote ratios to the first
+    Compare(CompareArgs),
+    /// Add up what several processes or hosts have saved of one run
+    Merge(MergeArgs),
+    /// One contestant's tester; `compare` starts it
+    #[command(hide = true)]
+    Contestant(ContestantArgs),
     /// Open connections and hold them: what each costs the server and the kernel
     Idle(idle::IdleArgs),
     /// Open connections and close them, again and again: time to 101, connections a second
@@ -104,12 +136,29 @@ pub struct CommonArgs {
     /// Await answers for so long after the last message was sent
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
     pub drain: Duration,
+    /// Begin to measure at this time, in seconds since 1970 or as HH:MM:SS in UTC: connections
+    /// are opened before, and several processes and hosts begin together
+    #[arg(long, value_name = "TIME", value_parser = start::at)]
+    pub start_at: Option<SystemTime>,
     /// What is random comes of this number
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     #[command(flatten)]
     #[expect(missing_docs, reason = "its own type has them")]
     pub output: OutputArgs,
+}
+
+impl CommonArgs {
+    /// What they are when only the server is named.
+    pub fn of(url: &str) -> Self {
+        #[derive(Parser)]
+        struct Alone {
+            #[command(flatten)]
+            common: CommonArgs,
+        }
+        let words = ["ringway-loadtest".to_owned(), format!("--url={url}")];
+        Alone::try_parse_from(words).expect("all but the URL have defaults").common
+    }
 }
 
 /// Where results go.
@@ -121,6 +170,9 @@ pub struct OutputArgs {
     /// Write the result as one page, with curves, to this file
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+    /// Write a histogram log to this file, which `merge` and other tools read
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
     /// Show no progress
     #[arg(long, short = 'q')]
     pub quiet: bool,
@@ -287,13 +339,25 @@ mod tests {
 
     #[test]
     fn help_shows_the_place_of_the_number() {
-        for mode in ["echo", "idle", "churn", "storm"] {
-            let mut command = Arguments::command();
-            let mode = command.find_subcommand_mut(mode).expect(mode);
-            let help = mode.render_long_help().to_string();
-            assert!(help.contains("{n} stands for"), "{help}");
-            assert!(!help.contains("client=load-\n"), "{help}");
+        for mode in Arguments::command().get_subcommands_mut() {
+            let texts = mode
+                .get_arguments()
+                .flat_map(|one| [one.get_help(), one.get_long_help()])
+                .chain([mode.get_after_help(), mode.get_after_long_help()]);
+            for text in texts.flatten().map(|text| text.ansi().to_string()) {
+                assert!(!text.contains("{n}"), "it would be the end of a line: {text}");
+            }
+            if mode.get_arguments().any(|one| one.get_id() == "url") {
+                let help = mode.render_long_help().to_string();
+                assert!(help.contains("{n} stands for") || help.contains("{n} in"), "{help}");
+            }
         }
+    }
+
+    #[test]
+    fn the_url_alone_is_enough() {
+        let args = CommonArgs::of("-x ws://a/{n}");
+        assert_eq!((&args.url[..], args.connections), ("-x ws://a/{n}", 1000));
     }
 
     #[test]

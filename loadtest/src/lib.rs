@@ -16,5 +16,6 @@ pub mod mode;
 pub mod output;
 pub mod prepare;
 pub mod report;
+pub mod saved;
 pub mod verdict;
 pub mod wire;

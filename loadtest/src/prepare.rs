@@ -3,10 +3,7 @@
 //!
 //! It opens nothing.
 
-use std::{
-    env,
-    time::{Duration, SystemTime},
-};
+use std::{env, time::Duration};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use ringway_acceptor::{
@@ -86,6 +83,7 @@ pub fn plan(
         message_bytes,
         handshake_time_max: args.handshake_timeout,
         duration,
+        start_at: args.start_at,
         drain_time_max: args.drain,
         server_pid: args.pid,
         seed: args.seed,
@@ -126,6 +124,5 @@ pub fn heading(mode: &'static str, plan: &Plan, rate_asked: Option<f64>) -> Head
         rate_asked,
         threads: plan.threads,
         engine: engine.to_owned(),
-        started_at: SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default(),
     }
 }

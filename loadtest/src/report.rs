@@ -12,10 +12,11 @@ use crate::{
     measure::{
         interval::INTERVAL,
         ledger::Ledger,
-        quantiles::{Percentile, Quantiles, curve, micros},
+        quantiles::{Percentile, Quantiles, Times, curve, micros},
         server::ServerThread,
         timeline::{Moment, Seen},
     },
+    mode::sweep::step::Step,
     verdict,
 };
 
@@ -28,7 +29,7 @@ pub struct Report {
     pub command: Vec<String>,
     /// The machine that ran it.
     pub machine: Machine,
-    /// When it began, in seconds since 1970.
+    /// When the measurement began, in seconds since 1970.
     pub started_at_unix_s: f64,
     /// What was done: `echo`, `fanout` and so on.
     pub mode: String,
@@ -74,6 +75,9 @@ pub struct Report {
     pub percentiles: Vec<Percentile>,
     /// Second by second.
     pub timeline: Vec<Point>,
+    /// What was tried, of a mode that searches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<Vec<Step>>,
     /// What each thread of the server did meanwhile, where a mode asks for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub server_threads: Vec<ServerThread>,
@@ -124,7 +128,7 @@ pub struct Tester {
 }
 
 /// Some time of the run.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// When it begins, since the start.
     pub at_s: f64,
@@ -149,6 +153,16 @@ const POINTS_MAX: usize = 600;
 
 /// Intervals in a point of a short run: a second.
 const POINT_INTERVALS: usize = 4;
+
+impl Point {
+    /// Figures of these latencies in place of its own.
+    pub fn with_latencies(mut self, latencies: &Times) -> Self {
+        self.p50_us = micros(latencies.value_at_quantile(0.5));
+        self.p99_us = micros(latencies.value_at_quantile(0.99));
+        self.max_us = micros(latencies.max());
+        self
+    }
+}
 
 /// The timeline of what was seen.
 pub fn timeline(seen: &Seen) -> Vec<Point> {
@@ -193,8 +207,6 @@ pub struct Heading {
     pub threads: u32,
     /// The tester's engine.
     pub engine: String,
-    /// When it began, since 1970.
-    pub started_at: Duration,
 }
 
 impl Report {
@@ -213,7 +225,7 @@ impl Report {
             tool: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).to_owned(),
             command: heading.command.clone(),
             machine: Machine::here(),
-            started_at_unix_s: heading.started_at.as_secs_f64(),
+            started_at_unix_s: run.started_at.as_secs_f64(),
             mode: heading.mode.to_owned(),
             url: heading.url.clone(),
             connections: heading.connections,
@@ -244,6 +256,7 @@ impl Report {
             details: BTreeMap::new(),
             percentiles: curve(&seen.latencies),
             timeline: timeline(seen),
+            steps: None,
             server_threads: Vec::new(),
             storms: Vec::new(),
         };

@@ -39,6 +39,7 @@ impl Server {
             said.push(line);
         }
         let _ = child.kill();
+        let _ = child.wait();
         let said = said.join("\n");
         assert!(said.contains("io_uring is not available"), "{program} did not start: {said}");
         eprintln!("SKIPPED: {said}");

@@ -24,7 +24,7 @@ use self::cases::{CASES, Case, Length};
 use self::compare::Findings;
 use self::machine::Machine;
 use self::peers::{Installed, Peer};
-use self::running::Running;
+use self::running::{Running, attached};
 use self::table::{Absent, Entrant, Report, Row};
 use crate::checkout::Checkout;
 use crate::process;
@@ -243,7 +243,7 @@ impl Bench<'_> {
             fs::remove_file(&json).with_context(|| format!("cannot remove {}", json.display()))?;
         }
         let program = self.checkout.release_folder().join("ringway-loadtest");
-        let command = compare::command(&program, case, self.length, contestants, &json);
+        let command = compare::command(attached(&program), case, self.length, contestants, &json);
         let captured = process::capture(command, case.limit(contestants.len(), self.length))?;
         // It ends with other than 0 when a server is at fault, and has written all the same.
         match fs::read_to_string(&json) {

@@ -9,7 +9,7 @@ use std::{
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context, Result, bail};
@@ -30,7 +30,7 @@ use crate::measure::{
 };
 
 /// From the order to the start: all threads have heard it by then.
-const START_DELAY: Duration = Duration::from_millis(20);
+pub const START_DELAY: Duration = Duration::from_millis(20);
 
 /// A worker that says nothing for so long, while it has nothing else to wait for, hangs.
 const SILENCE_TIME_MAX: Duration = Duration::from_secs(30);
@@ -49,6 +49,8 @@ pub trait Observer {
 pub struct Run<O> {
     /// What was seen during it.
     pub seen: Seen,
+    /// When it started, since 1970.
+    pub started_at: Duration,
     /// What each thread's workload knows.
     pub outcomes: Vec<O>,
     /// From the start to the last answer, the longest of all threads.
@@ -95,7 +97,8 @@ impl ServerLoad {
         }
     }
 
-    fn between(
+    /// What its threads did between two looks at them.
+    pub fn between(
         before: &BTreeMap<u32, Scheduled>,
         after: &BTreeMap<u32, Scheduled>,
         cores: u32,
@@ -173,9 +176,20 @@ impl<O: Send + 'static> Conductor<O> {
         W: Workload<Outcome = O>,
         M: Fn(Share, &Plan) -> W + Send + Sync + 'static,
     {
+        Self::start_by(Clock::start(), plan, make)
+    }
+
+    /// The same by a clock that other threads go by already.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn start_by<W, M>(clock: Clock, plan: Plan, make: M) -> Result<Self>
+    where
+        W: Workload<Outcome = O>,
+        M: Fn(Share, &Plan) -> W + Send + Sync + 'static,
+    {
         signal::watch()?;
         let (plan, make) = (Arc::new(plan), Arc::new(make));
-        let clock = Clock::start();
         let (word_in, words) = mpsc::channel();
         let mut workers = Vec::new();
         for thread in 0..plan.threads {
@@ -228,11 +242,45 @@ impl<O: Send + 'static> Conductor<O> {
         Ok(std::mem::take(&mut self.seen))
     }
 
+    /// Waits until it is time to begin, if the plan says when that is.
+    ///
+    /// # Errors
+    /// It is past that.
+    pub fn await_start(&self) -> Result<()> {
+        let Some(start_at) = self.plan.start_at else { return Ok(()) };
+        if let Err(late) = start_at.elapsed().map_or(Ok(()), Err) {
+            bail!(
+                "--start-at was {:.1} s before all connections were open; ask for a later time",
+                late.as_secs_f64()
+            );
+        }
+        while let Ok(left) = start_at.duration_since(SystemTime::now()) {
+            if left <= START_DELAY || signal::seen().is_some() {
+                break;
+            }
+            thread::sleep((left - START_DELAY).min(INTERVAL));
+        }
+        Ok(())
+    }
+
     /// Measures for `duration`, then waits for what is still to come.
     ///
     /// # Errors
     /// A thread cannot go on.
     pub fn measure(&mut self, duration: Duration, observer: &mut dyn Observer) -> Result<Run<O>> {
+        self.measure_from(self.clock.now() + START_DELAY, duration, observer)
+    }
+
+    /// The same from a time on, as when several conductors measure together.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn measure_from(
+        &mut self,
+        start: Duration,
+        duration: Duration,
+        observer: &mut dyn Observer,
+    ) -> Result<Run<O>> {
         // What came between two measurements belongs to none.
         let mut errors = std::mem::take(&mut self.seen.errors);
         while let Ok((_, word)) = self.words.try_recv() {
@@ -244,7 +292,8 @@ impl<O: Send + 'static> Conductor<O> {
         }
         // But for failures, of which none must vanish.
         self.seen = Seen { errors, ..Seen::new() };
-        let start = self.clock.now() + START_DELAY;
+        let ahead = start.saturating_sub(self.clock.now());
+        let started_at = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default() + ahead;
         self.start = start;
         let server_before = self.server();
         self.order(Order::Run { start, duration });
@@ -275,6 +324,7 @@ impl<O: Send + 'static> Conductor<O> {
         };
         let most = |of: &dyn Fn(&Done<O>) -> f64| done.iter().map(of).fold(0.0, f64::max);
         Ok(Run {
+            started_at,
             seen: std::mem::take(&mut self.seen),
             elapsed,
             lasted: done.iter().map(|one| one.lasted).max().unwrap_or_default(),
@@ -299,6 +349,11 @@ impl<O: Send + 'static> Conductor<O> {
                 let _ = thread.join();
             }
         }
+    }
+
+    /// Wakes each of the threads, in their order.
+    pub fn wakers(&self) -> Vec<Waker> {
+        self.workers.iter().map(|hand| hand.waker.clone()).collect()
     }
 
     /// The clock that all times of the run are in.

@@ -10,6 +10,7 @@ use ringway_frame::{
 };
 
 use super::{
+    exchange,
     links::{Links, State},
     opener::Opener,
     plan::Plan,
@@ -17,16 +18,18 @@ use super::{
 };
 use crate::{
     measure::quantiles::record,
-    wire::{failure::Reason, opening::Progress},
+    wire::{failure::Reason, http::ResponseReader, message::Form, opening::Progress},
 };
 
 /// A thread's connections.
 pub(super) struct Fleet<'p, W> {
     pub(super) links: Links,
     pub(super) workload: W,
-    opener: Opener<'p>,
+    pub(super) opener: Opener<'p>,
     /// By link; `None` when it is not open.
     readers: Vec<Option<MessageReader>>,
+    /// By link; empty unless they speak HTTP.
+    pub(super) responses: Vec<ResponseReader>,
     by_slot: Vec<u32>,
     limits: ReadLimits,
     keys: MaskKeys,
@@ -50,7 +53,9 @@ enum Course {
 
 impl<'p, W: Workload> Fleet<'p, W> {
     pub(super) fn new(plan: &'p Plan, mut links: Links, workload: W) -> Self {
+        links.exchange = plan.approach.exchange();
         let count = links.len() as usize;
+        let responses = exchange::readers(links.exchange, count);
         if plan.security.is_some() {
             links.sessions.resize_with(count, || None);
         }
@@ -60,6 +65,7 @@ impl<'p, W: Workload> Fleet<'p, W> {
             workload,
             opener: Opener::new(plan),
             readers: std::iter::repeat_with(|| None).take(count).collect(),
+            responses,
             by_slot: Vec::new(),
             limits: ReadLimits { frame_bytes_max: bytes_max, message_bytes_max: bytes_max },
             keys: MaskKeys::new(),
@@ -130,7 +136,10 @@ impl<'p, W: Workload> Fleet<'p, W> {
             }
             Completion::Connected { connection } => {
                 if let Some(link) = self.link(connection) {
-                    self.opener.connected(link, &mut self.links);
+                    match self.responses.is_empty() {
+                        true => self.opener.connected(link, &mut self.links),
+                        false => self.open_for_requests(link),
+                    }
                 }
             }
             Completion::EndOfStream { connection } => {
@@ -214,18 +223,8 @@ impl<'p, W: Workload> Fleet<'p, W> {
         match terms.receive(opening, bytes) {
             Ok(Progress::Awaited) => {}
             Ok(Progress::Open(opened)) => {
-                if let Some(since) = self.opener.finish(link) {
-                    let took = self.links.now().saturating_sub(since);
-                    record(&mut self.links.seen.openings, took);
-                }
                 self.readers[link as usize] = Some(opened.reader);
-                let entry = &mut self.links.list[link as usize];
-                entry.state = State::Open;
-                entry.form = opened.form;
-                self.links.open += 1;
-                self.links.seen.opened += 1;
-                self.try_over(link);
-                self.workload.opened(link, &mut self.links);
+                self.become_open(link, opened.form);
                 if opened.head_bytes < bytes.len() {
                     self.read(link, &mut bytes[opened.head_bytes..]);
                 }
@@ -237,9 +236,25 @@ impl<'p, W: Workload> Fleet<'p, W> {
         }
     }
 
+    pub(super) fn become_open(&mut self, link: u32, form: Form) {
+        if let Some(since) = self.opener.finish(link) {
+            let took = self.links.now().saturating_sub(since);
+            record(&mut self.links.seen.openings, took);
+        }
+        let entry = &mut self.links.list[link as usize];
+        entry.state = State::Open;
+        entry.form = form;
+        self.links.open += 1;
+        self.links.seen.opened += 1;
+        self.try_over(link);
+        self.workload.opened(link, &mut self.links);
+    }
+
     #[inline]
     fn read(&mut self, link: u32, mut bytes: &mut [u8]) {
-        let Some(reader) = &mut self.readers[link as usize] else { return };
+        let Some(reader) = &mut self.readers[link as usize] else {
+            return self.read_responses(link, bytes);
+        };
         loop {
             match reader.read(&mut bytes, &self.limits) {
                 Ok(Some(Message::Binary(payload))) => {
@@ -287,6 +302,7 @@ impl<'p, W: Workload> Fleet<'p, W> {
                 self.links.seen.fail(Reason::HANDSHAKE_CUT);
                 self.links.leave(link, Ended::Unopened);
             }
+            State::Open if !self.responses.is_empty() => self.end_of_responses(link),
             State::Open => {
                 self.links.seen.fail(Reason::ENDED_WITHOUT_CLOSE);
                 self.links.leave(link, Ended::Lost);

@@ -13,7 +13,7 @@ use ringway_frame::{CloseCode, MaskKeys, emit_close};
 use super::workload::Ended;
 use crate::{
     measure::interval::Interval,
-    wire::{failure::Reason, message::Form, tls::Session},
+    wire::{failure::Reason, message::Form, opening::Exchange, tls::Session},
 };
 
 /// The clock of a run: all threads count from the same instant.
@@ -54,6 +54,7 @@ pub struct Links {
     pub(super) dues: Vec<Duration>,
     pub(super) unsent_bytes: usize,
     pub(super) open: u32,
+    pub(super) exchange: Exchange,
     /// Those that have a socket.
     pub(super) held: u32,
     pub(super) under_way_max: usize,
@@ -146,6 +147,7 @@ impl Links {
             dues: Vec::new(),
             unsent_bytes: 0,
             open: 0,
+            exchange: Exchange::WebSocket,
             held: 0,
             under_way_max: UNDER_WAY_MAX,
             last_begun_at: Duration::ZERO,
@@ -274,6 +276,10 @@ impl Links {
     ///
     /// [`Workload::ended`]: super::workload::Workload::ended
     pub fn close(&mut self, link: u32) {
+        if self.exchange == Exchange::Requests {
+            // HTTP has no parting word.
+            return self.leave(link, Ended::Closed);
+        }
         let key = Some(self.keys.draw());
         let Link { connection, state, .. } = &mut self.list[link as usize];
         if *state == State::Open {

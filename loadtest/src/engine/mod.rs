@@ -3,6 +3,7 @@
 //! Nothing here knows what a message means.
 
 pub mod conductor;
+mod exchange;
 pub mod fleet;
 pub mod links;
 pub mod opener;

@@ -48,6 +48,13 @@ struct UnderWay {
     opening: Option<Opening>,
 }
 
+/// Whether bytes may go out, encrypted if that is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Secured {
+    Yes,
+    No,
+}
+
 impl<'p> Opener<'p> {
     pub(super) fn new(plan: &'p Plan) -> Self {
         let threads = f64::from(plan.threads);
@@ -156,20 +163,29 @@ impl<'p> Opener<'p> {
         match self.terms.begin(links.number(link), &mut request) {
             Ok(opening) => {
                 under_way.opening = Some(opening);
-                if let Some(security) = &self.plan.security {
-                    match Session::new(security) {
-                        Ok(session) => links.sessions[link as usize] = Some(Box::new(session)),
-                        Err(reason) => {
-                            links.seen.fail(reason);
-                            return links.leave(link, Ended::Unopened);
-                        }
-                    }
+                if self.secure(link, links) == Secured::Yes {
+                    links.send_raw(link, |out| out.extend_from_slice(&request));
                 }
-                links.send_raw(link, |out| out.extend_from_slice(&request));
             }
             Err(_) => {
                 links.seen.fail(Reason::named("request_invalid"));
                 links.leave(link, Ended::Unopened);
+            }
+        }
+    }
+
+    /// Begins TLS on a connected socket, if that is asked for.
+    pub(super) fn secure(&self, link: u32, links: &mut Links) -> Secured {
+        let Some(security) = &self.plan.security else { return Secured::Yes };
+        match Session::new(security) {
+            Ok(session) => {
+                links.sessions[link as usize] = Some(Box::new(session));
+                Secured::Yes
+            }
+            Err(reason) => {
+                links.seen.fail(reason);
+                links.leave(link, Ended::Unopened);
+                Secured::No
             }
         }
     }

@@ -2,7 +2,10 @@
 //!
 //! It decides nothing about messages.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::IpAddr,
+    time::{Duration, SystemTime},
+};
 
 use ringway_acceptor::{WaitMode, engine::Engine};
 
@@ -37,6 +40,8 @@ pub struct Plan {
     pub handshake_time_max: Duration,
     /// How long the measurement takes.
     pub duration: Duration,
+    /// When it starts, if that was asked for.
+    pub start_at: Option<SystemTime>,
     /// How long answers are awaited after that.
     pub drain_time_max: Duration,
     /// The server's process, if it is on this host.

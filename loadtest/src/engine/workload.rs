@@ -8,6 +8,7 @@ use std::time::Duration;
 use ringway_frame::DataKind;
 
 use super::links::Links;
+use crate::wire::http::Part;
 
 /// When a workload wants to be called again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +35,7 @@ pub enum Ended {
     Unopened,
     /// It broke, or the server closed it.
     Lost,
-    /// The workload had closed it.
+    /// The workload had closed it; of HTTP, or the server did between two exchanges.
     Closed,
 }
 
@@ -56,6 +57,11 @@ pub trait Workload {
 
     /// A message has come.
     fn message(&mut self, link: u32, kind: DataKind, payload: &[u8], links: &mut Links);
+
+    /// A part of a response has come, where connections speak HTTP.
+    fn response(&mut self, link: u32, part: Part<'_>, links: &mut Links) {
+        let _ = (link, part, links);
+    }
 
     /// The answer to a Ping has come, with the payload of the Ping (RFC 6455 §5.5.3).
     fn pong(&mut self, link: u32, payload: &[u8], links: &mut Links) {

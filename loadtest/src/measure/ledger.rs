@@ -28,6 +28,13 @@ impl Ledger {
     pub fn is_clean(&self) -> bool {
         self.lost == 0 && self.doubled == 0 && self.reordered == 0 && self.corrupted == 0
     }
+
+    /// All of them together.
+    pub fn sum<'l>(parts: impl IntoIterator<Item = &'l Self>) -> Self {
+        let mut sum = Self::default();
+        parts.into_iter().for_each(|part| sum += *part);
+        sum
+    }
 }
 
 impl AddAssign for Ledger {

@@ -3,10 +3,13 @@
 //! Nothing here touches a connection.
 
 pub mod arrivals;
+pub mod encoding;
 pub mod interval;
 pub mod kernel;
 pub mod ledger;
 pub mod process;
 pub mod quantiles;
 pub mod server;
+pub mod sparse;
+pub mod spread;
 pub mod timeline;

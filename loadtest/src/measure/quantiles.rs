@@ -27,10 +27,10 @@ pub fn record<C: Counter>(times: &mut Times<C>, time: Duration) {
     times.saturating_record((time.as_nanos() as u64).max(1));
 }
 
-/// Adds short-lived counts to those of the whole run.
-pub fn add(sum: &mut Times, part: &Times<u32>) {
+/// Adds counts to those of the whole run.
+pub fn add<C: Counter>(sum: &mut Times, part: &Times<C>) {
     for step in part.iter_recorded() {
-        sum.saturating_record_n(step.value_iterated_to(), u64::from(step.count_at_value()));
+        sum.saturating_record_n(step.value_iterated_to(), step.count_at_value().as_u64());
     }
 }
 

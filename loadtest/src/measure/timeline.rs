@@ -10,6 +10,7 @@ use crate::{
     measure::{
         interval::{INTERVAL, Interval},
         quantiles::{LATENCY_DIGITS, Times, add, times},
+        sparse::Sparse,
     },
     wire::failure::Reason,
 };
@@ -46,6 +47,8 @@ pub struct Seen {
 pub struct Moment {
     /// Of answers that came in it.
     pub latencies: Times<u32>,
+    /// The same to all digits, for histogram logs.
+    pub exact: Sparse,
     /// Messages sent in it.
     pub sent: u64,
     /// Messages received in it.
@@ -58,7 +61,7 @@ pub struct Moment {
     pub errors: u64,
 }
 
-/// An hour, some 100 MB; what comes later is added to the last.
+/// An hour, some 200 MB; what comes later is added to the last.
 const MOMENTS_MAX: u128 = 14_400;
 
 impl Moment {
@@ -70,7 +73,8 @@ impl Moment {
     fn new() -> Self {
         // One digit less, and no larger than what is in it: these are drawn, not quoted.
         let latencies = Histogram::new(2).expect("two digits");
-        Self { latencies, sent: 0, received: 0, opened: 0, ended: 0, errors: 0 }
+        let exact = Sparse::default();
+        Self { latencies, exact, sent: 0, received: 0, opened: 0, ended: 0, errors: 0 }
     }
 }
 
@@ -137,6 +141,7 @@ impl Seen {
         let moment = &mut self.moments[index];
         // It grows as it must.
         moment.latencies.add(&interval.latencies).expect("a histogram that grows");
+        moment.exact.add_times(&interval.latencies);
         moment.sent += interval.sent;
         moment.received += interval.received;
         moment.opened += interval.opened;

@@ -3,7 +3,11 @@
 //! Nothing here touches a socket.
 
 pub mod churn;
+pub mod compare;
 pub mod echo;
+pub mod fanout;
 pub mod idle;
+pub mod merge;
 pub mod ready;
 pub mod storm;
+pub mod sweep;

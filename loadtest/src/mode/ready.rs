@@ -13,11 +13,11 @@ pub const NO_PORT_LEFT: &str = "no_port_left: one address has some 28,000 ports 
      that of a connection that has ended rests in TIME_WAIT for a minute; use several addresses of \
      this host with --source, such as 127.0.0.1-127.0.0.8";
 
-/// Waits until each connection is open or was tried. A run with some of them goes on; what failed
-/// is counted.
+/// Waits until each connection is open or was tried, and it is time to begin. A run with some of
+/// them goes on; what failed is counted.
 ///
 /// # Errors
-/// None is open, with the reasons; or the user has had enough.
+/// None is open, with the reasons; the user has had enough; or the time to begin has passed.
 pub fn await_connections<O: Send + 'static>(
     conductor: &mut Conductor<O>,
     observer: &mut dyn Observer,
@@ -26,6 +26,7 @@ pub fn await_connections<O: Send + 'static>(
     if seen.opened == 0 {
         return Err(nothing_open(&seen));
     }
+    conductor.await_start()?;
     Ok(seen)
 }
 

@@ -78,6 +78,15 @@ impl Progress {
         Self { face, goal, is_running: false }
     }
 
+    /// Says something that stays.
+    pub fn say(&self, text: &str) {
+        match &self.face {
+            Face::Silent => {}
+            Face::Lines { .. } => eprintln!("{text}"),
+            Face::Bar(bar) => bar.println(text),
+        }
+    }
+
     /// Takes the bar away.
     pub fn finish(&self) {
         if let Face::Bar(bar) = &self.face {

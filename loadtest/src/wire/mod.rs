@@ -2,10 +2,13 @@
 //!
 //! Nothing here waits, and nothing here counts.
 
+pub mod delivery;
 pub mod failure;
+pub mod http;
 pub mod message;
 pub mod opening;
 pub mod sources;
 pub mod stamp;
 pub mod target;
+pub mod template;
 pub mod tls;

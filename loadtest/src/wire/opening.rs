@@ -16,9 +16,19 @@ use super::{failure::Reason, message::Form, target::Target};
 /// A response head longer than this is not one.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
+/// What follows when a connection is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exchange {
+    /// The handshake of a WebSocket, and messages.
+    WebSocket,
+    /// Requests of HTTP, each with its response.
+    Requests,
+}
+
 /// What every connection asks the server for.
 #[derive(Debug, Clone)]
 pub struct Approach {
+    exchange: Exchange,
     target: Target,
     subprotocols: Vec<String>,
     headers: Vec<(String, String)>,
@@ -34,7 +44,14 @@ impl Approach {
             Form::Plain => Vec::new(),
             Form::Compressed => vec![offer],
         };
-        Self { target, subprotocols: Vec::new(), headers: Vec::new(), offers }
+        let exchange = Exchange::WebSocket;
+        Self { exchange, target, subprotocols: Vec::new(), headers: Vec::new(), offers }
+    }
+
+    /// Asks for no WebSocket: the workload sends requests.
+    #[must_use]
+    pub fn with_requests(self) -> Self {
+        Self { exchange: Exchange::Requests, ..self }
     }
 
     /// The same with these subprotocols and further headers.
@@ -52,13 +69,23 @@ impl Approach {
         Ok(self)
     }
 
+    /// What follows when a connection is there.
+    pub fn exchange(&self) -> Exchange {
+        self.exchange
+    }
+
+    /// Further headers.
+    pub fn headers(&self) -> &[(String, String)] {
+        &self.headers
+    }
+
     /// Where it leads.
     pub fn target(&self) -> &Target {
         &self.target
     }
 
     /// Path and query for one connection: its number stands for each `{n}`.
-    fn path(&self, link: u32) -> Cow<'_, str> {
+    pub fn path(&self, link: u32) -> Cow<'_, str> {
         let path = self.target.path();
         if !path.contains(NUMBER) && !path.contains(NUMBER_ENCODED) {
             return path.into();

@@ -97,15 +97,14 @@ impl Ledger {
 /// The name of the second measurement of the first server, which shows the noise.
 pub const CONTROL: &str = "control";
 
-/// The command; the first contestant is the base of the ratios.
+/// The whole command line after what runs the program; the first contestant is the base of the ratios.
 pub fn command(
-    program: &Path,
+    mut command: Command,
     case: &Case,
     length: Length,
     contestants: &[Contestant],
     json: &Path,
 ) -> Command {
-    let mut command = Command::new(program);
     command.arg("compare");
     for Contestant { name, pid, url, publisher } in contestants {
         command.args(["--url", &format!("{name}={url}")]);
@@ -149,7 +148,7 @@ mod tests {
     fn line(case: &str, contestants: &[Contestant]) -> String {
         let case = CASES.iter().find(|one| one.name == case).unwrap();
         let command =
-            command(Path::new("load"), case, Length::Quick, contestants, Path::new("out.json"));
+            command(Command::new("load"), case, Length::Quick, contestants, Path::new("out.json"));
         let words = command.get_args().map(|word| word.to_string_lossy().into_owned());
         words.collect::<Vec<_>>().join(" ")
     }

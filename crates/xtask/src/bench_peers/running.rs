@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
 
 use super::cases::Load;
 use super::compare::{Contestant, Publisher};
@@ -33,6 +34,8 @@ pub struct Running {
     dialect: Dialect,
     /// Of the process that serves, which may be a child of ours' child.
     pid: u32,
+    /// Removed after it has ended, for fields are dropped after the value.
+    folder: Option<TempDir>,
 }
 
 impl Running {
@@ -48,17 +51,23 @@ impl Running {
             }
             Launch::Nginx { root, template } => {
                 let address = free_address()?;
-                let configuration = scratch.join("nginx.conf");
+                // What an earlier run left may be another user's.
+                let folder = tempfile::Builder::new().prefix("nginx-").tempdir_in(scratch)?;
+                let configuration = folder.path().join("nginx.conf");
                 let text = fs::read_to_string(template)
                     .with_context(|| format!("cannot read {}", template.display()))?
-                    .replace("MODULE", &nchan_module(root).to_string_lossy())
-                    .replace("FOLDER", &scratch.to_string_lossy())
-                    .replace("PORT", &address.port().to_string());
+                    .replace("@MODULE@", &nchan_module(root).to_string_lossy())
+                    .replace("@FOLDER@", &folder.path().to_string_lossy())
+                    .replace("@PORT@", &address.port().to_string());
                 fs::write(&configuration, text)
                     .with_context(|| format!("cannot write {}", configuration.display()))?;
-                let mut command = pinned(&nginx_program(root));
-                command.args(["-e", "stderr", "-p"]).arg(scratch).arg("-c").arg(&configuration);
+                let mut command = Command::new("unshare");
+                command.args(["--map-root-user", "--mount", "sh", "-c", WITH_OWN_STATE, "sh"]);
+                command.args(PINNED).arg(nginx_program(root));
+                command.args(["-e", "stderr", "-p"]).arg(folder.path());
+                command.arg("-c").arg(&configuration);
                 let mut running = Self::spawn(command, Dialect::Relay)?;
+                running.folder = Some(folder);
                 running.address = address;
                 running.await_connection()?;
                 running.pid = running.await_worker()?;
@@ -71,7 +80,7 @@ impl Running {
         let (child, output) = process::spawn_with_lines(command)?;
         let pid = child.id();
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        Ok(Self { child, output, said: Vec::new(), address, dialect, pid })
+        Ok(Self { child, output, said: Vec::new(), address, dialect, pid, folder: None })
     }
 
     /// How the load generator is told of it.
@@ -140,6 +149,8 @@ impl Running {
         if ended.is_none() && Instant::now() < deadline {
             return Ok(());
         }
+        // The reader thread may still be handing over what it wrote last.
+        thread::sleep(5 * POLL);
         self.said.extend(self.output.try_iter());
         let said = match self.said.last() {
             Some(line) => format!("; its last words: {line}"),
@@ -162,11 +173,24 @@ impl Drop for Running {
     }
 }
 
-/// A command on the servers' core that is told to end when we do: setpriv(1), taskset(1), both of
-/// which become the program.
-fn pinned(program: &Path) -> Command {
+/// What runs a program on the servers' core and tells it to end when we do: setpriv(1), taskset(1),
+/// each of which becomes what comes after it.
+const PINNED: [&str; 6] = ["setpriv", "--pdeathsig", "TERM", "taskset", "--cpu-list", SERVER_CORE];
+
+/// nchan makes nginx look for `/var/lib/nginx`, whatever its configuration says. In a mount namespace
+/// (unshare(1)) it finds one, and nothing outside of `target/` is written.
+const WITH_OWN_STATE: &str = r#"mount -t tmpfs none /var/lib && mkdir /var/lib/nginx && exec "$@""#;
+
+/// A command that is told to end when we do.
+pub fn attached(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "TERM", "taskset", "--cpu-list", SERVER_CORE]).arg(program);
+    command.args(["--pdeathsig", "TERM"]).arg(program);
+    command
+}
+
+fn pinned(program: &Path) -> Command {
+    let mut command = Command::new(PINNED[0]);
+    command.args(&PINNED[1..]).arg(program);
     command
 }
 

@@ -50,7 +50,7 @@ impl Report {
             text,
             "Server CPU per message or delivery as a ratio to Ringway's, the median of paired slots \
              with\nits quartiles. Above 1 the other server costs more; **bold** is where Ringway \
-             loses. {}.\n",
+             loses.\n{}.\n",
             self.machine.line()
         );
         let _ = writeln!(text, "| case | Ringway | {} | A/A |", columns.join(" | "));
@@ -143,8 +143,10 @@ impl Report {
                 lost.push(format!("{title} ({})", ahead.join(", ")));
             }
         }
-        if lost.is_empty() {
-            "Ringway loses to none of these servers in any of these cases.".to_owned()
+        if self.rows.iter().all(|row| row.outcome.is_err()) {
+            "Nothing was measured.".to_owned()
+        } else if lost.is_empty() {
+            "Ringway loses to none of these servers in what was measured.".to_owned()
         } else {
             format!("Ringway loses at: {}.", lost.join("; "))
         }
@@ -263,8 +265,8 @@ mod tests {
     fn the_excerpt_says_what_was_found_and_where_ringway_loses() {
         let expected = "\
 Server CPU per message or delivery as a ratio to Ringway's, the median of paired slots with
-its quartiles. Above 1 the other server costs more; **bold** is where Ringway loses. 2 cores, \
-Some CPU, Linux 6.18.1, 2026-11-22.
+its quartiles. Above 1 the other server costs more; **bold** is where Ringway loses.
+2 cores, Some CPU, Linux 6.18.1, 2026-11-22.
 
 | case | Ringway | bun | ws | floor | A/A |
 |---|---|---|---|---|---|
@@ -297,5 +299,7 @@ nchan is not in the table: apt-get is not here.";
         let mut report = report();
         report.rows.remove(0);
         assert!(report.excerpt().contains("Ringway loses to none"));
+        report.rows.remove(0);
+        assert!(report.excerpt().contains("Nothing was measured."));
     }
 }

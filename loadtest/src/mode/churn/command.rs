@@ -38,6 +38,7 @@ pub fn run(args: &ChurnArgs) -> Result<Status> {
         Churn::new(churn, share, plan.share(share.index).1, plan.seed)
     })?;
     conductor.await_ready(&mut progress)?;
+    conductor.await_start()?;
     let run = conductor.measure(args.duration, &mut progress)?;
     progress.finish();
     if run.seen.received == 0 {
@@ -47,6 +48,7 @@ pub fn run(args: &ChurnArgs) -> Result<Status> {
     run.outcomes.iter().for_each(|one| churned += *one);
     let mut report = Report::new(&heading, &Seen::new(), &run, Ledger::default());
     describe(&mut report, churned);
+    output::save(&report, None, &run.seen, &common.output)?;
     output::show(&report, &common.output)?;
     conductor.end();
     Ok(Status::of(&report))

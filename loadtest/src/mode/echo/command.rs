@@ -5,8 +5,8 @@ use ringway_acceptor::WaitMode;
 
 use super::{Echo, EchoPlan, Pace};
 use crate::{
-    args::EchoArgs,
-    engine::conductor::Conductor,
+    args::{EchoArgs, TrafficArgs},
+    engine::{conductor::Conductor, plan::Plan},
     exit::{Status, require},
     measure::ledger::Ledger,
     mode::ready,
@@ -25,6 +25,27 @@ use crate::{
 /// Nothing can be measured: what is wrong and how to mend it.
 pub fn run(args: &EchoArgs) -> Result<Status> {
     let (common, traffic) = (&args.common, &args.traffic);
+    let plan = plan(args)?;
+    let heading = prepare::heading("echo", &plan, (!traffic.closed).then_some(traffic.rate));
+    let loudness = if common.output.quiet { Loudness::Quiet } else { Loudness::Usual };
+    let mut progress = Progress::new(traffic.duration, loudness);
+    let mut conductor = start(args, plan)?;
+    let opening = ready::await_connections(&mut conductor, &mut progress)?;
+    let run = conductor.measure(traffic.duration, &mut progress)?;
+    progress.finish();
+    let report = Report::new(&heading, &opening, &run, Ledger::sum(&run.outcomes));
+    output::save(&report, Some(&opening), &run.seen, &common.output)?;
+    output::show(&report, &common.output)?;
+    conductor.end();
+    Ok(Status::of(&report))
+}
+
+/// The plan of a run with these arguments.
+///
+/// # Errors
+/// What is wrong with them, and how to mend it.
+pub fn plan(args: &EchoArgs) -> Result<Plan> {
+    let traffic = &args.traffic;
     let content = traffic.content();
     require(traffic.size >= content.bytes_min(), || {
         format!(
@@ -33,37 +54,36 @@ pub fn run(args: &EchoArgs) -> Result<Status> {
             content.bytes_min()
         )
     })?;
-    let echo = EchoPlan {
+    let form = if traffic.deflate { Form::Compressed } else { Form::Plain };
+    let mut plan = prepare::plan(&args.common, form, traffic.size, traffic.duration)?;
+    if traffic.closed {
+        // Its latencies say little, so wake-ups may be saved.
+        plan.wait = WaitMode::Adaptive;
+    }
+    Ok(plan)
+}
+
+/// Starts the threads, which begin to open connections.
+///
+/// # Errors
+/// A thread or its driver cannot be had.
+pub fn start(args: &EchoArgs, plan: Plan) -> Result<Conductor<Ledger>> {
+    let echo = echo_plan(&args.traffic);
+    Conductor::start(plan, move |share, plan| {
+        Echo::new(echo, share, plan.share(share.index).1, plan.seed)
+    })
+}
+
+/// What is echoed with these arguments.
+pub fn echo_plan(traffic: &TrafficArgs) -> EchoPlan {
+    EchoPlan {
         pace: if traffic.closed {
             Pace::Closed
         } else {
             Pace::Open { rate: traffic.rate, pattern: traffic.pattern() }
         },
         pipeline: traffic.pipeline,
-        content,
+        content: traffic.content(),
         bytes: traffic.size,
-    };
-    let form = if traffic.deflate { Form::Compressed } else { Form::Plain };
-    let mut plan = prepare::plan(common, form, traffic.size, traffic.duration)?;
-    if traffic.closed {
-        // Its latencies say little, so wake-ups may be saved.
-        plan.wait = WaitMode::Adaptive;
     }
-    let heading = prepare::heading("echo", &plan, (!traffic.closed).then_some(traffic.rate));
-    let loudness = if common.output.quiet { Loudness::Quiet } else { Loudness::Usual };
-    let mut progress = Progress::new(traffic.duration, loudness);
-    let mut conductor = Conductor::start(plan, move |share, plan| {
-        Echo::new(echo, share, plan.share(share.index).1, plan.seed)
-    })?;
-    let opening = ready::await_connections(&mut conductor, &mut progress)?;
-    let run = conductor.measure(traffic.duration, &mut progress)?;
-    progress.finish();
-    let ledger = run.outcomes.iter().fold(Ledger::default(), |mut sum, one| {
-        sum += *one;
-        sum
-    });
-    let report = Report::new(&heading, &opening, &run, ledger);
-    output::show(&report, &common.output)?;
-    conductor.end();
-    Ok(Status::of(&report))
 }

@@ -129,6 +129,13 @@ impl Echo {
         }
     }
 
+    /// In an open loop, messages of the next measurement leave at this rate over all threads.
+    pub fn set_rate(&mut self, to: f64) {
+        if let Pace::Open { rate, .. } = &mut self.plan.pace {
+            *rate = to;
+        }
+    }
+
     /// Nothing outstanding on this connection comes any more.
     fn give_up(&mut self, link: u32) {
         let flow = &mut self.flows[link as usize];
@@ -215,7 +222,11 @@ impl Workload for Echo {
             Pace::Closed => Running::Closed { begun: 0 },
         });
         self.started_at = start;
+        // What came since the last measurement was that one's.
+        self.ledger = Ledger::default();
         self.outstanding = 0;
+        // What a server says before it is asked is its own affair.
+        self.ledger = Ledger::default();
     }
 
     fn opened(&mut self, link: u32, links: &mut Links) {

@@ -1,12 +1,18 @@
 //! A client's frames turned into a server's where they lie: unmasked, with the header that an echo
 //! has (RFC 6455 §5.2). A payload is passed on as it comes, however much of its frame is there.
 //!
-//! It reads the lengths and the mask, and never anything else; a ping becomes a pong.
+//! It reads the opcode, the lengths and the mask, and never anything else; a ping becomes a pong.
 
 use std::ops::Range;
 
 const KEY_BYTES: usize = 4;
+const WORD_BYTES: usize = 8;
+/// Longer payloads are moved first and unmasked then, each by the widest instructions.
+const SHORT_BYTES_MAX: usize = 256;
 const HEADER_BYTES_MAX: usize = 14;
+const OPCODE: u8 = 0x0f;
+const CLOSE: u8 = 0x8;
+const LENGTH: u8 = 0x7f;
 const PING: u8 = 0x89;
 const PONG: u8 = 0x8a;
 
@@ -26,6 +32,34 @@ pub struct Turned {
     /// Of a frame whose header had begun before.
     pub header: Option<Vec<u8>>,
     pub range: Range<usize>,
+    pub standing: Standing,
+}
+
+/// Whether the client goes on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Standing {
+    #[default]
+    Open,
+    /// It has sent a Close frame, and waits for the server to close (RFC 6455 §7.1.1). The frame is
+    /// at this place of what was received; at 0 it is the one whose header had begun before.
+    Closing { at: usize },
+}
+
+impl Turned {
+    fn note(&mut self, first: u8, at: usize) {
+        if first & OPCODE == CLOSE {
+            self.standing = Standing::Closing { at };
+        }
+    }
+
+    /// Takes a Close frame off the end.
+    pub fn without_close(mut self) -> Self {
+        if let Standing::Closing { at } = self.standing {
+            self.range.end = at.max(self.range.start);
+            self.header = self.header.filter(|_| at > 0);
+        }
+        self
+    }
 }
 
 impl Frames {
@@ -36,6 +70,7 @@ impl Frames {
         if !self.partial.is_empty() {
             let Some(taken) = self.complete_header(bytes) else { return turned };
             read = taken;
+            turned.note(self.partial[0], 0);
             turned.header = Some(std::mem::take(&mut self.partial));
         }
         let mut write = read;
@@ -49,13 +84,21 @@ impl Frames {
                 write = read + KEY_BYTES;
                 turned.range.start = write;
             }
-            bytes.copy_within(read..read + out_bytes, write);
-            emit(&mut bytes[write..write + out_bytes]);
+            turned.note(bytes[read], write);
+            let [first, second] = emitted([bytes[read], bytes[read + 1]]);
+            if out_bytes > 2 {
+                bytes.copy_within(read + 2..read + out_bytes, write + 2);
+            }
+            (bytes[write], bytes[write + 1]) = (first, second);
             (read, write) = (read + header.bytes, write + out_bytes);
             (self.left, self.key) = (header.length, header.key);
             let here = self.here(bytes.len() - read);
-            bytes.copy_within(read..read + here, write);
-            self.unmask(&mut bytes[write..write + here]);
+            if here <= SHORT_BYTES_MAX {
+                self.move_unmasked(&mut bytes[write..read + here], read - write);
+            } else {
+                bytes.copy_within(read..read + here, write);
+                self.unmask(&mut bytes[write..write + here]);
+            }
             (read, write) = (read + here, write + here);
         }
         turned.range.end = write;
@@ -72,7 +115,8 @@ impl Frames {
         let header = Header::read(&self.partial)?;
         (self.left, self.key) = (header.length, header.key);
         self.partial.truncate(header.bytes - KEY_BYTES);
-        emit(&mut self.partial);
+        let [first, second] = emitted([self.partial[0], self.partial[1]]);
+        (self.partial[0], self.partial[1]) = (first, second);
         Some(header.bytes - known)
     }
 
@@ -84,18 +128,42 @@ impl Frames {
     /// Unmasks what of the payload is here (RFC 6455 §5.3).
     fn unmask(&mut self, bytes: &mut [u8]) -> usize {
         let here = self.here(bytes.len());
-        let mut wide = [0; 64];
-        for (index, byte) in wide.iter_mut().enumerate() {
-            *byte = self.key[index % KEY_BYTES];
+        let wide = self.wide_key();
+        let (words, rest) = bytes[..here].as_chunks_mut::<WORD_BYTES>();
+        for word in words {
+            *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
         }
-        let mut chunks = bytes[..here].chunks_exact_mut(wide.len());
-        for chunk in &mut chunks {
-            chunk.iter_mut().zip(&wide).for_each(|(byte, mask)| *byte ^= mask);
+        rest.iter_mut().zip(wide.to_ne_bytes()).for_each(|(byte, mask)| *byte ^= mask);
+        self.passed(here);
+        here
+    }
+
+    /// Unmasks a short payload on its way to the front, from `distance` bytes on.
+    fn move_unmasked(&mut self, bytes: &mut [u8], distance: usize) {
+        let here = bytes.len() - distance;
+        let wide = self.wide_key();
+        let mut at = 0;
+        while at + WORD_BYTES <= here {
+            let from = &bytes[at + distance..at + distance + WORD_BYTES];
+            let word = u64::from_ne_bytes(from.try_into().expect("eight bytes")) ^ wide;
+            bytes[at..at + WORD_BYTES].copy_from_slice(&word.to_ne_bytes());
+            at += WORD_BYTES;
         }
-        chunks.into_remainder().iter_mut().zip(&wide).for_each(|(byte, mask)| *byte ^= mask);
+        for (mask, at) in wide.to_ne_bytes().into_iter().zip(at..here) {
+            bytes[at] = bytes[at + distance] ^ mask;
+        }
+        self.passed(here);
+    }
+
+    /// The key twice, for as many bytes.
+    fn wide_key(&self) -> u64 {
+        let key = u64::from(u32::from_ne_bytes(self.key));
+        key << 32 | key
+    }
+
+    fn passed(&mut self, here: usize) {
         self.key.rotate_left(here % KEY_BYTES);
         self.left -= here as u64;
-        here
     }
 }
 
@@ -108,7 +176,7 @@ struct Header {
 
 impl Header {
     fn read(bytes: &[u8]) -> Option<Self> {
-        let (length, at) = match bytes.get(1)? & 0x7f {
+        let (length, at) = match bytes.get(1)? & LENGTH {
             126 => (u64::from(u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?)), 4),
             127 => (u64::from_be_bytes(*bytes.get(2..)?.first_chunk()?), 10),
             short => (u64::from(short), 2),
@@ -118,12 +186,9 @@ impl Header {
     }
 }
 
-/// Makes a client's header without its key a server's.
-fn emit(header: &mut [u8]) {
-    header[1] &= 0x7f;
-    if header[0] == PING {
-        header[0] = PONG;
-    }
+/// The first two bytes of a client's header as a server sends them.
+fn emitted([first, second]: [u8; 2]) -> [u8; 2] {
+    [if first == PING { PONG } else { first }, second & LENGTH]
 }
 
 #[cfg(test)]
@@ -174,6 +239,22 @@ mod tests {
         }
         let bytes: Vec<&[u8]> = sent.chunks(1).collect();
         assert_eq!(turn_round(&bytes), echo);
+    }
+
+    #[test]
+    fn a_close_is_noted_wherever_it_is_cut() {
+        let (sent, _) = frame(0x88, 2);
+        for cut in 0..sent.len() {
+            let mut frames = Frames::default();
+            let noted = [&sent[..cut], &sent[cut..]]
+                .map(|piece| frames.turn_round(&mut piece.to_vec()).standing != Standing::Open);
+            assert!(noted[0] != noted[1], "cut at {cut}");
+        }
+        let (mut event, echo) = frame(0x82, 8);
+        assert_eq!(Frames::default().turn_round(&mut event.clone()).standing, Standing::Open);
+        event.extend_from_slice(&sent);
+        let turned = Frames::default().turn_round(&mut event).without_close();
+        assert_eq!((turned.header, &event[turned.range]), (None, &echo[..]));
     }
 
     #[test]

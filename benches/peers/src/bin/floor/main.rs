@@ -18,7 +18,7 @@ use clap::Parser;
 use ringway_peers::{Args, announce};
 
 use crate::{
-    frames::Frames,
+    frames::{Frames, Standing},
     opening::{Opening, Role},
     ring::{Chunk, Event, Ring},
 };
@@ -47,13 +47,13 @@ fn main() -> Result<()> {
         floor.ring.turn()?;
         floor.ring.take_events(&mut events);
         for event in events.drain(..) {
-            floor.handle(event)?;
+            floor.handle(event);
         }
     }
 }
 
 impl Floor {
-    fn handle(&mut self, event: Event) -> Result<()> {
+    fn handle(&mut self, event: Event) {
         match event {
             Event::Accepted { slot } => {
                 let slot = slot as usize;
@@ -62,26 +62,25 @@ impl Floor {
                 }
                 self.connections[slot] = Connection::Opening(Vec::new());
             }
-            Event::Received { slot, buffer, length } => self.receive(slot, buffer, length)?,
+            Event::Received { slot, buffer, length } => self.receive(slot, buffer, length),
             Event::Ended { slot } => {
                 self.subscribers.retain(|subscriber| *subscriber != slot);
                 self.ring.close(slot);
             }
         }
-        Ok(())
     }
 
-    fn receive(&mut self, slot: u32, buffer: u16, length: usize) -> Result<()> {
+    fn receive(&mut self, slot: u32, buffer: u16, length: usize) {
         let connection = &mut self.connections[slot as usize];
         match connection {
             Connection::Opening(head) => {
                 let known = head.len();
                 head.extend_from_slice(self.ring.lend(buffer, length));
                 match opening::read(head) {
-                    Opening::Unfinished => Ok(()),
+                    Opening::Unfinished => {}
                     Opening::Refused => {
                         *connection = Connection::Ending;
-                        self.ring.shut_down(slot)
+                        self.ring.shut_down(slot);
                     }
                     Opening::Accepted { role, head_bytes, response } => {
                         *connection = Connection::Open(role, Frames::default());
@@ -91,15 +90,11 @@ impl Floor {
                         let response = self.ring.own(response);
                         self.ring.send(slot, response);
                         self.pass_on(slot, buffer, head_bytes - known, length);
-                        Ok(())
                     }
                 }
             }
-            Connection::Open(..) => {
-                self.pass_on(slot, buffer, 0, length);
-                Ok(())
-            }
-            Connection::Ending => Ok(()),
+            Connection::Open(..) => self.pass_on(slot, buffer, 0, length),
+            Connection::Ending => {}
         }
     }
 
@@ -107,15 +102,15 @@ impl Floor {
     fn pass_on(&mut self, slot: u32, buffer: u16, start: usize, end: usize) {
         let Connection::Open(role, frames) = &mut self.connections[slot as usize] else { return };
         let turned = frames.turn_round(&mut self.ring.lend(buffer, end)[start..]);
-        let mut chunks = Vec::new();
-        if let Some(header) = turned.header {
-            chunks.push(self.ring.own(header));
+        if turned.standing != Standing::Open {
+            self.ring.shut_down(slot);
         }
-        if !turned.range.is_empty() {
-            let range = turned.range.start + start..turned.range.end + start;
-            chunks.push(Chunk::Received(buffer, range));
-        }
-        for chunk in chunks {
+        // The publisher's Close is for it alone.
+        let turned = if *role == Role::Publisher { turned.without_close() } else { turned };
+        let header = turned.header.map(|header| self.ring.own(header));
+        let range = turned.range.start + start..turned.range.end + start;
+        let rest = (!range.is_empty()).then_some(Chunk::Received(buffer, range));
+        for chunk in header.into_iter().chain(rest) {
             match role {
                 Role::Publisher => {
                     for subscriber in &self.subscribers {

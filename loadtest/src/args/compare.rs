@@ -1,0 +1,257 @@
+//! The command line of `compare`, and of the testers that it starts.
+//!
+//! A tester is given the same words as `compare` itself, and the name of its server beside them.
+
+use std::{path::PathBuf, str::FromStr, time::Duration};
+
+use clap::{Args, ValueEnum};
+
+use super::{
+    ArrivalsArg, CommonArgs, EchoArgs, IoArg, TrafficArgs, bytes, count, header, rate, time,
+};
+use crate::wire::{message::Content, sources::Sources};
+
+/// `compare`.
+#[derive(Debug, Clone, Args)]
+pub struct CompareArgs {
+    /// A server and what to call it; `{n}` in the URL stands for the number of the connection.
+    // The escape sequence shows nothing, and keeps clap from taking {n} for the end of a line.
+    #[arg(
+        long,
+        required = true,
+        value_name = "NAME=URL",
+        help = "A server and what to call it; \
+                        the first is the base of the ratios. {\u{1b}[mn} in the URL stands for the \
+                        number of the connection"
+    )]
+    pub url: Vec<Named>,
+    /// A process of that server, if it is on this host: ratios are then of CPU time per message.
+    /// May be repeated for a server of several processes
+    #[arg(long, value_name = "NAME=PID")]
+    pub pid: Vec<Named<u32>>,
+    /// What the servers do
+    #[arg(long, value_enum, default_value_t = ContestArg::Echo)]
+    pub mode: ContestArg,
+    /// Measure the first server a second time, as `control`: shows the noise
+    #[arg(long)]
+    pub control: bool,
+    /// Connections to each server
+    #[arg(long, short = 'c', default_value = "1000", value_parser = count)]
+    pub connections: u32,
+    /// Payload bytes of a message: 16 at least, 32 of text
+    #[arg(long, value_name = "BYTES", default_value = "64", value_parser = bytes)]
+    pub size: usize,
+    /// Send text messages of one- to four-byte characters, and not binary ones
+    #[arg(long)]
+    pub text: bool,
+    /// Keep so many messages outstanding on each connection; in an open loop, send so many at once
+    #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
+    pub pipeline: u32,
+    /// Send the next message when the one before has come back; so it is unless there is a --rate
+    #[arg(long)]
+    pub closed: bool,
+    /// Messages a second to each server, whatever comes back: an open loop, for latencies
+    #[arg(long, value_parser = rate, conflicts_with = "closed")]
+    pub rate: Option<f64>,
+    /// How the messages of an open loop are spread over time
+    #[arg(long, value_enum, default_value_t = ArrivalsArg::Constant)]
+    pub arrivals: ArrivalsArg,
+    /// Offer permessage-deflate, and compress if the server agrees
+    #[arg(long)]
+    pub deflate: bool,
+    /// How long a server has its turn
+    #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = slot)]
+    pub slot: Duration,
+    /// Rounds that shall count; in each, every server has one slot
+    #[arg(long, default_value = "20", value_parser = count)]
+    pub rounds: u32,
+    /// Rounds before those, in which caches and buffers settle
+    #[arg(long, default_value_t = 2)]
+    pub warm_up: u32,
+    /// Count only rounds in which no server and no tester waited for its CPU for more than this
+    /// share of its slot
+    #[arg(long, value_name = "PERCENT", default_value_t = 20.0)]
+    pub calm: f64,
+    /// Give up after so many rounds, counted or not; twice --rounds unless said
+    #[arg(long, value_name = "ROUNDS", value_parser = count)]
+    pub rounds_max: Option<u32>,
+    /// Open so many connections a second, and not as many as possible
+    #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
+    pub ramp: Option<f64>,
+    /// Connect from these addresses in rotation, such as 127.0.0.1-127.0.0.8
+    #[arg(long, value_name = "FIRST-LAST")]
+    pub source: Option<Sources>,
+    /// Send this header with each handshake; may be repeated
+    #[arg(long, short = 'H', value_name = "NAME: VALUE", value_parser = header)]
+    pub header: Vec<(String, String)>,
+    /// Ask for this subprotocol; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub subprotocol: Vec<String>,
+    /// Believe the authorities in this PEM file, and not the system's (wss)
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub ca: Option<PathBuf>,
+    /// Believe any certificate (wss)
+    #[arg(long)]
+    pub insecure: bool,
+    /// Give up a handshake after this
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
+    pub handshake_timeout: Duration,
+    /// Threads of each tester; one, or as many as there are --cores, unless said
+    #[arg(long)]
+    pub threads: Option<u32>,
+    /// Pin the testers' threads to these cores, such as 1,3
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    pub cores: Vec<usize>,
+    /// Kernel interface of the testers
+    #[arg(long, value_enum, default_value_t = IoArg::Auto)]
+    pub io: IoArg,
+    /// Await answers for so long after the last message of a slot was sent
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
+    pub drain: Duration,
+    /// What is random comes of this number
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Write the result as JSON to this file, or to standard output in place of the table
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    pub json: Option<PathBuf>,
+    /// Write a histogram log to this file, in which each server's latencies have its name as tag
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
+    /// Show no progress
+    #[arg(long, short = 'q')]
+    pub quiet: bool,
+}
+
+/// What the servers of a comparison do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ContestArg {
+    /// They send back what they are sent.
+    Echo,
+}
+
+impl ContestArg {
+    /// The name of the mode.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Echo => "echo",
+        }
+    }
+}
+
+/// One contestant's tester.
+#[derive(Debug, Clone, Args)]
+pub struct ContestantArgs {
+    /// Which server it is for
+    #[arg(long)]
+    pub contestant: String,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its own type has them")]
+    pub compare: CompareArgs,
+}
+
+impl CompareArgs {
+    /// What a run of `echo` with one of the servers would be told.
+    pub fn echo(&self, url: &str) -> EchoArgs {
+        let traffic = TrafficArgs {
+            rate: self.rate.unwrap_or_default(),
+            closed: self.rate.is_none(),
+            arrivals: self.arrivals,
+            duration: self.slot,
+            size: self.size,
+            text: self.text,
+            pipeline: self.pipeline,
+            deflate: self.deflate,
+        };
+        EchoArgs { common: self.common(url), traffic }
+    }
+
+    fn common(&self, url: &str) -> CommonArgs {
+        // Some of the servers may be encrypted and others not.
+        let is_encrypted = url.starts_with("wss:") || url.starts_with("https:");
+        CommonArgs {
+            ca: self.ca.clone().filter(|_| is_encrypted),
+            insecure: self.insecure && is_encrypted,
+            connections: self.connections,
+            ramp: self.ramp,
+            source: self.source,
+            header: self.header.clone(),
+            subprotocol: self.subprotocol.clone(),
+            handshake_timeout: self.handshake_timeout,
+            threads: Some(self.threads.unwrap_or(self.cores.len().max(1) as u32)),
+            cores: self.cores.clone(),
+            io: self.io,
+            drain: self.drain,
+            seed: self.seed,
+            ..CommonArgs::of(url)
+        }
+    }
+
+    /// What messages are made of.
+    pub fn content(&self) -> Content {
+        if self.text { Content::Text } else { Content::Binary }
+    }
+}
+
+/// Something that belongs to the server of this name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named<T = String> {
+    /// The server's name.
+    pub name: String,
+    /// What belongs to it.
+    pub value: T,
+}
+
+/// Names are also tags of histogram logs, and columns of tables.
+const NAME_CHARS_MAX: usize = 40;
+
+impl<T: FromStr> FromStr for Named<T> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
+        let is_plain = |char: char| char.is_alphanumeric() || "-_.+".contains(char);
+        if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || !name.chars().all(is_plain) {
+            return Err(format!(
+                "`{name}` is no name: write NAME=VALUE, with letters, digits and -_.+ in the name"
+            ));
+        }
+        let value = value.parse().map_err(|_| format!("`{value}` is not what belongs there"))?;
+        Ok(Self { name: name.to_owned(), value })
+    }
+}
+
+/// No slot is longer: nobody else would have a turn in the same conditions.
+const SLOT_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// Below this a slot is mostly its beginning and its end.
+const SLOT_TIME_MIN: Duration = Duration::from_millis(10);
+
+fn slot(text: &str) -> Result<Duration, String> {
+    let slot = time(text)?;
+    match (SLOT_TIME_MIN..=SLOT_TIME_MAX).contains(&slot) {
+        true => Ok(slot),
+        false => Err("a slot lasts from 10ms to 60s".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stands_before_the_first_equals_sign() {
+        let named: Named = "new-1.4=ws://a/?b=c".parse().unwrap();
+        assert_eq!((&named.name[..], &named.value[..]), ("new-1.4", "ws://a/?b=c"));
+        assert_eq!("a=7".parse(), Ok(Named { name: "a".to_owned(), value: 7u32 }));
+        for bad in ["ws://a/", "=ws://a/", "ws://a/?b=c", "a b=c"] {
+            assert!(bad.parse::<Named>().is_err(), "{bad}");
+        }
+        assert!("a=b".parse::<Named<u32>>().is_err());
+    }
+
+    #[test]
+    fn slots_have_bounds() {
+        assert!(slot("200ms").is_ok());
+        assert!(slot("1ms").is_err() && slot("2m").is_err());
+    }
+}

@@ -1,0 +1,88 @@
+//! The arguments of `fanout`.
+//!
+//! Templates are the user's: no server's format is known here.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{ArrivalsArg, CommonArgs, bytes, count, header, rate, time};
+use crate::measure::arrivals::Pattern;
+
+/// `fanout`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
+pub struct FanoutArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its own type has them")]
+    pub common: CommonArgs,
+    /// Each subscriber sends this when it is open; `{n}` stands for its number.
+    // The escape sequence shows nothing, and keeps clap from taking {n} for the end of a line.
+    #[arg(
+        long,
+        value_name = "TEMPLATE",
+        help = "Each subscriber sends this when it is open; may \
+                        be repeated; {\u{1b}[mn} stands for its number"
+    )]
+    pub hello: Vec<String>,
+    /// Where publishers connect, by ws: or, to send each event with a POST request, http:; the
+    /// subscribers' URL unless said
+    #[arg(long, value_name = "URL")]
+    pub publish_url: Option<String>,
+    /// Publishers
+    #[arg(long, value_name = "M", default_value = "1", value_parser = count)]
+    pub publishers: u32,
+    /// Each publisher sends this when it is open; may be repeated
+    #[arg(long, value_name = "TEMPLATE")]
+    pub publish_hello: Vec<String>,
+    /// Send this header with each publisher's requests; may be repeated
+    #[arg(long, value_name = "NAME: VALUE", value_parser = header)]
+    pub publish_header: Vec<(String, String)>,
+    /// What publishers send: {stamp} stands for 34 characters by which deliveries are told, and
+    /// {body}, directly after it, for letters and digits up to --size
+    #[arg(long, value_name = "TEMPLATE", default_value = "{stamp}{body}")]
+    pub message: String,
+    /// Publish binary messages, and not text
+    #[arg(long)]
+    pub binary: bool,
+    /// What the bodies of POST requests are
+    #[arg(long, value_name = "TYPE", default_value = "application/json")]
+    pub content_type: String,
+    /// Events a second over all publishers, whatever is delivered: an open loop
+    #[arg(long, value_parser = rate, conflicts_with = "closed", default_value = "10")]
+    pub rate: f64,
+    /// Publish the next event when those before have reached all subscribers: saturates the
+    /// server. Its latencies say little, as a slow server is asked less
+    #[arg(long)]
+    pub closed: bool,
+    /// In a closed loop, keep so many events outstanding
+    #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
+    pub pipeline: u32,
+    /// How events are spread over time
+    #[arg(long, value_enum, default_value_t = ArrivalsArg::Constant)]
+    pub arrivals: ArrivalsArg,
+    /// How long to measure
+    #[arg(long, short = 'd', value_name = "TIME", default_value = "10s", value_parser = time)]
+    pub duration: Duration,
+    /// Bytes of an event's stamp and body: 34 at least
+    #[arg(long, value_name = "BYTES", default_value = "64", value_parser = bytes)]
+    pub size: usize,
+}
+
+const EXAMPLES: &str = "\
+EXAMPLES
+  Whatever one client sends reaches all:
+    ringway-loadtest fanout --url ws://127.0.0.1:8080/room --connections 1000 --rate 20
+  Subscribers join by a message, and publishers publish over HTTP:
+    ringway-loadtest fanout --url ws://127.0.0.1:8080/ws --hello '{\"join\":\"news\"}' \\
+      --publish-url http://127.0.0.1:9090/publish --message '{\"topic\":\"news\",\"data\":\"{stamp}{body}\"}'";
+
+impl FanoutArgs {
+    /// How events are spread.
+    pub fn pattern(&self) -> Pattern {
+        match self.arrivals {
+            ArrivalsArg::Constant => Pattern::Constant,
+            ArrivalsArg::Poisson => Pattern::Poisson,
+        }
+    }
+}

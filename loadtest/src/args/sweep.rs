@@ -1,0 +1,92 @@
+//! The command line of `sweep`.
+//!
+//! The rate is what it searches for, so it has no `--rate` and no `--duration`.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{ArrivalsArg, CommonArgs, TrafficArgs, bytes, count, rate, time};
+
+/// `sweep`.
+#[derive(Debug, Clone, Args)]
+pub struct SweepArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its own type has them")]
+    pub common: CommonArgs,
+    /// In time is what 99 in 100 messages do not exceed
+    #[arg(long, value_name = "TIME", default_value = "5ms", value_parser = time)]
+    pub p99: Duration,
+    /// Messages a second at first; lower ones are tried if that is too much
+    #[arg(long, value_name = "RATE", default_value = "1k", value_parser = rate)]
+    pub from: f64,
+    /// Go no higher
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub to: Option<f64>,
+    /// Search until the rate is known to so many percent, such as 5%
+    #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = percent)]
+    pub precision: f64,
+    /// How long each rate is tried; the one that is found, three times as long
+    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = time)]
+    pub step: Duration,
+    /// Rest between two rates
+    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = time)]
+    pub settle: Duration,
+    /// A rate is too much if it is so many times in a row
+    #[arg(long, value_name = "TIMES", default_value = "2", value_parser = count)]
+    pub tries: u32,
+    /// How messages are spread over time
+    #[arg(long, value_enum, default_value_t = ArrivalsArg::Constant)]
+    pub arrivals: ArrivalsArg,
+    /// Payload bytes of a message: 16 at least, 32 of text
+    #[arg(long, value_name = "BYTES", default_value = "64", value_parser = bytes)]
+    pub size: usize,
+    /// Send text messages of one- to four-byte characters, and not binary ones
+    #[arg(long)]
+    pub text: bool,
+    /// Send so many messages at once on a connection
+    #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
+    pub pipeline: u32,
+    /// Offer permessage-deflate, and compress if the server agrees
+    #[arg(long)]
+    pub deflate: bool,
+}
+
+impl SweepArgs {
+    /// What `echo` would be told for one step.
+    pub fn traffic(&self) -> TrafficArgs {
+        TrafficArgs {
+            rate: self.from,
+            closed: false,
+            arrivals: self.arrivals,
+            duration: self.step,
+            size: self.size,
+            text: self.text,
+            pipeline: self.pipeline,
+            deflate: self.deflate,
+        }
+    }
+}
+
+/// A share from 0.1% to 50%, as a number from 0 to 1.
+fn percent(text: &str) -> Result<f64, String> {
+    let number: Result<f64, _> = text.strip_suffix('%').unwrap_or(text).parse();
+    match number {
+        Ok(percent) if (0.1..=50.0).contains(&percent) => Ok(percent / 100.0),
+        _ => Err("write a number of percent from 0.1% to 50%".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_precision_is_a_number_of_percent() {
+        assert_eq!(percent("5%"), Ok(0.05));
+        assert_eq!(percent("0.5"), Ok(0.005));
+        for bad in ["", "%", "0", "51%", "-5%", "nan"] {
+            assert!(percent(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! Rounds: in each, every contestant has one slot, and nobody always follows the same one.
+//!
+//! It keeps figures of each slot for the ratios, and pools the rest. A contestant that fails is
+//! left out from then on; the others go on.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::Result;
+
+use super::{
+    slot::{Opened, Slot},
+    tester::{Tester, total},
+};
+use crate::{
+    engine::{
+        conductor::{Run, ServerLoad},
+        signal,
+    },
+    measure::{
+        ledger::Ledger,
+        process::{self, Scheduled},
+        quantiles::{add, micros},
+        spread::Spread,
+        timeline::Seen,
+    },
+};
+
+/// A server and its tester.
+#[derive(Debug)]
+pub struct Contestant {
+    /// What it is called.
+    pub name: String,
+    /// Where it is.
+    pub url: String,
+    /// The server's processes, if they are known.
+    pub pids: Vec<u32>,
+    /// Its tester, with all connections open; or why there is none any more.
+    pub tester: Result<Tester, String>,
+    /// How opening went.
+    pub opened: Opened,
+    /// What was seen over all slots that count.
+    pub pool: Pool,
+}
+
+/// How long to measure.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// Rounds that shall count.
+    pub rounds: usize,
+    /// Rounds before those.
+    pub warm_up: usize,
+    /// Rounds at most, those that do not count included.
+    pub rounds_max: usize,
+    /// Length of a slot.
+    pub slot: Duration,
+    /// How long answers are awaited after it.
+    pub drain: Duration,
+    /// A round counts only if no server and no tester waited for its CPU for a larger share of
+    /// its slot: then the machine had other work.
+    pub waiting_max: f64,
+}
+
+/// What was seen over several slots.
+#[derive(Debug, Default)]
+pub struct Pool {
+    /// In slots that count.
+    pub seen: Seen,
+    /// Length of those.
+    pub elapsed: Duration,
+    /// How long was sent in those.
+    pub lasted: Duration,
+    /// CPU time of the tester in those.
+    pub tester_cpu: Duration,
+    /// CPU time of the server in those.
+    pub server_cpu: Option<Duration>,
+    /// What is known of the tester's and of the server's threads in each of those.
+    loads: Vec<Load>,
+    /// Connections open at the end of the last slot.
+    pub open: u32,
+    /// Of all slots, whether they count or not.
+    pub ledger: Ledger,
+    /// Of all slots, whether they count or not.
+    pub errors: BTreeMap<String, u64>,
+}
+
+/// What is known of threads in one slot.
+#[derive(Debug, Clone, Copy)]
+struct Load {
+    busy: f64,
+    occupied: f64,
+    behind: Duration,
+    server: Option<ServerLoad>,
+}
+
+/// The figures of one slot.
+#[derive(Debug, Clone, Copy)]
+pub struct Figures {
+    /// CPU time of the server for each message received, in nanoseconds.
+    pub server_cpu_ns: Option<f64>,
+    /// CPU time of the tester for each message received, in nanoseconds.
+    pub tester_cpu_ns: f64,
+    /// Messages received a second.
+    pub rate: f64,
+    /// Microseconds.
+    pub p50: f64,
+    /// Microseconds.
+    pub p99: f64,
+    /// The share of the time that the server was on a CPU.
+    pub server_busy: Option<f64>,
+    /// The share of the time that the server waited for a CPU.
+    pub server_waiting: Option<f64>,
+    /// The share of the time that the tester's busiest thread worked.
+    pub tester_busy: f64,
+    /// The share of the time that the tester waited for a CPU.
+    pub tester_waiting: f64,
+}
+
+/// What all rounds brought.
+#[derive(Debug, Default)]
+pub struct Rounds {
+    /// For each round that counts, the figures of each contestant that had its slot.
+    pub counted: Vec<Vec<Option<Figures>>>,
+    /// Rounds after the warm-up, those that do not count included.
+    pub run: usize,
+    /// Whether a signal cut them short.
+    pub interrupted: bool,
+}
+
+/// Runs all rounds; `observe` is told how many count.
+pub fn run(contestants: &mut [Contestant], plan: &Plan, mut observe: impl FnMut(usize)) -> Rounds {
+    let mut rounds = Rounds::default();
+    for round in 0..plan.warm_up {
+        run_round(contestants, round, plan);
+    }
+    while rounds.run < plan.rounds_max && rounds.counted.len() < plan.rounds {
+        let samples = run_round(contestants, rounds.run, plan);
+        rounds.interrupted |= signal::seen().is_some()
+            || samples.iter().flatten().any(|sample| sample.slot.interrupted);
+        if rounds.interrupted || contestants.iter().all(|one| one.tester.is_err()) {
+            break;
+        }
+        rounds.run += 1;
+        let is_calm = |sample: &Sample| sample.figures.waiting() <= plan.waiting_max;
+        if !samples.iter().flatten().all(is_calm) {
+            continue;
+        }
+        let figures = |sample: &Option<Sample>| sample.as_ref().map(|sample| sample.figures);
+        rounds.counted.push(samples.iter().map(figures).collect());
+        for (contestant, sample) in contestants.iter_mut().zip(&samples) {
+            sample.iter().for_each(|sample| contestant.pool.add(sample));
+        }
+        observe(rounds.counted.len());
+    }
+    rounds
+}
+
+/// One slot for each that is still there.
+fn run_round(contestants: &mut [Contestant], round: usize, plan: &Plan) -> Vec<Option<Sample>> {
+    let count = contestants.len();
+    let mut samples: Vec<Option<Sample>> = std::iter::repeat_with(|| None).take(count).collect();
+    for turn in 0..count {
+        let index = (turn + round) % count;
+        let contestant = &mut contestants[index];
+        let Ok(tester) = &mut contestant.tester else { continue };
+        match Sample::take(tester, &contestant.pids, plan) {
+            Ok(sample) => {
+                contestant.pool.count(&sample.slot);
+                samples[index] = Some(sample);
+            }
+            Err(error) => contestant.tester = Err(format!("{error:#}")),
+        }
+        if signal::seen().is_some() {
+            break;
+        }
+    }
+    samples
+}
+
+/// One slot with what it cost.
+struct Sample {
+    slot: Slot,
+    seen: Seen,
+    server: Option<Scheduled>,
+    load: Load,
+    figures: Figures,
+}
+
+impl Sample {
+    fn take(tester: &mut Tester, pids: &[u32], plan: &Plan) -> Result<Self> {
+        let (server_before, tester_before) = (threads(pids)?, tester.scheduled()?);
+        let slot = tester.measure(plan.slot, plan.drain)?;
+        let own = since(tester.scheduled()?, tester_before);
+        let server_after = threads(pids)?;
+        let server = (!pids.is_empty())
+            .then(|| since(total(server_after.values()), total(server_before.values())));
+        let cores = pids.iter().filter_map(|pid| process::cores(*pid).ok()).max().unwrap_or(1);
+        let between = |_| ServerLoad::between(&server_before, &server_after, cores, slot.elapsed);
+        let load = Load {
+            busy: slot.busy,
+            occupied: slot.occupied,
+            behind: slot.behind,
+            server: server.map(between),
+        };
+        let seen = slot.seen()?;
+        let seconds = slot.elapsed.as_secs_f64().max(1e-9);
+        let each = |time: Duration| time.as_nanos() as f64 / slot.received as f64;
+        // Without an answer there is no latency, and no ratio of any.
+        let at = |quantile| match slot.received {
+            0 => f64::NAN,
+            _ => micros(seen.latencies.value_at_quantile(quantile)),
+        };
+        let figures = Figures {
+            server_cpu_ns: server.map(|server| each(server.cpu)),
+            tester_cpu_ns: each(slot.tester_cpu),
+            rate: slot.received as f64 / seconds,
+            p50: at(0.5),
+            p99: at(0.99),
+            server_busy: server.map(|server| server.cpu.as_secs_f64() / seconds),
+            server_waiting: server.map(|server| server.waited.as_secs_f64() / seconds),
+            tester_busy: slot.busy,
+            tester_waiting: own.waited.as_secs_f64() / seconds,
+        };
+        Ok(Self { slot, seen, server, load, figures })
+    }
+}
+
+impl Figures {
+    fn waiting(&self) -> f64 {
+        self.server_waiting.unwrap_or_default().max(self.tester_waiting)
+    }
+}
+
+impl Pool {
+    /// What counts in any case: a lost message is lost on a busy machine too.
+    fn count(&mut self, slot: &Slot) {
+        self.ledger += slot.ledger;
+        self.open = slot.open;
+        for (reason, count) in &slot.errors {
+            *self.errors.entry(reason.clone()).or_default() += count;
+        }
+    }
+
+    fn add(&mut self, sample: &Sample) {
+        let Sample { slot, seen, server, .. } = sample;
+        add(&mut self.seen.latencies, &seen.latencies);
+        add(&mut self.seen.send_delays, &seen.send_delays);
+        add(&mut self.seen.look_delays, &seen.look_delays);
+        self.seen.sent += slot.sent;
+        self.seen.received += slot.received;
+        self.seen.received_bytes += slot.received_bytes;
+        self.elapsed += slot.elapsed;
+        self.lasted += slot.lasted;
+        self.tester_cpu += slot.tester_cpu;
+        self.loads.push(sample.load);
+        if let Some(server) = server {
+            *self.server_cpu.get_or_insert_default() += server.cpu;
+        }
+    }
+
+    /// The same as one measurement; what is known of threads is the median's, so that one
+    /// disturbed slot of many does not make all of them invalid.
+    pub fn into_run(self, started_at: Duration) -> Run<()> {
+        let median = |value: &dyn Fn(&Load) -> f64| {
+            Spread::of(self.loads.iter().map(value)).map_or(0.0, |spread| spread.median)
+        };
+        let of_server =
+            |value: fn(ServerLoad) -> f64| median(&|load| load.server.map_or(f64::NAN, value));
+        let server = self.server_cpu.map(|_| ServerLoad {
+            busiest: of_server(|server| server.busiest),
+            used: of_server(|server| server.used),
+            starved: of_server(|server| server.starved),
+        });
+        Run {
+            busy: median(&|load| load.busy),
+            occupied: median(&|load| load.occupied),
+            behind: Duration::from_secs_f64(median(&|load| load.behind.as_secs_f64())),
+            server,
+            started_at,
+            seen: self.seen,
+            outcomes: Vec::new(),
+            elapsed: self.elapsed,
+            lasted: self.lasted,
+            tester_cpu: self.tester_cpu,
+            server_cpu: self.server_cpu,
+            open: self.open,
+            interrupted: None,
+        }
+    }
+}
+
+/// All threads of all processes of a server.
+fn threads(pids: &[u32]) -> Result<BTreeMap<u32, Scheduled>> {
+    let mut all = BTreeMap::new();
+    for pid in pids {
+        all.extend(process::threads(*pid)?);
+    }
+    Ok(all)
+}
+
+fn since(after: Scheduled, before: Scheduled) -> Scheduled {
+    Scheduled {
+        cpu: after.cpu.saturating_sub(before.cpu),
+        waited: after.waited.saturating_sub(before.waited),
+    }
+}

@@ -1,0 +1,101 @@
+//! A comparison as a table: a line for each contestant.
+//!
+//! It shows what the comparison says and nothing else.
+
+use std::fmt::Write;
+
+use super::standing::{Comparison, Standing};
+use crate::{measure::spread::Spread, output::table::time};
+
+/// The comparison as text.
+pub fn render(comparison: &Comparison) -> String {
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let _ = write(comparison, &mut out);
+    out
+}
+
+fn write(comparison: &Comparison, out: &mut String) -> std::fmt::Result {
+    let Comparison { contest, connections, size_bytes, slot_ms, rounds, rounds_run, .. } =
+        comparison;
+    let pace = match comparison.rate_asked {
+        Some(rate) => format!("{rate:.0}/s"),
+        None => format!("closed loop, {} outstanding", comparison.pipeline),
+    };
+    writeln!(
+        out,
+        "compare, {contest}: {connections} connections each, {size_bytes} bytes, {pace}, slots of \
+         {slot_ms:.0} ms, {rounds} of {rounds_run} rounds count"
+    )?;
+    let names = comparison.contestants.iter().map(|one| one.name.chars().count());
+    let width = names.max().unwrap_or_default().max("server".len());
+    writeln!(
+        out,
+        "{:width$}  {:>21} {:>10} {:>9} {:>21} {:>21} {:>9} {:>9} {:>6} {:>6}",
+        "server",
+        "CPU/msg ratio",
+        "CPU/msg",
+        "rate/s",
+        "rate ratio",
+        "p99 ratio",
+        "p50",
+        "p99",
+        "busy",
+        "tester",
+    )?;
+    for one in &comparison.contestants {
+        if let Some(why) = &one.failed {
+            writeln!(out, "{:width$}  FAILED: {why}", one.name)?;
+        } else {
+            write_standing(one, width, out)?;
+        }
+    }
+    for one in &comparison.contestants {
+        write_remarks(one, out)?;
+    }
+    for warning in &comparison.warnings {
+        writeln!(out, "warning    {warning}")?;
+    }
+    for why in &comparison.invalid_because {
+        writeln!(out, "INVALID    {why}")?;
+    }
+    Ok(())
+}
+
+fn write_standing(one: &Standing, width: usize, out: &mut String) -> std::fmt::Result {
+    let spread = |spread: &Option<Spread>| spread.map_or("-".to_owned(), |it| it.to_string());
+    let percent = |share: f64| format!("{:.0}%", 100.0 * share);
+    let cpu = one.server_cpu_ns_per_message;
+    writeln!(
+        out,
+        "{:width$}  {:>21} {:>10} {:>9.0} {:>21} {:>21} {:>9} {:>9} {:>6} {:>6}",
+        one.name,
+        spread(&one.ratio),
+        cpu.map_or("-".to_owned(), |ns| format!("{ns:.0} ns")),
+        one.rate,
+        spread(&one.ratio_rate),
+        spread(&one.ratio_p99),
+        time(one.latency_us.p50),
+        time(one.latency_us.p99),
+        one.server_busy.map_or("-".to_owned(), percent),
+        percent(one.tester_busy),
+    )
+}
+
+fn write_remarks(one: &Standing, out: &mut String) -> std::fmt::Result {
+    let Standing { name, ledger, .. } = one;
+    if !ledger.is_clean() {
+        writeln!(
+            out,
+            "ledger     {name}: {} sent, {} lost, {} doubled, {} reordered, {} corrupted",
+            ledger.sent, ledger.lost, ledger.doubled, ledger.reordered, ledger.corrupted
+        )?;
+    }
+    for (reason, count) in &one.errors {
+        writeln!(out, "failures   {name}: {count} {reason}")?;
+    }
+    for warning in &one.warnings {
+        writeln!(out, "warning    {name}: {warning}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,308 @@
+//! The command `fanout`, from its arguments to its exit status.
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use ringway_frame::DataKind;
+
+use super::{
+    publish::{Pace, Publish, PublishPlan, Told, Way},
+    spread::{Spread, Spreads},
+    subscribe::{Heard, Subscribe, SubscribePlan},
+    traffic::{PUBLISHERS_MAX, Phase, Traffic},
+};
+use crate::{
+    args::{CommonArgs, fanout::FanoutArgs},
+    engine::{
+        conductor::{Conductor, Observer, Run, START_DELAY},
+        plan::Plan,
+        signal,
+    },
+    exit::Status,
+    measure::{
+        ledger::Ledger,
+        quantiles::{Quantiles, Times},
+        timeline::Seen,
+    },
+    mode::ready,
+    output::{
+        self,
+        progress::{Loudness, Progress},
+    },
+    prepare,
+    report::Report,
+    wire::{
+        message::Form,
+        opening::{Approach, Exchange},
+        template::{MARKED_BYTES, Template},
+    },
+};
+
+/// A probe is published at once.
+const PROBE_DURATION: Duration = Duration::from_millis(1);
+
+/// Runs it.
+///
+/// # Errors
+/// Nothing can be measured: what is wrong and how to mend it.
+pub fn run(args: &FanoutArgs) -> Result<Status> {
+    let template = template(args)?;
+    let message_bytes = template.draft(u32::MAX).bytes();
+    let plan = prepare::plan(&args.common, Form::Plain, message_bytes, args.duration)?;
+    let publish_plan = publish_plan(args, message_bytes)?;
+    let events_asked = (!args.closed).then_some(args.rate);
+    let deliveries_asked = events_asked.map(|rate| rate * f64::from(plan.connections));
+    let heading = prepare::heading("fanout", &plan, deliveries_asked);
+    let loudness = if args.common.output.quiet { Loudness::Quiet } else { Loudness::Usual };
+    let mut progress = Progress::new(args.duration, loudness);
+    let mut both = Both::start(args, plan, publish_plan, template)?;
+    let opening = both.open(&mut progress)?;
+    let warning = both.probe(args.common.drain)?;
+    both.traffic.begin(Phase::Measuring);
+    let (heard, told) = both.measure(args.duration, &mut progress)?;
+    progress.finish();
+    let report = report(&heading, &opening, heard, told, warning);
+    output::show(&report, &args.common.output)?;
+    both.end();
+    Ok(Status::of(&report))
+}
+
+fn template(args: &FanoutArgs) -> Result<Template> {
+    ensure!(
+        args.size >= MARKED_BYTES,
+        "--size {} is too small: an event carries its publisher, number and time, {MARKED_BYTES} \
+         bytes",
+        args.size
+    );
+    ensure!(
+        args.publishers < PUBLISHERS_MAX,
+        "--publishers {} are too many; there may be {}",
+        args.publishers,
+        PUBLISHERS_MAX - 1
+    );
+    Template::parse(&args.message, args.size).context("--message")
+}
+
+fn publish_plan(args: &FanoutArgs, message_bytes: usize) -> Result<Plan> {
+    let common = CommonArgs {
+        url: args.publish_url.clone().unwrap_or_else(|| args.common.url.clone()),
+        connections: args.publishers,
+        first_number: 0,
+        ramp: None,
+        header: args.publish_header.clone(),
+        threads: Some(1),
+        // With the subscribers, and never on a core that was not given: it may be the server's.
+        cores: args.common.cores.last().copied().into_iter().collect(),
+        pid: None,
+        ..args.common.clone()
+    };
+    let plan = prepare::plan(&common, Form::Plain, message_bytes, args.duration)
+        .context("--publish-url")?;
+    if !common.url.starts_with("http") {
+        return Ok(plan);
+    }
+    ensure!(args.publish_hello.is_empty(), "--publish-hello is for WebSockets, not for POST");
+    Ok(Plan { approach: plan.approach.with_requests(), ..plan })
+}
+
+fn way(args: &FanoutArgs, approach: &Approach) -> Way {
+    match approach.exchange() {
+        Exchange::Requests => Way::Requests {
+            approach: Box::new(approach.clone()),
+            content_type: args.content_type.clone(),
+        },
+        Exchange::WebSocket if args.binary => Way::Messages(DataKind::Binary),
+        Exchange::WebSocket => Way::Messages(DataKind::Text),
+    }
+}
+
+/// Subscribers and publishers.
+struct Both {
+    traffic: Arc<Traffic>,
+    subscribers: Conductor<Heard>,
+    publishers: Conductor<Told>,
+}
+
+impl Both {
+    fn start(
+        args: &FanoutArgs,
+        plan: Plan,
+        publish_plan: Plan,
+        template: Template,
+    ) -> Result<Self> {
+        let traffic = Arc::new(Traffic::new(args.publishers));
+        let subscribe =
+            SubscribePlan { hello: args.hello.clone(), body: template.body().to_owned() };
+        let publish = PublishPlan {
+            pace: if args.closed {
+                Pace::Closed { outstanding: args.pipeline }
+            } else {
+                Pace::Open { rate: args.rate, pattern: args.pattern() }
+            },
+            hello: args.publish_hello.clone(),
+            template,
+            way: way(args, &publish_plan.approach),
+        };
+        let shared = traffic.clone();
+        let subscribers = Conductor::start(plan, move |share, plan| {
+            Subscribe::new(subscribe.clone(), shared.clone(), plan.share(share.index).1)
+        })?;
+        let shared = traffic.clone();
+        let clock = subscribers.clock();
+        let publishers = Conductor::start_by(clock, publish_plan, move |_, plan| {
+            Publish::new(publish.clone(), shared.clone(), plan.connections, plan.seed)
+        })?;
+        for waker in publishers.wakers() {
+            traffic.set_waker(waker);
+        }
+        Ok(Self { traffic, subscribers, publishers })
+    }
+
+    /// Waits for all connections. What was seen of the subscribers', and failures of both.
+    fn open(&mut self, progress: &mut Progress) -> Result<Seen> {
+        let mut opening = ready::await_connections(&mut self.subscribers, progress)?;
+        let publishers = ready::await_connections(&mut self.publishers, &mut Unwatched)
+            .context("the publishers")?;
+        add_errors(&mut opening, &publishers);
+        Ok(opening)
+    }
+
+    /// Publishes events until one has reached every subscriber: a server may take its time to make
+    /// one of what has sent a hello. After `time_max` it is as it is. What is to be warned of.
+    fn probe(&mut self, time_max: Duration) -> Result<Option<String>> {
+        let until = Instant::now() + time_max;
+        loop {
+            self.traffic.begin(Phase::Probing);
+            let (heard, told) = self.measure(PROBE_DURATION, &mut Unwatched)?;
+            let outstanding = self.traffic.outstanding();
+            let received: u64 = heard.outcomes.iter().map(|one| one.ledger.received).sum();
+            if outstanding == 0 && received > 0 || signal::seen().is_some() {
+                return Ok(None);
+            }
+            if Instant::now() < until {
+                continue;
+            }
+            if received == 0 {
+                bail!(unheard(&heard, &told));
+            }
+            return Ok(Some(format!(
+                "not_all_subscribed: of the last event before the measurement, {outstanding} \
+                 deliveries did not come"
+            )));
+        }
+    }
+
+    /// Both measure at the same time.
+    fn measure(
+        &mut self,
+        duration: Duration,
+        observer: &mut dyn Observer,
+    ) -> Result<(Run<Heard>, Run<Told>)> {
+        let start = self.subscribers.clock().now() + START_DELAY;
+        let publishers = &mut self.publishers;
+        thread::scope(|scope| {
+            let telling = scope.spawn(|| publishers.measure_from(start, duration, &mut Unwatched));
+            let heard = self.subscribers.measure_from(start, duration, observer);
+            let told = telling.join().map_err(|_| anyhow!("the publishers' thread panicked"))?;
+            Ok((heard?, told?))
+        })
+    }
+
+    fn end(self) {
+        self.publishers.end();
+        self.subscribers.end();
+    }
+}
+
+/// Nobody looks.
+struct Unwatched;
+
+impl Observer for Unwatched {
+    fn opening(&mut self, _seen: &Seen, _of: u32) {}
+
+    fn running(&mut self, _seen: &Seen, _elapsed: Duration) {}
+}
+
+fn add_errors(sum: &mut Seen, part: &Seen) {
+    for (reason, count) in &part.errors {
+        *sum.errors.entry(reason.clone()).or_default() += count;
+    }
+}
+
+/// Why there is nothing to measure, as far as that is known.
+fn unheard(heard: &Run<Heard>, told: &Run<Told>) -> String {
+    let mut text = String::from(
+        "no event reached any subscriber; check --publish-url, --message and --hello, and that \
+         the server delivers {stamp}{body} as it is",
+    );
+    let errors = heard.seen.errors.iter().chain(&told.seen.errors);
+    for (reason, count) in errors {
+        text.push_str(&format!("; {count} {reason}"));
+    }
+    let heard_sample = heard.outcomes.iter().find_map(|one| one.sample.as_ref());
+    if let Some(sample) = heard_sample {
+        text.push_str(&format!("; subscribers received `{sample}`"));
+    }
+    if let Some(sample) = told.outcomes.iter().find_map(|one| one.sample.as_ref()) {
+        text.push_str(&format!("; publishers received `{sample}`"));
+    }
+    text
+}
+
+fn report(
+    heading: &crate::report::Heading,
+    opening: &Seen,
+    mut heard: Run<Heard>,
+    told: Run<Told>,
+    warning: Option<String>,
+) -> Report {
+    let ledger = heard.outcomes.iter().fold(Ledger::default(), |mut sum, one| {
+        sum += one.ledger;
+        sum
+    });
+    // What is asked of the report is about deliveries; the tester's own part is of both.
+    add_errors(&mut heard.seen, &told.seen);
+    heard.seen.sent = ledger.sent;
+    heard.seen.send_delays = told.seen.send_delays.clone();
+    heard.busy = heard.busy.max(told.busy);
+    heard.tester_cpu += told.tester_cpu;
+    let mut report = Report::new(heading, opening, &heard, ledger);
+    let Some(told_all) = told.outcomes.first() else { return report };
+    let tables: Vec<&Spread> = heard.outcomes.iter().map(|one| &one.spread).collect();
+    let Spreads { times, complete, incomplete } = Spread::together(&tables, &told_all.owed);
+    let seconds = report.elapsed_s;
+    let sum = |of: fn(&Heard) -> u64| heard.outcomes.iter().map(of).sum::<u64>() as f64;
+    let mut note = |name: &str, value: f64| {
+        report.details.insert(name.to_owned(), value);
+    };
+    note("events", told_all.events as f64);
+    note("events_per_s", told_all.events as f64 / seconds);
+    note("events_complete", complete as f64);
+    note("events_incomplete", incomplete as f64);
+    note("events_behind", told_all.behind as f64);
+    note("deliveries_per_s", report.rate);
+    note("deliveries_due_while_away", sum(|one| one.away));
+    note("foreign_events", sum(|one| one.foreign));
+    note("other_messages", sum(|one| one.others));
+    note("publishers_open", f64::from(told.open));
+    note("publisher_messages", told_all.others as f64);
+    note("stalls", told_all.stalls as f64);
+    quantiles(&mut note, "spread_us", &times);
+    quantiles(&mut note, "publish_ack_us", &told.seen.latencies);
+    report.warnings.extend(warning);
+    report
+}
+
+fn quantiles(note: &mut impl FnMut(&str, f64), name: &str, times: &Times) {
+    if times.is_empty() {
+        return;
+    }
+    let Quantiles { p50, p99, max, .. } = Quantiles::of(times);
+    for (quantile, value) in [("p50", p50), ("p99", p99), ("max", max)] {
+        note(&format!("{name}_{quantile}"), value);
+    }
+}

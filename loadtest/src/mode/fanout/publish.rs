@@ -1,0 +1,438 @@
+//! The publishers: events leave at intended times, or when those before have been delivered.
+//!
+//! They live in one thread of their own, so that no delivery holds them up. Over HTTP each awaits
+//! the response before its next event. An event that the server refuses owes nobody anything; one
+//! whose response does not come is owed.
+
+use std::{sync::Arc, time::Duration};
+
+use ringway_frame::{DataKind, MaskKeys, Opcode, emit_frame};
+
+use super::traffic::{Phase, Ticket, Traffic};
+use crate::{
+    engine::{
+        links::{Links, Sent},
+        workload::{Ended, Next, Then, Workload},
+    },
+    measure::arrivals::{Arrivals, Pattern, Share},
+    mode::echo::REOPEN_DELAY,
+    wire::{
+        failure::Reason,
+        http::{self, Part},
+        opening::Approach,
+        stamp::Stamp,
+        template::{Draft, Template, greeting},
+    },
+};
+
+/// When events leave.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Pace {
+    /// So many a second over all publishers.
+    Open {
+        /// Events a second.
+        rate: f64,
+        /// How they are spread.
+        pattern: Pattern,
+    },
+    /// When those before have reached all subscribers.
+    Closed {
+        /// Events that may be outstanding.
+        outstanding: u32,
+    },
+}
+
+/// What publishers do.
+#[derive(Debug, Clone)]
+pub struct PublishPlan {
+    /// When events leave.
+    pub pace: Pace,
+    /// Sent when a connection is open, in this order.
+    pub hello: Vec<String>,
+    /// What events look like.
+    pub template: Template,
+    /// How they go over the wire.
+    pub way: Way,
+}
+
+/// How events go over the wire.
+#[derive(Debug, Clone)]
+pub enum Way {
+    /// As messages of a WebSocket.
+    Messages(DataKind),
+    /// As bodies of POST requests.
+    Requests {
+        /// Where to.
+        approach: Box<Approach>,
+        /// What the bodies are.
+        content_type: String,
+    },
+}
+
+impl Way {
+    fn draft(&self, template: &Template, number: u32) -> Draft {
+        let draft = template.draft(number);
+        match self {
+            Self::Messages(_) => draft,
+            Self::Requests { approach, content_type } => {
+                let head = http::post(approach, number, content_type, draft.bytes());
+                draft.after(&head)
+            }
+        }
+    }
+}
+
+/// Events sent between two looks at what came back.
+const TURN_EVENTS_MAX: u32 = 64;
+
+/// In a closed loop, what is outstanding is given up when nothing is delivered for so long.
+const STALL_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// Until somebody is there, this is how often that is looked at.
+const ABSENCE_LOOK_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Of each publisher, events whose owed deliveries are remembered.
+const EVENTS_MAX: usize = 1 << 24;
+
+/// The start of an answer that is shown.
+const SAMPLE_BYTES_MAX: usize = 200;
+
+/// All publishers.
+pub struct Publish {
+    plan: PublishPlan,
+    traffic: Arc<Traffic>,
+    seed: u64,
+    keys: MaskKeys,
+    lanes: Vec<Lane>,
+    /// The publisher of the next event.
+    next: u32,
+    running: Running,
+    /// When what was due was last published.
+    advanced_at: Duration,
+    told: Told,
+}
+
+/// One publisher.
+struct Lane {
+    draft: Draft,
+    standing: Standing,
+    /// Over HTTP, the event whose response is awaited, and when it was due.
+    awaited: Option<(Ticket, Duration)>,
+    /// When the latest response came; an event that was due before is not late by the tester.
+    freed_at: Duration,
+    status: u16,
+}
+
+/// Whether a publisher has a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Open,
+    /// It opens again at once: what is due waits.
+    Returning,
+    Away,
+}
+
+/// What the publishers did.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// Events that the server took.
+    pub events: u64,
+    /// By publisher and event, how many deliveries it owed.
+    pub owed: Vec<Vec<u32>>,
+    /// Events that were due and could not be published in time.
+    pub behind: u64,
+    /// How often a closed loop gave up waiting.
+    pub stalls: u64,
+    /// Messages that publishers received.
+    pub others: u64,
+    /// The start of the first of them.
+    pub sample: Option<String>,
+}
+
+enum Running {
+    Off,
+    Probe,
+    Open { start: Duration, arrivals: Arrivals, due: Duration },
+    Closed { outstanding: u64, settled: u64, moved_at: Duration },
+}
+
+/// What became of the attempt to publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tried {
+    /// It is on its way.
+    Published,
+    /// Each publisher awaits a response.
+    Busy,
+    /// No publisher has a connection.
+    NoneThere,
+}
+
+impl Publish {
+    /// Of `connections` publishers.
+    pub fn new(plan: PublishPlan, traffic: Arc<Traffic>, connections: u32, seed: u64) -> Self {
+        let lanes = (0..connections).map(|number| Lane {
+            draft: plan.way.draft(&plan.template, number),
+            standing: Standing::Away,
+            awaited: None,
+            freed_at: Duration::ZERO,
+            status: 0,
+        });
+        Self {
+            lanes: lanes.collect(),
+            plan,
+            traffic,
+            seed,
+            keys: MaskKeys::new(),
+            next: 0,
+            running: Running::Off,
+            advanced_at: Duration::ZERO,
+            told: Told::new(connections),
+        }
+    }
+
+    /// Publishes an event that was due at `due`; without, it is due now.
+    fn publish_next(&mut self, due: Option<Duration>, links: &mut Links) -> Tried {
+        let mut tried = Tried::NoneThere;
+        for _ in 0..links.len() {
+            let link = self.next;
+            self.next = (self.next + 1) % links.len();
+            let Lane { standing, awaited, .. } = &self.lanes[link as usize];
+            if awaited.is_some() || *standing == Standing::Returning {
+                tried = Tried::Busy;
+            } else if links.is_open(link) && self.publish(link, due, links) == Sent::Yes {
+                return Tried::Published;
+            }
+        }
+        tried
+    }
+
+    fn publish(&mut self, link: u32, due: Option<Duration>, links: &mut Links) -> Sent {
+        let publisher = link as usize;
+        let ticket = self.traffic.publish(publisher);
+        let at = due.unwrap_or_else(|| links.clock().now());
+        let stamp = Stamp { link: self.traffic.link(link), sequence: ticket.sequence, at };
+        let lane = &mut self.lanes[publisher];
+        let event = lane.draft.stamped(stamp);
+        let sent = match self.plan.way {
+            Way::Messages(kind) => {
+                let key = Some(self.keys.draw());
+                links.send(link, |_, out| emit_frame(out, key, Opcode::from(kind), event))
+            }
+            Way::Requests { .. } => links.send(link, |_, out| out.extend_from_slice(event)),
+        };
+        if sent == Sent::No {
+            self.traffic.withdraw(publisher, ticket);
+            return sent;
+        }
+        links.note_sent(due.map(|due| due.max(lane.freed_at)));
+        match self.plan.way {
+            Way::Messages(_) => self.told.take(publisher, ticket),
+            Way::Requests { .. } => lane.awaited = Some((ticket, at)),
+        }
+        sent
+    }
+
+    /// A response is whole.
+    fn respond(&mut self, link: u32, links: &mut Links) {
+        let lane = &mut self.lanes[link as usize];
+        let status = std::mem::take(&mut lane.status);
+        let Some((ticket, at)) = lane.awaited.take() else {
+            links.seen.fail(Reason::named("response_unasked"));
+            return;
+        };
+        lane.freed_at = links.clock().now();
+        if (200..=299).contains(&status) {
+            links.seen.answered(at, links.now(), 0);
+            self.told.take(link as usize, ticket);
+        } else {
+            links.seen.fail(Reason::named(format!("publish_status_{status}")));
+            self.traffic.withdraw(link as usize, ticket);
+        }
+    }
+
+    fn advance_open(&mut self, links: &mut Links) -> Next {
+        let now = links.now();
+        for _ in 0..TURN_EVENTS_MAX {
+            let Running::Open { due, .. } = self.running else { return Next::Idle };
+            if due > now {
+                return Next::At(due);
+            }
+            match self.publish_next(Some(due), links) {
+                Tried::Published => {}
+                Tried::Busy => return Next::Idle,
+                Tried::NoneThere => links.seen.fail(Reason::NOT_CONNECTED),
+            }
+            if let Running::Open { start, arrivals, due } = &mut self.running {
+                *due = *start + arrivals.next_due();
+            }
+        }
+        Next::At(now)
+    }
+
+    fn advance_closed(&mut self, links: &mut Links) -> Next {
+        let now = links.now();
+        for _ in 0..TURN_EVENTS_MAX {
+            let Running::Closed { outstanding, settled, moved_at } = &mut self.running else {
+                return Next::Idle;
+            };
+            let present = u64::from(self.traffic.present());
+            if present == 0 {
+                return Next::At(now + ABSENCE_LOOK_INTERVAL);
+            }
+            let settled_now = self.traffic.settled();
+            if settled_now != *settled {
+                (*settled, *moved_at) = (settled_now, now);
+            }
+            if !self.traffic.awaits_at_most((*outstanding - 1) * present) {
+                if now.saturating_sub(*moved_at) < STALL_TIME_MAX {
+                    return Next::At(*moved_at + STALL_TIME_MAX);
+                }
+                *moved_at = now;
+                self.told.stalls += 1;
+                self.traffic.give_up();
+                return Next::At(now + STALL_TIME_MAX);
+            }
+            *moved_at = now;
+            match self.publish_next(None, links) {
+                Tried::Published => {}
+                Tried::Busy => return Next::Idle,
+                Tried::NoneThere => return Next::At(now + ABSENCE_LOOK_INTERVAL),
+            }
+        }
+        Next::At(now)
+    }
+}
+
+impl Workload for Publish {
+    type Outcome = Told;
+
+    fn start(&mut self, start: Duration, links: &mut Links) {
+        self.running = match (self.traffic.phase(), self.plan.pace) {
+            (Phase::Probing, _) => Running::Probe,
+            (Phase::Measuring, Pace::Open { rate, pattern }) => {
+                let alone = Share { index: 0, of: 1 };
+                let mut arrivals = Arrivals::new(pattern, rate, alone, self.seed);
+                let due = start + arrivals.next_due();
+                Running::Open { start, arrivals, due }
+            }
+            (Phase::Measuring, Pace::Closed { outstanding }) => Running::Closed {
+                outstanding: u64::from(outstanding),
+                settled: self.traffic.settled(),
+                moved_at: links.now(),
+            },
+        };
+        self.next = 0;
+    }
+
+    fn opened(&mut self, link: u32, links: &mut Links) {
+        self.lanes[link as usize].standing = Standing::Open;
+        for hello in &self.plan.hello {
+            let text = greeting(hello, links.number(link));
+            let key = Some(self.keys.draw());
+            links.send(link, |_, out| emit_frame(out, key, Opcode::Text, text.as_bytes()));
+        }
+    }
+
+    fn message(&mut self, _link: u32, _kind: DataKind, payload: &[u8], _links: &mut Links) {
+        self.told.others += 1;
+        self.told.show(payload);
+    }
+
+    fn response(&mut self, link: u32, part: Part<'_>, links: &mut Links) {
+        match part {
+            Part::Head(status) => self.lanes[link as usize].status = status,
+            Part::Body(body) => {
+                if !(200..=299).contains(&self.lanes[link as usize].status) {
+                    self.told.show(body);
+                }
+            }
+            Part::End(_) => self.respond(link, links),
+        }
+    }
+
+    fn ended(&mut self, link: u32, why: Ended, links: &mut Links) -> Then {
+        let lane = &mut self.lanes[link as usize];
+        if let Some((ticket, _)) = lane.awaited.take() {
+            // The server may have taken the event, so it is owed.
+            links.seen.fail(Reason::named("publish_unanswered"));
+            self.told.take(link as usize, ticket);
+        }
+        match (&self.plan.way, why) {
+            (Way::Requests { .. }, Ended::Closed) => {
+                lane.standing = Standing::Returning;
+                Then::Reopen(Duration::ZERO)
+            }
+            _ => {
+                lane.standing = Standing::Away;
+                Then::Reopen(REOPEN_DELAY)
+            }
+        }
+    }
+
+    fn advance(&mut self, links: &mut Links) -> Next {
+        self.advanced_at = links.now();
+        match self.running {
+            Running::Off => Next::Idle,
+            Running::Probe => {
+                self.running = Running::Off;
+                for link in 0..links.len() {
+                    if links.is_open(link) && self.lanes[link as usize].awaited.is_none() {
+                        self.publish(link, None, links);
+                    }
+                }
+                Next::Idle
+            }
+            Running::Open { .. } => self.advance_open(links),
+            Running::Closed { .. } => self.advance_closed(links),
+        }
+    }
+
+    fn stop(&mut self, _links: &mut Links) {
+        if let Running::Open { start, arrivals, due } = &mut self.running {
+            while *due <= self.advanced_at {
+                self.told.behind += 1;
+                *due = *start + arrivals.next_due();
+            }
+        }
+        self.running = Running::Off;
+        self.traffic.end();
+    }
+
+    fn is_drained(&self, _links: &Links) -> bool {
+        self.lanes.iter().all(|lane| lane.awaited.is_none())
+    }
+
+    fn finish(&mut self, links: &mut Links) -> Told {
+        for link in 0..links.len() {
+            if let Some((ticket, _)) = self.lanes[link as usize].awaited.take() {
+                links.seen.fail(Reason::named("publish_unanswered"));
+                self.told.take(link as usize, ticket);
+                // Its response would be taken for that of a later event.
+                links.cut(link);
+            }
+        }
+        std::mem::replace(&mut self.told, Told::new(links.len()))
+    }
+}
+
+impl Told {
+    fn new(publishers: u32) -> Self {
+        Self { owed: vec![Vec::new(); publishers as usize], ..Self::default() }
+    }
+
+    /// An event is the server's to deliver.
+    fn take(&mut self, publisher: usize, ticket: Ticket) {
+        self.events += 1;
+        let owed = &mut self.owed[publisher];
+        if owed.len() < EVENTS_MAX {
+            owed.push(ticket.owed);
+        }
+    }
+
+    fn show(&mut self, answer: &[u8]) {
+        if self.sample.is_none() {
+            let start = &answer[..answer.len().min(SAMPLE_BYTES_MAX)];
+            self.sample = Some(String::from_utf8_lossy(start).into_owned());
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! The subscribers of one thread: each event must reach each of them once, in order and unchanged.
+//!
+//! An event is owed to each subscriber that was open when the measurement began, and to one that
+//! opens later from the first event of a publisher that reaches it. One that is lost in between is
+//! owed what it misses.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use ringway_frame::{DataKind, MaskKeys, Opcode, emit_frame};
+
+use super::{
+    spread::Spread,
+    traffic::{Phase, Sequences, Traffic},
+};
+use crate::{
+    engine::{
+        links::Links,
+        workload::{Ended, Next, Then, Workload},
+    },
+    measure::ledger::{Arrival, Ledger, Order},
+    mode::echo::REOPEN_DELAY,
+    wire::{
+        delivery::{Deliveries, Found},
+        stamp::Stamp,
+        template::greeting,
+    },
+};
+
+/// What subscribers do.
+#[derive(Debug, Clone, Default)]
+pub struct SubscribePlan {
+    /// Sent when a connection is open, in this order.
+    pub hello: Vec<String>,
+    /// What follows a stamp.
+    pub body: String,
+}
+
+/// An event of a probe reaches a subscriber within this, or another one is tried.
+const PROBE_TIME_MAX: Duration = Duration::from_millis(500);
+
+/// The start of a foreign message that is shown.
+const SAMPLE_BYTES_MAX: usize = 200;
+
+/// No event is owed before the first that comes.
+const UNOWED: u32 = u32::MAX;
+
+/// The subscribers of one thread.
+pub struct Subscribe {
+    plan: SubscribePlan,
+    traffic: Arc<Traffic>,
+    publishers: usize,
+    keys: MaskKeys,
+    deliveries: Deliveries,
+    /// By subscriber, then by publisher.
+    orders: Vec<Order>,
+    /// By publisher, the first event of this measurement.
+    base: Sequences,
+    /// Subscribers that were not there all the time.
+    absences: HashMap<u32, Absence>,
+    givings_up: u64,
+    /// Settled since the last turn.
+    settled: u64,
+    /// When a probe is over, whether or not all have heard of it.
+    probed_at: Duration,
+    heard: Heard,
+}
+
+/// What the subscribers of one thread heard.
+#[derive(Debug)]
+pub struct Heard {
+    /// What became of each delivery.
+    pub ledger: Ledger,
+    /// When events came.
+    pub spread: Spread,
+    /// Messages without an event in them.
+    pub others: u64,
+    /// Events of another run, or of before the measurement.
+    pub foreign: u64,
+    /// Deliveries that were due while their subscriber was away.
+    pub away: u64,
+    /// The start of a message without an event in it.
+    pub sample: Option<String>,
+}
+
+/// When a subscriber was away.
+struct Absence {
+    /// What was published when it went.
+    from: Sequences,
+    /// What was published when it was back; what was before that is not awaited.
+    until: Option<Sequences>,
+}
+
+impl Subscribe {
+    /// Of `connections` subscribers.
+    pub fn new(plan: SubscribePlan, traffic: Arc<Traffic>, connections: u32) -> Self {
+        let publishers = traffic.publishers();
+        let mut orders = Vec::new();
+        orders.resize_with(connections as usize * publishers, || Order::from(UNOWED));
+        Self {
+            deliveries: Deliveries::new(&plan.body),
+            plan,
+            publishers,
+            keys: MaskKeys::new(),
+            orders,
+            base: traffic.all_published(),
+            absences: HashMap::new(),
+            givings_up: traffic.givings_up(),
+            settled: 0,
+            probed_at: Duration::ZERO,
+            heard: Heard::new(publishers),
+            traffic,
+        }
+    }
+
+    #[inline]
+    fn arrive(
+        &mut self,
+        link: u32,
+        publisher: usize,
+        stamp: Stamp,
+        links: &mut Links,
+        bytes: usize,
+    ) {
+        let number = stamp.sequence;
+        if number < self.base[publisher] {
+            self.heard.foreign += 1;
+            return;
+        }
+        // A number that was never sent.
+        if number >= self.traffic.published(publisher) {
+            self.heard.ledger.corrupted += 1;
+            return;
+        }
+        let order = &mut self.orders[link as usize * self.publishers + publisher];
+        if order.next() == UNOWED {
+            let floor = floor(&self.absences, &self.base, link, publisher);
+            self.settled += u64::from(number.saturating_sub(floor));
+            *order = Order::from(number);
+        }
+        let before = order.next();
+        match order.arrive(number) {
+            Arrival::InOrder if self.absences.is_empty() => {
+                self.settled += u64::from(order.next() - before);
+            }
+            Arrival::InOrder => {
+                let floor = floor(&self.absences, &self.base, link, publisher);
+                self.settled += u64::from(order.next().saturating_sub(before.max(floor)));
+            }
+            Arrival::Late => self.heard.ledger.reordered += 1,
+            Arrival::Again => {
+                self.heard.ledger.doubled += 1;
+                return;
+            }
+        }
+        self.heard.ledger.received += 1;
+        let now = links.now();
+        self.heard.spread.note(publisher, number - self.base[publisher], now);
+        links.seen.answered(stamp.at, now, bytes);
+    }
+
+    /// What was published before `until` is awaited no more by this subscriber.
+    fn give_up(&mut self, link: u32, until: &Sequences, owed: Owed) {
+        for (publisher, &until) in until.iter().enumerate() {
+            let order = &mut self.orders[link as usize * self.publishers + publisher];
+            let floor = floor(&self.absences, &self.base, link, publisher);
+            let from = if order.next() == UNOWED { floor } else { order.next().max(floor) };
+            self.settled += u64::from(until.saturating_sub(from));
+            if owed == Owed::Never && order.next() != UNOWED {
+                order.give_up_before(until);
+            }
+        }
+    }
+
+    /// What the publishers have given up is awaited no more by anybody.
+    #[cold]
+    fn give_up_all(&mut self, links: &Links) {
+        let until = self.traffic.given_up();
+        for link in 0..links.len() {
+            if !links.is_open(link) {
+                continue;
+            }
+            self.give_up(link, &until, Owed::Never);
+            let orders = &self.orders[link as usize * self.publishers..][..self.publishers];
+            if orders.iter().any(|order| order.next() == UNOWED) {
+                let until = Some(until.clone());
+                self.absences.insert(link, Absence { from: self.base.clone(), until });
+            }
+        }
+    }
+
+    #[cold]
+    fn show(&mut self, message: &[u8]) {
+        let start = &message[..message.len().min(SAMPLE_BYTES_MAX)];
+        self.heard.sample = Some(String::from_utf8_lossy(start).into_owned());
+    }
+}
+
+/// Whether what is given up may still be delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owed {
+    /// When the subscriber is back.
+    Later,
+    /// No.
+    Never,
+}
+
+/// The first event of a publisher that a subscriber is waited for with.
+fn floor(absences: &HashMap<u32, Absence>, base: &Sequences, link: u32, publisher: usize) -> u32 {
+    let until = absences.get(&link).and_then(|absence| absence.until.as_ref());
+    until.map_or(base[publisher], |until| until[publisher].max(base[publisher]))
+}
+
+impl Workload for Subscribe {
+    type Outcome = Heard;
+
+    fn start(&mut self, start: Duration, _links: &mut Links) {
+        self.probed_at = start + PROBE_TIME_MAX;
+    }
+
+    fn opened(&mut self, link: u32, links: &mut Links) {
+        for hello in &self.plan.hello {
+            let text = greeting(hello, links.number(link));
+            let key = Some(self.keys.draw());
+            links.send(link, |_, out| emit_frame(out, key, Opcode::Text, text.as_bytes()));
+        }
+        let joined = self.traffic.join();
+        if joined == self.base {
+            // It missed nothing.
+            self.absences.remove(&link);
+            return;
+        }
+        let absence = self
+            .absences
+            .entry(link)
+            .or_insert_with(|| Absence { from: joined.clone(), until: None });
+        self.heard.away += missed(&absence.from, &joined);
+        absence.until = Some(joined);
+    }
+
+    #[inline]
+    fn message(&mut self, link: u32, _kind: DataKind, payload: &[u8], links: &mut Links) {
+        let (stamp, is_whole) = match self.deliveries.read(payload) {
+            Found::Whole(stamp) => (stamp, true),
+            Found::Corrupted(stamp) => (stamp, false),
+            Found::Nothing => {
+                self.heard.others += 1;
+                if self.heard.sample.is_none() {
+                    self.show(payload);
+                }
+                return;
+            }
+        };
+        let Some(publisher) = self.traffic.publisher(stamp) else {
+            self.heard.foreign += 1;
+            return;
+        };
+        self.heard.ledger.corrupted += u64::from(!is_whole);
+        self.arrive(link, publisher, stamp, links, payload.len());
+    }
+
+    fn ended(&mut self, link: u32, why: Ended, _links: &mut Links) -> Then {
+        if why != Ended::Unopened {
+            let from = self.traffic.leave();
+            self.give_up(link, &from, Owed::Later);
+            self.absences.insert(link, Absence { from, until: None });
+        }
+        Then::Reopen(REOPEN_DELAY)
+    }
+
+    fn advance(&mut self, links: &mut Links) -> Next {
+        let givings_up = self.traffic.givings_up();
+        if givings_up != self.givings_up {
+            self.givings_up = givings_up;
+            self.give_up_all(links);
+        }
+        if self.settled > 0 {
+            self.traffic.settle(std::mem::take(&mut self.settled));
+        }
+        match self.traffic.phase() {
+            Phase::Probing if links.now() < self.probed_at => Next::At(self.probed_at),
+            _ => Next::Idle,
+        }
+    }
+
+    fn is_drained(&self, links: &Links) -> bool {
+        let is_late = self.traffic.phase() == Phase::Probing && links.now() >= self.probed_at;
+        self.traffic.is_over() || is_late && self.traffic.is_ended()
+    }
+
+    fn finish(&mut self, links: &mut Links) -> Heard {
+        let end = self.traffic.all_published();
+        for (index, order) in self.orders.iter_mut().enumerate() {
+            let (link, publisher) = (index / self.publishers, index % self.publishers);
+            if order.next() != UNOWED {
+                let unheard = end[publisher].saturating_sub(order.next());
+                self.heard.ledger.lost += order.missing() + u64::from(unheard);
+            }
+            // What comes after this belongs to no measurement.
+            let next = if links.is_open(link as u32) { end[publisher] } else { UNOWED };
+            *order = Order::from(next);
+        }
+        for absence in self.absences.values().filter(|absence| absence.until.is_none()) {
+            self.heard.away += missed(&absence.from, &end);
+        }
+        self.absences.clear();
+        self.base = end;
+        self.settled = 0;
+        let ledger = &mut self.heard.ledger;
+        ledger.sent = ledger.received + ledger.lost;
+        std::mem::replace(&mut self.heard, Heard::new(self.publishers))
+    }
+}
+
+fn missed(from: &Sequences, until: &Sequences) -> u64 {
+    from.iter().zip(until).map(|(from, until)| u64::from(until.saturating_sub(*from))).sum()
+}
+
+impl Heard {
+    fn new(publishers: usize) -> Self {
+        Self {
+            ledger: Ledger::default(),
+            spread: Spread::new(publishers),
+            others: 0,
+            foreign: 0,
+            away: 0,
+            sample: None,
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! What publishers and subscribers know of each other: what was published, and how much of it is
+//! still to be delivered.
+//!
+//! A delivery costs no lock and no shared write; threads settle theirs once a turn.
+
+use std::sync::{
+    Mutex, MutexGuard, OnceLock, PoisonError,
+    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+};
+
+use ringway_acceptor::Waker;
+
+use crate::wire::stamp::Stamp;
+
+/// What is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Each publisher publishes one event, to see whether all subscribers hear of it.
+    Probing,
+    /// Events are published as asked for.
+    Measuring,
+}
+
+/// One sequence number for each publisher.
+pub type Sequences = Box<[u32]>;
+
+/// What both sides share.
+#[derive(Debug)]
+pub struct Traffic {
+    /// In the upper half of a stamp's connection, so that events of other runs are told from ours.
+    tag: u32,
+    is_probing: AtomicBool,
+    is_publishing: AtomicBool,
+    /// By publisher, one past the number of its latest event.
+    published: Box<[AtomicU32]>,
+    /// By publisher, events before it are awaited no more. Written under the lock, with a count of
+    /// how often that was.
+    given_up: Box<[AtomicU32]>,
+    givings_up: AtomicU64,
+    /// Deliveries that came, or will not.
+    settled: AtomicU64,
+    /// The publishers are to be woken when so many are settled.
+    wake_at: AtomicU64,
+    waker: OnceLock<Waker>,
+    book: Mutex<Book>,
+}
+
+/// What must change together: who is there to be owed a delivery, and what is published.
+#[derive(Debug, Default)]
+struct Book {
+    present: u32,
+    owed: u64,
+}
+
+/// An event that may be published now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    /// Its number among its publisher's.
+    pub sequence: u32,
+    /// Deliveries that it owes.
+    pub owed: u32,
+}
+
+/// Nobody waits.
+const NEVER: u64 = u64::MAX;
+
+/// A publisher's number has this many bits.
+const PUBLISHER_BITS: u32 = 16;
+
+/// More do not fit a stamp.
+pub const PUBLISHERS_MAX: u32 = 1 << PUBLISHER_BITS;
+
+impl Traffic {
+    /// Of so many publishers, at most [`PUBLISHERS_MAX`].
+    pub fn new(publishers: u32) -> Self {
+        let zeros = || (0..publishers).map(|_| AtomicU32::new(0)).collect();
+        Self {
+            tag: u32::from(fastrand::u16(..)) << PUBLISHER_BITS,
+            is_probing: AtomicBool::new(false),
+            is_publishing: AtomicBool::new(false),
+            published: zeros(),
+            given_up: zeros(),
+            givings_up: AtomicU64::new(0),
+            settled: AtomicU64::new(0),
+            wake_at: AtomicU64::new(NEVER),
+            waker: OnceLock::new(),
+            book: Mutex::default(),
+        }
+    }
+
+    /// What is under way, or was last.
+    pub fn phase(&self) -> Phase {
+        match self.is_probing.load(Ordering::Acquire) {
+            true => Phase::Probing,
+            false => Phase::Measuring,
+        }
+    }
+
+    /// Begins a phase. What is still owed of the one before is owed no more.
+    pub fn begin(&self, phase: Phase) {
+        self.book().owed = 0;
+        self.settled.store(0, Ordering::Release);
+        self.is_probing.store(phase == Phase::Probing, Ordering::Release);
+        self.is_publishing.store(true, Ordering::Release);
+    }
+
+    /// Nothing more is published in this phase.
+    pub fn end(&self) {
+        self.is_publishing.store(false, Ordering::Release);
+    }
+
+    /// Whether nothing more is published, and nothing outstanding.
+    pub fn is_over(&self) -> bool {
+        self.is_ended() && self.outstanding() == 0
+    }
+
+    /// Whether nothing more is published.
+    pub fn is_ended(&self) -> bool {
+        !self.is_publishing.load(Ordering::Acquire)
+    }
+
+    /// Who is woken when deliveries are settled.
+    pub fn set_waker(&self, waker: Waker) {
+        // There is one publishing thread.
+        let _ = self.waker.set(waker);
+    }
+
+    /// How many publishers there are.
+    pub fn publishers(&self) -> usize {
+        self.published.len()
+    }
+
+    /// The connection in the stamps of this publisher.
+    pub fn link(&self, publisher: u32) -> u32 {
+        self.tag | publisher
+    }
+
+    /// Which of our publishers a stamp is of, if it is of one.
+    #[inline]
+    pub fn publisher(&self, stamp: Stamp) -> Option<usize> {
+        let publisher = (stamp.link ^ self.tag) as usize;
+        (publisher < self.published.len()).then_some(publisher)
+    }
+
+    /// One past the number of a publisher's latest event.
+    #[inline]
+    pub fn published(&self, publisher: usize) -> u32 {
+        self.published[publisher].load(Ordering::Acquire)
+    }
+
+    /// The same of all publishers.
+    pub fn all_published(&self) -> Sequences {
+        read(&self.published)
+    }
+
+    /// An event is about to be sent.
+    pub fn publish(&self, publisher: usize) -> Ticket {
+        let mut book = self.book();
+        let sequence = self.published[publisher].fetch_add(1, Ordering::Release);
+        book.owed += u64::from(book.present);
+        Ticket { sequence, owed: book.present }
+    }
+
+    /// The publisher's latest event was not taken by the server; its number is used again.
+    pub fn withdraw(&self, publisher: usize, ticket: Ticket) {
+        let mut book = self.book();
+        self.published[publisher].store(ticket.sequence, Ordering::Release);
+        book.owed = book.owed.saturating_sub(u64::from(ticket.owed));
+    }
+
+    /// A subscriber is there; events from these numbers on are owed to it.
+    pub fn join(&self) -> Sequences {
+        let mut book = self.book();
+        book.present += 1;
+        read(&self.published)
+    }
+
+    /// A subscriber is gone; events from these numbers on are not owed to it.
+    pub fn leave(&self) -> Sequences {
+        let mut book = self.book();
+        book.present -= 1;
+        read(&self.published)
+    }
+
+    /// Subscribers that are there.
+    pub fn present(&self) -> u32 {
+        self.book().present
+    }
+
+    /// Deliveries that are still to come.
+    pub fn outstanding(&self) -> u64 {
+        let settled = self.settled.load(Ordering::Acquire);
+        self.book().owed.saturating_sub(settled)
+    }
+
+    /// Deliveries that came, or will not.
+    pub fn settled(&self) -> u64 {
+        self.settled.load(Ordering::Acquire)
+    }
+
+    /// So many more deliveries came, or will not.
+    pub fn settle(&self, deliveries: u64) {
+        let settled = self.settled.fetch_add(deliveries, Ordering::SeqCst) + deliveries;
+        let wake_at = self.wake_at.load(Ordering::SeqCst);
+        if settled >= wake_at && self.wake_at.swap(NEVER, Ordering::SeqCst) != NEVER {
+            self.wake_publishers();
+        }
+    }
+
+    /// Whether at most `deliveries` are outstanding; if not, the publishers are woken when it is
+    /// so.
+    pub fn awaits_at_most(&self, deliveries: u64) -> bool {
+        let wake_at = self.book().owed.saturating_sub(deliveries);
+        self.wake_at.store(wake_at, Ordering::SeqCst);
+        // Settled in between: nobody may have seen the wish.
+        let is_so = self.settled.load(Ordering::SeqCst) >= wake_at;
+        if is_so {
+            self.wake_at.store(NEVER, Ordering::SeqCst);
+        }
+        is_so
+    }
+
+    /// What is outstanding is awaited no more: subscribers settle it.
+    pub fn give_up(&self) {
+        let _book = self.book();
+        for (given_up, published) in self.given_up.iter().zip(&self.published) {
+            given_up.store(published.load(Ordering::Acquire), Ordering::Release);
+        }
+        self.givings_up.fetch_add(1, Ordering::Release);
+    }
+
+    /// How often that was.
+    #[inline]
+    pub fn givings_up(&self) -> u64 {
+        self.givings_up.load(Ordering::Acquire)
+    }
+
+    /// Up to which numbers.
+    pub fn given_up(&self) -> Sequences {
+        let _book = self.book();
+        read(&self.given_up)
+    }
+
+    /// The publishers look again.
+    pub fn wake_publishers(&self) {
+        if let Some(waker) = self.waker.get() {
+            waker.wake();
+        }
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        // Nothing panics while it is held.
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read(sequences: &[AtomicU32]) -> Sequences {
+    sequences.iter().map(|sequence| sequence.load(Ordering::Acquire)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn events_are_owed_to_those_who_are_there() {
+        let traffic = Traffic::new(2);
+        traffic.begin(Phase::Measuring);
+        traffic.join();
+        assert_eq!(traffic.publish(0), Ticket { sequence: 0, owed: 1 });
+        assert_eq!(&*traffic.join(), &[1, 0]);
+        let ticket = traffic.publish(1);
+        assert_eq!(ticket.owed, 2);
+        assert_eq!(traffic.outstanding(), 3);
+        traffic.withdraw(1, ticket);
+        assert_eq!((traffic.outstanding(), traffic.published(1)), (1, 0));
+        assert!(!traffic.awaits_at_most(0));
+        traffic.settle(1);
+        assert!(traffic.awaits_at_most(0));
+        assert_eq!(&*traffic.leave(), &[1, 0]);
+        assert_eq!(traffic.present(), 1);
+        traffic.publish(0);
+        traffic.give_up();
+        assert_eq!((&*traffic.given_up(), traffic.givings_up()), (&[2, 0][..], 1));
+        traffic.begin(Phase::Measuring);
+        assert_eq!(traffic.outstanding(), 0);
+    }
+
+    #[test]
+    fn events_of_other_runs_are_not_ours() {
+        let traffic = Traffic::new(3);
+        let stamp = |link| Stamp { link, sequence: 0, at: Duration::ZERO };
+        assert_eq!(traffic.publisher(stamp(traffic.link(2))), Some(2));
+        assert_eq!(traffic.publisher(stamp(traffic.link(3))), None);
+        assert_eq!(traffic.publisher(stamp(traffic.link(0) ^ 1 << 31)), None);
+    }
+}

@@ -1,0 +1,288 @@
+//! The command `sweep`, from its arguments to its exit status.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+
+use super::{
+    Dial, Stepped, curve,
+    search::Search,
+    step::{Limit, Purpose, Step, judge},
+};
+use crate::{
+    args::{EchoArgs, SweepArgs},
+    engine::{conductor::Conductor, signal},
+    exit::Status,
+    measure::{ledger::Ledger, timeline::Seen},
+    mode::{
+        echo::{self, Echo},
+        ready,
+    },
+    output::{
+        self,
+        progress::{Loudness, Progress},
+        table::{self, time},
+    },
+    prepare,
+    report::{Heading, Report},
+};
+
+/// The confirming step is so many times as long.
+const CONFIRM_FACTOR: u32 = 3;
+
+/// Rates that are tried to be confirmed, each lower than the one before by the precision.
+const CONFIRMATIONS_MAX: u32 = 8;
+
+/// A step that was the tester's fault is tried so often.
+const TESTER_TRIES_MAX: u32 = 3;
+
+/// A server that was asked too much has so many times the usual rest.
+const REST_FACTOR: u32 = 4;
+
+/// Runs it.
+///
+/// # Errors
+/// Nothing can be measured: what is wrong and how to mend it.
+pub fn run(args: &SweepArgs) -> Result<Status> {
+    let echo = EchoArgs { common: args.common.clone(), traffic: args.traffic() };
+    let plan = echo::command::plan(&echo)?;
+    let heading = prepare::heading("sweep", &plan, Some(args.from));
+    let loudness = if args.common.output.quiet { Loudness::Quiet } else { Loudness::Usual };
+    let mut progress = Progress::new(args.step, loudness);
+    let (dial, echo_plan) = (Dial::default(), echo::command::echo_plan(&echo.traffic));
+    let own_dial = dial.clone();
+    let mut conductor = Conductor::start(plan, move |share, plan| Stepped {
+        echo: Echo::new(echo_plan, share, plan.share(share.index).1, plan.seed),
+        dial: own_dial.clone(),
+    })?;
+    let mut opening = ready::await_connections(&mut conductor, &mut progress)?;
+    // Failures to open are the sweep's, and not the first step's.
+    let failures = std::mem::take(&mut opening.errors);
+    let mut sweep = Sweep {
+        args,
+        conductor,
+        dial,
+        heading,
+        opening,
+        progress,
+        steps: Vec::new(),
+        last: Seen::new(),
+    };
+    let (mut report, ending) = sweep.run()?;
+    sweep.progress.finish();
+    sweep.conductor.end();
+    conclude(&mut report, sweep.steps, &ending, args);
+    for (reason, count) in failures {
+        *report.errors.entry(reason.to_string()).or_default() += count;
+    }
+    let output = &args.common.output;
+    output::save(&report, Some(&sweep.opening), &sweep.last, output)?;
+    output::show_with(&report, || render(&report, args.p99), output)?;
+    Ok(match (&ending, report.valid) {
+        (Ending::Nothing, true) => Status::Faulty,
+        _ => Status::of(&report),
+    })
+}
+
+/// How a sweep ended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Ending {
+    /// This rate is the highest that holds.
+    Found { rate: f64, is_at_bound: bool },
+    /// What held for a step did not hold for longer, nor did somewhat lower rates.
+    Unsteady,
+    /// No rate holds.
+    Nothing,
+    /// The tester cannot do more.
+    Tester,
+    /// A signal.
+    Interrupted,
+}
+
+struct Sweep<'a> {
+    args: &'a SweepArgs,
+    conductor: Conductor<Ledger>,
+    dial: Dial,
+    heading: Heading,
+    opening: Seen,
+    progress: Progress,
+    steps: Vec<Step>,
+    /// What was seen in the last of them.
+    last: Seen,
+}
+
+impl Sweep<'_> {
+    /// Searches, then confirms. The report is the confirming step's, or the last one's.
+    fn run(&mut self) -> Result<(Report, Ending)> {
+        let mut search = Search::new(self.args.from, self.args.to, self.args.precision);
+        let mut last = None;
+        while let Some(rate) = search.next_rate() {
+            let report = self.step(rate, Purpose::Search)?;
+            let limit = self.steps.last().map_or(Limit::None, |step| step.limit);
+            last = Some(report);
+            match limit {
+                _ if signal::seen().is_some() => break,
+                Limit::None => search.pass(rate),
+                Limit::Server => search.fail(rate),
+                Limit::Tester => break,
+            }
+        }
+        let ending = self.ending(&search);
+        if let (Some(report), Some(ending)) = (last, ending) {
+            return Ok((report, ending));
+        }
+        self.confirm(&search)
+    }
+
+    /// How the search ended, if there is nothing to confirm.
+    fn ending(&self, search: &Search) -> Option<Ending> {
+        let last = self.steps.last().map_or(Limit::None, |step| step.limit);
+        match search.highest() {
+            _ if signal::seen().is_some() => Some(Ending::Interrupted),
+            _ if last == Limit::Tester => Some(Ending::Tester),
+            None => Some(Ending::Nothing),
+            Some(_) => None,
+        }
+    }
+
+    fn confirm(&mut self, search: &Search) -> Result<(Report, Ending)> {
+        let mut rate = search.highest().unwrap_or(self.args.from);
+        for tried in 1.. {
+            let report = self.step(rate, Purpose::Confirm)?;
+            let limit = self.steps.last().map_or(Limit::None, |step| step.limit);
+            let ending = match limit {
+                _ if signal::seen().is_some() => Ending::Interrupted,
+                Limit::None => {
+                    Ending::Found { rate, is_at_bound: search.is_at_bound() && tried == 1 }
+                }
+                Limit::Tester => Ending::Tester,
+                Limit::Server if tried >= CONFIRMATIONS_MAX => Ending::Unsteady,
+                Limit::Server => {
+                    rate /= 1.0 + self.args.precision;
+                    continue;
+                }
+            };
+            return Ok((report, ending));
+        }
+        unreachable!("the loop has no end of its own")
+    }
+
+    /// Tries one rate, again if it fails: once more is chance, and a tester that was late once is
+    /// not at its limit.
+    fn step(&mut self, rate: f64, purpose: Purpose) -> Result<Report> {
+        let time = match purpose {
+            Purpose::Search => self.args.step,
+            Purpose::Confirm => self.args.step * CONFIRM_FACTOR,
+        };
+        let (mut too_much, mut late) = (0, 0);
+        loop {
+            self.dial.set(rate);
+            let run = self.conductor.measure(time, &mut self.progress)?;
+            self.heading.rate_asked = Some(rate);
+            let report =
+                Report::new(&self.heading, &self.opening, &run, Ledger::sum(&run.outcomes));
+            self.last = run.seen;
+            let step = judge(&report, time, self.args.p99, purpose);
+            self.tell(&step);
+            let limit = step.limit;
+            self.steps.push(step);
+            match limit {
+                Limit::None => self.rest(self.args.settle),
+                _ => self.rest(self.args.settle * REST_FACTOR),
+            }
+            match limit {
+                Limit::Server => too_much += 1,
+                Limit::Tester => late += 1,
+                Limit::None => return Ok(report),
+            }
+            let is_over = too_much >= self.args.tries || late >= TESTER_TRIES_MAX;
+            if is_over || signal::seen().is_some() {
+                return Ok(report);
+            }
+        }
+    }
+
+    fn rest(&self, time: Duration) {
+        let until = Instant::now() + time;
+        while Instant::now() < until && signal::seen().is_none() {
+            thread::sleep(until.saturating_duration_since(Instant::now()).min(self.args.settle));
+        }
+    }
+
+    fn tell(&self, step: &Step) {
+        if !self.args.common.output.quiet {
+            self.progress.say(&line(step));
+        }
+    }
+}
+
+/// What the report of the last step says of the sweep.
+fn conclude(report: &mut Report, steps: Vec<Step>, ending: &Ending, args: &SweepArgs) {
+    report.steps = Some(steps);
+    let details = &mut report.details;
+    details.insert("p99_allowed_us".to_owned(), args.p99.as_secs_f64() * 1e6);
+    match *ending {
+        Ending::Found { rate, is_at_bound } => {
+            details.insert("highest_rate_per_s".to_owned(), rate);
+            // What was in time although the tester was late would be in time without that.
+            report.warnings.append(&mut report.invalid_because);
+            report.valid = true;
+            if is_at_bound {
+                report.warnings.push("no rate up to --to was too much".to_owned());
+            }
+        }
+        Ending::Unsteady => report.invalidate(
+            "unsteady: rates that held for a step did not hold for three; use a longer --step, or \
+             end other work of the machine"
+                .to_owned(),
+        ),
+        Ending::Nothing => {
+            report.warnings.push("even the lowest rate was too much for the server".to_owned());
+        }
+        Ending::Tester => report.invalidate(
+            "tester: this is the tester's limit, not the server's; use more --threads, or several \
+             processes and `merge`"
+                .to_owned(),
+        ),
+        // The report says so already, unless the signal came between two steps.
+        Ending::Interrupted if report.valid => {
+            report.invalidate("interrupted: the run was ended by a signal".to_owned());
+        }
+        Ending::Interrupted => {}
+    }
+}
+
+fn render(report: &Report, p99_max: Duration) -> String {
+    let steps = report.steps.as_deref().unwrap_or_default();
+    let mut out: String = steps.iter().map(|step| line(step) + "\n").collect();
+    out += &curve::draw(steps, p99_max.as_secs_f64() * 1e6);
+    out += &table::render(report);
+    match report.details.get("highest_rate_per_s") {
+        Some(rate) => out += &format!("highest    {rate:.0}/s with a p99 under {p99_max:?}\n"),
+        None => out += "highest    none was found\n",
+    }
+    out
+}
+
+/// A step in a line.
+fn line(step: &Step) -> String {
+    let purpose = if step.confirms { "confirming " } else { "" };
+    let cpu = step.server_cpu_ns_per_message.map(|cpu| format!(", {cpu:.0} ns of CPU each"));
+    let ending = match step.limit {
+        Limit::None => "passed".to_owned(),
+        Limit::Server => format!("too much: {}", step.why.join(", ")),
+        Limit::Tester => format!("the tester was late: {}", step.why.join(", ")),
+    };
+    format!(
+        "{purpose}{:.0}/s: {:.0}/s came back, p50 {}, p99 {}, p99.9 {}{}; {ending}",
+        step.rate_asked,
+        step.rate,
+        time(step.p50_us),
+        time(step.p99_us),
+        time(step.p99_9_us),
+        cpu.unwrap_or_default()
+    )
+}

@@ -1,0 +1,114 @@
+//! One step of a sweep: what was measured at one rate, and whether that is good enough.
+//!
+//! A step that fails while the tester itself was late says nothing of the server.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::report::Report;
+
+/// What was measured at one rate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Messages a second asked for.
+    pub rate_asked: f64,
+    /// Messages received a second.
+    pub rate: f64,
+    /// Half of the latencies were no longer, in microseconds.
+    pub p50_us: f64,
+    /// 99 in 100.
+    pub p99_us: f64,
+    /// 999 in 1,000.
+    pub p99_9_us: f64,
+    /// CPU time of the server for each message received, where its process is known.
+    pub server_cpu_ns_per_message: Option<f64>,
+    /// The share of the time that the server was on a CPU.
+    pub server_busy: Option<f64>,
+    /// The share of the time that the tester's busiest thread worked.
+    pub tester_busy: f64,
+    /// How long it took.
+    pub elapsed_s: f64,
+    /// Whether it is the long one that confirms the result.
+    pub confirms: bool,
+    /// Whether the rate was reached with all latencies in time.
+    pub passed: bool,
+    /// Why not.
+    pub why: Vec<String>,
+    /// Who the limit is.
+    pub limit: Limit,
+}
+
+/// Who a step that did not pass was too much for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Limit {
+    /// It passed.
+    None,
+    /// The server.
+    Server,
+    /// The tester, so nothing is known of the server.
+    Tester,
+}
+
+/// What steps are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To search.
+    Search,
+    /// To see whether what was found holds for longer.
+    Confirm,
+}
+
+/// Of what was sent, so much must come back while it is being sent.
+const RATE_SHARE_MIN: f64 = 0.97;
+
+/// Judges a step of `time` at a rate, by its report.
+pub fn judge(report: &Report, time: Duration, p99_max: Duration, purpose: Purpose) -> Step {
+    let p99_max_us = p99_max.as_secs_f64() * 1e6;
+    let latency = &report.latency_us;
+    let mut why = Vec::new();
+    if latency.p99 > p99_max_us {
+        why.push(format!("p99 {:.0} us of {p99_max_us:.0} us allowed", latency.p99));
+    }
+    let sent_rate = report.ledger.sent as f64 / time.as_secs_f64();
+    if report.rate < RATE_SHARE_MIN * sent_rate {
+        why.push(format!("{:.0}/s came back of {sent_rate:.0}/s sent", report.rate));
+    }
+    let ledger = &report.ledger;
+    if !ledger.is_clean() {
+        why.push(format!(
+            "{} lost, {} doubled, {} reordered, {} corrupted",
+            ledger.lost, ledger.doubled, ledger.reordered, ledger.corrupted
+        ));
+    }
+    why.extend(report.errors.iter().map(|(reason, count)| format!("{count} {reason}")));
+    if latency.count == 0 {
+        why.push("nothing came back".to_owned());
+    }
+    let passed = why.is_empty();
+    // What is in time although the tester was late would be in time without that.
+    let limit = match (passed, report.valid) {
+        (true, _) => Limit::None,
+        (false, true) => Limit::Server,
+        (false, false) => Limit::Tester,
+    };
+    if limit == Limit::Tester {
+        why.extend(report.invalid_because.iter().cloned());
+    }
+    Step {
+        rate_asked: report.rate_asked.unwrap_or_default(),
+        rate: report.rate,
+        p50_us: latency.p50,
+        p99_us: latency.p99,
+        p99_9_us: latency.p99_9,
+        server_cpu_ns_per_message: report.server_cpu_ns_per_message,
+        server_busy: report.server_busy,
+        tester_busy: report.tester.busy,
+        elapsed_s: report.elapsed_s,
+        confirms: purpose == Purpose::Confirm,
+        passed,
+        why,
+        limit,
+    }
+}

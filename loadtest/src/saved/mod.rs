@@ -1,0 +1,89 @@
+//! A run as a histogram log: what `--save` writes, and `merge` and other tools read.
+//!
+//! Latencies are lines of a usual log, one for each second. What only we need stands in comments,
+//! which other tools pass over: the report, and the histograms that are not latencies.
+
+pub mod read;
+pub mod write;
+
+use std::{process, time::Duration};
+
+use crate::{
+    measure::{
+        quantiles::{LATENCY_DIGITS, Times, times},
+        sparse::Sparse,
+        timeline::Seen,
+    },
+    report::Report,
+};
+
+/// Begins a comment that carries a piece of the report.
+const REPORT: &str = "#[ringway-loadtest] ";
+
+/// Begins a comment that names the runs that are in a log.
+const RUNS: &str = "#[ringway-loadtest:runs] ";
+
+/// Begin comments that carry a histogram.
+const OPENING: &str = "#[ringway-loadtest:opening] ";
+const SEND_DELAY: &str = "#[ringway-loadtest:send_delay] ";
+const LOOK_DELAY: &str = "#[ringway-loadtest:look_delay] ";
+
+/// The tag of opening times, where they are all that was measured.
+const OPENING_TAG: &str = "opening";
+
+/// A line is for so long.
+const LINE_TIME: Duration = Duration::from_secs(1);
+
+/// Moments of a [`Seen`] in a line.
+const LINE_MOMENTS: usize = 4;
+
+/// No run is longer: a week.
+const SECONDS_MAX: usize = 7 * 86_400;
+
+/// A run, or several that were merged.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Saved {
+    /// Names of the runs that are in it, by which one is not added twice.
+    pub runs: Vec<String>,
+    /// What they found.
+    pub report: Report,
+    /// Latencies by second since the report's start.
+    pub seconds: Vec<Sparse>,
+    /// Handshakes.
+    pub openings: Times,
+    /// The tester's own part.
+    pub send_delays: Times,
+    /// The tester's own part.
+    pub look_delays: Times,
+}
+
+impl Saved {
+    /// A run of this process. What was seen while connections were opened is in `opening`.
+    pub fn of(report: &Report, opening: Option<&Seen>, seen: &Seen) -> Self {
+        let started_ns = (report.started_at_unix_s * 1e9) as u128;
+        let seconds = seen.moments.chunks(LINE_MOMENTS).map(|moments| {
+            let mut second = Sparse::default();
+            moments.iter().for_each(|moment| second.add(&moment.exact));
+            second
+        });
+        let mut openings = seen.openings.clone();
+        if let Some(opening) = opening {
+            openings.add(&opening.openings).expect("all histograms have the same bounds");
+        }
+        Self {
+            runs: vec![format!("{started_ns:x}-{:x}", process::id())],
+            report: report.clone(),
+            seconds: seconds.collect(),
+            openings,
+            send_delays: seen.send_delays.clone(),
+            look_delays: seen.look_delays.clone(),
+        }
+    }
+
+    /// All latencies.
+    pub fn latencies(&self) -> Times {
+        let mut all = times(LATENCY_DIGITS);
+        self.seconds.iter().for_each(|second| second.add_to(&mut all));
+        all
+    }
+}

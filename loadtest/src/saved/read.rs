@@ -1,0 +1,184 @@
+//! Reads histogram logs that [`write`](super::write) has written.
+//!
+//! A file may be cut, changed, or something else: it says so, and never takes more memory than
+//! its bounds allow.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    path::Path,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::{LOOK_DELAY, OPENING, REPORT, RUNS, SECONDS_MAX, SEND_DELAY, Saved};
+use crate::{
+    measure::{
+        encoding,
+        ledger::Ledger,
+        quantiles::{LATENCY_DIGITS, Times, add, times},
+        sparse::Sparse,
+    },
+    report::Report,
+};
+
+/// An hour of seconds is a few megabytes.
+const FILE_BYTES_MAX: u64 = 256 << 20;
+
+/// No machine counts further; sums of such numbers stay in 64 bits.
+const COUNT_MAX: u64 = 1 << 53;
+
+/// Reads a file.
+///
+/// # Errors
+/// It cannot be read, or is not what `--save` has written, or not all of it.
+pub fn load(path: &Path) -> Result<Saved> {
+    let of_file = || path.display().to_string();
+    let file = fs::File::open(path).with_context(of_file)?;
+    let about = file.metadata().with_context(of_file)?;
+    ensure!(about.is_file(), "{}: it is no file", of_file());
+    ensure!(
+        about.len() <= FILE_BYTES_MAX,
+        "{}: it has {} bytes, more than any histogram log of ours",
+        of_file(),
+        about.len()
+    );
+    parse(BufReader::new(file.take(FILE_BYTES_MAX))).with_context(of_file)
+}
+
+/// Reads a log.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(log: impl BufRead) -> Result<Saved> {
+    let mut parts = Parts::default();
+    for (index, line) in log.lines().enumerate() {
+        let line = line.context("it is no histogram log: it is not text")?;
+        parts.take(&line).with_context(|| format!("line {}", index + 1))?;
+    }
+    parts.finish()
+}
+
+#[derive(Default)]
+struct Parts {
+    runs: Vec<String>,
+    json: String,
+    openings: Option<Times>,
+    send_delays: Option<Times>,
+    look_delays: Option<Times>,
+    seconds: Vec<Sparse>,
+    latencies: u64,
+}
+
+impl Parts {
+    fn take(&mut self, line: &str) -> Result<()> {
+        if let Some(piece) = line.strip_prefix(REPORT) {
+            self.json.push_str(piece);
+        } else if let Some(runs) = line.strip_prefix(RUNS) {
+            self.runs.extend(runs.split_whitespace().map(str::to_owned));
+        } else if let Some(text) = line.strip_prefix(OPENING) {
+            self.openings = Some(of_our_digits(text)?);
+        } else if let Some(text) = line.strip_prefix(SEND_DELAY) {
+            self.send_delays = Some(of_our_digits(text)?);
+        } else if let Some(text) = line.strip_prefix(LOOK_DELAY) {
+            self.look_delays = Some(of_our_digits(text)?);
+        } else if !line.starts_with('#') && !line.starts_with('"') && !line.starts_with("Tag=") {
+            self.take_interval(line)?;
+        }
+        Ok(())
+    }
+
+    /// `start,length,max,histogram`.
+    fn take_interval(&mut self, line: &str) -> Result<()> {
+        let fields: Vec<&str> = line.splitn(4, ',').collect();
+        let [at, _, _, text] = fields[..] else {
+            bail!("it is no line of a histogram log, or was cut");
+        };
+        let at: f64 = at.parse().context("it does not begin with a number of seconds")?;
+        ensure!((0.0..SECONDS_MAX as f64).contains(&at), "it is at {at} s, which no run lasts");
+        let times = encoding::decode(text)?;
+        let index = at as usize;
+        if self.seconds.len() <= index {
+            self.seconds.resize_with(index + 1, Sparse::default);
+        }
+        self.seconds[index].add_times(&times);
+        self.latencies = self.latencies.saturating_add(times.len());
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Saved> {
+        ensure!(
+            !self.json.is_empty(),
+            "there is no report in it: it was not written by `ringway-loadtest --save`"
+        );
+        // What a comparison or another version has written is no report of a run.
+        let report: Report = serde_json::from_str(&self.json).context(
+            "its report cannot be read: it was cut, or is of another version, or of `compare`",
+        )?;
+        check(&report)?;
+        ensure!(
+            report.latency_us.count == self.latencies,
+            "it was cut or changed: {} latencies are in it, of {}",
+            self.latencies,
+            report.latency_us.count
+        );
+        let missing = "it was cut: histograms of the tester are missing";
+        Ok(Saved {
+            runs: self.runs,
+            report,
+            seconds: self.seconds,
+            openings: self.openings.context(missing)?,
+            send_delays: self.send_delays.context(missing)?,
+            look_delays: self.look_delays.context(missing)?,
+        })
+    }
+}
+
+/// The histogram, in the bounds that ours have.
+fn of_our_digits(text: &str) -> Result<Times> {
+    let mut own = times(LATENCY_DIGITS);
+    add(&mut own, &encoding::decode(text)?);
+    Ok(own)
+}
+
+/// Numbers that are added up later must not pass their types' bounds then.
+fn check(report: &Report) -> Result<()> {
+    let Ledger { sent, received, lost, doubled, reordered, corrupted } = report.ledger;
+    let points = report.timeline.iter().flat_map(|at| [at.sent, at.received, at.errors]);
+    let counts = [sent, received, lost, doubled, reordered, corrupted, report.latency_us.count];
+    let all = counts.into_iter().chain(points).chain(report.errors.values().copied());
+    for count in all {
+        ensure!(count <= COUNT_MAX, "its report counts {count}, which no machine does");
+    }
+    let seconds = [report.started_at_unix_s, report.elapsed_s];
+    let spans = report.timeline.iter().flat_map(|at| [at.at_s, at.length_s]);
+    for second in seconds.into_iter().chain(spans) {
+        ensure!((0.0..1e11).contains(&second), "its report has a time of {second} s");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(log: &str) -> String {
+        format!("{:#}", parse(log.as_bytes()).unwrap_err())
+    }
+
+    #[test]
+    fn other_files_are_refused_with_what_is_wrong() {
+        assert!(said("").contains("--save"));
+        assert!(said("#[StartTime: 1.0 (seconds since epoch)]\n").contains("--save"));
+        assert!(said("root:x:0:0\n").contains("line 1"));
+        assert!(said("#[ringway-loadtest] {\"mode\": \"compare\"}\n").contains("compare"));
+        assert!(said("1e9,1.0,1.0,HIST\n").contains("no run lasts"));
+        assert!(said("nan,1.0,1.0,HIST\n").contains("no run lasts"));
+        assert!(said("0.0,1.0,1.0,HISTFAAA\n").contains("line 1"));
+        let binary = parse(&b"\xff\xfe\0\n"[..]).unwrap_err();
+        assert!(format!("{binary:#}").contains("not text"));
+        let missing = load(Path::new("/nowhere/at/all.hdr")).unwrap_err();
+        assert!(format!("{missing:#}").contains("/nowhere/at/all.hdr"));
+        assert!(format!("{:#}", load(Path::new("/")).unwrap_err()).contains("no file"));
+    }
+}

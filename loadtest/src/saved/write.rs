@@ -1,0 +1,122 @@
+//! Writes histogram logs.
+//!
+//! It never measures. A file is whole or not there: it is written beside and then renamed.
+
+use std::{
+    fs,
+    io::{BufWriter, Write},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context, Result, anyhow};
+use hdrhistogram::serialization::{
+    V2DeflateSerializer,
+    interval_log::{IntervalLogWriterBuilder, Tag},
+};
+
+use super::{LINE_TIME, LOOK_DELAY, OPENING, OPENING_TAG, REPORT, RUNS, SEND_DELAY, Saved};
+use crate::measure::{encoding, quantiles::Times};
+
+/// Characters of a piece of the report: other tools may have bounds.
+const PIECE_CHARS: usize = 2000;
+
+/// Nanoseconds to the milliseconds in which logs tell each line's longest time.
+const MAX_DIVISOR: f64 = 1e6;
+
+/// What a log is made of.
+pub struct Log {
+    /// Comments that stand at its head.
+    pub comments: Vec<String>,
+    /// When it begins, since 1970.
+    pub started_at: Duration,
+    /// Its lines.
+    pub lines: Vec<Line>,
+}
+
+/// A histogram in a log.
+pub struct Line {
+    /// What it is of, if not of the only kind of time that the log has.
+    pub tag: Option<String>,
+    /// Since the start.
+    pub at: Duration,
+    /// How long it was recorded.
+    pub length: Duration,
+    /// Nanoseconds.
+    pub times: Times,
+}
+
+/// Writes a run to a file.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn save(saved: &Saved, path: &Path) -> Result<()> {
+    let json = serde_json::to_string(&saved.report)?;
+    let mut comments = vec![format!("{RUNS}{}", saved.runs.join(" "))];
+    comments.extend(report_comments(&json));
+    for (name, times) in [
+        (OPENING, &saved.openings),
+        (SEND_DELAY, &saved.send_delays),
+        (LOOK_DELAY, &saved.look_delays),
+    ] {
+        comments.push(format!("{name}{}", encoding::encode(times)));
+    }
+    let seconds = saved.seconds.iter().enumerate().filter(|(_, second)| !second.is_empty());
+    let mut lines: Vec<Line> = seconds
+        .map(|(index, second)| Line {
+            tag: None,
+            at: LINE_TIME * index as u32,
+            length: LINE_TIME,
+            times: second.to_times(),
+        })
+        .collect();
+    if lines.is_empty() && !saved.openings.is_empty() {
+        lines.push(Line {
+            tag: Some(OPENING_TAG.to_owned()),
+            at: Duration::ZERO,
+            length: Duration::from_secs_f64(saved.report.elapsed_s),
+            times: saved.openings.clone(),
+        });
+    }
+    let started_at = Duration::from_secs_f64(saved.report.started_at_unix_s);
+    write(&Log { comments, started_at, lines }, path)
+}
+
+/// The comments that carry a report.
+pub fn report_comments(json: &str) -> Vec<String> {
+    let chars: Vec<char> = json.chars().collect();
+    let pieces = chars.chunks(PIECE_CHARS);
+    pieces.map(|piece| REPORT.chars().chain(piece.iter().copied()).collect()).collect()
+}
+
+/// Writes a log to a file.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write(log: &Log, path: &Path) -> Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".part");
+    let beside = PathBuf::from(beside);
+    let written = write_to(log, &beside).and_then(|()| Ok(fs::rename(&beside, path)?));
+    written.with_context(|| format!("writing {}", path.display()))
+}
+
+fn write_to(log: &Log, path: &Path) -> Result<()> {
+    let mut file = BufWriter::new(fs::File::create(path)?);
+    let mut serializer = V2DeflateSerializer::new();
+    let mut head = IntervalLogWriterBuilder::new();
+    head.add_comment("[Histogram log format version 1.3]");
+    for comment in &log.comments {
+        // The writer puts the number sign.
+        head.add_comment(comment.trim_start_matches('#'));
+    }
+    head.with_start_time(SystemTime::UNIX_EPOCH + log.started_at);
+    head.with_max_value_divisor(MAX_DIVISOR);
+    let mut writer = head.begin_log_with(&mut file, &mut serializer)?;
+    for line in &log.lines {
+        let tag = line.tag.as_deref().and_then(Tag::new);
+        let written = writer.write_histogram(&line.times, line.at, line.length, tag);
+        written.map_err(|error| anyhow!("{error}"))?;
+    }
+    Ok(file.flush()?)
+}

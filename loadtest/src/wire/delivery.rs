@@ -1,0 +1,110 @@
+//! Events in what subscribers receive: found by their stamp, whatever a server wraps them in, and
+//! held against what was sent.
+//!
+//! All subscribers receive the same bytes, so what was read once is only compared after that. It
+//! never counts.
+
+use memchr::memchr_iter;
+
+use super::{
+    stamp::{Coding, STAMP_BYTES_MAX, Stamp},
+    template::{MARK, MARKED_BYTES},
+};
+
+/// What a message carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// An event as it was sent.
+    Whole(Stamp),
+    /// An event whose body is another.
+    Corrupted(Stamp),
+    /// None: a greeting, an acknowledgement, a heartbeat.
+    Nothing,
+}
+
+/// Reads events out of messages.
+#[derive(Debug)]
+pub struct Deliveries {
+    body: Vec<u8>,
+    /// The message read last, which most likely comes again on the next connection.
+    last: Vec<u8>,
+    last_found: Found,
+}
+
+impl Deliveries {
+    /// Of events whose stamp is followed by `body`.
+    pub fn new(body: &str) -> Self {
+        Self { body: body.as_bytes().to_vec(), last: Vec::new(), last_found: Found::Nothing }
+    }
+
+    /// What a message carries.
+    #[inline]
+    pub fn read(&mut self, message: &[u8]) -> Found {
+        if message == self.last {
+            return self.last_found;
+        }
+        self.read_anew(message)
+    }
+
+    fn read_anew(&mut self, message: &[u8]) -> Found {
+        let found = self.find(message);
+        self.last.clear();
+        self.last.extend_from_slice(message);
+        self.last_found = found;
+        found
+    }
+
+    fn find(&self, message: &[u8]) -> Found {
+        let mut found = Found::Nothing;
+        for at in memchr_iter(MARK, message) {
+            let Some(marked) = message[at..].get(..MARKED_BYTES) else { break };
+            if marked[MARKED_BYTES - 1] != MARK {
+                continue;
+            }
+            let Some(stamp) = Coding::Text.read(&marked[1..=STAMP_BYTES_MAX]) else { continue };
+            if message[at + MARKED_BYTES..].starts_with(&self.body) {
+                return Found::Whole(stamp);
+            }
+            // A stamp may stand elsewhere, too, without the body.
+            if found == Found::Nothing {
+                found = Found::Corrupted(stamp);
+            }
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::wire::template::Template;
+
+    const AN_EVENT: Stamp = Stamp { link: 7, sequence: 8, at: Duration::from_secs(9) };
+
+    #[test]
+    fn an_event_is_found_in_whatever_it_is_wrapped_in() {
+        let template = Template::parse("{stamp}{body}", 100).unwrap();
+        let event = String::from_utf8(template.draft(0).stamped(AN_EVENT).to_vec()).unwrap();
+        let mut deliveries = Deliveries::new(template.body());
+        for wrapped in [
+            event.clone(),
+            format!(r#"{{"data":"{event}","id":"12~34"}}"#),
+            format!("~~{event}~"),
+            format!("~{}~{event}", "g".repeat(32)),
+            format!("~{}{event}", "0".repeat(32)),
+            format!("{}, {event}", &event[..MARKED_BYTES]),
+        ] {
+            assert_eq!(deliveries.read(wrapped.as_bytes()), Found::Whole(AN_EVENT), "{wrapped}");
+            assert_eq!(deliveries.read(wrapped.as_bytes()), Found::Whole(AN_EVENT), "{wrapped}");
+        }
+        let changed = event.replace(&template.body()[60..], &"-".repeat(6));
+        assert_eq!(deliveries.read(changed.as_bytes()), Found::Corrupted(AN_EVENT));
+        let cut = &event.as_bytes()[..99];
+        assert_eq!(deliveries.read(cut), Found::Corrupted(AN_EVENT));
+        for other in ["", "~", "welcome", &event[1..], &event[..33], &event.replace('0', "O")] {
+            assert_eq!(deliveries.read(other.as_bytes()), Found::Nothing, "{other}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! `compare` against servers of which one is known to be slower.
+
+#![forbid(unsafe_code)]
+
+mod servers;
+
+use std::{thread, time::Duration};
+
+use serde_json::Value;
+use servers::{Process, json, run};
+
+#[test]
+fn serves() {
+    servers::serve_if_asked();
+}
+
+fn contestant<'j>(comparison: &'j Value, name: &str) -> &'j Value {
+    let all = comparison["contestants"].as_array().unwrap();
+    all.iter().find(|one| one["name"] == name).unwrap_or_else(|| panic!("{name}: {comparison:#}"))
+}
+
+fn median(comparison: &Value, name: &str, ratio: &str) -> f64 {
+    let median = &contestant(comparison, name)[ratio]["median"];
+    median.as_f64().unwrap_or_else(|| panic!("{name} {ratio}: {comparison:#}"))
+}
+
+/// Whatever else the machine does, rounds count.
+const SHORT: [&str; 10] =
+    ["-c", "4", "--slot", "100ms", "--rounds", "6", "--calm", "1000", "-q", "--json"];
+
+#[test]
+fn a_server_that_costs_more_is_seen_to_and_the_control_is_not() {
+    let (quick, slow) = (Process::start(Duration::ZERO), Process::start(Duration::from_micros(50)));
+    let url = |name: &str, process: &Process| format!("{name}=ws://{}/", process.address);
+    let pid = |name: &str, process: &Process| format!("{name}={}", process.pid());
+    let (quick_url, quick_pid) = (url("quick", &quick), pid("quick", &quick));
+    let (slow_url, slow_pid) = (url("slow", &slow), pid("slow", &slow));
+    let words = [
+        ["--url", &quick_url, "--pid", &quick_pid],
+        ["--url", &slow_url, "--pid", &slow_pid],
+        ["--url", "nobody=ws://127.0.0.1:9/", "--handshake-timeout", "1s"],
+    ]
+    .concat();
+    let output = run(&[&["compare", "--control"][..], &words, &SHORT].concat());
+    let found = json(&output);
+    assert!(median(&found, "slow", "ratio") > 1.5, "{found:#}");
+    assert!(median(&found, "slow", "ratio_rate") < 0.9, "{found:#}");
+    let control = median(&found, "control", "ratio");
+    assert!((0.6..1.6).contains(&control), "{found:#}");
+    assert_eq!(median(&found, "quick", "ratio"), 1.0);
+    let quick = contestant(&found, "quick");
+    assert_eq!((&quick["rounds"], &quick["ledger"]["lost"]), (&6.into(), &0.into()));
+    assert!(quick["latency_us"]["count"].as_u64().unwrap() > 100, "{quick:#}");
+    assert!(quick["server_cpu_ns_per_message"].as_f64().unwrap() > 100.0, "{quick:#}");
+
+    // One that is not there takes nothing from the others.
+    let nobody = contestant(&found, "nobody");
+    let failed = nobody["failed"].as_str().unwrap();
+    assert!(failed.contains("connect_refused") && nobody["valid"] == false, "{nobody:#}");
+    assert!(matches!(output.status.code(), Some(1 | 3)), "{output:?}");
+}
+
+#[test]
+fn a_server_that_dies_is_left_out_and_the_others_go_on() {
+    let address = servers::plain();
+    let mut mortal = Process::start(Duration::ZERO);
+    let (a, b) = (format!("a=ws://{address}/"), format!("b=ws://{}/", mortal.address));
+    let pid = format!("b={}", mortal.pid());
+    let ending = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(1500));
+        mortal.kill();
+    });
+    let words = ["compare", "--url", &a, "--url", &b, "--pid", &pid, "-c", "2", "--slot", "100ms"];
+    let more = ["--rounds", "20", "--calm", "1000", "--drain", "300ms", "-q", "--json"];
+    let output = run(&[&words[..], &more].concat());
+    ending.join().unwrap();
+    let found = json(&output);
+    assert_eq!(contestant(&found, "a")["rounds"], 20, "{found:#}");
+    let dead = contestant(&found, "b");
+    assert!(dead["failed"].as_str().unwrap().contains("there is no process"), "{dead:#}");
+    assert!(dead["rounds"].as_u64().unwrap() < 20, "{dead:#}");
+    assert!(matches!(output.status.code(), Some(1 | 3)), "{output:?}");
+}
+
+#[test]
+fn an_open_loop_compares_latencies() {
+    let (quick, slow) = (servers::plain(), servers::of_capacity(400, Duration::ZERO));
+    let (a, b) = (format!("a=ws://{quick}/"), format!("b=ws://{slow}/?x=1"));
+    let words = ["compare", "--url", &a, "--url", &b, "--rate", "200", "--text"];
+    let found = json(&run(&[&words[..], &SHORT].concat()));
+    assert!(median(&found, "b", "ratio_p50") > 1.5, "{found:#}");
+    assert!((0.8..1.25).contains(&median(&found, "b", "ratio_rate")), "{found:#}");
+    assert_eq!(contestant(&found, "b")["ratio"], Value::Null);
+    assert_eq!(found["rate_asked"], 200.0);
+}
+
+#[test]
+fn what_cannot_be_compared_is_said() {
+    for (words, why) in [
+        (&["--url", "a=ws://127.0.0.1:9/"][..], "--control"),
+        (&["--url", "a=ws://h/", "--url", "a=ws://h/"], "two servers are named a"),
+        (&["--url", "a=ws://h/", "--control", "--pid", "b=1"], "--pid is of b"),
+        (&["--url", "a=ws://h/", "--control", "--size", "1"], "too small"),
+    ] {
+        let output = run(&[&["compare", "-q"][..], words].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains(why) && output.status.code() == Some(2), "{words:?}: {output:?}");
+    }
+    let output = run(&["compare", "-q", "--control", "--url", "ws://127.0.0.1:9/"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let output = run(&["compare", "-q", "--control", "--url", "a=ws://127.0.0.1:9/"]);
+    assert_eq!(output.status.code(), Some(4), "nothing was measured: {output:?}");
+}

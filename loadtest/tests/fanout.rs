@@ -1,0 +1,227 @@
+//! `ringway-loadtest fanout` against relays that do one thing wrong, and against one that does
+//! not: the ledger must say exactly that.
+//!
+//! Never asserts a time that a busy machine could break.
+
+#[path = "fanout/relay.rs"]
+mod relay;
+
+use std::{process::Command, time::Duration};
+
+use relay::{Fault, Relay};
+use serde_json::Value;
+
+/// What a run ended with.
+struct Run {
+    status: i32,
+    report: Value,
+    stderr: String,
+}
+
+fn run(arguments: &[&str]) -> Run {
+    let output = Command::new(env!("CARGO_BIN_EXE_ringway-loadtest"))
+        .args(["fanout", "--json", "--quiet", "--threads", "2", "--drain", "2s"])
+        .args(arguments)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let report = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+    Run { status: output.status.code().unwrap(), report, stderr }
+}
+
+impl Run {
+    fn ledger(&self, name: &str) -> u64 {
+        self.report["ledger"][name].as_u64().unwrap_or_else(|| panic!("{name}: {}", self.stderr))
+    }
+
+    fn detail(&self, name: &str) -> f64 {
+        let value = &self.report["details"][name];
+        value.as_f64().unwrap_or_else(|| panic!("{name}: {}", self.report))
+    }
+
+    fn errors(&self, reason: &str) -> u64 {
+        self.report["errors"][reason].as_u64().unwrap_or_default()
+    }
+
+    /// Holds the ledger against what the server did: lost, doubled, reordered and corrupted.
+    #[track_caller]
+    fn has(&self, faults: [u64; 4]) {
+        let names = ["lost", "doubled", "reordered", "corrupted"];
+        assert_eq!(names.map(|name| self.ledger(name)), faults, "{}", self.report);
+        assert_eq!(self.ledger("sent"), self.ledger("received") + self.ledger("lost"));
+        // A run on a busy machine may be invalid, and says so.
+        let expected = match (&self.report["valid"], faults) {
+            (Value::Bool(false), _) => 3,
+            (_, [0, 0, 0, 0]) if self.report["errors"].as_object().unwrap().is_empty() => 0,
+            _ => 1,
+        };
+        assert_eq!(self.status, expected, "{}", self.report);
+    }
+}
+
+/// Ten subscribers, and a hundred events a second for a second.
+fn run_open(relay: &Relay, scheme: &str) -> Run {
+    let (url, publish) = (relay.url("ws", "/subscribe"), relay.url(scheme, "/publish"));
+    let load = ["-c", "10", "--rate", "100", "-d", "1s", "--size", "80"];
+    run(&[&["--url", &url, "--publish-url", &publish], &load[..]].concat())
+}
+
+#[test]
+fn a_good_relay_has_a_clean_ledger() {
+    let relay = Relay::start(Fault::None);
+    let (url, publish) = (relay.url("ws", "/subscribe"), relay.url("ws", "/publish"));
+    for more in [&["--pipeline", "4", "--publishers", "3"][..], &["--binary", "--size", "20000"]] {
+        let load = ["--url", &url, "--publish-url", &publish, "-c", "20", "--closed", "-d", "1s"];
+        let run = run(&[&load[..], more].concat());
+        run.has([0; 4]);
+        assert_eq!(run.status, 0);
+        let events = run.detail("events");
+        assert!(events > 3.0, "{}", run.report);
+        assert_eq!(run.ledger("sent") as f64, 20.0 * events);
+        assert_eq!(run.detail("events_complete"), events);
+        // Each is acknowledged, if not in time to be counted.
+        assert!((run.detail("publisher_messages") - events).abs() <= 12.0, "{}", run.report);
+        assert!(run.detail("spread_us_max") >= run.detail("spread_us_p50"));
+        assert!(run.report["latency_us"]["p50"].as_f64().unwrap() > 0.0);
+        assert_eq!(run.report["rate_asked"], Value::Null);
+    }
+}
+
+#[test]
+fn an_open_loop_publishes_what_was_asked_for() {
+    let relay = Relay::start(Fault::None);
+    let run = run_open(&relay, "ws");
+    run.has([0; 4]);
+    assert_eq!(run.detail("events") + run.detail("events_behind"), 100.0);
+    assert_eq!(run.report["rate_asked"], 1000.0);
+    assert_eq!(run.detail("foreign_events"), 0.0);
+}
+
+#[test]
+fn each_fault_is_counted_as_what_it_is() {
+    let relay = Relay::start(Fault::Drops(10));
+    run_open(&relay, "ws").has([relay.faults(), 0, 0, 0]);
+    assert!(relay.faults() >= 8);
+    let relay = Relay::start(Fault::Doubles(10));
+    run_open(&relay, "http").has([0, relay.faults(), 0, 0]);
+    let relay = Relay::start(Fault::Corrupts(10));
+    run_open(&relay, "ws").has([0, 0, 0, relay.faults()]);
+    let relay = Relay::start(Fault::Reorders(7));
+    run_open(&relay, "ws").has([0, 0, relay.faults(), 0]);
+}
+
+#[test]
+fn a_closed_loop_goes_on_when_a_delivery_is_lost() {
+    let relay = Relay::start(Fault::Drops(5));
+    let (url, publish) = (relay.url("ws", "/subscribe"), relay.url("ws", "/publish"));
+    let load = ["-c", "5", "--closed", "-d", "2500ms"];
+    let run = run(&[&["--url", &url, "--publish-url", &publish], &load[..]].concat());
+    run.has([relay.faults(), 0, 0, 0]);
+    assert!(run.detail("stalls") >= 1.0);
+    assert!(run.detail("events") >= 6.0, "{}", run.report);
+}
+
+#[test]
+fn a_slow_subscriber_shows_in_the_spread() {
+    let relay = Relay::start(Fault::Slow(Duration::from_millis(30)));
+    let (url, publish) = (relay.url("ws", "/subscribe"), relay.url("ws", "/publish"));
+    let load = ["-c", "10", "--rate", "20", "-d", "1s"];
+    let run = run(&[&["--url", &url, "--publish-url", &publish], &load[..]].concat());
+    run.has([0; 4]);
+    assert!(run.detail("spread_us_p50") > 29_000.0, "{}", run.report);
+    assert!(run.report["latency_us"]["max"].as_f64().unwrap() > 29_000.0);
+}
+
+#[test]
+fn a_subscriber_that_is_lost_is_owed_what_it_misses() {
+    let relay = Relay::start(Fault::Closes(30));
+    let (url, publish) = (relay.url("ws", "/subscribe"), relay.url("ws", "/publish"));
+    let load = ["-c", "10", "--rate", "100", "-d", "2s"];
+    let run = run(&[&["--url", &url, "--publish-url", &publish], &load[..]].concat());
+    assert_eq!(run.errors("closed_1011"), 1, "{}", run.report);
+    let lost = run.ledger("lost");
+    // It comes back after a second, and hears the rest.
+    assert!((50..180).contains(&lost), "{}", run.report);
+    run.has([lost, 0, 0, 0]);
+    // What was on its way when it went was not published while it was away.
+    let away = run.detail("deliveries_due_while_away");
+    assert!(away <= lost as f64 && away > 50.0, "{}", run.report);
+    assert_eq!(run.report["connections_open"], 10);
+}
+
+#[test]
+fn a_relay_that_dies_is_told_from_one_that_works() {
+    let relay = Relay::start(Fault::Dies(40));
+    let (url, publish) = (relay.url("ws", "/subscribe"), relay.url("ws", "/publish"));
+    let load = ["-c", "10", "--rate", "100", "-d", "3s"];
+    let run = run(&[&["--url", &url, "--publish-url", &publish], &load[..]].concat());
+    assert!(matches!(run.status, 1 | 3), "{}", run.stderr);
+    assert!(run.errors("not_connected") > 0, "{}", run.report);
+    assert!(run.errors("connect_refused") > 0, "{}", run.report);
+    let ended = run.errors("ended_without_close") + run.errors("reset");
+    assert!(ended >= 11, "{}", run.report);
+    assert_eq!(run.report["connections_open"], 0);
+    assert!(run.ledger("received") >= 300, "{}", run.report);
+}
+
+#[test]
+fn refused_events_owe_nothing() {
+    let relay = Relay::start(Fault::Refuses(5));
+    let run = run_open(&relay, "http");
+    run.has([0; 4]);
+    assert_eq!(run.errors("publish_status_500"), relay.faults(), "{}", run.report);
+    assert_eq!(run.report["errors"].as_object().unwrap().len(), 1, "{}", run.report);
+    assert_eq!(run.ledger("sent") as f64, 10.0 * run.detail("events"));
+    assert_eq!(run.detail("events_incomplete"), 0.0);
+    assert!(run.detail("publish_ack_us_p50") > 0.0);
+}
+
+#[test]
+fn connections_that_last_one_request_are_no_failure() {
+    let relay = Relay::start(Fault::ClosesAfterResponses);
+    let (url, publish) = (relay.url("ws", "/subscribe"), relay.url("http", "/publish?by={n}"));
+    let load = ["-c", "5", "--publishers", "2", "--closed", "-d", "1s", "--message", "{stamp}"];
+    let run = run(&[&["--url", &url, "--publish-url", &publish], &load[..]].concat());
+    run.has([0; 4]);
+    assert_eq!(run.status, 0, "{}", run.report);
+    assert!(run.detail("events") > 3.0);
+}
+
+#[test]
+fn an_event_whose_response_does_not_come_is_owed() {
+    let relay = Relay::start(Fault::Hangs(30));
+    let run = run_open(&relay, "http");
+    run.has([0; 4]);
+    assert_eq!(run.errors("publish_unanswered"), 1, "{}", run.report);
+    assert_eq!(run.ledger("sent") as f64, 10.0 * run.detail("events"));
+}
+
+#[test]
+fn what_joins_late_is_waited_for() {
+    let relay = Relay::start(Fault::JoinsLate(Duration::from_millis(700)));
+    let (url, publish) = (relay.url("ws", "/join"), relay.url("ws", "/publish"));
+    let load = ["-c", "4", "--rate", "50", "-d", "1s", "--hello", "join {n}"];
+    let run = run(&[&["--url", &url, "--publish-url", &publish], &load[..]].concat());
+    run.has([0; 4]);
+    assert_eq!(run.detail("events_incomplete"), 0.0, "{}", run.report);
+}
+
+#[test]
+fn a_wrong_template_is_said_before_anything_is_measured() {
+    let relay = Relay::start(Fault::None);
+    let (url, publish) = (relay.url("ws", "/join"), relay.url("ws", "/publish"));
+    let load = ["--url", &url, "--publish-url", &publish, "-c", "2", "-d", "1s"];
+    let unheard = run(&[&load[..], &["--hello", "hi"]].concat());
+    assert_eq!((unheard.status, &unheard.report), (4, &Value::Null));
+    assert!(unheard.stderr.contains("no event reached any subscriber"), "{}", unheard.stderr);
+    assert!(unheard.stderr.contains("publishers received `taken`"), "{}", unheard.stderr);
+    for (wrong, why) in [
+        (["--message", "hello"], "{stamp}"),
+        (["--size", "33"], "34"),
+        (["--publishers", "65536"], "65535"),
+    ] {
+        let refused = run(&[&load[..], &wrong].concat());
+        assert_eq!(refused.status, 4);
+        assert!(refused.stderr.contains(why), "{}", refused.stderr);
+    }
+}

@@ -1,0 +1,67 @@
+//! Messages that are lost, doubled, reordered or changed: each is counted once, and none besides.
+
+use crate::{
+    run::{echo, engines},
+    server::{Fault, Server},
+};
+
+/// 2,000 messages over 4 connections, of which 20 are hit; the ledger must be as given.
+fn assert_ledger(fault: Fault, arguments: &str, expected: [u64; 6]) {
+    for engine in engines() {
+        let server = Server::start(fault);
+        let arguments = format!("-c 4 --rate 4k -d 500ms --drain 700ms {arguments}");
+        let outcome = echo(&server.url(), engine, &arguments);
+        assert_eq!(outcome.ledger(), expected, "{fault:?} {engine} {outcome:?}");
+        assert_eq!(outcome.report["errors"], serde_json::json!({}), "{fault:?} {engine}");
+        outcome.assert_status(if expected[2..] == [0; 4] { 0 } else { 1 });
+    }
+}
+
+#[test]
+fn nothing_is_wrong_with_a_sound_server() {
+    assert_ledger(Fault::Nothing, "", [2000, 2000, 0, 0, 0, 0]);
+    assert_ledger(Fault::Nothing, "--text --size 200", [2000, 2000, 0, 0, 0, 0]);
+    assert_ledger(Fault::Nothing, "--pipeline 10", [2000, 2000, 0, 0, 0, 0]);
+}
+
+#[test]
+fn what_is_dropped_is_lost() {
+    assert_ledger(Fault::Drop { every: 100 }, "", [2000, 1980, 20, 0, 0, 0]);
+}
+
+#[test]
+fn what_comes_twice_is_doubled() {
+    assert_ledger(Fault::Double { every: 100 }, "", [2000, 2000, 0, 20, 0, 0]);
+}
+
+#[test]
+fn what_is_overtaken_is_reordered() {
+    assert_ledger(Fault::Reorder { every: 100 }, "", [2000, 2000, 0, 0, 20, 0]);
+}
+
+#[test]
+fn what_is_cut_is_corrupted_and_without_its_stamp_also_lost() {
+    assert_ledger(Fault::Truncate { every: 100, to: 20 }, "", [2000, 2000, 0, 0, 0, 20]);
+    assert_ledger(Fault::Truncate { every: 100, to: 15 }, "", [2000, 1980, 20, 0, 0, 20]);
+}
+
+#[test]
+fn what_is_changed_or_of_another_kind_is_corrupted() {
+    assert_ledger(Fault::Flip { every: 100 }, "", [2000, 2000, 0, 0, 0, 20]);
+    assert_ledger(Fault::Retype { every: 100 }, "--text", [2000, 2000, 0, 0, 0, 20]);
+}
+
+#[test]
+fn what_belongs_to_another_connection_is_corrupted_and_lost() {
+    assert_ledger(Fault::Misdeliver { every: 100 }, "", [2000, 1980, 20, 0, 0, 20]);
+}
+
+#[test]
+fn a_ping_and_a_fragment_are_no_fault() {
+    assert_ledger(Fault::Fragment, "", [2000, 2000, 0, 0, 0, 0]);
+    let fault = Fault::Ping { every: 100 };
+    let server = Server::start(fault);
+    let outcome = echo(&server.url(), "auto", "-c 4 --rate 4k -d 500ms");
+    assert_eq!(outcome.ledger(), [2000, 2000, 0, 0, 0, 0]);
+    assert_eq!(server.pongs(), 20, "each ping is answered");
+}

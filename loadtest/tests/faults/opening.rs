@@ -1,0 +1,86 @@
+//! Servers that refuse, or do not know how to agree: counted by reason.
+
+use std::net::TcpListener;
+
+use crate::{
+    run::{echo, engines},
+    server::{Opening, Server},
+};
+
+/// No connection opens, for this reason.
+fn assert_none_opens(opening: Opening, reason: &str) {
+    for engine in engines() {
+        let server = Server::opening(opening);
+        let outcome = echo(&server.url(), engine, "-c 3 -d 300ms --handshake-timeout 300ms");
+        assert_eq!(outcome.status, 4, "{opening:?} {outcome:?}");
+        let is_said = outcome.errors.contains(&format!("3 {reason}"));
+        assert!(is_said, "{opening:?} {engine} {}", outcome.errors);
+    }
+}
+
+#[test]
+fn who_never_upgrades_is_given_up() {
+    assert_none_opens(Opening::Never, "handshake_timed_out");
+}
+
+#[test]
+fn a_status_is_the_reason() {
+    assert_none_opens(Opening::Status503, "handshake_status_503");
+}
+
+#[test]
+fn an_answer_to_another_key_is_none() {
+    assert_none_opens(Opening::WrongAccept, "handshake_wrong_accept");
+}
+
+#[test]
+fn garbage_is_no_http() {
+    assert_none_opens(Opening::Garbage, "handshake_not_http");
+}
+
+#[test]
+fn a_reset_and_an_end_in_the_middle_are_told_apart() {
+    assert_none_opens(Opening::Reset, "handshake_reset");
+    assert_none_opens(Opening::Cut, "handshake_cut");
+}
+
+#[test]
+fn who_does_not_listen_refuses() {
+    let port = {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    for engine in engines() {
+        let outcome = echo(&format!("ws://127.0.0.1:{port}"), engine, "-c 5 -d 300ms");
+        assert_eq!(outcome.status, 4, "{outcome:?}");
+        assert!(outcome.errors.contains("5 connect_refused"), "{}", outcome.errors);
+    }
+}
+
+#[test]
+fn a_run_goes_on_with_those_that_open() {
+    for engine in engines() {
+        let server = Server::opening(Opening::IgnoresEverySecond);
+        let arguments = "-c 4 --rate 1k -d 800ms --handshake-timeout 400ms";
+        let outcome = echo(&server.url(), engine, arguments);
+        assert!(outcome.failures("handshake_timed_out") >= 2, "{outcome:?}");
+        let [sent, received, lost, ..] = outcome.ledger();
+        assert_eq!((sent, lost), (received, 0));
+        let unsent = outcome.failures("not_connected");
+        assert_eq!(sent + unsent, 800, "all that was due was sent or counted: {outcome:?}");
+        assert!(unsent > 0, "{outcome:?}");
+        outcome.assert_status(1);
+    }
+}
+
+#[test]
+fn a_response_may_come_in_pieces_or_with_more() {
+    for opening in [Opening::Trickles, Opening::SpeaksFirst] {
+        for engine in engines() {
+            let server = Server::opening(opening);
+            let outcome = echo(&server.url(), engine, "-c 3 --rate 1k -d 300ms");
+            assert_eq!(outcome.ledger(), [300, 300, 0, 0, 0, 0], "{opening:?} {outcome:?}");
+            outcome.assert_status(0);
+        }
+    }
+}

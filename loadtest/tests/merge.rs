@@ -1,0 +1,173 @@
+//! `--save`, `merge` and `--start-at`: what two processes saw is added up to the last digit.
+
+#![forbid(unsafe_code)]
+
+mod servers;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::SystemTime,
+};
+
+use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+use ringway_loadtest::{
+    measure::{encoding, quantiles::Quantiles},
+    saved::{Saved, read, write},
+};
+use serde_json::Value;
+use servers::{json, run};
+use tempfile::TempDir;
+
+fn path(folder: &TempDir, name: &str) -> PathBuf {
+    folder.path().join(name)
+}
+
+fn words(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn start(url: &str, save: &Path, more: &[&str]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_ringway-loadtest"))
+        .args(["echo", "--url", url, "-c", "4", "--rate", "400", "-d", "2s", "-q"])
+        .args(["--save", words(save)])
+        .args(more)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// A run of two processes that began together.
+fn two(folder: &TempDir) -> (PathBuf, PathBuf) {
+    let url = format!("ws://{}/", servers::plain());
+    let (a, b) = (path(folder, "a.hdr"), path(folder, "b.hdr"));
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+    let at = format!("{:.3}", now + 3.0);
+    let mut both = [
+        start(&url, &a, &["--start-at", &at]),
+        start(&url, &b, &["--start-at", &at, "--first-number", "4", "--text"]),
+    ];
+    for one in &mut both {
+        // A busy machine may make the tester late; it says so by 3, and saves all the same.
+        assert!(matches!(one.wait().unwrap().code(), Some(0 | 3)));
+    }
+    (a, b)
+}
+
+fn merge(files: &[&Path], more: &[&str]) -> std::process::Output {
+    let files: Vec<&str> = files.iter().map(|file| words(file)).collect();
+    run(&[&["merge"][..], &files, more].concat())
+}
+
+fn refusal(files: &[&Path], more: &[&str]) -> String {
+    let output = merge(files, more);
+    assert_eq!(output.status.code(), Some(4), "{output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn what_two_processes_saw_is_added_exactly() {
+    let folder = TempDir::new().unwrap();
+    let (a, b) = two(&folder);
+    let merged = path(&folder, "merged.hdr");
+    let output = merge(&[&a, &b], &["--json", "--save", words(&merged)]);
+    assert!(matches!(output.status.code(), Some(0 | 3)), "{output:?}");
+    let found = json(&output);
+    let parts = [&a, &b].map(|path| read::load(path).unwrap());
+    let apart = parts[0].report.started_at_unix_s - parts[1].report.started_at_unix_s;
+    assert!(apart.abs() < 0.5, "they began {apart} s apart");
+
+    let mut sum = parts[0].latencies();
+    sum.add(parts[1].latencies()).unwrap();
+    assert_eq!(sum.len(), parts[0].report.latency_us.count + parts[1].report.latency_us.count);
+    let quantiles = serde_json::to_value(Quantiles::of(&sum)).unwrap();
+    assert_eq!(found["latency_us"], quantiles);
+    let of_both = |of: fn(&Saved) -> u64| parts.iter().map(of).sum::<u64>();
+    assert_eq!(found["ledger"]["sent"], of_both(|part| part.report.ledger.sent));
+    assert_eq!((&found["connections"], &found["details"]["processes"]), (&8.into(), &2.0.into()));
+    assert_eq!(found["rate_asked"], 800.0);
+    let received = found["timeline"].as_array().unwrap().iter();
+    let received: u64 = received.map(|point| point["received"].as_u64().unwrap()).sum();
+    assert_eq!(received, of_both(|part| part.report.ledger.received));
+    assert_eq!(found["valid"], parts.iter().all(|part| part.report.valid));
+
+    let again = read::load(&merged).unwrap();
+    assert_eq!(again.latencies(), sum);
+    assert_eq!(serde_json::to_value(&again.report).unwrap(), found);
+}
+
+#[test]
+fn a_saved_run_comes_back_and_other_readers_read_it() {
+    let folder = TempDir::new().unwrap();
+    let url = format!("ws://{}/", servers::plain());
+    let a = path(&folder, "a.hdr");
+    start(&url, &a, &["-H", "x: \u{1f6a2} \" \\ #[StartTime: 1 ", "--drain", "1s"]).wait().unwrap();
+    let saved = read::load(&a).unwrap();
+    let again = path(&folder, "again.hdr");
+    write::save(&saved, &again).unwrap();
+    assert_eq!(read::load(&again).unwrap(), saved);
+
+    let text = fs::read(&a).unwrap();
+    let mut sum = saved.latencies();
+    sum.reset();
+    for entry in IntervalLogIterator::new(&text) {
+        match entry.unwrap() {
+            LogEntry::Interval(line) => {
+                assert_eq!(line.tag(), None);
+                sum.add(encoding::decode(line.encoded_histogram()).unwrap()).unwrap();
+            }
+            LogEntry::StartTime(at) => {
+                assert!((at.as_secs_f64() - saved.report.started_at_unix_s).abs() < 0.01);
+            }
+            LogEntry::BaseTime(at) => panic!("{at:?}"),
+        }
+    }
+    assert_eq!(sum, saved.latencies());
+}
+
+#[test]
+fn files_that_cannot_be_merged_are_told_apart() {
+    let folder = TempDir::new().unwrap();
+    let (a, b) = two(&folder);
+    let (copy, merged) = (path(&folder, "copy.hdr"), path(&folder, "merged.hdr"));
+    fs::copy(&a, &copy).unwrap();
+    assert!(refusal(&[&a, &copy], &[]).contains("twice"));
+    merge(&[&a, &b], &["-q", "--save", words(&merged)]);
+    assert!(refusal(&[&merged, &b], &[]).contains("twice"));
+
+    // Wherever it is cut, it is not taken for the whole.
+    let whole = fs::read(&a).unwrap();
+    let cut = path(&folder, "cut.hdr");
+    for share in 1..40 {
+        fs::write(&cut, &whole[..whole.len() * share / 40]).unwrap();
+        let said = refusal(&[&cut, &b], &[]);
+        assert!(said.contains("cut.hdr"), "{said}");
+    }
+
+    let mut other = read::load(&b).unwrap();
+    other.report.url = "ws://elsewhere/".to_owned();
+    let elsewhere = path(&folder, "elsewhere.hdr");
+    write::save(&other, &elsewhere).unwrap();
+    assert!(refusal(&[&a, &elsewhere], &[]).contains("--force"));
+    assert!(merge(&[&a, &elsewhere], &["--force", "--json"]).status.code() != Some(4));
+
+    other.report.started_at_unix_s += 7200.0;
+    write::save(&other, &elsewhere).unwrap();
+    let output = merge(&[&a, &elsewhere], &["--force", "--json"]);
+    let found: Value = json(&output);
+    assert_eq!(output.status.code(), Some(3), "{found:#}");
+    assert!(found["invalid_because"].to_string().contains("not_together"), "{found:#}");
+    other.report.started_at_unix_s += 1e9;
+    write::save(&other, &elsewhere).unwrap();
+    assert!(refusal(&[&a, &elsewhere], &["--force"]).contains("days apart"));
+    assert_eq!(run(&["merge", words(&a)]).status.code(), Some(2));
+}
+
+#[test]
+fn a_start_that_has_passed_is_no_run() {
+    let url = format!("ws://{}/", servers::plain());
+    let words = ["echo", "--url", &url, "-c", "1", "-q", "--start-at"];
+    let output = run(&[&words[..], &["1000000000"]].concat());
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+}

@@ -1,0 +1,139 @@
+//! Echo servers that are as slow as a test wants them: in threads of the test, or in a process
+//! whose CPU time can be measured.
+//!
+//! They never do more than echo.
+
+#![allow(dead_code, reason = "each test takes what it needs")]
+
+use std::{
+    io::{BufRead, BufReader},
+    net::{SocketAddr, TcpListener, TcpStream},
+    process::{Child, Command, Output, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tokio_tungstenite::tungstenite;
+
+/// Set for a process that is a server: how many microseconds each message costs.
+const BURN: &str = "RINGWAY_LOADTEST_SERVER_BURN_US";
+
+/// What is done to each message before it goes back.
+type Work = Arc<dyn Fn() + Send + Sync>;
+
+/// Serves in threads of this process.
+pub fn start(work: Work) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for socket in listener.incoming().map_while(Result::ok) {
+            let work = work.clone();
+            thread::spawn(move || echo(socket, &work));
+        }
+    });
+    address
+}
+
+/// Ends with the client, however that ends.
+fn echo(stream: TcpStream, work: &Work) {
+    let _ = stream.set_nodelay(true);
+    let Ok(mut socket) = tungstenite::accept(stream) else { return };
+    while let Ok(message) = socket.read() {
+        if message.is_text() || message.is_binary() {
+            work();
+            if socket.send(message).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Echoes at once.
+pub fn plain() -> SocketAddr {
+    start(Arc::new(|| {}))
+}
+
+/// Echoes no more than so many messages a second; what was missed is made up for within `burst`.
+pub fn of_capacity(per_second: u32, burst: Duration) -> SocketAddr {
+    let (each, next) = (Duration::from_secs(1) / per_second, Mutex::new(Instant::now()));
+    start(Arc::new(move || {
+        let until = {
+            let mut next = next.lock().unwrap();
+            *next = (*next).max(Instant::now() - burst) + each;
+            *next
+        };
+        thread::sleep(until.saturating_duration_since(Instant::now()));
+    }))
+}
+
+/// A server in a process of its own. Ended on drop.
+pub struct Process {
+    child: Child,
+    pub address: SocketAddr,
+}
+
+impl Process {
+    /// One whose every message costs so much CPU time beside the echo. The test binary needs a
+    /// test named `serves` that calls [`serve_if_asked`].
+    pub fn start(burn: Duration) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "serves", "--nocapture", "--test-threads=1"])
+            .env(BURN, burn.as_micros().to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let address = lines.find_map(|line| {
+            let line = line.unwrap();
+            let (_, address) = line.split_once("serving at ")?;
+            Some(address.parse().unwrap())
+        });
+        // What else it prints has nowhere to go.
+        thread::spawn(move || lines.for_each(drop));
+        Self { child, address: address.expect("the address that it serves at") }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Serves until the process is ended, if this process is to be a server.
+pub fn serve_if_asked() {
+    let Ok(burn) = std::env::var(BURN) else { return };
+    let burn = Duration::from_micros(burn.parse().unwrap());
+    let address = start(Arc::new(move || {
+        let until = Instant::now() + burn;
+        while Instant::now() < until {
+            std::hint::spin_loop();
+        }
+    }));
+    println!("serving at {address}");
+    // A test that was killed leaves no server behind for long.
+    thread::sleep(Duration::from_secs(120));
+}
+
+/// Runs the load generator.
+pub fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ringway-loadtest")).args(arguments).output().unwrap()
+}
+
+/// Its JSON.
+pub fn json(output: &Output) -> serde_json::Value {
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)))
+}
