@@ -2,6 +2,7 @@
 //!
 //! It says what was asked for; what is made of it is the modes' business.
 
+mod calibrate;
 pub mod churn;
 mod compare;
 pub mod fanout;
@@ -16,13 +17,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::{
     measure::arrivals::Pattern,
     wire::{message::Content, sources::Sources},
 };
 
+pub use calibrate::CalibrateArgs;
 pub use compare::{CompareArgs, ContestArg, ContestantArgs, Named};
 pub use merge::MergeArgs;
 pub use sweep::SweepArgs;
@@ -41,6 +43,7 @@ EXAMPLES
   ringway-loadtest echo --url ws://127.0.0.1:8080/echo
   ringway-loadtest echo --url ws://127.0.0.1:8080/echo --connections 10k --rate 50k --duration 30s
   ringway-loadtest echo --url ws://127.0.0.1:8080/echo --closed --pid 4711 --json=run.json
+  ringway-loadtest calibrate --connections 1000 --rate 20k
   ringway-loadtest sweep --url ws://127.0.0.1:8080/echo --p99 5ms --pid 4711
   ringway-loadtest compare --url new=ws://127.0.0.1:8080/echo --url old=ws://127.0.0.1:8081/echo \\
                            --pid new=4711 --pid old=4712 --control --cores 1
@@ -63,6 +66,8 @@ EXIT STATUS
 pub enum Command {
     /// Send messages that the server sends back, and measure how long each takes
     Echo(EchoArgs),
+    /// Measure this program's own error on this machine, against an echo that knows its own time
+    Calibrate(CalibrateArgs),
     /// Publish events that the server delivers to all subscribers, and measure how long that takes
     Fanout(fanout::FanoutArgs),
     /// Find the highest rate at which 99 in 100 messages come back in time
@@ -258,6 +263,16 @@ pub struct EchoArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "its own type has them")]
     pub traffic: TrafficArgs,
+}
+
+impl CommonArgs {
+    /// What is usual, but for where to.
+    pub fn usual(url: String) -> Self {
+        let words = ["ringway-loadtest".to_owned(), "--url".to_owned(), url];
+        let usual = <Self as Args>::augment_args(clap::Command::new("usual"));
+        let matches = usual.get_matches_from(words);
+        Self::from_arg_matches(&matches).expect("no argument but the URL is required")
+    }
 }
 
 /// A time such as 30s, 500ms or 2m.

@@ -19,6 +19,7 @@ fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
     let ended = match command {
         Command::Echo(args) => mode::echo::command::run(&args),
+        Command::Calibrate(args) => mode::calibrate::command::run(&args),
         Command::Fanout(args) => mode::fanout::command::run(&args),
         Command::Sweep(args) => mode::sweep::command::run(&args),
         Command::Compare(args) => mode::compare::command::run(&args),

@@ -13,7 +13,7 @@ use ringway_acceptor::{
 
 use crate::{
     args::{CommonArgs, IoArg},
-    engine::plan::{Cut, Plan},
+    engine::plan::{Cut, Plan, Punctuality},
     exit::{require, usage},
     report::Heading,
     wire::{
@@ -80,6 +80,7 @@ pub fn plan(
         cores,
         engine,
         wait: WaitMode::Latency,
+        punctuality: Punctuality::default(),
         message_bytes,
         handshake_time_max: args.handshake_timeout,
         duration,

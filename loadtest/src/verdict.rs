@@ -126,3 +126,141 @@ fn limit(busy: f64, occupied: f64) -> String {
         100.0 * busy
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        measure::{ledger::Ledger, quantiles::record, timeline::Seen},
+        report::Heading,
+    };
+
+    const US: Duration = Duration::from_micros(1);
+
+    fn run() -> Run<()> {
+        let second = Duration::from_secs(1);
+        let mut seen = Seen::new();
+        for _ in 0..1000 {
+            record(&mut seen.latencies, 100 * US);
+            record(&mut seen.send_delays, 5 * US);
+            record(&mut seen.look_delays, 5 * US);
+        }
+        Run {
+            seen,
+            started_at: Duration::ZERO,
+            outcomes: Vec::new(),
+            elapsed: second,
+            lasted: second,
+            busy: 0.3,
+            occupied: 0.35,
+            behind: Duration::ZERO,
+            tester_cpu: second,
+            server_cpu: None,
+            server: None,
+            open: 1,
+            interrupted: None,
+        }
+    }
+
+    fn server(busiest: f64, used: f64, starved: f64) -> Option<ServerLoad> {
+        Some(ServerLoad { busiest, used, starved })
+    }
+
+    /// Why a run is invalid, and what it warns of.
+    fn said(rate_asked: Option<f64>, run: &Run<()>) -> (String, String) {
+        let heading = Heading {
+            command: Vec::new(),
+            mode: "echo",
+            url: String::new(),
+            connections: 1,
+            rate_asked,
+            threads: 1,
+            engine: String::new(),
+        };
+        let report = Report::new(&heading, &Seen::new(), run, Ledger::default());
+        assert_eq!(report.valid, report.invalid_because.is_empty());
+        (report.invalid_because.join("; "), report.warnings.join("; "))
+    }
+
+    #[test]
+    fn a_run_with_time_to_spare_is_valid() {
+        for rate in [Some(1000.0), None] {
+            assert_eq!(said(rate, &run()), (String::new(), String::new()));
+        }
+    }
+
+    #[test]
+    fn what_the_tester_adds_counts_by_its_share_of_what_is_measured() {
+        for (late, latency, is_invalid) in
+            [(150 * US, 200 * US, false), (900 * US, 4000 * US, true), (900 * US, 9000 * US, false)]
+        {
+            let mut run = run();
+            for _ in 0..1000 {
+                record(&mut run.seen.latencies, latency);
+                record(&mut run.seen.send_delays, late);
+            }
+            let (invalid, _) = said(Some(1.0), &run);
+            assert_eq!(invalid.contains("late_sends"), is_invalid, "{late:?} {invalid}");
+            std::mem::swap(&mut run.seen.send_delays, &mut run.seen.look_delays);
+            let (invalid, _) = said(Some(1.0), &run);
+            assert_eq!(invalid.contains("late_looks"), is_invalid, "{late:?} {invalid}");
+        }
+    }
+
+    #[test]
+    fn a_tail_that_is_the_tester_s_own_is_said() {
+        let mut run = run();
+        for _ in 0..3 {
+            record(&mut run.seen.latencies, 5000 * US);
+            record(&mut run.seen.send_delays, 5000 * US);
+        }
+        let (invalid, warnings) = said(Some(1.0), &run);
+        assert_eq!(invalid, "");
+        assert!(warnings.contains("p99.9"), "{warnings}");
+    }
+
+    #[test]
+    fn a_thread_without_time_left_is_at_its_limit_whether_it_works_or_waits() {
+        let run = Run { busy: 0.5, occupied: 0.98, ..run() };
+        let (invalid, _) = said(Some(1.0), &run);
+        assert!(invalid.contains("waited 48% for a CPU"), "{invalid}");
+        let (invalid, _) = said(None, &run);
+        assert!(invalid.contains("--pid"), "{invalid}");
+    }
+
+    #[test]
+    fn in_a_closed_loop_a_saturated_server_clears_the_tester() {
+        let limited = || Run { busy: 0.98, occupied: 0.98, ..run() };
+        let run = Run { server: server(0.97, 0.97, 0.0), ..limited() };
+        assert_eq!(said(None, &run).0, "");
+        // One of its threads is enough: the others had nothing to do.
+        let run = Run { server: server(0.97, 0.3, 0.0), ..limited() };
+        assert_eq!(said(None, &run).0, "");
+        // Four threads that share one core.
+        let run = Run { server: server(0.25, 0.99, 0.0), ..limited() };
+        assert_eq!(said(None, &run).0, "");
+        let run = Run { server: server(0.6, 0.6, 0.0), ..limited() };
+        let (invalid, _) = said(None, &run);
+        assert!(invalid.contains("the tester's limit"), "{invalid}");
+    }
+
+    #[test]
+    fn a_server_that_was_not_saturated_or_had_to_share_is_named() {
+        let idle = Run { server: server(0.4, 0.4, 0.0), ..run() };
+        assert!(said(None, &idle).1.contains("not saturated"));
+        let starved = Run { server: server(0.99, 0.99, 0.5), ..run() };
+        let (invalid, warnings) = said(None, &starved);
+        assert!(invalid.is_empty() && warnings.contains("waited 50%"), "{warnings}");
+    }
+
+    #[test]
+    fn an_end_before_the_end_is_no_measure() {
+        let interrupted = Run { interrupted: Some(Interruption::Signal), ..run() };
+        assert!(said(None, &interrupted).0.contains("interrupted"));
+        let behind = Run { behind: Duration::from_millis(1500), ..run() };
+        let (invalid, _) = said(Some(1.0), &behind);
+        assert!(invalid.contains("rate_not_reached") && invalid.contains("1.50 s"), "{invalid}");
+    }
+}

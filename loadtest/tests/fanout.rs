@@ -207,6 +207,66 @@ fn what_joins_late_is_waited_for() {
 }
 
 #[test]
+fn subscribers_may_read_a_stream() {
+    let relay = Relay::start(Fault::None);
+    let (url, publish) = (relay.url("http", "/stream?n={n}"), relay.url("http", "/publish"));
+    let load = ["--subscribe-by", "sse", "-c", "10", "--rate", "100", "-d", "1s"];
+    let run = run(&[&["--url", &url, "--publish-url", &publish], &load[..]].concat());
+    run.has([0; 4]);
+    assert_eq!(run.ledger("sent") as f64, 10.0 * run.detail("events"));
+    assert_eq!(run.report["connections_open"], 10);
+}
+
+#[test]
+fn a_stream_that_ends_is_a_failure() {
+    let relay = Relay::start(Fault::Closes(30));
+    let (url, publish) = (relay.url("http", "/stream"), relay.url("ws", "/publish"));
+    let load = ["--subscribe-by", "sse", "-c", "5", "--rate", "100", "-d", "2s"];
+    let run = run(&[&["--url", &url, "--publish-url", &publish], &load[..]].concat());
+    assert_eq!(run.errors("stream_ended"), 1, "{}", run.report);
+    let lost = run.ledger("lost");
+    assert!((50..180).contains(&lost), "{}", run.report);
+    run.has([lost, 0, 0, 0]);
+}
+
+#[test]
+fn subscribers_may_poll_by_cursor_or_by_tag() {
+    let relay = Relay::start(Fault::None);
+    let (url, publish) = (relay.url("http", "/poll"), relay.url("http", "/publish"));
+    let load = ["--url", &url, "--publish-url", &publish, "--subscribe-by", "long-poll"];
+    for pace in [&["--closed", "--pipeline", "3"][..], &["--rate", "200", "--publishers", "2"]] {
+        for cursor in [&["--cursor", "at"][..], &[]] {
+            let run = run(&[&load[..], &["-c", "10", "-d", "1s"], pace, cursor].concat());
+            run.has([0; 4]);
+            assert_eq!(run.ledger("sent") as f64, 10.0 * run.detail("events"));
+        }
+    }
+}
+
+#[test]
+fn polls_go_on_where_they_were_on_another_connection() {
+    let relay = Relay::start(Fault::ClosesAfterResponses);
+    let (url, publish) = (relay.url("http", "/poll"), relay.url("ws", "/publish"));
+    let load = ["--subscribe-by", "long-poll", "--cursor", "at", "-c", "5", "-d", "1s"];
+    let paced = ["--url", &url, "--publish-url", &publish, "--rate", "50"];
+    let run = run(&[&paced[..], &load].concat());
+    run.has([0; 4]);
+    assert_eq!(run.ledger("sent") as f64, 5.0 * run.detail("events"));
+}
+
+#[test]
+fn a_way_that_is_not_there_is_named() {
+    let relay = Relay::start(Fault::None);
+    let (url, publish) = (relay.url("http", "/nowhere"), relay.url("ws", "/publish"));
+    let load = ["--subscribe-by", "long-poll", "-c", "2", "-d", "1s"];
+    let run = run(&[&["--url", &url, "--publish-url", &publish], &load[..]].concat());
+    assert_eq!(run.status, 4, "{}", run.stderr);
+    for said in ["subscribe_status_404", "subscribers received `what`"] {
+        assert!(run.stderr.contains(said), "{}", run.stderr);
+    }
+}
+
+#[test]
 fn a_wrong_template_is_said_before_anything_is_measured() {
     let relay = Relay::start(Fault::None);
     let (url, publish) = (relay.url("ws", "/join"), relay.url("ws", "/publish"));
@@ -221,7 +281,7 @@ fn a_wrong_template_is_said_before_anything_is_measured() {
         (["--publishers", "65536"], "65535"),
     ] {
         let refused = run(&[&load[..], &wrong].concat());
-        assert_eq!(refused.status, 4);
+        assert_eq!(refused.status, 2);
         assert!(refused.stderr.contains(why), "{}", refused.stderr);
     }
 }

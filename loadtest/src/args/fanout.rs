@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{ArrivalsArg, CommonArgs, bytes, count, header, rate, time};
 use crate::measure::arrivals::Pattern;
@@ -16,6 +16,13 @@ pub struct FanoutArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "its own type has them")]
     pub common: CommonArgs,
+    /// How subscribers receive; all but WebSockets take an http: URL
+    #[arg(long, value_enum, value_name = "WAY", default_value_t = SubscribeArg::WebSocket)]
+    pub subscribe_by: SubscribeArg,
+    /// In a long poll, the field of a response whose value the next request has in its query.
+    /// Entity tags and times of change are passed on without being asked for
+    #[arg(long, value_name = "NAME")]
+    pub cursor: Option<String>,
     /// Each subscriber sends this when it is open; `{n}` stands for its number.
     // The escape sequence shows nothing, and keeps clap from taking {n} for the end of a line.
     #[arg(
@@ -67,6 +74,17 @@ pub struct FanoutArgs {
     /// Bytes of an event's stamp and body: 34 at least
     #[arg(long, value_name = "BYTES", default_value = "64", value_parser = bytes)]
     pub size: usize,
+}
+
+/// How subscribers receive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SubscribeArg {
+    /// As messages of a WebSocket.
+    WebSocket,
+    /// As Server-Sent Events.
+    Sse,
+    /// As the responses to polls that wait for news.
+    LongPoll,
 }
 
 const EXAMPLES: &str = "\

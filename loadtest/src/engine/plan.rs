@@ -34,6 +34,8 @@ pub struct Plan {
     pub engine: Engine,
     /// How long threads may wait for more in one wake-up.
     pub wait: WaitMode,
+    /// How threads wait for what is due soon.
+    pub punctuality: Punctuality,
     /// Bytes of the longest message that is to be received.
     pub message_bytes: usize,
     /// A response to a handshake takes no longer.
@@ -50,6 +52,16 @@ pub struct Plan {
     pub seed: u64,
     /// What a connection that is cut looks like to the server.
     pub cut: Cut,
+}
+
+/// How a thread waits for what is due soon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Punctuality {
+    /// It looks again and again: the most exact, on a core of its own.
+    #[default]
+    Spins,
+    /// It sleeps, on a finer timer than is usual: takes nothing from others on its core.
+    Sleeps,
 }
 
 /// How a connection ends that is let go of without a Close frame.

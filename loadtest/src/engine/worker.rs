@@ -5,17 +5,19 @@
 
 use std::{
     io,
+    num::NonZeroU64,
     sync::mpsc::{Receiver, Sender, TryRecvError},
     time::Duration,
 };
 
 use anyhow::{Context, Result};
 use ringway_acceptor::{Connect, cores};
+use rustix::thread;
 
 use super::{
     fleet::Fleet,
     links::{Clock, Links},
-    plan::Plan,
+    plan::{Plan, Punctuality},
     workload::{Next, Workload},
 };
 use crate::measure::{
@@ -37,6 +39,9 @@ const SPIN_TURN_TIME_MAX: Duration = Duration::from_micros(50);
 
 /// The last moment of a measurement is this long before its end.
 const MOMENT: Duration = Duration::from_nanos(1);
+
+/// A sleep may be so much too long; the usual 50 us are for saving power.
+const TIMER_SLACK_NS: NonZeroU64 = NonZeroU64::MIN;
 
 /// The longest sleep: bounds how late an order is noticed whose wake-up was lost.
 const SLEEP_TIME_MAX: Duration = Duration::from_millis(100);
@@ -242,9 +247,10 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
         if has_work {
             self.active_at = before;
         }
-        let sleep = match sleep {
-            _ if sleep < SPIN_TIME || self.is_alert(before) => Duration::ZERO,
-            _ => sleep - SPIN_TIME / 2,
+        let sleep = match self.plan.punctuality {
+            Punctuality::Sleeps => sleep,
+            Punctuality::Spins if sleep < SPIN_TIME || self.is_alert(before) => Duration::ZERO,
+            Punctuality::Spins => sleep - SPIN_TIME / 2,
         };
         self.driver.submit(&mut self.fleet.links.operations);
         match self.driver.wait(Some(sleep)) {
@@ -398,8 +404,11 @@ enum Flow {
     End,
 }
 
-/// Pins the thread if the plan says where.
+/// Pins the thread if the plan says where, and makes its sleeps exact if they must be.
 pub(super) fn settle(plan: &Plan, thread: u32) -> Result<()> {
+    if plan.punctuality == Punctuality::Sleeps {
+        thread::set_current_timer_slack(Some(TIMER_SLACK_NS)).context("PR_SET_TIMERSLACK")?;
+    }
     if plan.cores.is_empty() {
         return Ok(());
     }

@@ -2,6 +2,7 @@
 //!
 //! Nothing here touches a socket.
 
+pub mod calibrate;
 pub mod churn;
 pub mod compare;
 pub mod echo;

@@ -4,7 +4,7 @@
 //! All subscribers receive the same bytes, so what was read once is only compared after that. It
 //! never counts.
 
-use memchr::memchr_iter;
+use memchr::{memchr, memchr_iter};
 
 use super::{
     stamp::{Coding, STAMP_BYTES_MAX, Stamp},
@@ -54,6 +54,25 @@ impl Deliveries {
         found
     }
 
+    /// All events in `text`, in their order.
+    pub fn read_all(&self, mut text: &[u8]) -> Vec<Stamp> {
+        let mut stamps = Vec::new();
+        while let Some(at) = memchr(MARK, text) {
+            text = &text[at..];
+            let event = match self.find(text.get(..self.event_bytes()).unwrap_or(text)) {
+                Found::Whole(stamp) => Some(stamp),
+                Found::Corrupted(_) | Found::Nothing => None,
+            };
+            stamps.extend(event);
+            text = &text[if event.is_some() { self.event_bytes() } else { 1 }..];
+        }
+        stamps
+    }
+
+    fn event_bytes(&self) -> usize {
+        MARKED_BYTES + self.body.len()
+    }
+
     fn find(&self, message: &[u8]) -> Found {
         let mut found = Found::Nothing;
         for at in memchr_iter(MARK, message) {
@@ -99,6 +118,8 @@ mod tests {
             assert_eq!(deliveries.read(wrapped.as_bytes()), Found::Whole(AN_EVENT), "{wrapped}");
             assert_eq!(deliveries.read(wrapped.as_bytes()), Found::Whole(AN_EVENT), "{wrapped}");
         }
+        let twice = format!("[{event},{},~{event}]", &event[..MARKED_BYTES]);
+        assert_eq!(deliveries.read_all(twice.as_bytes()), [AN_EVENT; 2]);
         let changed = event.replace(&template.body()[60..], &"-".repeat(6));
         assert_eq!(deliveries.read(changed.as_bytes()), Found::Corrupted(AN_EVENT));
         let cut = &event.as_bytes()[..99];

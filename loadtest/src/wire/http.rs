@@ -29,11 +29,47 @@ pub fn post(approach: &Approach, number: u32, content_type: &str, length: usize)
     head
 }
 
+/// A GET request of the connection with this number: `query` is added to its URL, `fields` to its
+/// head.
+pub fn get(
+    approach: &Approach,
+    number: u32,
+    query: Option<(&str, &str)>,
+    fields: &[(&str, &str)],
+) -> Vec<u8> {
+    let mut head = Vec::new();
+    let (path, host) = (approach.path(number), approach.target().authority());
+    // Writing to memory cannot fail.
+    let _ = write!(head, "GET {path}");
+    if let Some((name, value)) = query {
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let _ = write!(head, "{separator}{name}={value}");
+    }
+    let _ = write!(head, " HTTP/1.1\r\nHost: {host}\r\n");
+    let own = approach.headers().iter().map(|(name, value)| (&**name, &**value));
+    for (name, value) in own.chain(fields.iter().copied()) {
+        let _ = write!(head, "{name}: {value}\r\n");
+    }
+    head.extend_from_slice(b"\r\n");
+    head
+}
+
+/// What the head of a response says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head<'r> {
+    /// Its status.
+    pub status: u16,
+    /// Its entity tag (RFC 9110 §8.8.3); empty without.
+    pub etag: &'r str,
+    /// When what it tells of was changed last (RFC 9110 §8.8.2); empty without.
+    pub last_modified: &'r str,
+}
+
 /// A piece of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part<'b> {
-    /// Its status: it begins.
-    Head(u16),
+    /// It begins.
+    Head(Head<'b>),
     /// Some of its body.
     Body(&'b [u8]),
     /// It is whole.
@@ -74,6 +110,8 @@ pub enum Ending {
 pub struct ResponseReader {
     state: State,
     persists: bool,
+    etag: String,
+    last_modified: String,
     /// A head or a line that is not whole yet.
     pending: Vec<u8>,
 }
@@ -101,13 +139,16 @@ impl ResponseReader {
     ///
     /// # Errors
     /// The server does not speak HTTP/1.
-    pub fn read<'b>(&mut self, bytes: &mut &'b [u8]) -> Result<Option<Part<'b>>, ResponseError> {
+    pub fn read<'r, 'b: 'r>(
+        &'r mut self,
+        bytes: &mut &'b [u8],
+    ) -> Result<Option<Part<'r>>, ResponseError> {
         loop {
             match self.state {
                 State::Head => match self.read_head(bytes)? {
                     // RFC 9110 §15.2: others precede the response.
                     Some(100..=199) => self.state = State::Head,
-                    status => return Ok(status.map(Part::Head)),
+                    status => return Ok(status.map(|status| Part::Head(self.head(status)))),
                 },
                 State::Empty | State::Sized { left: 0 } => return Ok(Some(self.finish())),
                 State::Sized { .. } | State::UntilEnd | State::Chunk { left: 1.. } => {
@@ -131,6 +172,10 @@ impl ResponseReader {
             Self { state: State::UntilEnd, .. } => Ending::Completes,
             _ => Ending::Cuts,
         }
+    }
+
+    fn head(&self, status: u16) -> Head<'_> {
+        Head { status, etag: &self.etag, last_modified: &self.last_modified }
     }
 
     fn finish(&mut self) -> Part<'static> {
@@ -165,6 +210,8 @@ impl ResponseReader {
             }
             Status::Complete(head_bytes) => {
                 let status = response.code.ok_or(ResponseError::Malformed)?;
+                keep(&mut self.etag, response.headers, "etag");
+                keep(&mut self.last_modified, response.headers, "last-modified");
                 self.persists = persists(response.version, response.headers);
                 self.state = body(status, response.headers)?;
                 self.persists &= self.state != State::UntilEnd;
@@ -208,6 +255,13 @@ impl ResponseReader {
         }
         Ok(None)
     }
+}
+
+/// Keeps the value of a field.
+fn keep(kept: &mut String, fields: &[Header<'_>], name: &str) {
+    kept.clear();
+    let field = fields.iter().find(|field| field.name.eq_ignore_ascii_case(name));
+    kept.extend(field.and_then(|field| std::str::from_utf8(field.value).ok()));
 }
 
 /// RFC 9112 §7.1: hexadecimal digits, then perhaps extensions.
@@ -267,7 +321,7 @@ mod tests {
         for mut bytes in stream.as_bytes().chunks(step) {
             while let Some(part) = reader.read(&mut bytes).unwrap() {
                 match (part, found.last_mut()) {
-                    (Part::Head(status), _) => found.push((status, String::new(), None)),
+                    (Part::Head(head), _) => found.push((head.status, String::new(), None)),
                     (Part::Body(body), Some(last)) => {
                         last.1.push_str(std::str::from_utf8(body).unwrap());
                     }
@@ -302,6 +356,14 @@ mod tests {
         for step in 1..stream.len() + 1 {
             assert_eq!(read_by(step, stream), expected, "{step} bytes at a time");
         }
+    }
+
+    #[test]
+    fn a_head_tells_what_is_new() {
+        let mut reader = ResponseReader::default();
+        let mut bytes = &b"HTTP/1.1 200 OK\r\nETag: \"1:2\"\r\nLast-Modified: now\r\n\r\n"[..];
+        let head = Head { status: 200, etag: "\"1:2\"", last_modified: "now" };
+        assert_eq!(reader.read(&mut bytes), Ok(Some(Part::Head(head))));
     }
 
     #[test]

@@ -3,6 +3,9 @@
 //!
 //! It counts what it does wrong, and never more than that.
 
+#[path = "requests.rs"]
+mod requests;
+
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
@@ -67,6 +70,7 @@ struct Inside {
     subscribers: Vec<TcpStream>,
     connections: Vec<TcpStream>,
     events: u64,
+    history: Vec<String>,
     requests: u64,
     held: Option<Vec<u8>>,
 }
@@ -128,6 +132,12 @@ impl Room {
             };
             if let Some(key) = field("sec-websocket-key") {
                 return self.serve_messages(&request, &key, input);
+            }
+            if request.starts_with("GET") {
+                if self.answer_get(&request, field("if-none-match"), input.get_ref()).is_none() {
+                    return;
+                }
+                continue;
             }
             let length = field("content-length").unwrap().parse().unwrap();
             let mut event = vec![0; length];
@@ -232,6 +242,7 @@ impl Room {
     fn relay(&self, event: &[u8]) {
         let mut inside = self.inside();
         inside.events += 1;
+        inside.history.push(String::from_utf8_lossy(event).into_owned());
         let number = inside.events;
         let mut frame = Vec::new();
         // Something of the server's own around it.

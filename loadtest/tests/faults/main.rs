@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod calibration;
 mod ending;
 mod latency;
 mod ledger;

@@ -249,7 +249,7 @@ fn reply(
     let mut answer = opcode;
     let mut copies = 1;
     match shared.fault {
-        Fault::Delay { every, by } if index % every == 0 => thread::sleep(by),
+        Fault::Delay { every, by } if index.is_multiple_of(every) => thread::sleep(by),
         Fault::Stall { at, lasting } => stall(index == at, lasting, shared),
         Fault::Drop { every } if is_hit(index, every) => copies = 0,
         Fault::Double { every } if is_hit(index, every) => copies = 2,
@@ -261,13 +261,15 @@ fn reply(
         Fault::Flip { every } if is_hit(index, every) => *payload.last_mut().unwrap() ^= 1,
         Fault::Misdeliver { every } if is_hit(index, every) => payload[3] ^= 1,
         Fault::Retype { every } if is_hit(index, every) => answer = Opcode::Binary,
-        Fault::Close { after, code } if index >= after && index % after == 0 => {
+        Fault::Close { after, code } if index >= after && index.is_multiple_of(after) => {
             emit_close(out, None, Some(code), "");
             return Flow::End;
         }
-        Fault::Reset { after } if index >= after && index % after == 0 => return Flow::Reset,
-        Fault::End { after } if index >= after && index % after == 0 => return Flow::End,
-        Fault::Mask { after } if index >= after && index % after == 0 => {
+        Fault::Reset { after } if index >= after && index.is_multiple_of(after) => {
+            return Flow::Reset;
+        }
+        Fault::End { after } if index >= after && index.is_multiple_of(after) => return Flow::End,
+        Fault::Mask { after } if index >= after && index.is_multiple_of(after) => {
             emit_frame(out, Some([1, 2, 3, 4]), opcode, &payload);
             return Flow::On;
         }

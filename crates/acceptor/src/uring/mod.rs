@@ -323,10 +323,11 @@ impl Driver for UringDriver {
         };
         // Endings are due right after the sends have run, which is after this enter.
         let sleeps = self.to_end.is_empty() && self.events.is_empty() && self.waker.fall_asleep();
-        self.ring.submit_and_wait(Wait {
-            want: plan.want,
-            min_wait_us: plan.min_wait_us,
-            timeout: if sleeps { timeout } else { Some(Duration::ZERO) },
+        self.ring.submit_and_wait(match timeout {
+            timeout if sleeps && timeout != Some(Duration::ZERO) => {
+                Wait { want: plan.want, min_wait_us: plan.min_wait_us, timeout }
+            }
+            _ => Wait::NONE,
         })?;
         if self.waker.wake_up() {
             self.events.push_back(Completion::Woken);

@@ -54,8 +54,9 @@ pub(super) struct Wait {
 }
 
 impl Wait {
-    /// Runs what is due without sleeping.
-    pub(super) const NONE: Self = Self { want: 1, min_wait_us: 0, timeout: Some(Duration::ZERO) };
+    /// Runs what is due without sleeping. Waiting for one completion for no time would be no
+    /// shorter way: that sets a timer and goes through the scheduler.
+    pub(super) const NONE: Self = Self { want: 0, min_wait_us: 0, timeout: Some(Duration::ZERO) };
 }
 
 /// `struct io_uring_getevents_arg`, io_uring_enter(2).

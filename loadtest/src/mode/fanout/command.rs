@@ -6,23 +6,28 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail};
+use ringway_acceptor::{WaitMode, cores};
 use ringway_frame::DataKind;
 
 use super::{
+    feed::Transport,
     publish::{Pace, Publish, PublishPlan, Told, Way},
     spread::{Spread, Spreads},
     subscribe::{Heard, Subscribe, SubscribePlan},
     traffic::{PUBLISHERS_MAX, Phase, Traffic},
 };
 use crate::{
-    args::{CommonArgs, fanout::FanoutArgs},
+    args::{
+        CommonArgs,
+        fanout::{FanoutArgs, SubscribeArg},
+    },
     engine::{
         conductor::{Conductor, Observer, Run, START_DELAY},
-        plan::Plan,
+        plan::{Plan, Punctuality},
         signal,
     },
-    exit::Status,
+    exit::{Status, require, usage},
     measure::{
         ledger::Ledger,
         quantiles::{Quantiles, Times},
@@ -52,7 +57,7 @@ const PROBE_DURATION: Duration = Duration::from_millis(1);
 pub fn run(args: &FanoutArgs) -> Result<Status> {
     let template = template(args)?;
     let message_bytes = template.draft(u32::MAX).bytes();
-    let plan = prepare::plan(&args.common, Form::Plain, message_bytes, args.duration)?;
+    let plan = subscribe_plan(args, message_bytes)?;
     let publish_plan = publish_plan(args, message_bytes)?;
     let events_asked = (!args.closed).then_some(args.rate);
     let deliveries_asked = events_asked.map(|rate| rate * f64::from(plan.connections));
@@ -72,41 +77,90 @@ pub fn run(args: &FanoutArgs) -> Result<Status> {
 }
 
 fn template(args: &FanoutArgs) -> Result<Template> {
-    ensure!(
-        args.size >= MARKED_BYTES,
-        "--size {} is too small: an event carries its publisher, number and time, {MARKED_BYTES} \
-         bytes",
-        args.size
-    );
-    ensure!(
-        args.publishers < PUBLISHERS_MAX,
-        "--publishers {} are too many; there may be {}",
-        args.publishers,
-        PUBLISHERS_MAX - 1
-    );
-    Template::parse(&args.message, args.size).context("--message")
+    require(args.size >= MARKED_BYTES, || {
+        format!(
+            "--size {} is too small: an event carries its publisher, number and time, \
+             {MARKED_BYTES} bytes",
+            args.size
+        )
+    })?;
+    require(args.publishers < PUBLISHERS_MAX, || {
+        format!(
+            "--publishers {} are too many; there may be {}",
+            args.publishers,
+            PUBLISHERS_MAX - 1
+        )
+    })?;
+    Template::parse(&args.message, args.size).context("--message").map_err(usage)
+}
+
+fn subscribe_plan(args: &FanoutArgs, message_bytes: usize) -> Result<Plan> {
+    let mut common = args.common.clone();
+    distrust(&mut common, args.publish_url.as_deref().unwrap_or_default());
+    if common.threads.is_none() && common.cores.len() > 1 {
+        // It is the publishers'.
+        common.cores.pop();
+    }
+    let mut plan = prepare::plan(&common, Form::Plain, message_bytes, args.duration)?;
+    if args.closed {
+        // Its latencies say little, so wake-ups may be saved.
+        plan.wait = WaitMode::Adaptive;
+    }
+    if transport(args) != Transport::WebSocket {
+        require(common.url.starts_with("http") && args.hello.is_empty(), || {
+            "--subscribe-by sse and long-poll take an http: URL and no --hello".to_owned()
+        })?;
+        plan.approach = plan.approach.with_requests();
+    }
+    Ok(plan)
+}
+
+fn transport(args: &FanoutArgs) -> Transport {
+    match args.subscribe_by {
+        SubscribeArg::WebSocket => Transport::WebSocket,
+        SubscribeArg::Sse => Transport::Stream,
+        SubscribeArg::LongPoll => Transport::Polls { cursor: args.cursor.clone() },
+    }
 }
 
 fn publish_plan(args: &FanoutArgs, message_bytes: usize) -> Result<Plan> {
-    let common = CommonArgs {
+    let mut common = CommonArgs {
         url: args.publish_url.clone().unwrap_or_else(|| args.common.url.clone()),
         connections: args.publishers,
         first_number: 0,
         ramp: None,
         header: args.publish_header.clone(),
         threads: Some(1),
-        // With the subscribers, and never on a core that was not given: it may be the server's.
+        // Never one that was not given: it may be the server's.
         cores: args.common.cores.last().copied().into_iter().collect(),
         pid: None,
         ..args.common.clone()
     };
-    let plan = prepare::plan(&common, Form::Plain, message_bytes, args.duration)
-        .context("--publish-url")?;
-    if !common.url.starts_with("http") {
-        return Ok(plan);
+    distrust(&mut common, &args.common.url);
+    let mut plan = prepare::plan(&common, Form::Plain, message_bytes, args.duration)?;
+    let cores = match args.common.cores.len() {
+        0 => cores::allowed()?.len(),
+        given => given,
+    };
+    if cores < 2 || args.common.threads.is_some_and(|threads| threads as usize >= cores) {
+        // Subscribers are on the same core.
+        plan.punctuality = Punctuality::Sleeps;
     }
-    ensure!(args.publish_hello.is_empty(), "--publish-hello is for WebSockets, not for POST");
-    Ok(Plan { approach: plan.approach.with_requests(), ..plan })
+    if common.url.starts_with("http") {
+        require(args.publish_hello.is_empty(), || {
+            "--publish-hello is for WebSockets, and --publish-url is for POST requests".to_owned()
+        })?;
+        plan.approach = plan.approach.with_requests();
+    }
+    Ok(plan)
+}
+
+/// What is trusted may be said for one side's TLS, and is of no interest to the other side.
+fn distrust(common: &mut CommonArgs, other_url: &str) {
+    let is_encrypted = |url: &str| url.starts_with("wss:") || url.starts_with("https:");
+    if !is_encrypted(&common.url) && is_encrypted(other_url) {
+        (common.ca, common.insecure) = (None, false);
+    }
 }
 
 fn way(args: &FanoutArgs, approach: &Approach) -> Way {
@@ -135,8 +189,11 @@ impl Both {
         template: Template,
     ) -> Result<Self> {
         let traffic = Arc::new(Traffic::new(args.publishers));
-        let subscribe =
-            SubscribePlan { hello: args.hello.clone(), body: template.body().to_owned() };
+        let subscribe = SubscribePlan {
+            hello: args.hello.clone(),
+            body: template.body().to_owned(),
+            transport: transport(args),
+        };
         let publish = PublishPlan {
             pace: if args.closed {
                 Pace::Closed { outstanding: args.pipeline }
@@ -149,7 +206,8 @@ impl Both {
         };
         let shared = traffic.clone();
         let subscribers = Conductor::start(plan, move |share, plan| {
-            Subscribe::new(subscribe.clone(), shared.clone(), plan.share(share.index).1)
+            let (subscribe, approach) = (subscribe.clone(), plan.approach.clone());
+            Subscribe::new(subscribe, approach, shared.clone(), plan.share(share.index).1)
         })?;
         let shared = traffic.clone();
         let clock = subscribers.clock();
@@ -294,6 +352,20 @@ fn report(
     quantiles(&mut note, "spread_us", &times);
     quantiles(&mut note, "publish_ack_us", &told.seen.latencies);
     report.warnings.extend(warning);
+    if told_all.behind > 0 {
+        report.warnings.push(format!(
+            "events_behind: {} events were due and not published, as each publisher awaits the \
+             response before its next event; use more --publishers, or a lower --rate",
+            told_all.behind
+        ));
+    }
+    if told_all.stalls > 0 {
+        report.warnings.push(format!(
+            "stalls: {} times nothing was delivered for a second, and what was outstanding was \
+             given up",
+            told_all.stalls
+        ));
+    }
     report
 }
 

@@ -4,6 +4,7 @@
 //! only what [`traffic`] says.
 
 pub mod command;
+pub mod feed;
 pub mod publish;
 pub mod spread;
 pub mod subscribe;

@@ -340,7 +340,7 @@ impl Workload for Publish {
 
     fn response(&mut self, link: u32, part: Part<'_>, links: &mut Links) {
         match part {
-            Part::Head(status) => self.lanes[link as usize].status = status,
+            Part::Head(head) => self.lanes[link as usize].status = head.status,
             Part::Body(body) => {
                 if !(200..=299).contains(&self.lanes[link as usize].status) {
                     self.told.show(body);

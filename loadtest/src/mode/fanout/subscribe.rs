@@ -9,6 +9,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use ringway_frame::{DataKind, MaskKeys, Opcode, emit_frame};
 
 use super::{
+    feed::{Answer, Feed, Transport},
     spread::Spread,
     traffic::{Phase, Sequences, Traffic},
 };
@@ -21,6 +22,9 @@ use crate::{
     mode::echo::REOPEN_DELAY,
     wire::{
         delivery::{Deliveries, Found},
+        failure::Reason,
+        http::Part,
+        opening::Approach,
         stamp::Stamp,
         template::greeting,
     },
@@ -33,6 +37,8 @@ pub struct SubscribePlan {
     pub hello: Vec<String>,
     /// What follows a stamp.
     pub body: String,
+    /// How they receive.
+    pub transport: Transport,
 }
 
 /// An event of a probe reaches a subscriber within this, or another one is tried.
@@ -51,6 +57,10 @@ pub struct Subscribe {
     publishers: usize,
     keys: MaskKeys,
     deliveries: Deliveries,
+    /// By subscriber; empty unless they receive over HTTP.
+    feeds: Vec<Feed>,
+    /// Where their requests go.
+    approach: Approach,
     /// By subscriber, then by publisher.
     orders: Vec<Order>,
     /// By publisher, the first event of this measurement.
@@ -92,12 +102,20 @@ struct Absence {
 
 impl Subscribe {
     /// Of `connections` subscribers.
-    pub fn new(plan: SubscribePlan, traffic: Arc<Traffic>, connections: u32) -> Self {
+    pub fn new(
+        plan: SubscribePlan,
+        approach: Approach,
+        traffic: Arc<Traffic>,
+        connections: u32,
+    ) -> Self {
         let publishers = traffic.publishers();
+        let feeds = if plan.transport == Transport::WebSocket { 0 } else { connections };
         let mut orders = Vec::new();
         orders.resize_with(connections as usize * publishers, || Order::from(UNOWED));
         Self {
             deliveries: Deliveries::new(&plan.body),
+            feeds: std::iter::repeat_with(Feed::default).take(feeds as usize).collect(),
+            approach,
             plan,
             publishers,
             keys: MaskKeys::new(),
@@ -188,10 +206,49 @@ impl Subscribe {
         }
     }
 
+    #[inline]
+    fn hear(&mut self, link: u32, stamp: Stamp, bytes: usize, links: &mut Links) {
+        match self.traffic.publisher(stamp) {
+            Some(publisher) => self.arrive(link, publisher, stamp, links, bytes),
+            None => self.heard.foreign += 1,
+        }
+    }
+
+    /// A message without an event.
     #[cold]
-    fn show(&mut self, message: &[u8]) {
-        let start = &message[..message.len().min(SAMPLE_BYTES_MAX)];
-        self.heard.sample = Some(String::from_utf8_lossy(start).into_owned());
+    fn hear_other(&mut self, message: &[u8]) {
+        self.heard.others += 1;
+        if self.heard.sample.is_none() {
+            let start = &message[..message.len().min(SAMPLE_BYTES_MAX)];
+            self.heard.sample = Some(String::from_utf8_lossy(start).into_owned());
+        }
+    }
+
+    /// Over HTTP, asks for what is next.
+    fn request(&mut self, link: u32, links: &mut Links) {
+        let Some(feed) = self.feeds.get(link as usize) else { return };
+        if links.is_open(link) {
+            let number = links.number(link);
+            let request = feed.request(&self.plan.transport, &self.approach, number);
+            links.send(link, |_, out| out.extend_from_slice(&request));
+        }
+    }
+
+    /// The response to a poll is whole: the next poll follows at once.
+    fn end_poll(&mut self, link: u32, links: &mut Links) {
+        let feed = &mut self.feeds[link as usize];
+        if feed.answer() == Answer::Refusal {
+            return links.cut(link);
+        }
+        let body = feed.finish(&self.plan.transport);
+        let stamps = self.deliveries.read_all(&body);
+        if stamps.is_empty() && !body.is_empty() {
+            self.message(link, DataKind::Text, &body, links);
+        }
+        for stamp in &stamps {
+            self.hear(link, *stamp, body.len() / stamps.len(), links);
+        }
+        self.request(link, links);
     }
 }
 
@@ -218,6 +275,7 @@ impl Workload for Subscribe {
     }
 
     fn opened(&mut self, link: u32, links: &mut Links) {
+        self.request(link, links);
         for hello in &self.plan.hello {
             let text = greeting(hello, links.number(link));
             let key = Some(self.keys.draw());
@@ -239,23 +297,40 @@ impl Workload for Subscribe {
 
     #[inline]
     fn message(&mut self, link: u32, _kind: DataKind, payload: &[u8], links: &mut Links) {
-        let (stamp, is_whole) = match self.deliveries.read(payload) {
-            Found::Whole(stamp) => (stamp, true),
-            Found::Corrupted(stamp) => (stamp, false),
-            Found::Nothing => {
-                self.heard.others += 1;
-                if self.heard.sample.is_none() {
-                    self.show(payload);
-                }
-                return;
+        match self.deliveries.read(payload) {
+            Found::Whole(stamp) => self.hear(link, stamp, payload.len(), links),
+            Found::Corrupted(stamp) => {
+                let is_ours = self.traffic.publisher(stamp).is_some();
+                self.heard.ledger.corrupted += u64::from(is_ours);
+                self.hear(link, stamp, payload.len(), links);
             }
-        };
-        let Some(publisher) = self.traffic.publisher(stamp) else {
-            self.heard.foreign += 1;
-            return;
-        };
-        self.heard.ledger.corrupted += u64::from(!is_whole);
-        self.arrive(link, publisher, stamp, links, payload.len());
+            Found::Nothing => self.hear_other(payload),
+        }
+    }
+
+    fn response(&mut self, link: u32, part: Part<'_>, links: &mut Links) {
+        let Some(feed) = self.feeds.get_mut(link as usize) else { return };
+        match part {
+            Part::Head(head) => {
+                if feed.begin(head) == Answer::Refusal {
+                    links.seen.fail(Reason::named(format!("subscribe_status_{}", head.status)));
+                }
+            }
+            Part::Body(body) if feed.answer() == Answer::Refusal => self.hear_other(body),
+            Part::Body(body) if self.plan.transport == Transport::Stream => {
+                let mut feed = std::mem::take(feed);
+                feed.read_lines(body, |data| self.message(link, DataKind::Text, data, links));
+                self.feeds[link as usize] = feed;
+            }
+            Part::Body(body) => feed.keep(body),
+            Part::End(_) if self.plan.transport == Transport::Stream => {
+                if feed.answer() != Answer::Refusal {
+                    links.seen.fail(Reason::named("stream_ended"));
+                }
+                links.cut(link);
+            }
+            Part::End(_) => self.end_poll(link, links),
+        }
     }
 
     fn ended(&mut self, link: u32, why: Ended, _links: &mut Links) -> Then {
@@ -264,7 +339,10 @@ impl Workload for Subscribe {
             self.give_up(link, &from, Owed::Later);
             self.absences.insert(link, Absence { from, until: None });
         }
-        Then::Reopen(REOPEN_DELAY)
+        let is_between_polls = why == Ended::Closed
+            && matches!(self.plan.transport, Transport::Polls { .. })
+            && self.feeds[link as usize].answer() != Answer::Refusal;
+        Then::Reopen(if is_between_polls { Duration::ZERO } else { REOPEN_DELAY })
     }
 
     fn advance(&mut self, links: &mut Links) -> Next {

@@ -1,0 +1,41 @@
+//! The command line of `calibrate`.
+//!
+//! Its server is its own, so it takes no URL.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{IoArg, OutputArgs, bytes, count, rate, time};
+
+/// `calibrate`.
+#[derive(Debug, Clone, Args)]
+pub struct CalibrateArgs {
+    /// Connections
+    #[arg(long, short = 'c', default_value = "10", value_parser = count)]
+    pub connections: u32,
+    /// Messages a second
+    #[arg(long, value_parser = rate, default_value = "10k")]
+    pub rate: f64,
+    /// How long to measure, in each slot
+    #[arg(long, short = 'd', value_name = "TIME", default_value = "1s", value_parser = time)]
+    pub duration: Duration,
+    /// Slots: the best is reported in full, the others with their p99
+    #[arg(long, value_name = "N", default_value = "5", value_parser = count)]
+    pub slots: u32,
+    /// Payload bytes of a message
+    #[arg(long, value_name = "BYTES", default_value = "64", value_parser = bytes)]
+    pub size: usize,
+    /// The tester's core and the echo's, such as 1,0; the last and the first unless said
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    pub cores: Vec<usize>,
+    /// Kernel interface of the tester
+    #[arg(long, value_enum, default_value_t = IoArg::Auto)]
+    pub io: IoArg,
+    /// The error at p99 may be so much; beyond it, the exit status is 3
+    #[arg(long, value_name = "TIME", default_value = "20us", value_parser = time)]
+    pub within: Duration,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its own type has them")]
+    pub output: OutputArgs,
+}

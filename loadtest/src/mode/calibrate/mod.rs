@@ -1,0 +1,177 @@
+//! `calibrate`: how much of what is measured is the tester's own, on this machine.
+//!
+//! The server is an echo on another core that never sleeps. It writes into each message when it had
+//! it and when it gave it back, and measures how long the kernel takes to carry a message: on
+//! loopback, its write(2) returns when the message is there. What is left of a latency without the
+//! echo's time and two such passes is the tester's error.
+
+pub mod command;
+pub mod echo;
+
+use std::time::Duration;
+
+use ringway_frame::{DataKind, MaskKeys, Opcode, emit_frame};
+
+use crate::{
+    engine::{
+        links::{Links, Sent},
+        workload::{Ended, Next, Then, Workload},
+    },
+    measure::{
+        arrivals::{Arrivals, Pattern, Share},
+        ledger::Ledger,
+        quantiles::{LATENCY_DIGITS, Times, record, times},
+    },
+    wire::stamp::{Coding, Stamp},
+};
+
+/// Where the echo writes when it had a message, and when it gave it back: nanoseconds of the run's
+/// clock, big-endian, after the stamp.
+pub const HELD_FROM: std::ops::Range<usize> = 16..24;
+/// As above.
+pub const HELD_UNTIL: std::ops::Range<usize> = 24..32;
+
+/// The shortest message: a stamp and two times.
+pub const BYTES_MIN: usize = 32;
+
+/// Messages sent between two looks at what came back.
+const TURN_SENDS_MAX: usize = 64;
+
+/// Messages to a calibrated echo.
+pub struct Calibration {
+    rate: f64,
+    payload: Vec<u8>,
+    keys: MaskKeys,
+    running: Option<Running>,
+    started_at: Duration,
+    outstanding: u64,
+    found: Errors,
+}
+
+struct Running {
+    start: Duration,
+    arrivals: Arrivals,
+    due: Duration,
+    next: u32,
+}
+
+/// Where the time went that the echo had not, the two passes included.
+#[derive(Debug)]
+pub struct Errors {
+    /// In all.
+    pub total: Times,
+    /// From the intended send time until the echo had the message.
+    pub out: Times,
+    /// From when the echo gave it back until it was looked at.
+    pub back: Times,
+    /// What became of the messages.
+    pub ledger: Ledger,
+}
+
+impl Default for Errors {
+    fn default() -> Self {
+        let none = || times(LATENCY_DIGITS);
+        Self { total: none(), out: none(), back: none(), ledger: Ledger::default() }
+    }
+}
+
+impl Calibration {
+    /// Messages of `bytes`, at least [`BYTES_MIN`], at `rate` a second.
+    pub fn new(rate: f64, bytes: usize) -> Self {
+        Self {
+            rate,
+            payload: vec![0; bytes.max(BYTES_MIN)],
+            keys: MaskKeys::new(),
+            running: None,
+            started_at: Duration::ZERO,
+            outstanding: 0,
+            found: Errors::default(),
+        }
+    }
+}
+
+impl Workload for Calibration {
+    type Outcome = Errors;
+
+    fn start(&mut self, start: Duration, _links: &mut Links) {
+        let share = Share { index: 0, of: 1 };
+        let mut arrivals = Arrivals::new(Pattern::Constant, self.rate, share, 0);
+        let due = start.saturating_add(arrivals.next_due());
+        self.running = Some(Running { start, arrivals, due, next: 0 });
+        self.started_at = start;
+        self.outstanding = 0;
+        self.found = Errors::default();
+    }
+
+    fn message(&mut self, _link: u32, _kind: DataKind, payload: &[u8], links: &mut Links) {
+        let found = &mut self.found;
+        let (Some(stamp), [from, until]) =
+            (Coding::Binary.read(payload), [HELD_FROM, HELD_UNTIL].map(|at| time(payload, at)))
+        else {
+            found.ledger.corrupted += 1;
+            return;
+        };
+        if stamp.at < self.started_at {
+            return;
+        }
+        let now = links.now();
+        let held = until.saturating_sub(from);
+        record(&mut found.total, now.saturating_sub(stamp.at).saturating_sub(held));
+        record(&mut found.out, from.saturating_sub(stamp.at));
+        record(&mut found.back, now.saturating_sub(until));
+        found.ledger.received += 1;
+        self.outstanding = self.outstanding.saturating_sub(1);
+        links.seen.answered(stamp.at, now, payload.len());
+    }
+
+    fn ended(&mut self, _link: u32, _why: Ended, _links: &mut Links) -> Then {
+        Then::Rest
+    }
+
+    fn advance(&mut self, links: &mut Links) -> Next {
+        let now = links.now();
+        for _ in 0..TURN_SENDS_MAX {
+            let Some(running) = &mut self.running else { return Next::Idle };
+            if running.due > now {
+                return Next::At(running.due);
+            }
+            let (at, link) = (running.due, running.next);
+            running.due = running.start.saturating_add(running.arrivals.next_due());
+            running.next = (link + 1) % links.len();
+            let stamp = Stamp { link: links.number(link), sequence: 0, at };
+            Coding::Binary.write(stamp, &mut self.payload);
+            let (key, payload) = (Some(self.keys.draw()), &self.payload);
+            if links.send(link, |_, out| emit_frame(out, key, Opcode::Binary, payload)) == Sent::Yes
+            {
+                self.found.ledger.sent += 1;
+                self.outstanding += 1;
+                links.note_sent(Some(at));
+            }
+        }
+        Next::At(now)
+    }
+
+    fn is_awaiting(&self, _links: &Links) -> bool {
+        self.outstanding > 0
+    }
+
+    fn stop(&mut self, _links: &mut Links) {
+        self.running = None;
+    }
+
+    fn is_drained(&self, _links: &Links) -> bool {
+        self.outstanding == 0
+    }
+
+    fn finish(&mut self, _links: &mut Links) -> Errors {
+        let mut found = std::mem::take(&mut self.found);
+        found.ledger.lost = found.ledger.sent.saturating_sub(found.ledger.received);
+        found
+    }
+}
+
+/// A time that the echo wrote.
+fn time(payload: &[u8], at: std::ops::Range<usize>) -> Duration {
+    let bytes = payload.get(at).and_then(|bytes| bytes.try_into().ok());
+    Duration::from_nanos(bytes.map_or(0, u64::from_be_bytes))
+}

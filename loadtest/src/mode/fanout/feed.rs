@@ -1,0 +1,172 @@
+//! Events that subscribers read from HTTP: a stream of Server-Sent Events, or one poll after the
+//! other, each of which waits for news.
+//!
+//! A poll tells the server how far the subscriber is, in the ways that servers have for that.
+
+use memchr::{memchr, memmem};
+
+use crate::wire::{
+    http::{self, Head},
+    opening::Approach,
+};
+
+/// How subscribers receive.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Transport {
+    /// As messages of a WebSocket.
+    #[default]
+    WebSocket,
+    /// As Server-Sent Events.
+    Stream,
+    /// As the responses to polls.
+    Polls {
+        /// The field of a response whose value the next request has in its query.
+        cursor: Option<String>,
+    },
+}
+
+/// What one subscriber reads.
+#[derive(Debug, Default)]
+pub struct Feed {
+    status: u16,
+    /// A line or a response that is not whole yet.
+    pending: Vec<u8>,
+    cursor: String,
+    etag: String,
+    last_modified: String,
+}
+
+/// What a response is to its subscriber.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// It brings events.
+    News,
+    /// It says that there is none, after a while.
+    NoNews,
+    /// It refuses.
+    Refusal,
+}
+
+impl Feed {
+    /// The next request of the subscriber with this number.
+    pub fn request(&self, transport: &Transport, approach: &Approach, number: u32) -> Vec<u8> {
+        let Transport::Polls { cursor } = transport else {
+            return http::get(approach, number, None, &[("Accept", "text/event-stream")]);
+        };
+        let query = cursor.as_deref().zip(Some(&*self.cursor)).filter(|(_, at)| !at.is_empty());
+        let tags = [("If-None-Match", &*self.etag), ("If-Modified-Since", &*self.last_modified)];
+        let known: Vec<_> = tags.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        http::get(approach, number, query, &known)
+    }
+
+    /// A response begins.
+    pub fn begin(&mut self, head: Head<'_>) -> Answer {
+        self.status = head.status;
+        self.pending.clear();
+        let answer = self.answer();
+        if answer == Answer::News {
+            self.etag.clear();
+            self.etag.push_str(head.etag);
+            self.last_modified.clear();
+            self.last_modified.push_str(head.last_modified);
+        }
+        answer
+    }
+
+    /// What the response is.
+    pub fn answer(&self) -> Answer {
+        match self.status {
+            200 => Answer::News,
+            // RFC 9110 §15.3.5, §15.4.5, §15.5.9.
+            204 | 304 | 408 => Answer::NoNews,
+            _ => Answer::Refusal,
+        }
+    }
+
+    /// Calls `hear` with each line that is whole by now and has data in it.
+    pub fn read_lines(&mut self, mut body: &[u8], mut hear: impl FnMut(&[u8])) {
+        while let Some(end) = memchr(b'\n', body) {
+            let (line, rest) = (&body[..end], &body[end + 1..]);
+            body = rest;
+            if self.pending.is_empty() {
+                hear_data(line, &mut hear);
+            } else {
+                self.pending.extend_from_slice(line);
+                hear_data(&self.pending, &mut hear);
+                self.pending.clear();
+            }
+        }
+        self.pending.extend_from_slice(body);
+    }
+
+    /// Keeps a part of a response.
+    pub fn keep(&mut self, body: &[u8]) {
+        self.pending.extend_from_slice(body);
+    }
+
+    /// The response that was kept; how far it brings the subscriber is remembered.
+    pub fn finish(&mut self, transport: &Transport) -> Vec<u8> {
+        let body = std::mem::take(&mut self.pending);
+        if let Transport::Polls { cursor: Some(name) } = transport
+            && let Some(cursor) = field(&body, name)
+        {
+            self.cursor.clear();
+            self.cursor.push_str(cursor);
+        }
+        body
+    }
+}
+
+/// Of a line of a stream, what is data.
+fn hear_data(line: &[u8], hear: &mut impl FnMut(&[u8])) {
+    if let Some(data) = line.strip_prefix(b"data:") {
+        hear(data);
+    }
+}
+
+/// The first string of this name in a JSON text.
+fn field<'t>(text: &'t [u8], name: &str) -> Option<&'t str> {
+    let start = format!("\"{name}\":\"");
+    let value = &text[memmem::find(text, start.as_bytes())? + start.len()..];
+    std::str::from_utf8(&value[..memchr(b'"', value)?]).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{message::Form, target::Target};
+
+    #[test]
+    fn lines_are_heard_when_they_are_whole() {
+        let mut feed = Feed::default();
+        let mut heard = Vec::new();
+        let stream = b"retry: 2000\n\nid: 1\ndata: one\n\ndata:two\ndata: three";
+        for piece in stream.chunks(3) {
+            feed.read_lines(piece, |data| heard.push(String::from_utf8_lossy(data).into_owned()));
+        }
+        assert_eq!(heard, [" one", "two"]);
+    }
+
+    #[test]
+    fn a_poll_says_how_far_its_subscriber_is() {
+        let transport = Transport::Polls { cursor: Some("at".to_owned()) };
+        let target = Target::parse("http://127.0.0.1/poll?n={n}").unwrap();
+        let approach = Approach::new(target, Form::Plain);
+        let mut feed = Feed::default();
+        let request = |feed: &Feed| String::from_utf8(feed.request(&transport, &approach, 7));
+        assert_eq!(request(&feed).unwrap(), "GET /poll?n=7 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+        let head = Head { status: 200, etag: "3", last_modified: "today" };
+        assert_eq!(feed.begin(head), Answer::News);
+        feed.keep(b"{\"at\":\"x-1\",");
+        feed.keep(b"\"events\":[{\"at\":\"x-0\"}]}");
+        assert_eq!(feed.finish(&transport).len(), 36);
+        let told = "If-None-Match: 3\r\nIf-Modified-Since: today\r\n\r\n";
+        assert_eq!(
+            request(&feed).unwrap(),
+            format!("GET /poll?n=7&at=x-1 HTTP/1.1\r\nHost: 127.0.0.1\r\n{told}")
+        );
+        let nothing = Head { status: 304, etag: "", last_modified: "" };
+        assert_eq!(feed.begin(nothing), Answer::NoNews);
+        assert!(request(&feed).unwrap().ends_with(told), "it is where it was");
+    }
+}
