@@ -65,8 +65,8 @@ pub fn run(args: &FanoutArgs) -> Result<Status> {
     let loudness = if args.common.output.quiet { Loudness::Quiet } else { Loudness::Usual };
     let mut progress = Progress::new(args.duration, loudness);
     let mut both = Both::start(args, plan, publish_plan, template)?;
-    let opening = both.open(&mut progress)?;
-    let warning = both.probe(args.common.drain)?;
+    let mut opening = both.open(&mut progress)?;
+    let warning = both.probe(args.common.drain, &mut opening)?;
     both.traffic.begin(Phase::Measuring);
     let (heard, told) = both.measure(args.duration, &mut progress)?;
     progress.finish();
@@ -231,11 +231,16 @@ impl Both {
 
     /// Publishes events until one has reached every subscriber: a server may take its time to make
     /// one of what has sent a hello. After `time_max` it is as it is. What is to be warned of.
-    fn probe(&mut self, time_max: Duration) -> Result<Option<String>> {
+    /// Failures are added to those of `opening`.
+    fn probe(&mut self, time_max: Duration, opening: &mut Seen) -> Result<Option<String>> {
         let until = Instant::now() + time_max;
+        let mut samples = Samples::default();
         loop {
             self.traffic.begin(Phase::Probing);
             let (heard, told) = self.measure(PROBE_DURATION, &mut Unwatched)?;
+            add_errors(opening, &heard.seen);
+            add_errors(opening, &told.seen);
+            samples.add(&heard, &told);
             let outstanding = self.traffic.outstanding();
             let received: u64 = heard.outcomes.iter().map(|one| one.ledger.received).sum();
             if outstanding == 0 && received > 0 || signal::seen().is_some() {
@@ -245,7 +250,7 @@ impl Both {
                 continue;
             }
             if received == 0 {
-                bail!(unheard(&heard, &told));
+                bail!(samples.unheard(opening));
             }
             return Ok(Some(format!(
                 "not_all_subscribed: of the last event before the measurement, {outstanding} \
@@ -291,24 +296,39 @@ fn add_errors(sum: &mut Seen, part: &Seen) {
     }
 }
 
-/// Why there is nothing to measure, as far as that is known.
-fn unheard(heard: &Run<Heard>, told: &Run<Told>) -> String {
-    let mut text = String::from(
-        "no event reached any subscriber; check --publish-url, --message and --hello, and that \
-         the server delivers {stamp}{body} as it is",
-    );
-    let errors = heard.seen.errors.iter().chain(&told.seen.errors);
-    for (reason, count) in errors {
-        text.push_str(&format!("; {count} {reason}"));
+/// What came instead of events.
+#[derive(Debug, Default)]
+struct Samples {
+    subscribers: Option<String>,
+    publishers: Option<String>,
+}
+
+impl Samples {
+    fn add(&mut self, heard: &Run<Heard>, told: &Run<Told>) {
+        let Self { subscribers, publishers } = self;
+        let mut here = heard.outcomes.iter().filter_map(|one| one.sample.clone());
+        *subscribers = subscribers.take().or_else(|| here.next());
+        let mut there = told.outcomes.iter().filter_map(|one| one.sample.clone());
+        *publishers = publishers.take().or_else(|| there.next());
     }
-    let heard_sample = heard.outcomes.iter().find_map(|one| one.sample.as_ref());
-    if let Some(sample) = heard_sample {
-        text.push_str(&format!("; subscribers received `{sample}`"));
+
+    /// Why there is nothing to measure, as far as that is known.
+    fn unheard(&self, opening: &Seen) -> String {
+        let mut text = String::from(
+            "no event reached any subscriber; check --publish-url, --message and --hello, and \
+             that the server delivers {stamp}{body} as it is",
+        );
+        for (reason, count) in &opening.errors {
+            text.push_str(&format!("; {count} {reason}"));
+        }
+        for (who, sample) in [("subscribers", &self.subscribers), ("publishers", &self.publishers)]
+        {
+            if let Some(sample) = sample {
+                text.push_str(&format!("; {who} received `{sample}`"));
+            }
+        }
+        text
     }
-    if let Some(sample) = told.outcomes.iter().find_map(|one| one.sample.as_ref()) {
-        text.push_str(&format!("; publishers received `{sample}`"));
-    }
-    text
 }
 
 fn report(
