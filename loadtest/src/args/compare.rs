@@ -16,9 +16,16 @@ use crate::wire::{message::Content, sources::Sources, template::MARKED_BYTES};
 /// `compare`.
 #[derive(Debug, Clone, Args)]
 pub struct CompareArgs {
-    /// A server and what to call it; the first is the base of the ratios. {n} in the URL stands
-    /// for the number of the connection
-    #[arg(long, required = true, value_name = "NAME=URL")]
+    /// A server and what to call it; `{n}` in the URL stands for the number of the connection.
+    // The escape sequence shows nothing, and keeps clap from taking {n} for the end of a line.
+    #[arg(
+        long,
+        required = true,
+        value_name = "NAME=URL",
+        help = "A server and what to call it; \
+                        the first is the base of the ratios. {\u{1b}[mn} in the URL stands for the \
+                        number of the connection"
+    )]
     pub url: Vec<Named>,
     /// A process of that server, if it is on this host: ratios are then of CPU time per message.
     /// May be repeated for a server of several processes
