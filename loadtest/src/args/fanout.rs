@@ -74,6 +74,7 @@ pub struct FanoutArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SubscribeArg {
     /// As messages of a WebSocket.
+    #[value(name = "websocket")]
     WebSocket,
     /// As Server-Sent Events.
     Sse,
@@ -92,9 +93,6 @@ EXAMPLES
 impl FanoutArgs {
     /// How events are spread.
     pub fn pattern(&self) -> Pattern {
-        match self.arrivals {
-            ArrivalsArg::Constant => Pattern::Constant,
-            ArrivalsArg::Poisson => Pattern::Poisson,
-        }
+        self.arrivals.into()
     }
 }
