@@ -90,8 +90,13 @@ pub enum Command {
 /// What all commands that open connections have in common.
 #[derive(Debug, Clone, Args)]
 pub struct CommonArgs {
-    /// The server, such as ws://127.0.0.1:8080/echo; {n} stands for the number of the connection
-    #[arg(long)]
+    /// The server; `{n}` stands for the number of the connection.
+    // The escape sequence shows nothing, and keeps clap from taking {n} for the end of a line.
+    #[arg(
+        long,
+        help = "The server, such as ws://127.0.0.1:8080/echo; {\u{1b}[mn} stands for the \
+                        number of the connection"
+    )]
     pub url: String,
     /// Connections
     #[arg(long, short = 'c', default_value = "1000", value_parser = count)]
@@ -345,6 +350,23 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn help_shows_the_place_of_the_number() {
+        for mode in Arguments::command().get_subcommands_mut() {
+            let texts = mode
+                .get_arguments()
+                .flat_map(|one| [one.get_help(), one.get_long_help()])
+                .chain([mode.get_after_help(), mode.get_after_long_help()]);
+            for text in texts.flatten().map(|text| text.ansi().to_string()) {
+                assert!(!text.contains("{n}"), "it would be the end of a line: {text}");
+            }
+            if mode.get_arguments().any(|one| one.get_id() == "url") {
+                let help = mode.render_long_help().to_string();
+                assert!(help.contains("{n} stands for") || help.contains("{n} in"), "{help}");
+            }
+        }
     }
 
     #[test]

@@ -48,7 +48,8 @@ pub fn judge<O>(report: &mut Report, run: &Run<O>) {
         Some(_) => judge_open_loop(report, run.occupied),
         None => judge_closed_loop(report, run.occupied, run.server.as_ref()),
     }
-    if let Some(server) = run.server.filter(|server| server.starved > STARVED_MAX) {
+    let has_times = report.latency_us.count > 0;
+    if let Some(server) = run.server.filter(|one| has_times && one.starved > STARVED_MAX) {
         report.warnings.push(format!(
             "of the time that the server wanted a CPU, it waited {:.0}% for one: other work runs on \
              its cores, and the rate and the latencies are not its own",

@@ -7,16 +7,25 @@ use std::{path::PathBuf, str::FromStr, time::Duration};
 use clap::{Args, ValueEnum};
 
 use super::{
-    ArrivalsArg, CommonArgs, EchoArgs, IoArg, TrafficArgs, bytes, count, header, rate, time,
+    ArrivalsArg, CommonArgs, EchoArgs, IoArg, TrafficArgs, bytes, count,
+    fanout::{FanoutArgs, SubscribeArg},
+    header, rate, time,
 };
-use crate::wire::{message::Content, sources::Sources};
+use crate::wire::{message::Content, sources::Sources, template::MARKED_BYTES};
 
 /// `compare`.
 #[derive(Debug, Clone, Args)]
 pub struct CompareArgs {
-    /// A server and what to call it; the first is the base of the ratios. {n} in the URL stands
-    /// for the number of the connection
-    #[arg(long, required = true, value_name = "NAME=URL")]
+    /// A server and what to call it; `{n}` in the URL stands for the number of the connection.
+    // The escape sequence shows nothing, and keeps clap from taking {n} for the end of a line.
+    #[arg(
+        long,
+        required = true,
+        value_name = "NAME=URL",
+        help = "A server and what to call it; \
+                        the first is the base of the ratios. {\u{1b}[mn} in the URL stands for the \
+                        number of the connection"
+    )]
     pub url: Vec<Named>,
     /// A process of that server, if it is on this host: ratios are then of CPU time per message.
     /// May be repeated for a server of several processes
@@ -25,25 +34,50 @@ pub struct CompareArgs {
     /// What the servers do
     #[arg(long, value_enum, default_value_t = ContestArg::Echo)]
     pub mode: ContestArg,
+    /// Fan-out: where publishers of that server connect, by ws: or http:; its --url unless said
+    #[arg(long, value_name = "NAME=URL")]
+    pub publish_url: Vec<Named>,
+    /// Fan-out: what is published to that server; {stamp} and {body} as in `fanout`
+    #[arg(long, value_name = "NAME=TEMPLATE")]
+    pub publish_message: Vec<Named>,
+    /// Fan-out: each subscriber of that server sends this when it is open; may be repeated
+    #[arg(long, value_name = "NAME=TEMPLATE")]
+    pub hello: Vec<Named>,
+    /// Fan-out: each publisher of that server sends this when it is open; may be repeated
+    #[arg(long, value_name = "NAME=TEMPLATE")]
+    pub publish_hello: Vec<Named>,
+    /// Fan-out: how subscribers receive; all but WebSockets take http: URLs
+    #[arg(long, value_enum, value_name = "WAY", default_value_t = SubscribeArg::WebSocket)]
+    pub subscribe_by: SubscribeArg,
+    /// Fan-out by long polls: the cursor's field in that server's responses, as in `fanout`
+    #[arg(long, value_name = "NAME=FIELD")]
+    pub cursor: Vec<Named>,
+    /// Fan-out: publishers of each server
+    #[arg(long, value_name = "M", default_value = "1", value_parser = count)]
+    pub publishers: u32,
+    /// Fan-out: what the bodies of POST requests are
+    #[arg(long, value_name = "TYPE", default_value = "application/json")]
+    pub content_type: String,
     /// Measure the first server a second time, as `control`: shows the noise
     #[arg(long)]
     pub control: bool,
-    /// Connections to each server
+    /// Connections to each server; of a fan-out, subscribers
     #[arg(long, short = 'c', default_value = "1000", value_parser = count)]
     pub connections: u32,
-    /// Payload bytes of a message: 16 at least, 32 of text
+    /// Payload bytes of a message: 16 at least, 32 of text, 34 of a fan-out's events
     #[arg(long, value_name = "BYTES", default_value = "64", value_parser = bytes)]
     pub size: usize,
     /// Send text messages of one- to four-byte characters, and not binary ones
     #[arg(long)]
     pub text: bool,
-    /// Keep so many messages outstanding on each connection; in an open loop, send so many at once
+    /// Keep so many messages outstanding on each connection, or events of a fan-out; in an open loop, send so many at once
     #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
     pub pipeline: u32,
     /// Send the next message when the one before has come back; so it is unless there is a --rate
     #[arg(long)]
     pub closed: bool,
-    /// Messages a second to each server, whatever comes back: an open loop, for latencies
+    /// Messages a second to each server, or events of a fan-out, whatever comes back: an open loop,
+    /// for latencies
     #[arg(long, value_parser = rate, conflicts_with = "closed")]
     pub rate: Option<f64>,
     /// How the messages of an open loop are spread over time
@@ -120,6 +154,8 @@ pub struct CompareArgs {
 pub enum ContestArg {
     /// They send back what they are sent.
     Echo,
+    /// They deliver what is published to all subscribers.
+    Fanout,
 }
 
 impl ContestArg {
@@ -127,6 +163,7 @@ impl ContestArg {
     pub fn name(self) -> &'static str {
         match self {
             Self::Echo => "echo",
+            Self::Fanout => "fanout",
         }
     }
 }
@@ -158,6 +195,57 @@ impl CompareArgs {
         EchoArgs { common: self.common(url), traffic }
     }
 
+    /// What a run of `fanout` with one of the servers would be told.
+    pub fn fanout(&self, name: &str, url: &str) -> FanoutArgs {
+        let of = |all: &[Named]| -> Vec<String> {
+            all.iter().filter(|one| one.name == name).map(|one| one.value.clone()).collect()
+        };
+        FanoutArgs {
+            common: self.common(url),
+            subscribe_by: self.subscribe_by,
+            cursor: of(&self.cursor).pop(),
+            hello: of(&self.hello),
+            publish_url: of(&self.publish_url).pop(),
+            publishers: self.publishers,
+            publish_hello: of(&self.publish_hello),
+            publish_header: self.header.clone(),
+            message: of(&self.publish_message).pop().unwrap_or_else(|| EVENT.to_owned()),
+            binary: false,
+            content_type: self.content_type.clone(),
+            rate: self.rate.unwrap_or_default(),
+            closed: self.rate.is_none(),
+            pipeline: self.pipeline,
+            arrivals: self.arrivals,
+            duration: self.slot,
+            size: self.size,
+        }
+    }
+
+    /// The shortest message.
+    pub fn size_min(&self) -> usize {
+        match self.mode {
+            ContestArg::Echo if self.text => Content::Text.bytes_min(),
+            ContestArg::Echo => Content::Binary.bytes_min(),
+            ContestArg::Fanout => MARKED_BYTES,
+        }
+    }
+
+    /// Everything that is said of a server by its name.
+    pub fn names(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let texts = [
+            ("--publish-url", &self.publish_url),
+            ("--publish-message", &self.publish_message),
+            ("--cursor", &self.cursor),
+            ("--hello", &self.hello),
+            ("--publish-hello", &self.publish_hello),
+        ];
+        let pids = self.pid.iter().map(|one| ("--pid", &one.name[..]));
+        let texts = texts
+            .into_iter()
+            .flat_map(|(option, all)| all.iter().map(move |one| (option, &one.name[..])));
+        pids.chain(texts)
+    }
+
     fn common(&self, url: &str) -> CommonArgs {
         // Some of the servers may be encrypted and others not.
         let is_encrypted = url.starts_with("wss:") || url.starts_with("https:");
@@ -178,12 +266,10 @@ impl CompareArgs {
             ..CommonArgs::of(url)
         }
     }
-
-    /// What messages are made of.
-    pub fn content(&self) -> Content {
-        if self.text { Content::Text } else { Content::Binary }
-    }
 }
+
+/// What is published unless said.
+const EVENT: &str = "{stamp}{body}";
 
 /// Something that belongs to the server of this name.
 #[derive(Debug, Clone, PartialEq, Eq)]

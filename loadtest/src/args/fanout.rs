@@ -23,8 +23,14 @@ pub struct FanoutArgs {
     /// Entity tags and times of change are passed on without being asked for
     #[arg(long, value_name = "NAME")]
     pub cursor: Option<String>,
-    /// Each subscriber sends this when it is open; may be repeated; {n} stands for its number
-    #[arg(long, value_name = "TEMPLATE")]
+    /// Each subscriber sends this when it is open; `{n}` stands for its number.
+    // The escape sequence shows nothing, and keeps clap from taking {n} for the end of a line.
+    #[arg(
+        long,
+        value_name = "TEMPLATE",
+        help = "Each subscriber sends this when it is open; may \
+                        be repeated; {\u{1b}[mn} stands for its number"
+    )]
     pub hello: Vec<String>,
     /// Where publishers connect, by ws: or, to send each event with a POST request, http:; the
     /// subscribers' URL unless said

@@ -8,14 +8,16 @@ use clap::Args;
 
 use super::{CommonArgs, time};
 
+// The escape sequence shows nothing, and keeps clap from taking {n} for the end of a line.
 const EXAMPLES: &str = "\
 EXAMPLES
-  ringway-loadtest idle --url 'ws://127.0.0.1:8080/ws?client=load-{n}' --pid 4711
+  ringway-loadtest idle --url 'ws://127.0.0.1:8080/ws?client=load-{\u{1b}[mn}' --pid 4711
   ringway-loadtest idle --url ws://127.0.0.1:8080/echo -c 50k --source 127.0.0.1-127.0.0.8
   ringway-loadtest idle --url wss://chat.example/ --hold 10m --ping 30s --ramp 500
 
 The kernel's memory is the growth since before the first connection, of all that this host does:
-run it where little else happens, and as root, who alone may read /proc/slabinfo.";
+run it where little else happens, and as root, who alone may read /proc/slabinfo. Start the server
+afresh: memory that it has kept from earlier connections does not show.";
 
 /// `idle`.
 #[derive(Debug, Clone, Args)]

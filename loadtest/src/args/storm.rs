@@ -8,10 +8,11 @@ use clap::{Args, ValueEnum};
 
 use super::{CommonArgs, count, time};
 
+// The escape sequence shows nothing, and keeps clap from taking {n} for the end of a line.
 const EXAMPLES: &str = "\
 EXAMPLES
   ringway-loadtest storm --url ws://127.0.0.1:8080/echo
-  ringway-loadtest storm --url 'ws://127.0.0.1:8080/ws?client=load-{n}' --expect welcome --rounds 3
+  ringway-loadtest storm --url 'ws://127.0.0.1:8080/ws?client=load-{\u{1b}[mn}' --expect welcome --rounds 3
   ringway-loadtest storm --url wss://chat.example/ --how reset --return-within 10s
 
 The table's latency is from the moment of the drop (or when a connection was to return) to its

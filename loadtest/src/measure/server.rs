@@ -38,19 +38,15 @@ impl ServerState {
     /// No such process, or a kernel without schedstat.
     pub fn now(pid: u32) -> Result<Self> {
         let mut threads = BTreeMap::new();
-        for entry in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
-            let number = entry.file_name().to_str().and_then(|name| name.parse().ok());
-            let name = fs::read_to_string(entry.path().join("comm"));
-            let time = fs::read_to_string(entry.path().join("schedstat"));
-            // A thread may end while the folder is read.
-            if let (Some(number), Ok(name), Ok(time)) = (number, name, time) {
-                let time = time.split_whitespace().next().and_then(|field| field.parse().ok());
-                let cpu = Duration::from_nanos(time.unwrap_or(0));
-                threads.insert(number, (name.trim_end().to_owned(), cpu));
+        for (number, scheduled) in process::threads(pid)? {
+            let name = fs::read_to_string(format!("/proc/{pid}/task/{number}/comm"));
+            // A thread may have ended meanwhile.
+            if let Ok(name) = name {
+                threads.insert(number, (name.trim_end().to_owned(), scheduled.cpu));
             }
         }
-        let resident_bytes = process::resident_bytes(pid)?;
-        Ok(Self { resident_bytes, cpu: process::cpu_time(pid)?, threads })
+        let cpu = threads.values().map(|(_, cpu)| *cpu).sum();
+        Ok(Self { resident_bytes: process::resident_bytes(pid)?, cpu, threads })
     }
 
     /// What each thread that is there did since `before`, the busiest first.

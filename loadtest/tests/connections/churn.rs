@@ -2,8 +2,11 @@
 
 use std::{net::TcpListener, time::Duration};
 
+use ringway_loadtest::report::Report;
+use tempfile::TempDir;
+
 use crate::{
-    detail, failure, only_error, report,
+    detail, failure, only_error, report, run,
     server::{Manner, Server},
 };
 
@@ -92,4 +95,22 @@ fn a_server_that_is_not_there_leaves_nothing_to_measure() {
     let url = format!("ws://{address}/");
     let said = failure(&["churn", "--url", &url, "-c", "2", "--duration", "200ms"]);
     assert!(said.contains("connect_refused"), "{said}");
+}
+
+#[test]
+fn what_several_processes_counted_is_added_when_they_are_merged() {
+    let (server, folder) = (Server::start(Manner::Good), TempDir::new().unwrap());
+    let url = server.url();
+    let paths = ["a.hdr", "b.hdr"].map(|name| folder.path().join(name));
+    let files = paths.each_ref().map(|path| path.to_str().unwrap());
+    let begun = files.map(|file| {
+        let arguments = ["-c", "3", "--duration", "300ms", "--save", file];
+        detail(&report(&[&["churn", "--url", &url][..], &arguments].concat()), "connections_begun")
+    });
+    let output = run(&[&["merge"][..], &files].concat());
+    let merged: Report = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(detail(&merged, "connections_begun"), begun.iter().sum::<f64>());
+    assert_eq!(merged.opening_us.count as f64, begun.iter().sum::<f64>());
+    // They ran one after the other.
+    assert!(!merged.valid && output.status.code() == Some(3), "{:?}", merged.invalid_because);
 }

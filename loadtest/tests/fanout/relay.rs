@@ -283,7 +283,7 @@ impl Room {
         if let Some(mut victim) = inside.subscribers.first() {
             let _ = victim.write_all(&for_victim);
         }
-        if self.fault == Fault::Closes(number) {
+        if self.fault == Fault::Closes(number) && !inside.subscribers.is_empty() {
             let victim = inside.subscribers.remove(0);
             let _ = victim.shutdown(Shutdown::Both);
         }

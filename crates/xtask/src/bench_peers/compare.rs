@@ -27,7 +27,7 @@ pub struct Contestant {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publisher {
     pub url: String,
-    /// What is sent for each event: `{seq}` is its number, and `{data}` what subscribers look for.
+    /// What is sent for each event: `{stamp}` and `{body}` after it are what subscribers look for.
     pub message: String,
 }
 
@@ -166,9 +166,9 @@ mod tests {
 
     #[test]
     fn a_fan_out_says_how_each_server_is_published_to() {
-        let publisher = Publisher { url: "ws://a/publish".into(), message: "{data}".into() };
+        let publisher = Publisher { url: "ws://a/publish".into(), message: "{stamp}{body}".into() };
         let line = line("fanout-8", &[contestant("bun", Some(publisher))]);
-        let said = "--publish-url bun=ws://a/publish --publish-message bun={data}";
+        let said = "--publish-url bun=ws://a/publish --publish-message bun={stamp}{body}";
         assert!(line.contains(said), "{line}");
         assert!(line.contains("--mode fanout") && line.contains("--pipeline 8"), "{line}");
     }

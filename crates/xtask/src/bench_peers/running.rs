@@ -93,10 +93,12 @@ impl Running {
                 "/ws?client=subscriber-{n}&topic=fan",
                 Some((
                     "/ws?client=publisher&topic=nobody",
-                    r#"{"type":"publish","id":"{seq}","topic":"fan","data":"{data}"}"#,
+                    r#"{"type":"publish","id":"{stamp}","topic":"fan","data":"{stamp}{body}"}"#,
                 )),
             ),
-            (Load::Fanout { .. }, Dialect::Relay) => ("/subscribe", Some(("/publish", "{data}"))),
+            (Load::Fanout { .. }, Dialect::Relay) => {
+                ("/subscribe", Some(("/publish", "{stamp}{body}")))
+            }
         };
         let publisher = publisher.map(|(path, message)| Publisher {
             url: format!("ws://{address}{path}"),

@@ -10,14 +10,14 @@ use anyhow::Result;
 use indicatif::ProgressBar;
 
 use super::{
-    rounds::{self, Contestant, Plan, Pool},
+    rounds::{self, Contestant, Plan, Pool, Standby},
     slot::Opened,
     standing::Comparison,
     table,
     tester::Tester,
 };
 use crate::{
-    args::{CompareArgs, Named},
+    args::{CompareArgs, ContestArg, Named},
     engine::signal,
     exit::{Status, require},
     output,
@@ -35,12 +35,12 @@ pub fn run(args: &CompareArgs) -> Result<Status> {
     check(args)?;
     signal::watch()?;
     let started_at = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    let mut contestants = Vec::new();
+    let (mut contestants, mut testers) = (Vec::new(), Vec::new());
     for url in &args.url {
-        contestants.push(open(args, url, &url.name)?);
+        contestants.push(open(args, url, &url.name, &mut testers)?);
     }
     if args.control {
-        contestants.push(open(args, &args.url[0], CONTROL)?);
+        contestants.push(control(args, &contestants[0], &mut testers)?);
     }
     let progress = Progress::new(args);
     let plan = Plan {
@@ -51,13 +51,14 @@ pub fn run(args: &CompareArgs) -> Result<Status> {
         drain: args.drain,
         waiting_max: args.calm / 100.0,
     };
-    let rounds = rounds::run(&mut contestants, &plan, |counted| progress.show(counted));
+    let rounds =
+        rounds::run(&mut contestants, &mut testers, &plan, |counted| progress.show(counted));
     progress.finish();
-    for tester in contestants.iter_mut().filter_map(|one| one.tester.as_mut().ok()) {
+    for tester in testers.iter_mut().flatten() {
         tester.end();
     }
     let lines = args.save.iter().flat_map(|_| contestants.iter().map(line)).collect();
-    let comparison = Comparison::new(args, started_at, contestants, &rounds);
+    let comparison = Comparison::new(args, started_at, contestants, &testers, &rounds);
     if let Some(path) = &args.save {
         let comments = write::report_comments(&serde_json::to_string(&comparison)?);
         write::write(&Log { comments, started_at, lines }, path)?;
@@ -88,10 +89,12 @@ fn check(args: &CompareArgs) -> Result<()> {
             format!("`{CONTROL}` is the base's second measurement; name the server another")
         })?;
     }
-    for Named { name, .. } in &args.pid {
-        require(names.contains(name), || format!("--pid is of {name}, and no --url is named so"))?;
+    for (option, name) in args.names() {
+        require(names.iter().any(|known| *known == name), || {
+            format!("{option} is of {name}, and no --url is named so")
+        })?;
     }
-    let size_min = args.content().bytes_min();
+    let size_min = args.size_min();
     require(args.size >= size_min, || {
         format!(
             "--size {} is too small: a message carries its connection, number and time, \
@@ -101,22 +104,46 @@ fn check(args: &CompareArgs) -> Result<()> {
     })
 }
 
+/// The base once more. Events of a fan-out reach all subscribers of a server, those of a second
+/// tester too, so there the control is a second slot of the base's own.
+fn control(
+    args: &CompareArgs,
+    base: &Contestant,
+    testers: &mut Vec<Standby>,
+) -> Result<Contestant> {
+    match args.mode {
+        ContestArg::Echo => open(args, &args.url[0], CONTROL, testers),
+        ContestArg::Fanout => Ok(Contestant {
+            name: CONTROL.to_owned(),
+            url: base.url.clone(),
+            pids: base.pids.clone(),
+            tester: base.tester,
+            opened: base.opened.clone(),
+            pool: Pool::default(),
+        }),
+    }
+}
+
 /// Starts the tester of one server, and waits until it is ready; one that fails is remembered.
-fn open(args: &CompareArgs, url: &Named, name: &str) -> Result<Contestant> {
+fn open(
+    args: &CompareArgs,
+    url: &Named,
+    name: &str,
+    testers: &mut Vec<Standby>,
+) -> Result<Contestant> {
     if !args.quiet {
         eprintln!("opening {} connections to {name}", args.connections);
     }
     // The control's tester is told the base's name.
     let mut tester = Tester::start(&url.name)?;
-    let (tester, opened) = match tester.await_ready() {
-        Ok(opened) => (Ok(tester), opened),
-        Err(error) => (Err(format!("{error:#}")), Opened::default()),
-    };
+    let ready = tester.await_ready().map_err(|error| format!("{error:#}"));
+    let opened = ready.clone().unwrap_or_default();
+    testers.push(ready.map(|_: Opened| tester));
     Ok(Contestant {
         name: name.to_owned(),
         url: url.value.clone(),
         pids: args.pid.iter().filter(|pid| pid.name == url.name).map(|pid| pid.value).collect(),
-        tester,
+        tester: testers.len() - 1,
         opened,
         pool: Pool::default(),
     })

@@ -10,16 +10,19 @@ use super::slot::{Opened, Slot, counts};
 use crate::{
     args::{CompareArgs, ContestArg},
     engine::conductor::Conductor,
-    measure::ledger::Ledger,
-    mode::{echo, ready},
+    measure::{ledger::Ledger, timeline::Seen},
+    mode::{echo, fanout, ready},
     output::progress::{Loudness, Progress},
     prepare,
+    report::Heading,
 };
 
 /// One contestant's connections.
 pub enum Contest {
     /// The server sends back what it is sent.
-    Echo(Conductor<Ledger>),
+    Echo(Box<Conductor<Ledger>>),
+    /// The server delivers what is published to all subscribers.
+    Fanout(Box<fanout::command::Both>),
 }
 
 impl Contest {
@@ -37,13 +40,16 @@ impl Contest {
                 let heading = prepare::heading("echo", &plan, None);
                 let mut conductor = echo::command::start(&args, plan)?;
                 let seen = ready::await_connections(&mut conductor, &mut quiet())?;
-                let opened = Opened {
-                    connections: seen.opened,
-                    errors: counts(&seen.errors),
-                    engine: heading.engine,
-                    threads: heading.threads,
-                };
-                Ok((Self::Echo(conductor), opened))
+                Ok((Self::Echo(Box::new(conductor)), opened(&seen, heading, None)))
+            }
+            ContestArg::Fanout => {
+                let args = args.fanout(name, url);
+                let plans = fanout::command::plans(&args)?;
+                let heading = prepare::heading("fanout", &plans.subscribers, None);
+                let mut both = fanout::command::Both::start(&args, plans)?;
+                let mut seen = both.open(&mut quiet())?;
+                let warning = both.probe(args.common.drain, &mut seen)?;
+                Ok((Self::Fanout(Box::new(both)), opened(&seen, heading, warning)))
             }
         }
     }
@@ -59,6 +65,11 @@ impl Contest {
                 let ledger = Ledger::sum(&run.outcomes);
                 Ok(Slot::of(&run, ledger))
             }
+            Self::Fanout(both) => {
+                let (mut heard, told) = both.measure(time, &mut quiet())?;
+                let ledger = fanout::command::together(&mut heard, &told);
+                Ok(Slot::of(&heard, ledger))
+            }
         }
     }
 
@@ -66,7 +77,18 @@ impl Contest {
     pub fn end(self) {
         match self {
             Self::Echo(conductor) => conductor.end(),
+            Self::Fanout(both) => both.end(),
         }
+    }
+}
+
+fn opened(seen: &Seen, heading: Heading, warning: Option<String>) -> Opened {
+    Opened {
+        connections: seen.opened,
+        errors: counts(&seen.errors),
+        engine: heading.engine,
+        threads: heading.threads,
+        warning,
     }
 }
 

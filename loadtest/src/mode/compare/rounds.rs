@@ -25,7 +25,10 @@ use crate::{
     },
 };
 
-/// A server and its tester.
+/// A tester with all its connections open; or why there is none any more.
+pub type Standby = Result<Tester, String>;
+
+/// A server that is measured.
 #[derive(Debug)]
 pub struct Contestant {
     /// What it is called.
@@ -34,8 +37,8 @@ pub struct Contestant {
     pub url: String,
     /// The server's processes, if they are known.
     pub pids: Vec<u32>,
-    /// Its tester, with all connections open; or why there is none any more.
-    pub tester: Result<Tester, String>,
+    /// Which of the testers is its own; a control may share the base's.
+    pub tester: usize,
     /// How opening went.
     pub opened: Opened,
     /// What was seen over all slots that count.
@@ -127,16 +130,21 @@ pub struct Rounds {
 }
 
 /// Runs all rounds; `observe` is told how many count.
-pub fn run(contestants: &mut [Contestant], plan: &Plan, mut observe: impl FnMut(usize)) -> Rounds {
+pub fn run(
+    contestants: &mut [Contestant],
+    testers: &mut [Standby],
+    plan: &Plan,
+    mut observe: impl FnMut(usize),
+) -> Rounds {
     let mut rounds = Rounds::default();
     for round in 0..plan.warm_up {
-        run_round(contestants, round, plan);
+        run_round(contestants, testers, round, plan);
     }
     while rounds.run < plan.rounds_max && rounds.counted.len() < plan.rounds {
-        let samples = run_round(contestants, rounds.run, plan);
+        let samples = run_round(contestants, testers, rounds.run, plan);
         rounds.interrupted |= signal::seen().is_some()
             || samples.iter().flatten().any(|sample| sample.slot.interrupted);
-        if rounds.interrupted || contestants.iter().all(|one| one.tester.is_err()) {
+        if rounds.interrupted || testers.iter().all(Result::is_err) {
             break;
         }
         rounds.run += 1;
@@ -155,19 +163,25 @@ pub fn run(contestants: &mut [Contestant], plan: &Plan, mut observe: impl FnMut(
 }
 
 /// One slot for each that is still there.
-fn run_round(contestants: &mut [Contestant], round: usize, plan: &Plan) -> Vec<Option<Sample>> {
+fn run_round(
+    contestants: &mut [Contestant],
+    testers: &mut [Standby],
+    round: usize,
+    plan: &Plan,
+) -> Vec<Option<Sample>> {
     let count = contestants.len();
     let mut samples: Vec<Option<Sample>> = std::iter::repeat_with(|| None).take(count).collect();
     for turn in 0..count {
         let index = (turn + round) % count;
         let contestant = &mut contestants[index];
-        let Ok(tester) = &mut contestant.tester else { continue };
+        let standby = &mut testers[contestant.tester];
+        let Ok(tester) = standby else { continue };
         match Sample::take(tester, &contestant.pids, plan) {
             Ok(sample) => {
                 contestant.pool.count(&sample.slot);
                 samples[index] = Some(sample);
             }
-            Err(error) => contestant.tester = Err(format!("{error:#}")),
+            Err(error) => *standby = Err(format!("{error:#}")),
         }
         if signal::seen().is_some() {
             break;

@@ -44,6 +44,8 @@ pub struct Opened {
     pub engine: String,
     /// Threads of the tester.
     pub threads: u32,
+    /// What is worth knowing.
+    pub warning: Option<String>,
 }
 
 /// What one slot brought.

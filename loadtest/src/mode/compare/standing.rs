@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, env, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::rounds::{Contestant, Figures, Rounds};
+use super::rounds::{Contestant, Figures, Rounds, Standby};
 use crate::{
     args::CompareArgs,
     exit::Status,
@@ -34,9 +34,9 @@ pub struct Comparison {
     pub connections: u32,
     /// Payload bytes of a message.
     pub size_bytes: usize,
-    /// Messages outstanding on each connection, or sent at once.
+    /// Messages outstanding on each connection, or events, or messages sent at once.
     pub pipeline: u32,
-    /// Messages a second asked of each server; none in a closed loop.
+    /// Messages a second asked of each server, or events of a fan-out; none in a closed loop.
     pub rate_asked: Option<f64>,
     /// How long a server had its turn, in milliseconds.
     pub slot_ms: f64,
@@ -80,7 +80,7 @@ pub struct Standing {
     pub server_cpu_ns_per_message: Option<f64>,
     /// CPU time of the tester for each message received.
     pub tester_cpu_ns_per_message: f64,
-    /// Messages received a second.
+    /// Messages received a second; of a fan-out, deliveries.
     pub rate: f64,
     /// The share of the time that the server was on a CPU; above 1 on several.
     pub server_busy: Option<f64>,
@@ -116,6 +116,7 @@ impl Comparison {
         args: &CompareArgs,
         started_at: Duration,
         contestants: Vec<Contestant>,
+        testers: &[Standby],
         rounds: &Rounds,
     ) -> Self {
         let count = contestants.len();
@@ -138,7 +139,10 @@ impl Comparison {
             rounds_run: rounds.run,
             calm_percent: args.calm,
             contestants: standings
-                .map(|(index, one)| standing(args, started_at, one, index, rounds))
+                .map(|(index, one)| {
+                    let failed = testers[one.tester].as_ref().err().cloned();
+                    standing(args, started_at, one, failed, index, rounds)
+                })
                 .collect(),
             valid: true,
             invalid_because: Vec::new(),
@@ -153,13 +157,14 @@ impl Comparison {
         if rounds.interrupted {
             because.push("interrupted: the run was ended by a signal".to_owned());
         }
-        if self.rounds == 0 {
+        // Where nobody had a slot, that is said of each.
+        if self.rounds == 0 && self.rounds_run > 0 {
             because.push(format!(
                 "no_calm_round: in each of {} rounds, a server or a tester waited for its CPU for \
                  more than {}% of its slot; end other work, or allow more with --calm",
                 self.rounds_run, self.calm_percent
             ));
-        } else if self.rounds < self.rounds_asked {
+        } else if (1..self.rounds_asked).contains(&self.rounds) {
             self.warnings.push(format!(
                 "{} rounds count, of {} asked for: in others a server or a tester waited for its \
                  CPU for more than {}% of its slot",
@@ -193,10 +198,11 @@ fn standing(
     args: &CompareArgs,
     started_at: Duration,
     contestant: Contestant,
+    failed: Option<String>,
     index: usize,
     rounds: &Rounds,
 ) -> Standing {
-    let Contestant { name, url, opened, pool, tester, .. } = contestant;
+    let Contestant { name, url, opened, pool, .. } = contestant;
     let own = || rounds.counted.iter().filter_map(move |round| round[index]);
     let median = |value: fn(&Figures) -> f64| {
         Spread::of(own().map(|figures| value(&figures))).map_or(0.0, |spread| spread.median)
@@ -226,7 +232,8 @@ fn standing(
     };
     // A report judges whether figures are the server's.
     let mut report = Report::new(&heading, &Seen::new(), &pool.into_run(started_at), ledger);
-    let failed = tester.err().or(is_silent.then(|| "nothing came back".to_owned()));
+    report.warnings.extend(opened.warning);
+    let failed = failed.or(is_silent.then(|| "nothing came back".to_owned()));
     if let Some(why) = &failed {
         report.invalidate(format!("failed: {why}"));
     }

@@ -55,25 +55,43 @@ const PROBE_DURATION: Duration = Duration::from_millis(1);
 /// # Errors
 /// Nothing can be measured: what is wrong and how to mend it.
 pub fn run(args: &FanoutArgs) -> Result<Status> {
-    let template = template(args)?;
-    let message_bytes = template.draft(u32::MAX).bytes();
-    let plan = subscribe_plan(args, message_bytes)?;
-    let publish_plan = publish_plan(args, message_bytes)?;
+    let plans = plans(args)?;
+    let plan = &plans.subscribers;
     let events_asked = (!args.closed).then_some(args.rate);
     let deliveries_asked = events_asked.map(|rate| rate * f64::from(plan.connections));
-    let heading = prepare::heading("fanout", &plan, deliveries_asked);
+    let heading = prepare::heading("fanout", plan, deliveries_asked);
     let loudness = if args.common.output.quiet { Loudness::Quiet } else { Loudness::Usual };
     let mut progress = Progress::new(args.duration, loudness);
-    let mut both = Both::start(args, plan, publish_plan, template)?;
-    let opening = both.open(&mut progress)?;
-    let warning = both.probe(args.common.drain)?;
-    both.traffic.begin(Phase::Measuring);
-    let (heard, told) = both.measure(args.duration, &mut progress)?;
+    let mut both = Both::start(args, plans)?;
+    let mut opening = both.open(&mut progress)?;
+    let warning = both.probe(args.common.drain, &mut opening)?;
+    let (mut heard, told) = both.measure(args.duration, &mut progress)?;
     progress.finish();
-    let report = report(&heading, &opening, heard, told, warning);
+    let report = report(&heading, &opening, &mut heard, &told, warning);
+    output::save(&report, Some(&opening), &heard.seen, &args.common.output)?;
     output::show(&report, &args.common.output)?;
     both.end();
     Ok(Status::of(&report))
+}
+
+/// What can be known before anything is opened.
+pub struct Plans {
+    /// The plan of the subscribers.
+    pub subscribers: Plan,
+    publishers: Plan,
+    template: Template,
+}
+
+/// Prepares a run with these arguments.
+///
+/// # Errors
+/// What is wrong with them, and how to mend it.
+pub fn plans(args: &FanoutArgs) -> Result<Plans> {
+    let template = template(args)?;
+    let message_bytes = template.draft(u32::MAX).bytes();
+    let subscribers = subscribe_plan(args, message_bytes)?;
+    let publishers = publish_plan(args, message_bytes)?;
+    Ok(Plans { subscribers, publishers, template })
 }
 
 fn template(args: &FanoutArgs) -> Result<Template> {
@@ -175,19 +193,19 @@ fn way(args: &FanoutArgs, approach: &Approach) -> Way {
 }
 
 /// Subscribers and publishers.
-struct Both {
+pub struct Both {
     traffic: Arc<Traffic>,
     subscribers: Conductor<Heard>,
     publishers: Conductor<Told>,
 }
 
 impl Both {
-    fn start(
-        args: &FanoutArgs,
-        plan: Plan,
-        publish_plan: Plan,
-        template: Template,
-    ) -> Result<Self> {
+    /// Starts the threads of both, which begin to open connections.
+    ///
+    /// # Errors
+    /// A thread or its driver cannot be had.
+    pub fn start(args: &FanoutArgs, plans: Plans) -> Result<Self> {
+        let Plans { subscribers: plan, publishers: publish_plan, template } = plans;
         let traffic = Arc::new(Traffic::new(args.publishers));
         let subscribe = SubscribePlan {
             hello: args.hello.clone(),
@@ -221,7 +239,10 @@ impl Both {
     }
 
     /// Waits for all connections. What was seen of the subscribers', and failures of both.
-    fn open(&mut self, progress: &mut Progress) -> Result<Seen> {
+    ///
+    /// # Errors
+    /// No subscriber, or no publisher, could be opened.
+    pub fn open(&mut self, progress: &mut Progress) -> Result<Seen> {
         let mut opening = ready::await_connections(&mut self.subscribers, progress)?;
         let publishers = ready::await_connections(&mut self.publishers, &mut Unwatched)
             .context("the publishers")?;
@@ -231,11 +252,19 @@ impl Both {
 
     /// Publishes events until one has reached every subscriber: a server may take its time to make
     /// one of what has sent a hello. After `time_max` it is as it is. What is to be warned of.
-    fn probe(&mut self, time_max: Duration) -> Result<Option<String>> {
+    /// Failures are added to those of `opening`.
+    ///
+    /// # Errors
+    /// No event reached anybody.
+    pub fn probe(&mut self, time_max: Duration, opening: &mut Seen) -> Result<Option<String>> {
         let until = Instant::now() + time_max;
+        let mut samples = Samples::default();
         loop {
             self.traffic.begin(Phase::Probing);
-            let (heard, told) = self.measure(PROBE_DURATION, &mut Unwatched)?;
+            let (heard, told) = self.measure_both(PROBE_DURATION, &mut Unwatched)?;
+            add_errors(opening, &heard.seen);
+            add_errors(opening, &told.seen);
+            samples.add(&heard, &told);
             let outstanding = self.traffic.outstanding();
             let received: u64 = heard.outcomes.iter().map(|one| one.ledger.received).sum();
             if outstanding == 0 && received > 0 || signal::seen().is_some() {
@@ -245,7 +274,7 @@ impl Both {
                 continue;
             }
             if received == 0 {
-                bail!(unheard(&heard, &told));
+                bail!(samples.unheard(opening));
             }
             return Ok(Some(format!(
                 "not_all_subscribed: of the last event before the measurement, {outstanding} \
@@ -254,8 +283,21 @@ impl Both {
         }
     }
 
+    /// Publishes for `duration`, and hears what is delivered.
+    ///
+    /// # Errors
+    /// A thread cannot go on.
+    pub fn measure(
+        &mut self,
+        duration: Duration,
+        observer: &mut dyn Observer,
+    ) -> Result<(Run<Heard>, Run<Told>)> {
+        self.traffic.begin(Phase::Measuring);
+        self.measure_both(duration, observer)
+    }
+
     /// Both measure at the same time.
-    fn measure(
+    fn measure_both(
         &mut self,
         duration: Duration,
         observer: &mut dyn Observer,
@@ -270,7 +312,8 @@ impl Both {
         })
     }
 
-    fn end(self) {
+    /// Closes all connections politely.
+    pub fn end(self) {
         self.publishers.end();
         self.subscribers.end();
     }
@@ -291,44 +334,63 @@ fn add_errors(sum: &mut Seen, part: &Seen) {
     }
 }
 
-/// Why there is nothing to measure, as far as that is known.
-fn unheard(heard: &Run<Heard>, told: &Run<Told>) -> String {
-    let mut text = String::from(
-        "no event reached any subscriber; check --publish-url, --message and --hello, and that \
-         the server delivers {stamp}{body} as it is",
-    );
-    let errors = heard.seen.errors.iter().chain(&told.seen.errors);
-    for (reason, count) in errors {
-        text.push_str(&format!("; {count} {reason}"));
+/// What came instead of events.
+#[derive(Debug, Default)]
+struct Samples {
+    subscribers: Option<String>,
+    publishers: Option<String>,
+}
+
+impl Samples {
+    fn add(&mut self, heard: &Run<Heard>, told: &Run<Told>) {
+        let Self { subscribers, publishers } = self;
+        let mut here = heard.outcomes.iter().filter_map(|one| one.sample.clone());
+        *subscribers = subscribers.take().or_else(|| here.next());
+        let mut there = told.outcomes.iter().filter_map(|one| one.sample.clone());
+        *publishers = publishers.take().or_else(|| there.next());
     }
-    let heard_sample = heard.outcomes.iter().find_map(|one| one.sample.as_ref());
-    if let Some(sample) = heard_sample {
-        text.push_str(&format!("; subscribers received `{sample}`"));
+
+    /// Why there is nothing to measure, as far as that is known.
+    fn unheard(&self, opening: &Seen) -> String {
+        let mut text = String::from(
+            "no event reached any subscriber; check --publish-url, --message and --hello, and \
+             that the server delivers {stamp}{body} as it is",
+        );
+        for (reason, count) in &opening.errors {
+            text.push_str(&format!("; {count} {reason}"));
+        }
+        for (who, sample) in [("subscribers", &self.subscribers), ("publishers", &self.publishers)]
+        {
+            if let Some(sample) = sample {
+                text.push_str(&format!("; {who} received `{sample}`"));
+            }
+        }
+        text
     }
-    if let Some(sample) = told.outcomes.iter().find_map(|one| one.sample.as_ref()) {
-        text.push_str(&format!("; publishers received `{sample}`"));
-    }
-    text
+}
+
+/// Adds the publishers' part to what subscribers heard: what is asked of a report is about
+/// deliveries, and the tester's own part is of both.
+pub fn together(heard: &mut Run<Heard>, told: &Run<Told>) -> Ledger {
+    let ledger = Ledger::sum(heard.outcomes.iter().map(|one| &one.ledger));
+    add_errors(&mut heard.seen, &told.seen);
+    heard.seen.sent = ledger.sent;
+    heard.seen.send_delays = told.seen.send_delays.clone();
+    heard.busy = heard.busy.max(told.busy);
+    heard.occupied = heard.occupied.max(told.occupied);
+    heard.tester_cpu += told.tester_cpu;
+    ledger
 }
 
 fn report(
     heading: &crate::report::Heading,
     opening: &Seen,
-    mut heard: Run<Heard>,
-    told: Run<Told>,
+    heard: &mut Run<Heard>,
+    told: &Run<Told>,
     warning: Option<String>,
 ) -> Report {
-    let ledger = heard.outcomes.iter().fold(Ledger::default(), |mut sum, one| {
-        sum += one.ledger;
-        sum
-    });
-    // What is asked of the report is about deliveries; the tester's own part is of both.
-    add_errors(&mut heard.seen, &told.seen);
-    heard.seen.sent = ledger.sent;
-    heard.seen.send_delays = told.seen.send_delays.clone();
-    heard.busy = heard.busy.max(told.busy);
-    heard.tester_cpu += told.tester_cpu;
-    let mut report = Report::new(heading, opening, &heard, ledger);
+    let ledger = together(heard, told);
+    let mut report = Report::new(heading, opening, heard, ledger);
     let Some(told_all) = told.outcomes.first() else { return report };
     let tables: Vec<&Spread> = heard.outcomes.iter().map(|one| &one.spread).collect();
     let Spreads { times, complete, incomplete } = Spread::together(&tables, &told_all.owed);

@@ -65,6 +65,7 @@ pub fn run(args: &IdleArgs) -> Result<Status> {
     progress.finish();
     let report = report(&heading, &opening, &run, [&before, &open, &after], both_ends_here);
     output::save(&report, Some(&opening), &run.seen, &common.output)?;
+    output::save(&report, Some(&opening), &run.seen, &common.output)?;
     output::show(&report, &common.output)?;
     conductor.end();
     Ok(Status::of(&report))
@@ -105,9 +106,9 @@ fn report(
             report.detail("server_rss_held_bytes", after.resident_bytes as f64);
             let server = growth(after.resident_bytes, before.resident_bytes);
             report.detail("server_rss_bytes_per_connection", server);
-            let cpu = (after.cpu - open.cpu).as_nanos() as f64;
+            let cpu = after.cpu.saturating_sub(open.cpu).as_nanos() as f64;
             report.detail("server_cpu_ns_per_connection_per_s", each(cpu / seconds));
-            let cpu = (open.cpu - before.cpu).as_nanos() as f64 / opening.opened as f64;
+            let cpu = open.cpu.saturating_sub(before.cpu).as_nanos() as f64 / opening.opened as f64;
             report.detail("server_cpu_opening_ns_per_connection", cpu);
             report.server_threads = after.threads_since(open, run.elapsed);
         }

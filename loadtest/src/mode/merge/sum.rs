@@ -141,20 +141,41 @@ fn tester(parts: &[Saved], merged: &Saved, received: f64) -> Tester {
     }
 }
 
-/// What all say alike, and how many there are: other numbers cannot be added without knowing what
-/// they mean.
+/// The sums of what are counts, what else all say alike, and how many there are: other numbers
+/// cannot be added without knowing what they mean.
 fn shared_details(parts: &[Saved]) -> BTreeMap<String, f64> {
     let mut details = parts[0].report.details.clone();
     let is_shared = |name: &str, value: f64| {
         parts.iter().all(|part| part.report.details.get(name) == Some(&value))
     };
     details.retain(|name, value| name != PROCESSES && is_shared(name, *value));
+    for name in COUNTS {
+        let counts = parts.iter().map(|part| part.report.details.get(name).copied());
+        if let Some(sum) = counts.sum::<Option<f64>>() {
+            details.insert(name.to_owned(), sum);
+        }
+    }
     let processes = parts.iter().map(|part| part.report.details.get(PROCESSES).unwrap_or(&1.0));
     details.insert(PROCESSES.to_owned(), processes.sum());
     details
 }
 
 const PROCESSES: &str = "processes";
+
+/// Counts of connections and what came on them: each process has its own.
+const COUNTS: [&str; 11] = [
+    "connections_begun",
+    "connections_completed",
+    "connections_dropped",
+    "connections_lost",
+    "connections_never_resumed",
+    "connections_opened",
+    "connections_per_s",
+    "connections_resumed",
+    "connections_that_waited_for_another",
+    "messages_unasked",
+    "tries_failed",
+];
 
 fn timeline(parts: &[Saved], merged: &Saved, start: f64) -> Result<Vec<Point>> {
     let all = || parts.iter().flat_map(|part| &part.report.timeline);

@@ -86,6 +86,12 @@ pub fn run(args: &SweepArgs) -> Result<Status> {
     })
 }
 
+/// What was found, among the report's details.
+const HIGHEST: &str = "highest_rate_per_s";
+
+/// What the server does at least, where the tester was the limit.
+const AT_LEAST: &str = "at_least_rate_per_s";
+
 /// How a sweep ended.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Ending {
@@ -220,12 +226,14 @@ impl Sweep<'_> {
 
 /// What the report of the last step says of the sweep.
 fn conclude(report: &mut Report, steps: Vec<Step>, ending: &Ending, args: &SweepArgs) {
+    let passed = steps.iter().filter(|step| step.passed).map(|step| step.rate_asked);
+    let passed = passed.reduce(f64::max);
     report.steps = Some(steps);
     let details = &mut report.details;
     details.insert("p99_allowed_us".to_owned(), args.p99.as_secs_f64() * 1e6);
     match *ending {
         Ending::Found { rate, is_at_bound } => {
-            details.insert("highest_rate_per_s".to_owned(), rate);
+            details.insert(HIGHEST.to_owned(), rate);
             // What was in time although the tester was late would be in time without that.
             report.warnings.append(&mut report.invalid_because);
             report.valid = true;
@@ -241,11 +249,16 @@ fn conclude(report: &mut Report, steps: Vec<Step>, ending: &Ending, args: &Sweep
         Ending::Nothing => {
             report.warnings.push("even the lowest rate was too much for the server".to_owned());
         }
-        Ending::Tester => report.invalidate(
+        Ending::Tester => {
+            if let Some(rate) = passed {
+                details.insert(AT_LEAST.to_owned(), rate);
+            }
+            report.invalidate(
             "tester: this is the tester's limit, not the server's; use more --threads, or several \
-             processes and `merge`"
+             processes"
                 .to_owned(),
-        ),
+        )
+        }
         // The report says so already, unless the signal came between two steps.
         Ending::Interrupted if report.valid => {
             report.invalidate("interrupted: the run was ended by a signal".to_owned());
@@ -259,10 +272,11 @@ fn render(report: &Report, p99_max: Duration) -> String {
     let mut out: String = steps.iter().map(|step| line(step) + "\n").collect();
     out += &curve::draw(steps, p99_max.as_secs_f64() * 1e6);
     out += &table::render(report);
-    match report.details.get("highest_rate_per_s") {
-        Some(rate) => out += &format!("highest    {rate:.0}/s with a p99 under {p99_max:?}\n"),
-        None => out += "highest    none was found\n",
-    }
+    out += &match (report.details.get(HIGHEST), report.details.get(AT_LEAST)) {
+        (Some(rate), _) => format!("highest    {rate:.0}/s with a p99 under {p99_max:?}\n"),
+        (None, Some(rate)) => format!("highest    at least {rate:.0}/s; the tester does no more\n"),
+        (None, None) => "highest    none was found\n".to_owned(),
+    };
     out
 }
 

@@ -94,7 +94,9 @@ pub fn judge(report: &Report, time: Duration, p99_max: Duration, purpose: Purpos
         (false, false) => Limit::Tester,
     };
     if limit == Limit::Tester {
-        why.extend(report.invalid_because.iter().cloned());
+        // In a word each; the last one's are in the report.
+        let words = report.invalid_because.iter().filter_map(|why| why.split(':').next());
+        why.extend(words.map(str::to_owned));
     }
     Step {
         rate_asked: report.rate_asked.unwrap_or_default(),
