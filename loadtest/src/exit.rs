@@ -16,7 +16,7 @@ pub fn usage(error: impl Into<anyhow::Error>) -> anyhow::Error {
 /// Holds a command line to something.
 ///
 /// # Errors
-/// A [`Usage`] that says `why` when it `holds` not.
+/// A [`Usage`] that says `why` when it does not hold.
 pub fn require(holds: bool, why: impl FnOnce() -> String) -> anyhow::Result<()> {
     if holds { Ok(()) } else { Err(usage(anyhow::Error::msg(why()))) }
 }
@@ -56,9 +56,7 @@ impl Status {
             Self::Faulty
         }
     }
-}
 
-impl Status {
     /// Of a command that came to nothing.
     pub fn of_error(error: &anyhow::Error) -> Self {
         if error.is::<Usage>() { Self::Usage } else { Self::Failed }

@@ -15,6 +15,7 @@ use crate::{
     args::{CommonArgs, IoArg},
     engine::plan::{Cut, Plan, Punctuality},
     exit::{require, usage},
+    measure::process,
     report::Heading,
     wire::{
         message::Form,
@@ -47,6 +48,10 @@ pub fn plan(
         format!("--first-number {} and --connections pass 2^32", args.first_number)
     })?;
     let cores = cores::exactly(&args.cores).map_err(usage)?;
+    if let Some(pid) = args.pid {
+        // Later it may end, and that is the run's to say.
+        process::threads(pid).context("--pid").map_err(usage)?;
+    }
     let limit = descriptors::raise_limit().context("raising the limit of open files")?;
     require(u64::from(args.connections) + RESERVED <= limit, || {
         format!(

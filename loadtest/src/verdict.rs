@@ -24,6 +24,13 @@ const STARVED_MAX: f64 = 0.2;
 /// Below this share of its CPUs, a server in a closed loop was not saturated.
 const SATURATED_MIN: f64 = 0.8;
 
+/// No server takes less of a CPU for a message: a system call alone takes longer, and is shared by
+/// a few messages at best.
+const SERVER_CPU_NS_MIN: f64 = 50.0;
+
+/// With fewer messages, CPU time is too coarse to tell (schedstat lags behind by up to a tick).
+const TELLING_MESSAGES_MIN: u64 = 10_000;
+
 /// Judges a run by what is known of its threads and of the server.
 pub fn judge<O>(report: &mut Report, run: &Run<O>) {
     if run.interrupted == Some(Interruption::Signal) {
@@ -36,6 +43,7 @@ pub fn judge<O>(report: &mut Report, run: &Run<O>) {
             run.behind.as_secs_f64()
         ));
     }
+    warn_of_another_process(report, run.seen.received);
     match report.rate_asked {
         Some(_) => judge_open_loop(report, run.occupied),
         None => judge_closed_loop(report, run.occupied, run.server.as_ref()),
@@ -46,6 +54,20 @@ pub fn judge<O>(report: &mut Report, run: &Run<O>) {
             "of the time that the server wanted a CPU, it waited {:.0}% for one: other work runs on \
              its cores, and the rate and the latencies are not its own",
             100.0 * server.starved
+        ));
+    }
+}
+
+/// A process whose children do the work, such as nginx's master, would be a very cheap server.
+fn warn_of_another_process(report: &mut Report, received: u64) {
+    let cpu = report.server_cpu_ns_per_message;
+    if let Some(cpu) = cpu.filter(|cpu| *cpu < SERVER_CPU_NS_MIN)
+        && received >= TELLING_MESSAGES_MIN
+    {
+        report.warnings.push(format!(
+            "{cpu:.0} ns of the server's CPU per {} are less than any server takes: is --pid the \
+             process that serves, and not its parent?",
+            report.counted()
         ));
     }
 }
@@ -253,6 +275,17 @@ mod tests {
         let starved = Run { server: server(0.99, 0.99, 0.5), ..run() };
         let (invalid, warnings) = said(None, &starved);
         assert!(invalid.is_empty() && warnings.contains("waited 50%"), "{warnings}");
+    }
+
+    #[test]
+    fn a_process_that_does_nothing_is_not_the_server() {
+        let of = |received, cpu| {
+            let seen = Seen { received, ..run().seen };
+            said(Some(1.0), &Run { seen, server_cpu: Some(cpu), ..run() }).1
+        };
+        assert!(of(20_000, 400 * US).contains("20 ns of the server's CPU per message"));
+        assert_eq!(of(20_000, 8_000 * US), "");
+        assert_eq!(of(100, Duration::ZERO), "");
     }
 
     #[test]

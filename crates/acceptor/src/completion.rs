@@ -37,7 +37,8 @@ pub enum Completion<'a> {
         /// Whose stream ended.
         connection: Connection,
     },
-    /// The connection broke, or was never established. Nothing more is received, and what was queued is dropped.
+    /// The connection broke, or was never established. Nothing more is received, and what was
+    /// queued is dropped.
     Failed {
         /// Which connection.
         connection: Connection,

@@ -80,6 +80,7 @@ pub struct FanoutArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SubscribeArg {
     /// As messages of a WebSocket.
+    #[value(name = "websocket")]
     WebSocket,
     /// As Server-Sent Events.
     Sse,
@@ -98,9 +99,6 @@ EXAMPLES
 impl FanoutArgs {
     /// How events are spread.
     pub fn pattern(&self) -> Pattern {
-        match self.arrivals {
-            ArrivalsArg::Constant => Pattern::Constant,
-            ArrivalsArg::Poisson => Pattern::Poisson,
-        }
+        self.arrivals.into()
     }
 }

@@ -1,4 +1,4 @@
-//! What connections are for: one file for each command.
+//! What connections are for: one folder for each command.
 //!
 //! Nothing here touches a socket.
 

@@ -22,11 +22,23 @@ pub fn await_connections<O: Send + 'static>(
     conductor: &mut Conductor<O>,
     observer: &mut dyn Observer,
 ) -> Result<Seen> {
+    let seen = await_open(conductor, observer)?;
+    conductor.await_start()?;
+    Ok(seen)
+}
+
+/// The same, whether or not it is time to begin.
+///
+/// # Errors
+/// None is open, with the reasons; or the user has had enough.
+pub fn await_open<O: Send + 'static>(
+    conductor: &mut Conductor<O>,
+    observer: &mut dyn Observer,
+) -> Result<Seen> {
     let seen = conductor.await_ready(observer)?;
     if seen.opened == 0 {
         return Err(nothing_open(&seen));
     }
-    conductor.await_start()?;
     Ok(seen)
 }
 

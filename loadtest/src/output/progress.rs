@@ -42,13 +42,6 @@ enum Face {
     Bar(ProgressBar),
 }
 
-impl Loudness {
-    /// As asked for.
-    pub fn of(args: &OutputArgs) -> Self {
-        if args.quiet { Self::Quiet } else { Self::Usual }
-    }
-}
-
 /// How much to show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loudness {
@@ -56,6 +49,13 @@ pub enum Loudness {
     Usual,
     /// Nothing.
     Quiet,
+}
+
+impl Loudness {
+    /// As asked for.
+    pub fn of(args: &OutputArgs) -> Self {
+        if args.quiet { Self::Quiet } else { Self::Usual }
+    }
 }
 
 impl Progress {

@@ -39,7 +39,6 @@ pub fn run(args: &ChurnArgs) -> Result<Status> {
     })?;
     conductor.await_ready(&mut progress)?;
     conductor.await_start()?;
-    conductor.await_start()?;
     let run = conductor.measure(args.duration, &mut progress)?;
     progress.finish();
     if run.seen.received == 0 {
@@ -49,7 +48,6 @@ pub fn run(args: &ChurnArgs) -> Result<Status> {
     run.outcomes.iter().for_each(|one| churned += *one);
     let mut report = Report::new(&heading, &Seen::new(), &run, Ledger::default());
     describe(&mut report, churned);
-    output::save(&report, None, &run.seen, &common.output)?;
     output::save(&report, None, &run.seen, &common.output)?;
     output::show(&report, &common.output)?;
     conductor.end();

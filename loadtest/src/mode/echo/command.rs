@@ -27,8 +27,7 @@ pub fn run(args: &EchoArgs) -> Result<Status> {
     let (common, traffic) = (&args.common, &args.traffic);
     let plan = plan(args)?;
     let heading = prepare::heading("echo", &plan, (!traffic.closed).then_some(traffic.rate));
-    let loudness = if common.output.quiet { Loudness::Quiet } else { Loudness::Usual };
-    let mut progress = Progress::new(traffic.duration, loudness);
+    let mut progress = Progress::new(traffic.duration, Loudness::of(&common.output));
     let mut conductor = start(args, plan)?;
     let opening = ready::await_connections(&mut conductor, &mut progress)?;
     let run = conductor.measure(traffic.duration, &mut progress)?;

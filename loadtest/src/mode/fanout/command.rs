@@ -60,11 +60,11 @@ pub fn run(args: &FanoutArgs) -> Result<Status> {
     let events_asked = (!args.closed).then_some(args.rate);
     let deliveries_asked = events_asked.map(|rate| rate * f64::from(plan.connections));
     let heading = prepare::heading("fanout", plan, deliveries_asked);
-    let loudness = if args.common.output.quiet { Loudness::Quiet } else { Loudness::Usual };
-    let mut progress = Progress::new(args.duration, loudness);
+    let mut progress = Progress::new(args.duration, Loudness::of(&args.common.output));
     let mut both = Both::start(args, plans)?;
     let mut opening = both.open(&mut progress)?;
     let warning = both.probe(args.common.drain, &mut opening)?;
+    both.subscribers.await_start()?;
     let (mut heard, told) = both.measure(args.duration, &mut progress)?;
     progress.finish();
     let report = report(&heading, &opening, &mut heard, &told, warning);
@@ -243,9 +243,9 @@ impl Both {
     /// # Errors
     /// No subscriber, or no publisher, could be opened.
     pub fn open(&mut self, progress: &mut Progress) -> Result<Seen> {
-        let mut opening = ready::await_connections(&mut self.subscribers, progress)?;
-        let publishers = ready::await_connections(&mut self.publishers, &mut Unwatched)
-            .context("the publishers")?;
+        let mut opening = ready::await_open(&mut self.subscribers, progress)?;
+        let publishers =
+            ready::await_open(&mut self.publishers, &mut Unwatched).context("the publishers")?;
         add_errors(&mut opening, &publishers);
         Ok(opening)
     }

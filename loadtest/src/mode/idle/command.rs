@@ -65,7 +65,6 @@ pub fn run(args: &IdleArgs) -> Result<Status> {
     progress.finish();
     let report = report(&heading, &opening, &run, [&before, &open, &after], both_ends_here);
     output::save(&report, Some(&opening), &run.seen, &common.output)?;
-    output::save(&report, Some(&opening), &run.seen, &common.output)?;
     output::show(&report, &common.output)?;
     conductor.end();
     Ok(Status::of(&report))

@@ -133,6 +133,7 @@ fn tester(parts: &[Saved], merged: &Saved, received: f64) -> Tester {
         send_delay_us: Quantiles::of(&merged.send_delays),
         look_delay_us: Quantiles::of(&merged.look_delays),
         busy: testers().map(|tester| tester.busy).fold(0.0, f64::max),
+        occupied: testers().map(|tester| tester.occupied).fold(0.0, f64::max),
         cpu_ns_per_message: cpu.sum::<f64>() / received,
         threads: testers().fold(0, |sum, tester| tester.threads.saturating_add(sum)),
         engine: engines.join("+"),

@@ -82,7 +82,6 @@ pub fn run(args: &StormArgs) -> Result<Status> {
     let mut report = Report::new(&heading, &opening, &run, Ledger::default());
     describe(&mut report, rounds);
     output::save(&report, Some(&opening), &run.seen, &common.output)?;
-    output::save(&report, Some(&opening), &run.seen, &common.output)?;
     output::show(&report, &common.output)?;
     conductor.end();
     Ok(Status::of(&report))

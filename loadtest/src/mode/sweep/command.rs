@@ -50,8 +50,7 @@ pub fn run(args: &SweepArgs) -> Result<Status> {
     let echo = EchoArgs { common: args.common.clone(), traffic: args.traffic() };
     let plan = echo::command::plan(&echo)?;
     let heading = prepare::heading("sweep", &plan, Some(args.from));
-    let loudness = if args.common.output.quiet { Loudness::Quiet } else { Loudness::Usual };
-    let mut progress = Progress::new(args.step, loudness);
+    let mut progress = Progress::new(args.step, Loudness::of(&args.common.output));
     let (dial, echo_plan) = (Dial::default(), echo::command::echo_plan(&echo.traffic));
     let own_dial = dial.clone();
     let mut conductor = Conductor::start(plan, move |share, plan| Stepped {

@@ -76,6 +76,10 @@ impl Workload for Stepped {
         self.echo.advance(links)
     }
 
+    fn is_awaiting(&self, links: &Links) -> bool {
+        self.echo.is_awaiting(links)
+    }
+
     fn stop(&mut self, links: &mut Links) {
         self.echo.stop(links);
     }
