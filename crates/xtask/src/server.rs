@@ -66,9 +66,10 @@ pub fn binary(checkout: &Checkout, named: Option<&Path>) -> Result<PathBuf> {
     Ok(checkout.release_binary())
 }
 
-/// Builds the release gateway.
+/// Builds the release gateway, and the load generator beside it.
 pub fn build(checkout: &Checkout) -> Result<()> {
-    let command = checkout.cargo(&["build", "--release", "--package", "ringway"]);
+    let packages = ["--package", "ringway", "--package", "ringway-loadtest"];
+    let command = checkout.cargo(&[&["build", "--release"], &packages[..]].concat());
     process::check(command, BUILD_LIMIT)
 }
 
