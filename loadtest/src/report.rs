@@ -273,6 +273,13 @@ impl Report {
         }
     }
 
+    /// Whether answers decided when the next message went out, which asks a server for as much as it
+    /// can do; latencies say little then, as a slow server is asked less. Idle connections ask for
+    /// nothing, and a storm is over before it says anything of that.
+    pub fn is_closed_loop(&self) -> bool {
+        self.rate_asked.is_none() && !matches!(&*self.mode, "idle" | "storm")
+    }
+
     /// What the mode alone knows; the name ends in the unit.
     pub fn detail(&mut self, name: &str, value: f64) {
         self.details.insert(name.to_owned(), value);

@@ -113,7 +113,7 @@ fn judge_closed_loop(report: &mut Report, occupied: f64, server: Option<&ServerL
              --threads, or a core without other work",
             100.0 * used
         )),
-        Some(used) if used < SATURATED_MIN && saturates(&report.mode) => report.warnings.push(format!(
+        Some(used) if used < SATURATED_MIN && report.is_closed_loop() => report.warnings.push(format!(
             "the server was not saturated ({:.0}% of its CPUs), nor was the tester: the rate is that \
              of so many round trips; use more --connections or --pipeline",
             100.0 * used
@@ -125,12 +125,6 @@ fn judge_closed_loop(report: &mut Report, occupied: f64, server: Option<&ServerL
         )),
         None => {}
     }
-}
-
-/// Whether a mode without a rate asks a server for as much as it can do: idle connections ask for
-/// nothing, and a storm is over before it says anything of that.
-fn saturates(mode: &str) -> bool {
-    !matches!(mode, "idle" | "storm")
 }
 
 /// That a thread has no time left.

@@ -2,6 +2,8 @@
 //!
 //! Nothing here touches a socket.
 
+use std::time::Duration;
+
 pub mod calibrate;
 pub mod churn;
 pub mod compare;
@@ -12,3 +14,6 @@ pub mod merge;
 pub mod ready;
 pub mod storm;
 pub mod sweep;
+
+/// A connection that was lost is opened again after this.
+const REOPEN_DELAY: Duration = Duration::from_secs(1);

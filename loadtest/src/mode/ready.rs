@@ -5,11 +5,12 @@ use anyhow::{Result, anyhow};
 use crate::{
     engine::conductor::{Conductor, Observer},
     measure::timeline::Seen,
+    report::Report,
     wire::failure::Reason,
 };
 
 /// What to do when connections cannot be begun for want of a port.
-pub const NO_PORT_LEFT: &str = "no_port_left: one address has some 28,000 ports to one server, and \
+const NO_PORT_LEFT: &str = "no_port_left: one address has some 28,000 ports to one server, and \
      that of a connection that has ended rests in TIME_WAIT for a minute; use several addresses of \
      this host with --source, such as 127.0.0.1-127.0.0.8";
 
@@ -40,6 +41,13 @@ pub fn await_open<O: Send + 'static>(
         return Err(nothing_open(&seen));
     }
     Ok(seen)
+}
+
+/// Says what to do in a report of connections that found no port.
+pub fn warn_of_ports(report: &mut Report) {
+    if report.errors.contains_key(Reason::NO_PORT_LEFT.as_str()) {
+        report.warnings.push(NO_PORT_LEFT.to_owned());
+    }
 }
 
 /// That none could be opened, and why.

@@ -24,6 +24,9 @@ fn write(report: &Report, out: &mut String) -> std::fmt::Result {
     if ledger.sent > 0 || report.rate > 0.0 {
         rates(report, out)?;
     }
+    if report.is_closed_loop() && latency_us.count > 0 {
+        writeln!(out, "closed     each waits for the one before: latencies flatter a slow server")?;
+    }
     for (name, times) in [("latency", latency_us), ("opening", &report.opening_us)] {
         if times.count == 0 {
             continue;

@@ -74,7 +74,5 @@ fn describe(report: &mut Report, churned: Churned) {
             churned.waited
         ));
     }
-    if report.errors.contains_key("no_port_left") {
-        report.warnings.push(ready::NO_PORT_LEFT.to_owned());
-    }
+    ready::warn_of_ports(report);
 }

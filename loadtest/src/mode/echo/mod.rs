@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ringway_frame::DataKind;
 
+use super::REOPEN_DELAY;
 use crate::{
     engine::{
         links::{Links, Sent},
@@ -56,9 +57,6 @@ const TURN_SENDS_MAX: usize = 64;
 
 /// ... and bytes, unless it is a single message.
 const TURN_BYTES_MAX: usize = 1 << 20;
-
-/// A connection that was lost is opened again after this.
-pub const REOPEN_DELAY: Duration = Duration::from_secs(1);
 
 /// One thread's echoes.
 pub struct Echo {

@@ -15,7 +15,7 @@ use crate::{
         workload::{Ended, Next, Then, Workload},
     },
     measure::arrivals::{Arrivals, Pattern, Share},
-    mode::echo::REOPEN_DELAY,
+    mode::REOPEN_DELAY,
     wire::{
         failure::Reason,
         http::{self, Part},

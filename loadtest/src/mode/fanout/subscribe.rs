@@ -19,7 +19,7 @@ use crate::{
         workload::{Ended, Next, Then, Workload},
     },
     measure::ledger::{Arrival, Ledger, Order},
-    mode::echo::REOPEN_DELAY,
+    mode::REOPEN_DELAY,
     wire::{
         delivery::{Deliveries, Found},
         failure::Reason,

@@ -117,7 +117,5 @@ fn describe(report: &mut Report, rounds: Vec<report::Storm>) {
         report.detail("server_cpu_ns_per_connection", cpu);
     }
     report.storms = rounds;
-    if report.errors.contains_key("no_port_left") {
-        report.warnings.push(ready::NO_PORT_LEFT.to_owned());
-    }
+    ready::warn_of_ports(report);
 }

@@ -9,6 +9,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use ringway_frame::DataKind;
 
+use super::REOPEN_DELAY;
 use crate::{
     engine::{
         links::Links,
@@ -58,9 +59,6 @@ const BACK_OFF_MIN: Duration = Duration::from_millis(100);
 
 /// The longest wait between two tries.
 const BACK_OFF_MAX: Duration = Duration::from_secs(5);
-
-/// A connection that takes no part in a storm is opened again after this.
-const REOPEN_DELAY: Duration = Duration::from_secs(1);
 
 /// What a storm brought on one thread.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -37,9 +37,10 @@ fn write_page(report: &Report, out: &mut String) -> fmt::Result {
          <title>{0}</title>\n<style>\n{STYLE}</style>\n<body>\n<header>\n<h1>{0}</h1>\n",
         Escaped(&title)
     )?;
+    let pace = if report.is_closed_loop() { "closed loop, " } else { "" };
     writeln!(
         out,
-        "<p class=\"sub\">{} of {} connections open, {:.1} s, {}</p>\n</header>\n<main>",
+        "<p class=\"sub\">{} of {} connections open, {:.1} s, {pace}{}</p>\n</header>\n<main>",
         report.connections_open,
         report.connections,
         report.elapsed_s,
