@@ -85,6 +85,11 @@ fn judge_open_loop(report: &mut Report, occupied: f64) {
                  more --threads, a lower --rate, or a machine with less other work",
                 own.p99, latency.p99
             ));
+        } else if own.p99 > OWN_SHARE_MAX * latency.p99 {
+            report.warnings.push(format!(
+                "{name}: of the {:.0} us measured at p99, up to {:.0} us are the tester's own",
+                latency.p99, own.p99
+            ));
         } else if is_much(own.p99_9, latency.p99_9) {
             report.warnings.push(format!(
                 "{name}: the tester itself was {:.0} us {what} at p99.9, of {:.0} us measured: what \

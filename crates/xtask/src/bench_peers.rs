@@ -27,10 +27,9 @@ use self::peers::{Installed, Peer};
 use self::running::{Running, attached};
 use self::table::{Absent, Entrant, Report, Row};
 use crate::checkout::Checkout;
-use crate::process;
 use crate::step::Outcome;
+use crate::{process, server};
 
-const BUILD_LIMIT: Duration = Duration::from_secs(40 * 60);
 /// What a whole run writes; README.md shows a part of it.
 const RESULTS: &str = "benches/peers/RESULTS.md";
 const README: &str = "README.md";
@@ -130,8 +129,7 @@ impl Options {
 
 /// Ours must be there; of the others as many as can be.
 fn install(checkout: &Checkout, options: &Options) -> Result<(Vec<Installed>, Vec<Absent>)> {
-    let build = ["build", "--release", "--package", "ringway", "--package", "ringway-loadtest"];
-    process::check(checkout.cargo(&build), BUILD_LIMIT)?;
+    server::build(checkout)?;
     let (mut installed, mut absent) = (Vec::new(), Vec::new());
     for peer in options.peers() {
         println!("-- {}", peer.name());

@@ -68,9 +68,13 @@ pub fn binary(checkout: &Checkout, named: Option<&Path>) -> Result<PathBuf> {
 
 /// Builds the release gateway, and the load generator beside it.
 pub fn build(checkout: &Checkout) -> Result<()> {
-    let packages = ["--package", "ringway", "--package", "ringway-loadtest"];
-    let command = checkout.cargo(&[&["build", "--release"], &packages[..]].concat());
-    process::check(command, BUILD_LIMIT)
+    // One at a time: together they would share their dependencies' features, and `cargo run` of
+    // one of them would build all of it again.
+    for package in ["ringway", "ringway-loadtest"] {
+        let command = checkout.cargo(&["build", "--release", "--package", package]);
+        process::check(command, BUILD_LIMIT)?;
+    }
+    Ok(())
 }
 
 /// A running gateway.

@@ -20,7 +20,7 @@ pub struct CalibrateArgs {
     /// How long to measure, in each slot
     #[arg(long, short = 'd', value_name = "TIME", default_value = "1s", value_parser = time)]
     pub duration: Duration,
-    /// Slots: the best is reported in full, the others with their p99
+    /// Slots: the middle one by its p99 is reported in full, the others with their p99
     #[arg(long, value_name = "N", default_value = "5", value_parser = count)]
     pub slots: u32,
     /// Payload bytes of a message

@@ -29,12 +29,12 @@ fn the_error_is_measured_and_judged() {
             assert!(
                 pass > 0.0 && max + 2.0 * pass <= 1.01 * outcome.number("latency_us.max") + 1.0
             );
-            // The best slot is the one that is reported.
-            let slots: Vec<f64> = (0..3)
+            // The middle slot is the one that is reported.
+            let mut slots: Vec<f64> = (0..3)
                 .map(|slot| outcome.number(&format!("details.slot_0{slot}_error_p99_us")))
                 .collect();
-            assert!(slots.iter().all(|slot| *slot >= p99), "{outcome:?}");
-            assert!(slots.contains(&p99), "{outcome:?}");
+            slots.sort_by(f64::total_cmp);
+            assert_eq!(slots[1], p99, "{outcome:?}");
         }
     }
 }

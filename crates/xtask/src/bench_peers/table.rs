@@ -109,7 +109,7 @@ impl Report {
                 let base = find(findings, BASE);
                 let cost = base.and_then(|base| base.server_cpu_ns_per_message);
                 let cell = match (cost, base) {
-                    (Some(cost), Some(base)) if base.valid => duration(cost),
+                    (Some(cost), Some(base)) if is_sound(base) => duration(cost),
                     (Some(cost), _) => format!("({})", duration(cost)),
                     _ => "none".to_owned(),
                 };
@@ -128,27 +128,33 @@ impl Report {
 
     /// Where Ringway loses, in a sentence.
     fn verdict(&self) -> String {
-        let mut lost = Vec::new();
+        let (mut lost, mut doubtful) = (Vec::new(), Vec::new());
         for Row { title, outcome } in &self.rows {
             let Ok(findings) = outcome else { continue };
-            let ahead: Vec<String> = self
+            let (sound, unsound): (Vec<_>, Vec<_>) = self
                 .columns()
                 .filter_map(|name| find(findings, name))
-                .filter(|finding| is_ahead(finding))
-                .filter_map(|finding| {
-                    Some(format!("{} {:.2}", finding.name, finding.ratio?.median))
-                })
-                .collect();
-            if !ahead.is_empty() {
-                lost.push(format!("{title} ({})", ahead.join(", ")));
+                .filter(|finding| is_cheaper(finding))
+                .partition(|finding| is_sound(finding));
+            for (these, list) in [(sound, &mut lost), (unsound, &mut doubtful)] {
+                if !these.is_empty() {
+                    list.push(format!("{title} ({})", names(&these)));
+                }
             }
         }
+        let doubtful = match doubtful.is_empty() {
+            true => String::new(),
+            false => format!(
+                " Cheaper, in runs that are not to be relied on and are not counted: {}.",
+                doubtful.join("; ")
+            ),
+        };
         if self.rows.iter().all(|row| row.outcome.is_err()) {
             "Nothing was measured.".to_owned()
         } else if lost.is_empty() {
-            "Ringway loses to none of these servers in what was measured.".to_owned()
+            format!("Ringway loses to none of these servers in what was measured.{doubtful}")
         } else {
-            format!("Ringway loses at: {}.", lost.join("; "))
+            format!("Ringway loses at: {}.{doubtful}", lost.join("; "))
         }
     }
 }
@@ -158,9 +164,22 @@ fn find<'a>(findings: &'a Findings, name: &str) -> Option<&'a Finding> {
 }
 
 /// Whether it is a server that is cheaper than Ringway.
-fn is_ahead(finding: &Finding) -> bool {
+fn is_cheaper(finding: &Finding) -> bool {
     let is_rival = ![BASE, FLOOR, CONTROL].contains(&finding.name.as_str());
-    is_rival && finding.valid && finding.ratio.is_some_and(|ratio| ratio.median < 1.0)
+    is_rival && finding.ratio.is_some_and(|ratio| ratio.median < 1.0)
+}
+
+/// Whether its figures are to be relied on.
+fn is_sound(finding: &Finding) -> bool {
+    finding.valid && finding.ledger.faults() == 0
+}
+
+fn names(findings: &[&Finding]) -> String {
+    let name = |finding: &&Finding| {
+        let median = finding.ratio.map_or(f64::NAN, |ratio| ratio.median);
+        format!("{} {median:.2}", finding.name)
+    };
+    findings.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
 /// A ratio in the table; what is in parentheses is not to be relied on.
@@ -168,9 +187,10 @@ fn cell_of(findings: &Findings, name: &str) -> String {
     let Some(finding) = find(findings, name) else { return "–".to_owned() };
     let Some(ratio) = finding.ratio else { return "failed".to_owned() };
     let median = format!("{:.2}", ratio.median);
-    let median = if is_ahead(finding) { format!("**{median}**") } else { median };
+    let median =
+        if is_cheaper(finding) && is_sound(finding) { format!("**{median}**") } else { median };
     let cell = format!("{median} [{:.2} {:.2}]", ratio.low, ratio.high);
-    if finding.valid && finding.ledger.faults() == 0 { cell } else { format!("({cell})") }
+    if is_sound(finding) { cell } else { format!("({cell})") }
 }
 
 fn detail(finding: &Finding) -> String {

@@ -239,7 +239,8 @@ fn standing(
     }
     if failed.is_none() && report.connections_open < args.connections {
         let (open, of) = (report.connections_open, args.connections);
-        report.warnings.push(format!("{open} of {of} connections are open"));
+        // Fewer connections are cheaper to serve.
+        report.invalidate(format!("connections_missing: {open} of {of} connections are open"));
     }
     Standing {
         name,
