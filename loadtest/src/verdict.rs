@@ -73,6 +73,11 @@ fn warn_of_another_process(report: &mut Report, received: u64) {
 }
 
 fn judge_open_loop(report: &mut Report, occupied: f64) {
+    if report.latency_us.count == 0 {
+        // Nothing came back: there is no figure that could be the tester's own, and the ledger says
+        // the rest.
+        return;
+    }
     let (latency, tester) = (report.latency_us, report.tester.clone());
     for (name, what, own) in [
         ("late_sends", "late to send", tester.send_delay_us),
@@ -107,7 +112,18 @@ fn judge_open_loop(report: &mut Report, occupied: f64) {
     }
 }
 
+/// A pause of the tester beyond this share of a closed loop's time makes the rate its own.
+const PAUSE_SHARE_MAX: f64 = 0.05;
+
 fn judge_closed_loop(report: &mut Report, occupied: f64, server: Option<&ServerLoad>) {
+    let pause_s = report.tester.look_delay_us.max / 1e6;
+    if pause_s > PAUSE_SHARE_MAX * report.elapsed_s {
+        report.invalidate(format!(
+            "late_looks: the tester itself did not look for {pause_s:.2} s of {:.2} s, as when it is \
+             stopped or its core has other work",
+            report.elapsed_s
+        ));
+    }
     let used = server.map(|server| server.busiest.max(server.used));
     let why = limit(report.tester.busy, occupied);
     match used {

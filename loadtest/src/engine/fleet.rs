@@ -21,6 +21,10 @@ use crate::{
     wire::{failure::Reason, http::ResponseReader, message::Form, opening::Progress},
 };
 
+/// Messages up to this are received, however short those are that are sent; it bounds what a server
+/// can make each connection keep.
+const MESSAGE_BYTES_MAX_MIN: u64 = 1 << 20;
+
 /// A thread's connections.
 pub(super) struct Fleet<'p, W> {
     pub(super) links: Links,
@@ -59,7 +63,7 @@ impl<'p, W: Workload> Fleet<'p, W> {
         if plan.security.is_some() {
             links.sessions.resize_with(count, || None);
         }
-        let bytes_max = (plan.message_bytes as u64).max(64 << 20);
+        let bytes_max = (4 * plan.message_bytes as u64).max(MESSAGE_BYTES_MAX_MIN);
         Self {
             links,
             workload,
@@ -263,9 +267,12 @@ impl<'p, W: Workload> Fleet<'p, W> {
                 Ok(Some(Message::Text(payload))) => {
                     self.workload.message(link, DataKind::Text, &payload, &mut self.links)
                 }
+                // RFC 6455 §5.5.3: not every Ping must be answered, and not to one who does not read.
                 Ok(Some(Message::Ping(payload))) => {
-                    let key = Some(self.keys.draw());
-                    self.links.send_raw(link, |out| emit_pong(out, key, payload));
+                    if self.links.list[link as usize].unsent_bytes == 0 {
+                        let key = Some(self.keys.draw());
+                        self.links.send_raw(link, |out| emit_pong(out, key, payload));
+                    }
                 }
                 Ok(Some(Message::Pong(payload))) => {
                     self.workload.pong(link, payload, &mut self.links)

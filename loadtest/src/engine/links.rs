@@ -53,6 +53,8 @@ pub struct Links {
     /// When each message of this turn was due.
     pub(super) dues: Vec<Duration>,
     pub(super) unsent_bytes: usize,
+    /// Bytes of this turn that are in buffers of their own.
+    pub(super) turn_owned_bytes: usize,
     pub(super) open: u32,
     pub(super) exchange: Exchange,
     /// Those that have a socket.
@@ -146,6 +148,7 @@ impl Links {
             farewells: VecDeque::new(),
             dues: Vec::new(),
             unsent_bytes: 0,
+            turn_owned_bytes: 0,
             open: 0,
             exchange: Exchange::WebSocket,
             held: 0,
@@ -217,7 +220,9 @@ impl Links {
             self.seen.fail(Reason::NOT_CONNECTED);
             return Sent::No;
         }
-        if *unsent_bytes > 0 && self.unsent_bytes > UNSENT_BYTES_MAX {
+        let turn_bytes = self.operations.bytes().len() + self.turn_owned_bytes;
+        let is_full = *unsent_bytes > 0 && self.unsent_bytes > UNSENT_BYTES_MAX;
+        if is_full || turn_bytes > UNSENT_BYTES_MAX {
             self.seen.fail(Reason::SERVER_DOES_NOT_READ);
             return Sent::No;
         }
@@ -231,6 +236,7 @@ impl Links {
             Some(bytes) => {
                 let mut message = Vec::with_capacity(bytes);
                 write(form, &mut message);
+                self.turn_owned_bytes += message.len();
                 self.operations.send_owned(*connection, mark, message, 0);
             }
         }

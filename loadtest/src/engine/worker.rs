@@ -253,6 +253,7 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
             Punctuality::Spins => sleep - SPIN_TIME / 2,
         };
         self.driver.submit(&mut self.fleet.links.operations);
+        self.fleet.links.turn_owned_bytes = 0;
         match self.driver.wait(Some(sleep)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => result.context("the kernel refuses to wait")?,
@@ -277,9 +278,11 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
             }
             self.active_at = looked_at;
             self.received_before = seen.received;
-            // Who sleeps is woken by what comes; who does not, finds it at the next look.
-            let unseen_until = if sleep.is_zero() { looked_at } else { before };
-            let unseen_ns = unseen_until.saturating_sub(self.looked_at).as_nanos() as u64;
+            // Who sleeps is woken by what comes, unless it oversleeps, as when it was stopped; who
+            // does not sleep, finds it at the next look.
+            let overslept = looked_at.saturating_sub(before + sleep);
+            let unseen = before.saturating_sub(self.looked_at) + overslept;
+            let unseen_ns = unseen.as_nanos() as u64;
             seen.look_delays.saturating_record_n(unseen_ns.max(1), received as u32);
         } else if !has_work && sleep.is_zero() {
             self.spun += looked_at.saturating_sub(self.looked_at).min(SPIN_TURN_TIME_MAX);

@@ -135,7 +135,9 @@ mod tests {
         let mut draft = template.draft(12).after(b"POST ");
         let event = String::from_utf8(draft.stamped(AN_EVENT).to_vec()).unwrap();
         let body = template.body();
-        let stamp = "00000001000000020000000000000003";
+        let mut stamp = [0; STAMP_BYTES_MAX];
+        Coding::Text.write(AN_EVENT, &mut stamp);
+        let stamp = str::from_utf8(&stamp).unwrap();
         let expected = format!(
             r#"POST {{"topic":"12","data":"~{stamp}~{body}","again":12,"id":"~{stamp}~"}}"#
         );

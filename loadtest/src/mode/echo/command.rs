@@ -56,11 +56,24 @@ pub fn plan(args: &EchoArgs) -> Result<Plan> {
     let form = if traffic.deflate { Form::Compressed } else { Form::Plain };
     let mut plan = prepare::plan(&args.common, form, traffic.size, traffic.duration)?;
     if traffic.closed {
+        let outstanding =
+            u64::from(plan.connections) * u64::from(traffic.pipeline) * traffic.size as u64;
+        require(outstanding <= OUTSTANDING_BYTES_MAX, || {
+            format!(
+                "--connections times --pipeline times --size are {} MiB outstanding, and may be \
+                 {} MiB: a server that does not read would leave them all to the tester's memory",
+                outstanding >> 20,
+                OUTSTANDING_BYTES_MAX >> 20
+            )
+        })?;
         // Its latencies say little, so wake-ups may be saved.
         plan.wait = WaitMode::Adaptive;
     }
     Ok(plan)
 }
+
+/// What a closed loop may have under way.
+const OUTSTANDING_BYTES_MAX: u64 = 2 << 30;
 
 /// Starts the threads, which begin to open connections.
 ///

@@ -245,9 +245,10 @@ impl Workload for Echo {
                 return;
             }
         };
-        // Another connection's message, or one that was never sent.
+        // Another connection's message, or one that was not sent yet.
         let flow = &self.flows[link as usize];
-        if stamp.link != links.number(link) || flow.order.meant(stamp.sequence) >= flow.sent {
+        let is_unsent = flow.order.meant(stamp.sequence) >= flow.sent || stamp.at > links.now();
+        if stamp.link != links.number(link) || is_unsent {
             self.ledger.corrupted += 1;
             return;
         }
