@@ -49,10 +49,11 @@ EXAMPLES
 FILES
   /etc/sysctl.d/60-ringway.conf              what --apply raised, for the next start
   /var/lib/ringway/doctor-undo.json          the values from before
+  /var/lib/ringway/doctor.lock               held while --apply or --undo is at work
 
 EXIT STATUS
   0  nothing hurts; all was changed or restored that was to be
-  1  something would hurt, or a change was refused
+  1  something would hurt, NOFILE or memory is unknown, or a change was refused
   2  a wrong command line or configuration";
 
 /// A WebSocket edge gateway for Linux

@@ -3,15 +3,18 @@
 //! The old values are on disk before anything is changed. What the kernel refuses is reported, and
 //! the rest goes on.
 
-use std::{fs::OpenOptions, io::Write};
+use std::io::Write;
 
 use anyhow::{Context, bail};
+use rustix::fs::OFlags;
 use serde::Serialize;
 
 use super::{
     host::Host,
+    lock::Lock,
     needs::Needs,
     plan::{FILE_PATH, MARK, Plan, Step},
+    reading::{self, Links},
     record::{self, Record},
     replacing,
 };
@@ -48,10 +51,11 @@ impl Deed {
 /// Raises what is below what is wanted, and sees to it that it stays so after a restart.
 ///
 /// # Errors
-/// Before anything is changed: not root, a record or a file that is not ours, no place for the
+/// Before anything is changed: not root, another doctor at work, a record or a file that is not ours, no place for the
 /// record.
 pub fn apply(host: &Host, needs: &Needs) -> anyhow::Result<Vec<Deed>> {
     only_root(host)?;
+    let _lock = Lock::take(host)?;
     let mut record = Record::load(host)?;
     only_ours(host)?;
     let plan = Plan::apply(host, needs, &record);
@@ -79,9 +83,10 @@ pub fn apply(host: &Host, needs: &Needs) -> anyhow::Result<Vec<Deed>> {
 /// Restores what `--apply` has changed and nobody else has changed since.
 ///
 /// # Errors
-/// Before anything is changed: not root, a record that is not ours.
+/// Before anything is changed: not root, another doctor at work, a record that is not ours.
 pub fn undo(host: &Host) -> anyhow::Result<Vec<Deed>> {
     only_root(host)?;
+    let _lock = Lock::take(host)?;
     let mut record = Record::load(host)?;
     let mut deeds = Vec::new();
     for step in Plan::undo(host, &record).steps {
@@ -126,7 +131,7 @@ fn carry_out(host: &Host, step: &Step) -> Deed {
 fn set(host: &Host, key: &str, value: &str) -> anyhow::Result<()> {
     let path = host.sysctl_path(key);
     // A sysctl that is not there is never made up, as a file would be.
-    let mut file = OpenOptions::new().write(true).truncate(true).open(path)?;
+    let mut file = reading::open(&path, OFlags::WRONLY | OFlags::TRUNC, Links::Followed)?;
     file.write_all(format!("{value}\n").as_bytes())?;
     drop(file);
     match host.sysctl(key) {

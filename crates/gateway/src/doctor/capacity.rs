@@ -30,6 +30,9 @@ const PAGE_BYTES: u64 = 4_096;
 /// What a connection is reckoned to take of memory, in all.
 pub const CONNECTION_BYTES: u64 = KERNEL_BYTES + USER_BYTES + BUSY_PAGES * PAGE_BYTES;
 
+/// The bounds that every host has, and what is said of those that cannot be read.
+const ESSENTIAL: [(&str, &str); 2] = [("NOFILE", "NOFILE"), ("memory available", "memory")];
+
 /// One bound on the number of connections.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Bound {
@@ -54,6 +57,9 @@ pub struct Capacity {
     pub connection_bytes: u64,
     /// All bounds that could be read, the least first.
     pub bounds: Vec<Bound>,
+    /// What could not be read of descriptors and memory. Unless it is empty, the host may hold
+    /// fewer connections.
+    pub unknown: Vec<&'static str>,
 }
 
 impl Capacity {
@@ -75,7 +81,10 @@ impl Capacity {
         ];
         let mut bounds: Vec<_> = bounds.into_iter().flatten().collect();
         bounds.sort_by_key(|bound| bound.connections);
+        let is_known = |name| bounds.iter().any(|bound| bound.name == name);
+        let essential = ESSENTIAL.iter().filter(|(bound, _)| !is_known(*bound));
         Self {
+            unknown: essential.map(|(_, name)| *name).collect(),
             connections: bounds[0].connections,
             limited_by: bounds[0].name,
             wanted: needs.connections,
@@ -110,9 +119,11 @@ fn nr_open(host: &Host, needs: &Needs) -> Option<Bound> {
 /// Files of the whole host, proc_sys_fs(5); those that are open already are gone.
 fn file_max(host: &Host, needs: &Needs) -> Option<Bound> {
     let most = host.sysctl_number("fs.file-max").ok()?;
-    let open = host.sysctl_numbers::<3>("fs.file-nr").map_or(0, |[open, ..]| open);
-    let connections = needs.room(most.saturating_sub(open));
-    Some(Bound { name: "fs.file-max", connections, found: format!("{most} files, {open} open") })
+    let (left, found) = match host.sysctl_numbers("fs.file-nr") {
+        Ok([open, _, _]) => (most.saturating_sub(open), format!("{most} files, {open} open")),
+        Err(_) => (most, format!("{most} files, unknown how many open")),
+    };
+    Some(Bound { name: "fs.file-max", connections: needs.room(left), found })
 }
 
 /// Beyond the second figure of tcp_mem the kernel holds buffers small, tcp(7).
@@ -145,10 +156,12 @@ fn memory_bound(name: &'static str, bytes: u64, needs: &Needs) -> Bound {
 /// without an entry tracks nothing.
 fn tracked(host: &Host) -> Option<Bound> {
     let most = host.sysctl_number("net.netfilter.nf_conntrack_max").ok()?;
-    let count = host.sysctl_number("net.netfilter.nf_conntrack_count").unwrap_or(1);
-    let found = format!("{most} entries, {count} used");
-    let name = "net.netfilter.nf_conntrack_max";
-    (count > 0).then_some(Bound { name, connections: most, found })
+    let found = match host.sysctl_number("net.netfilter.nf_conntrack_count") {
+        Ok(0) => return None,
+        Ok(count) => format!("{most} entries, {count} used"),
+        Err(_) => format!("{most} entries, unknown how many used"),
+    };
+    Some(Bound { name: "net.netfilter.nf_conntrack_max", connections: most, found })
 }
 
 #[cfg(test)]
@@ -223,10 +236,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_known_is_not_counted_as_none() {
+        let capacity = capacity(&[
+            ("proc/sys/fs/file-nr", ""),
+            ("proc/sys/net/netfilter/nf_conntrack_max", "8000"),
+        ]);
+        let found = |name| capacity.bound(name).unwrap().found.as_str();
+        assert_eq!(found("fs.file-max"), "500000 files, unknown how many open");
+        let tracked = found("net.netfilter.nf_conntrack_max");
+        assert_eq!(tracked, "8000 entries, unknown how many used");
+        assert!(capacity.unknown.is_empty());
+    }
+
+    #[test]
     fn without_any_file_the_configuration_bounds() {
         let root = tempfile::TempDir::new().unwrap();
         let capacity = Capacity::of(&Host::below(root.path()), &Needs::of(&Config::default(), 2));
         assert_eq!(capacity.limited_by, "limits.connections_max");
         assert_eq!(capacity.bounds.len(), 1);
+        assert_eq!(capacity.unknown, ["NOFILE", "memory"]);
     }
 }

@@ -5,10 +5,10 @@
 
 use std::{
     fmt,
-    fs::File,
-    io::Read,
     path::{Path, PathBuf},
 };
+
+use super::reading::{self, Links};
 
 /// Longer than any file that is read whole.
 const FILE_BYTES_MAX: u64 = 256 << 10;
@@ -202,14 +202,8 @@ fn quoted(text: &str) -> String {
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
-        .map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(format!("it is longer than {} KiB", FILE_BYTES_MAX >> 10));
-    }
-    let text = String::from_utf8(bytes).map_err(|_| "it is no text".to_owned())?;
+    let text = reading::text(path, Links::Followed, FILE_BYTES_MAX);
+    let text = text.map_err(|error| error.to_string())?;
     let text = text.trim();
     if text.is_empty() { Err("it is empty".to_owned()) } else { Ok(text.to_owned()) }
 }

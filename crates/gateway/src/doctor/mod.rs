@@ -9,9 +9,11 @@ mod checks;
 mod finding;
 mod host;
 mod io_uring;
+mod lock;
 mod memory;
 mod needs;
 mod plan;
+mod reading;
 mod record;
 mod replacing;
 mod report;
@@ -67,7 +69,8 @@ pub enum Form {
 pub struct Answer {
     /// Lines.
     pub text: String,
-    /// Whether something would hurt, or was refused.
+    /// Whether something would hurt, was refused, or cannot be known without which nothing can be
+    /// promised.
     pub hurts: bool,
 }
 
@@ -110,7 +113,7 @@ fn examine(host: &Host, needs: &Needs, form: Form) -> Answer {
         Form::Text => report.text(),
         Form::Json => json(&report),
     };
-    Answer { text, hurts: report.verdict == Verdict::Hurts }
+    Answer { text, hurts: matches!(report.verdict, Verdict::Hurts | Verdict::Unknown) }
 }
 
 fn shown(plan: &Plan, host: &Host, form: Form) -> Answer {

@@ -3,13 +3,14 @@
 //! Whatever the file says, only sysctls of the built-in file are ever taken from it, and only
 //! numbers: the directory may belong to somebody who is not root.
 
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::{collections::BTreeMap, io};
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
 use super::{
     host::Host,
+    reading::{self, Links},
     replacing,
     wanted::{self, Line},
 };
@@ -45,7 +46,7 @@ impl Record {
     /// It is there and cannot be read, or is no record of ours.
     pub fn load(host: &Host) -> anyhow::Result<Self> {
         let path = host.path(PATH);
-        let text = match read(&path) {
+        let text = match reading::text(&path, Links::Refused, BYTES_MAX) {
             Err(error) if is_absence(&error) => return Ok(Self::default()),
             text => text,
         };
@@ -90,15 +91,10 @@ fn is_absence(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-fn read(path: &Path) -> io::Result<String> {
-    if fs::metadata(path)?.len() > BYTES_MAX {
-        return Err(io::Error::other("it is too long for a record"));
-    }
-    fs::read_to_string(path)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn host_with(record: &str) -> (tempfile::TempDir, Host) {

@@ -15,7 +15,8 @@ use super::{
 /// All that `ringway doctor` has to say.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// The worst of the findings: `hurts`, `advice` or `good`.
+    /// The worst of the findings: `hurts`, `unknown` where descriptors or memory are, `advice` or
+    /// `good`.
     pub verdict: Verdict,
     /// Which ringway says so.
     pub version: &'static str,
@@ -34,6 +35,8 @@ impl Report {
         let has = |verdict| checks.iter().any(|finding| finding.verdict == verdict);
         let verdict = if has(Verdict::Hurts) || capacity.connections < capacity.wanted {
             Verdict::Hurts
+        } else if !capacity.unknown.is_empty() {
+            Verdict::Unknown
         } else if has(Verdict::Advice) {
             Verdict::Advice
         } else {
@@ -56,6 +59,7 @@ impl Report {
             .collect();
         let last = match (&hurting[..], self.verdict) {
             ([], Verdict::Hurts) => format!("hurts: {}", self.capacity.limited_by),
+            ([], Verdict::Unknown) => format!("unknown: {}", self.capacity.unknown.join(", ")),
             ([], _) => "nothing hurts".to_owned(),
             (names, _) => format!("hurts: {}", names.join(", ")),
         };
@@ -91,9 +95,17 @@ impl Report {
     }
 
     fn push_capacity(&self, text: &mut String) {
-        let Capacity { connections, limited_by, wanted, .. } = &self.capacity;
+        let Capacity { connections, limited_by, wanted, unknown, .. } = &self.capacity;
         let mut push = |line: String| writeln!(text, "{line}").expect("a string takes all");
-        push(format!("holds {connections} connections, limited by {limited_by} ({wanted} wanted)"));
+        let (at_most, reservation) = match &unknown[..] {
+            [] => ("", String::new()),
+            [one] => ("at most ", format!("; {one} is unknown")),
+            several => ("at most ", format!("; {} are unknown", several.join(" and "))),
+        };
+        push(format!(
+            "holds {at_most}{connections} connections, limited by {limited_by} \
+             ({wanted} wanted){reservation}"
+        ));
         for bound in &self.capacity.bounds {
             push(format!("  {:>20}  {:<30} {}", bound.connections, bound.name, bound.found));
         }

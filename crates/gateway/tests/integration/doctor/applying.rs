@@ -3,8 +3,11 @@
 
 use std::{fs, os::unix::fs::symlink};
 
+use rustix::fs::{FlockOperation, flock};
+
 use super::host::{CONF, COOKIES, Host, RECORD, SOMAXCONN};
 
+const LOCK: &str = "var/lib/ringway/doctor.lock";
 const NR_OPEN: &str = "proc/sys/fs/nr_open";
 
 /// A host with one sysctl that is too low, one that is off, and one that is better than wanted.
@@ -189,6 +192,52 @@ fn files_that_are_not_ours_are_not_touched() {
         assert_eq!(host.text(RECORD).unwrap(), record);
     }
     assert_eq!((host.number(SOMAXCONN), host.number("proc/sys/kernel/panic")), (128, 1));
+}
+
+/// Whoever has the record's directory can put anything there.
+#[test]
+fn a_path_that_never_ends_is_neither_read_nor_waited_for() {
+    let host = lacking();
+    host.says(RECORD, "");
+    fs::remove_file(host.path(RECORD)).unwrap();
+    symlink("/dev/zero", host.path(RECORD)).unwrap();
+    for task in ["--apply", "--undo", "--dry-run"] {
+        host.doctor(&[task]).ends_with(1).complains("it is a symbolic link");
+    }
+    host.has_fifo(RECORD);
+    for task in ["--apply", "--undo", "--dry-run"] {
+        host.doctor(&[task]).ends_with(1).complains("it is no regular file");
+    }
+    fs::remove_file(host.path(RECORD)).unwrap();
+
+    host.has_fifo(CONF);
+    host.doctor(&["--apply"]).ends_with(1).complains("60-ringway.conf: it is no regular file");
+    host.doctor(&["--undo"]).ends_with(0).says("kept").says("it is no regular file");
+    host.doctor(&["--dry-run"]).ends_with(0);
+    fs::remove_file(host.path(CONF)).unwrap();
+
+    host.has_fifo(SOMAXCONN);
+    host.doctor(&[]).says("unknown: net.core.somaxconn: it is no regular file");
+    host.doctor(&["--apply"]).ends_with(0).says("kept").says("it is no regular file");
+    assert_eq!(host.number(COOKIES), 1);
+}
+
+#[test]
+fn one_doctor_at_a_time_changes_a_host() {
+    let host = lacking();
+    host.says(LOCK, "");
+    let lock = fs::File::open(host.path(LOCK)).unwrap();
+    flock(&lock, FlockOperation::NonBlockingLockExclusive).unwrap();
+    for task in ["--apply", "--undo"] {
+        host.doctor(&[task]).ends_with(1).complains("another doctor is at work");
+        host.doctor(&[task, "--dry-run"]).ends_with(0);
+    }
+    host.doctor(&[]).says("CHECK");
+    assert_untouched(&host);
+    drop(lock);
+    host.doctor(&["--apply"]).ends_with(0);
+    host.doctor(&["--undo"]).ends_with(0);
+    assert_untouched(&host);
 }
 
 #[test]

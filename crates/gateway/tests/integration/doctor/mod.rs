@@ -5,6 +5,8 @@
 mod applying;
 mod host;
 
+use std::fs;
+
 use host::{Answer, COOKIES, Host, LIMITS, SOMAXCONN};
 use serde_json::Value;
 
@@ -75,10 +77,35 @@ fn an_empty_root_is_unknown() {
     let directory = tempfile::TempDir::new().unwrap();
     let mut command = ringway(&["doctor", "--json", "--root"]);
     command.arg(directory.path());
-    let report = Answer::of(command).ends_with(0).json();
+    let report = Answer::of(command).ends_with(1).json();
+    assert_eq!(report["verdict"], "unknown");
+    assert_eq!(report["capacity"]["unknown"], serde_json::json!(["NOFILE", "memory"]));
     let checks = report["checks"].as_array().unwrap();
     assert!(checks.iter().all(|check| check["verdict"] != "hurts"), "{report:#}");
     assert_eq!(report["capacity"]["limited_by"], "limits.connections_max");
+}
+
+/// A host of which the descriptors or the memory are not known is not said to be well.
+#[test]
+fn without_descriptors_or_memory_nothing_is_promised() {
+    let answer = Answer::of(ringway(&["doctor", "--root", "/nonexistent"])).ends_with(1);
+    let answer = answer.says("holds at most ").says("; NOFILE and memory are unknown\n");
+    assert_eq!(answer.text.lines().last(), Some("unknown: NOFILE, memory"));
+
+    for (path, name) in [("proc/self/limits", "NOFILE"), ("proc/meminfo", "memory")] {
+        let host = Host::good();
+        fs::remove_file(host.path(path)).unwrap();
+        let answer = host.doctor(&[]).ends_with(1).says("holds at most 50000 connections");
+        assert!(!answer.text.contains("nothing hurts"), "{}", answer.text);
+        answer.says(&format!("; {name} is unknown\n"));
+        host.says(SOMAXCONN, "128\n");
+        host.doctor(&[]).ends_with(1).says(&format!("; {name} is unknown\n")).says("hurts: ");
+    }
+
+    let host = Host::good();
+    fs::remove_file(host.path("proc/sys/fs/file-nr")).unwrap();
+    let answer = host.doctor(&[]).ends_with(0).says("unknown how many open");
+    assert!(!answer.text.contains(" 0 open"), "{}", answer.text);
 }
 
 #[test]
@@ -149,7 +176,7 @@ fn this_host_is_examined() {
 
 #[test]
 fn a_dry_run_on_this_host_changes_nothing() {
-    let somaxconn = || std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+    let somaxconn = || fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
     let before = somaxconn();
     let flags = ["doctor", "--apply", "--dry-run", "--set", "listener.backlog=60000"];
     Answer::of(ringway(&flags)).ends_with(0).says("+net.core.somaxconn = 60000");

@@ -1,0 +1,75 @@
+//! One doctor at a time changes a host: two of them would take each other's undo record away.
+//!
+//! Looking at a host, and a dry run, take no lock.
+
+use std::fs::{self, File};
+
+use anyhow::{Context, bail};
+use rustix::{
+    fs::{FlockOperation, OFlags, flock},
+    io::Errno,
+};
+
+use super::{
+    host::Host,
+    reading::{self, Links},
+};
+
+/// The file that is locked. It stays, as a file that is removed can be locked twice.
+pub const PATH: &str = "/var/lib/ringway/doctor.lock";
+
+/// Held as long as it lives; the kernel lets go of it with the process, however that ends.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "closing it unlocks, flock(2)")] File);
+
+impl Lock {
+    /// Takes the lock of a host, without waiting for it.
+    ///
+    /// # Errors
+    /// Another process has it, or there is no place for the file.
+    pub fn take(host: &Host) -> anyhow::Result<Self> {
+        let path = host.path(PATH);
+        let place = "there is no place for the lock and the old values, so nothing was changed";
+        let directory = path.parent().context("a file has a directory")?;
+        let file = fs::create_dir_all(directory)
+            .and_then(|()| reading::open(&path, OFlags::RDWR | OFlags::CREATE, Links::Refused))
+            .with_context(|| format!("{}: {place}", path.display()))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self(file)),
+            Err(Errno::WOULDBLOCK) => bail!(
+                "another doctor is at work, so nothing was changed; try it again when it has ended \
+                 (fuser {} names it)",
+                path.display()
+            ),
+            Err(errno) => Err(errno).with_context(|| format!("{}: {place}", path.display())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_has_it_until_it_is_dropped() {
+        let root = tempfile::TempDir::new().unwrap();
+        let host = Host::below(root.path());
+        let lock = Lock::take(&host).unwrap();
+        let error = Lock::take(&host).unwrap_err().to_string();
+        assert!(error.contains("another doctor is at work"), "{error}");
+        drop(lock);
+        Lock::take(&host).unwrap();
+    }
+
+    #[test]
+    fn a_link_in_its_place_is_not_followed() {
+        let root = tempfile::TempDir::new().unwrap();
+        let host = Host::below(root.path());
+        fs::create_dir_all(host.path(PATH).parent().unwrap()).unwrap();
+        let victim = root.path().join("victim");
+        std::os::unix::fs::symlink(&victim, host.path(PATH)).unwrap();
+        let error = format!("{:#}", Lock::take(&host).unwrap_err());
+        assert!(error.contains("it is a symbolic link"), "{error}");
+        assert!(!victim.exists());
+    }
+}
