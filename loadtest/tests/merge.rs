@@ -24,6 +24,10 @@ fn path(folder: &TempDir, name: &str) -> PathBuf {
     folder.path().join(name)
 }
 
+fn make_fifo(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
 fn words(path: &Path) -> &str {
     path.to_str().unwrap()
 }
@@ -147,6 +151,18 @@ fn files_that_cannot_be_merged_are_told_apart() {
         let said = refusal(&[&cut, &b], &[]);
         assert!(said.contains("cut.hdr"), "{said}");
     }
+
+    // Without the names of its runs it could be added twice.
+    let text = fs::read_to_string(&a).unwrap();
+    let is_name = |line: &&str| line.starts_with("#[ringway-loadtest:runs] ");
+    let name = text.lines().find(is_name).unwrap();
+    for bad in ["#", "#[ringway-loadtest:runs] ", "#[ringway-loadtest:runs] 1-2 other"] {
+        fs::write(&cut, text.replace(name, bad)).unwrap();
+        assert!(refusal(&[&a, &cut], &[]).contains("does not name the runs"), "{bad}");
+    }
+    let fifo = path(&folder, "fifo");
+    make_fifo(&fifo);
+    assert!(refusal(&[&fifo, &b], &[]).contains("no file"));
 
     let mut other = read::load(&b).unwrap();
     other.report.url = "ws://elsewhere/".to_owned();
