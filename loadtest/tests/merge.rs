@@ -6,6 +6,7 @@ mod servers;
 
 use std::{
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::SystemTime,
@@ -131,6 +132,24 @@ fn a_saved_run_comes_back_and_other_readers_read_it() {
         }
     }
     assert_eq!(sum, saved.latencies());
+}
+
+#[test]
+fn a_file_that_cannot_be_filled_leaves_the_table() {
+    let folder = TempDir::new().unwrap();
+    let full = path(&folder, "full");
+    symlink("/dev/full", &full).unwrap();
+    let url = format!("ws://{}/", servers::plain());
+    for (mode, time) in [("echo", "-d"), ("idle", "--hold"), ("churn", "-d")] {
+        for option in ["--json", "--html", "--save"] {
+            let file = format!("{option}={}", words(&full));
+            let output = run(&[mode, "--url", &url, "-q", "-c", "1", time, "200ms", &file]);
+            assert_eq!(output.status.code(), Some(4), "{output:?}");
+            assert!(!output.stdout.is_empty(), "{mode} {option}: {output:?}");
+            assert!(String::from_utf8_lossy(&output.stderr).contains("full"), "{output:?}");
+        }
+    }
+    assert!(full.is_symlink());
 }
 
 #[test]
