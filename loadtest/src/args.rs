@@ -127,7 +127,7 @@ pub struct CommonArgs {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     pub handshake_timeout: Duration,
     /// Threads; one fewer than there are cores unless said
-    #[arg(long)]
+    #[arg(long, value_parser = count)]
     pub threads: Option<u32>,
     /// Pin the threads to these cores, such as 1,3
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
@@ -335,10 +335,28 @@ fn scaled(text: &str) -> Result<f64, String> {
     if number.is_finite() { Ok(number * factor) } else { Err("it must be finite".to_owned()) }
 }
 
+/// What handshakes and requests say of themselves (RFC 6455 §4.1).
+const HEADERS_OURS: [&str; 6] = [
+    "host",
+    "upgrade",
+    "connection",
+    "sec-websocket-key",
+    "sec-websocket-version",
+    "sec-websocket-extensions",
+];
+
 fn header(text: &str) -> Result<(String, String), String> {
     let (name, value) =
         text.split_once(':').ok_or_else(|| "write it as 'Name: value'".to_owned())?;
-    Ok((name.trim().to_owned(), value.trim().to_owned()))
+    let name = name.trim();
+    let lower = name.to_ascii_lowercase();
+    if lower == "sec-websocket-protocol" {
+        return Err("ask for a subprotocol with --subprotocol NAME".to_owned());
+    }
+    if HEADERS_OURS.contains(&&*lower) {
+        return Err(format!("{name} is written by this program, and would be there twice"));
+    }
+    Ok((name.to_owned(), value.trim().to_owned()))
 }
 
 #[cfg(test)]
@@ -373,6 +391,16 @@ mod tests {
     fn the_url_alone_is_enough() {
         let args = CommonArgs::of("-x ws://a/{n}");
         assert_eq!((&args.url[..], args.connections), ("-x ws://a/{n}", 1000));
+    }
+
+    #[test]
+    fn a_header_of_our_own_is_not_sent_twice() {
+        assert_eq!(header("X-A : b:c "), Ok(("X-A".to_owned(), "b:c".to_owned())));
+        for name in HEADERS_OURS {
+            let said = header(&format!("{} : x", name.to_uppercase())).unwrap_err();
+            assert!(said.contains("twice"), "{said}");
+        }
+        assert!(header("Sec-WebSocket-Protocol: chat").unwrap_err().contains("--subprotocol"));
     }
 
     #[test]

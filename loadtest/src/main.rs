@@ -9,7 +9,7 @@ use clap::Parser;
 use ringway_loadtest::{
     args::{Arguments, Command},
     exit::Status,
-    mode,
+    mode, output,
 };
 
 #[global_allocator]
@@ -17,23 +17,27 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
-    let ended = match command {
-        Command::Echo(args) => mode::echo::command::run(&args),
-        Command::Calibrate(args) => mode::calibrate::command::run(&args),
-        Command::Fanout(args) => mode::fanout::command::run(&args),
-        Command::Sweep(args) => mode::sweep::command::run(&args),
-        Command::Compare(args) => mode::compare::command::run(&args),
-        Command::Merge(args) => mode::merge::command::run(&args),
-        Command::Contestant(args) => mode::compare::contestant::run(&args),
-        Command::Idle(args) => mode::idle::command::run(&args),
-        Command::Churn(args) => mode::churn::command::run(&args),
-        Command::Storm(args) => mode::storm::command::run(&args),
-    };
+    let ended = output::files::check(&command).and_then(|()| run(&command));
     match ended {
         Ok(status) => status.into(),
         Err(error) => {
             eprintln!("ringway-loadtest: {error:#}");
             Status::of_error(&error).into()
         }
+    }
+}
+
+fn run(command: &Command) -> anyhow::Result<Status> {
+    match command {
+        Command::Echo(args) => mode::echo::command::run(args),
+        Command::Calibrate(args) => mode::calibrate::command::run(args),
+        Command::Fanout(args) => mode::fanout::command::run(args),
+        Command::Sweep(args) => mode::sweep::command::run(args),
+        Command::Compare(args) => mode::compare::command::run(args),
+        Command::Merge(args) => mode::merge::command::run(args),
+        Command::Contestant(args) => mode::compare::contestant::run(args),
+        Command::Idle(args) => mode::idle::command::run(args),
+        Command::Churn(args) => mode::churn::command::run(args),
+        Command::Storm(args) => mode::storm::command::run(args),
     }
 }

@@ -40,6 +40,9 @@ pub fn plan(
 ) -> Result<Plan> {
     let target = Target::parse(&args.url)
         .map_err(|error| if error.is::<Unresolved>() { error } else { usage(error) })?;
+    if let Some(sources) = &args.source {
+        sources.check(target.address()).map_err(usage)?;
+    }
     let security = security(args, &target).map_err(usage)?;
     let approach =
         Approach::new(target, form).with_headers(&args.subprotocol, &args.header).map_err(usage)?;

@@ -214,6 +214,8 @@ impl Report {
     pub fn new<O>(heading: &Heading, opening: &Seen, run: &Run<O>, ledger: Ledger) -> Self {
         let Run { seen, elapsed, .. } = run;
         let seconds = elapsed.as_secs_f64().max(1e-9);
+        // A storm sends for no set time: it is over when all have returned.
+        let sending_s = if run.lasted.is_zero() { seconds } else { run.lasted.as_secs_f64() };
         let each = |time: Duration| time.as_nanos() as f64 / seen.received.max(1) as f64;
         let mut openings = opening.openings.clone();
         openings.add(&seen.openings).expect("all histograms have the same bounds");
@@ -232,7 +234,7 @@ impl Report {
             connections_open: run.open,
             elapsed_s: seconds,
             rate_asked: heading.rate_asked,
-            rate_sent: seen.sent as f64 / run.lasted.as_secs_f64().max(1e-9),
+            rate_sent: seen.sent as f64 / sending_s,
             rate: seen.received as f64 / seconds,
             bytes_per_s: seen.received_bytes as f64 / seconds,
             latency_us: Quantiles::of(&seen.latencies),

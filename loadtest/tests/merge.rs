@@ -6,6 +6,7 @@ mod servers;
 
 use std::{
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::SystemTime,
@@ -22,6 +23,10 @@ use tempfile::TempDir;
 
 fn path(folder: &TempDir, name: &str) -> PathBuf {
     folder.path().join(name)
+}
+
+fn make_fifo(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
 fn words(path: &Path) -> &str {
@@ -130,6 +135,24 @@ fn a_saved_run_comes_back_and_other_readers_read_it() {
 }
 
 #[test]
+fn a_file_that_cannot_be_filled_leaves_the_table() {
+    let folder = TempDir::new().unwrap();
+    let full = path(&folder, "full");
+    symlink("/dev/full", &full).unwrap();
+    let url = format!("ws://{}/", servers::plain());
+    for (mode, time) in [("echo", "-d"), ("idle", "--hold"), ("churn", "-d")] {
+        for option in ["--json", "--html", "--save"] {
+            let file = format!("{option}={}", words(&full));
+            let output = run(&[mode, "--url", &url, "-q", "-c", "1", time, "200ms", &file]);
+            assert_eq!(output.status.code(), Some(4), "{output:?}");
+            assert!(!output.stdout.is_empty(), "{mode} {option}: {output:?}");
+            assert!(String::from_utf8_lossy(&output.stderr).contains("full"), "{output:?}");
+        }
+    }
+    assert!(full.is_symlink());
+}
+
+#[test]
 fn files_that_cannot_be_merged_are_told_apart() {
     let folder = TempDir::new().unwrap();
     let (a, b) = two(&folder);
@@ -147,6 +170,18 @@ fn files_that_cannot_be_merged_are_told_apart() {
         let said = refusal(&[&cut, &b], &[]);
         assert!(said.contains("cut.hdr"), "{said}");
     }
+
+    // Without the names of its runs it could be added twice.
+    let text = fs::read_to_string(&a).unwrap();
+    let is_name = |line: &&str| line.starts_with("#[ringway-loadtest:runs] ");
+    let name = text.lines().find(is_name).unwrap();
+    for bad in ["#", "#[ringway-loadtest:runs] ", "#[ringway-loadtest:runs] 1-2 other"] {
+        fs::write(&cut, text.replace(name, bad)).unwrap();
+        assert!(refusal(&[&a, &cut], &[]).contains("does not name the runs"), "{bad}");
+    }
+    let fifo = path(&folder, "fifo");
+    make_fifo(&fifo);
+    assert!(refusal(&[&fifo, &b], &[]).contains("no file"));
 
     let mut other = read::load(&b).unwrap();
     other.report.url = "ws://elsewhere/".to_owned();

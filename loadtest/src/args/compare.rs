@@ -124,7 +124,7 @@ pub struct CompareArgs {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     pub handshake_timeout: Duration,
     /// Threads of each tester; one, or as many as there are --cores, unless said
-    #[arg(long)]
+    #[arg(long, value_parser = count)]
     pub threads: Option<u32>,
     /// Pin the testers' threads to these cores, such as 1,3
     #[arg(long, value_delimiter = ',', value_name = "LIST")]

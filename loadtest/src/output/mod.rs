@@ -2,6 +2,7 @@
 //!
 //! Nothing here measures or judges.
 
+pub mod files;
 pub mod html;
 pub mod progress;
 pub mod table;
@@ -25,37 +26,75 @@ use crate::{
 /// Shows a report wherever it was asked for.
 ///
 /// # Errors
-/// A file cannot be written.
+/// A file cannot be written; the others are, and standard output has the result.
 pub fn show(report: &Report, args: &OutputArgs) -> Result<()> {
-    show_with(report, || table::render(report), args)
+    finish_with(report, || table::render(report), args, || Ok(()))
 }
 
-/// The same with a table of the mode's own.
+/// Shows a report, and writes a histogram log if one was asked for. What was seen while connections
+/// were opened is in `opening`.
 ///
 /// # Errors
-/// A file cannot be written.
-pub fn show_with(report: &Report, table: impl FnOnce() -> String, args: &OutputArgs) -> Result<()> {
-    if let Some(path) = &args.html {
-        fs::write(path, html::render(report))
-            .with_context(|| format!("writing {}", path.display()))?;
-    }
-    write(report, table, args.json.as_deref())
+/// As [`show`].
+pub fn finish(
+    report: &Report,
+    opening: Option<&Seen>,
+    seen: &Seen,
+    args: &OutputArgs,
+) -> Result<()> {
+    let log = || save_only(report, opening, seen, args);
+    finish_with(report, || table::render(report), args, log)
 }
 
-/// Writes a histogram log if one was asked for. What was seen while connections were opened is in
-/// `opening`.
+/// Shows a report with a table of the mode's own, and then calls `log`, which writes what else was
+/// asked for.
+///
+/// # Errors
+/// As [`show`].
+pub fn finish_with(
+    report: &Report,
+    table: impl FnOnce() -> String,
+    args: &OutputArgs,
+    log: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    let shown = write(report, table, args.json.as_deref());
+    let page = args.html.as_ref().map_or(Ok(()), |path| {
+        fs::write(path, html::render(report)).with_context(|| format!("writing {}", path.display()))
+    });
+    shown.and(page).and(log())
+}
+
+/// Writes a histogram log if one was asked for. Where it cannot, it shows the report all the same:
+/// nobody has waited for it in vain.
 ///
 /// # Errors
 /// The file cannot be written.
 pub fn save(report: &Report, opening: Option<&Seen>, seen: &Seen, args: &OutputArgs) -> Result<()> {
+    let saved = save_only(report, opening, seen, args);
+    if saved.is_err() {
+        show(report, args)?;
+    }
+    saved
+}
+
+/// Writes a histogram log if one was asked for, and shows nothing.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn save_only(
+    report: &Report,
+    opening: Option<&Seen>,
+    seen: &Seen,
+    args: &OutputArgs,
+) -> Result<()> {
     match &args.save {
         Some(path) => saved::write::save(&Saved::of(report, opening, seen), path),
         None => Ok(()),
     }
 }
 
-/// Writes a result as JSON to the file `json`, and as a table to standard output; with `-` as the
-/// file, only as JSON there.
+/// Writes a result as a table to standard output, and then as JSON to the file `json`; with `-` as
+/// the file, only as JSON to standard output.
 ///
 /// # Errors
 /// A file cannot be written.
@@ -64,18 +103,14 @@ pub fn write(
     table: impl FnOnce() -> String,
     json: Option<&Path>,
 ) -> Result<()> {
-    let on_stdout = json == Some(Path::new("-"));
-    if let Some(path) = json {
-        let mut text = serde_json::to_string_pretty(result)?;
-        text.push('\n');
-        if on_stdout {
-            print(&text)?;
-        } else {
-            fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
+    let as_json = || -> Result<String> { Ok(serde_json::to_string_pretty(result)? + "\n") };
+    match json {
+        Some(path) if path == Path::new("-") => print(&as_json()?)?,
+        Some(path) => {
+            print(&table())?;
+            fs::write(path, as_json()?).with_context(|| format!("writing {}", path.display()))?;
         }
-    }
-    if !on_stdout {
-        print(&table())?;
+        None => print(&table())?,
     }
     Ok(())
 }

@@ -34,9 +34,10 @@ const COUNT_MAX: u64 = 1 << 53;
 /// It cannot be read, or is not what `--save` has written, or not all of it.
 pub fn load(path: &Path) -> Result<Saved> {
     let of_file = || path.display().to_string();
-    let file = fs::File::open(path).with_context(of_file)?;
-    let about = file.metadata().with_context(of_file)?;
+    let about = fs::metadata(path).with_context(of_file)?;
+    // Before it is opened: a FIFO without a writer would hold us up.
     ensure!(about.is_file(), "{}: it is no file", of_file());
+    let file = fs::File::open(path).with_context(of_file)?;
     ensure!(
         about.len() <= FILE_BYTES_MAX,
         "{}: it has {} bytes, more than any histogram log of ours",
@@ -122,6 +123,11 @@ impl Parts {
             self.latencies,
             report.latency_us.count
         );
+        ensure!(
+            !self.runs.is_empty() && self.runs.iter().all(|run| is_run(run)),
+            "it was cut or changed: it does not name the runs that are in it, by which none is \
+             added twice"
+        );
         let missing = "it was cut: histograms of the tester are missing";
         Ok(Saved {
             runs: self.runs,
@@ -132,6 +138,14 @@ impl Parts {
             look_delays: self.look_delays.context(missing)?,
         })
     }
+}
+
+/// Whether it is a run's name: when it began and the process, in hexadecimal digits.
+fn is_run(name: &str) -> bool {
+    let is_number = |part: &str| {
+        (1..=32).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    name.split_once('-').is_some_and(|(at, process)| is_number(at) && is_number(process))
 }
 
 /// The histogram, in the bounds that ours have.

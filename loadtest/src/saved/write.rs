@@ -1,6 +1,7 @@
 //! Writes histogram logs.
 //!
-//! It never measures. A file is whole or not there: it is written beside and then renamed.
+//! It never measures. A file is whole or not there: it is written beside and then renamed. What is
+//! no usual file, such as a device or a FIFO, is never replaced, but written to.
 
 use std::{
     fs,
@@ -9,7 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use hdrhistogram::serialization::{
     V2DeflateSerializer,
     interval_log::{IntervalLogWriterBuilder, Tag},
@@ -94,11 +95,32 @@ pub fn report_comments(json: &str) -> Vec<String> {
 /// # Errors
 /// The file cannot be written.
 pub fn write(log: &Log, path: &Path) -> Result<()> {
+    let written = if is_replaced(path) { replace(log, path) } else { write_to(log, path) };
+    written.with_context(|| format!("writing {}", path.display()))
+}
+
+/// Whether a file is put in the place of what is there. A link is followed instead: what it leads
+/// to may be a device.
+pub fn is_replaced(path: &Path) -> bool {
+    fs::symlink_metadata(path).map_or(true, |about| about.is_file())
+}
+
+/// Where a file is written before it has its name.
+pub fn beside(path: &Path) -> PathBuf {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".part");
-    let beside = PathBuf::from(beside);
+    beside.into()
+}
+
+fn replace(log: &Log, path: &Path) -> Result<()> {
+    let beside = beside(path);
+    ensure!(is_replaced(&beside), "{} is in the way, and is no usual file", beside.display());
     let written = write_to(log, &beside).and_then(|()| Ok(fs::rename(&beside, path)?));
-    written.with_context(|| format!("writing {}", path.display()))
+    if written.is_err() {
+        // What is left of it is of no use; that it cannot be removed is not the first thing to say.
+        let _ = fs::remove_file(&beside);
+    }
+    written
 }
 
 fn write_to(log: &Log, path: &Path) -> Result<()> {
@@ -119,4 +141,46 @@ fn write_to(log: &Log, path: &Path) -> Result<()> {
         written.map_err(|error| anyhow!("{error}"))?;
     }
     Ok(file.flush()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        os::unix::fs::{FileTypeExt, symlink},
+        process::Command,
+        thread,
+    };
+
+    use super::*;
+
+    #[test]
+    fn only_usual_files_are_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let [file, link, fifo, full] =
+            ["file", "link", "fifo", "full"].map(|name| folder.path().join(name));
+        let log = || Log { comments: Vec::new(), started_at: Duration::ZERO, lines: Vec::new() };
+        write(&log(), &file).unwrap();
+        let whole = fs::read(&file).unwrap();
+        assert!(whole.starts_with(b"#"));
+
+        symlink(&file, &link).unwrap();
+        fs::write(&file, "").unwrap();
+        write(&log(), &link).unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read(&file).unwrap(), whole);
+
+        assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        let reader = thread::spawn({
+            let fifo = fifo.clone();
+            move || fs::read(fifo).unwrap()
+        });
+        write(&log(), &fifo).unwrap();
+        assert!(fs::symlink_metadata(&fifo).unwrap().file_type().is_fifo());
+        assert_eq!(reader.join().unwrap(), whole);
+
+        symlink("/dev/full", &full).unwrap();
+        assert!(write(&log(), &full).is_err());
+        assert!(full.is_symlink());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4);
+    }
 }

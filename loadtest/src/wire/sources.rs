@@ -1,12 +1,14 @@
 //! Source addresses: one has some 28,000 ports to one target, so more connections take several.
 //!
-//! It never binds; it says to which address.
+//! It says to which address a connection is bound, and binds none itself but to see that it can be.
 
 use std::{
-    fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    fmt, io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     str::FromStr,
 };
+
+use anyhow::{Result, bail, ensure};
 
 /// A range of addresses, used in rotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +16,9 @@ pub struct Sources {
     first: IpAddr,
     count: u32,
 }
+
+/// Of a range with more addresses, only the first and the last are tried.
+const TRIED_MAX: u32 = 256;
 
 /// More would not find ports for a single connection each.
 const ADDRESSES_MAX: u128 = 65_536;
@@ -32,6 +37,31 @@ impl Sources {
             IpAddr::V4(first) => Ipv4Addr::from_bits(first.to_bits() + step).into(),
             IpAddr::V6(first) => Ipv6Addr::from_bits(first.to_bits() + u128::from(step)).into(),
         }
+    }
+
+    /// That connections to `target` can come from here.
+    ///
+    /// # Errors
+    /// The target is of the other family, or an address is not this host's.
+    pub fn check(&self, target: SocketAddr) -> Result<()> {
+        ensure!(
+            self.first.is_ipv4() == target.is_ipv4(),
+            "--source {self}: no connection leads from there to {}, one is IPv4 and the other IPv6",
+            target.ip()
+        );
+        let step = if self.count <= TRIED_MAX { 1 } else { self.count - 1 };
+        for link in (0..self.count).step_by(step as usize) {
+            let address = self.of(link);
+            match TcpListener::bind((address, 0)) {
+                // That its ports are taken for now is for the run to say.
+                Err(error) if error.kind() != io::ErrorKind::AddrInUse => bail!(
+                    "--source: {address} is not an address of this host ({error}); `ip address` \
+                     lists them"
+                ),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// How many addresses there are.
@@ -82,6 +112,24 @@ mod tests {
         let walked: Vec<String> = (0..5).map(|link| sources.of(link).to_string()).collect();
         assert_eq!(walked, ["127.0.0.254", "127.0.0.255", "127.0.1.0", "127.0.1.1", "127.0.0.254"]);
         assert_eq!("::1".parse::<Sources>().unwrap().count(), 1);
+    }
+
+    #[test]
+    fn addresses_of_others_are_refused() {
+        let target = "127.0.0.1:80".parse().unwrap();
+        let check = |text: &str| text.parse::<Sources>().unwrap().check(target);
+        check("127.0.0.1-127.0.0.8").unwrap();
+        check("127.0.0.1-127.1.0.0").unwrap();
+        for (text, why) in [
+            ("192.0.2.1", "192.0.2.1 is not an address of this host"),
+            ("126.255.255.255-127.0.0.3", "126.255.255.255 is not"),
+            ("127.255.255.250-128.0.0.0", "is not an address"),
+            ("127.255.128.0-128.0.0.1", "128.0.0.1 is not"),
+            ("::1", "IPv6"),
+        ] {
+            let said = check(text).unwrap_err().to_string();
+            assert!(said.contains(why), "{text}: {said}");
+        }
     }
 
     #[test]

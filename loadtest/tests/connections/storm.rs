@@ -18,6 +18,8 @@ fn all_drop_and_all_resume_in_each_round() {
         assert!(storm.back_50_ms.unwrap() <= storm.back_100_ms.unwrap());
         assert!(storm.begun_100_ms.unwrap() <= storm.back_100_ms.unwrap());
     }
+    // No time was set for sending, so it is of the time that all took.
+    assert!(report.rate_sent * report.elapsed_s <= 1000.0, "{} a second", report.rate_sent);
     let slowest = report.storms.iter().filter_map(|storm| storm.back_100_ms).fold(0.0, f64::max);
     assert_eq!(detail(&report, "back_100_ms"), slowest);
     assert_eq!((report.latency_us.count, report.connections_open), (60, 30));

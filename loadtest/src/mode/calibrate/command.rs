@@ -90,8 +90,7 @@ pub fn run(args: &CalibrateArgs) -> Result<Status> {
              {within:.0}; leave it a core without other work"
         ));
     }
-    output::save(&report, Some(&opening), &run.seen, &args.output)?;
-    output::show(&report, &args.output)?;
+    output::finish(&report, Some(&opening), &run.seen, &args.output)?;
     conductor.end();
     Ok(Status::of(&report))
 }

@@ -48,8 +48,7 @@ pub fn run(args: &ChurnArgs) -> Result<Status> {
     run.outcomes.iter().for_each(|one| churned += *one);
     let mut report = Report::new(&heading, &Seen::new(), &run, Ledger::default());
     describe(&mut report, churned);
-    output::save(&report, None, &run.seen, &common.output)?;
-    output::show(&report, &common.output)?;
+    output::finish(&report, None, &run.seen, &common.output)?;
     conductor.end();
     Ok(Status::of(&report))
 }

@@ -59,11 +59,12 @@ pub fn run(args: &CompareArgs) -> Result<Status> {
     }
     let lines = args.save.iter().flat_map(|_| contestants.iter().map(line)).collect();
     let comparison = Comparison::new(args, started_at, contestants, &testers, &rounds);
+    let shown = output::write(&comparison, || table::render(&comparison), args.json.as_deref());
     if let Some(path) = &args.save {
         let comments = write::report_comments(&serde_json::to_string(&comparison)?);
         write::write(&Log { comments, started_at, lines }, path)?;
     }
-    output::write(&comparison, || table::render(&comparison), args.json.as_deref())?;
+    shown?;
     Ok(comparison.status())
 }
 

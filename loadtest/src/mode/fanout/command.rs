@@ -68,8 +68,7 @@ pub fn run(args: &FanoutArgs) -> Result<Status> {
     let (mut heard, told) = both.measure(args.duration, &mut progress)?;
     progress.finish();
     let report = report(&heading, &opening, &mut heard, &told, warning);
-    output::save(&report, Some(&opening), &heard.seen, &args.common.output)?;
-    output::show(&report, &args.common.output)?;
+    output::finish(&report, Some(&opening), &heard.seen, &args.common.output)?;
     both.end();
     Ok(Status::of(&report))
 }

@@ -64,8 +64,7 @@ pub fn run(args: &IdleArgs) -> Result<Status> {
     let after = Sample::take(common.pid).or_else(|_| Sample::take(None))?;
     progress.finish();
     let report = report(&heading, &opening, &run, [&before, &open, &after], both_ends_here);
-    output::save(&report, Some(&opening), &run.seen, &common.output)?;
-    output::show(&report, &common.output)?;
+    output::finish(&report, Some(&opening), &run.seen, &common.output)?;
     conductor.end();
     Ok(Status::of(&report))
 }

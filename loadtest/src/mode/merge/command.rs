@@ -24,10 +24,9 @@ pub fn run(args: &MergeArgs) -> Result<Status> {
     check(args, &parts)?;
     let command = env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     let merged = merge(&parts, command)?;
-    if let Some(path) = &args.output.save {
-        write::save(&merged, path)?;
-    }
-    output::show(&merged.report, &args.output)?;
+    let shown = output::show(&merged.report, &args.output);
+    let saved = args.output.save.as_ref().map_or(Ok(()), |path| write::save(&merged, path));
+    shown.and(saved)?;
     Ok(Status::of(&merged.report))
 }
 

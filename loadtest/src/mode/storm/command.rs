@@ -81,8 +81,7 @@ pub fn run(args: &StormArgs) -> Result<Status> {
     let run = whole.expect("at least one round");
     let mut report = Report::new(&heading, &opening, &run, Ledger::default());
     describe(&mut report, rounds);
-    output::save(&report, Some(&opening), &run.seen, &common.output)?;
-    output::show(&report, &common.output)?;
+    output::finish(&report, Some(&opening), &run.seen, &common.output)?;
     conductor.end();
     Ok(Status::of(&report))
 }

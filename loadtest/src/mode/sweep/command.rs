@@ -78,8 +78,12 @@ pub fn run(args: &SweepArgs) -> Result<Status> {
         *report.errors.entry(reason.to_string()).or_default() += count;
     }
     let output = &args.common.output;
-    output::save(&report, Some(&sweep.opening), &sweep.last, output)?;
-    output::show_with(&report, || render(&report, args.p99), output)?;
+    output::finish_with(
+        &report,
+        || render(&report, args.p99),
+        output,
+        || output::save_only(&report, Some(&sweep.opening), &sweep.last, output),
+    )?;
     Ok(match (&ending, report.valid) {
         (Ending::Nothing, true) => Status::Faulty,
         _ => Status::of(&report),
