@@ -64,19 +64,6 @@ pub fn finish_with(
     shown.and(page).and(log())
 }
 
-/// Writes a histogram log if one was asked for. Where it cannot, it shows the report all the same:
-/// nobody has waited for it in vain.
-///
-/// # Errors
-/// The file cannot be written.
-pub fn save(report: &Report, opening: Option<&Seen>, seen: &Seen, args: &OutputArgs) -> Result<()> {
-    let saved = save_only(report, opening, seen, args);
-    if saved.is_err() {
-        show(report, args)?;
-    }
-    saved
-}
-
 /// Writes a histogram log if one was asked for, and shows nothing.
 ///
 /// # Errors

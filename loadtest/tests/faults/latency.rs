@@ -47,7 +47,6 @@ fn all_that_is_due_in_a_stall_of_2_s_is_counted_with_its_wait() {
             let is_near = (waited - due).abs() < 100.0;
             assert!(is_near, "{waited} and not {due} waited {wait_ms} ms, {engine} {outcome:?}");
         }
-        assert!(outcome.number("latency_us.p50") < 100_000.0, "{engine} {outcome:?}");
     }
 }
 

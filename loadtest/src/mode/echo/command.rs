@@ -33,8 +33,7 @@ pub fn run(args: &EchoArgs) -> Result<Status> {
     let run = conductor.measure(traffic.duration, &mut progress)?;
     progress.finish();
     let report = Report::new(&heading, &opening, &run, Ledger::sum(&run.outcomes));
-    output::save(&report, Some(&opening), &run.seen, &common.output)?;
-    output::show(&report, &common.output)?;
+    output::finish(&report, Some(&opening), &run.seen, &common.output)?;
     conductor.end();
     Ok(Status::of(&report))
 }

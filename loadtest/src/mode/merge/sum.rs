@@ -137,7 +137,6 @@ fn tester(parts: &[Saved], merged: &Saved, received: f64) -> Tester {
         cpu_ns_per_message: cpu.sum::<f64>() / received,
         threads: testers().fold(0, |sum, tester| tester.threads.saturating_add(sum)),
         engine: engines.join("+"),
-        ..parts[0].report.tester.clone()
     }
 }
 
