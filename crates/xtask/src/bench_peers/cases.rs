@@ -10,6 +10,9 @@ pub enum Load {
     Echo { outstanding: u32, content: Content },
     /// One publisher; every event goes to all, and the next ones follow when they have it.
     Fanout { outstanding: u32 },
+    /// The same to clients that poll and are answered when there is something: each event is a
+    /// request and a response of every one.
+    LongPoll,
 }
 
 /// What messages are made of.
@@ -51,7 +54,7 @@ const fn case(name: &'static str, title: &'static str, load: Load) -> Case {
 }
 
 /// All of them, in the table's order.
-pub const CASES: [Case; 10] = [
+pub const CASES: [Case; 11] = [
     case("echo-100", "echo 64 B, N=100", BINARY),
     Case { connections: 1000, ..case("echo-1000", "echo 64 B, N=1,000", BINARY) },
     Case {
@@ -97,6 +100,12 @@ pub const CASES: [Case; 10] = [
         size_bytes: 128,
         slot: LONG_SLOT,
         ..case("fanout-8", "8 publishes outstanding, N=1,000", Load::Fanout { outstanding: 8 })
+    },
+    Case {
+        connections: 1000,
+        size_bytes: 128,
+        slot: LONG_SLOT,
+        ..case("long-poll", "long-poll 1->1,000, saturated", Load::LongPoll)
     },
 ];
 

@@ -12,6 +12,10 @@ use super::cases::{Case, Content, Length, Load};
 /// The core of the tester; the servers have core 0.
 const TESTER_CORE: &str = "1";
 
+/// A round counts if nobody waited for a CPU for more than this share of it. Every server of a round
+/// has the same neighbours, so ratios hold where times do not.
+const CALM_PERCENT: &str = "40";
+
 /// A server that runs, and how it is spoken to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contestant {
@@ -20,6 +24,8 @@ pub struct Contestant {
     pub pid: u32,
     /// Where messages come back, or where events are subscribed to; `{n}` is a connection's number.
     pub url: String,
+    /// Of long polls: the field of a response that says how far a client has read.
+    pub cursor: Option<&'static str>,
     pub publisher: Option<Publisher>,
 }
 
@@ -106,9 +112,12 @@ pub fn command(
     json: &Path,
 ) -> Command {
     command.arg("compare");
-    for Contestant { name, pid, url, publisher } in contestants {
+    for Contestant { name, pid, url, cursor, publisher } in contestants {
         command.args(["--url", &format!("{name}={url}")]);
         command.args(["--pid", &format!("{name}={pid}")]);
+        if let Some(cursor) = cursor {
+            command.args(["--cursor", &format!("{name}={cursor}")]);
+        }
         if let Some(Publisher { url, message }) = publisher {
             command.args(["--publish-url", &format!("{name}={url}")]);
             command.args(["--publish-message", &format!("{name}={message}")]);
@@ -117,6 +126,10 @@ pub fn command(
     let (mode, outstanding, content) = match case.load {
         Load::Echo { outstanding, content } => ("echo", outstanding, content),
         Load::Fanout { outstanding } => ("fanout", outstanding, Content::Text),
+        Load::LongPoll => {
+            command.args(["--subscribe-by", "long-poll"]);
+            ("fanout", 1, Content::Text)
+        }
     };
     command
         .args(["--mode", mode, "--closed", "--control"])
@@ -125,7 +138,7 @@ pub fn command(
         .args(["--pipeline", &outstanding.to_string()])
         .args(["--slot", &format!("{}ms", case.slot.as_millis())])
         .args(["--rounds", &length.rounds().to_string()])
-        .args(["--cores", TESTER_CORE, "--quiet"])
+        .args(["--cores", TESTER_CORE, "--calm", CALM_PERCENT, "--quiet"])
         .args((content == Content::Text).then_some("--text"))
         .arg(format!("--json={}", json.display()));
     command
@@ -142,7 +155,7 @@ mod tests {
     use super::*;
 
     fn contestant(name: &'static str, publisher: Option<Publisher>) -> Contestant {
-        Contestant { name, pid: 7, url: format!("ws://{name}/"), publisher }
+        Contestant { name, pid: 7, url: format!("ws://{name}/"), cursor: None, publisher }
     }
 
     fn line(case: &str, contestants: &[Contestant]) -> String {
@@ -160,7 +173,7 @@ mod tests {
             line,
             "compare --url ringway=ws://ringway/ --pid ringway=7 --url bun=ws://bun/ --pid bun=7 \
              --mode echo --closed --control --connections 1000 --size 1024 --pipeline 1 \
-             --slot 200ms --rounds 4 --cores 1 --quiet --text --json=out.json"
+             --slot 200ms --rounds 4 --cores 1 --calm 40 --quiet --text --json=out.json"
         );
     }
 

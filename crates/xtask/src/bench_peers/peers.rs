@@ -77,6 +77,8 @@ impl Installed {
         match load {
             Load::Echo { .. } => self.echo.as_ref(),
             Load::Fanout { .. } => self.fanout.as_ref(),
+            Load::LongPoll if !matches!(self.peer, Peer::Ringway | Peer::Nchan) => None,
+            Load::LongPoll => self.fanout.as_ref(),
         }
     }
 }

@@ -38,6 +38,13 @@ pub struct Running {
     folder: Option<TempDir>,
 }
 
+/// Where events are published, and what one is.
+const RINGWAY_PUBLISHER: (&str, &str) = (
+    "/ws?client=publisher&topic=nobody",
+    r#"{"type":"publish","id":"{stamp}","topic":"fan","data":"{stamp}{body}"}"#,
+);
+const RELAY_PUBLISHER: (&str, &str) = ("/publish", "{stamp}{body}");
+
 impl Running {
     /// Starts it and waits until it listens. `scratch` is for what it writes.
     pub fn start(launch: &Launch, scratch: &Path) -> Result<Self> {
@@ -89,22 +96,27 @@ impl Running {
         let (path, publisher) = match (load, dialect) {
             (Load::Echo { .. }, Dialect::Ringway) => ("/echo", None),
             (Load::Echo { .. }, Dialect::Relay) => ("/", None),
-            (Load::Fanout { .. }, Dialect::Ringway) => (
-                "/ws?client=subscriber-{n}&topic=fan",
-                Some((
-                    "/ws?client=publisher&topic=nobody",
-                    r#"{"type":"publish","id":"{stamp}","topic":"fan","data":"{stamp}{body}"}"#,
-                )),
-            ),
-            (Load::Fanout { .. }, Dialect::Relay) => {
-                ("/subscribe", Some(("/publish", "{stamp}{body}")))
+            (Load::Fanout { .. }, Dialect::Ringway) => {
+                ("/ws?client=subscriber-{n}&topic=fan", Some(RINGWAY_PUBLISHER))
             }
+            (Load::LongPoll, Dialect::Ringway) => {
+                ("/poll?client=poller-{n}&topic=fan&wait=60", Some(RINGWAY_PUBLISHER))
+            }
+            (Load::Fanout { .. }, Dialect::Relay) => ("/subscribe", Some(RELAY_PUBLISHER)),
+            (Load::LongPoll, Dialect::Relay) => ("/poll", Some(RELAY_PUBLISHER)),
+        };
+        let (scheme, cursor) = match (load, dialect) {
+            (Load::LongPoll, Dialect::Ringway) => ("http", Some("cursor")),
+            // Entity tags and times of change are passed on without being named.
+            (Load::LongPoll, Dialect::Relay) => ("http", None),
+            (Load::Echo { .. } | Load::Fanout { .. }, _) => ("ws", None),
         };
         let publisher = publisher.map(|(path, message)| Publisher {
             url: format!("ws://{address}{path}"),
             message: message.to_owned(),
         });
-        Contestant { name: peer.name(), pid: *pid, url: format!("ws://{address}{path}"), publisher }
+        let url = format!("{scheme}://{address}{path}");
+        Contestant { name: peer.name(), pid: *pid, url, cursor, publisher }
     }
 
     /// Waits for a line with `ws://`.
