@@ -119,7 +119,7 @@ impl Length {
     pub fn rounds(self) -> u32 {
         match self {
             Self::Full => 20,
-            Self::Quick => 4,
+            Self::Quick => 8,
         }
     }
 }

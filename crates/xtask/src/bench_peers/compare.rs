@@ -173,7 +173,7 @@ mod tests {
             line,
             "compare --url ringway=ws://ringway/ --pid ringway=7 --url bun=ws://bun/ --pid bun=7 \
              --mode echo --closed --control --connections 1000 --size 1024 --pipeline 1 \
-             --slot 200ms --rounds 4 --cores 1 --calm 40 --quiet --text --json=out.json"
+             --slot 200ms --rounds 8 --cores 1 --calm 40 --quiet --text --json=out.json"
         );
     }
 
