@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    detail, failure, only_error, report,
+    detail, error_of, only_error, report, run,
     server::{Manner, Server},
 };
 
@@ -74,6 +74,8 @@ fn an_address_that_is_not_this_hosts_is_explained() {
     let server = Server::start(Manner::Good);
     let url = server.url();
     // 192.0.2.0/24 is for documentation (RFC 5737).
-    let said = failure(&["idle", "--url", &url, "-c", "2", "--source", "192.0.2.1"]);
-    assert!(said.contains("2 no_port_left; ") && said.contains("--source"), "{said}");
+    let output = run(&["idle", "--url", &url, "-c", "2", "--source", "192.0.2.1"]);
+    let said = error_of(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("--source") && said.contains("not an address of this host"), "{said}");
 }
