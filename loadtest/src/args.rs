@@ -17,7 +17,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use clap::{Args, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
     measure::arrivals::Pattern,
@@ -101,31 +101,12 @@ pub struct CommonArgs {
     /// Connections
     #[arg(long, short = 'c', default_value = "1000", value_parser = count)]
     pub connections: u32,
-    /// Open so many connections a second, and not as many as possible
-    #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
-    pub ramp: Option<f64>,
-    /// Connect from these addresses in rotation, such as 127.0.0.1-127.0.0.8: one address has
-    /// some 28,000 ports to one server
-    #[arg(long, value_name = "FIRST-LAST")]
-    pub source: Option<Sources>,
     /// Number of the first connection, where several processes share a run
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub first_number: u32,
-    /// Send this header with each handshake; may be repeated
-    #[arg(long, short = 'H', value_name = "NAME: VALUE", value_parser = header)]
-    pub header: Vec<(String, String)>,
-    /// Ask for this subprotocol; may be repeated
-    #[arg(long, value_name = "NAME")]
-    pub subprotocol: Vec<String>,
-    /// Believe the authorities in this PEM file, and not the system's (wss)
-    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
-    pub ca: Option<PathBuf>,
-    /// Believe any certificate (wss)
-    #[arg(long)]
-    pub insecure: bool,
-    /// Give up a handshake after this
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
-    pub handshake_timeout: Duration,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its own type has them")]
+    pub connect: ConnectArgs,
     /// Threads; one fewer than there are cores unless said
     #[arg(long, value_parser = count)]
     pub threads: Option<u32>,
@@ -151,6 +132,33 @@ pub struct CommonArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "its own type has them")]
     pub output: OutputArgs,
+}
+
+/// How connections are opened.
+#[derive(Debug, Clone, Args)]
+pub struct ConnectArgs {
+    /// Open so many connections a second, and not as many as possible
+    #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
+    pub ramp: Option<f64>,
+    /// Connect from these addresses in rotation, such as 127.0.0.1-127.0.0.8: one address has
+    /// some 28,000 ports to one server
+    #[arg(long, value_name = "FIRST-LAST")]
+    pub source: Option<Sources>,
+    /// Send this header with each handshake; may be repeated
+    #[arg(long, short = 'H', value_name = "NAME: VALUE", value_parser = header)]
+    pub header: Vec<(String, String)>,
+    /// Ask for this subprotocol; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub subprotocol: Vec<String>,
+    /// Believe the authorities in this PEM file, and not the system's (wss)
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub ca: Option<PathBuf>,
+    /// Believe any certificate (wss)
+    #[arg(long)]
+    pub insecure: bool,
+    /// Give up a handshake after this
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
+    pub handshake_timeout: Duration,
 }
 
 impl CommonArgs {
@@ -265,25 +273,15 @@ pub struct EchoArgs {
     pub traffic: TrafficArgs,
 }
 
-impl CommonArgs {
-    /// What is usual, but for where to.
-    pub fn usual(url: String) -> Self {
-        let words = ["ringway-loadtest".to_owned(), "--url".to_owned(), url];
-        let usual = <Self as Args>::augment_args(clap::Command::new("usual"));
-        let matches = usual.get_matches_from(words);
-        Self::from_arg_matches(&matches).expect("no argument but the URL is required")
-    }
-}
-
 /// A time such as 30s, 500ms or 2m.
 pub fn time(text: &str) -> Result<Duration, String> {
     let time = humantime::parse_duration(text)
         .map_err(|error| format!("{error}; write 30s, 500ms or 2m"))?;
-    if time <= TIME_MAX { Ok(time) } else { Err("it may be at most a year".to_owned()) }
+    if time <= TIME_MAX { Ok(time) } else { Err("it may be at most 12 days".to_owned()) }
 }
 
-/// Sums of times do not overflow.
-const TIME_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+/// Messages carry times modulo 13 days, and a run has to be over before they come round.
+const TIME_MAX: Duration = Duration::from_secs(12 * 24 * 3600);
 
 /// A number of things: 10000, 10_000 or 10k. At least one.
 pub fn count(text: &str) -> Result<u32, String> {

@@ -40,12 +40,13 @@ pub fn plan(
 ) -> Result<Plan> {
     let target = Target::parse(&args.url)
         .map_err(|error| if error.is::<Unresolved>() { error } else { usage(error) })?;
-    if let Some(sources) = &args.source {
+    if let Some(sources) = &args.connect.source {
         sources.check(target.address()).map_err(usage)?;
     }
     let security = security(args, &target).map_err(usage)?;
-    let approach =
-        Approach::new(target, form).with_headers(&args.subprotocol, &args.header).map_err(usage)?;
+    let approach = Approach::new(target, form)
+        .with_headers(&args.connect.subprotocol, &args.connect.header)
+        .map_err(usage)?;
     require(!duration.is_zero(), || "--duration must be longer than 0".to_owned())?;
     require(args.first_number.checked_add(args.connections).is_some(), || {
         format!("--first-number {} and --connections pass 2^32", args.first_number)
@@ -82,15 +83,15 @@ pub fn plan(
         security,
         connections: args.connections,
         first_number: args.first_number,
-        sources: args.source,
-        ramp: args.ramp,
+        sources: args.connect.source,
+        ramp: args.connect.ramp,
         threads,
         cores,
         engine,
         wait: WaitMode::Latency,
         punctuality: Punctuality::default(),
         message_bytes,
-        handshake_time_max: args.handshake_timeout,
+        handshake_time_max: args.connect.handshake_timeout,
         duration,
         start_at: args.start_at,
         drain_time_max: args.drain,
@@ -103,14 +104,14 @@ pub fn plan(
 fn security(args: &CommonArgs, target: &Target) -> Result<Option<tls::Security>> {
     if target.security() == Security::Plain {
         ensure!(
-            args.ca.is_none() && !args.insecure,
+            args.connect.ca.is_none() && !args.connect.insecure,
             "--ca and --insecure are for wss://, and {target} is not encrypted"
         );
         return Ok(None);
     }
-    let trust = match &args.ca {
+    let trust = match &args.connect.ca {
         Some(path) => Trust::File(path.clone()),
-        None if args.insecure => Trust::Anybody,
+        None if args.connect.insecure => Trust::Anybody,
         None => Trust::System,
     };
     Ok(Some(tls::Security::new(target.host(), &trust)?))

@@ -7,11 +7,11 @@ use std::{path::PathBuf, str::FromStr, time::Duration};
 use clap::{Args, ValueEnum};
 
 use super::{
-    ArrivalsArg, CommonArgs, EchoArgs, IoArg, TrafficArgs, bytes, count,
+    ArrivalsArg, CommonArgs, ConnectArgs, EchoArgs, IoArg, TrafficArgs, bytes, count,
     fanout::{FanoutArgs, SubscribeArg},
-    header, rate, time,
+    rate, time,
 };
-use crate::wire::{message::Content, sources::Sources, template::MARKED_BYTES};
+use crate::wire::{message::Content, template::MARKED_BYTES};
 
 /// `compare`.
 #[derive(Debug, Clone, Args)]
@@ -102,27 +102,9 @@ pub struct CompareArgs {
     /// Give up after so many rounds, counted or not; twice --rounds unless said
     #[arg(long, value_name = "ROUNDS", value_parser = count)]
     pub rounds_max: Option<u32>,
-    /// Open so many connections a second, and not as many as possible
-    #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
-    pub ramp: Option<f64>,
-    /// Connect from these addresses in rotation, such as 127.0.0.1-127.0.0.8
-    #[arg(long, value_name = "FIRST-LAST")]
-    pub source: Option<Sources>,
-    /// Send this header with each handshake; may be repeated
-    #[arg(long, short = 'H', value_name = "NAME: VALUE", value_parser = header)]
-    pub header: Vec<(String, String)>,
-    /// Ask for this subprotocol; may be repeated
-    #[arg(long, value_name = "NAME")]
-    pub subprotocol: Vec<String>,
-    /// Believe the authorities in this PEM file, and not the system's (wss)
-    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
-    pub ca: Option<PathBuf>,
-    /// Believe any certificate (wss)
-    #[arg(long)]
-    pub insecure: bool,
-    /// Give up a handshake after this
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
-    pub handshake_timeout: Duration,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its own type has them")]
+    pub connect: ConnectArgs,
     /// Threads of each tester; one, or as many as there are --cores, unless said
     #[arg(long, value_parser = count)]
     pub threads: Option<u32>,
@@ -208,7 +190,7 @@ impl CompareArgs {
             publish_url: of(&self.publish_url).pop(),
             publishers: self.publishers,
             publish_hello: of(&self.publish_hello),
-            publish_header: self.header.clone(),
+            publish_header: self.connect.header.clone(),
             message: of(&self.publish_message).pop().unwrap_or_else(|| EVENT.to_owned()),
             binary: false,
             content_type: self.content_type.clone(),
@@ -250,14 +232,12 @@ impl CompareArgs {
         // Some of the servers may be encrypted and others not.
         let is_encrypted = url.starts_with("wss:") || url.starts_with("https:");
         CommonArgs {
-            ca: self.ca.clone().filter(|_| is_encrypted),
-            insecure: self.insecure && is_encrypted,
             connections: self.connections,
-            ramp: self.ramp,
-            source: self.source,
-            header: self.header.clone(),
-            subprotocol: self.subprotocol.clone(),
-            handshake_timeout: self.handshake_timeout,
+            connect: ConnectArgs {
+                ca: self.connect.ca.clone().filter(|_| is_encrypted),
+                insecure: self.connect.insecure && is_encrypted,
+                ..self.connect.clone()
+            },
             threads: Some(self.threads.unwrap_or(self.cores.len().max(1) as u32)),
             cores: self.cores.clone(),
             io: self.io,

@@ -52,13 +52,14 @@ impl Sources {
         let step = if self.count <= TRIED_MAX { 1 } else { self.count - 1 };
         for link in (0..self.count).step_by(step as usize) {
             let address = self.of(link);
-            match TcpListener::bind((address, 0)) {
-                // That its ports are taken for now is for the run to say.
-                Err(error) if error.kind() != io::ErrorKind::AddrInUse => bail!(
+            // Where all ports of an address are in use, it is this host's all the same.
+            if let Err(error) = TcpListener::bind((address, 0))
+                && error.kind() != io::ErrorKind::AddrInUse
+            {
+                bail!(
                     "--source: {address} is not an address of this host ({error}); `ip address` \
                      lists them"
-                ),
-                _ => {}
+                );
             }
         }
         Ok(())

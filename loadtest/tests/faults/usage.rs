@@ -21,7 +21,7 @@ fn a_wrong_command_line_is_2_and_says_how_to_mend_it() {
         ("echo --url ws://127.0.0.1:9 --rate 1 --closed", "--closed"),
         ("echo --url ws://127.0.0.1:9 -d 0s", "--duration"),
         ("echo --url ws://127.0.0.1:9 -d 3", "30s"),
-        ("echo --url ws://127.0.0.1:9 -d 500000years", "a year"),
+        ("echo --url ws://127.0.0.1:9 -d 500000years", "12 days"),
         ("echo --url ws://127.0.0.1:9 --cores 4000", "4000"),
         ("echo --url ws://127.0.0.1:9 --subprotocol a,b", "cannot be written"),
         ("echo --url ws://127.0.0.1:9 --source 127.0.0.2-127.0.0.1", "ends before"),

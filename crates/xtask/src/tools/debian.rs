@@ -17,7 +17,7 @@ struct Need {
 }
 
 /// What the steps call, and the package that brings it.
-const NEEDS: [Need; 7] = [
+const NEEDS: [Need; 8] = [
     Need {
         what: "a C compiler (native Python modules)",
         package: "build-essential",
@@ -40,6 +40,11 @@ const NEEDS: [Need; 7] = [
         what: "curl (README commands)",
         package: "curl",
         present: || runs("curl", &["--version"]),
+    },
+    Need {
+        what: "ShellCheck (scripts of tuning/)",
+        package: "shellcheck",
+        present: || runs("shellcheck", &["--version"]),
     },
 ];
 

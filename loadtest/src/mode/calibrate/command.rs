@@ -34,7 +34,7 @@ pub fn run(args: &CalibrateArgs) -> Result<Status> {
         threads: Some(1),
         connections: args.connections,
         io: args.io,
-        ..CommonArgs::usual(format!("ws://{}/", site.address()?))
+        ..CommonArgs::of(&format!("ws://{}/", site.address()?))
     };
     let plan = prepare::plan(&common, Form::Plain, args.size, args.duration)?;
     let heading = prepare::heading("calibrate", &plan, Some(args.rate));

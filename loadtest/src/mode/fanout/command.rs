@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     args::{
-        CommonArgs,
+        CommonArgs, ConnectArgs,
         fanout::{FanoutArgs, SubscribeArg},
     },
     engine::{
@@ -145,8 +145,11 @@ fn publish_plan(args: &FanoutArgs, message_bytes: usize) -> Result<Plan> {
         url: args.publish_url.clone().unwrap_or_else(|| args.common.url.clone()),
         connections: args.publishers,
         first_number: 0,
-        ramp: None,
-        header: args.publish_header.clone(),
+        connect: ConnectArgs {
+            ramp: None,
+            header: args.publish_header.clone(),
+            ..args.common.connect.clone()
+        },
         threads: Some(1),
         // Never one that was not given: it may be the server's.
         cores: args.common.cores.last().copied().into_iter().collect(),
@@ -176,7 +179,7 @@ fn publish_plan(args: &FanoutArgs, message_bytes: usize) -> Result<Plan> {
 fn distrust(common: &mut CommonArgs, other_url: &str) {
     let is_encrypted = |url: &str| url.starts_with("wss:") || url.starts_with("https:");
     if !is_encrypted(&common.url) && is_encrypted(other_url) {
-        (common.ca, common.insecure) = (None, false);
+        (common.connect.ca, common.connect.insecure) = (None, false);
     }
 }
 

@@ -41,7 +41,7 @@ pub fn run(args: &StormArgs) -> Result<Status> {
         turns: if args.hold.is_zero() { Turns::Storms } else { Turns::HoldsAndStorms },
         return_within: args.return_within,
         expected: args.expect.as_ref().map(|text| text.as_bytes().to_vec()),
-        expected_within: common.handshake_timeout,
+        expected_within: common.connect.handshake_timeout,
         timeout: args.storm_timeout,
     };
     let mut plan = prepare::plan(common, Form::Plain, 0, args.storm_timeout)?;
