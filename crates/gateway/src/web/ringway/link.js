@@ -45,7 +45,7 @@ const TRANSPORTS = {
     };
     frame.hidden = true;
     frame.title = "Ringway stream";
-    frame.src = link.address("stream", { format: "iframe", callback: `parent.${callback}` });
+    frame.src = link.address("stream", { format: "iframe", callback });
     // A frame that breaks off tells nobody, at least in Chromium: then only silence does.
     frame.onload = () => link.lose({ reason: "the streamed page ended or was refused" });
     document.body.append(frame);
