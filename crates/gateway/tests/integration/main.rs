@@ -32,6 +32,7 @@ mod private_api;
 mod private_bodies;
 mod publishing;
 mod requests;
+mod resets;
 mod routes;
 mod sandbox;
 mod sending;
