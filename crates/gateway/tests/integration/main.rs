@@ -31,6 +31,7 @@ mod origins;
 mod polling;
 mod private_api;
 mod private_bodies;
+mod private_listener;
 mod publishing;
 mod requests;
 mod routes;
