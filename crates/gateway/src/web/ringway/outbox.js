@@ -133,7 +133,7 @@ class Outbox {
     const body = topic ? JSON.stringify({ ...JSON.parse(text), connection }) : text;
     try {
       const signal = AbortSignal.timeout(this.#times.answer);
-      const response = await fetch(this.#address(), { method: "POST", body, signal });
+      const response = await fetch(await this.#address(), { method: "POST", body, signal });
       const answer = await response.text();
       if (response.ok) return JSON.parse(answer);
       if (BUSY_STATUSES.includes(response.status) || response.status >= 500) return undefined;
