@@ -478,6 +478,18 @@ for (const sign of ["offline", "online"]) {
   });
 }
 
+test("what else fails meanwhile gives a connection in doubt no more time", async () => {
+  const { made, count } = await proven("sse");
+  windowEvents.dispatchEvent(new Event("offline"));
+  await settle();
+  mock.timers.tick(200);
+  made.publish("news", 1).catch(() => {}); // by a POST, which fails
+  await settle();
+  mock.timers.tick(100);
+  assert.equal(count("reconnecting"), 1);
+  made.close();
+});
+
 test("a page that is shown again tries its connection, unless that was just heard", async () => {
   const page = new EventTarget();
   globalThis.document = Object.assign(page, { visibilityState: "visible" });

@@ -221,14 +221,20 @@ class Link {
   /** Gives the link up unless something is heard in time. */
   watch(limit) {
     clearTimeout(this.watcher);
+    this.givenUpAt = Date.now() + limit;
     const cause = { silent: true, reason: `nothing was heard for ${limit} ms` };
     if (limit < Infinity) this.watcher = setTimeout(() => this.lose(cause), limit);
+  }
+
+  /** As `watch`, without more time for a link that has less. */
+  doubt(limit) {
+    if (Date.now() + limit < this.givenUpAt) this.watch(limit);
   }
 
   ping(limit = this.times.answer) {
     if (!this.proven || !this.way.send) return;
     this.way.send('{"type":"ping"}');
-    this.watch(limit);
+    this.doubt(limit);
   }
 
   /**

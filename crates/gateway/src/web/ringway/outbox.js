@@ -141,7 +141,7 @@ class Outbox {
       return { type: "error", code: error, message: reason };
     } catch {
       // Where the way up is broken, the way down may be, and not know it yet.
-      if (link === this.#link) link.watch(this.#times.answer);
+      if (link === this.#link) link.doubt(this.#times.answer);
       return undefined;
     }
   }

@@ -256,7 +256,7 @@ class Ringway extends EventTarget {
     if (!link) {
       if (sign !== "offline") this.#connect();
     } else if (!link.proven) {
-      link.watch(probe);
+      link.doubt(probe);
     } else if (sign === "visible" && Date.now() - link.heardAt < probe) {
       // It has just been heard.
     } else if (link.way.send) {
@@ -265,7 +265,7 @@ class Ringway extends EventTarget {
       link.way.probe();
     } else if (!this.#candidate) {
       // A stream cannot be asked: another one takes its place, or nothing gets through.
-      link.watch(probe);
+      link.doubt(probe);
       this.#candidate = this.#open(link.name);
     }
   }
