@@ -155,21 +155,22 @@ impl Bound {
 
     /// Says that clients may come, once they may.
     fn announce(&self, config: &Config) -> anyhow::Result<()> {
+        let api = self.api.local_addr()?;
         info!(
-            "ringway {} listens on {}; its private API on http://{}",
-            env!("CARGO_PKG_VERSION"),
-            listed(self.addresses.iter().map(|address| format!("ws://{address}"))),
-            self.api.local_addr()?,
+            version = env!("CARGO_PKG_VERSION"),
+            clients = %listed(self.addresses.iter().map(|address| format!("ws://{address}"))),
+            private_api = %format_args!("http://{api}"),
+            "ringway is listening",
         );
         info!(
-            "{} on {} (numbers {}); holds up to {} connections ({} open files allowed)",
-            self.engine,
-            counted(self.core_numbers.len(), "core"),
-            listed(&self.core_numbers),
-            self.connections_max,
-            self.descriptors,
+            engine = %self.engine,
+            cores = self.core_numbers.len(),
+            core_numbers = %listed(&self.core_numbers),
+            connections_max = self.connections_max,
+            open_files_max = self.descriptors,
+            "ringway is serving",
         );
-        for warning in config.warnings() {
+        for warning in config.warnings_at(&self.addresses, api) {
             warn!("{warning}");
         }
         Ok(())
@@ -197,7 +198,8 @@ fn choose_engine(config: &Config, cores: usize) -> anyhow::Result<Engine> {
     };
     match &engine {
         Engine::Epoll { fallback_reason: Some(reason) } => warn!(
-            "io_uring cannot be used, so epoll serves, at a higher cost per message: {reason}"
+            %reason,
+            "io_uring cannot be used, so epoll serves, at a higher cost per message"
         ),
         Engine::Uring(offer) if !offer.has_min_wait => {
             info!("this kernel cannot batch wake-ups; Linux 6.12 and newer can");
@@ -279,7 +281,7 @@ type Ready = std::sync::mpsc::SyncSender<io::Result<()>>;
 
 fn run_core(mut core: Core, ready: &Ready) -> io::Result<usize> {
     if let Err(error) = cores::pin(core.number) {
-        warn!("core {} cannot be pinned to: {error}", core.number);
+        warn!(core = core.number, %error, "the thread cannot be pinned to its core");
     }
     let listeners = std::mem::take(&mut core.listeners);
     if core.is_uring {
@@ -311,10 +313,6 @@ fn serve(
     let _ = ready.try_send(Ok(()));
     event_loop::run(&mut driver, &mut core.shard, core.start)?;
     Ok(core.shard.clients())
-}
-
-fn counted(count: usize, thing: &str) -> String {
-    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
 }
 
 fn listed<T: ToString>(items: impl IntoIterator<Item = T>) -> String {

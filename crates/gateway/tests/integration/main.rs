@@ -22,6 +22,7 @@ mod heads;
 mod heartbeats;
 mod inflating;
 mod limits;
+mod logging;
 mod many_cores;
 mod messages;
 mod negotiation;

@@ -57,7 +57,7 @@ pub fn serve(running: &Running) -> anyhow::Result<impl Future<Output = ()> + use
     let router = routes::router(Arc::new(Api::of(running)));
     Ok(async move {
         if let Err(error) = axum::serve(listener, router).await {
-            error!("the private API has ended: {error}");
+            error!(%error, "the private API has ended");
         }
     })
 }
