@@ -8,7 +8,7 @@ use std::{
     panic::{self, AssertUnwindSafe},
     sync::Arc,
     thread,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::Instant,
 };
 
 use anyhow::{Context, bail};
@@ -18,14 +18,13 @@ use ringway_acceptor::{
     epoll::EpollDriver,
     uring::UringDriver,
 };
-use ringway_hub::Epoch;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
 
 use crate::{
     census::{Census, CensusLimits},
     config::{self, Config},
-    event_loop,
+    epoch, event_loop,
     exchange::Exchange,
     limits,
     metrics::CoreMetrics,
@@ -115,7 +114,7 @@ impl Bound {
         let start = Instant::now();
         let census = Arc::new(Census::new(census_limits(config, self.connections_max)));
         let settings = Arc::new(Settings::from_config(config));
-        let exchange = Arc::new(Exchange::new(epoch(), &settings.history));
+        let exchange = Arc::new(Exchange::new(epoch::random()?, &settings.history));
         let driver_settings = driver_settings(config, self.connections_max);
         let mut metrics = Vec::new();
         for (place, &core) in self.core_numbers.iter().enumerate() {
@@ -317,12 +316,6 @@ fn serve(
     let _ = ready.try_send(Ok(()));
     event_loop::run(&mut driver, &mut core.shard, core.start)?;
     Ok(core.shard.clients())
-}
-
-/// Cursors of an earlier process are told apart by the time at which this one started.
-fn epoch() -> Epoch {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Epoch::new(since.as_millis() as u64)
 }
 
 fn listed<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
