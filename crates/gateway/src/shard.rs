@@ -7,6 +7,7 @@ use std::{net::SocketAddr, ops::ControlFlow, sync::Arc, time::Duration};
 
 use ringway_acceptor::{Completion, Connection, Counters, Operation, Operations, Wheel};
 use ringway_frame::CloseCode;
+use tracing::debug;
 
 use crate::{
     census::Census,
@@ -20,6 +21,7 @@ use crate::{
     peer::{Peer, Turn},
     peers::Peers,
     settings::Settings,
+    subprotocol::service,
     transport::encoding::SharedDeflate,
     workbench::Workbench,
 };
@@ -288,6 +290,11 @@ impl Shard {
         now: Duration,
         operations: &mut Operations,
     ) {
+        debug!(
+            connection = service::name_of(self.core.desk.core, connection),
+            %address,
+            "a client has connected"
+        );
         let seat = self.census.admit(address.ip());
         if let Err(refusal) = seat {
             self.core.metrics.refused.of(refusal).add(1);
