@@ -77,6 +77,15 @@ impl BodyReader {
         }
     }
 
+    /// Bytes of memory that it takes.
+    pub fn held_bytes(&self) -> usize {
+        let trailers = match &self.framing {
+            Framing::Length { .. } => 0,
+            Framing::Chunked(reader) => reader.held_bytes(),
+        };
+        self.bytes.capacity() + trailers
+    }
+
     /// The bytes so far.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes

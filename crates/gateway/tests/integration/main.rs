@@ -23,6 +23,7 @@ mod heartbeats;
 mod inflating;
 mod limits;
 mod many_cores;
+mod memory;
 mod messages;
 mod negotiation;
 mod notifying;

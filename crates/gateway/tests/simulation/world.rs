@@ -8,6 +8,7 @@ use fastrand::Rng;
 use ringway::{
     census::Census,
     exchange::Exchange,
+    memory::MemoryBudget,
     metrics::CoreMetrics,
     orders::Orders,
     settings::Settings,
@@ -77,6 +78,7 @@ impl World {
             census: Arc::clone(&census),
             exchange: Arc::new(Exchange::new(Epoch::new(seed), &settings.history)),
             orders: orders.clone(),
+            memory: Arc::new(MemoryBudget::new(1 << 30)),
             metrics: Arc::new(CoreMetrics::default()),
             core: 0,
         });

@@ -38,6 +38,7 @@ use self::{
 use crate::{
     exchange::Exchange,
     limits::BULK_BYTES_MAX,
+    memory::MemoryBudget,
     metrics::{CoreMetrics, Counter},
     orders::Orders,
     permission::Patterns,
@@ -68,6 +69,7 @@ struct Api {
     orders: Orders,
     settings: Arc<Settings>,
     metrics: Vec<Arc<CoreMetrics>>,
+    memory: Arc<MemoryBudget>,
     engine: String,
     start: Instant,
     /// The application may address everyone.
@@ -85,6 +87,7 @@ impl Api {
             orders: running.orders.clone(),
             settings: Arc::clone(&running.settings),
             metrics: running.metrics.clone(),
+            memory: Arc::clone(&running.memory),
             engine: running.engine.to_string(),
             start: running.start,
             everyone: Patterns::new(["*"]),

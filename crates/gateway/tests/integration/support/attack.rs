@@ -1,0 +1,89 @@
+//! What an attack costs: the gateway's memory, and the latency of 100 clients that do nothing wrong.
+//!
+//! It attacks nobody itself; the test brings the attack.
+
+use std::{
+    io::{self, Write},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Client, Gateway,
+    frames::{FIN, TEXT, frame},
+};
+
+/// Clients that echo all the time.
+const GOOD_CLIENTS: usize = 100;
+
+/// How often each thread has one of its clients send something.
+const PACE: Duration = Duration::from_millis(4);
+
+/// What an attack cost.
+#[derive(Debug)]
+pub struct Cost {
+    /// How much the gateway's resident memory grew at most.
+    pub grown_bytes: u64,
+    /// Of the good clients' round trips, the 99th percentile.
+    pub p99: Duration,
+}
+
+/// Runs `run`, which keeps up the attack for as long as what it gives back lives, beside 100 good
+/// clients, each of which must stay. Prints what it cost.
+#[track_caller]
+pub fn attack<T>(name: &str, gateway: &Gateway, run: impl FnOnce() -> T) -> (Cost, T) {
+    let mut good: Vec<Client> = (0..GOOD_CLIENTS).map(|_| Client::upgrade(gateway)).collect();
+    good.iter_mut().for_each(round_trip);
+    let before = gateway.resident_bytes();
+    let (is_over, most) = (AtomicBool::new(false), AtomicU64::new(before));
+    let (attackers, mut latencies) = thread::scope(|scope| {
+        let is_over = &is_over;
+        let threads: Vec<_> = good
+            .chunks_mut(GOOD_CLIENTS / 2)
+            .map(|clients| scope.spawn(move || echo_until(is_over, clients)))
+            .collect();
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                most.fetch_max(gateway.resident_bytes(), Ordering::Relaxed);
+                thread::sleep(Duration::from_millis(10));
+            }
+        });
+        let attackers = run();
+        // What was sent last is to arrive, too.
+        thread::sleep(Duration::from_millis(500));
+        is_over.store(true, Ordering::Relaxed);
+        let latencies = threads.into_iter().flat_map(|thread| thread.join().unwrap());
+        (attackers, latencies.collect::<Vec<_>>())
+    });
+    latencies.sort_unstable();
+    let p99 = latencies[latencies.len() * 99 / 100];
+    let grown_bytes = most.into_inner() - before;
+    // Not `eprintln`, which the harness keeps to itself while a test passes.
+    let _ = writeln!(
+        io::stderr(),
+        "ATTACK {name}: {} KiB grown, p99 of {} good round trips {p99:?}",
+        grown_bytes >> 10,
+        latencies.len(),
+    );
+    (Cost { grown_bytes, p99 }, attackers)
+}
+
+fn round_trip(client: &mut Client) {
+    client.sends(frame(FIN | TEXT, [b'g'; 64]));
+    client.receives_text([b'g'; 64]);
+}
+
+fn echo_until(is_over: &AtomicBool, clients: &mut [Client]) -> Vec<Duration> {
+    let mut latencies = Vec::new();
+    for index in (0..clients.len()).cycle() {
+        if is_over.load(Ordering::Relaxed) {
+            break;
+        }
+        let start = Instant::now();
+        round_trip(&mut clients[index]);
+        latencies.push(start.elapsed());
+        thread::sleep(PACE);
+    }
+    latencies
+}
