@@ -13,6 +13,7 @@ pub mod desk;
 pub mod dispatch;
 pub mod doctor;
 pub mod drain;
+pub mod epoch;
 pub mod event_loop;
 pub mod exchange;
 pub mod feed;

@@ -9,7 +9,7 @@ use std::{
     path::Path,
     sync::Arc,
     thread,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::Instant,
 };
 
 use anyhow::{Context, bail};
@@ -19,7 +19,6 @@ use ringway_acceptor::{
     epoll::EpollDriver,
     uring::UringDriver,
 };
-use ringway_hub::Epoch;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
 
@@ -27,7 +26,7 @@ use crate::{
     census::{Census, CensusLimits},
     config::{self, Config},
     doctor::host::Host,
-    event_loop,
+    epoch, event_loop,
     exchange::Exchange,
     limits,
     memory::{self, MemoryBudget},
@@ -62,6 +61,8 @@ pub struct Running {
     pub engine: Engine,
     /// The threads.
     pub cores: usize,
+    /// Connections that the private API may hold.
+    pub private_connections_max: usize,
 }
 
 /// A core's thread has ended.
@@ -130,7 +131,7 @@ impl Bound {
         let census = Arc::new(Census::new(census_limits(config, self.connections_max)));
         let settings = Arc::new(Settings::from_config(config));
         let memory = Arc::new(MemoryBudget::new(self.memory_bytes));
-        let exchange = Arc::new(Exchange::new(epoch(), &settings.history));
+        let exchange = Arc::new(Exchange::new(epoch::random()?, &settings.history));
         let driver_settings = driver_settings(config, self.connections_max);
         let mut metrics = Vec::new();
         for (place, &core) in self.core_numbers.iter().enumerate() {
@@ -170,28 +171,29 @@ impl Bound {
             metrics,
             engine,
             cores,
+            private_connections_max: descriptors::private_connections_max(self.descriptors),
         })
     }
 
     /// Says that clients may come, once they may.
     fn announce(&self, config: &Config) -> anyhow::Result<()> {
+        let api = self.api.local_addr()?;
         info!(
-            "ringway {} listens on {}; its private API on http://{}",
-            env!("CARGO_PKG_VERSION"),
-            listed(self.addresses.iter().map(|address| format!("ws://{address}"))),
-            self.api.local_addr()?,
+            version = env!("CARGO_PKG_VERSION"),
+            clients = %listed(self.addresses.iter().map(|address| format!("ws://{address}"))),
+            private_api = %format_args!("http://{api}"),
+            "ringway is listening",
         );
         info!(
-            "{} on {} (numbers {}); holds up to {} connections ({} open files allowed) and buffers \
-             up to {} MiB for them",
-            self.engine,
-            counted(self.core_numbers.len(), "core"),
-            listed(&self.core_numbers),
-            self.connections_max,
-            self.descriptors,
-            self.memory_bytes >> 20,
+            engine = %self.engine,
+            cores = self.core_numbers.len(),
+            core_numbers = %listed(&self.core_numbers),
+            connections_max = self.connections_max,
+            open_files_max = self.descriptors,
+            buffered_bytes_max = self.memory_bytes,
+            "ringway is serving",
         );
-        for warning in config.warnings() {
+        for warning in config.warnings_at(&self.addresses, api) {
             warn!("{warning}");
         }
         Ok(())
@@ -219,7 +221,8 @@ fn choose_engine(config: &Config, cores: usize) -> anyhow::Result<Engine> {
     };
     match &engine {
         Engine::Epoll { fallback_reason: Some(reason) } => warn!(
-            "io_uring cannot be used, so epoll serves, at a higher cost per message: {reason}"
+            %reason,
+            "io_uring cannot be used, so epoll serves, at a higher cost per message"
         ),
         Engine::Uring(offer) if !offer.has_min_wait => {
             info!("this kernel cannot batch wake-ups; Linux 6.12 and newer can");
@@ -301,7 +304,7 @@ type Ready = std::sync::mpsc::SyncSender<io::Result<()>>;
 
 fn run_core(mut core: Core, ready: &Ready) -> io::Result<usize> {
     if let Err(error) = cores::pin(core.number) {
-        warn!("core {} cannot be pinned to: {error}", core.number);
+        warn!(core = core.number, %error, "the thread cannot be pinned to its core");
     }
     let listeners = std::mem::take(&mut core.listeners);
     if core.is_uring {
@@ -333,16 +336,6 @@ fn serve(
     let _ = ready.try_send(Ok(()));
     event_loop::run(&mut driver, &mut core.shard, core.start)?;
     Ok(core.shard.clients())
-}
-
-/// Cursors of an earlier process are told apart by the time at which this one started.
-fn epoch() -> Epoch {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Epoch::new(since.as_millis() as u64)
-}
-
-fn counted(count: usize, thing: &str) -> String {
-    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
 }
 
 fn listed<T: ToString>(items: impl IntoIterator<Item = T>) -> String {

@@ -7,6 +7,7 @@ use std::{net::SocketAddr, ops::ControlFlow, sync::Arc, time::Duration};
 
 use ringway_acceptor::{Completion, Connection, Counters, Operation, Operations, Wheel};
 use ringway_frame::CloseCode;
+use tracing::debug;
 
 use self::relief::Relief;
 use crate::{
@@ -23,6 +24,7 @@ use crate::{
     peer::{Peer, Turn},
     peers::Peers,
     settings::Settings,
+    subprotocol::service,
     transport::encoding::SharedDeflate,
     workbench::Workbench,
 };
@@ -300,6 +302,11 @@ impl Shard {
         now: Duration,
         operations: &mut Operations,
     ) {
+        debug!(
+            connection = service::name_of(self.core.desk.core, connection),
+            %address,
+            "a client has connected"
+        );
         let seat = match self.core.memory.budget().is_pressed() {
             true => Err(Refusal::Memory),
             false => self.census.admit(address.ip()),

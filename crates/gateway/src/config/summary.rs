@@ -2,7 +2,10 @@
 //! warnings of a start, and whether there are descriptors enough. It never changes
 //! a value and never asks the kernel for a limit itself.
 
-use std::fmt::{self, Write};
+use std::{
+    fmt::{self, Write},
+    net::SocketAddr,
+};
 
 use super::table::KEYS;
 use super::{Automatic, Config, ConfigError, Cores, Limits, Reach, SlowReader, Sources, units};
@@ -36,13 +39,17 @@ impl Config {
     /// What an operator should know although it is allowed; one line each, to
     /// be logged at every start.
     pub fn warnings(&self) -> Vec<String> {
-        let addresses: Vec<_> =
-            self.listeners.iter().map(|listener| listener.address.to_string()).collect();
+        let addresses: Vec<_> = self.listeners.iter().map(|listener| listener.address).collect();
+        self.warnings_at(&addresses, self.server.api_listen)
+    }
+
+    /// The same once the addresses are bound: port 0 has become a port.
+    pub fn warnings_at(&self, addresses: &[SocketAddr], api: SocketAddr) -> Vec<String> {
+        let addresses: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
         let mut warnings = vec![format!(
             "anonymous clients are allowed: whoever can reach {} may connect without credentials",
             addresses.join(", ")
         )];
-        let api = self.server.api_listen;
         if Reach::of(api) == Reach::OtherMachines {
             warnings.push(format!(
                 "server.api_listen = \"{api}\" can be reached from other machines, and the API \

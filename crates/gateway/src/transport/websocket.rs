@@ -168,7 +168,7 @@ impl WebSocket {
     /// Bytes of memory that are kept for what has come of a message.
     #[inline]
     pub fn held_bytes(&self) -> usize {
-        0
+        self.reader.held_bytes()
     }
 
     /// When the message that has begun must be whole; `None` while there is none.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::support::{
-    Client, Engine, Gateway, Request, attack, eventually,
+    Client, Engine, Gateway, Request, attack, attacker, eventually,
     frames::{BINARY, FIN, PING, TEXT, frame, header},
     on_each_engine,
 };
@@ -30,11 +30,8 @@ fn bodies_that_are_never_whole_are_refused_past_the_budget(engine: Engine) {
     let (cost, mut bodies) = attack("unfinished bodies", &gateway, || {
         let body = vec![b'a'; 900 << 10];
         let clients = (0..64).map(|_| {
-            let mut client = Client::connect(&gateway);
             let head = Request::post("/send?client=a", "").with("Content-Length", "1000000");
-            client.sends_what_is_taken(head.bytes());
-            client.sends_what_is_taken(&body);
-            client
+            attacker(gateway.address, &head, &body)
         });
         clients.collect::<Vec<_>>()
     });
@@ -63,12 +60,8 @@ fn slow_readers_are_closed_past_the_budget(engine: Engine) {
     let gateway = Gateway::start_with(engine, &settings);
     let (cost, clients) = attack("echoes that nobody reads", &gateway, || {
         let message = frame(FIN | BINARY, vec![7; 1 << 20]);
-        let clients = (0..20).map(|_| {
-            let mut client = Client::upgrade(&gateway);
-            client.sends_what_is_taken(&message);
-            client.sends_what_is_taken(&message);
-            client
-        });
+        let messages = [&message[..]; 2].concat();
+        let clients = (0..20).map(|_| attacker(gateway.address, &Request::upgrade(), &messages));
         clients.collect::<Vec<_>>()
     });
     assert!(cost.grown_bytes < 80 * MIB, "{cost:?}");
@@ -85,7 +78,7 @@ fn a_message_that_comes_too_slowly_is_closed(engine: Engine) {
     let mut slow = Client::upgrade(&gateway);
     let mut quick = Client::upgrade(&gateway);
     let mut pinging = Client::upgrade(&gateway);
-    slow.sends(header(FIN | TEXT, 1000));
+    slow.sends(header(FIN | BINARY, 1000));
     pinging.sends(frame(TEXT, "the first of many"));
     while start.elapsed() < Duration::from_millis(1500) {
         slow.sends_what_is_taken(b"a");

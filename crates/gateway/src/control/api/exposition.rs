@@ -10,6 +10,7 @@ use axum::http::HeaderValue;
 use super::Api;
 use crate::{
     http::refusal::Ground,
+    log,
     metrics::{CoreMetrics, Counter},
 };
 
@@ -123,6 +124,9 @@ pub fn text(api: &Api) -> String {
     }
     events(api, &mut families);
     memory(api, &cores, &mut families);
+    families
+        .begin("ringway_log_lines_dropped_total", Kind::Counter, "Log lines that nobody read.")
+        .value(log::lines_dropped());
     families.text
 }
 

@@ -53,7 +53,13 @@ impl Client {
     /// A WebSocket on `/echo`, without extensions.
     #[track_caller]
     pub fn upgrade(gateway: &Gateway) -> Self {
-        let mut client = Self::connect(gateway);
+        Self::upgrade_at(gateway.address)
+    }
+
+    /// The same of a gateway whose address is known otherwise.
+    #[track_caller]
+    pub fn upgrade_at(address: SocketAddr) -> Self {
+        let mut client = Self::connect_to(address);
         client.sends(Request::upgrade().bytes());
         client.is_upgraded();
         client
