@@ -175,6 +175,7 @@ impl World {
                 .settings
                 .handshake_timeout
                 .min(self.settings.keep_alive_timeout),
+            message_timeout: self.settings.message_timeout,
         };
         let mut next = drain_at.filter(|at| *at > now);
         let first = self.rng.usize(0..self.visitors.len());
