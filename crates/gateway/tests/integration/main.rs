@@ -35,6 +35,7 @@ mod private_bodies;
 mod private_listener;
 mod publishing;
 mod requests;
+mod resets;
 mod routes;
 mod sandbox;
 mod sending;
