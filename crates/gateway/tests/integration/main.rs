@@ -16,6 +16,7 @@ mod cursors;
 mod departures;
 mod descriptors;
 mod doctor;
+mod draining;
 mod faults;
 mod framing;
 mod heads;
