@@ -4,9 +4,11 @@
 #![forbid(unsafe_code)]
 
 use std::{
-    io::{BufRead, BufReader},
+    fs,
+    io::{self, BufRead, BufReader, Write},
     net::TcpStream,
-    path::Path,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -16,7 +18,6 @@ use tungstenite::{Message, WebSocket, stream::MaybeTlsStream};
 type Client = WebSocket<MaybeTlsStream<TcpStream>>;
 
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(20);
-const MODULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/xtask/node/peers");
 
 /// A running server.
 struct Server {
@@ -42,7 +43,7 @@ impl Server {
         let _ = child.wait();
         let said = said.join("\n");
         assert!(said.contains("io_uring is not available"), "{program} did not start: {said}");
-        eprintln!("SKIPPED: {said}");
+        skipped(&said);
         None
     }
 
@@ -101,15 +102,25 @@ fn source(name: &str) -> String {
     format!("{}/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Whether `cargo xtask bench-peers --install` has installed a module.
-fn is_installed(module: &str) -> bool {
-    let is_there = Path::new(MODULES).join("node_modules").join(module).exists();
-    if !is_there {
-        eprintln!(
-            "SKIPPED: {module} is not installed; `cargo xtask bench-peers --install` does it"
-        );
+/// The Node modules as `cargo xtask bench-peers --install` leaves them; `None`, and said so, where
+/// they are absent, of other versions than `package.json` pins, or installed only in part.
+fn node_modules(module: &str) -> Option<PathBuf> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let folder = Path::new(root).join(target).join("xtask/node/peers");
+    let installed = fs::read(folder.join("package.installed.json")).ok();
+    let is_installed = installed.is_some() && installed == fs::read(source("package.json")).ok();
+    let modules = folder.join("node_modules");
+    if is_installed && modules.join(module).exists() {
+        return Some(modules);
     }
-    is_there
+    skipped(&format!("{module} is not installed; `cargo xtask bench-peers --install` does it"));
+    None
+}
+
+/// Not `eprintln`, which the harness keeps to itself while a test passes.
+fn skipped(reason: &str) {
+    let _ = writeln!(io::stderr(), "SKIPPED: {reason}");
 }
 
 #[test]
@@ -134,20 +145,27 @@ fn fastwebsockets_server() {
 
 #[test]
 fn bun_servers() {
-    if is_installed("bun") {
-        let bun = format!("{MODULES}/node_modules/.bin/bun");
-        Server::start(&bun, &[&source("echo.bun.js")]).unwrap().echoes();
-        Server::start(&bun, &[&source("fanout.bun.js")]).unwrap().passes_on();
+    if let Some(modules) = node_modules(".bin/bun") {
+        let bun = modules.join(".bin/bun");
+        let bun = bun.to_str().expect("the path is UTF-8");
+        Server::start(bun, &[&source("echo.bun.js")]).unwrap().echoes();
+        Server::start(bun, &[&source("fanout.bun.js")]).unwrap().passes_on();
     }
 }
 
 #[test]
 fn ws_server() {
-    if is_installed("ws") {
-        // Node resolves modules from where a script lies.
-        let script = format!("{MODULES}/ws.node.mjs");
-        let server = Server::start("node", &[&script]).unwrap();
-        server.echoes();
-        server.passes_on();
+    let Some(modules) = node_modules("ws") else { return };
+    if Command::new("node").arg("--version").output().is_err() {
+        return skipped("node is not installed; `cargo xtask test` does it");
     }
+    // Node resolves modules from the folder of the script. The test makes such a folder itself,
+    // because which scripts lie beside the modules depends on which peers were installed.
+    let folder = tempfile::tempdir().unwrap();
+    symlink(modules, folder.path().join("node_modules")).unwrap();
+    let script = folder.path().join("ws.node.mjs");
+    fs::copy(source("ws.node.mjs"), &script).unwrap();
+    let server = Server::start("node", &[script.to_str().unwrap()]).unwrap();
+    server.echoes();
+    server.passes_on();
 }

@@ -45,6 +45,8 @@ pub enum ProtocolError {
     CorruptDeflate,
     /// RFC 6455 §10.4: a frame or a message over the reader's limits.
     TooBig,
+    /// No fault of the peer's: there is no memory for its message.
+    OutOfMemory,
 }
 
 impl ProtocolError {
@@ -54,6 +56,7 @@ impl ProtocolError {
         match self {
             Self::InvalidUtf8 | Self::CorruptDeflate => CloseCode::INVALID_PAYLOAD,
             Self::TooBig => CloseCode::TOO_BIG,
+            Self::OutOfMemory => CloseCode::TRY_AGAIN_LATER,
             _ => CloseCode::PROTOCOL,
         }
     }
@@ -77,6 +80,7 @@ impl ProtocolError {
             Self::InvalidUtf8 => "text is not UTF-8",
             Self::CorruptDeflate => "compressed message does not inflate",
             Self::TooBig => "message is too big",
+            Self::OutOfMemory => "no memory for the message",
         }
     }
 }

@@ -106,6 +106,14 @@ impl FrameReader {
         }
     }
 
+    /// Bytes of memory that it holds beside itself.
+    pub(crate) fn held_bytes(&self) -> usize {
+        match &self.stage {
+            Stage::Control(_) => size_of::<KeptControl>(),
+            Stage::Head(_) | Stage::Payload { .. } | Stage::Finished => 0,
+        }
+    }
+
     /// Discards all that follows.
     pub(crate) fn finish(&mut self) {
         self.stage = Stage::Finished;

@@ -1,12 +1,26 @@
 //! The seam where a decompressor meets message assembly, and the per-thread pool of
 //! those that belong to no connection.
 //!
-//! RFC 7692 §7.2.2. Without context takeover a decompressor keeps nothing between two
-//! messages, so an idle connection holds none. Never knows deflate itself.
+//! RFC 7692 §7.2.2. A message is inflated when it is complete, a bounded part at a time.
+//! Without context takeover a decompressor keeps nothing between two messages, so an idle
+//! connection holds none. Never knows deflate itself.
 
 use std::cell::RefCell;
 
-use crate::ProtocolError;
+use crate::header::HEADER_BYTES_MAX;
+use crate::piece::{DataKind, ReadLimits};
+use crate::{ProtocolError, Utf8};
+
+/// Compressed bytes inflated at a time, so that the text that comes of them is judged
+/// while it is still in the cache.
+const STEP_BYTES_MAX: usize = 2 * 1024;
+
+/// The least that is worth a call.
+const STEP_BYTES_MIN: usize = 64;
+
+/// RFC 1951 §3.2: a symbol of one bit may stand for a match of 258 bytes, so a byte
+/// inflates to about 1,032.
+const EXPANSION_MAX: usize = 1032;
 
 /// Decompresses the messages of one connection.
 pub trait Inflate: Send {
@@ -14,8 +28,8 @@ pub trait Inflate: Send {
     /// `output.len()` never passes `output_bytes_max`, even for a moment.
     ///
     /// # Errors
-    /// [`ProtocolError::CorruptDeflate`], or [`ProtocolError::TooBig`] when the next byte
-    /// would pass the bound.
+    /// [`ProtocolError::CorruptDeflate`], [`ProtocolError::TooBig`] when the next byte
+    /// would pass the bound, or [`ProtocolError::OutOfMemory`].
     fn inflate(
         &mut self,
         input: &[u8],
@@ -26,10 +40,147 @@ pub trait Inflate: Send {
 
     /// Forgets all input, so that another connection's message may follow.
     fn reset(&mut self);
+
+    /// Whether messages are independent: a message that is inflated in part can be inflated
+    /// again from its beginning.
+    fn forgets(&self) -> bool {
+        false
+    }
+
+    /// Bytes of memory that it holds.
+    fn held_bytes(&self) -> usize {
+        0
+    }
+}
+
+/// How much one call may inflate, and what becomes of a message that needs more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// Inflated bytes, and the compressed ones that are read for them. Reading lowers it; it
+    /// may be exceeded by the 64 KiB that the last step of a call inflates to.
+    pub bytes: usize,
+    /// What becomes of a message that needs more.
+    pub unfinished: Unfinished,
+}
+
+impl Allowance {
+    /// Every message is inflated at once.
+    pub const UNBOUNDED: Self = Self { bytes: usize::MAX, unfinished: Unfinished::Kept };
+
+    fn step_bytes(&self) -> usize {
+        (self.bytes / EXPANSION_MAX).clamp(STEP_BYTES_MIN, STEP_BYTES_MAX)
+    }
+}
+
+/// What becomes of a message that the allowance did not suffice for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfinished {
+    /// What it has inflated to is kept, and the next call goes on from there.
+    Kept,
+    /// Only the compressed bytes are kept. A message that cannot be begun again is not begun,
+    /// unless the allowance suffices for whatever it may inflate to.
+    Dropped,
+}
+
+/// A complete compressed message while it inflates.
+pub(crate) struct Inflating {
+    kind: DataKind,
+    /// Compressed bytes that went through the inflater.
+    read: usize,
+    /// Invariant: begins with [`HEADER_BYTES_MAX`] bytes of headroom, or is empty.
+    output: Vec<u8>,
+    utf8: Utf8,
+}
+
+/// How far a message has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Whole,
+    Unfinished,
+}
+
+impl Inflating {
+    pub(crate) fn new(kind: DataKind) -> Self {
+        Self { kind, read: 0, output: Vec::new(), utf8: Utf8::NEW }
+    }
+
+    /// Inflates more of `compressed`, which is the whole message.
+    pub(crate) fn advance(
+        &mut self,
+        compressed: &[u8],
+        inflater: &mut dyn Inflate,
+        limits: &ReadLimits,
+        allowance: &mut Allowance,
+    ) -> Result<Stage, ProtocolError> {
+        let is_dropped = allowance.unfinished == Unfinished::Dropped;
+        let worst = compressed.len().saturating_mul(EXPANSION_MAX);
+        if is_dropped && !inflater.forgets() && worst > allowance.bytes {
+            return Ok(Stage::Unfinished);
+        }
+        let stage = self.inflate(compressed, inflater, limits, allowance)?;
+        if stage == Stage::Unfinished && is_dropped && inflater.forgets() {
+            inflater.reset();
+            *self = Self::new(self.kind);
+        }
+        Ok(stage)
+    }
+
+    fn inflate(
+        &mut self,
+        compressed: &[u8],
+        inflater: &mut dyn Inflate,
+        limits: &ReadLimits,
+        allowance: &mut Allowance,
+    ) -> Result<Stage, ProtocolError> {
+        let bytes_max = usize::try_from(limits.message_bytes_max).unwrap_or(usize::MAX);
+        let bytes_max = bytes_max.saturating_add(HEADER_BYTES_MAX);
+        if self.output.is_empty() {
+            self.output.resize(HEADER_BYTES_MAX, 0);
+        }
+        loop {
+            let rest = &compressed[self.read..];
+            if allowance.bytes == 0 {
+                return Ok(Stage::Unfinished);
+            }
+            let step = rest.len().min(allowance.step_bytes());
+            let is_last = step == rest.len();
+            let judged = self.output.len();
+            inflater.inflate(&rest[..step], is_last, &mut self.output, bytes_max)?;
+            self.read += step;
+            let inflated = self.output.len() - judged;
+            allowance.bytes = allowance.bytes.saturating_sub(step + inflated);
+            // RFC 7692 §6.2, RFC 6455 §8.1: the text is what comes out of the inflater.
+            if self.kind == DataKind::Text {
+                self.utf8.push(&self.output[judged..])?;
+            }
+            if is_last {
+                break;
+            }
+        }
+        match self.utf8.is_whole() {
+            true => Ok(Stage::Whole),
+            false => Err(ProtocolError::InvalidUtf8),
+        }
+    }
+
+    /// How much of the compressed message is needed no more.
+    pub(crate) fn take_read(&mut self) -> usize {
+        std::mem::take(&mut self.read)
+    }
+
+    /// What the message is, and its bytes after the headroom.
+    pub(crate) fn finish(self) -> (DataKind, Vec<u8>) {
+        (self.kind, self.output)
+    }
+
+    /// Bytes of memory that it holds.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.output.capacity()
+    }
 }
 
 /// Decompressors that a thread keeps for the next message. Only as many are in use at
-/// once as there are compressed messages cut by a read, so a few are enough.
+/// once as there are messages that were inflated in part, so a few are enough.
 const POOL_LENGTH_MAX: usize = 8;
 
 thread_local! {
@@ -88,6 +239,14 @@ impl Inflate for Pooled {
 
     fn reset(&mut self) {
         self.give_back();
+    }
+
+    fn forgets(&self) -> bool {
+        true
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.taken.as_ref().map_or(0, |inflater| inflater.held_bytes())
     }
 }
 

@@ -22,6 +22,7 @@
 
 #![deny(unsafe_code)]
 
+mod assembly;
 mod close_code;
 mod control;
 pub mod deflate;
@@ -51,9 +52,9 @@ pub use emit::{
 pub use fault::ProtocolError;
 pub use frames::FrameReader;
 pub use header::{HEADER_BYTES_MAX, Header, Opcode, Parsed, Rsv};
-pub use inflating::{Inflate, Pooled};
+pub use inflating::{Allowance, Inflate, Pooled, Unfinished};
 pub use mask_keys::MaskKeys;
-pub use message::{Message, MessageReader};
+pub use message::{Message, MessageReader, Reading};
 pub use payload::{OwnedFrame, Payload};
 pub use piece::{Compression, DataKind, Piece, ReadLimits, Role};
 pub use utf8::Utf8;

@@ -4,25 +4,13 @@
 //! buffer that grows with what was received, never with what was declared, and that goes
 //! away with the message: an idle reader holds nothing.
 
+use crate::assembly::{Assembly, reserve};
 use crate::control::Control;
 use crate::frames::FrameReader;
-use crate::header::HEADER_BYTES_MAX;
-use crate::inflating::Inflate;
+use crate::inflating::{Allowance, Inflate, Inflating, Stage};
 use crate::payload::Payload;
 use crate::piece::{Compression, Data, DataKind, ReadLimits, Role, Step};
-use crate::{CloseCode, ProtocolError, Utf8};
-
-/// What a buffer may grow by on the word of a header alone.
-const TRUSTED_BYTES: usize = 64 * 1024;
-
-/// What a header is trusted with beyond that, as a multiple of what has arrived: a large
-/// message is then copied once and not at each doubling. Memory that is reserved but never
-/// written is not resident.
-const TRUSTED_TIMES: usize = 16;
-
-/// Compressed bytes inflated at a time, so that the text that comes of them is judged
-/// while it is still in the cache.
-const INFLATE_BYTES: usize = 2 * 1024;
+use crate::{CloseCode, ProtocolError};
 
 /// A whole message, or a control frame between two messages or inside one.
 #[derive(Debug)]
@@ -49,6 +37,17 @@ impl<'a> From<Control<'a>> for Message<'a> {
     }
 }
 
+/// How far a call of [`MessageReader::read_within`] has come.
+#[derive(Debug)]
+pub enum Reading<'a> {
+    /// A message; there may be more in the input.
+    Message(Message<'a>),
+    /// All input is used and more is needed.
+    InputUsed,
+    /// The allowance is used up inside a message; nothing that follows it is read before.
+    AllowanceUsed,
+}
+
 /// Reads the messages of one connection.
 ///
 /// Call [`MessageReader::read`] until it answers `None`: the input is then used up.
@@ -56,14 +55,6 @@ pub struct MessageReader {
     frames: FrameReader,
     assembly: Option<Box<Assembly>>,
     inflater: Option<Box<dyn Inflate>>,
-}
-
-/// A message that did not come whole, or that had to be inflated.
-struct Assembly {
-    /// Invariant: begins with [`HEADER_BYTES_MAX`] bytes of headroom.
-    bytes: Vec<u8>,
-    /// The validation of inflated text; plain text was validated by `frames`.
-    utf8: Utf8,
 }
 
 impl MessageReader {
@@ -104,39 +95,92 @@ impl MessageReader {
         input: &mut &'b mut [u8],
         limits: &ReadLimits,
     ) -> Result<Option<Message<'s>>, ProtocolError> {
-        match self.frames.read_short(input, limits) {
-            Ok(Some(data)) => Ok(Some(lent(data))),
-            Ok(None) => self.read_any(input, limits),
-            Err(fault) => Err(self.fail(fault)),
+        match self.read_within(input, limits, &mut { Allowance::UNBOUNDED })? {
+            Reading::Message(message) => Ok(Some(message)),
+            Reading::InputUsed | Reading::AllowanceUsed => Ok(None),
         }
     }
 
-    /// As [`MessageReader::read`], off the fast path.
+    /// As [`MessageReader::read`], but inflates no more than `allowance`: a message that needs
+    /// more is finished by later calls, which may be given no input.
+    ///
+    /// ```
+    /// # use ringway_frame::{Allowance, MessageReader, ReadLimits, Reading, Role, Unfinished};
+    /// # let (mut bytes, limits) = ([0x81, 2, b'h', b'i'], ReadLimits::default());
+    /// let mut reader = MessageReader::new(Role::Client);
+    /// let mut allowance = Allowance { bytes: 1 << 18, unfinished: Unfinished::Kept };
+    /// let reading = reader.read_within(&mut &mut bytes[..], &limits, &mut allowance)?;
+    /// assert!(matches!(reading, Reading::Message(_)));
+    /// # Ok::<(), ringway_frame::ProtocolError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`MessageReader::read`].
+    #[inline]
+    pub fn read_within<'s, 'b: 's>(
+        &'s mut self,
+        input: &mut &'b mut [u8],
+        limits: &ReadLimits,
+        allowance: &mut Allowance,
+    ) -> Result<Reading<'s>, ProtocolError> {
+        if self.assembly.is_none() {
+            match self.frames.read_short(input, limits) {
+                Ok(Some(data)) => return Ok(Reading::Message(lent(data))),
+                Ok(None) => {}
+                Err(fault) => return Err(self.fail(fault)),
+            }
+        }
+        self.read_any(input, limits, allowance)
+    }
+
+    /// As [`MessageReader::read_within`], off the fast path.
     fn read_any<'s, 'b: 's>(
         &'s mut self,
         input: &mut &'b mut [u8],
         limits: &ReadLimits,
-    ) -> Result<Option<Message<'s>>, ProtocolError> {
+        allowance: &mut Allowance,
+    ) -> Result<Reading<'s>, ProtocolError> {
+        if self.is_inflating() {
+            return self.inflate_on(limits, allowance);
+        }
         loop {
             match self.frames.advance(input, limits) {
                 Ok(Some(Step::Data(data))) => {
-                    if data.first && data.end_of_message && !data.compressed {
-                        return Ok(Some(lent(data)));
+                    if data.first && data.end_of_message {
+                        return match data.compressed {
+                            false => Ok(Reading::Message(lent(data))),
+                            true => self.inflate(&data, limits, allowance),
+                        };
                     }
-                    let kind = data.kind;
-                    if let Some(bytes) = self.assemble(data, limits)? {
-                        return Ok(Some(message(Payload::assembled(bytes, kind), kind)));
+                    let is_complete = data.end_of_message;
+                    let compressed = data.compressed.then_some(data.kind);
+                    let assembly = self.assembly.get_or_insert_default();
+                    if let Err(fault) = assembly.append(&data, limits) {
+                        return Err(self.fail(fault));
+                    }
+                    match compressed {
+                        _ if !is_complete => {}
+                        None => {
+                            let bytes = std::mem::take(&mut assembly.bytes);
+                            self.assembly = None;
+                            return Ok(Reading::Message(assembled(bytes, data.kind)));
+                        }
+                        Some(kind) => {
+                            assembly.inflating = Some(Inflating::new(kind));
+                            return self.inflate_on(limits, allowance);
+                        }
                     }
                 }
                 Ok(Some(Step::Control(control))) => {
                     self.let_go_if_finished();
-                    return Ok(Some(control.into()));
+                    return Ok(Reading::Message(control.into()));
                 }
                 Ok(Some(Step::Kept)) => {
                     self.let_go_if_finished();
-                    return Ok(self.frames.kept_control().map(Message::from));
+                    let control = self.frames.kept_control().map(Message::from);
+                    return Ok(control.map_or(Reading::InputUsed, Reading::Message));
                 }
-                Ok(None) => return Ok(None),
+                Ok(None) => return Ok(Reading::InputUsed),
                 Err(fault) => return Err(self.fail(fault)),
             }
         }
@@ -148,10 +192,25 @@ impl MessageReader {
         self.assembly.is_none() && self.frames.is_idle()
     }
 
+    /// Whether a message is complete and not yet inflated: reading goes on without input.
+    #[must_use]
+    pub fn is_inflating(&self) -> bool {
+        self.assembly.as_ref().is_some_and(|assembly| assembly.inflating.is_some())
+    }
+
     /// Whether a close or a fault has ended the reading.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.frames.is_finished()
+    }
+
+    /// Bytes of memory that it holds beside itself; none while it is idle, unless the peer's
+    /// compression context is kept from message to message.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        let assembly = self.assembly.as_ref().map_or(0, |assembly| assembly.held_bytes());
+        let inflater = self.inflater.as_ref().map_or(0, |inflater| inflater.held_bytes());
+        assembly + inflater + self.frames.held_bytes()
     }
 
     /// Discards all that follows.
@@ -170,96 +229,70 @@ impl MessageReader {
         }
     }
 
-    /// Adds a piece; the message, with its headroom, when it is whole.
-    fn assemble(
-        &mut self,
-        data: Data<'_>,
-        limits: &ReadLimits,
-    ) -> Result<Option<Vec<u8>>, ProtocolError> {
-        let end_of_message = data.end_of_message;
-        let assembly = self.assembly.get_or_insert_with(Assembly::new);
-        let added = match &mut self.inflater {
-            Some(inflater) if data.compressed => assembly.inflate(data, &mut **inflater, limits),
-            _ => {
-                assembly.append(&data, limits);
-                Ok(())
-            }
-        };
-        match added {
-            Err(fault) => Err(self.fail(fault)),
-            Ok(()) if end_of_message => Ok(self.assembly.take().map(|assembly| assembly.bytes)),
-            Ok(()) => Ok(None),
-        }
-    }
-}
-
-impl Assembly {
-    fn new() -> Box<Self> {
-        Box::new(Self { bytes: Vec::new(), utf8: Utf8::NEW })
-    }
-
-    /// Appends a plain piece. The buffer at least doubles when it grows, so that many
-    /// small fragments cost linear time, and never passes the message limit.
-    fn append(&mut self, data: &Data<'_>, limits: &ReadLimits) {
-        self.begin();
-        let bytes = &mut self.bytes;
-        if bytes.capacity() - bytes.len() < data.payload.len() {
-            let declared = usize::try_from(data.remaining).unwrap_or(usize::MAX);
-            let earned = bytes.len().saturating_mul(TRUSTED_TIMES);
-            let trusted = declared.min(earned.max(TRUSTED_BYTES));
-            let wanted = bytes.len() + data.payload.len().saturating_add(trusted);
-            let doubled = (2 * bytes.len()).min(assembled_bytes_max(limits));
-            bytes.reserve_exact(wanted.max(doubled) - bytes.len());
-        }
-        bytes.extend_from_slice(data.payload);
-    }
-
-    /// Appends what a compressed piece inflates to.
+    /// Inflates a message that is whole in the input; what is not inflated now is kept.
     fn inflate(
         &mut self,
-        data: Data<'_>,
-        inflater: &mut dyn Inflate,
+        data: &Data<'_>,
         limits: &ReadLimits,
-    ) -> Result<(), ProtocolError> {
-        self.begin();
-        let bytes_max = assembled_bytes_max(limits);
-        let mut rest: &[u8] = data.payload;
-        loop {
-            let (part, after) = rest.split_at(rest.len().min(INFLATE_BYTES));
-            let end = data.end_of_message && after.is_empty();
-            let judged = self.bytes.len();
-            inflater.inflate(part, end, &mut self.bytes, bytes_max)?;
-            // RFC 7692 §6.2, RFC 6455 §8.1: the text is what comes out of the inflater.
-            if data.kind == DataKind::Text {
-                self.utf8.push(&self.bytes[judged..])?;
+        allowance: &mut Allowance,
+    ) -> Result<Reading<'static>, ProtocolError> {
+        let Some(inflater) = &mut self.inflater else {
+            unreachable!("RSV1 is refused without an inflater");
+        };
+        let mut inflating = Inflating::new(data.kind);
+        match inflating.advance(data.payload, &mut **inflater, limits, allowance) {
+            Err(fault) => Err(self.fail(fault)),
+            Ok(Stage::Whole) => Ok(Reading::Message(inflated(inflating))),
+            Ok(Stage::Unfinished) => {
+                let rest = &data.payload[inflating.take_read()..];
+                let mut bytes = Vec::new();
+                if let Err(fault) = reserve(&mut bytes, rest.len()) {
+                    return Err(self.fail(fault));
+                }
+                bytes.extend_from_slice(rest);
+                self.assembly = Some(Box::new(Assembly { bytes, inflating: Some(inflating) }));
+                Ok(Reading::AllowanceUsed)
             }
-            if after.is_empty() {
-                break;
-            }
-            rest = after;
         }
-        if data.end_of_message && !self.utf8.is_whole() {
-            return Err(ProtocolError::InvalidUtf8);
-        }
-        Ok(())
     }
 
-    /// Makes the headroom.
-    fn begin(&mut self) {
-        if self.bytes.is_empty() {
-            self.bytes.resize(HEADER_BYTES_MAX, 0);
+    /// Inflates more of a message that was kept until it was complete.
+    fn inflate_on(
+        &mut self,
+        limits: &ReadLimits,
+        allowance: &mut Allowance,
+    ) -> Result<Reading<'static>, ProtocolError> {
+        let (Some(assembly), Some(inflater)) = (&mut self.assembly, &mut self.inflater) else {
+            unreachable!("RSV1 is refused without an inflater");
+        };
+        let Assembly { bytes, inflating: Some(inflating) } = &mut **assembly else {
+            unreachable!("called while a message inflates");
+        };
+        match inflating.advance(bytes, &mut **inflater, limits, allowance) {
+            Err(fault) => Err(self.fail(fault)),
+            Ok(Stage::Unfinished) => Ok(Reading::AllowanceUsed),
+            Ok(Stage::Whole) => {
+                let inflating = assembly.inflating.take();
+                self.assembly = None;
+                Ok(inflating.map_or(Reading::AllowanceUsed, |all| Reading::Message(inflated(all))))
+            }
         }
     }
-}
-
-/// What an assembly buffer may hold: the headroom and the largest message.
-fn assembled_bytes_max(limits: &ReadLimits) -> usize {
-    usize::try_from(limits.message_bytes_max).unwrap_or(usize::MAX).saturating_add(HEADER_BYTES_MAX)
 }
 
 #[inline]
 fn lent(data: Data<'_>) -> Message<'_> {
     message(Payload::lent(data.payload, data.kind), data.kind)
+}
+
+/// A message after its headroom.
+fn assembled(bytes: Vec<u8>, kind: DataKind) -> Message<'static> {
+    message(Payload::assembled(bytes, kind), kind)
+}
+
+fn inflated(inflating: Inflating) -> Message<'static> {
+    let (kind, bytes) = inflating.finish();
+    assembled(bytes, kind)
 }
 
 #[inline]
@@ -273,6 +306,7 @@ fn message(payload: Payload<'_>, kind: DataKind) -> Message<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::header::HEADER_BYTES_MAX;
     use crate::{Fragment, Opcode, emit_fragment, emit_frame};
 
     const KEY: Option<[u8; 4]> = Some([9, 8, 7, 6]);
@@ -302,8 +336,27 @@ mod tests {
         declared.emit(&mut header);
         let mut reader = MessageReader::new(Role::Server);
         assert_eq!(room_after(&mut reader, &header, &limits), 0);
-        let room = room_after(&mut reader, &[1; 10], &limits);
-        assert_eq!(room, HEADER_BYTES_MAX + 10 + TRUSTED_BYTES);
+        for came in [10, 1010, 101_010] {
+            let room = room_after(&mut reader, &vec![1; came - came / 100], &limits);
+            assert!(room <= HEADER_BYTES_MAX + 5 * came, "{room} bytes for {came}");
+        }
+        assert!(reader.held_bytes() < 600_000);
+    }
+
+    // A large message moves at most once: into the room that the first reads have earned.
+    #[test]
+    fn a_large_message_is_copied_about_once() {
+        let mut bytes = Vec::new();
+        emit_frame(&mut bytes, KEY, Opcode::Binary, &[0; 1 << 20]);
+        let mut reader = MessageReader::new(Role::Server);
+        let mut rooms = vec![0];
+        for read in bytes.chunks(32 << 10) {
+            rooms.push(room_after(&mut reader, read, &ReadLimits::default()));
+        }
+        rooms.dedup();
+        let [0, first, second, third, 0] = rooms[..] else { panic!("{rooms:?}") };
+        assert!(first + second < 1 << 20, "bytes moved: {first} and {second}");
+        assert_eq!(third, HEADER_BYTES_MAX + (1 << 20));
     }
 
     #[test]
@@ -336,7 +389,7 @@ mod tests {
         }
         assert_eq!(rooms.pop(), Some(0), "freed with the message");
         let largest = *rooms.last().expect("a fragment was kept");
-        assert_eq!(largest, assembled_bytes_max(&limits));
+        assert_eq!(largest, HEADER_BYTES_MAX + 70_000 * 60);
         rooms.dedup();
         assert!(rooms.len() <= 24, "the buffer moved {} times", rooms.len());
     }
@@ -350,7 +403,7 @@ mod tests {
             assert!(room_after(&mut reader, &bytes, &ReadLimits::default()) > 0);
             let mut last = last.to_vec();
             let _ = reader.read(&mut &mut last[..], &ReadLimits::default());
-            assert!(reader.assembly.is_none() && reader.is_finished());
+            assert!(reader.held_bytes() == 0 && reader.is_finished());
         }
     }
 }

@@ -6,7 +6,9 @@ mod vocabulary;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ringway_frame::ProtocolError::{CorruptDeflate, InvalidUtf8, TooBig};
-use ringway_frame::{Inflate, MessageReader, Pooled, ProtocolError, Role};
+use ringway_frame::{
+    Allowance, Inflate, MessageReader, Pooled, ProtocolError, Reading, Role, Unfinished,
+};
 use vocabulary::*;
 
 const RSV1: u8 = 0x40;
@@ -88,14 +90,17 @@ fn a_compressed_message_is_read_however_it_is_cut() {
     }
 }
 
-// RFC 7692 §6.2, RFC 6455 §8.1: the text is what comes out; it fails as soon as it does.
+/// Asserts that a message is refused when it is complete: what it inflates to is not known before.
+fn refuses_whole(peer: impl Fn() -> Peer, bytes: &[u8], fault: ProtocolError) {
+    refuses(peer, bytes, fault, bytes.len() - 1);
+}
+
+// RFC 7692 §6.2, RFC 6455 §8.1: the text is what comes out.
 #[test]
-fn inflated_text_is_judged_while_it_comes() {
-    let header = 6;
-    let bad = compressed(TEXT, &pairs(b"\xED\xA0tail")).bytes();
-    refuses(server, &bad, InvalidUtf8, header + 3);
+fn inflated_text_is_judged() {
+    refuses_whole(server, &compressed(TEXT, &pairs(b"\xED\xA0tail")).bytes(), InvalidUtf8);
     let split = compressed(TEXT, &pairs("é".as_bytes())[..2]).bytes();
-    refuses(server, &split, InvalidUtf8, header + 1);
+    refuses_whole(server, &split, InvalidUtf8);
 
     let mut binary = server();
     binary.receives(&compressed(BINARY, &pairs(&[0xED, 0xA0])).bytes());
@@ -106,7 +111,7 @@ fn inflated_text_is_judged_while_it_comes() {
 #[test]
 fn the_message_limit_holds_for_what_comes_out() {
     let limited = || server().limited(1000, 510);
-    refuses(limited, &compressed(BINARY, &[255, 1, 255, 1, 1, 1]).bytes(), TooBig, 6 + 5);
+    refuses_whole(limited, &compressed(BINARY, &[255, 1, 255, 1, 1, 1]).bytes(), TooBig);
     let mut exact = limited();
     exact.receives(&compressed(BINARY, &[255, 1, 255, 1]).bytes());
     exact.has_read(&[Event::Binary(vec![1; 510])]);
@@ -126,8 +131,8 @@ fn the_wire_form_is_bounded_with_an_allowance() {
 
 #[test]
 fn a_corrupt_message_ends_the_reading() {
-    refuses(server, &compressed(BINARY, &[1, 1, 0, 9]).bytes(), CorruptDeflate, 6 + 2);
-    refuses(server, &compressed(BINARY, &[1, 1, 7]).bytes(), CorruptDeflate, 6 + 2);
+    refuses_whole(server, &compressed(BINARY, &[1, 1, 0, 9]).bytes(), CorruptDeflate);
+    refuses_whole(server, &compressed(BINARY, &[1, 1, 7]).bytes(), CorruptDeflate);
 }
 
 /// Stand-ins alive, for the one test that counts them.
@@ -181,17 +186,24 @@ fn without_context_takeover_connections_share_a_decompressor() {
     }
     assert_eq!(alive(), 1, "one serves all idle connections in turn");
 
-    // Cut inside a pair, so that a decompressor given back as it is would show.
+    // A message that is not complete needs none.
     for peer in &mut peers[..20] {
         peer.receives(&message[..7]);
     }
-    assert_eq!(alive(), 20, "one for each message under way");
-    for peer in peers.drain(..10) {
+    assert_eq!(alive(), 1);
+    // Inflated up to the middle of a pair, so that one given back as it is would show.
+    let long = compressed(BINARY, &[255; 65]).bytes();
+    for peer in &mut peers[20..40] {
+        let mut allowance = Allowance { bytes: 1, unfinished: Unfinished::Kept };
+        let mut bytes = long.clone();
+        let reading = peer.reader.read_within(&mut &mut bytes[..], &peer.limits, &mut allowance);
+        assert!(matches!(reading, Ok(Reading::AllowanceUsed)));
+    }
+    assert_eq!(alive(), 20, "one for each message that was inflated in part");
+    for peer in peers.drain(20..30) {
         drop(peer);
     }
     peers[0].receives(&message[7..]);
-    assert_eq!(peers[0].events.last(), Some(&text("hi")));
-    assert!(alive() <= 9 + 8, "the pool keeps a few: {}", alive());
-    peers[50].receives(&message);
-    assert_eq!(peers[50].events.last(), Some(&text("hi")), "a reset one starts anew");
+    assert_eq!(peers[0].events.last(), Some(&text("hi")), "a reset one starts anew");
+    assert!(alive() <= 10 + 8, "the pool keeps a few: {}", alive());
 }

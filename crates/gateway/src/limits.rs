@@ -4,11 +4,13 @@
 //! a clock or the kernel; a bound that an operator may move has its key in
 //! `config::keys`.
 
+mod memory;
 mod private_api;
 mod socket;
 
 use std::time::Duration;
 
+pub use memory::*;
 pub use private_api::*;
 pub use socket::*;
 
@@ -172,6 +174,10 @@ pub const RECEIPTS_BYTES_MAX: usize = 32 * MIB as usize;
 
 /// How long they are kept: a client that reconnects has sent its command again by then.
 pub const RECEIPTS_AGE_MAX: Duration = Duration::from_secs(120);
+
+/// Log lines that wait to be written, beyond which they are dropped and counted. Each is some 200
+/// bytes, and a reader that keeps up never has more than a burst outstanding.
+pub const LOG_LINES_QUEUED_MAX: usize = 1024;
 
 // ---- [server] ----
 

@@ -5,10 +5,12 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use ringway::{
     args::{self, Start},
     config::Config,
-    control, log, server,
+    control::{self, EarlySignals},
+    log, server,
 };
 
 /// Allocates without locks between cores, and gives idle pages back.
@@ -18,14 +20,23 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     match args::start() {
         Start::Exit(code) => code,
-        Start::Serve(config) => serve(&config).unwrap_or_else(|error| {
-            log::last_words(format_args!("ringway: {error:#}"));
-            ExitCode::FAILURE
-        }),
+        Start::Serve(config) => {
+            let code = serve(&config).unwrap_or_else(|error| {
+                log::last_words(format_args!("ringway: {error:#}"));
+                ExitCode::FAILURE
+            });
+            log::flush();
+            code
+        }
     }
 }
 
 fn serve(config: &Config) -> anyhow::Result<ExitCode> {
-    log::start(&config.log);
-    control::run(server::bind(config)?, config)
+    let early = EarlySignals::catch().context("catching signals")?;
+    log::start(&config.log).context("starting the log")?;
+    match server::bind(config) {
+        // It was told to end before it could begin, so this is no longer a failure.
+        Err(_) if early.is_to_end() => Ok(ExitCode::SUCCESS),
+        bound => control::run(bound?, config, &early),
+    }
 }

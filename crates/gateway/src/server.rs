@@ -6,9 +6,10 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     panic::{self, AssertUnwindSafe},
+    path::Path,
     sync::Arc,
     thread,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::Instant,
 };
 
 use anyhow::{Context, bail};
@@ -18,16 +19,17 @@ use ringway_acceptor::{
     epoll::EpollDriver,
     uring::UringDriver,
 };
-use ringway_hub::Epoch;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
 
 use crate::{
     census::{Census, CensusLimits},
     config::{self, Config},
-    event_loop,
+    doctor::host::Host,
+    epoch, event_loop,
     exchange::Exchange,
     limits,
+    memory::{self, MemoryBudget},
     metrics::CoreMetrics,
     orders::Orders,
     settings::Settings,
@@ -47,6 +49,8 @@ pub struct Running {
     pub census: Arc<Census>,
     /// The events of the process.
     pub exchange: Arc<Exchange>,
+    /// What may be buffered, and how much is.
+    pub memory: Arc<MemoryBudget>,
     /// What peers go by.
     pub settings: Arc<Settings>,
     /// The beginning of time for all cores.
@@ -57,6 +61,8 @@ pub struct Running {
     pub engine: Engine,
     /// The threads.
     pub cores: usize,
+    /// Connections that the private API may hold.
+    pub private_connections_max: usize,
 }
 
 /// A core's thread has ended.
@@ -78,6 +84,7 @@ pub struct Bound {
     api: TcpListener,
     descriptors: u64,
     connections_max: u32,
+    memory_bytes: u64,
 }
 
 /// Binds all addresses and settles what the cores will run on.
@@ -96,7 +103,17 @@ pub fn bind(config: &Config) -> anyhow::Result<Bound> {
     let api = sockets::bind_patiently(config.server.api_listen).with_context(|| {
         format!("server.api_listen: cannot listen on {}", config.server.api_listen)
     })?;
-    Ok(Bound { engine, core_numbers, addresses, listeners, api, descriptors, connections_max })
+    let memory_bytes = memory::limit::of(config, &Host::below(Path::new("/")));
+    Ok(Bound {
+        engine,
+        core_numbers,
+        addresses,
+        listeners,
+        api,
+        descriptors,
+        connections_max,
+        memory_bytes,
+    })
 }
 
 impl Bound {
@@ -113,7 +130,8 @@ impl Bound {
         let start = Instant::now();
         let census = Arc::new(Census::new(census_limits(config, self.connections_max)));
         let settings = Arc::new(Settings::from_config(config));
-        let exchange = Arc::new(Exchange::new(epoch(), &settings.history));
+        let memory = Arc::new(MemoryBudget::new(self.memory_bytes));
+        let exchange = Arc::new(Exchange::new(epoch::random()?, &settings.history));
         let driver_settings = driver_settings(config, self.connections_max);
         let mut metrics = Vec::new();
         for (place, &core) in self.core_numbers.iter().enumerate() {
@@ -129,6 +147,7 @@ impl Bound {
                     census: Arc::clone(&census),
                     exchange: Arc::clone(&exchange),
                     orders: orders.clone(),
+                    memory: Arc::clone(&memory),
                     metrics: core_metrics,
                     core: place,
                 }),
@@ -146,31 +165,35 @@ impl Bound {
             orders,
             census,
             exchange,
+            memory,
             settings,
             start,
             metrics,
             engine,
             cores,
+            private_connections_max: descriptors::private_connections_max(self.descriptors),
         })
     }
 
     /// Says that clients may come, once they may.
     fn announce(&self, config: &Config) -> anyhow::Result<()> {
+        let api = self.api.local_addr()?;
         info!(
-            "ringway {} listens on {}; its private API on http://{}",
-            env!("CARGO_PKG_VERSION"),
-            listed(self.addresses.iter().map(|address| format!("ws://{address}"))),
-            self.api.local_addr()?,
+            version = env!("CARGO_PKG_VERSION"),
+            clients = %listed(self.addresses.iter().map(|address| format!("ws://{address}"))),
+            private_api = %format_args!("http://{api}"),
+            "ringway is listening",
         );
         info!(
-            "{} on {} (numbers {}); holds up to {} connections ({} open files allowed)",
-            self.engine,
-            counted(self.core_numbers.len(), "core"),
-            listed(&self.core_numbers),
-            self.connections_max,
-            self.descriptors,
+            engine = %self.engine,
+            cores = self.core_numbers.len(),
+            core_numbers = %listed(&self.core_numbers),
+            connections_max = self.connections_max,
+            open_files_max = self.descriptors,
+            buffered_bytes_max = self.memory_bytes,
+            "ringway is serving",
         );
-        for warning in config.warnings() {
+        for warning in config.warnings_at(&self.addresses, api) {
             warn!("{warning}");
         }
         Ok(())
@@ -198,7 +221,8 @@ fn choose_engine(config: &Config, cores: usize) -> anyhow::Result<Engine> {
     };
     match &engine {
         Engine::Epoll { fallback_reason: Some(reason) } => warn!(
-            "io_uring cannot be used, so epoll serves, at a higher cost per message: {reason}"
+            %reason,
+            "io_uring cannot be used, so epoll serves, at a higher cost per message"
         ),
         Engine::Uring(offer) if !offer.has_min_wait => {
             info!("this kernel cannot batch wake-ups; Linux 6.12 and newer can");
@@ -280,7 +304,7 @@ type Ready = std::sync::mpsc::SyncSender<io::Result<()>>;
 
 fn run_core(mut core: Core, ready: &Ready) -> io::Result<usize> {
     if let Err(error) = cores::pin(core.number) {
-        warn!("core {} cannot be pinned to: {error}", core.number);
+        warn!(core = core.number, %error, "the thread cannot be pinned to its core");
     }
     let listeners = std::mem::take(&mut core.listeners);
     if core.is_uring {
@@ -312,16 +336,6 @@ fn serve(
     let _ = ready.try_send(Ok(()));
     event_loop::run(&mut driver, &mut core.shard, core.start)?;
     Ok(core.shard.clients())
-}
-
-/// Cursors of an earlier process are told apart by the time at which this one started.
-fn epoch() -> Epoch {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Epoch::new(since.as_millis() as u64)
-}
-
-fn counted(count: usize, thing: &str) -> String {
-    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
 }
 
 fn listed<T: ToString>(items: impl IntoIterator<Item = T>) -> String {

@@ -1,5 +1,6 @@
-// A reverse proxy on loopback with the faults of real ones: it refuses paths, swallows what comes
-// down, and cuts every connection in mid-event. It never changes what passes.
+// A reverse proxy on loopback with the faults of real ones and of networks: it refuses paths,
+// swallows what comes down, cuts every connection in mid-event, and goes dead without a word. It
+// never changes what passes.
 
 import { once } from "node:events";
 import http from "node:http";
@@ -15,6 +16,7 @@ export class Proxy {
   #target;
   #server = http.createServer();
   #sockets = new Set();
+  #dead = false;
 
   constructor(target) {
     this.#target = new URL(target);
@@ -39,8 +41,16 @@ export class Proxy {
     for (const socket of this.#sockets) socket.resetAndDestroy();
   }
 
+  /** From now on nothing passes and nobody is told: connections stay open, new ones hang. */
+  die() {
+    this.#dead = true;
+    for (const socket of this.#sockets) socket.pause();
+  }
+
+  /** New connections work again; those that died stay dead, as after a change of networks. */
   mend() {
     this.refuses = this.swallows = () => false;
+    this.#dead = false;
   }
 
   stop() {
@@ -49,6 +59,7 @@ export class Proxy {
   }
 
   #pass(request, response) {
+    if (this.#dead) return;
     if (this.refuses(request.url)) return request.socket.destroy();
     const { hostname, port } = this.#target;
     const { method, url, headers } = request;
@@ -59,13 +70,15 @@ export class Proxy {
       if (this.swallows(url)) return answer.resume();
       response.writeHead(answer.statusCode, answer.headers);
       response.flushHeaders();
-      answer.pipe(response);
+      answer.on("data", (chunk) => this.#dead || response.write(chunk));
+      answer.on("end", () => this.#dead || response.end());
     });
     response.on("close", () => onward.destroy());
     request.pipe(onward);
   }
 
   #tunnel(request, socket, head) {
+    if (this.#dead) return;
     if (this.refuses(request.url)) return socket.destroy();
     const onward = net.connect(this.#target.port, this.#target.hostname);
     onward.on("error", () => socket.destroy());
@@ -79,6 +92,6 @@ export class Proxy {
     onward.write(head);
     socket.pipe(onward);
     if (this.swallows(request.url)) onward.resume();
-    else onward.pipe(socket);
+    else onward.on("data", (chunk) => this.#dead || socket.write(chunk));
   }
 }

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { beforeEach, mock, test } from "node:test";
 
 const folder = process.env.RINGWAY_WEB;
-const source = ["cursor", "link", "outbox", "session"]
+const source = ["cursor", "options", "network", "link", "outbox", "session"]
   .map((part) => readFileSync(join(folder, `ringway/${part}.js`), "utf8"))
   .join("\n");
 const ours = "atOrBefore, later, Position, backoff, checkClose, parseUrl, thatFit, TIMES";
@@ -172,6 +172,7 @@ test("an address has room for a bounded number of topics", () => {
 
 let sockets;
 let streams;
+let windowEvents; // of the browser's window, which Node does not have
 
 class FakeSocket {
   sent = [];
@@ -214,15 +215,34 @@ class FakeStream extends EventTarget {
 }
 
 beforeEach(() => {
-  [sockets, streams] = [[], []];
+  [sockets, streams, windowEvents] = [[], [], new EventTarget()];
+  for (const name of ["addEventListener", "removeEventListener"]) {
+    globalThis[name] = windowEvents[name].bind(windowEvents);
+  }
   globalThis.WebSocket = FakeSocket;
   globalThis.EventSource = FakeStream;
+  unreachable();
   mock.timers.reset();
   mock.timers.enable({ apis: ["setTimeout", "setInterval", "Date"] });
 });
 
+/** From now on, requests fail as without a network, or are answered with this. */
+function unreachable() {
+  globalThis.fetch = async () => {
+    throw new TypeError("Failed to fetch");
+  };
+}
+function answers(respond) {
+  const asked = [];
+  globalThis.fetch = async (url, { method = "GET" } = {}) => {
+    asked.push(`${method} ${new URL(url).pathname}`);
+    return respond(new URL(url), method);
+  };
+  return asked;
+}
+
 const settle = async () => {
-  for (let turn = 0; turn < 10; turn += 1) await Promise.resolve();
+  for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
 };
 
 /** A session, and what it told. */
@@ -316,6 +336,22 @@ test("a request left unanswered is sent again with its id", async () => {
   assert.deepEqual((await answer).outcome, { bob: "delivered" });
 });
 
+test("a request that a stopping gateway refused is sent again to the next one", async () => {
+  const { made } = await session();
+  sockets[0].welcomes();
+  const answer = made.publish("news", 1);
+  const [first] = sockets[0].sent;
+  const message = "the gateway is going away";
+  sockets[0].says({ type: "error", id: first.id, code: "going_away", message });
+  sockets[0].breaks();
+  mock.timers.tick(600);
+  await settle();
+  sockets[1].welcomes();
+  assert.deepEqual(sockets[1].sent, [first]);
+  sockets[1].says({ type: "ack", id: first.id, cursor: at(1) });
+  assert.equal((await answer).cursor, at(1));
+});
+
 test("a request is refused with the gateway's code, or times out", async () => {
   const { made, count } = await session({ request: 3000 });
   sockets[0].welcomes();
@@ -367,6 +403,7 @@ test("a transport that has worked is tried again before the next one is", async 
 test("a better transport is taken once it has proven itself", async () => {
   const { made, told } = await session({ better: 1000 });
   sockets[0].breaks();
+  await settle();
   mock.timers.tick(0);
   await settle();
   streams[0].says("welcome", { client: "ann", connection: "2", cursor: at(4) });
@@ -391,6 +428,127 @@ test("a connection without an answer to its heartbeat is dead", async () => {
   mock.timers.tick(1000);
   assert.equal(count("reconnecting"), 0);
   mock.timers.tick(300);
+  assert.equal(count("reconnecting"), 1);
+});
+
+/** A session whose first connection is by this transport and has proven itself. */
+async function proven(transport, options = {}) {
+  const made = await session({ probe: 300, transports: [transport], ...options });
+  if (transport === "websocket") sockets[0].welcomes();
+  else if (transport === "sse") {
+    streams[0].says("welcome", { client: "ann", connection: "1", cursor: at(1) });
+  }
+  await settle();
+  assert.equal(made.made.transport, transport);
+  mock.timers.tick(1000);
+  await settle();
+  return made;
+}
+
+for (const sign of ["offline", "online"]) {
+  test(`a dead WebSocket is noticed soon after the browser went ${sign}`, async () => {
+    const { count } = await proven("websocket");
+    windowEvents.dispatchEvent(new Event(sign));
+    assert.deepEqual(sockets[0].sent, [{ type: "ping" }]);
+    mock.timers.tick(299);
+    assert.equal(count("reconnecting"), 0);
+    mock.timers.tick(1);
+    assert.equal(count("reconnecting"), 1);
+  });
+
+  test(`a stream in doubt is replaced when the browser went ${sign}`, async () => {
+    const { made, count } = await proven("sse");
+    windowEvents.dispatchEvent(new Event(sign));
+    await settle();
+    assert.equal(streams.length, 2);
+    streams[1].says("welcome", { client: "ann", connection: "2", cursor: at(1) });
+    assert.equal(streams[0].closed, true, "the new one takes its place");
+    mock.timers.tick(300);
+    assert.equal(count("reconnecting"), 0);
+    made.close();
+  });
+
+  test(`a dead stream is noticed soon after the browser went ${sign}`, async () => {
+    const { count } = await proven("sse");
+    windowEvents.dispatchEvent(new Event(sign));
+    await settle();
+    mock.timers.tick(300);
+    assert.equal(count("reconnecting"), 1);
+  });
+
+  test(`a held poll is asked again when the browser went ${sign}`, async () => {
+    let answered = 0;
+    const body = JSON.stringify({ cursor: at(1), events: [] });
+    const held = new Promise(() => {});
+    const asked = answers((url) => {
+      if (url.searchParams.get("wait") !== "0" || answered > 0) return held;
+      answered += 1;
+      return new Response(body);
+    });
+    const { count } = await proven("long-poll");
+    windowEvents.dispatchEvent(new Event(sign));
+    await settle();
+    assert.deepEqual(asked, ["GET /poll", "GET /poll", "GET /poll"]);
+    mock.timers.tick(300);
+    assert.equal(count("reconnecting"), 1);
+  });
+}
+
+test("what else fails meanwhile gives a connection in doubt no more time", async () => {
+  const { made, count } = await proven("sse");
+  windowEvents.dispatchEvent(new Event("offline"));
+  await settle();
+  mock.timers.tick(200);
+  made.publish("news", 1).catch(() => {}); // by a POST, which fails
+  await settle();
+  mock.timers.tick(100);
+  assert.equal(count("reconnecting"), 1);
+  made.close();
+});
+
+test("a page that is shown again tries its connection, unless that was just heard", async () => {
+  const page = new EventTarget();
+  globalThis.document = Object.assign(page, { visibilityState: "visible" });
+  try {
+    const { made } = await proven("websocket");
+    page.dispatchEvent(new Event("visibilitychange"));
+    assert.equal(sockets[0].sent.length, 1);
+    sockets[0].says({ type: "pong", cursor: at(1) });
+    page.dispatchEvent(new Event("visibilitychange"));
+    assert.equal(sockets[0].sent.length, 1);
+    page.visibilityState = "hidden";
+    mock.timers.tick(10_000);
+    page.dispatchEvent(new Event("visibilitychange"));
+    assert.equal(sockets[0].sent.length, 1);
+    made.close();
+  } finally {
+    delete globalThis.document;
+  }
+});
+
+test("a session that is closed no longer looks at the network", async () => {
+  const { made } = await proven("websocket");
+  made.close();
+  sockets[0].breaks(1000, true);
+  windowEvents.dispatchEvent(new Event("online"));
+  await settle();
+  assert.equal(sockets.length, 1);
+});
+
+test("a token may be a promise, and a function of one is asked for each connection", async () => {
+  let asked = 0;
+  const { made } = await session({ token: async () => `token ${(asked += 1)}` });
+  assert.equal(sockets[0].url.searchParams.get("token"), "token 1");
+  sockets[0].welcomes();
+  made.drop();
+  mock.timers.tick(600);
+  await settle();
+  assert.equal(sockets[1].url.searchParams.get("token"), "token 2");
+  made.close();
+  await session({ token: Promise.resolve("a promise kept") });
+  assert.equal(sockets[2].url.searchParams.get("token"), "a promise kept");
+  const { count } = await session({ token: () => Promise.reject(new Error("logged out")) });
+  assert.equal(sockets.length, 3);
   assert.equal(count("reconnecting"), 1);
 });
 
@@ -441,4 +599,6 @@ test("what nobody offers is refused", () => {
   assert.throws(() => new Ringway("https://edge.example/", { hartbeat: 1 }), /'hartbeat'/);
   assert.throws(() => new Ringway("https://edge.example/", { transports: ["pigeon"] }), /'pigeon'/);
   assert.throws(() => new Ringway("https://edge.example/", { transports: [] }), TypeError);
+  assert.throws(() => new Ringway("https://edge.example/", { open: "5s" }), /'open'/);
+  assert.throws(() => new Ringway({ client: "ann" }), /after the URL/);
 });

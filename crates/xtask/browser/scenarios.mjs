@@ -4,6 +4,8 @@
 
 import process from "node:process";
 import { Chromium } from "./chromium.mjs";
+import { data } from "./data.mjs";
+import { network } from "./network.mjs";
 import { page } from "./page.mjs";
 import { transports } from "./transports.mjs";
 
@@ -29,7 +31,7 @@ async function within(limit, what, work) {
 }
 
 const browser = await Chromium.launch();
-const scenarios = Object.entries({ ...page, ...transports }).filter(([name]) =>
+const scenarios = Object.entries({ ...page, ...transports, ...data, ...network }).filter(([name]) =>
   name.includes(only),
 );
 let failed = 0;

@@ -35,7 +35,10 @@ pub fn run(checkout: &Checkout) -> ExitCode {
         let arguments = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
         cargo(checkout, &arguments, &[])
     });
-    steps.run("unit and integration tests", || cargo(checkout, &["test", "--workspace"], &[]));
+    steps.run("unit and integration tests", || {
+        // One failure must not hide those of the test programs that come after it.
+        cargo(checkout, &["test", "--workspace", "--no-fail-fast"], &[])
+    });
     steps.run("model checking", || {
         // All of it is built with the flag, so apart from what the other steps use again.
         let variables = [("RUSTFLAGS", "--cfg loom"), ("CARGO_TARGET_DIR", "target/loom")];

@@ -22,6 +22,8 @@ pub enum InflateError {
     TooBig,
     /// The bytes are not the payload of a compressed message.
     Corrupt,
+    /// There is no memory for what the message inflates to.
+    OutOfMemory,
 }
 
 impl fmt::Display for InflateError {
@@ -29,6 +31,7 @@ impl fmt::Display for InflateError {
         f.write_str(match self {
             Self::TooBig => "the message inflates past the limit",
             Self::Corrupt => "the compressed message is corrupt",
+            Self::OutOfMemory => "no memory for the message",
         })
     }
 }
@@ -59,6 +62,9 @@ pub struct Inflater {
 }
 
 impl Inflater {
+    /// What a context allocates.
+    pub(super) const HELD_BYTES: usize = 46 * 1024;
+
     /// A context that has seen nothing. It takes 46 KiB (see [`Pool`](super::Pool)).
     pub fn new() -> Self {
         Self { zlib: Inflate::new(false, 15), at_boundary: true }
@@ -106,7 +112,7 @@ impl Inflater {
                 let room = step.min(bytes_max.saturating_sub(output.len()));
                 let progress = match room {
                     0 => self.step_past_bound(input)?,
-                    _ => self.step(input, output, room, bytes_max),
+                    _ => self.step(input, output, room, bytes_max)?,
                 };
                 input = &input[progress.read..];
                 if progress.status? == Status::StreamEnd {
@@ -139,18 +145,18 @@ impl Inflater {
         output: &mut Vec<u8>,
         room: usize,
         bytes_max: usize,
-    ) -> Progress {
+    ) -> Result<Progress, InflateError> {
         let start = output.len();
         let end = start + room;
         if output.capacity() < end {
             // Doubling keeps growth linear; the bound keeps doubling honest.
             let capacity = (2 * output.capacity()).clamp(end, bytes_max);
-            output.reserve_exact(capacity - start);
+            output.try_reserve_exact(capacity - start).map_err(|_| InflateError::OutOfMemory)?;
         }
         output.resize(end, 0);
         let progress = self.decompress(input, &mut output[start..], InflateFlush::SyncFlush);
         output.truncate(start + progress.wrote);
-        progress
+        Ok(progress)
     }
 
     /// One call into zlib when the bound is reached: what is left of the

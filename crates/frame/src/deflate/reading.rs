@@ -11,6 +11,7 @@ impl From<InflateError> for ProtocolError {
         match error {
             InflateError::Corrupt => Self::CorruptDeflate,
             InflateError::TooBig => Self::TooBig,
+            InflateError::OutOfMemory => Self::OutOfMemory,
         }
     }
 }
@@ -28,6 +29,10 @@ impl Inflate for Inflater {
 
     fn reset(&mut self) {
         Self::reset(self);
+    }
+
+    fn held_bytes(&self) -> usize {
+        Self::HELD_BYTES
     }
 }
 

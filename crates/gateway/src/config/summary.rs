@@ -2,7 +2,10 @@
 //! warnings of a start, and whether there are descriptors enough. It never changes
 //! a value and never asks the kernel for a limit itself.
 
-use std::fmt::{self, Write};
+use std::{
+    fmt::{self, Write},
+    net::SocketAddr,
+};
 
 use super::table::KEYS;
 use super::{Automatic, Config, ConfigError, Cores, Limits, Reach, SlowReader, Sources, units};
@@ -36,13 +39,17 @@ impl Config {
     /// What an operator should know although it is allowed; one line each, to
     /// be logged at every start.
     pub fn warnings(&self) -> Vec<String> {
-        let addresses: Vec<_> =
-            self.listeners.iter().map(|listener| listener.address.to_string()).collect();
+        let addresses: Vec<_> = self.listeners.iter().map(|listener| listener.address).collect();
+        self.warnings_at(&addresses, self.server.api_listen)
+    }
+
+    /// The same once the addresses are bound: port 0 has become a port.
+    pub fn warnings_at(&self, addresses: &[SocketAddr], api: SocketAddr) -> Vec<String> {
+        let addresses: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
         let mut warnings = vec![format!(
             "anonymous clients are allowed: whoever can reach {} may connect without credentials",
             addresses.join(", ")
         )];
-        let api = self.server.api_listen;
         if Reach::of(api) == Reach::OtherMachines {
             warnings.push(format!(
                 "server.api_listen = \"{api}\" can be reached from other machines, and the API \
@@ -68,6 +75,7 @@ impl Config {
         line(&mut text, "history", &self.history_text());
         line(&mut text, "http", &self.http_text());
         line(&mut text, "limits", &self.limits_text());
+        line(&mut text, "memory", &self.limits.memory_text());
         let drain = milliseconds_text(self.server.drain_time);
         line(&mut text, "drain", &format!("over {drain} after SIGTERM"));
         text
@@ -133,9 +141,10 @@ impl Config {
     fn websocket_text(&self) -> String {
         let websocket = &self.websocket;
         format!(
-            "messages to {} (/echo {}), ping after {}, pong within {}, close within {}",
+            "messages to {} (/echo {}) within {}, ping after {}, pong within {}, close within {}",
             units::size_text(websocket.message_bytes_max as u64),
             units::size_text(websocket.echo_message_bytes_max as u64),
+            milliseconds_text(websocket.message_timeout),
             milliseconds_text(websocket.ping_interval),
             milliseconds_text(websocket.pong_timeout),
             milliseconds_text(websocket.close_timeout),
@@ -234,6 +243,15 @@ impl Config {
 }
 
 impl Limits {
+    fn memory_text(&self) -> String {
+        match self.memory_bytes {
+            Automatic::Auto => {
+                "buffers to half of what the process may take, less the history".to_owned()
+            }
+            Automatic::Exactly(bytes) => format!("buffers to {}", units::size_text(bytes)),
+        }
+    }
+
     /// The connections to allow where the descriptors that the process may open
     /// leave room for `room` of them.
     ///

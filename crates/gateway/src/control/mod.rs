@@ -4,6 +4,7 @@
 //! client.
 
 pub mod api;
+mod signals;
 
 use std::{
     process::ExitCode,
@@ -13,12 +14,13 @@ use std::{
 
 use ringway_acceptor::engine::Engine;
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
     sync::mpsc::{self, UnboundedReceiver},
     time::timeout,
 };
 use tracing::{error, info, warn};
 
+pub use self::signals::EarlySignals;
+use self::signals::Signals;
 use crate::{
     config::Config,
     exchange::Exchange,
@@ -35,22 +37,30 @@ const GRACE: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// See [`Bound::start`].
-pub fn run(bound: Bound, config: &Config) -> anyhow::Result<ExitCode> {
+pub fn run(bound: Bound, config: &Config, early: &EarlySignals) -> anyhow::Result<ExitCode> {
     // This thread's ring is a convenience: where there is no memory for it, the cores' come first.
     if let Engine::Uring(_) = bound.engine
         && let Ok(runtime) = tokio_uring::Runtime::new(&tokio_uring::builder())
     {
-        return runtime.block_on(supervise(bound, config));
+        return runtime.block_on(supervise(bound, config, early));
     }
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
-        .block_on(supervise(bound, config))
+        .block_on(supervise(bound, config, early))
 }
 
-async fn supervise(bound: Bound, config: &Config) -> anyhow::Result<ExitCode> {
+async fn supervise(
+    bound: Bound,
+    config: &Config,
+    early: &EarlySignals,
+) -> anyhow::Result<ExitCode> {
     // Before the first client, so that no signal finds clients and nobody to tell them.
     let mut signals = Signals::listen()?;
+    if early.is_to_end() {
+        info!("told to end before the start");
+        return Ok(ExitCode::SUCCESS);
+    }
     let (core_ends, mut ends) = mpsc::unbounded_channel();
     let running = bound.start(config, &core_ends)?;
     drop(core_ends);
@@ -58,7 +68,7 @@ async fn supervise(bound: Bound, config: &Config) -> anyhow::Result<ExitCode> {
     let cores = running.cores;
     let orders = running.orders.clone();
     let upkeep = tokio::spawn(upkeep(Arc::clone(&running.exchange), running.start));
-    let api = tokio::spawn(api::serve(&running)?);
+    let api = api::start(&running)?;
     let first = tokio::select! {
         signal = signals.next() => Ok(signal),
         end = ends.recv() => Err(end),
@@ -70,17 +80,26 @@ async fn supervise(bound: Bound, config: &Config) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         }
     };
-    info!("{signal}: accepting stops, clients are told to leave within {drain_time:?}");
+    info!(signal, ?drain_time, "accepting stops, clients are told to leave");
+    let begun = Instant::now();
     orders.drain();
     let code = tokio::select! {
         code = all_end(&mut ends, cores, drain_time) => code,
         signal = signals.next() => {
-            warn!("{signal} again: ending at once");
+            warn!(signal, "a second signal: ending at once");
             ExitCode::FAILURE
         }
     };
     upkeep.abort();
-    api.abort();
+    // Whoever is in the middle of a request gets an answer, in what is left of the time.
+    let left = drain_time.saturating_sub(begun.elapsed());
+    tokio::select! {
+        () = api.finish(left) => {}
+        signal = signals.next() => {
+            warn!(signal, "a second signal: ending at once");
+            return Ok(ExitCode::FAILURE);
+        }
+    }
     Ok(code)
 }
 
@@ -116,7 +135,7 @@ async fn all_end(
     };
     match left_behind {
         0 => info!("all clients have left"),
-        clients => warn!("{clients} clients had not left in time and were dropped"),
+        clients => warn!(clients, "some clients had not left in time and were dropped"),
     }
     code
 }
@@ -124,34 +143,5 @@ async fn all_end(
 /// The clients that a core left behind; `None` when it broke.
 fn report(end: Option<CoreEnd>) -> Option<usize> {
     let CoreEnd { core, result } = end?;
-    result.inspect_err(|error| error!("core {core} has failed: {error}")).ok()
-}
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-}
-
-impl Signals {
-    fn listen() -> anyhow::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// The next signal that ends the gateway.
-    async fn next(&mut self) -> &'static str {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return "SIGTERM",
-                _ = self.interrupt.recv() => return "SIGINT",
-                _ = self.hang_up.recv() => {
-                    warn!("SIGHUP: this version reads its configuration at the start only");
-                }
-            }
-        }
-    }
+    result.inspect_err(|error| error!(core, %error, "a core has failed")).ok()
 }

@@ -6,6 +6,7 @@
 use std::{
     fs::File,
     io::{self, Read},
+    os::unix::fs::MetadataExt,
     path::Path,
 };
 
@@ -28,7 +29,31 @@ pub enum Links {
 /// # Errors
 /// It is not there, no regular file, too long, no text, or a link that is refused.
 pub fn text(path: &Path, links: Links, bytes_max: u64) -> io::Result<String> {
-    let file = open(path, OFlags::RDONLY, links)?;
+    read(open(path, OFlags::RDONLY, links)?, bytes_max)
+}
+
+/// As [`text`], of a file that nobody but root and this user can have written.
+///
+/// # Errors
+/// As [`text`] with [`Links::Refused`], or another user owns the file or may write to it.
+pub fn trusted_text(path: &Path, bytes_max: u64) -> io::Result<String> {
+    let file = open(path, OFlags::RDONLY, Links::Refused)?;
+    let metadata = file.metadata()?;
+    let (owner, mode) = (metadata.uid(), metadata.mode());
+    if owner != 0 && owner != rustix::process::geteuid().as_raw() {
+        return Err(io::Error::other(format!("user {owner} owns it, so it cannot be trusted")));
+    }
+    if mode & OTHERS_MAY_WRITE != 0 {
+        let mode = mode & 0o7777;
+        return Err(io::Error::other(format!("other users may write to it (mode {mode:o})")));
+    }
+    read(file, bytes_max)
+}
+
+/// The write bits of group and others, inode(7).
+const OTHERS_MAY_WRITE: u32 = 0o022;
+
+fn read(file: File, bytes_max: u64) -> io::Result<String> {
     let mut bytes = Vec::new();
     file.take(bytes_max + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > bytes_max {
@@ -95,6 +120,24 @@ mod tests {
         symlink(root.path().join("file"), &link).unwrap();
         assert_eq!(text(&link, Links::Followed, 1024).unwrap(), "text");
         assert_eq!(reason(&link, Links::Refused), "it is a symbolic link");
+    }
+
+    #[test]
+    fn only_what_no_other_user_can_have_written_is_trusted() {
+        use std::os::unix::fs::{PermissionsExt, chown};
+        let root = tempfile::TempDir::new().unwrap();
+        let path = root.path().join("file");
+        fs::write(&path, "text").unwrap();
+        for (mode, is_trusted) in [(0o644, true), (0o600, true), (0o664, false), (0o646, false)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(trusted_text(&path, 1024).is_ok(), is_trusted, "{mode:o}");
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        // Only root can give a file away.
+        if chown(&path, Some(65_534), None).is_ok() {
+            let reason = trusted_text(&path, 1024).unwrap_err().to_string();
+            assert_eq!(reason, "user 65534 owns it, so it cannot be trusted");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The undo record: what each sysctl was before `--apply` first changed it, and what it was set to.
 //!
 //! Whatever the file says, only sysctls of the built-in file are ever taken from it, and only
-//! numbers: the directory may belong to somebody who is not root.
+//! numbers; and only from a file that no other user can have written, as the directory may belong to
+//! one.
 
 use std::{collections::BTreeMap, io};
 
@@ -10,8 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     host::Host,
-    reading::{self, Links},
-    replacing,
+    reading, replacing,
     wanted::{self, Line},
 };
 
@@ -46,7 +46,7 @@ impl Record {
     /// It is there and cannot be read, or is no record of ours.
     pub fn load(host: &Host) -> anyhow::Result<Self> {
         let path = host.path(PATH);
-        let text = match reading::text(&path, Links::Refused, BYTES_MAX) {
+        let text = match reading::trusted_text(&path, BYTES_MAX) {
             Err(error) if is_absence(&error) => return Ok(Self::default()),
             text => text,
         };

@@ -6,8 +6,12 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
     path::Path,
 };
+
+/// Everybody may read, the owner alone may write, whatever the umask allows.
+const MODE: u32 = 0o644;
 
 /// Writes a file and its directories; both are on disk when this returns.
 pub fn write(path: &Path, text: &str) -> io::Result<()> {
@@ -17,11 +21,13 @@ pub fn write(path: &Path, text: &str) -> io::Result<()> {
     // What an interrupted run has left.
     absent(fs::remove_file(&temporary))?;
     let written =
-        OpenOptions::new().write(true).create_new(true).open(&temporary).and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&temporary, path)
-        });
+        OpenOptions::new().write(true).create_new(true).mode(MODE).open(&temporary).and_then(
+            |mut file| {
+                file.write_all(text.as_bytes())?;
+                file.sync_all()?;
+                fs::rename(&temporary, path)
+            },
+        );
     if written.is_err() {
         let _ = fs::remove_file(&temporary);
     }

@@ -431,7 +431,7 @@ function join(name) {
     showTransport();
   });
   session.addEventListener("reconnecting", ({ detail: { transport, delay, reason } }) => {
-    state("lost", "Reconnecting");
+    state("lost", navigator.onLine ? "Reconnecting" : "Offline");
     const when = delay < 100 ? "now" : `in ${(delay / 1000).toFixed(1)} s`;
     note(`Connection lost${reason ? `: ${reason}` : ""}. Next: ${TITLES[transport]}, ${when}`);
     tick("cut");

@@ -10,8 +10,11 @@ type RingwayTransport = "websocket" | "sse" | "long-poll" | "poll" | "iframe";
 interface RingwayOptions {
   /** The client's own name, where the gateway lets anonymous clients in. */
   client?: string;
-  /** Passed on with each connection, for which a function is asked; a gateway that lets anonymous clients in does not look at it. */
-  token?: string | (() => string);
+  /**
+   * Sent with each connection and each `POST /send`. A function is asked each time; a promise is
+   * awaited. A gateway that reads no tokens refuses it.
+   */
+  token?: string | Promise<string> | (() => string | Promise<string>);
   /** Topics to subscribe from the start. */
   topics?: Iterable<string>;
   /** Preferred first. Default: `websocket`, `sse`, `long-poll`, `poll`. */
@@ -23,6 +26,11 @@ interface RingwayOptions {
   heartbeat?: number;
   /** From a ping to any byte at all, else the connection is dead; also of a `POST /send`. Default 10,000. */
   answer?: number;
+  /**
+   * As `answer`, when the connection is in doubt: the browser went offline or online, changed networks,
+   * or shows the page again. Default 3,000.
+   */
+  probe?: number;
   /** The longest silence of a stream; more than the gateway's `websocket.ping_interval`. Default 60,000. */
   silence?: number;
   /** From opening to the first object; a proxy that buffers shows so. Default 5,000. */
@@ -124,7 +132,7 @@ declare class Ringway extends EventTarget {
    * @param url Where the gateway is: `/`, `https://edge.example/`, `wss://edge.example/ws`. The
    *   transports are beside it; its query goes with each of them. Default `/`.
    * @throws SyntaxError (DOMException) when it is no http(s) or ws(s) URL, or has a fragment.
-   * @throws TypeError for an unknown option or transport.
+   * @throws TypeError for an unknown option or transport, or options in the place of the URL.
    */
   constructor(url?: string | URL, options?: RingwayOptions);
 

@@ -139,7 +139,7 @@ fn later_sources_win(engine: Engine) {
     // A flag beats `--set`: the engine is still the one of the flag.
     let other = if engine == Engine::Uring { "epoll" } else { "uring" };
     let gateway = Launch::on(engine).set(&[&format!("server.io={other}")]).start();
-    assert!(gateway.logs("holds up to").contains(engine.name()));
+    assert!(gateway.logs("is serving").contains(engine.name()));
 }
 
 fn a_file_is_obeyed(engine: Engine) {
@@ -149,8 +149,8 @@ fn a_file_is_obeyed(engine: Engine) {
         engine.flag()
     ));
     let gateway = Launch::of_file(&path).start();
-    assert!(gateway.logs(" listens on ").contains(", ws://127.0.0.2:"));
-    assert!(gateway.logs("holds up to").contains(engine.name()));
+    assert!(gateway.logs("is listening").contains(", ws://127.0.0.2:"));
+    assert!(gateway.logs("is serving").contains(engine.name()));
     Client::upgrade(&gateway);
 }
 

@@ -17,10 +17,10 @@ on_each_engine!(
 
 fn more_clients_than_descriptors_are_refused_at_rest(engine: Engine) {
     let gateway = Launch::with_descriptors(engine, 300).start();
-    let line = gateway.logs("holds up to");
-    assert!(line.contains("(300 open files allowed)"), "{line}");
+    let line = gateway.logs("is serving");
+    assert!(line.contains("open_files_max=300"), "{line}");
     let room: usize = line
-        .split_once("holds up to ")
+        .split_once("connections_max=")
         .and_then(|(_, rest)| rest.split(' ').next()?.parse().ok())
         .unwrap();
     assert!((100..300).contains(&room), "{line}");

@@ -184,12 +184,13 @@ fn contexts_are_not_kept_where_that_was_not_agreed_on(engine: Engine) {
     client.receives_end();
 }
 
-/// RFC 6455 §8.1, RFC 7692 §6.2; at once, also where the message is not finished.
+/// RFC 6455 §8.1, RFC 7692 §6.2; when the message is complete, as it is not inflated before.
 fn text_is_judged_after_inflating(engine: Engine) {
     let gateway = Gateway::start(engine);
     is_failed(&gateway, frame(FIN | RSV1 | TEXT, compressed(b"a\xff")), 1007);
     is_failed(&gateway, frame(FIN | RSV1 | TEXT, compressed(b"\xe1\xbd")), 1007);
-    is_failed(&gateway, frame(RSV1 | TEXT, compressed(b"a\xff")), 1007);
+    let fragments = [frame(RSV1 | TEXT, compressed(b"a\xff")), frame(FIN | CONTINUATION, "")];
+    is_failed(&gateway, fragments.concat(), 1007);
     // What is no text on the wire may well be one.
     let text = "κόσμε".repeat(30);
     let bytes = compressed(&text);
@@ -222,8 +223,9 @@ fn a_bomb_is_a_1009_and_does_not_grow_memory(engine: Engine) {
     let mut clients: Vec<Client> = (0..10).map(|_| upgrade(&gateway)).collect();
     for client in &mut clients {
         let fragments = bomb.chunks(1000).map(|fragment| frame(CONTINUATION, fragment));
-        let fragments: Vec<Vec<u8>> =
-            [frame(RSV1 | BINARY, "")].into_iter().chain(fragments).collect();
+        let first = std::iter::once(frame(RSV1 | BINARY, ""));
+        let last = std::iter::once(frame(FIN | CONTINUATION, ""));
+        let fragments: Vec<Vec<u8>> = first.chain(fragments).chain(last).collect();
         client.sends_what_is_taken(fragments.concat());
     }
     for client in &mut clients {

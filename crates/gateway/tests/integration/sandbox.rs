@@ -59,7 +59,7 @@ fn the_gateway_needs_no_more_than_its_profile(engine: Engine) {
     let status = fs::read_to_string(format!("/proc/{}/status", gateway.pid())).unwrap();
     // proc_pid_status(5): 2 is a filter.
     assert!(status.contains("\nSeccomp:\t2\n"), "{status}");
-    assert!(gateway.logs("holds up to").contains(engine.name()));
+    assert!(gateway.logs("is serving").contains(engine.name()));
 
     // Bytes beyond the sockets' buffers, and a file.
     let mut echo = Client::upgrade(&gateway);

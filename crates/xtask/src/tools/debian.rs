@@ -17,7 +17,7 @@ struct Need {
 }
 
 /// What the steps call, and the package that brings it.
-const NEEDS: [Need; 8] = [
+const NEEDS: [Need; 9] = [
     Need {
         what: "a C compiler (native Python modules)",
         package: "build-essential",
@@ -45,6 +45,11 @@ const NEEDS: [Need; 8] = [
         what: "ShellCheck (scripts of tuning/)",
         package: "shellcheck",
         present: || runs("shellcheck", &["--version"]),
+    },
+    Need {
+        what: "systemd-analyze (the unit of tuning/)",
+        package: "systemd",
+        present: || runs("systemd-analyze", &["--version"]),
     },
 ];
 

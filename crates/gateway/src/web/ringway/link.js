@@ -16,7 +16,7 @@ const TRANSPORTS = {
     address.protocol = address.protocol.replace("http", "ws");
     const socket = new WebSocket(address, SUBPROTOCOL);
     socket.onmessage = ({ data }) => link.hear(data);
-    socket.onclose = ({ code, reason, wasClean }) => link.lose({ code, reason, wasClean });
+    socket.onclose = ({ code, reason, wasClean }) => link.break({ code, reason, wasClean }, "ws");
     const send = (text) => socket.send(text);
     // A code that is undefined would count as 0.
     const end = (code, reason) =>
@@ -31,7 +31,7 @@ const TRANSPORTS = {
     }
     // The browser would come back by itself with the cursor that it knows; the session knows a
     // later one, and when to change the transport instead.
-    source.onerror = () => link.lose({ reason: "the event stream ended or was refused" });
+    source.onerror = () => link.break({ reason: "the event stream ended or was refused" }, "sse");
     return { end: () => source.close() };
   },
 
@@ -45,9 +45,11 @@ const TRANSPORTS = {
     };
     frame.hidden = true;
     frame.title = "Ringway stream";
-    frame.src = link.address("stream", { format: "iframe", callback });
+    const parameters = { format: "iframe", callback };
+    frame.src = link.address("stream", parameters);
     // A frame that breaks off tells nobody, at least in Chromium: then only silence does.
-    frame.onload = () => link.lose({ reason: "the streamed page ended or was refused" });
+    frame.onload = () =>
+      link.break({ reason: "the streamed page ended or was refused" }, "stream", parameters);
     document.body.append(frame);
     const end = () => {
       frame.remove();
@@ -76,26 +78,46 @@ function polling(link, waitSeconds, pause) {
     aborter?.abort();
     clearTimeout(timer);
   }
-  async function ask() {
+  async function ask(seconds = waitSeconds, limit = link.times.open) {
     stop();
     const mine = question;
     const { signal } = (aborter = new AbortController());
     // The first answer comes at once: it is what a welcome is to the other transports.
-    const wait = link.proven ? waitSeconds : 0;
-    link.watch(wait * 1000 + link.times.open);
+    const wait = link.proven ? seconds : 0;
+    link.watch(wait * 1000 + limit);
     try {
+      await link.renewToken();
+      if (mine !== question) return;
       const response = await fetch(link.address("poll", { wait }), { cache: "no-store", signal });
       const text = await response.text();
       if (mine !== question) return;
       if (!response.ok) return link.lose(refusal(response, text));
       link.answer(JSON.parse(text));
-      if (mine === question) timer = setTimeout(ask, pause);
+      if (mine === question) timer = setTimeout(() => ask(), pause);
     } catch (error) {
       if (mine === question) link.lose({ reason: String(error) });
     }
   }
   ask();
-  return { again: ask, end: stop };
+  return { again: () => ask(), probe: () => ask(0, link.times.probe), end: stop };
+}
+
+/**
+ * Why a stream or a WebSocket was refused, which browsers do not tell. A HEAD request opens no
+ * session; only when it is refused is there a body worth reading. Undefined: it was not refused.
+ */
+async function diagnose(address, limit) {
+  try {
+    const signal = AbortSignal.timeout(limit);
+    const options = { cache: "no-store", signal };
+    const head = await fetch(address, { ...options, method: "HEAD" });
+    if (head.ok || head.status === 426) return undefined;
+    const response = await fetch(address, options);
+    const text = response.ok ? "" : await response.text();
+    return response.ok ? response.body?.cancel() : refusal(response, text);
+  } catch {
+    return undefined; // unreachable, which the next attempt will find out, too
+  }
 }
 
 /** What an HTTP refusal says: our error object, or a problem (RFC 9457), or neither. */
@@ -125,6 +147,8 @@ class Link {
   /** It has said something, at `provenAt`. */
   proven = false;
   provenAt = 0;
+  /** When it last said something. */
+  heardAt = 0;
   /** The gateway's name for the connection; polls have none. */
   connection = undefined;
 
@@ -141,17 +165,32 @@ class Link {
     queueMicrotask(() => this.start());
   }
 
-  start() {
-    if (this.over) return;
+  async start() {
     try {
-      this.way = TRANSPORTS[this.name](this);
+      // A token that is known already costs no delay.
+      const renewed = this.renewToken();
+      if (renewed) await renewed;
+      if (!this.over) this.way = TRANSPORTS[this.name](this);
     } catch (error) {
       this.lose({ reason: String(error) });
     }
   }
 
+  /** Asks the page for a token; a promise when the page's answer is one. */
+  renewToken() {
+    const token = this.session.token();
+    if (typeof token?.then !== "function") {
+      this.token = token;
+      return undefined;
+    }
+    return token.then((awaited) => {
+      this.token = awaited;
+    });
+  }
+
   address(path, extra) {
-    return this.session.address(path, this.polls ? this.session.topics : this.topics, extra);
+    const topics = this.polls ? this.session.topics : this.topics;
+    return this.session.address(path, { topics, token: this.token, extra });
   }
 
   hear(text) {
@@ -162,12 +201,14 @@ class Link {
     } catch {
       return this.lose({ reason: "what came is not JSON" });
     }
+    this.heardAt = Date.now();
     this.watch(this.times.silence);
     this.session.hear(this, object, text);
   }
 
   /** The answer to a poll: events in order, then the cursor after them. */
   answer({ client, cursor, events }) {
+    this.heardAt = Date.now();
     this.watch(Infinity);
     if (!this.proven) this.session.hear(this, { type: "welcome", client, cursor });
     for (const object of events) {
@@ -180,14 +221,33 @@ class Link {
   /** Gives the link up unless something is heard in time. */
   watch(limit) {
     clearTimeout(this.watcher);
+    this.givenUpAt = Date.now() + limit;
     const cause = { silent: true, reason: `nothing was heard for ${limit} ms` };
     if (limit < Infinity) this.watcher = setTimeout(() => this.lose(cause), limit);
   }
 
-  ping() {
+  /** As `watch`, without more time for a link that has less. */
+  doubt(limit) {
+    if (Date.now() + limit < this.givenUpAt) this.watch(limit);
+  }
+
+  ping(limit = this.times.answer) {
     if (!this.proven || !this.way.send) return;
     this.way.send('{"type":"ping"}');
-    this.watch(this.times.answer);
+    this.doubt(limit);
+  }
+
+  /**
+   * The transport ended by itself, or was refused. Why is only asked where it never worked: when a
+   * gateway restarts, its clients shall not come back twice each.
+   */
+  async break(cause, path, parameters) {
+    if (this.over) return;
+    const unexplained = !cause.code || cause.code === 1006;
+    if (this.proven || !unexplained || this.session.worked(this.name)) return this.lose(cause);
+    this.end();
+    const refused = await diagnose(this.address(path, parameters), this.times.open);
+    this.session.lost(this, { ...cause, ...refused });
   }
 
   lose(cause) {

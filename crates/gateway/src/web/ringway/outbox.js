@@ -78,6 +78,8 @@ class Outbox {
   answer(object, text) {
     const entry = this.#entries.get(object.id);
     if (!entry) return this.#unclaimed(object, text);
+    // The gateway stops and has not carried it out: the next link is given it again.
+    if (object.code === "going_away") return;
     this.#entries.delete(object.id);
     clearTimeout(entry.timer);
     if (object.type === "ack") entry.resolve(object);
@@ -133,7 +135,7 @@ class Outbox {
     const body = topic ? JSON.stringify({ ...JSON.parse(text), connection }) : text;
     try {
       const signal = AbortSignal.timeout(this.#times.answer);
-      const response = await fetch(this.#address(), { method: "POST", body, signal });
+      const response = await fetch(await this.#address(), { method: "POST", body, signal });
       const answer = await response.text();
       if (response.ok) return JSON.parse(answer);
       if (BUSY_STATUSES.includes(response.status) || response.status >= 500) return undefined;
@@ -141,7 +143,7 @@ class Outbox {
       return { type: "error", code: error, message: reason };
     } catch {
       // Where the way up is broken, the way down may be, and not know it yet.
-      if (link === this.#link) link.watch(this.#times.answer);
+      if (link === this.#link) link.doubt(this.#times.answer);
       return undefined;
     }
   }

@@ -4,26 +4,10 @@
 
 const [CONNECTING, OPEN, CLOSING, CLOSED] = [0, 1, 2, 3];
 const SUBPROTOCOL = "ringway.v1.json";
-const BEST_FIRST = ["websocket", "sse", "long-poll", "poll"];
 
-// Milliseconds, as everywhere in a browser. Each may be given as an option.
-const TIMES = {
-  heartbeat: 25_000, // proxies commonly cut a connection that is silent for 60 s
-  answer: 10_000, // from a heartbeat to any byte at all, else the connection is dead
-  silence: 60_000, // without even a heartbeat, which the gateway sends every 25 s
-  open: 5_000, // to the first object: a proxy that buffers shows as silence
-  request: 15_000, // to the answer of notify and its like, reconnects included
-  interval: 2_000, // between two polls
-  backoff: 500, // doubled at each attempt
-  backoffMax: 30_000,
-  stable: 10_000, // a connection that lived so long was a good one
-  better: 30_000, // until a better transport is tried again; doubled at each failure
-  betterMax: 600_000,
-};
 // A transport that has worked is tried so often before the next one is: more likely the gateway
 // restarts than that a proxy has changed its mind, and a restart must not cost four attempts.
 const ATTEMPTS_OF_A_PROVEN_ONE = 3;
-const REASON_BYTES_MAX = 123; // RFC 6455 §5.5: 125 bytes less the code
 // After these another connection would only meet the same fate.
 const FINAL_CODES = [1000, 1002, 1003, 1007, 1008, 1009, 1010];
 const FINAL_STATUSES = [400, 401, 403];
@@ -33,29 +17,6 @@ const PASSING_CODES = [1001, 1012, 1013];
 /** Full jitter: clients that were cut together do not come back together. */
 function backoff(attempt, times, random = Math.random) {
   return random() * Math.min(times.backoffMax, times.backoff * 2 ** Math.min(attempt, 30));
-}
-
-function checkClose(code, reason) {
-  if (code !== undefined && code !== 1000 && !(code >= 3000 && code <= 4999)) {
-    const message = `The close code must be 1000 or 3000 to 4999; ${code} is neither.`;
-    throw new DOMException(message, "InvalidAccessError");
-  }
-  if (utf8Length(reason) > REASON_BYTES_MAX) {
-    const message = `The close reason must be at most ${REASON_BYTES_MAX} bytes of UTF-8.`;
-    throw new DOMException(message, "SyntaxError");
-  }
-}
-
-function parseUrl(url) {
-  const fault = `The URL '${url}' must be http(s) or ws(s), without a fragment.`;
-  const page = globalThis.location?.href;
-  if (!URL.canParse(url, page)) throw new DOMException(fault, "SyntaxError");
-  const base = new URL(url, page);
-  if (!/^(https?|wss?):$/.test(base.protocol) || base.hash) {
-    throw new DOMException(fault, "SyntaxError");
-  }
-  base.protocol = base.protocol.replace("ws", "http");
-  return base;
 }
 
 class Ringway extends EventTarget {
@@ -80,19 +41,17 @@ class Ringway extends EventTarget {
   #failures = 0; // of this transport in a row
   #attempt = 0;
   #betterDelay;
+  #signs; // of a connection that may be dead
   #timers = {};
 
   constructor(url = "/", options = {}) {
     super();
     this.#base = parseUrl(url);
     const { client, token, topics = [], transports = BEST_FIRST, cursor, ...times } = options;
-    for (const name of Object.keys(times)) {
-      if (!Object.hasOwn(TIMES, name)) throw new TypeError(`Ringway has no option '${name}'.`);
-    }
+    this.#times = checkedTimes(times);
     this.#order = [...new Set(transports)];
     this.#order.forEach(checkTransport);
     if (this.#order.length === 0) throw new TypeError("Ringway needs at least one transport.");
-    this.#times = { ...TIMES, ...times };
     this.#betterDelay = this.#times.better;
     this.#client = client;
     this.#token = token;
@@ -100,11 +59,11 @@ class Ringway extends EventTarget {
     this.#position = new Position(cursor);
     this.#outbox = new Outbox({
       times: this.#times,
-      address: () => this.#address("send"),
+      address: async () => this.#address("send", { token: await this.#freshToken() }),
       cursor: () => this.cursor,
       unclaimed: (object, text) => this.#unclaimed(object, text),
     });
-    globalThis.addEventListener?.("online", this.#online);
+    this.#signs = watchNetwork((sign) => this.#doubt(sign));
     this.#timers.heartbeat = setInterval(() => this.#link?.ping(), this.#times.heartbeat);
     this.#connect();
   }
@@ -256,16 +215,17 @@ class Ringway extends EventTarget {
       times: this.#times,
       topics: this.#topics,
       cursor: () => this.cursor,
-      address: (path, topics, extra) => this.#address(path, topics, extra),
+      token: () => this.#freshToken(),
+      worked: (transport) => this.#worked.has(transport),
+      address: (path, parts) => this.#address(path, parts),
       hear: (link, object, text) => this.#hear(link, object, text),
       lost: (link, cause) => this.#lost(link, cause),
     });
   }
 
   /** A path beside the page's URL, whose own query is kept. */
-  #address(path, topics, extra = {}) {
+  #address(path, { topics, token, extra = {} }) {
     const address = new URL(`${path}${this.#base.search}`, this.#base);
-    const token = typeof this.#token === "function" ? this.#token() : this.#token;
     // A name that the gateway made up is asked for again, so that the session keeps it.
     const who = { client: this.#client, token };
     const where = topics ? { cursor: this.cursor } : {};
@@ -276,19 +236,39 @@ class Ringway extends EventTarget {
     return address;
   }
 
+  /** The page's token, or a promise of one. */
+  #freshToken() {
+    return typeof this.#token === "function" ? this.#token() : this.#token;
+  }
+
   #connect() {
-    // While offline, the browser says when to try again.
-    if (globalThis.navigator?.onLine === false) return;
     clearTimeout(this.#timers.retry);
     this.#link = this.#open(this.#order[this.#rank]);
     // Polls get no welcome that would name them.
     if (this.#link.polls) this.#client ??= `anon-${tag()}`;
   }
 
-  #online = () => {
-    if (this.#link) this.#link.ping();
-    else if (this.#readyState < CLOSING) this.#connect();
-  };
+  /** The connection may be dead: it is tried now, and not at the next heartbeat. */
+  #doubt(sign) {
+    if (this.#readyState >= CLOSING) return;
+    const link = this.#link;
+    const { probe } = this.#times;
+    if (!link) {
+      if (sign !== "offline") this.#connect();
+    } else if (!link.proven) {
+      link.doubt(probe);
+    } else if (sign === "visible" && Date.now() - link.heardAt < probe) {
+      // It has just been heard.
+    } else if (link.way.send) {
+      link.ping(probe);
+    } else if (link.polls) {
+      link.way.probe();
+    } else if (!this.#candidate) {
+      // A stream cannot be asked: another one takes its place, or nothing gets through.
+      link.doubt(probe);
+      this.#candidate = this.#open(link.name);
+    }
+  }
 
   #prove(link, welcome) {
     if (link === this.#candidate) {
@@ -335,6 +315,8 @@ class Ringway extends EventTarget {
 
   #lost(link, cause) {
     if (link === this.#candidate) return this.#candidateLost(link, cause);
+    // What a refusal says may come late, when the session has moved on or is closed.
+    if (link !== this.#link || this.#readyState === CLOSED) return;
     this.#link = undefined;
     this.#outbox.by(undefined);
     const { code, status, reason = "", wasClean = false } = cause;
@@ -355,7 +337,9 @@ class Ringway extends EventTarget {
       this.#attempt = this.#failures = 0;
       if (this.#rank === 0) this.#betterDelay = this.#times.better;
     }
-    const passing = PASSING_CODES.includes(code) || BUSY_STATUSES.includes(status);
+    const busy = PASSING_CODES.includes(code) || BUSY_STATUSES.includes(status);
+    // Without a network no transport works, which says nothing about this one.
+    const passing = busy || isOffline();
     if (!dropped && !passing) this.#failures += 1;
     const patient = this.#worked.has(link.name) && (link.proven || !silent);
     const delay = retryAfter + backoff(this.#attempt, this.#times);
@@ -446,7 +430,7 @@ class Ringway extends EventTarget {
     this.#candidate?.end();
     this.#endSwitching(closedFailure());
     for (const timer of Object.values(this.#timers)) clearTimeout(timer);
-    globalThis.removeEventListener?.("online", this.#online);
+    this.#signs.end();
     this.#outbox.end();
     if (!wasClean) this.#tell("error", { code, message: reason });
     this.dispatchEvent(new CloseEvent("close", { code, reason, wasClean }));

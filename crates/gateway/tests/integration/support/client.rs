@@ -53,7 +53,13 @@ impl Client {
     /// A WebSocket on `/echo`, without extensions.
     #[track_caller]
     pub fn upgrade(gateway: &Gateway) -> Self {
-        let mut client = Self::connect(gateway);
+        Self::upgrade_at(gateway.address)
+    }
+
+    /// The same of a gateway whose address is known otherwise.
+    #[track_caller]
+    pub fn upgrade_at(address: SocketAddr) -> Self {
+        let mut client = Self::connect_to(address);
         client.sends(Request::upgrade().bytes());
         client.is_upgraded();
         client
@@ -248,6 +254,13 @@ impl Client {
     /// Sends FIN, and can still receive.
     pub fn finishes(&mut self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Sends RST, behind all that it has sent.
+    #[track_caller]
+    pub fn resets(self) {
+        // socket(7): a linger time of zero drops what was not sent, which on loopback is nothing.
+        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
     /// Sends `bytes` again and again until the kernel takes no more for a while, or the gateway

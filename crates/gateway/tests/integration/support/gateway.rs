@@ -65,8 +65,8 @@ impl Gateway {
         });
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
         let mut gateway = Self { process, log, address: unknown, api: unknown };
-        let line = gateway.logs(" listens on ");
-        gateway.logs("holds up to");
+        let line = gateway.logs("is listening");
+        gateway.logs("is serving");
         gateway.address = address_after(&line, "ws://");
         gateway.api = address_after(&line, "http://");
         gateway
@@ -102,8 +102,7 @@ impl Gateway {
 
     /// Sends a signal: `TERM`, `HUP`, `INT`.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status();
-        assert!(status.unwrap().success());
+        kill(self.pid(), name);
     }
 
     pub fn pid(&self) -> u32 {
@@ -214,6 +213,13 @@ impl Log {
         self.lock().ended = true;
         self.grown.notify_all();
     }
+}
+
+/// Sends a signal to a process that the test has started.
+#[track_caller]
+pub fn kill(pid: u32, signal: &str) {
+    let status = Command::new("kill").args(["-s", signal, &pid.to_string()]).status();
+    assert!(status.unwrap().success());
 }
 
 #[track_caller]

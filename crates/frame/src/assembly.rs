@@ -1,0 +1,77 @@
+//! A message that did not come whole: its bytes, kept until the last of them has come.
+//!
+//! What is held depends on the bytes that came, never on what a header declared, and never on
+//! what they inflate to: a compressed message is kept as it came until it is complete.
+
+use crate::ProtocolError;
+use crate::header::HEADER_BYTES_MAX;
+use crate::inflating::Inflating;
+use crate::piece::{Data, ReadLimits};
+
+/// Memory reserved for bytes that a header declared, as a multiple of the bytes that came: a
+/// large message is then copied about once in all, and a header alone reserves nothing.
+const TRUSTED_TIMES: usize = 4;
+
+/// A message on its way to being whole.
+#[derive(Default)]
+pub(crate) struct Assembly {
+    /// A plain message after [`HEADER_BYTES_MAX`] bytes of headroom, or a compressed one as it
+    /// came.
+    pub(crate) bytes: Vec<u8>,
+    /// A compressed message that is complete, with what it has inflated to so far.
+    pub(crate) inflating: Option<Inflating>,
+}
+
+impl Assembly {
+    /// Adds a piece of a plain or of a compressed message.
+    ///
+    /// # Errors
+    /// [`ProtocolError::OutOfMemory`]
+    pub(crate) fn append(
+        &mut self,
+        data: &Data<'_>,
+        limits: &ReadLimits,
+    ) -> Result<(), ProtocolError> {
+        let (headroom, bytes_max) = match data.compressed {
+            true => (0, limits.compressed_bytes_max()),
+            false => (HEADER_BYTES_MAX, limits.message_bytes_max),
+        };
+        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX).saturating_add(headroom);
+        let bytes = &mut self.bytes;
+        let missing = if bytes.is_empty() { headroom } else { 0 };
+        let came = bytes.len() + missing + data.payload.len();
+        if bytes.capacity() < came {
+            let declared = usize::try_from(data.remaining).unwrap_or(usize::MAX);
+            let trusted = declared.min((came - headroom).saturating_mul(TRUSTED_TIMES));
+            // Doubling makes many small fragments cost linear time; it ends at the limit.
+            let doubled = (2 * bytes.len()).min(bytes_max);
+            let capacity = came.saturating_add(trusted).max(doubled);
+            reserve(bytes, capacity - bytes.len())?;
+        }
+        bytes.resize(bytes.len() + missing, 0);
+        bytes.extend_from_slice(data.payload);
+        Ok(())
+    }
+
+    /// Bytes of memory that it holds.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let inflated = self.inflating.as_ref().map_or(0, Inflating::held_bytes);
+        size_of::<Self>() + self.bytes.capacity() + inflated
+    }
+}
+
+/// Reserves memory for bytes of a peer: to run out of it is a fault of one connection.
+pub(crate) fn reserve(bytes: &mut Vec<u8>, additional: usize) -> Result<(), ProtocolError> {
+    bytes.try_reserve_exact(additional).map_err(|_| ProtocolError::OutOfMemory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_is_not_there_is_a_fault_of_the_connection() {
+        let fault = reserve(&mut vec![1], isize::MAX as usize);
+        assert_eq!(fault, Err(ProtocolError::OutOfMemory));
+    }
+}

@@ -1,0 +1,90 @@
+//! The signals of the process: which end it, and which only leave a line in the log.
+//!
+//! None is left at its default action, which for most of them kills the process and its clients
+//! with it (signal(7)). It decides nothing about how the gateway ends.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2},
+    flag,
+};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::warn;
+
+/// Signals that arrive before the control thread listens to them.
+#[derive(Debug)]
+pub struct EarlySignals {
+    is_to_end: Arc<AtomicBool>,
+}
+
+impl EarlySignals {
+    /// From now on no signal kills the process.
+    ///
+    /// # Errors
+    /// `sigaction(2)`.
+    pub fn catch() -> io::Result<Self> {
+        let is_to_end = Arc::new(AtomicBool::new(false));
+        for number in [SIGTERM, SIGINT] {
+            flag::register(number, Arc::clone(&is_to_end))?;
+        }
+        for number in [SIGHUP, SIGUSR1, SIGUSR2] {
+            // Nobody reads this flag: the handler only replaces the default action.
+            flag::register(number, Arc::default())?;
+        }
+        Ok(Self { is_to_end })
+    }
+
+    /// Whether one of them asked the gateway to end.
+    pub fn is_to_end(&self) -> bool {
+        self.is_to_end.load(Ordering::Relaxed)
+    }
+}
+
+/// Signals once the control thread listens.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+    user1: Signal,
+    user2: Signal,
+}
+
+impl Signals {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// `sigaction(2)`.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+            user1: signal(SignalKind::user_defined1())?,
+            user2: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    /// The next signal that ends the gateway.
+    pub async fn next(&mut self) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hang_up.recv() => warn!(
+                    signal = "SIGHUP",
+                    "ignored: this version reads its configuration only at the start; restart it to \
+                     apply a change"
+                ),
+                _ = self.user1.recv() => warn!(signal = "SIGUSR1", "ignored: it has no meaning"),
+                _ = self.user2.recv() => warn!(signal = "SIGUSR2", "ignored: it has no meaning"),
+            }
+        }
+    }
+}

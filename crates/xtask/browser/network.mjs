@@ -1,0 +1,68 @@
+// What a page sees of a dead network: connections that nobody answers any more, without a FIN or a
+// reset. It must notice within seconds, say so, and miss nothing when the network is back.
+
+import { Desk, eventually, expect, expectTrue, pause } from "./chromium.mjs";
+import { Proxy } from "./proxy.mjs";
+
+const TITLES = { websocket: "WebSocket", sse: "Server-Sent Events", "long-poll": "Long-poll" };
+// What Chromium says of requests without a network.
+const OFFLINE = [/Failed to load resource: net::ERR_/, /WebSocket connection to .* failed/];
+// Three seconds for the answer to a probe, and as much again for a slow machine.
+const NOTICED_MS = 6_000;
+
+let serial = 0;
+
+/** How long it takes until the status of a desk begins with one of these words. */
+async function statusWithin(desk, words) {
+  const began = Date.now();
+  const isThere = (status) => words.some((word) => status.startsWith(word));
+  await eventually(() => desk.text("#status"), isThere, `status of ${desk.name}`);
+  const took = Date.now() - began;
+  expectTrue(took < NOTICED_MS, `${words.join(" or ")} within ${NOTICED_MS} ms, it took ${took}`);
+}
+
+/** A person on a transport behind a proxy of its own. */
+async function behindProxy({ browser, gateway }, transport) {
+  const proxy = new Proxy(gateway);
+  serial += 1;
+  const name = `mobile-${serial}`;
+  const desk = await Desk.join(browser, await proxy.start(), name, { announced: OFFLINE });
+  if (transport !== "websocket") await desk.use(transport, TITLES[transport]);
+  return { proxy, desk };
+}
+
+async function noticesOffline(world, transport) {
+  const { proxy, desk } = await behindProxy(world, transport);
+  proxy.die();
+  await desk.page.context().setOffline(true);
+  await statusWithin(desk, ["Offline"]);
+  const speaker = await Desk.join(world.browser, world.gateway, `speaker-${desk.name}`);
+  await speaker.sendTo([desk.name], "while you were away");
+  proxy.mend();
+  await desk.page.context().setOffline(false);
+  await statusWithin(desk, ["Connected"]);
+  await eventually(() => desk.number("#received"), 1, "events that were sent meanwhile");
+  expect(await desk.number("#missing"), 0, "missing");
+  proxy.stop();
+}
+
+async function noticesWhenShown(world, transport) {
+  const { proxy, desk } = await behindProxy(world, transport);
+  proxy.die();
+  // Longer ago than a probe takes: what has just been heard is not in doubt.
+  await pause(3_500);
+  expect(await desk.text("#status"), "Connected", "nothing has shown it yet");
+  await desk.page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+  await statusWithin(desk, ["Reconnecting", "Offline"]);
+  proxy.mend();
+  await statusWithin(desk, ["Connected"]);
+  proxy.stop();
+}
+
+const together = (work) => (world) =>
+  Promise.all(Object.keys(TITLES).map((transport) => work(world, transport)));
+
+export const network = {
+  "an offline page is noticed within seconds on every transport": together(noticesOffline),
+  "a dead link is noticed within seconds when the page is shown": together(noticesWhenShown),
+};
