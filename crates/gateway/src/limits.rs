@@ -164,6 +164,10 @@ pub const TURN_CATCH_UPS_MAX: usize = 64;
 /// anybody can come under any number of names.
 pub const AWAY_MAX: usize = 262_144;
 
+/// Events that are counted when the application asks what is kept for a client: enough to tell few
+/// from many, and little enough that asking costs nothing.
+pub const WAITING_COUNTED_MAX: u32 = 1_000;
+
 /// Acknowledgements that are kept for commands that come twice. Each is some 200 bytes.
 pub const RECEIPTS_MAX: usize = 65_536;
 
