@@ -2,13 +2,16 @@
 //!
 //! It never lowers a limit.
 
-use std::io;
+use std::{io, ops::RangeInclusive};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Descriptors of the process that are neither connections nor a core's: standard streams, logs,
-/// clients that are turned away, the control thread and its clients.
+/// clients that are turned away, the control thread and the fewest clients that it may have.
 pub const RESERVED: u64 = 118;
+
+/// Connections of the private listener: an application has a pool of some, on several hosts.
+const PRIVATE_CONNECTIONS: RangeInclusive<u64> = 32..=256;
 
 /// Descriptors of each core beside its listeners: a ring or an epoll set, an eventfd, one held in
 /// reserve, and one on its way.
@@ -27,15 +30,27 @@ pub fn raise_limit() -> io::Result<u64> {
     Ok(hard)
 }
 
+/// The connections that the private listener may hold under a limit of `limit` descriptors: an
+/// eighth of them, within bounds.
+///
+/// ```
+/// assert_eq!(ringway_acceptor::descriptors::private_connections_max(1024), 128);
+/// assert_eq!(ringway_acceptor::descriptors::private_connections_max(20_000), 256);
+/// ```
+pub fn private_connections_max(limit: u64) -> usize {
+    (limit / 8).clamp(*PRIVATE_CONNECTIONS.start(), *PRIVATE_CONNECTIONS.end()) as usize
+}
+
 /// The largest number of connections that `limit` descriptors can hold on so many cores, each with
 /// so many listeners.
 ///
 /// ```
-/// assert_eq!(ringway_acceptor::descriptors::connections_max(20_000, 2, 1), 19_872);
+/// assert_eq!(ringway_acceptor::descriptors::connections_max(20_000, 2, 1), 19_648);
 /// ```
 pub fn connections_max(limit: u64, cores: usize, listeners: usize) -> u64 {
     let of_cores = cores as u64 * (RESERVED_PER_CORE + listeners as u64);
-    limit.saturating_sub(RESERVED + of_cores)
+    let private = private_connections_max(limit) as u64 - PRIVATE_CONNECTIONS.start();
+    limit.saturating_sub(RESERVED + of_cores + private)
 }
 
 #[cfg(test)]

@@ -56,6 +56,8 @@ pub struct Running {
     pub engine: Engine,
     /// The threads.
     pub cores: usize,
+    /// Connections that the private API may hold.
+    pub private_connections_max: usize,
 }
 
 /// A core's thread has ended.
@@ -150,6 +152,7 @@ impl Bound {
             metrics,
             engine,
             cores,
+            private_connections_max: descriptors::private_connections_max(self.descriptors),
         })
     }
 

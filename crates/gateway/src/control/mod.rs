@@ -68,7 +68,7 @@ async fn supervise(
     let cores = running.cores;
     let orders = running.orders.clone();
     let upkeep = tokio::spawn(upkeep(Arc::clone(&running.exchange), running.start));
-    let api = tokio::spawn(api::serve(&running)?);
+    let api = api::start(&running)?;
     let first = tokio::select! {
         signal = signals.next() => Ok(signal),
         end = ends.recv() => Err(end),
@@ -81,6 +81,7 @@ async fn supervise(
         }
     };
     info!(signal, ?drain_time, "accepting stops, clients are told to leave");
+    let begun = Instant::now();
     orders.drain();
     let code = tokio::select! {
         code = all_end(&mut ends, cores, drain_time) => code,
@@ -90,7 +91,15 @@ async fn supervise(
         }
     };
     upkeep.abort();
-    api.abort();
+    // Whoever is in the middle of a request gets an answer, in what is left of the time.
+    let left = drain_time.saturating_sub(begun.elapsed());
+    tokio::select! {
+        () = api.finish(left) => {}
+        signal = signals.next() => {
+            warn!(signal, "a second signal: ending at once");
+            return Ok(ExitCode::FAILURE);
+        }
+    }
     Ok(code)
 }
 

@@ -197,9 +197,9 @@ mod tests {
     #[test]
     fn each_bound_can_be_the_least_and_is_named() {
         let table: [(Changes, &str, u64); 7] = [
-            (&[], "NOFILE", 19_872),
-            (&[("proc/sys/fs/nr_open", "5000")], "fs.nr_open", 4_872),
-            (&[("proc/sys/fs/file-max", "11000")], "fs.file-max", 9_872),
+            (&[], "NOFILE", 19_648),
+            (&[("proc/sys/fs/nr_open", "5000")], "fs.nr_open", 4_648),
+            (&[("proc/sys/fs/file-max", "11000")], "fs.file-max", 9_648),
             (&[("proc/sys/net/ipv4/tcp_mem", "1 6000 9")], "net.ipv4.tcp_mem", 3_000),
             (
                 &[

@@ -66,8 +66,9 @@ impl Needs {
 
     /// Descriptors for the connections that the host should hold.
     pub fn descriptors(&self) -> u64 {
-        let reserved = u64::MAX - self.room(u64::MAX);
-        self.connections + reserved
+        // The more there are, the more are reserved for the private listener.
+        let most = self.connections + (u64::MAX - self.room(u64::MAX));
+        (self.connections..most).find(|&some| self.room(some) >= self.connections).unwrap_or(most)
     }
 
     /// The connections that so many descriptors hold.
@@ -90,7 +91,7 @@ mod tests {
     #[test]
     fn descriptors_and_room_are_inverse() {
         let needs = Needs::of(&Config::default(), 2);
-        assert_eq!(needs.descriptors(), 10_128);
+        assert_eq!(needs.descriptors(), 10_352);
         assert_eq!(needs.room(needs.descriptors()), needs.connections);
     }
 

@@ -77,6 +77,12 @@ impl BodyReader {
         }
     }
 
+    /// The bytes since the last call, for a body that is passed on piece by piece. Only what has not
+    /// been taken counts for the bound.
+    pub fn take_bytes(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
+    }
+
     /// The bytes so far.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes

@@ -10,21 +10,18 @@ use super::{
     chunk::Reading,
     cors::Cors,
     head::{self, FIELDS_MAX, Head},
+    head_reader::HeadReader,
     progress::Progress,
     refusal::{After, Refusal},
     request::{self, Posting, Served},
     response::Part,
-    scan::{Found, Illegal, Scan},
 };
 use crate::{limits::PIPELINED_BYTES_MAX, outbox::Outbox, settings::Settings};
 
 /// An HTTP/1.1 connection.
 #[derive(Debug, Default)]
 pub struct HttpConnection {
-    /// The head so far, where it did not come whole.
-    partial: Vec<u8>,
-    scan: Scan,
-    requests: u32,
+    head: HeadReader,
     /// The request whose body did not come whole.
     posting: Option<Box<Posting>>,
 }
@@ -32,7 +29,7 @@ pub struct HttpConnection {
 impl HttpConnection {
     /// Whether no byte of a request has come yet: between two requests.
     pub fn is_between_requests(&self) -> bool {
-        self.scan.is_before() && self.partial.is_empty() && self.posting.is_none()
+        self.head.is_before() && self.posting.is_none()
     }
 
     /// Takes one request, or what there is of it, from the front of `input`.
@@ -45,41 +42,18 @@ impl HttpConnection {
         if let Some(posting) = self.posting.take() {
             return self.read_body(posting, input, outbox);
         }
-        if self.partial.is_empty() && self.pass_empty_lines(input).is_err() {
-            return refuse(Refusal::Malformed, outbox);
-        }
-        // What is past the bound is not judged: the answer must not depend on how bytes arrive.
-        let room = settings.head.bytes_max - self.partial.len();
-        let within = &input[..input.len().min(room)];
-        let taken = match self.scan.advance(within) {
-            Err(_) => return refuse(Refusal::Malformed, outbox),
-            Ok(Found::More) if input.len() > room => {
-                return refuse(self.oversize(within, settings), outbox);
-            }
-            Ok(Found::More) => {
-                self.partial.extend_from_slice(input);
-                *input = &mut [];
-                return Progress::More;
-            }
-            Ok(Found::End(length)) => length,
+        let bytes = match self.head.read(input, &settings.head) {
+            Err(refusal) => return refuse(refusal, outbox),
+            Ok(None) => return Progress::More,
+            Ok(Some(bytes)) => bytes,
         };
-        let (bytes, rest) = std::mem::take(input).split_at_mut(taken);
-        *input = rest;
-        self.requests += 1;
-        let may_follow = self.requests < settings.requests_per_connection_max
+        let may_follow = self.head.count() < settings.requests_per_connection_max
             && outbox.bytes_of_turn() < PIPELINED_BYTES_MAX;
         let last = match may_follow {
             true => After::KeepAlive,
             false => After::Close,
         };
-        let served = if self.partial.is_empty() {
-            serve(bytes, last, settings, outbox)
-        } else {
-            self.partial.extend_from_slice(bytes);
-            // Taken, so that an idle connection keeps no buffer.
-            serve(&std::mem::take(&mut self.partial), last, settings, outbox)
-        };
-        match served {
+        match serve(&bytes, last, settings, outbox) {
             Served::Now(progress) => progress,
             Served::AfterBody(posting, expectation) => {
                 // RFC 9110 §10.1.1: whoever sends the body already waits for nothing.
@@ -88,6 +62,14 @@ impl HttpConnection {
                 }
                 self.read_body(Box::new(posting), input, outbox)
             }
+        }
+    }
+
+    /// The request that has begun is the last one.
+    pub fn end_after_request(&mut self) {
+        self.head.end_count();
+        if let Some(posting) = &mut self.posting {
+            posting.end_after();
         }
     }
 
@@ -112,31 +94,12 @@ impl HttpConnection {
         }
     }
 
-    /// RFC 9112 §2.2: empty lines before a request are no part of it.
-    fn pass_empty_lines(&mut self, input: &mut &mut [u8]) -> Result<(), Illegal> {
-        let empty = input.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        let (lines, rest) = std::mem::take(input).split_at_mut(empty);
-        *input = rest;
-        self.scan.advance(lines).map(|_| ())
-    }
-
     /// Says that the request did not come in time.
     pub fn time_out(&mut self, outbox: &mut Outbox<'_>) {
         match self.posting.take() {
             Some(posting) => posting.refuse(Refusal::Timeout, outbox),
             None => refuse(Refusal::Timeout, outbox),
         };
-    }
-
-    /// A head that is too large is so by its target, or by its fields.
-    fn oversize(&self, bytes: &[u8], settings: &Settings) -> Refusal {
-        let line_bytes_max = settings.head.target_bytes_max + "OPTIONS  HTTP/1.1".len();
-        let mut head = self.partial.iter().chain(bytes);
-        if head.position(|&byte| byte == b'\r').is_none_or(|line| line > line_bytes_max) {
-            Refusal::TargetTooLong
-        } else {
-            Refusal::HeadTooLarge
-        }
     }
 }
 

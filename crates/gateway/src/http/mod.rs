@@ -9,6 +9,7 @@ pub mod connection;
 pub mod cors;
 mod files;
 pub mod head;
+pub mod head_reader;
 mod page_origin;
 pub mod progress;
 pub(crate) mod query;

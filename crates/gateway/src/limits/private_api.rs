@@ -10,6 +10,10 @@ const MIB: usize = 1024 * KIB;
 /// has, from near by.
 pub const API_PAUSE_MAX: Duration = Duration::from_secs(5);
 
+/// How long a client may take nothing of an answer. Longer than a pause: the kernel reports room in
+/// a socket only when a third of its buffer is free (tcp(7)), however steadily it empties.
+pub const API_WRITE_STALL_MAX: Duration = Duration::from_secs(30);
+
 /// Bytes of a refused body that are read for nothing, so that the answer to it is read.
 pub const API_DISCARDED_BYTES_MAX: usize = 16 * MIB;
 

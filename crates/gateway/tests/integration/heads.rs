@@ -1,4 +1,5 @@
-//! Request heads that are not ones: syntax, framing fields, sizes, and slowness (RFC 9112).
+//! Request heads that are not ones: syntax, framing fields, sizes, and slowness (RFC 9112). Clients
+//! and applications are held to the same rules.
 //!
 //! After each of them the connection is closed, for nothing that follows can be trusted.
 
@@ -21,17 +22,19 @@ on_each_engine!(
     what_follows_a_malformed_head_is_not_served,
 );
 
-/// Sends `bytes`, and is refused with `status` and a FIN.
+/// Sends `bytes` to both listeners, and is refused by each with `status` and a FIN.
 #[track_caller]
 fn is_refused(gateway: &Gateway, bytes: impl AsRef<[u8]>, status: u16) {
     let bytes = bytes.as_ref();
-    let mut client = Client::connect(gateway);
-    client.sends_what_is_taken(bytes);
-    let response = client.receives_response();
-    let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(200)]);
-    assert_eq!(response.status, status, "{shown:?} {}", response.head);
-    assert_eq!(response.field("Connection"), Some("close"), "{shown:?}");
-    client.receives_end();
+    for address in [gateway.address, gateway.api] {
+        let mut client = Client::connect_to(address);
+        client.sends_what_is_taken(bytes);
+        let response = client.receives_response();
+        let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(200)]);
+        assert_eq!(response.status, status, "{address} {shown:?} {}", response.head);
+        assert_eq!(response.field("Connection"), Some("close"), "{address} {shown:?}");
+        client.receives_end();
+    }
 }
 
 /// RFC 9112 §2.2 (bare CR and LF), §5.1 (space before the colon), §5.2 (obs-fold); RFC 9110 §5.1
@@ -147,9 +150,11 @@ fn too_many_fields_are_a_431(engine: Engine) {
         format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", fields.concat())
     };
     is_refused(&gateway, with(16), 431);
-    let mut client = Client::connect(&gateway);
-    client.sends(with(15));
-    assert_eq!(client.receives_response().status, 200);
+    for address in [gateway.address, gateway.api] {
+        let mut client = Client::connect_to(address);
+        client.sends(with(15));
+        assert_eq!(client.receives_response().status, 200);
+    }
 }
 
 /// RFC 9112 §3: 414, also when the line never ends.
@@ -171,31 +176,34 @@ fn the_largest_head_is_served(engine: Engine) {
     let gateway = Gateway::start(engine);
     let empty = Request::of("/").and("Cookie", "").bytes().len();
     let cookie = |bytes| Request::of("/").and("Cookie", &"c".repeat(bytes - empty)).bytes();
-    let mut client = Client::connect(&gateway);
-    client.sends(cookie(16 * 1024));
-    assert_eq!(client.receives_response().status, 200);
-    for part in cookie(16 * 1024).chunks(1000) {
-        client.sends(part);
+    for address in [gateway.address, gateway.api] {
+        let mut client = Client::connect_to(address);
+        client.sends(cookie(16 * 1024));
+        assert_eq!(client.receives_response().status, 200);
+        for part in cookie(16 * 1024).chunks(1000) {
+            client.sends(part);
+        }
+        assert_eq!(client.receives_response().status, 200);
     }
-    assert_eq!(client.receives_response().status, 200);
     is_refused(&gateway, cookie(16 * 1024 + 1), 431);
 }
 
 /// RFC 9110 §15.5.9: a byte now and then buys no time.
 fn a_slow_handshake_is_a_408(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.handshake_timeout=300ms"]);
-    let mut client = Client::connect(&gateway);
-    let start = Instant::now();
-    for byte in Request::upgrade().bytes().iter().take(12) {
-        client.sends_what_is_taken([*byte]);
-        std::thread::sleep(Duration::from_millis(30));
+    for address in [gateway.address, gateway.api] {
+        let mut client = Client::connect_to(address);
+        let start = Instant::now();
+        for byte in Request::upgrade().bytes().iter().take(12) {
+            client.sends_what_is_taken([*byte]);
+            std::thread::sleep(Duration::from_millis(30));
+        }
+        let response = client.receives_response();
+        assert_eq!(response.status, 408);
+        assert_eq!(response.field("Connection"), Some("close"));
+        client.receives_end();
+        assert!(start.elapsed() >= Duration::from_millis(290), "{:?}", start.elapsed());
     }
-    let response = client.receives_response();
-    assert_eq!(response.status, 408);
-    assert_eq!(response.field("Connection"), Some("close"));
-    client.receives_end();
-    assert!(start.elapsed() >= Duration::from_millis(290), "{:?}", start.elapsed());
-    drop(client);
     gateway.holds(0);
 }
 
@@ -203,9 +211,12 @@ fn a_slow_handshake_is_a_408(engine: Engine) {
 fn a_silent_client_is_a_408(engine: Engine) {
     let settings = ["limits.handshake_timeout=200ms", "websocket.close_timeout=200ms"];
     let gateway = Gateway::start_with(engine, &settings);
+    let mut application = Client::connect_to(gateway.api);
     let mut client = Client::connect(&gateway);
-    assert_eq!(client.receives_response().status, 408);
-    client.receives_end();
+    for client in [&mut client, &mut application] {
+        assert_eq!(client.receives_response().status, 408);
+        client.receives_end();
+    }
     // It keeps its side open, and is let go all the same.
     gateway.holds(0);
 }

@@ -16,19 +16,18 @@ mod parameters;
 mod post;
 mod problem;
 mod routes;
+mod server;
 mod submission;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    future::Future,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use ringway_hub::Tail;
 use tokio::net::TcpListener;
-use tracing::error;
 
 use self::{
     done::Done,
@@ -46,20 +45,19 @@ use crate::{
     subprotocol::Echo,
 };
 
-/// Serves the API until it is dropped.
+pub use self::server::Stop;
+
+/// Serves the API until it is stopped.
 ///
 /// # Errors
 /// The socket cannot be handed to the runtime.
-pub fn serve(running: &Running) -> anyhow::Result<impl Future<Output = ()> + use<>> {
+pub fn start(running: &Running) -> anyhow::Result<Stop> {
     let socket = running.api.try_clone()?;
     socket.set_nonblocking(true)?;
     let listener = TcpListener::from_std(socket)?;
     let router = routes::router(Arc::new(Api::of(running)));
-    Ok(async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            error!(%error, "the private API has ended");
-        }
-    })
+    let settings = Arc::clone(&running.settings);
+    Ok(server::start(listener, router, settings, running.private_connections_max))
 }
 
 /// What the routes work with. Only the control thread uses it.

@@ -188,12 +188,12 @@ fn few_files_hurt_by_what_is_wanted() {
     };
     let case = |files: &str| Case::with("proc/self/limits", &limits(files));
     case("1024").says("NOFILE", Verdict::Hurts);
-    case("10127").says("NOFILE", Verdict::Hurts);
-    case("10128").says("NOFILE", Verdict::Good);
+    case("10351").says("NOFILE", Verdict::Hurts);
+    case("10352").says("NOFILE", Verdict::Good);
     case("unlimited").says("NOFILE", Verdict::Good);
     case("1024").connections(800).says("NOFILE", Verdict::Good);
     let mend = case("1024").connections(20_000).says("NOFILE", Verdict::Hurts).mend.unwrap();
-    assert!(mend.contains("LimitNOFILE=20128"), "{mend}");
+    assert!(mend.contains("LimitNOFILE=20352"), "{mend}");
     case("many").says("NOFILE", Verdict::Unknown);
 }
 

@@ -1,0 +1,278 @@
+//! One connection of the private listener: requests one after the other, each within its time.
+//!
+//! A head is read and judged as on the edge. The body is passed on while the router answers, so that
+//! many events are answered while more come.
+
+use std::{mem::MaybeUninit, pin::pin, sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    http::{HeaderName, HeaderValue, Method, Request, Uri, Version},
+};
+use tokio::{
+    net::{
+        TcpStream,
+        tcp::{ReadHalf, WriteHalf},
+    },
+    sync::{oneshot, watch},
+    time::{Instant, timeout, timeout_at},
+};
+use tower::ServiceExt;
+
+use super::{
+    Phase, Shared,
+    input::Input,
+    request_body::{self, BodyEnd, Feed},
+    response::{self, Asked},
+};
+use crate::{
+    http::{
+        body::{self, Expectation},
+        head::{self, FIELDS_MAX, Head},
+        head_reader::HeadReader,
+        refusal::{After, Refusal},
+        response::{self as edge, Part},
+    },
+    limits::API_DISCARDED_BYTES_MAX,
+};
+
+/// A client of the private API.
+pub struct Connection {
+    stream: TcpStream,
+    shared: Arc<Shared>,
+}
+
+/// Why no request head came.
+enum NoHead {
+    /// The client is told what is wrong with it.
+    Refused(Refusal),
+    /// The connection has ended, or is not needed any more.
+    Ended,
+}
+
+/// A request that was read as far as its body.
+struct Exchange {
+    request: Request<Body>,
+    feed: Feed,
+    /// Told when the body is asked for, if the client waits for that.
+    wanted: Option<oneshot::Receiver<()>>,
+    asked: Asked,
+}
+
+impl Connection {
+    /// A connection that has just been accepted.
+    pub fn new(stream: TcpStream, shared: Arc<Shared>) -> Self {
+        // Without it, an answer in two pieces may wait for an acknowledgement (tcp(7)).
+        let _ = stream.set_nodelay(true);
+        Self { stream, shared }
+    }
+
+    /// Serves its requests until it ends.
+    pub async fn serve(mut self) {
+        let (reader, mut writer) = self.stream.split();
+        let (mut input, mut heads) = (Input::new(reader), HeadReader::default());
+        let after = loop {
+            let bytes = match self.shared.head(&mut input, &mut heads).await {
+                Ok(bytes) => bytes,
+                Err(NoHead::Ended) => break None,
+                Err(NoHead::Refused(refusal)) => {
+                    break refuse(&mut writer, refusal).await;
+                }
+            };
+            let is_last = heads.count() >= self.shared.settings.requests_per_connection_max;
+            let exchange = match self.shared.exchange(&bytes, is_last) {
+                Ok(exchange) => exchange,
+                Err(refusal) => break refuse(&mut writer, refusal).await,
+            };
+            drop(bytes);
+            match self.shared.answer(exchange, &mut input, &mut writer).await {
+                Some(After::KeepAlive) => {}
+                Some(After::Close) => break Some(After::Close),
+                None => break None,
+            }
+        };
+        if after.is_some() {
+            let ticket = self.shared.waiting.enter(Phase::End);
+            tokio::select! {
+                () = linger(self.stream, self.shared.settings.close_timeout) => {}
+                () = ticket.evicted() => {}
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// The next request head.
+    async fn head(&self, input: &mut Input<'_>, heads: &mut HeadReader) -> Result<Vec<u8>, NoHead> {
+        let ticket = self.waiting.enter(Phase::Head);
+        let mut stop: watch::Receiver<bool> = self.stop.clone();
+        let settings = &self.settings;
+        // The time of the first request runs from the connection.
+        let mut is_due = heads.count() == 0;
+        let mut deadline = Instant::now()
+            + if is_due { settings.handshake_timeout } else { settings.keep_alive_timeout };
+        loop {
+            let filled = tokio::select! {
+                filled = timeout_at(deadline, input.fill()) => filled,
+                () = ticket.evicted() => return Err(NoHead::Ended),
+                _ = stop.wait_for(|stop| *stop), if heads.is_before() => return Err(NoHead::Ended),
+            };
+            match filled {
+                Ok(Ok(1..)) => {}
+                Ok(_) => return Err(NoHead::Ended),
+                Err(_) if is_due => return Err(NoHead::Refused(Refusal::Timeout)),
+                Err(_) => return Err(NoHead::Ended),
+            }
+            let mut unread = input.unread();
+            let head = heads.read(&mut unread, &settings.head).map_err(NoHead::Refused)?;
+            let head = head.map(std::borrow::Cow::into_owned);
+            let left = unread.len();
+            input.keep_last(left);
+            if let Some(head) = head {
+                return Ok(head);
+            }
+            if !is_due && !heads.is_before() {
+                is_due = true;
+                deadline = Instant::now() + settings.handshake_timeout;
+            }
+        }
+    }
+
+    /// The request of a whole head.
+    fn exchange(&self, bytes: &[u8], is_last: bool) -> Result<Exchange, Refusal> {
+        let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+        let head = head::parse(bytes, &mut fields, &self.settings.head)?;
+        let (feed, body, wanted) = request_body::of(&head)?;
+        let wanted = match body::expectation(&head)? {
+            Expectation::Continue => Some(wanted),
+            Expectation::Nothing => None,
+        };
+        let request = request(&head, Body::new(body))?;
+        let after = if is_last { After::Close } else { head.wish };
+        let asked = Asked { method: request.method().clone(), minor: head.minor, after };
+        Ok(Exchange { request, feed, wanted, asked })
+    }
+
+    /// Answers a request while its body comes; `None`: the connection is of no more use.
+    async fn answer(
+        &self,
+        exchange: Exchange,
+        input: &mut Input<'_>,
+        writer: &mut WriteHalf<'_>,
+    ) -> Option<After> {
+        let Exchange { request, feed, wanted, asked } = exchange;
+        let mut feeding = pin!(feed.run(input, &self.waiting));
+        let mut responding = pin!(self.respond(request, wanted, asked, writer));
+        let mut fed = None;
+        let responded = loop {
+            tokio::select! {
+                end = &mut feeding, if fed.is_none() => fed = Some(end),
+                responded = &mut responding => break responded,
+            }
+        };
+        let after = responded.ok()?;
+        // What was refused unread is read on for a while (`body::discard`).
+        let end = match fed {
+            Some(end) => end,
+            None if after == After::Close => BodyEnd::Unfinished,
+            None => feeding.await,
+        };
+        Some(if end == BodyEnd::Whole { after } else { After::Close })
+    }
+
+    async fn respond(
+        &self,
+        request: Request<Body>,
+        wanted: Option<oneshot::Receiver<()>>,
+        mut asked: Asked,
+        writer: &mut WriteHalf<'_>,
+    ) -> std::io::Result<After> {
+        let mut call = pin!(self.router.clone().oneshot(request));
+        let mut early = None;
+        if let Some(wanted) = wanted {
+            // RFC 9110 §10.1.1: a final status needs no 100 before it.
+            let is_wanted = tokio::select! {
+                biased;
+                response = &mut call => {
+                    early = Some(response);
+                    false
+                }
+                wanted = wanted => wanted.is_ok(),
+            };
+            if is_wanted {
+                response::write_all(writer, b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+            } else if early.is_some() {
+                // Whether the client now sends its body is not known.
+                asked.after = After::Close;
+            }
+        }
+        let response = match early {
+            Some(response) => response,
+            None => call.await,
+        };
+        let response = response.unwrap_or_else(|never| match never {});
+        if *self.stop.borrow() {
+            asked.after = After::Close;
+        }
+        response::write(writer, response, &asked).await
+    }
+}
+
+/// The request as the router takes it.
+fn request(head: &Head<'_>, body: Body) -> Result<Request<Body>, Refusal> {
+    let malformed = |_| Refusal::Malformed;
+    let target = match head.query {
+        Some(query) => format!("{}?{query}", head.path),
+        None => head.path.to_owned(),
+    };
+    let mut request = Request::new(body);
+    *request.method_mut() =
+        Method::from_bytes(head.method.as_bytes()).map_err(|_| Refusal::Malformed)?;
+    *request.uri_mut() = Uri::try_from(target).map_err(|_| Refusal::Malformed)?;
+    *request.version_mut() = if head.minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
+    for field in head.fields {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Refusal::Malformed)?;
+        let value = HeaderValue::from_bytes(field.value).map_err(malformed)?;
+        request.headers_mut().append(name, value);
+    }
+    Ok(request)
+}
+
+/// Says what is wrong with a request; nothing that follows it can be trusted.
+async fn refuse(writer: &mut WriteHalf<'_>, refusal: Refusal) -> Option<After> {
+    let mut out = Vec::new();
+    edge::refuse(&mut out, refusal, Part::Whole, After::Close);
+    response::write_all(writer, &out).await.ok()?;
+    Some(After::Close)
+}
+
+/// Says that there is no room, as far as the socket takes it at once.
+pub fn turn_away(stream: &TcpStream) {
+    let mut out = Vec::new();
+    edge::refuse(&mut out, Refusal::Full, Part::Whole, After::Close);
+    // The client learns from the end of the connection, if not from this.
+    let _ = stream.try_write(&out);
+}
+
+/// Ends the connection behind the answer: reads on until the client ends its side, since a close
+/// with unread input sends a reset, which could overtake the answer.
+async fn linger(mut stream: TcpStream, patience: Duration) {
+    use tokio::io::AsyncWriteExt;
+    if stream.shutdown().await.is_err() {
+        return;
+    }
+    let (mut reader, _writer) = stream.split();
+    // Either all has been read, or the time is over.
+    let _ = timeout(patience, discard(&mut reader)).await;
+}
+
+async fn discard(reader: &mut ReadHalf<'_>) {
+    use tokio::io::AsyncReadExt;
+    let (mut buffer, mut bytes) = (vec![0; 16 * 1024], 0);
+    while let Ok(count @ 1..) = reader.read(&mut buffer).await {
+        bytes += count;
+        if bytes > API_DISCARDED_BYTES_MAX {
+            break;
+        }
+    }
+}

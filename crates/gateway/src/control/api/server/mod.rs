@@ -1,0 +1,206 @@
+//! The private listener: its connections, their bound, and their end.
+//!
+//! It speaks HTTP by the edge's own codec, so that both listeners refuse the same requests for the
+//! same reasons. What a request asks for is the router's matter.
+
+mod connection;
+mod input;
+mod request_body;
+mod response;
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use axum::Router;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
+    task::yield_now,
+    time::{sleep, timeout},
+};
+use tracing::{debug, warn};
+
+use self::connection::Connection;
+use crate::settings::Settings;
+
+/// How long accepting rests when the kernel has no descriptor.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a connection that is closed for another one may take to end.
+const EVICTION_PAUSE: Duration = Duration::from_millis(100);
+
+/// What all connections share.
+struct Shared {
+    router: Router,
+    settings: Arc<Settings>,
+    waiting: Waiting,
+    /// Becomes true when the gateway is about to end.
+    stop: watch::Receiver<bool>,
+}
+
+/// Ends the listener.
+pub struct Stop {
+    stop: watch::Sender<bool>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Stop {
+    /// Accepts no more, lets the requests in progress be answered, and closes each connection after
+    /// that; all within `patience`.
+    pub async fn finish(self, patience: Duration) {
+        // It has ended already if nobody listens.
+        let _ = self.stop.send(true);
+        let abort = self.task.abort_handle();
+        if timeout(patience, self.task).await.is_err() {
+            warn!("requests on the private listener were not answered in time");
+            abort.abort();
+        }
+    }
+}
+
+/// Serves `router` on `listener`, to as many connections at a time as `connections_max`.
+pub fn start(
+    listener: TcpListener,
+    router: Router,
+    settings: Arc<Settings>,
+    connections_max: usize,
+) -> Stop {
+    let (stop, is_stopped) = watch::channel(false);
+    let waiting = Waiting::default();
+    let shared = Shared { router, settings, waiting, stop: is_stopped };
+    let task = tokio::spawn(serve(listener, Arc::new(shared), connections_max));
+    Stop { stop, task }
+}
+
+async fn serve(listener: TcpListener, shared: Arc<Shared>, connections_max: usize) {
+    let permits = Arc::new(Semaphore::new(connections_max));
+    let mut stop = shared.stop.clone();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                debug!(%address, "an application has connected");
+                admit(stream, &shared, &permits).await;
+            }
+            // accept(2): a client that has gone is no reason to rest, a lack of descriptors is.
+            Err(error) if is_of_client(&error) => {}
+            Err(error) => {
+                warn!(%error, "accepting on the private listener rests for a moment");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    // Each connection gives its permit back when it ends.
+    let all = u32::try_from(connections_max).unwrap_or(u32::MAX);
+    let _ = permits.acquire_many(all).await;
+}
+
+fn is_of_client(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+/// Starts to serve a connection. Beyond the bound, the one that has kept the gateway waiting longest
+/// is closed for it: silent and slow connections must not keep a health check out.
+async fn admit(stream: TcpStream, shared: &Arc<Shared>, permits: &Arc<Semaphore>) {
+    let permit = match Arc::clone(permits).try_acquire_owned() {
+        Ok(permit) => permit,
+        Err(_) => match room(shared, permits).await {
+            Some(permit) => permit,
+            None => return connection::turn_away(&stream),
+        },
+    };
+    let connection = Connection::new(stream, Arc::clone(shared));
+    tokio::spawn(with_permit(connection.serve(), permit));
+    // It takes its place among those that wait before the next one asks for room.
+    yield_now().await;
+}
+
+/// Makes room for a connection; `None` where all others are being answered.
+async fn room(shared: &Shared, permits: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    while shared.waiting.close_oldest() {
+        // It ends at once, unless its last answer is still to be read.
+        if let Ok(permit) = timeout(EVICTION_PAUSE, Arc::clone(permits).acquire_owned()).await {
+            return permit.ok();
+        }
+    }
+    None
+}
+
+async fn with_permit(connection: impl Future<Output = ()>, permit: OwnedSemaphorePermit) {
+    connection.await;
+    drop(permit);
+}
+
+/// What a connection keeps the gateway waiting for; the first is given up first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    /// The end of a connection that has had its last answer.
+    End,
+    /// A whole request head.
+    Head,
+    /// The rest of a request's body.
+    Body,
+}
+
+/// The connections that keep the gateway waiting, in the order in which they would be given up.
+#[derive(Debug, Default)]
+struct Waiting {
+    queue: Mutex<Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    next: u64,
+    connections: BTreeMap<(Phase, u64), Arc<Notify>>,
+}
+
+impl Waiting {
+    /// Adds a connection.
+    fn enter(&self, phase: Phase) -> Ticket<'_> {
+        let evicted = Arc::new(Notify::new());
+        let mut queue = self.lock();
+        let place = (phase, queue.next);
+        queue.next += 1;
+        queue.connections.insert(place, Arc::clone(&evicted));
+        Ticket { waiting: self, place, evicted }
+    }
+
+    /// Tells the connection that has waited longest to close; false where none waits.
+    fn close_oldest(&self) -> bool {
+        let oldest = self.lock().connections.pop_first();
+        oldest.inspect(|(_, evicted)| evicted.notify_one()).is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place in [`Waiting`], given up when it is dropped.
+struct Ticket<'w> {
+    waiting: &'w Waiting,
+    place: (Phase, u64),
+    evicted: Arc<Notify>,
+}
+
+impl Ticket<'_> {
+    /// Waits until the connection is to close for another one.
+    async fn evicted(&self) {
+        self.evicted.notified().await;
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        self.waiting.lock().connections.remove(&self.place);
+    }
+}

@@ -1,0 +1,93 @@
+//! Gathering a request head, however its bytes arrive.
+//!
+//! It holds the head so far and nothing between two requests. It never parses what it gathers.
+
+use std::borrow::Cow;
+
+use super::{
+    head::HeadLimits,
+    refusal::Refusal,
+    scan::{Found, Illegal, Scan},
+};
+
+/// Gathers one head after the other.
+#[derive(Debug, Default)]
+pub struct HeadReader {
+    /// The head so far, where it did not come whole.
+    partial: Vec<u8>,
+    count: u32,
+    scan: Scan,
+}
+
+impl HeadReader {
+    /// Whether no byte of a request has come.
+    pub fn is_before(&self) -> bool {
+        self.scan.is_before() && self.partial.is_empty()
+    }
+
+    /// Whole heads so far.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Counts as if no more heads could be counted: the next one is the last.
+    pub fn end_count(&mut self) {
+        self.count = u32::MAX;
+    }
+
+    /// Takes a whole head from the front of `input`; `None`: all of `input` was taken, and more is
+    /// needed.
+    ///
+    /// # Errors
+    /// The bytes are not a head, or are more than a head may have.
+    pub fn read<'i>(
+        &mut self,
+        input: &mut &'i mut [u8],
+        limits: &HeadLimits,
+    ) -> Result<Option<Cow<'i, [u8]>>, Refusal> {
+        if self.partial.is_empty() && self.pass_empty_lines(input).is_err() {
+            return Err(Refusal::Malformed);
+        }
+        // What is past the bound is not judged: the answer must not depend on how bytes arrive.
+        let room = limits.bytes_max - self.partial.len();
+        let within = &input[..input.len().min(room)];
+        let taken = match self.scan.advance(within) {
+            Err(Illegal) => return Err(Refusal::Malformed),
+            Ok(Found::More) if input.len() > room => return Err(self.oversize(within, limits)),
+            Ok(Found::More) => {
+                self.partial.extend_from_slice(input);
+                *input = &mut [];
+                return Ok(None);
+            }
+            Ok(Found::End(length)) => length,
+        };
+        let (bytes, rest) = std::mem::take(input).split_at_mut(taken);
+        *input = rest;
+        self.count = self.count.saturating_add(1);
+        if self.partial.is_empty() {
+            return Ok(Some(Cow::Borrowed(bytes)));
+        }
+        self.partial.extend_from_slice(bytes);
+        // Taken, so that an idle connection keeps no buffer.
+        Ok(Some(Cow::Owned(std::mem::take(&mut self.partial))))
+    }
+
+    /// RFC 9112 §2.2: empty lines before a request are no part of it.
+    fn pass_empty_lines(&mut self, input: &mut &mut [u8]) -> Result<(), Illegal> {
+        let empty = input.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let (lines, rest) = std::mem::take(input).split_at_mut(empty);
+        *input = rest;
+        self.scan.advance(lines).map(|_| ())
+    }
+
+    /// A head that is too large is so by its target, or by its fields.
+    fn oversize(&self, bytes: &[u8], limits: &HeadLimits) -> Refusal {
+        let line_bytes_max = limits.target_bytes_max + "OPTIONS  HTTP/1.1".len();
+        let mut head = self.partial.iter().chain(bytes);
+        if head.position(|&byte| byte == b'\r').is_none_or(|line| line > line_bytes_max) {
+            Refusal::TargetTooLong
+        } else {
+            Refusal::HeadTooLarge
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Connections of the private listener: held to the edge's rules (RFC 9112), bounded, and given up
+//! when they are silent.
+//!
+//! Heads are `heads`, which asks both listeners.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{
+    Application, Client, Engine, Gateway, Launch, Request, application::post, eventually,
+    on_each_engine,
+};
+
+on_each_engine!(
+    silent_connections_are_bounded_and_keep_nobody_out,
+    connections_that_drip_keep_nobody_out,
+    an_idle_connection_is_closed,
+    a_connection_has_its_share_of_requests,
+    requests_may_follow_each_other_without_a_pause,
+    every_cut_of_a_request_is_served,
+    unsound_bodies_are_refused,
+    other_versions_are_served_without_chunks,
+);
+
+const BODY: &str = r#"{"topic":"news","data":1}"#;
+const JSON: [(&str, &str); 1] = [("Content-Type", "application/json")];
+
+/// Descriptors of a gateway beside its connections, with room for those of a test.
+const OTHER_DESCRIPTORS: usize = 60;
+
+/// More than the listener holds: an eighth of the open files.
+fn silent_connections_are_bounded_and_keep_nobody_out(engine: Engine) {
+    let settings = ["limits.handshake_timeout=2s", "websocket.close_timeout=200ms"];
+    let gateway = Launch::with_descriptors(engine, 400).set(&settings).start();
+    let mut application = Application::of(&gateway);
+    assert_eq!(application.asks("/readyz").status, 200);
+    let crowd: Vec<Client> = (0..300).map(|_| Client::connect_to(gateway.api)).collect();
+    for _ in 0..5 {
+        assert_eq!(gateway.api("/healthz").status, 200);
+    }
+    let descriptors = gateway.descriptors();
+    assert!(descriptors < 400 / 8 + OTHER_DESCRIPTORS, "{descriptors}");
+    // Those that were not closed for others are told that their time is over.
+    eventually("all are let go", || gateway.descriptors() < OTHER_DESCRIPTORS);
+    crowd.into_iter().for_each(|mut client| client.is_cut_off());
+}
+
+/// A request whose body comes a byte at a time is never silent for long.
+fn connections_that_drip_keep_nobody_out(engine: Engine) {
+    let gateway = Launch::with_descriptors(engine, 400).start();
+    let head = post("/v1/publish", &JSON).and("Content-Length", "100").bytes();
+    let mut crowd: Vec<Client> = (0..50)
+        .map(|_| {
+            let mut client = Client::connect_to(gateway.api);
+            client.sends(&head);
+            client
+        })
+        .collect();
+    for _ in 0..5 {
+        crowd.iter_mut().for_each(|client| client.sends_what_is_taken(" "));
+        assert_eq!(gateway.api("/healthz").status, 200);
+    }
+    // The oldest made room, and was told so.
+    assert_eq!(crowd[0].receives_response().status, 400);
+}
+
+fn an_idle_connection_is_closed(engine: Engine) {
+    let gateway = Gateway::start_with(engine, &["limits.keep_alive_timeout=1s"]);
+    let mut application = Application::of(&gateway);
+    assert_eq!(application.asks("/healthz").status, 200);
+    let start = Instant::now();
+    application.client.receives_end();
+    assert!(start.elapsed() > Duration::from_millis(900), "{:?}", start.elapsed());
+}
+
+fn a_connection_has_its_share_of_requests(engine: Engine) {
+    let gateway = Gateway::start_with(engine, &["limits.requests_per_connection_max=3"]);
+    let mut application = Application::of(&gateway);
+    for _ in 0..2 {
+        assert_eq!(application.asks("/healthz").field("Connection"), None);
+    }
+    assert_eq!(application.asks("/healthz").field("Connection"), Some("close"));
+    application.client.receives_end();
+}
+
+/// RFC 9112 §9.3.2.
+fn requests_may_follow_each_other_without_a_pause(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut application = Application::of(&gateway);
+    let length = BODY.len().to_string();
+    let publish = post("/v1/publish", &JSON).and("Content-Length", &length).bytes();
+    let chunked = post("/v1/publish", &JSON).and("Transfer-Encoding", "chunked").bytes();
+    let chunks = format!("{:x};a=b\r\n{BODY}\r\n0\r\nTrailer: a\r\n\r\n", BODY.len());
+    let one = [&publish, BODY.as_bytes(), b"\r\n", &chunked, chunks.as_bytes()].concat();
+    application.client.sends(one.repeat(100));
+    for _ in 0..200 {
+        assert_eq!(application.client.receives_response().status, 200);
+    }
+    assert_eq!(gateway.metric("ringway_events_total"), 200);
+}
+
+/// How bytes are cut into segments must not matter.
+fn every_cut_of_a_request_is_served(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut application = Application::of(&gateway);
+    let chunked = post("/v1/publish", &JSON).and("Transfer-Encoding", "chunked").bytes();
+    let chunks = format!("{:x}\r\n{BODY}\r\n0\r\n\r\n", BODY.len());
+    let request = [&chunked, chunks.as_bytes()].concat();
+    for cut in (1..request.len()).step_by(3) {
+        application.client.sends(&request[..cut]);
+        application.client.sends(&request[cut..]);
+        assert_eq!(application.client.receives_response().status, 200, "{cut}");
+    }
+    application.client.sends_one_byte_a_segment(&request);
+    assert_eq!(application.client.receives_response().status, 200);
+}
+
+/// As on the edge, RFC 9112 §6.3 and §7.1, RFC 9110 §10.1.1: nothing behind them is served.
+fn unsound_bodies_are_refused(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    for (fields, body, status) in [
+        ("Content-Length: 5\r\nContent-Length: 6\r\n", "hello!", 400),
+        ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n", 400),
+        ("Transfer-Encoding: chunked\r\n", "5\r\nhello!\r\n0\r\n\r\n", 400),
+        ("Transfer-Encoding: chunked\r\n", "0\nA", 400),
+        ("Transfer-Encoding: chunked\r\n", "5\nhello", 400),
+        ("Transfer-Encoding: gzip, chunked\r\n", "0\r\n\r\n", 501),
+        ("Content-Length: 5\r\nExpect: more\r\n", "hello", 417),
+    ] {
+        let mut client = Client::connect_to(gateway.api);
+        let head = "POST /v1/publish HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n";
+        let next = String::from_utf8(Request::of("/").bytes()).unwrap();
+        client.sends_what_is_taken(format!("{head}{fields}\r\n{body}{next}"));
+        assert_eq!(client.receives_response().status, status, "{fields} {body:?}");
+        client.receives_end();
+    }
+    assert_eq!(gateway.metric("ringway_events_total"), 0);
+}
+
+/// RFC 9112 §6.1: HTTP/1.0 has no chunks, so that an answer of unknown length ends by close.
+fn other_versions_are_served_without_chunks(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut client = Client::connect_to(gateway.api);
+    client.sends("GET /healthz HTTP/1.0\r\n\r\n");
+    let response = client.receives_response();
+    assert_eq!((response.status, &*response.body), (200, &b"ok\n"[..]));
+    client.receives_end();
+    let mut client = Client::connect_to(gateway.api);
+    let length = BODY.len();
+    client.sends(format!(
+        "POST /v1/publish HTTP/1.0\r\nContent-Type: application/x-ndjson\r\n\
+         Content-Length: {length}\r\n\r\n{BODY}"
+    ));
+    let head = client.receives_head();
+    assert_eq!((head.status, head.field("Transfer-Encoding")), (200, None));
+    client.is_cut_off();
+    let mut client = Client::connect_to(gateway.api);
+    client
+        .sends("HEAD /healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.receives_head().field("Content-Length"), Some("3"));
+    assert_eq!(client.receives_response().body, b"ok\n");
+}
