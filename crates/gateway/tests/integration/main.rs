@@ -26,6 +26,7 @@ mod inflating;
 mod limits;
 mod logging;
 mod many_cores;
+mod memory;
 mod messages;
 mod negotiation;
 mod notifying;
