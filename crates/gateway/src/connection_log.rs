@@ -44,6 +44,10 @@ pub enum EndReason {
     Refused,
     /// There was no room for it.
     TurnedAway,
+    /// A message did not come whole in time.
+    MessageTimeout,
+    /// It took much of a memory that was used up.
+    Memory,
     /// The client broke the rules of WebSockets.
     ProtocolFault,
     /// The client did not answer a Ping, or did not read.
@@ -70,6 +74,8 @@ impl EndReason {
             Self::RequestTimeout => "request_timeout",
             Self::Refused => "refused",
             Self::TurnedAway => "turned_away",
+            Self::MessageTimeout => "message_timeout",
+            Self::Memory => "memory",
             Self::ProtocolFault => "protocol_fault",
             Self::NoSignOfLife => "no_sign_of_life",
             Self::TooSlow => "too_slow",
@@ -241,6 +247,8 @@ const ENDS: [EndReason; EndReason::COUNT] = [
     EndReason::RequestTimeout,
     EndReason::Refused,
     EndReason::TurnedAway,
+    EndReason::MessageTimeout,
+    EndReason::Memory,
     EndReason::ProtocolFault,
     EndReason::NoSignOfLife,
     EndReason::TooSlow,

@@ -8,6 +8,7 @@ use std::{net::SocketAddr, ops::ControlFlow, sync::Arc, time::Duration};
 use ringway_acceptor::{Completion, Connection, Counters, Operation, Operations, Wheel};
 use ringway_frame::CloseCode;
 
+use self::relief::Relief;
 use crate::{
     census::Census,
     connection_log::{ConnectionLog, EndReason},
@@ -15,7 +16,9 @@ use crate::{
     dispatch::{Encoder, Room},
     drain::Drain,
     exchange::Exchange,
+    http::refusal::Refusal,
     limits::{TURN_CATCH_UPS_MAX, TURN_EVENT_BYTES_MAX, TURN_SENDS_MAX},
+    memory::{CoreMemory, MemoryBudget},
     metrics::CoreMetrics,
     orders::{Order, Orders},
     peer::{Peer, ToLeave, Turn},
@@ -37,6 +40,7 @@ pub struct Shard {
     /// Slots to be served next; kept for its memory.
     slots: Vec<u32>,
     reading: Reading,
+    relief: Relief,
 }
 
 /// How far the log was read in the last turn.
@@ -56,6 +60,7 @@ struct Core {
     metrics: Arc<CoreMetrics>,
     log: ConnectionLog,
     desk: Desk,
+    memory: CoreMemory,
     /// The time of the last turn.
     before: Duration,
 }
@@ -63,8 +68,9 @@ struct Core {
 impl Core {
     #[inline]
     fn turn<'a>(&'a mut self, now: Duration, operations: &'a mut Operations) -> Turn<'a> {
-        let Self { wheel, bench, settings, metrics, log, desk, before } = self;
-        Turn { now, before: *before, operations, wheel, settings, bench, desk, metrics, log }
+        let Self { wheel, bench, settings, metrics, log, desk, memory, before } = self;
+        let (memory, before) = (memory.budget(), *before);
+        Turn { now, before, operations, wheel, settings, bench, desk, memory, metrics, log }
     }
 }
 
@@ -78,6 +84,8 @@ pub struct ShardParts {
     pub exchange: Arc<Exchange>,
     /// What the cores are told.
     pub orders: Orders,
+    /// What the process may buffer.
+    pub memory: Arc<MemoryBudget>,
     /// Where it counts.
     pub metrics: Arc<CoreMetrics>,
     /// Its place in the order in which cores are enlisted with `orders`.
@@ -87,7 +95,7 @@ pub struct ShardParts {
 impl Shard {
     /// A core without clients.
     pub fn new(parts: ShardParts) -> Self {
-        let ShardParts { settings, census, exchange, orders, metrics, core } = parts;
+        let ShardParts { settings, census, exchange, orders, memory, metrics, core } = parts;
         Self {
             peers: Peers::default(),
             core: Core {
@@ -97,12 +105,14 @@ impl Shard {
                 metrics,
                 log: ConnectionLog::new(core, Arc::clone(&census)),
                 desk: Desk::new(exchange, orders, core),
+                memory: CoreMemory::new(memory),
                 before: Duration::ZERO,
             },
             census,
             drain: None,
             slots: Vec::new(),
             reading: Reading::Ended,
+            relief: Relief::default(),
         }
     }
 
@@ -223,13 +233,13 @@ impl Shard {
             if self.slots.is_empty() {
                 continue;
             }
-            let mut turn = self.core.turn(now, operations);
             for &slot in &self.slots {
                 if let Some(peer) = self.peers.in_slot_mut(slot) {
-                    peer.deliver(&mut run, &mut turn);
+                    peer.deliver(&mut run, &mut self.core.turn(now, operations));
+                    peer.account(&mut self.core.memory);
                 }
             }
-            turn.desk.dispatch.put_front(run);
+            self.core.desk.dispatch.put_front(run);
         }
     }
 
@@ -240,6 +250,7 @@ impl Shard {
         }
         self.see_off(now, operations);
         self.core.log.catch_up(now);
+        self.relieve(now, operations);
         self.core.before = now;
     }
 
@@ -278,6 +289,7 @@ impl Shard {
     pub fn count(&self, counters: &Counters, operations: &Operations) {
         self.core.metrics.sent_bytes.add(operations.bytes_to_send());
         self.core.metrics.connections.set(self.peers.len() as u64);
+        self.core.metrics.held_bytes.set(self.core.memory.held());
         self.core.metrics.accepted.set(counters.accepted);
         self.core.metrics.received_bytes.set(counters.received_bytes);
         self.core.metrics.short_sends.set(counters.short_sends);
@@ -293,7 +305,10 @@ impl Shard {
         operations: &mut Operations,
     ) {
         self.core.log.opened(connection, address);
-        let seat = self.census.admit(address.ip());
+        let seat = match self.core.memory.budget().is_pressed() {
+            true => Err(Refusal::Memory),
+            false => self.census.admit(address.ip()),
+        };
         if let Err(refusal) = seat {
             self.core.metrics.refused.of(refusal).add(1);
             self.core.log.turned_away(refusal, connection, address.ip(), now);
@@ -321,6 +336,7 @@ impl Shard {
     ) {
         if let Some(peer) = self.peers.lookup_mut(connection) {
             serve(peer, &mut self.core.turn(now, operations));
+            peer.account(&mut self.core.memory);
         }
     }
 
@@ -333,6 +349,7 @@ impl Shard {
     ) {
         if let Some(peer) = self.peers.in_slot_mut(slot) {
             serve(peer, &mut self.core.turn(now, operations));
+            peer.account(&mut self.core.memory);
         }
     }
 
@@ -340,6 +357,7 @@ impl Shard {
         if let Some(mut peer) = self.peers.remove(connection) {
             peer.log_end(&mut self.core.log, now);
             self.core.wheel.cancel(connection.slot());
+            self.core.memory.change(peer.counted_bytes(), 0);
             if let Some(seat) = peer.take_seat() {
                 self.census.leave(seat);
             }
@@ -417,5 +435,6 @@ fn tell_to_leave(peer: &mut Peer, turn: &mut Turn<'_>) {
     peer.close(CloseCode::GOING_AWAY, "the server is going away", turn);
 }
 
+mod relief;
 #[cfg(test)]
 mod tests;

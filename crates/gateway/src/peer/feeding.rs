@@ -11,11 +11,12 @@ use crate::{
     connection_log::EndReason,
     desk::Desk,
     dispatch::Run,
+    exchange::Missed,
     feed::{self, Form, Progress, Serving, Word},
     http::{cors::Cors, refusal::After, response},
     orders::Change,
     outbox::Outbox,
-    session::{Missed, Pace, Settled},
+    session::{Pace, Settled},
     subprotocol::service,
     transport::long_poll::{Found, LongPoll},
 };

@@ -4,6 +4,7 @@
 //! to `feed`, what is sent to `outbox`. It never sees a socket.
 
 mod feeding;
+mod holding;
 mod life;
 mod opening;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use crate::{
         refusal::{After, Refusal},
         response::{self, Part},
     },
+    memory::MemoryBudget,
     metrics::CoreMetrics,
     outbox::{Outbox, Sending},
     session::{Session, Settled},
@@ -54,6 +56,8 @@ pub struct Turn<'a> {
     pub bench: &'a mut Workbench,
     /// The core's side of the hub.
     pub desk: &'a mut Desk,
+    /// What the process may buffer.
+    pub memory: &'a MemoryBudget,
     /// What is counted.
     pub metrics: &'a CoreMetrics,
     /// What is logged of connections.
@@ -70,6 +74,8 @@ pub struct Peer {
     end_reason: EndReason,
     stage: Stage,
     seat: Option<Seat>,
+    /// The bytes that it is counted with in the core's account of memory.
+    counted: u32,
     /// Input that waits for its turn.
     deferred: Option<Box<Deferred>>,
 }
@@ -186,6 +192,7 @@ impl Peer {
             end_reason: EndReason::Other,
             stage,
             seat,
+            counted: 0,
             deferred: None,
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::{Life, Peer, Stage, Turn, serving};
 use crate::{
     connection_log::{EndReason, Transport},
+    exchange::Missed,
     feed::{Form, Serving, Word},
     http::{
         cors::Cors,
@@ -18,7 +19,7 @@ use crate::{
         visit::{Format, Visit},
     },
     outbox::Outbox,
-    session::{Missed, Pace, Session, Start},
+    session::{Pace, Session, Start},
     subprotocol::service::{self, Speaker, Verdict},
     transport::{
         encoding::Encoding,
@@ -198,7 +199,8 @@ impl Peer {
         turn: &mut Turn<'_>,
     ) {
         let connection = service::name_of(turn.desk.core, self.connection);
-        let cursor = session.cursor(turn.desk);
+        // Who loses the connection before it has heard of the gap comes back to be told again.
+        let cursor = gap.map_or_else(|| session.cursor(turn.desk), |(from, _)| from);
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         let serving: Serving<'_> = serving!(turn);
         let welcome = Word::Welcome { client: session.client(), connection: &connection, cursor };

@@ -29,6 +29,7 @@ fn shard() -> Shard {
         exchange: Arc::new(Exchange::new(Epoch::new(1), &settings.history)),
         settings,
         orders: Orders::default(),
+        memory: Arc::new(MemoryBudget::new(1 << 30)),
         metrics: Arc::new(CoreMetrics::default()),
         core: 0,
     })

@@ -5,6 +5,7 @@
 
 mod support;
 
+mod agreement;
 mod api;
 mod bodies;
 mod bulk;
@@ -25,6 +26,7 @@ mod inflating;
 mod limits;
 mod logging;
 mod many_cores;
+mod memory;
 mod messages;
 mod negotiation;
 mod notifying;
