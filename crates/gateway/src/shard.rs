@@ -366,20 +366,24 @@ impl Shard {
 
     fn obey(&mut self, now: Duration, operations: &mut Operations) {
         let Desk { orders, core, .. } = &self.core.desk;
-        let is_draining = orders.is_draining();
+        let drain_time = orders.drain_time();
         for order in orders.collect(*core) {
             self.carry_out(order, now, operations);
         }
-        if is_draining && self.drain.is_none() {
+        if let Some(drain_time) = drain_time
+            && self.drain.is_none()
+        {
             operations.push(Operation::StopAccepting);
             self.core.desk.intake = Intake::Closed;
             self.core.desk.orders.close_intake();
-            self.drain = Some(Drain::new(now, self.core.settings.drain_time));
+            self.drain = Some(Drain::new(now, drain_time));
         }
     }
 
     fn carry_out(&mut self, order: Order, now: Duration, operations: &mut Operations) {
         match order {
+            #[cfg(test)]
+            Order::Panic => panic!("on purpose"),
             Order::Close { client, code, reason } => {
                 let slots: Vec<u32> = self.core.desk.subscriptions.connections(&client).collect();
                 for slot in slots {

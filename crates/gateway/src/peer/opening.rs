@@ -96,7 +96,7 @@ impl Peer {
         let format = match (opened.route, opened.visit.format) {
             (Route::Stream, Format::Lines) => StreamFormat::Lines,
             (Route::Stream, Format::Iframe) => {
-                StreamFormat::Iframe(opened.visit.callback.take().unwrap_or_default())
+                StreamFormat::Iframe(opened.visit.receiver.take().unwrap_or_default())
             }
             _ => StreamFormat::Sse(opened.visit.names),
         };
