@@ -15,7 +15,7 @@ use crate::{
     dispatch::{Encoder, Room},
     drain::Drain,
     exchange::Exchange,
-    limits::{TURN_CATCH_UPS_MAX, TURN_EVENT_BYTES_MAX, TURN_SENDS_MAX},
+    limits::{TURN_BATCH_MAX, TURN_EVENT_BYTES_MAX, TURN_SENDS_MAX},
     metrics::CoreMetrics,
     orders::{Order, Orders},
     peer::{Peer, Turn},
@@ -152,22 +152,11 @@ impl Shard {
             desk.news = News::None;
             desk.orders.wake_others(desk.core, operations);
         }
-        desk.spent.set(0);
         self.note_departures();
         self.read_log();
         self.dispatch(now, operations);
         self.core.desk.dispatch.end_turn();
-        let ready = self.core.desk.ready.len().min(TURN_CATCH_UPS_MAX);
-        for _ in 0..ready {
-            if self.core.desk.is_spent() {
-                break;
-            }
-            if let Some(connection) = self.core.desk.ready.pop_front() {
-                self.with(connection, now, operations, Peer::resume);
-            }
-        }
-        // What clients send until then is bounded on its own.
-        self.core.desk.spent.set(0);
+        self.serve_ready(now, operations);
     }
 
     /// All completions of the turn were taken: a socket without a backlog has taken what was written
@@ -179,8 +168,6 @@ impl Shard {
                 exchange.directory.was_served(&client, at);
             }
         }
-        // What clients send until then is bounded on its own.
-        self.core.desk.spent.set(0);
     }
 
     fn read_log(&mut self) {
@@ -215,7 +202,7 @@ impl Shard {
             // Taken for the time of serving: the desk is lent to the peers.
             let Some(mut run) = self.core.desk.dispatch.take_front() else { return };
             let room = (TURN_EVENT_BYTES_MAX - bytes).div_ceil(run.bytes().max(1));
-            let count = room.min(TURN_SENDS_MAX - sends);
+            let count = room.min(TURN_SENDS_MAX - sends).min(TURN_BATCH_MAX);
             run.next(&self.core.desk.subscriptions, count, &mut self.slots);
             sends += self.slots.len();
             bytes += self.slots.len() * run.bytes();
@@ -229,6 +216,7 @@ impl Shard {
                 }
             }
             turn.desk.dispatch.put_front(run);
+            bytes += turn.bench.take_cost();
         }
     }
 
@@ -392,5 +380,6 @@ fn tell_to_leave(peer: &mut Peer, turn: &mut Turn<'_>) {
     peer.close(CloseCode::GOING_AWAY, "the server is going away", turn);
 }
 
+mod ready;
 #[cfg(test)]
 mod tests;

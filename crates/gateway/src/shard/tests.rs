@@ -8,7 +8,7 @@ use ringway_hub::{Epoch, Tail};
 
 use super::*;
 use crate::{
-    census::CensusLimits, config::Config, exchange::Notice, limits::TURN_MESSAGE_BYTES_MAX,
+    census::CensusLimits, config::Config, exchange::Notice, limits::TURN_SLICE_BYTES,
     subprotocol::Echo,
 };
 
@@ -44,7 +44,7 @@ fn a_core_does_not_sleep_on_an_event_that_it_has_just_appended() {
     let mut bytes = b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
         .to_vec();
-    let long = format!(r#"{{"type":"ping","long":"{}"}}"#, "x".repeat(TURN_MESSAGE_BYTES_MAX / 2));
+    let long = format!(r#"{{"type":"ping","long":"{}"}}"#, "x".repeat(TURN_SLICE_BYTES / 2));
     let publish = r#"{"type":"publish","id":"1","topic":"a","data":1}"#;
     let mut keys = MaskKeys::new();
     for text in [&*long, &*long, publish] {

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     desk::{Desk, News},
     exchange::Notice,
+    limits::{COMMAND_COST, RECIPIENT_COST},
     orders::{Change, Order},
     session::{Missed, Session, TooMany},
     settings::Settings,
@@ -65,6 +66,7 @@ pub fn carry_out(
     now: Duration,
     out: &mut Vec<u8>,
 ) -> Verdict {
+    desk.spend(COMMAND_COST + text.len());
     let limits = CommandLimits { recipients_max: settings.recipients_max };
     let result = json::read(text, &limits)
         .and_then(|command| perform(command, speaker, desk, settings, now, out));
@@ -96,6 +98,7 @@ fn perform<'t>(
         }
         Command::Notify { id, to, event, data, ttl } => {
             let client = speaker.client();
+            desk.spend(to.len() * RECIPIENT_COST);
             let Desk { exchange, tail, news, .. } = desk;
             let (ack, _) = exchange.receipts.once(client, &id, now, || {
                 let notice = Notice { from: Some(client), event: event.as_deref(), data, ttl };
