@@ -38,6 +38,8 @@ pub struct Desk {
     pub departed: Vec<Departed>,
     /// Whether the other cores have something to read.
     pub news: News,
+    /// Whether clients may send events.
+    pub intake: Intake,
     /// WebSockets here that share compressed events.
     pub deflated: usize,
     /// What single clients have cost since it was last set to 0: bytes that were written or gone
@@ -66,6 +68,15 @@ pub enum News {
     None,
 }
 
+/// Whether this core takes events from clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intake {
+    /// It does.
+    Open,
+    /// The gateway is going away: what it took now might not reach those whom it is for.
+    Closed,
+}
+
 impl Desk {
     /// A core that nobody is connected to.
     pub fn new(exchange: Arc<Exchange>, orders: Orders, core: usize) -> Self {
@@ -80,6 +91,7 @@ impl Desk {
             ready: ReadyQueue::default(),
             departed: Vec::new(),
             news: News::None,
+            intake: Intake::Open,
             deflated: 0,
             spent: Cell::new(0),
             slice: Cell::new(TURN_SLICE_BYTES),

@@ -5,7 +5,7 @@
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use ringway_acceptor::{Connection, Operation, Operations, Waker};
@@ -21,6 +21,8 @@ pub struct Orders {
 #[derive(Debug, Default)]
 struct Shared {
     drain: AtomicBool,
+    /// Cores that take no more events from clients.
+    closed_cores: AtomicUsize,
     cores: Mutex<Vec<Core>>,
 }
 
@@ -75,7 +77,7 @@ impl Orders {
         self.cores().push(Core { waker, mail: Vec::new() });
     }
 
-    /// Tells every core to stop accepting and to let its clients go.
+    /// Tells every core to stop accepting, to take no more events, and then to let its clients go.
     pub fn drain(&self) {
         let cores = self.cores();
         self.shared.drain.store(true, Ordering::Release);
@@ -85,6 +87,19 @@ impl Orders {
     /// Whether the cores are to leave.
     pub fn is_draining(&self) -> bool {
         self.shared.drain.load(Ordering::Acquire)
+    }
+
+    /// Says that a core takes no more events, once. The last one wakes the others.
+    pub fn close_intake(&self) {
+        self.shared.closed_cores.fetch_add(1, Ordering::AcqRel);
+        if self.is_log_final() {
+            self.wake_all();
+        }
+    }
+
+    /// Whether no core takes an event any more, so that the log has come to its end.
+    pub fn is_log_final(&self) -> bool {
+        self.shared.closed_cores.load(Ordering::Acquire) >= self.cores().len()
     }
 
     /// Wakes every core: the log has grown.

@@ -11,14 +11,14 @@ use tracing::debug;
 
 use crate::{
     census::Census,
-    desk::{Departed, Desk, News},
+    desk::{Departed, Desk, Intake, News},
     dispatch::{Encoder, Room},
     drain::Drain,
     exchange::Exchange,
     limits::{TURN_BATCH_MAX, TURN_EVENT_BYTES_MAX, TURN_SENDS_MAX},
     metrics::CoreMetrics,
     orders::{Order, Orders},
-    peer::{Peer, Turn},
+    peer::{Peer, ToLeave, Turn},
     peers::Peers,
     settings::Settings,
     subprotocol::service,
@@ -222,6 +222,8 @@ impl Shard {
 
     /// Does what has become due.
     pub fn expire(&mut self, now: Duration, operations: &mut Operations) {
+        // What clients send in the next turn is bounded on its own.
+        self.core.desk.spent.set(0);
         while let Some(slot) = self.core.wheel.expire(now) {
             self.with_slot(slot, now, operations, Peer::expire);
         }
@@ -294,7 +296,7 @@ impl Shard {
                 Peer::turned_away(connection, refusal, self.census.seat_outside(), &mut turn)
             }
         });
-        if self.drain.is_some() {
+        if self.drain.as_ref().is_some_and(|drain| !drain.is_gathering()) {
             // It was on its way when accepting stopped, and may have a slot that was gone through.
             self.with(connection, now, operations, tell_to_leave);
         }
@@ -342,8 +344,9 @@ impl Shard {
         }
         if is_draining && self.drain.is_none() {
             operations.push(Operation::StopAccepting);
-            let (slots, peers) = (self.peers.slots(), self.peers.len());
-            self.drain = Some(Drain::new(now, self.core.settings.drain_time, slots, peers));
+            self.core.desk.intake = Intake::Closed;
+            self.core.desk.orders.close_intake();
+            self.drain = Some(Drain::new(now, self.core.settings.drain_time));
         }
     }
 
@@ -367,12 +370,34 @@ impl Shard {
         }
     }
 
-    /// While draining: tells the next few clients to leave.
+    /// While draining: tells the next few clients to leave, after they were sent all that was
+    /// acknowledged.
     fn see_off(&mut self, now: Duration, operations: &mut Operations) {
+        let is_all_sent = self.is_all_sent();
         let Some(drain) = &mut self.drain else { return };
-        for slot in drain.due(now) {
-            self.with_slot(slot, now, operations, tell_to_leave);
+        if drain.is_gathering() && (is_all_sent || drain.is_late(now)) {
+            drain.tell(now, self.peers.slots(), self.peers.len());
         }
+        let is_patient = now < drain.patience_end();
+        for slot in drain.due(now) {
+            let Some(peer) = self.peers.in_slot_mut(slot) else { continue };
+            match peer.readiness_to_leave() {
+                ToLeave::InRequest => drain.postpone(slot),
+                ToLeave::Behind if is_patient => drain.postpone(slot),
+                ToLeave::Behind | ToLeave::Ready => {
+                    tell_to_leave(peer, &mut self.core.turn(now, operations));
+                }
+            }
+        }
+    }
+
+    /// Whether no event can come any more, and the last one was sent to all that keep up.
+    fn is_all_sent(&self) -> bool {
+        let Desk { orders, exchange, dispatch, reader, .. } = &self.core.desk;
+        self.drain.is_some()
+            && orders.is_log_final()
+            && dispatch.is_empty()
+            && reader.position() == exchange.log.head()
     }
 }
 

@@ -7,6 +7,7 @@ mod accept;
 mod backlog;
 #[allow(unsafe_code)]
 mod buffers;
+mod check;
 mod connect;
 mod ending;
 pub mod features;
@@ -33,6 +34,7 @@ use io_uring::{cqueue, squeue};
 use self::{
     accept::Acceptors,
     buffers::Buffers,
+    check::Doubt,
     pace::Pace,
     plain::{Expect, Plain},
     ring::{Ring, Wait},
@@ -50,6 +52,7 @@ pub struct UringDriver {
     ring: Ring,
     buffers: Buffers,
     has_bounded_receive: bool,
+    doubt: Doubt,
     /// Backlogs, whose first pieces the kernel may be reading.
     sockets: Slots<Socket>,
     /// The turn being submitted: its buffers are the kernel's until the enter.
@@ -57,6 +60,8 @@ pub struct UringDriver {
     acceptors: Acceptors,
     /// Receives to arm at the next submission.
     to_arm: Vec<(Connection, Expect)>,
+    /// Connections whose socket may have broken unseen, see `check`.
+    doubted: Vec<Connection>,
     /// Connections to shut down or close once the turn's sends are done.
     to_end: Vec<Connection>,
     harvested: Vec<cqueue::Entry>,
@@ -99,16 +104,19 @@ impl UringDriver {
             settings.receive_buffer_bytes,
         )?;
         let has_bounded_receive = receive::is_bounded(&mut ring, &mut buffers)?;
+        let doubt = Doubt::of_kernel(&mut ring, &mut buffers);
         let waker = Waker::new()?;
         waker.sleeps_in(ring.instance().as_raw_fd());
         Ok(Self {
             ring,
             buffers,
             has_bounded_receive,
+            doubt,
             sockets: Slots::new(settings.connections_max),
             turn: Operations::default(),
             acceptors: Acceptors::new(listeners),
             to_arm: Vec::new(),
+            doubted: Vec::new(),
             to_end: Vec::new(),
             harvested: Vec::new(),
             reported: 0,
@@ -257,6 +265,7 @@ impl UringDriver {
                 Kind::BacklogSend => {
                     self.complete_backlog_send(user_data::connection(data), entry.result())
                 }
+                Kind::Check => self.complete_check(user_data::connection(data), -entry.result()),
                 Kind::Wake => {
                     self.complete_wake(&entry);
                     continue;
@@ -304,6 +313,7 @@ impl Driver for UringDriver {
         for index in 0..self.turn.list().len() {
             self.submit_operation(index);
         }
+        self.check_doubted();
         self.arm_receives();
     }
 

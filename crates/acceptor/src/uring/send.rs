@@ -12,7 +12,7 @@ use libc::{MSG_DONTWAIT, MSG_NOSIGNAL, MSG_WAITALL};
 use super::{
     UringDriver,
     backlog::Memory,
-    socket::{Ending, Stream},
+    socket::{Ending, Health, Stream},
     user_data::{self, Kind},
 };
 use crate::{Completion, Connection, Operation, Outgoing};
@@ -25,7 +25,7 @@ impl UringDriver {
     #[allow(unsafe_code)]
     pub(super) fn submit_send(&mut self, index: usize) {
         let Operation::Send { connection, outgoing } = &self.turn.list()[index] else { return };
-        let Some(socket) = self.sockets.lookup(*connection) else { return };
+        let Some(socket) = self.sockets.lookup_mut(*connection) else { return };
         if socket.stream == Stream::Failed
             || socket.ending >= Ending::ShutdownWanted
             || socket.is_connecting()
@@ -43,6 +43,8 @@ impl UringDriver {
         if bytes.is_empty() {
             return;
         }
+        // A send that fails says so.
+        socket.health = Health::Sound;
         let entry = opcode::Send::new(
             Fd(socket.descriptor.as_raw_fd()),
             bytes.as_ptr(),

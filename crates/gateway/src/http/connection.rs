@@ -65,6 +65,14 @@ impl HttpConnection {
         }
     }
 
+    /// The request that has begun is the last one.
+    pub fn end_after_request(&mut self) {
+        self.head.end_count();
+        if let Some(posting) = &mut self.posting {
+            posting.end_after();
+        }
+    }
+
     /// Takes what has come of a body.
     fn read_body(
         &mut self,

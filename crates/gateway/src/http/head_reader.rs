@@ -30,6 +30,11 @@ impl HeadReader {
         self.count
     }
 
+    /// Counts as if no more heads could be counted: the next one is the last.
+    pub fn end_count(&mut self) {
+        self.count = u32::MAX;
+    }
+
     /// Takes a whole head from the front of `input`; `None`: all of `input` was taken, and more is
     /// needed.
     ///

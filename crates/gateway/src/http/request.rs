@@ -43,6 +43,11 @@ impl Posting {
         Posted { visit, body: body.into_bytes(), cors, after }
     }
 
+    /// The connection is closed after the answer.
+    pub fn end_after(&mut self) {
+        self.after = After::Close;
+    }
+
     /// Says what is wrong with the body; where it ends is not known any more.
     pub fn refuse(self, refusal: Refusal, outbox: &mut Outbox<'_>) -> Progress {
         refuse(refusal, &self.cors, Part::Whole, After::Close, outbox)

@@ -17,6 +17,17 @@ use crate::{
 /// Until a driver has told whether a socket took what it was given: one turn.
 const SETTLING: Duration = Duration::from_millis(1);
 
+/// Whether a peer may be told to leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToLeave {
+    /// Nothing is in its way.
+    Ready,
+    /// It is owed the answer to a request that has begun.
+    InRequest,
+    /// It is owed events that it has been too slow for.
+    Behind,
+}
+
 impl Peer {
     /// The peer was heard, or has read: it has this long to be silent.
     #[inline]
@@ -133,6 +144,21 @@ impl Peer {
         let due =
             if self.sending.is_unsettled(turn.now) { turn.now + SETTLING } else { Duration::ZERO };
         turn.wheel.touch(self.connection.slot(), due);
+    }
+
+    /// Whether the peer may be told to leave. One that is in the middle of a request gets its answer
+    /// first, in the time that the request has, and is to send no other.
+    pub fn readiness_to_leave(&mut self) -> ToLeave {
+        if self.deferred.is_some() {
+            return ToLeave::InRequest;
+        }
+        if let Stage::Http(http) = &mut self.stage
+            && !http.is_between_requests()
+        {
+            http.end_after_request();
+            return ToLeave::InRequest;
+        }
+        if self.is_behind() { ToLeave::Behind } else { ToLeave::Ready }
     }
 
     /// Waits for the peer's FIN, but not for long.

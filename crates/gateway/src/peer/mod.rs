@@ -12,6 +12,7 @@ mod tests;
 
 use std::time::Duration;
 
+pub use self::life::ToLeave;
 use ringway_acceptor::{Connection, Operation, Operations, Wheel};
 use ringway_frame::CloseCode;
 use ringway_hub::Name;

@@ -146,15 +146,20 @@ impl Peer {
         let status = match verdict {
             Verdict::Done | Verdict::DoneBehind(_) => 200,
             Verdict::Refused => 400,
+            Verdict::GoingAway => 503,
+        };
+        let after = match verdict {
+            Verdict::GoingAway => After::Close,
+            _ => posted.after,
         };
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         outbox.write(|out| {
-            response::json(out, status, &posted.cors, posted.after, |out| {
+            response::json(out, status, &posted.cors, after, |out| {
                 out.extend_from_slice(&answer);
             });
         });
         turn.bench.put_scratch(answer);
-        match posted.after {
+        match after {
             After::KeepAlive => self.await_request(turn),
             After::Close => self.finish(turn),
         }

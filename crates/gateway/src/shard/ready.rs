@@ -28,8 +28,6 @@ impl Shard {
         self.core.desk.slice.set((left / heavy.max(1)).max(TURN_SLICE_BYTES));
         self.serve_all(Effort::Heavy, TURN_EVENT_BYTES_MAX, now, operations);
         self.core.desk.slice.set(TURN_SLICE_BYTES);
-        // What clients send until the next turn is bounded on its own.
-        self.core.desk.spent.set(0);
     }
 
     /// Each one at most once, until the turn has cost `cost_max`.

@@ -13,7 +13,7 @@ use super::{
     json::{self, write},
 };
 use crate::{
-    desk::{Desk, News},
+    desk::{Desk, Intake, News},
     exchange::Notice,
     limits::{COMMAND_COST, RECIPIENT_COST},
     orders::{Change, Order},
@@ -55,6 +55,8 @@ pub enum Verdict {
     DoneBehind(Missed),
     /// It was not; the answer says why.
     Refused,
+    /// It was not, because the gateway is going away; another one may do it.
+    GoingAway,
 }
 
 /// Carries out the command in `text` and appends the answer to `out`.
@@ -75,7 +77,10 @@ pub fn carry_out(
         Ok(Some(missed)) => Verdict::DoneBehind(missed),
         Err(error) => {
             write::error(out, &error);
-            Verdict::Refused
+            match error.code {
+                ErrorCode::GoingAway => Verdict::GoingAway,
+                _ => Verdict::Refused,
+            }
         }
     }
 }
@@ -98,6 +103,9 @@ fn perform<'t>(
         }
         Command::Notify { id, to, event, data, ttl } => {
             let client = speaker.client();
+            if desk.intake == Intake::Closed {
+                return answer_again(client, id, desk, now, out);
+            }
             desk.spend(to.len() * RECIPIENT_COST);
             let Desk { exchange, tail, news, .. } = desk;
             let (ack, _) = exchange.receipts.once(client, &id, now, || {
@@ -121,6 +129,9 @@ fn perform<'t>(
                     id,
                     "this client may not publish to this topic",
                 ));
+            }
+            if desk.intake == Intake::Closed {
+                return answer_again(client, id, desk, now, out);
             }
             let Desk { exchange, tail, news, .. } = desk;
             let (ack, _) = exchange.receipts.once(client, &id, now, || {
@@ -146,6 +157,22 @@ fn perform<'t>(
             return listen(listening, speaker, desk, settings, out);
         }
     }
+    Ok(None)
+}
+
+/// While the gateway goes away: a command that was carried out is acknowledged again, and no other.
+fn answer_again<'t>(
+    client: &str,
+    id: Cow<'t, str>,
+    desk: &Desk,
+    now: Duration,
+    out: &mut Vec<u8>,
+) -> Result<Option<Missed>, CommandError<'t>> {
+    let Some(ack) = desk.exchange.receipts.earlier(client, &id, now) else {
+        let message = "the gateway is going away; send the command again after reconnecting";
+        return Err(error(ErrorCode::GoingAway, id, message));
+    };
+    out.extend_from_slice(&ack);
     Ok(None)
 }
 
