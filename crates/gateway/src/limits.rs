@@ -4,11 +4,13 @@
 //! a clock or the kernel; a bound that an operator may move has its key in
 //! `config::keys`.
 
+mod memory;
 mod private_api;
 mod socket;
 
 use std::time::Duration;
 
+pub use memory::*;
 pub use private_api::*;
 pub use socket::*;
 

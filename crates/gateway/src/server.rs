@@ -6,6 +6,7 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     panic::{self, AssertUnwindSafe},
+    path::Path,
     sync::Arc,
     thread,
     time::Instant,
@@ -24,9 +25,11 @@ use tracing::{info, warn};
 use crate::{
     census::{Census, CensusLimits},
     config::{self, Config},
+    doctor::host::Host,
     epoch, event_loop,
     exchange::Exchange,
     limits,
+    memory::{self, MemoryBudget},
     metrics::CoreMetrics,
     orders::Orders,
     settings::Settings,
@@ -46,6 +49,8 @@ pub struct Running {
     pub census: Arc<Census>,
     /// The events of the process.
     pub exchange: Arc<Exchange>,
+    /// What may be buffered, and how much is.
+    pub memory: Arc<MemoryBudget>,
     /// What peers go by.
     pub settings: Arc<Settings>,
     /// The beginning of time for all cores.
@@ -79,6 +84,7 @@ pub struct Bound {
     api: TcpListener,
     descriptors: u64,
     connections_max: u32,
+    memory_bytes: u64,
 }
 
 /// Binds all addresses and settles what the cores will run on.
@@ -97,7 +103,17 @@ pub fn bind(config: &Config) -> anyhow::Result<Bound> {
     let api = sockets::bind_patiently(config.server.api_listen).with_context(|| {
         format!("server.api_listen: cannot listen on {}", config.server.api_listen)
     })?;
-    Ok(Bound { engine, core_numbers, addresses, listeners, api, descriptors, connections_max })
+    let memory_bytes = memory::limit::of(config, &Host::below(Path::new("/")));
+    Ok(Bound {
+        engine,
+        core_numbers,
+        addresses,
+        listeners,
+        api,
+        descriptors,
+        connections_max,
+        memory_bytes,
+    })
 }
 
 impl Bound {
@@ -114,6 +130,7 @@ impl Bound {
         let start = Instant::now();
         let census = Arc::new(Census::new(census_limits(config, self.connections_max)));
         let settings = Arc::new(Settings::from_config(config));
+        let memory = Arc::new(MemoryBudget::new(self.memory_bytes));
         let exchange = Arc::new(Exchange::new(epoch::random()?, &settings.history));
         let driver_settings = driver_settings(config, self.connections_max);
         let mut metrics = Vec::new();
@@ -130,6 +147,7 @@ impl Bound {
                     census: Arc::clone(&census),
                     exchange: Arc::clone(&exchange),
                     orders: orders.clone(),
+                    memory: Arc::clone(&memory),
                     metrics: core_metrics,
                     core: place,
                 }),
@@ -147,6 +165,7 @@ impl Bound {
             orders,
             census,
             exchange,
+            memory,
             settings,
             start,
             metrics,
@@ -171,6 +190,7 @@ impl Bound {
             core_numbers = %listed(&self.core_numbers),
             connections_max = self.connections_max,
             open_files_max = self.descriptors,
+            buffered_bytes_max = self.memory_bytes,
             "ringway is serving",
         );
         for warning in config.warnings_at(&self.addresses, api) {

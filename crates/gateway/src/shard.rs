@@ -9,13 +9,16 @@ use ringway_acceptor::{Completion, Connection, Counters, Operation, Operations, 
 use ringway_frame::CloseCode;
 use tracing::debug;
 
+use self::relief::Relief;
 use crate::{
     census::Census,
     desk::{Departed, Desk, Intake, News},
     dispatch::{Encoder, Room},
     drain::Drain,
     exchange::Exchange,
+    http::refusal::Refusal,
     limits::{TURN_BATCH_MAX, TURN_EVENT_BYTES_MAX, TURN_SENDS_MAX},
+    memory::{CoreMemory, MemoryBudget},
     metrics::CoreMetrics,
     orders::{Order, Orders},
     peer::{Peer, ToLeave, Turn},
@@ -38,6 +41,7 @@ pub struct Shard {
     /// Slots to be served next; kept for its memory.
     slots: Vec<u32>,
     reading: Reading,
+    relief: Relief,
 }
 
 /// How far the log was read in the last turn.
@@ -56,6 +60,7 @@ struct Core {
     settings: Arc<Settings>,
     metrics: Arc<CoreMetrics>,
     desk: Desk,
+    memory: CoreMemory,
     /// The time of the last turn.
     before: Duration,
 }
@@ -63,8 +68,9 @@ struct Core {
 impl Core {
     #[inline]
     fn turn<'a>(&'a mut self, now: Duration, operations: &'a mut Operations) -> Turn<'a> {
-        let Self { wheel, bench, settings, metrics, desk, before } = self;
-        Turn { now, before: *before, operations, wheel, settings, bench, desk, metrics }
+        let Self { wheel, bench, settings, metrics, desk, memory, before } = self;
+        let memory = memory.budget();
+        Turn { now, before: *before, operations, wheel, settings, bench, desk, memory, metrics }
     }
 }
 
@@ -78,6 +84,8 @@ pub struct ShardParts {
     pub exchange: Arc<Exchange>,
     /// What the cores are told.
     pub orders: Orders,
+    /// What the process may buffer.
+    pub memory: Arc<MemoryBudget>,
     /// Where it counts.
     pub metrics: Arc<CoreMetrics>,
     /// Its place in the order in which cores are enlisted with `orders`.
@@ -87,7 +95,7 @@ pub struct ShardParts {
 impl Shard {
     /// A core without clients.
     pub fn new(parts: ShardParts) -> Self {
-        let ShardParts { settings, census, exchange, orders, metrics, core } = parts;
+        let ShardParts { settings, census, exchange, orders, memory, metrics, core } = parts;
         Self {
             peers: Peers::default(),
             core: Core {
@@ -96,12 +104,14 @@ impl Shard {
                 settings,
                 metrics,
                 desk: Desk::new(exchange, orders, core),
+                memory: CoreMemory::new(memory),
                 before: Duration::ZERO,
             },
             census,
             drain: None,
             slots: Vec::new(),
             reading: Reading::Ended,
+            relief: Relief::default(),
         }
     }
 
@@ -209,14 +219,14 @@ impl Shard {
             if self.slots.is_empty() {
                 continue;
             }
-            let mut turn = self.core.turn(now, operations);
             for &slot in &self.slots {
                 if let Some(peer) = self.peers.in_slot_mut(slot) {
-                    peer.deliver(&mut run, &mut turn);
+                    peer.deliver(&mut run, &mut self.core.turn(now, operations));
+                    peer.account(&mut self.core.memory);
                 }
             }
-            turn.desk.dispatch.put_front(run);
-            bytes += turn.bench.take_cost();
+            self.core.desk.dispatch.put_front(run);
+            bytes += self.core.bench.take_cost();
         }
     }
 
@@ -228,6 +238,7 @@ impl Shard {
             self.with_slot(slot, now, operations, Peer::expire);
         }
         self.see_off(now, operations);
+        self.relieve(now, operations);
         self.core.before = now;
     }
 
@@ -266,6 +277,7 @@ impl Shard {
     pub fn count(&self, counters: &Counters, operations: &Operations) {
         self.core.metrics.sent_bytes.add(operations.bytes_to_send());
         self.core.metrics.connections.set(self.peers.len() as u64);
+        self.core.metrics.held_bytes.set(self.core.memory.held());
         self.core.metrics.accepted.set(counters.accepted);
         self.core.metrics.received_bytes.set(counters.received_bytes);
         self.core.metrics.short_sends.set(counters.short_sends);
@@ -285,7 +297,10 @@ impl Shard {
             %address,
             "a client has connected"
         );
-        let seat = self.census.admit(address.ip());
+        let seat = match self.core.memory.budget().is_pressed() {
+            true => Err(Refusal::Memory),
+            false => self.census.admit(address.ip()),
+        };
         if let Err(refusal) = seat {
             self.core.metrics.refused.of(refusal).add(1);
         }
@@ -312,6 +327,7 @@ impl Shard {
     ) {
         if let Some(peer) = self.peers.lookup_mut(connection) {
             serve(peer, &mut self.core.turn(now, operations));
+            peer.account(&mut self.core.memory);
         }
     }
 
@@ -324,12 +340,14 @@ impl Shard {
     ) {
         if let Some(peer) = self.peers.in_slot_mut(slot) {
             serve(peer, &mut self.core.turn(now, operations));
+            peer.account(&mut self.core.memory);
         }
     }
 
     fn forget(&mut self, connection: Connection) {
         if let Some(mut peer) = self.peers.remove(connection) {
             self.core.wheel.cancel(connection.slot());
+            self.core.memory.change(peer.counted_bytes(), 0);
             if let Some(seat) = peer.take_seat() {
                 self.census.leave(seat);
             }
@@ -406,5 +424,6 @@ fn tell_to_leave(peer: &mut Peer, turn: &mut Turn<'_>) {
 }
 
 mod ready;
+mod relief;
 #[cfg(test)]
 mod tests;

@@ -264,6 +264,10 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
         }
         let looked_at = self.clock.now();
         self.set_now(looked_at)?;
+        if matches!(self.stage, Stage::Armed { .. }) {
+            // Another thread may have begun already, and what it sent may be here.
+            self.pass_stage()?;
+        }
         // The sends have run by now; a sleep comes after them.
         let sent_at = if sleep.is_zero() { looked_at } else { before };
         for due in self.fleet.links.dues.drain(..) {

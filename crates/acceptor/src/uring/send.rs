@@ -55,8 +55,9 @@ impl UringDriver {
         .build()
         .flags(squeue::Flags::SKIP_SUCCESS)
         .user_data(user_data::of_index(Kind::InlineSend, index as u32));
-        // SAFETY: the bytes belong to `self.turn`, which nothing changes before the next
-        // `submit`, and that comes after the enter in `wait` has consumed the entry.
+        // SAFETY: the bytes belong to `self.turn`, which nothing changes before the next `submit`.
+        // That asserts `TurnState::Settled`, so a `submit_and_wait` has returned `Ok`; in a driver
+        // that is `broken` it changes nothing. The driver's `drop` ends the ring first.
         unsafe { self.push(&entry) };
     }
 
@@ -134,7 +135,8 @@ impl UringDriver {
             .build()
             .user_data(user_data::of_connection(Kind::BacklogSend, connection));
         // SAFETY: an armed piece neither moves nor changes (the invariant of `backlog.rs`), and
-        // the socket keeps its backlog while `is_sending`, so until the last completion.
+        // the socket keeps its backlog while `is_sending`, so until the last completion; the
+        // driver's `drop` frees no sockets before the ring has let go of them.
         unsafe { self.push(&entry) };
     }
 

@@ -25,6 +25,12 @@ impl HeadReader {
         self.scan.is_before() && self.partial.is_empty()
     }
 
+    /// Bytes of memory that it takes.
+    #[inline]
+    pub fn held_bytes(&self) -> usize {
+        self.partial.capacity()
+    }
+
     /// Whole heads so far.
     pub fn count(&self) -> u32 {
         self.count

@@ -98,17 +98,6 @@ impl Peer {
         }
     }
 
-    /// Bytes of what it has sent, and of a large message that it is sent back.
-    #[cfg(test)]
-    pub fn held_bytes(&self) -> usize {
-        let deferred = self.deferred.as_ref().map_or(0, |deferred| deferred.bytes.capacity());
-        let socket = match &self.stage {
-            Stage::WebSocket(socket) => socket.held_bytes(),
-            _ => 0,
-        };
-        deferred + socket
-    }
-
     /// Whether a large message is being inflated, or sent back.
     pub fn is_in_large_message(&self) -> bool {
         matches!(&self.stage, Stage::WebSocket(socket) if WebSocket::is_in_large_message(socket))

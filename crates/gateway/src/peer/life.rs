@@ -33,7 +33,14 @@ impl Peer {
     #[inline]
     pub(super) fn is_alive(&mut self, turn: &mut Turn<'_>) {
         self.life = Life::Heard;
-        turn.wheel.touch(self.connection.slot(), turn.now + turn.settings.ping_interval);
+        let mut due = turn.now + turn.settings.ping_interval;
+        if let Stage::WebSocket(socket) = &self.stage
+            && let Some(message_due) = socket.message_due(turn.settings, turn.now)
+            && !self.sending.is_paused()
+        {
+            due = due.min(message_due);
+        }
+        turn.wheel.touch(self.connection.slot(), due);
     }
 
     /// The socket took less than it was given, or some of what it owed.
@@ -45,6 +52,11 @@ impl Peer {
 
     /// The socket took all.
     pub fn drained(&mut self, turn: &mut Turn<'_>) {
+        if self.sending.is_paused()
+            && let Stage::WebSocket(socket) = &mut self.stage
+        {
+            socket.grant_time(turn.now);
+        }
         self.sending.drained(self.connection, turn.operations);
         match self.stage {
             Stage::Leaving => self.leave(turn),
@@ -71,18 +83,11 @@ impl Peer {
     /// The deadline has come.
     pub fn expire(&mut self, turn: &mut Turn<'_>) {
         let is_backlogged = self.sending.is_backlogged();
+        if self.is_message_overdue(turn) {
+            return self.end_overdue_message(turn);
+        }
         match (&mut self.stage, self.life) {
-            (Stage::Http(http), Life::RequestDue) => {
-                let sending = &mut self.sending;
-                http.time_out(&mut Outbox::new(
-                    self.connection,
-                    sending,
-                    turn.operations,
-                    turn.now,
-                ));
-                turn.metrics.refuse(Refusal::Timeout);
-                self.linger(turn);
-            }
+            (Stage::Http(_), Life::RequestDue) => self.refuse_request(Refusal::Timeout, turn),
             (Stage::Poll(_), Life::AnswerDue) => self.answer_poll(turn),
             (Stage::WebSocket(_), Life::Heard) => {
                 self.ask(turn);

@@ -5,6 +5,7 @@
 
 mod deferring;
 mod feeding;
+mod holding;
 mod life;
 mod opening;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use crate::{
         refusal::{After, Refusal},
         response::{self, Part},
     },
+    memory::MemoryBudget,
     metrics::CoreMetrics,
     outbox::{Outbox, Sending},
     ready::Effort,
@@ -56,6 +58,8 @@ pub struct Turn<'a> {
     pub bench: &'a mut Workbench,
     /// The core's side of the hub.
     pub desk: &'a mut Desk,
+    /// What the process may buffer.
+    pub memory: &'a MemoryBudget,
     /// What is counted.
     pub metrics: &'a CoreMetrics,
 }
@@ -69,6 +73,8 @@ pub struct Peer {
     effort: Effort,
     stage: Stage,
     seat: Option<Seat>,
+    /// The bytes that it is counted with in the core's account of memory.
+    counted: u32,
     /// Input that waits for its turn.
     deferred: Option<Box<Deferred>>,
 }
@@ -168,6 +174,7 @@ impl Peer {
             effort: Effort::Light,
             stage,
             seat,
+            counted: 0,
             deferred: None,
         }
     }

@@ -35,6 +35,7 @@ fn shard_with(change: impl FnOnce(&mut Settings)) -> Shard {
         exchange: Arc::new(Exchange::new(Epoch::new(1), &settings.history)),
         settings,
         orders: Orders::default(),
+        memory: Arc::new(MemoryBudget::new(1 << 30)),
         metrics: Arc::new(CoreMetrics::default()),
         core: 0,
     })

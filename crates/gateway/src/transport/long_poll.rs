@@ -40,6 +40,12 @@ pub enum Found {
 }
 
 impl LongPoll {
+    /// Bytes of memory that are kept for it.
+    pub fn held_bytes(&self) -> usize {
+        let collected = self.collected.as_ref().map_or(0, |collected| collected.capacity());
+        collected + self.http.held_bytes()
+    }
+
     /// Collects a run of events, if it is for the client. An event that is not kept is nowhere
     /// else.
     pub fn collect(

@@ -2,6 +2,8 @@
 //!
 //! It never parses a frame itself and never touches a timer.
 
+use std::time::Duration;
+
 use ringway_acceptor::Connection;
 use ringway_frame::{
     Allowance, CloseCode, Message, MessageReader, Opcode, ProtocolError, ReadLimits, Reading, Role,
@@ -29,7 +31,21 @@ pub struct WebSocket {
     reader: MessageReader,
     compression: Option<Box<Compression>>,
     closing: Closing,
+    /// When the message began that is not whole yet; it fits beside `closing`.
+    message_since: Moment,
     service: Service,
+}
+
+/// A time in milliseconds, cut to 32 bits; zero is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Moment(u32);
+
+impl Moment {
+    const NONE: Self = Self(0);
+
+    fn at(now: Duration) -> Self {
+        Self((now.as_millis() as u32).max(1))
+    }
 }
 
 /// Who gets the messages.
@@ -79,7 +95,8 @@ impl WebSocket {
             Some(session) => Service::Session(session),
             None => Service::Echo,
         };
-        Self { reader, compression, closing: Closing::Open, service }
+        let (closing, message_since) = (Closing::Open, Moment::NONE);
+        Self { reader, compression, closing, message_since, service }
     }
 
     /// Reads `input` and serves what it holds: all of it, or as much as one client may cost now.
@@ -126,11 +143,17 @@ impl WebSocket {
             desk.spend(MESSAGE_COST + inflated);
             let message = match reading {
                 Ok(Reading::Message(message)) => message,
-                Ok(Reading::InputUsed) => return Outcome::Open,
+                Ok(Reading::InputUsed) => {
+                    self.note_message(serving.now);
+                    return Outcome::Open;
+                }
+                // The message is whole: it takes its time here.
                 Ok(Reading::AllowanceUsed) if allowance.unfinished == Unfinished::Dropped => {
+                    self.message_since = Moment::NONE;
                     return Outcome::AwaitsInflating;
                 }
                 Ok(Reading::AllowanceUsed) => {
+                    self.message_since = Moment::NONE;
                     desk.ready.begin_inflating(connection);
                     return Outcome::Deferred;
                 }
@@ -158,6 +181,7 @@ impl WebSocket {
                     return Outcome::Ended;
                 }
             };
+            self.message_since = Moment::NONE;
             if inflated == 0 {
                 desk.spend(payload.len() / PLAIN_BYTES_PER_COST);
             }
@@ -196,6 +220,31 @@ impl WebSocket {
     #[inline]
     pub fn held_bytes(&self) -> usize {
         self.reader.held_bytes() + self.compression.as_ref().map_or(0, |own| own.held_bytes())
+    }
+
+    /// When the message that has begun must be whole; `None` while there is none.
+    #[inline]
+    pub fn message_due(&self, settings: &Settings, now: Duration) -> Option<Duration> {
+        let Moment(since @ 1..) = self.message_since else { return None };
+        let elapsed = Duration::from_millis(Moment::at(now).0.wrapping_sub(since).into());
+        Some((now + settings.message_timeout).saturating_sub(elapsed))
+    }
+
+    /// The message that has begun may take its whole time from now on: until now it was not read.
+    pub fn grant_time(&mut self, now: Duration) {
+        if self.message_since != Moment::NONE {
+            self.message_since = Moment::at(now);
+        }
+    }
+
+    /// All input was read: notes whether it ends inside a message.
+    #[inline]
+    fn note_message(&mut self, now: Duration) {
+        if self.reader.is_idle() {
+            self.message_since = Moment::NONE;
+        } else if self.message_since == Moment::NONE {
+            self.message_since = Moment::at(now);
+        }
     }
 
     /// Its session, if it has one.

@@ -25,6 +25,7 @@ mod inflating;
 mod limits;
 mod logging;
 mod many_cores;
+mod memory;
 mod messages;
 mod negotiation;
 mod notifying;

@@ -8,6 +8,7 @@ use fastrand::Rng;
 use ringway::{
     census::Census,
     exchange::Exchange,
+    memory::MemoryBudget,
     metrics::CoreMetrics,
     orders::Orders,
     settings::Settings,
@@ -77,6 +78,7 @@ impl World {
             census: Arc::clone(&census),
             exchange: Arc::new(Exchange::new(Epoch::new(seed), &settings.history)),
             orders: orders.clone(),
+            memory: Arc::new(MemoryBudget::new(1 << 30)),
             metrics: Arc::new(CoreMetrics::default()),
             core: 0,
         });
@@ -173,6 +175,7 @@ impl World {
                 .settings
                 .handshake_timeout
                 .min(self.settings.keep_alive_timeout),
+            message_timeout: self.settings.message_timeout,
         };
         let mut next = drain_at.filter(|at| *at > now);
         let first = self.rng.usize(0..self.visitors.len());
