@@ -8,13 +8,15 @@ use ringway_hub::Sequence;
 
 use super::{Peer, Readiness, Stage, Turn, serving};
 use crate::{
+    connection_log::EndReason,
     desk::Desk,
     dispatch::Run,
+    exchange::Missed,
     feed::{self, Form, Progress, Serving, Word},
     http::{cors::Cors, refusal::After, response},
     orders::Change,
     outbox::Outbox,
-    session::{Missed, Pace, Settled},
+    session::{Pace, Settled},
     subprotocol::service,
     transport::long_poll::{Found, LongPoll},
 };
@@ -86,6 +88,7 @@ impl Peer {
             Progress::More => self.be_ready(turn),
             Progress::TooSlow(seen) => {
                 let reason = format!("too slow; resume from {}", turn.desk.exchange.cursor(seen));
+                self.note_end(EndReason::TooSlow);
                 self.close(CloseCode::TRY_AGAIN_LATER, &reason, turn);
             }
         }

@@ -14,10 +14,10 @@ use super::{
 };
 use crate::{
     desk::{Desk, Intake, News},
-    exchange::Notice,
+    exchange::{Missed, Notice},
     limits::{COMMAND_COST, RECIPIENT_COST},
     orders::{Change, Order},
-    session::{Missed, Session, TooMany},
+    session::{Session, TooMany},
     settings::Settings,
 };
 
@@ -219,7 +219,10 @@ fn listen<'t>(
     let (cursor, missed) = match speaker {
         Speaker::Session { session, connection } => {
             match apply(change, session, &topic, connection.slot(), settings, desk) {
-                Ok(missed) => (session.cursor(desk), missed),
+                // As in a welcome: until it has heard of the gap, it is to be told again.
+                Ok(missed) => {
+                    (missed.map_or_else(|| session.cursor(desk), |(from, _)| from), missed)
+                }
                 Err(TooMany) => {
                     let message = format!("at most {} topics", settings.subscriptions_max);
                     return Err(error(ErrorCode::TooManySubscriptions, id, message));

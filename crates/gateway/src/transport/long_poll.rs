@@ -9,10 +9,11 @@ use super::{encoding::Frame, poll::Body};
 use crate::{
     desk::Desk,
     dispatch::Run,
+    exchange::Missed,
     feed::{Progress, Word},
     http::{connection::HttpConnection, cors::Cors, refusal::After},
     metrics::CoreMetrics,
-    session::{Missed, Pace, Session, Settled},
+    session::{Pace, Session, Settled},
 };
 
 /// A poll that waits for its answer.

@@ -5,6 +5,7 @@
 
 mod support;
 
+mod agreement;
 mod api;
 mod bodies;
 mod bulk;
