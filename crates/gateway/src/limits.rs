@@ -201,6 +201,10 @@ pub const DRAIN_TIME_MS: Bound = bound(
      clients that all leave at once all come back at once",
 );
 
+/// The time in which clients leave after a thread has panicked, where `server.drain_time` is longer:
+/// enough for Close frames both ways, and what the panic left half done is not served for long.
+pub const FAILED_DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
+
 /// Receive buffers of one core.
 pub const RECEIVE_BUFFERS: Bound = bound(
     64,

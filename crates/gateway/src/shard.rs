@@ -7,11 +7,11 @@ use std::{net::SocketAddr, ops::ControlFlow, sync::Arc, time::Duration};
 
 use ringway_acceptor::{Completion, Connection, Counters, Operation, Operations, Wheel};
 use ringway_frame::CloseCode;
-use tracing::debug;
 
 use self::relief::Relief;
 use crate::{
     census::Census,
+    connection_log::{ConnectionLog, EndReason},
     desk::{Departed, Desk, Intake, News},
     dispatch::{Encoder, Room},
     drain::Drain,
@@ -24,7 +24,6 @@ use crate::{
     peer::{Peer, ToLeave, Turn},
     peers::Peers,
     settings::Settings,
-    subprotocol::service,
     transport::encoding::SharedDeflate,
     workbench::Workbench,
 };
@@ -59,6 +58,7 @@ struct Core {
     bench: Workbench,
     settings: Arc<Settings>,
     metrics: Arc<CoreMetrics>,
+    log: ConnectionLog,
     desk: Desk,
     memory: CoreMemory,
     /// The time of the last turn.
@@ -68,9 +68,9 @@ struct Core {
 impl Core {
     #[inline]
     fn turn<'a>(&'a mut self, now: Duration, operations: &'a mut Operations) -> Turn<'a> {
-        let Self { wheel, bench, settings, metrics, desk, memory, before } = self;
-        let memory = memory.budget();
-        Turn { now, before: *before, operations, wheel, settings, bench, desk, memory, metrics }
+        let Self { wheel, bench, settings, metrics, log, desk, memory, before } = self;
+        let (memory, before) = (memory.budget(), *before);
+        Turn { now, before, operations, wheel, settings, bench, desk, memory, metrics, log }
     }
 }
 
@@ -103,6 +103,7 @@ impl Shard {
                 bench: Workbench::default(),
                 settings,
                 metrics,
+                log: ConnectionLog::new(core, Arc::clone(&census)),
                 desk: Desk::new(exchange, orders, core),
                 memory: CoreMemory::new(memory),
                 before: Duration::ZERO,
@@ -144,7 +145,7 @@ impl Shard {
             Completion::Drained { connection } => {
                 self.with(connection, now, operations, Peer::drained);
             }
-            Completion::Closed { connection } => self.forget(connection),
+            Completion::Closed { connection } => self.forget(connection, now),
             // A gateway never begins a connection.
             Completion::Connected { .. } => {}
             Completion::Refused { count } => {
@@ -248,6 +249,7 @@ impl Shard {
             self.with_slot(slot, now, operations, Peer::expire);
         }
         self.see_off(now, operations);
+        self.core.log.catch_up(now);
         self.relieve(now, operations);
         self.core.before = now;
     }
@@ -302,17 +304,14 @@ impl Shard {
         now: Duration,
         operations: &mut Operations,
     ) {
-        debug!(
-            connection = service::name_of(self.core.desk.core, connection),
-            %address,
-            "a client has connected"
-        );
+        self.core.log.opened(connection, address);
         let seat = match self.core.memory.budget().is_pressed() {
             true => Err(Refusal::Memory),
             false => self.census.admit(address.ip()),
         };
         if let Err(refusal) = seat {
             self.core.metrics.refused.of(refusal).add(1);
+            self.core.log.turned_away(refusal, connection, address.ip(), now);
         }
         let mut turn = self.core.turn(now, operations);
         self.peers.insert(match seat {
@@ -354,8 +353,9 @@ impl Shard {
         }
     }
 
-    fn forget(&mut self, connection: Connection) {
+    fn forget(&mut self, connection: Connection, now: Duration) {
         if let Some(mut peer) = self.peers.remove(connection) {
+            peer.log_end(&mut self.core.log, now);
             self.core.wheel.cancel(connection.slot());
             self.core.memory.change(peer.counted_bytes(), 0);
             if let Some(seat) = peer.take_seat() {
@@ -366,24 +366,29 @@ impl Shard {
 
     fn obey(&mut self, now: Duration, operations: &mut Operations) {
         let Desk { orders, core, .. } = &self.core.desk;
-        let is_draining = orders.is_draining();
+        let drain_time = orders.drain_time();
         for order in orders.collect(*core) {
             self.carry_out(order, now, operations);
         }
-        if is_draining && self.drain.is_none() {
+        if let Some(drain_time) = drain_time
+            && self.drain.is_none()
+        {
             operations.push(Operation::StopAccepting);
             self.core.desk.intake = Intake::Closed;
             self.core.desk.orders.close_intake();
-            self.drain = Some(Drain::new(now, self.core.settings.drain_time));
+            self.drain = Some(Drain::new(now, drain_time));
         }
     }
 
     fn carry_out(&mut self, order: Order, now: Duration, operations: &mut Operations) {
         match order {
+            #[cfg(test)]
+            Order::Panic => panic!("on purpose"),
             Order::Close { client, code, reason } => {
                 let slots: Vec<u32> = self.core.desk.subscriptions.connections(&client).collect();
                 for slot in slots {
                     self.with_slot(slot, now, operations, |peer, turn| {
+                        peer.note_end(EndReason::ClosedByApplication);
                         peer.close(code, &reason, turn);
                     });
                 }
@@ -430,6 +435,7 @@ impl Shard {
 }
 
 fn tell_to_leave(peer: &mut Peer, turn: &mut Turn<'_>) {
+    peer.note_end(EndReason::GoingAway);
     peer.close(CloseCode::GOING_AWAY, "the server is going away", turn);
 }
 

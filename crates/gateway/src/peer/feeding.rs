@@ -8,6 +8,7 @@ use ringway_hub::Sequence;
 
 use super::{Peer, Readiness, Stage, Turn, serving};
 use crate::{
+    connection_log::EndReason,
     desk::Desk,
     dispatch::Run,
     exchange::Missed,
@@ -87,6 +88,7 @@ impl Peer {
             Progress::More => self.be_ready(turn),
             Progress::TooSlow(seen) => {
                 let reason = format!("too slow; resume from {}", turn.desk.exchange.cursor(seen));
+                self.note_end(EndReason::TooSlow);
                 self.close(CloseCode::TRY_AGAIN_LATER, &reason, turn);
             }
         }

@@ -19,6 +19,7 @@ use ringway_hub::Name;
 
 use crate::{
     census::Seat,
+    connection_log::{ConnectionLog, EndReason, Transport},
     desk::{Departed, Desk},
     feed::Serving,
     http::{
@@ -59,6 +60,8 @@ pub struct Turn<'a> {
     pub memory: &'a MemoryBudget,
     /// What is counted.
     pub metrics: &'a CoreMetrics,
+    /// What is logged of connections.
+    pub log: &'a mut ConnectionLog,
 }
 
 /// One client's connection.
@@ -67,6 +70,8 @@ pub struct Peer {
     sending: Sending,
     life: Life,
     readiness: Readiness,
+    transport: Transport,
+    end_reason: EndReason,
     stage: Stage,
     seat: Option<Seat>,
     /// The bytes that it is counted with in the core's account of memory.
@@ -165,6 +170,7 @@ impl Peer {
     ) -> Self {
         let may_linger = seat.is_some();
         let mut peer = Self::at(connection, Life::EndDue, Stage::Lingering, seat);
+        peer.note_end(EndReason::TurnedAway);
         let mut outbox = Outbox::new(connection, &mut peer.sending, turn.operations, turn.now);
         outbox.write(|out| response::refuse(out, refusal, Part::Whole, After::Close));
         outbox.finish();
@@ -182,6 +188,8 @@ impl Peer {
             sending: Sending::default(),
             life,
             readiness: Readiness::None,
+            transport: Transport::Http,
+            end_reason: EndReason::Other,
             stage,
             seat,
             counted: 0,
@@ -286,6 +294,7 @@ impl Peer {
             deferred.end = End::Stream;
             return;
         }
+        self.note_end(EndReason::ClientEnded);
         // RFC 9112 §9.6: it may still read what it has asked for.
         self.answer_poll(turn);
         let is_backlogged = self.sending.is_backlogged();
@@ -301,6 +310,7 @@ impl Peer {
 
     /// The connection broke; by a send of the last turn, perhaps, of which nothing was taken then.
     pub fn fail(&mut self, turn: &mut Turn<'_>) {
+        self.note_end(EndReason::ConnectionLost);
         if self.settled(turn) != Settled::Yes {
             self.retire(Settled::No, turn);
             turn.desk.departed.retain(|departed| departed.connection != self.connection);
@@ -404,6 +414,10 @@ impl Peer {
     fn heard(&mut self, outcome: Outcome, rest: &[u8], turn: &mut Turn<'_>) {
         match outcome {
             Outcome::Ended => {
+                self.note_end(match &self.stage {
+                    Stage::WebSocket(socket) if socket.is_closing() => EndReason::ProtocolFault,
+                    _ => EndReason::ClientClosed,
+                });
                 turn.operations.push(Operation::Shutdown(self.connection));
                 return self.linger(turn);
             }

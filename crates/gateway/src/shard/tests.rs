@@ -141,7 +141,8 @@ impl HalfSent {
 
     /// Tells the core to drain, within the usual time.
     fn drain(&mut self) {
-        self.shard.desk().orders.drain();
+        let drain_time = self.shard.core.settings.drain_time;
+        self.shard.desk().orders.drain(drain_time);
         self.shard.complete(Completion::Woken, self.now, &mut self.operations);
     }
 
