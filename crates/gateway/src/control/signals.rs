@@ -31,12 +31,12 @@ impl EarlySignals {
     /// `sigaction(2)`.
     pub fn catch() -> io::Result<Self> {
         let is_to_end = Arc::new(AtomicBool::new(false));
-        for number in [SIGTERM, SIGINT] {
-            flag::register(number, Arc::clone(&is_to_end))?;
-        }
         for number in [SIGHUP, SIGUSR1, SIGUSR2] {
             // Nobody reads this flag: the handler only replaces the default action.
             flag::register(number, Arc::default())?;
+        }
+        for number in [SIGINT, SIGTERM] {
+            flag::register(number, Arc::clone(&is_to_end))?;
         }
         Ok(Self { is_to_end })
     }
@@ -69,6 +69,14 @@ impl Signals {
             user1: signal(SignalKind::user_defined1())?,
             user2: signal(SignalKind::user_defined2())?,
         })
+    }
+
+    /// Hears none of them, so that a test leaves those of its process as they are.
+    #[cfg(test)]
+    pub fn unheard() -> Self {
+        // signal(7): urgent data on a socket, which nothing here sends.
+        let none = || signal(SignalKind::from_raw(signal_hook::consts::SIGURG)).unwrap();
+        Self { terminate: none(), interrupt: none(), hang_up: none(), user1: none(), user2: none() }
     }
 
     /// The next signal that ends the gateway.
