@@ -14,7 +14,7 @@ use crate::{
 impl Peer {
     /// Bytes that are kept for this peer alone: what it sent and what it is still to be sent.
     #[inline]
-    fn held_bytes(&self) -> usize {
+    pub fn held_bytes(&self) -> usize {
         let deferred = self.deferred.as_ref().map_or(0, |deferred| deferred.bytes.capacity());
         let protocol = match &self.stage {
             Stage::WebSocket(socket) => socket.held_bytes(),
