@@ -290,6 +290,14 @@ pub const RECIPIENTS: Bound = bound(
     "each one is looked up, and named in the answer; what more people are to get is a topic",
 );
 
+/// Levels of arrays and objects in the data of an event.
+pub const DATA_DEPTH: Bound = bound(
+    1,
+    128,
+    100_000,
+    "Serde's own bound, and an eighth of Python's; parsers of receivers that recurse fail on deep data",
+);
+
 /// Topics that one connection is subscribed to.
 pub const SUBSCRIPTIONS: Bound = bound(
     1,

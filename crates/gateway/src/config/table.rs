@@ -94,6 +94,14 @@ pub(super) static KEYS: &[Key] = &[
                   credentials: keep it out of reach of clients.",
     },
     Key {
+        path: "server.api_allowed_hosts",
+        kind: Kind::Hosts,
+        meaning: "Host names under which the private API may be asked for, without a port; \"*\" is \
+                  every one. IP addresses, localhost and names without a dot always may. Others are \
+                  refused with 421: a web page whose name leads to the gateway's address could \
+                  otherwise use the API through a browser (DNS rebinding).",
+    },
+    Key {
         path: "server.allow_anonymous_on_public_address",
         kind: Kind::Switch(false),
         meaning: "Clients need no credentials. On an address that other machines can reach the \
@@ -278,6 +286,12 @@ pub(super) static KEYS: &[Key] = &[
         path: "clients.recipients_max",
         kind: Kind::Count(limits::RECIPIENTS),
         meaning: "Recipients that one event may list.",
+    },
+    Key {
+        path: "clients.data_depth_max",
+        kind: Kind::Count(limits::DATA_DEPTH),
+        meaning: "Levels of arrays and objects in the data of an event, from clients and from the \
+                  application; deeper data is refused.",
     },
     Key {
         path: "clients.subscriptions_max",

@@ -57,7 +57,10 @@ pub enum Command<'t> {
         connection: Option<Cow<'t, str>>,
     },
     /// Say where the log stands.
-    Ping,
+    Ping {
+        /// The client's own name for this command, if it gave one; the answer repeats it.
+        id: Option<Cow<'t, str>>,
+    },
 }
 
 /// Whether a sender gets its own event.

@@ -9,7 +9,7 @@ use ringway_acceptor::Connection;
 use ringway_hub::Cursor;
 
 use super::{
-    Command, CommandError, CommandLimits, ErrorCode,
+    Command, CommandError, CommandLimits, ErrorCode, depth,
     json::{self, write},
 };
 use crate::{
@@ -71,6 +71,7 @@ pub fn carry_out(
     desk.spend(COMMAND_COST + text.len());
     let limits = CommandLimits { recipients_max: settings.recipients_max };
     let result = json::read(text, &limits)
+        .and_then(|command| check_depth(command, settings.data_depth_max))
         .and_then(|command| perform(command, speaker, desk, settings, now, out));
     match result {
         Ok(None) => Verdict::Done,
@@ -85,6 +86,23 @@ pub fn carry_out(
     }
 }
 
+/// Receivers parse what is passed on to them, and not all parsers stand depth.
+fn check_depth(command: Command<'_>, depth_max: usize) -> Result<Command<'_>, CommandError<'_>> {
+    match command {
+        Command::Notify { id, data, .. } | Command::Publish { id, data, .. }
+            if !depth::is_within(data, depth_max) =>
+        {
+            Err(error(ErrorCode::WrongType, id, depth_message(depth_max)))
+        }
+        command => Ok(command),
+    }
+}
+
+/// What is wrong with data that is too deep.
+pub fn depth_message(depth_max: usize) -> String {
+    format!("\"data\" is nested in more than {depth_max} levels (clients.data_depth_max)")
+}
+
 fn perform<'t>(
     command: Command<'t>,
     speaker: &mut Speaker<'_>,
@@ -94,12 +112,12 @@ fn perform<'t>(
     out: &mut Vec<u8>,
 ) -> Result<Option<Missed>, CommandError<'t>> {
     match command {
-        Command::Ping => {
+        Command::Ping { id } => {
             let cursor = match speaker {
                 Speaker::Session { session, .. } => session.cursor(desk),
                 Speaker::Request { .. } => desk.exchange.cursor(desk.settled()),
             };
-            write::pong(out, &cursor.to_string());
+            write::pong(out, &cursor.to_string(), id.as_deref());
         }
         Command::Notify { id, to, event, data, ttl } => {
             let client = speaker.client();

@@ -19,7 +19,7 @@ use crate::subprotocol::{Command, CommandError, CommandLimits, Echo, ErrorCode, 
 /// ```
 /// use ringway::subprotocol::{Command, CommandLimits, json};
 /// let limits = CommandLimits { recipients_max: 10 };
-/// assert_eq!(json::read(r#"{"type":"ping"}"#, &limits), Ok(Command::Ping));
+/// assert_eq!(json::read(r#"{"type":"ping"}"#, &limits), Ok(Command::Ping { id: None }));
 /// ```
 ///
 /// # Errors
@@ -59,7 +59,7 @@ fn command<'t>(fields: &Fields<'t>, limits: &CommandLimits) -> Result<Command<'t
             topic: required_name(fields, Field::Topic)?,
             connection: optional_string(fields, Field::Connection)?,
         },
-        "ping" => Command::Ping,
+        "ping" => Command::Ping { id: optional_name(fields, Field::Id)? },
         _ => {
             return Err(Fault::new(
                 ErrorCode::UnknownType,

@@ -69,7 +69,10 @@ fn publish_subscribe_unsubscribe_and_ping() {
         accepted(r#"{"type":"unsubscribe","id":"10","topic":"news"}"#),
         Command::Unsubscribe { id: "10".into(), topic: "news".into(), connection: None }
     );
-    assert_eq!(accepted(r#"{"type":"ping","id":17,"to":"passed over"}"#), Command::Ping);
+    let ping = |id: Option<&'static str>| Command::Ping { id: id.map(Into::into) };
+    assert_eq!(accepted(r#"{"type":"ping","to":"passed over"}"#), ping(None));
+    assert_eq!(accepted(r#"{"type":"ping","id":"17"}"#), ping(Some("17")));
+    assert_eq!(code(r#"{"type":"ping","id":17}"#), ErrorCode::WrongType);
 }
 
 #[test]
