@@ -100,6 +100,10 @@ impl Progress {
 
 impl Observer for Progress {
     fn opening(&mut self, seen: &Seen, of: u32) {
+        if matches!(self.goal, Goal::Churning(_)) {
+            // None is opened before the measurement.
+            return;
+        }
         let errors: u64 = seen.errors.values().sum();
         let failed = if errors > 0 { format!(", {errors} failures") } else { String::new() };
         let text = format!("{} of {of} connections open{failed}", seen.opened);

@@ -258,8 +258,8 @@ fn conclude(report: &mut Report, steps: Vec<Step>, ending: &Ending, args: &Sweep
                 details.insert(AT_LEAST.to_owned(), rate);
             }
             report.invalidate(
-            "tester: this is the tester's limit, not the server's; use more --threads, or several \
-             processes"
+            "tester: this is the limit of the tester or of this machine, not the server's; use more \
+             --threads or several processes, or end other work on this machine"
                 .to_owned(),
         )
         }

@@ -31,7 +31,7 @@ pub fn chart(steps: &[Step], allowed_us: Option<f64>) -> Chart {
     let rates = || steps.iter().map(|step| step.rate_asked);
     let (low, high) = (rates().fold(f64::INFINITY, f64::min), rates().fold(0.0, f64::max));
     if let Some(allowed_us) = allowed_us {
-        let points = vec![(low, allowed_us), (high, allowed_us)];
+        let points = vec![(low / 1.05, allowed_us), (high * 1.05, allowed_us)];
         series.push(Series { name: "p99 allowed", points });
     }
     Chart {
