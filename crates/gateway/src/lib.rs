@@ -28,6 +28,7 @@ pub mod outbox;
 pub mod peer;
 pub mod peers;
 pub mod permission;
+pub mod ready;
 pub mod server;
 pub mod session;
 pub mod settings;

@@ -17,7 +17,7 @@ use crate::{
     drain::Drain,
     exchange::Exchange,
     http::refusal::Refusal,
-    limits::{TURN_CATCH_UPS_MAX, TURN_EVENT_BYTES_MAX, TURN_SENDS_MAX},
+    limits::{TURN_BATCH_MAX, TURN_EVENT_BYTES_MAX, TURN_SENDS_MAX},
     memory::{CoreMemory, MemoryBudget},
     metrics::CoreMetrics,
     orders::{Order, Orders},
@@ -163,22 +163,11 @@ impl Shard {
             desk.news = News::None;
             desk.orders.wake_others(desk.core, operations);
         }
-        desk.spent.set(0);
         self.note_departures();
         self.read_log();
         self.dispatch(now, operations);
         self.core.desk.dispatch.end_turn();
-        let ready = self.core.desk.ready.len().min(TURN_CATCH_UPS_MAX);
-        for _ in 0..ready {
-            if self.core.desk.is_spent() {
-                break;
-            }
-            if let Some(connection) = self.core.desk.ready.pop_front() {
-                self.with(connection, now, operations, Peer::resume);
-            }
-        }
-        // What clients send until then is bounded on its own.
-        self.core.desk.spent.set(0);
+        self.serve_ready(now, operations);
     }
 
     /// All completions of the turn were taken: a socket without a backlog has taken what was written
@@ -190,8 +179,6 @@ impl Shard {
                 exchange.directory.was_served(&client, at);
             }
         }
-        // What clients send until then is bounded on its own.
-        self.core.desk.spent.set(0);
     }
 
     fn read_log(&mut self) {
@@ -226,7 +213,7 @@ impl Shard {
             // Taken for the time of serving: the desk is lent to the peers.
             let Some(mut run) = self.core.desk.dispatch.take_front() else { return };
             let room = (TURN_EVENT_BYTES_MAX - bytes).div_ceil(run.bytes().max(1));
-            let count = room.min(TURN_SENDS_MAX - sends);
+            let count = room.min(TURN_SENDS_MAX - sends).min(TURN_BATCH_MAX);
             run.next(&self.core.desk.subscriptions, count, &mut self.slots);
             sends += self.slots.len();
             bytes += self.slots.len() * run.bytes();
@@ -240,11 +227,14 @@ impl Shard {
                 }
             }
             self.core.desk.dispatch.put_front(run);
+            bytes += self.core.bench.take_cost();
         }
     }
 
     /// Does what has become due.
     pub fn expire(&mut self, now: Duration, operations: &mut Operations) {
+        // What clients send in the next turn is bounded on its own.
+        self.core.desk.spent.set(0);
         while let Some(slot) = self.core.wheel.expire(now) {
             self.with_slot(slot, now, operations, Peer::expire);
         }
@@ -439,6 +429,7 @@ fn tell_to_leave(peer: &mut Peer, turn: &mut Turn<'_>) {
     peer.close(CloseCode::GOING_AWAY, "the server is going away", turn);
 }
 
+mod ready;
 mod relief;
 #[cfg(test)]
 mod tests;

@@ -60,7 +60,7 @@ impl Peer {
         session.lose_place(before, desk);
         if self.readiness == Readiness::None {
             self.readiness = Readiness::Waiting;
-            desk.ready.push_back(self.connection);
+            desk.ready.push(self.connection, self.effort);
         }
     }
 

@@ -14,7 +14,7 @@ use crate::{
 impl Peer {
     /// Bytes that are kept for this peer alone: what it sent and what it is still to be sent.
     #[inline]
-    fn held_bytes(&self) -> usize {
+    pub fn held_bytes(&self) -> usize {
         let deferred = self.deferred.as_ref().map_or(0, |deferred| deferred.bytes.capacity());
         let protocol = match &self.stage {
             Stage::WebSocket(socket) => socket.held_bytes(),
@@ -91,7 +91,7 @@ impl Peer {
     pub(super) fn refuse_request(&mut self, refusal: Refusal, turn: &mut Turn<'_>) {
         let Stage::Http(http) = &mut self.stage else { return };
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
-        http.give_up(refusal, &mut outbox);
+        http.give_up(refusal, turn.settings, &mut outbox);
         self.note_end(match refusal {
             Refusal::Timeout => EndReason::RequestTimeout,
             _ => EndReason::Refused,

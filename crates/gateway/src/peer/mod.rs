@@ -3,6 +3,7 @@
 //! It owns the state and delegates every decision: HTTP to `http`, frames to `transport`, events
 //! to `feed`, what is sent to `outbox`. It never sees a socket.
 
+mod deferring;
 mod feeding;
 mod holding;
 mod life;
@@ -17,6 +18,7 @@ use ringway_acceptor::{Connection, Operation, Operations, Wheel};
 use ringway_frame::CloseCode;
 use ringway_hub::Name;
 
+use self::deferring::{Deferred, End};
 use crate::{
     census::Seat,
     connection_log::{ConnectionLog, EndReason, Transport},
@@ -30,6 +32,7 @@ use crate::{
     memory::MemoryBudget,
     metrics::CoreMetrics,
     outbox::{Outbox, Sending},
+    ready::Effort,
     session::{Session, Settled},
     settings::Settings,
     transport::{
@@ -70,6 +73,7 @@ pub struct Peer {
     sending: Sending,
     life: Life,
     readiness: Readiness,
+    effort: Effort,
     transport: Transport,
     end_reason: EndReason,
     stage: Stage,
@@ -123,21 +127,6 @@ enum Readiness {
     None,
 }
 
-/// Input that was put off so that others are served, too.
-#[derive(Default)]
-struct Deferred {
-    bytes: Vec<u8>,
-    end: End,
-}
-
-/// Whether the peer's FIN has come behind the input.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum End {
-    #[default]
-    Open,
-    Stream,
-}
-
 /// Splits a turn into what serving a session takes and the rest.
 macro_rules! serving {
     ($turn:expr) => {
@@ -172,7 +161,8 @@ impl Peer {
         let mut peer = Self::at(connection, Life::EndDue, Stage::Lingering, seat);
         peer.note_end(EndReason::TurnedAway);
         let mut outbox = Outbox::new(connection, &mut peer.sending, turn.operations, turn.now);
-        outbox.write(|out| response::refuse(out, refusal, Part::Whole, After::Close));
+        let cors = turn.settings.origins.unread();
+        outbox.write(|out| response::refuse_to(out, refusal, &cors, Part::Whole, After::Close));
         outbox.finish();
         if may_linger {
             peer.linger(turn);
@@ -188,6 +178,7 @@ impl Peer {
             sending: Sending::default(),
             life,
             readiness: Readiness::None,
+            effort: Effort::Light,
             transport: Transport::Http,
             end_reason: EndReason::Other,
             stage,
@@ -218,19 +209,9 @@ impl Peer {
         }
     }
 
-    /// Serves bytes from the socket.
     #[inline]
-    pub fn receive(&mut self, received: &mut [u8], turn: &mut Turn<'_>) {
-        let input = self.sending.channel_mut().open(received);
-        match &mut self.deferred {
-            None => self.serve(input, turn),
-            Some(deferred) => deferred.bytes.extend_from_slice(input),
-        }
-    }
-
-    #[inline]
-    fn serve(&mut self, mut input: &mut [u8], turn: &mut Turn<'_>) {
-        while !input.is_empty() {
+    fn serve_input(&mut self, mut input: &mut [u8], turn: &mut Turn<'_>) {
+        while !input.is_empty() || self.is_in_large_message() {
             // A request may cost as much as a client that comes.
             if turn.desk.is_spent() && !matches!(self.stage, Stage::WebSocket(_)) {
                 return self.put_off(input, turn);
@@ -253,38 +234,6 @@ impl Peer {
                 Stage::Poll(_) => self.answer_poll(turn),
                 Stage::Stream(_) | Stage::Lingering | Stage::Leaving | Stage::Closing => return,
             }
-        }
-    }
-
-    /// Does what was left for this turn: input that was put off, events that were missed.
-    pub fn resume(&mut self, turn: &mut Turn<'_>) {
-        self.readiness = Readiness::None;
-        // What it is owed first: it drains, and then there is another turn.
-        if self.deferred.is_some() && !self.sending.is_paused() {
-            let mut deferred = self.deferred.take().expect("it is there");
-            self.sending.release(self.connection, turn.operations);
-            self.serve(&mut deferred.bytes, turn);
-            match (&mut self.deferred, deferred.end) {
-                (Some(again), end) => again.end = end,
-                (None, End::Stream) => return self.end_of_stream(turn),
-                (None, End::Open) => {}
-            }
-        }
-        self.read_on(turn);
-    }
-
-    /// Leaves the rest of the input for the next turn.
-    fn put_off(&mut self, rest: &[u8], turn: &mut Turn<'_>) {
-        self.deferred = Some(Box::new(Deferred { bytes: rest.to_vec(), end: End::Open }));
-        self.sending.hold(self.connection, turn.operations);
-        self.be_ready(turn);
-    }
-
-    /// Asks for a turn of its own.
-    fn be_ready(&mut self, turn: &mut Turn<'_>) {
-        if self.readiness == Readiness::None {
-            self.readiness = Readiness::Waiting;
-            turn.desk.ready.push_back(self.connection);
         }
     }
 
@@ -323,6 +272,7 @@ impl Peer {
         if !matches!(self.stage, Stage::Closing) {
             self.retire(self.settled(turn), turn);
             self.stage = Stage::Closing;
+            self.deferred = None;
             turn.wheel.cancel(self.connection.slot());
             turn.operations.push(Operation::Close(self.connection));
         }
@@ -421,8 +371,10 @@ impl Peer {
                 turn.operations.push(Operation::Shutdown(self.connection));
                 return self.linger(turn);
             }
-            Outcome::Deferred => {
+            Outcome::Deferred => self.put_off(rest, turn),
+            Outcome::AwaitsInflating => {
                 self.put_off(rest, turn);
+                self.await_inflating(turn);
             }
             Outcome::Open => {}
         }

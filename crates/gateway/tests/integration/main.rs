@@ -47,4 +47,5 @@ mod start;
 mod stop;
 mod streaming;
 mod third_party;
+mod turns;
 mod upgrade;
