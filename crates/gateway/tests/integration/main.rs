@@ -23,6 +23,7 @@ mod framing;
 mod heads;
 mod heartbeats;
 mod inflating;
+mod last_events;
 mod limits;
 mod logging;
 mod many_cores;
