@@ -24,11 +24,16 @@ use self::signals::Signals;
 use crate::{
     config::Config,
     exchange::Exchange,
+    memory::release::Release,
+    orders::Orders,
     server::{Bound, CoreEnd},
 };
 
 /// How much later than promised an event may leave the history.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(2);
+
+/// When so much has left the history at once, the cores look for what they can give back.
+const EXPIRED_BYTES_WORTH_WAKING: u64 = 1 << 20;
 
 /// Beyond `drain_time`, for the way out.
 const GRACE: Duration = Duration::from_millis(500);
@@ -67,7 +72,7 @@ async fn supervise(
     let drain_time = config.server.drain_time;
     let cores = running.cores;
     let orders = running.orders.clone();
-    let upkeep = tokio::spawn(upkeep(Arc::clone(&running.exchange), running.start));
+    let upkeep = tokio::spawn(upkeep(Arc::clone(&running.exchange), orders.clone(), running.start));
     let api = api::start(&running)?;
     let first = tokio::select! {
         signal = signals.next() => Ok(signal),
@@ -104,11 +109,22 @@ async fn supervise(
 }
 
 /// Lets go of what is too old, also when nothing new comes.
-async fn upkeep(exchange: Arc<Exchange>, start: Instant) {
+///
+/// What leaves the history is memory of the cores that appended it: they are woken, so that each gives
+/// its own back to the kernel (`memory::release`). This thread does so, too.
+async fn upkeep(exchange: Arc<Exchange>, orders: Orders, start: Instant) {
     let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
+    let mut release = Release::default();
     loop {
         ticks.tick().await;
-        exchange.expire(start.elapsed());
+        let now = start.elapsed();
+        let before = exchange.log.size().bytes;
+        exchange.expire(now);
+        if before.saturating_sub(exchange.log.size().bytes) > EXPIRED_BYTES_WORTH_WAKING {
+            orders.wake_all();
+        }
+        release.was_busy(now);
+        release.expire(now);
     }
 }
 

@@ -26,7 +26,7 @@ use crate::{
         refusal::{After, Refusal},
         response::{self, Part},
     },
-    memory::MemoryBudget,
+    memory::{self, MemoryBudget},
     metrics::CoreMetrics,
     outbox::{Outbox, Sending},
     session::{Session, Settled},
@@ -216,15 +216,21 @@ impl Peer {
         let input = self.sending.channel_mut().open(received);
         match &mut self.deferred {
             None => self.serve(input, turn),
-            Some(deferred) => deferred.bytes.extend_from_slice(input),
+            Some(deferred) => {
+                if memory::append(&mut deferred.bytes, input).is_err() {
+                    self.close_for_memory(turn);
+                }
+            }
         }
     }
 
     #[inline]
     fn serve(&mut self, mut input: &mut [u8], turn: &mut Turn<'_>) {
         while !input.is_empty() {
-            // A request may cost as much as a client that comes.
-            if turn.desk.is_spent() && !matches!(self.stage, Stage::WebSocket(_)) {
+            // A request may cost as much as a client that comes. And it is much shorter than its
+            // answer, so whoever does not read the answer to one is not given that to the next.
+            let must_wait = turn.desk.is_spent() || self.sending.is_backlogged();
+            if must_wait && matches!(self.stage, Stage::Http(_) | Stage::Poll(_)) {
                 return self.put_off(input, turn);
             }
             let mut outbox =
@@ -252,7 +258,11 @@ impl Peer {
     pub fn resume(&mut self, turn: &mut Turn<'_>) {
         self.readiness = Readiness::None;
         // What it is owed first: it drains, and then there is another turn.
-        if self.deferred.is_some() && !self.sending.is_paused() {
+        let owes_too_much = match self.stage {
+            Stage::Http(_) | Stage::Poll(_) => self.sending.is_backlogged(),
+            _ => self.sending.is_paused(),
+        };
+        if self.deferred.is_some() && !owes_too_much {
             let mut deferred = self.deferred.take().expect("it is there");
             self.sending.release(self.connection, turn.operations);
             self.serve(&mut deferred.bytes, turn);
@@ -267,7 +277,11 @@ impl Peer {
 
     /// Leaves the rest of the input for the next turn.
     fn put_off(&mut self, rest: &[u8], turn: &mut Turn<'_>) {
-        self.deferred = Some(Box::new(Deferred { bytes: rest.to_vec(), end: End::Open }));
+        let mut bytes = Vec::new();
+        if memory::append(&mut bytes, rest).is_err() {
+            return self.close_for_memory(turn);
+        }
+        self.deferred = Some(Box::new(Deferred { bytes, end: End::Open }));
         self.sending.hold(self.connection, turn.operations);
         self.be_ready(turn);
     }

@@ -7,6 +7,7 @@ mod support;
 
 mod agreement;
 mod api;
+mod attacks;
 mod bodies;
 mod bulk;
 mod commands;
