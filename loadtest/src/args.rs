@@ -58,9 +58,11 @@ EXAMPLES
 
 EXIT STATUS
   0  the run is valid, the ledger is clean, no connection failed
-  1  the server lost, doubled, reordered or corrupted messages, or connections failed
+  1  the server lost, doubled, reordered or corrupted messages, even if the run is also invalid;
+     or the run is valid and connections failed
   2  a wrong command line
-  3  the run is invalid: the tester was the bottleneck, or it was interrupted
+  3  the run is invalid and the ledger is clean: the tester was the bottleneck, the machine delayed
+     it so much that no latency is the server's, or it was interrupted
   4  nothing could be measured, such as when no connection could be opened";
 
 /// What to do.

@@ -7,12 +7,14 @@
 mod memory;
 mod private_api;
 mod socket;
+mod turn;
 
 use std::time::Duration;
 
 pub use memory::*;
 pub use private_api::*;
 pub use socket::*;
+pub use turn::*;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -132,36 +134,6 @@ pub const IDLE_DEFLATERS_MAX: usize = 8;
 /// resident.
 pub const SCRATCH_BYTES_KEPT: usize = 256 * KIB as usize;
 
-/// Bytes of messages, inflated, that one WebSocket is served in a turn before others are: a few
-/// hundred KiB that were sent compressed may be as many MiB.
-pub const TURN_MESSAGE_BYTES_MAX: usize = MIB as usize;
-
-/// Sends of events in one turn. A larger audience is served over several turns, so that whoever
-/// sends something meanwhile waits for two or three milliseconds and not for all of it; a turn of
-/// its own costs about as much as one send.
-pub const TURN_SENDS_MAX: usize = 512;
-
-/// Bytes of events that are written or gone through in one turn, over all clients; and what is read
-/// from clients that were put off. Compressing for one client alone goes at some 50 MB/s.
-pub const TURN_EVENT_BYTES_MAX: usize = 2 * MIB as usize;
-
-/// Events of one topic that go out as one run. A burst of a few publishes is one send for each
-/// subscriber; more would only make who falls behind read more on its own.
-pub const RUN_EVENTS_MAX: usize = 64;
-
-/// Bytes of a run that has several events: no more than most queues hold.
-pub const RUN_BYTES_MAX: usize = 64 * KIB as usize;
-
-/// Bytes that a core has read from the log and not sent yet, past which it reads no further. It
-/// is memory of each core, and what is beyond it is in the log anyway.
-pub const PENDING_BYTES_MAX: usize = MIB as usize;
-
-/// What it costs to look an event up that is not even visited, as if it had so many bytes.
-pub const LOOK_UP_BYTES: usize = 64;
-
-/// Clients that read on from the log in one turn.
-pub const TURN_CATCH_UPS_MAX: usize = 64;
-
 /// Clients that are away and for whom nothing is kept. Each is some 200 bytes with a long name, and
 /// anybody can come under any number of names.
 pub const AWAY_MAX: usize = 262_144;
@@ -200,6 +172,10 @@ pub const DRAIN_TIME_MS: Bound = bound(
     "under the 30 s that Kubernetes and the 90 s that systemd leave before they kill; \
      clients that all leave at once all come back at once",
 );
+
+/// The time in which clients leave after a thread has panicked, where `server.drain_time` is longer:
+/// enough for Close frames both ways, and what the panic left half done is not served for long.
+pub const FAILED_DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Receive buffers of one core.
 pub const RECEIVE_BUFFERS: Bound = bound(

@@ -3,6 +3,7 @@
 //! It decides nothing about a client. What fails here is the operator's to mend, and says how.
 
 use std::{
+    any::Any,
     io,
     net::{SocketAddr, TcpListener},
     panic::{self, AssertUnwindSafe},
@@ -117,16 +118,21 @@ pub fn bind(config: &Config) -> anyhow::Result<Bound> {
 }
 
 impl Bound {
-    /// Starts all cores; each says on `ends` when it has ended.
+    /// Where clients will connect, with the real ports.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Starts all cores, which follow `orders`; each says on `ends` when it has ended.
     ///
     /// # Errors
     /// The kernel refuses a thread, a ring or a descriptor.
     pub fn start(
         mut self,
         config: &Config,
+        orders: Orders,
         ends: &UnboundedSender<CoreEnd>,
     ) -> anyhow::Result<Running> {
-        let orders = Orders::default();
         let start = Instant::now();
         let census = Arc::new(Census::new(census_limits(config, self.connections_max)));
         let settings = Arc::new(Settings::from_config(config));
@@ -296,8 +302,16 @@ fn spawn_core(core: Core) -> anyhow::Result<()> {
 /// without a word would leave its clients unserved for as long as the process lives.
 fn survive(run: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
     // What the panic left half done is dropped with the core.
-    panic::catch_unwind(AssertUnwindSafe(run))
-        .unwrap_or_else(|_| Err(io::Error::other("its thread panicked")))
+    panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        Err(io::Error::other(format!("its thread panicked{}", said(&*panic))))
+    })
+}
+
+/// What a panic said, if it was text; where it happened is in the log already.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.map_or_else(String::new, |text| format!(": {text}"))
 }
 
 type Ready = std::sync::mpsc::SyncSender<io::Result<()>>;
@@ -350,6 +364,6 @@ mod tests {
     fn a_core_that_panics_is_a_core_that_failed() {
         assert_eq!(survive(|| Ok(3)).unwrap(), 3);
         let error = survive(|| panic!("on purpose")).unwrap_err();
-        assert!(error.to_string().contains("panicked"), "{error}");
+        assert_eq!(error.to_string(), "its thread panicked: on purpose");
     }
 }

@@ -134,7 +134,7 @@ impl Refusal {
     /// The status code.
     pub fn status(self) -> u16 {
         match self {
-            Self::Visit(VisitFault::Forbidden) => 403,
+            Self::Visit(VisitFault::Forbidden | VisitFault::ForeignOrigin) => 403,
             Self::Malformed | Self::Host | Self::Framing | Self::Chunk | Self::Visit(_) => 400,
             Self::NotFound => 404,
             Self::Method(_) => 405,

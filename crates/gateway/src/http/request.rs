@@ -15,7 +15,7 @@ use super::{
     routes::{self, Route},
     visit::{Visit, VisitFault},
 };
-use crate::{outbox::Outbox, settings::Settings};
+use crate::{outbox::Outbox, settings::Settings, transport::iframe::Receiver};
 
 /// What comes of a head.
 #[derive(Debug)]
@@ -120,6 +120,11 @@ fn upgrade(
 /// Who comes, for topics that clients may subscribe to.
 fn read_visit(head: &Head<'_>, settings: &Settings) -> Result<Visit, Refusal> {
     let visit = Visit::parse(head.query, settings.visits.topics_max).map_err(Refusal::Visit)?;
+    if let Some(Receiver::Origin(origin)) = &visit.receiver
+        && !settings.origins.list(origin)
+    {
+        return Err(Refusal::Visit(VisitFault::ForeignOrigin));
+    }
     match visit.topics.iter().all(|topic| settings.permissions.subscribe.allow(topic)) {
         true => Ok(visit),
         false => Err(Refusal::Visit(VisitFault::Forbidden)),

@@ -8,6 +8,7 @@ use ringway_hub::Sequence;
 
 use super::{Peer, Readiness, Stage, Turn, serving};
 use crate::{
+    connection_log::EndReason,
     desk::Desk,
     dispatch::Run,
     exchange::Missed,
@@ -62,7 +63,7 @@ impl Peer {
         session.lose_place(before, desk);
         if self.readiness == Readiness::None {
             self.readiness = Readiness::Waiting;
-            desk.ready.push_back(self.connection);
+            desk.ready.push(self.connection, self.effort);
         }
     }
 
@@ -90,6 +91,7 @@ impl Peer {
             Progress::More => self.be_ready(turn),
             Progress::TooSlow(seen) => {
                 let reason = format!("too slow; resume from {}", turn.desk.exchange.cursor(seen));
+                self.note_end(EndReason::TooSlow);
                 self.close(CloseCode::TRY_AGAIN_LATER, &reason, turn);
             }
         }

@@ -9,6 +9,7 @@ use ringway_frame::CloseCode;
 
 use super::{Life, Peer, Stage, Turn, serving};
 use crate::{
+    connection_log::{ConnectionLog, EndReason},
     feed::{Form, Serving, Word},
     http::refusal::Refusal,
     outbox::Outbox,
@@ -29,6 +30,25 @@ pub enum ToLeave {
 }
 
 impl Peer {
+    /// Notes why the connection ends; the first reason counts.
+    pub fn note_end(&mut self, reason: EndReason) {
+        if self.end_reason == EndReason::Other {
+            self.end_reason = reason;
+        }
+    }
+
+    /// Logs that the connection has ended.
+    pub fn log_end(&self, log: &mut ConnectionLog, now: Duration) {
+        let seat = self.seat.as_ref();
+        log.ended(self.end_reason, self.transport, self.connection, seat, now);
+    }
+
+    /// Counts and logs that a request was refused.
+    pub(super) fn note_refusal(&self, refusal: Refusal, turn: &mut Turn<'_>) {
+        turn.metrics.refuse(refusal);
+        turn.log.refused(refusal, self.connection, self.seat.as_ref(), turn.now);
+    }
+
     /// The peer was heard, or has read: it has this long to be silent.
     #[inline]
     pub(super) fn is_alive(&mut self, turn: &mut Turn<'_>) {
@@ -95,6 +115,7 @@ impl Peer {
                 turn.wheel.touch(self.connection.slot(), turn.now + turn.settings.pong_timeout);
             }
             (Stage::WebSocket(_), Life::Asked) if !is_backlogged => {
+                self.note_end(EndReason::NoSignOfLife);
                 self.close(CloseCode::GOING_AWAY, "no sign of life", turn);
             }
             // Who only listens shows that it lives by reading.
@@ -105,6 +126,14 @@ impl Peer {
             (Stage::Stream(_), Life::Heard) => {
                 self.life = Life::Asked;
                 turn.wheel.touch(self.connection.slot(), turn.now + turn.settings.pong_timeout);
+            }
+            (Stage::Http(_), Life::BetweenRequests) => {
+                self.note_end(EndReason::Idle);
+                self.end(turn);
+            }
+            (_, Life::Asked) => {
+                self.note_end(EndReason::NoSignOfLife);
+                self.end(turn);
             }
             _ => self.end(turn),
         }
@@ -179,6 +208,7 @@ impl Peer {
 
     /// Ends the stream after all that was written, and waits for the peer to end its own.
     pub(super) fn finish(&mut self, turn: &mut Turn<'_>) {
+        self.note_end(EndReason::Answered);
         turn.operations.push(Operation::Shutdown(self.connection));
         self.linger(turn);
     }

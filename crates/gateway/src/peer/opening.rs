@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{Life, Peer, Stage, Turn, serving};
 use crate::{
+    connection_log::{EndReason, Transport},
     exchange::Missed,
     feed::{Form, Serving, Word},
     http::{
@@ -43,17 +44,23 @@ impl Peer {
             }
             Progress::Answered => self.await_request(turn),
             Progress::Refused(refusal, after) => {
-                turn.metrics.refuse(refusal);
+                self.note_refusal(refusal, turn);
                 match after {
                     After::KeepAlive => self.await_request(turn),
-                    After::Close => self.linger(turn),
+                    After::Close => {
+                        self.note_end(EndReason::Refused);
+                        self.linger(turn);
+                    }
                 }
             }
             Progress::Upgraded(upgrade) => self.upgrade(&upgrade, turn),
             Progress::Opened(opened) => self.open_stream(opened, turn),
             Progress::Polled(polled) => self.open_poll(polled, turn),
             Progress::Posted(posted) => self.carry_out(&posted, turn),
-            Progress::Finished => self.linger(turn),
+            Progress::Finished => {
+                self.note_end(EndReason::Answered);
+                self.linger(turn);
+            }
         }
     }
 
@@ -66,10 +73,12 @@ impl Peer {
 
     fn upgrade(&mut self, upgrade: &Upgrade, turn: &mut Turn<'_>) {
         if upgrade.route != Route::Ws {
+            self.transport = Transport::Echo;
             self.stage = Stage::WebSocket(WebSocket::new(upgrade, turn.settings, None));
             return self.heard(Outcome::Open, &[], turn);
         }
         let (session, gap) = self.enter(&upgrade.visit, turn);
+        self.transport = Transport::WebSocket;
         let mut socket = WebSocket::new(upgrade, turn.settings, Some(Box::new(session)));
         if let Some((session, mut frames)) = socket.feed() {
             turn.metrics.sessions.websocket.add(1);
@@ -87,9 +96,14 @@ impl Peer {
         let format = match (opened.route, opened.visit.format) {
             (Route::Stream, Format::Lines) => StreamFormat::Lines,
             (Route::Stream, Format::Iframe) => {
-                StreamFormat::Iframe(opened.visit.callback.take().unwrap_or_default())
+                StreamFormat::Iframe(opened.visit.receiver.take().unwrap_or_default())
             }
             _ => StreamFormat::Sse(opened.visit.names),
+        };
+        self.transport = match format {
+            StreamFormat::Lines => Transport::Stream,
+            StreamFormat::Iframe(_) => Transport::Iframe,
+            StreamFormat::Sse(_) => Transport::Sse,
         };
         turn.metrics.sessions.of_stream(&format).add(1);
         let mut stream = Stream { session: Box::new(session), format };
@@ -111,6 +125,7 @@ impl Peer {
         let Stage::Http(http) = std::mem::replace(&mut self.stage, Stage::Lingering) else {
             unreachable!("requests are read while the stage is HTTP");
         };
+        self.transport = Transport::LongPoll;
         turn.metrics.sessions.long_poll.add(1);
         let wait = polled.visit.wait.unwrap_or(turn.settings.poll_wait);
         let wait = wait.min(turn.settings.poll_wait_max);

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     desk::{Desk, Intake, News},
     exchange::{Missed, Notice},
+    limits::{COMMAND_COST, RECIPIENT_COST},
     orders::{Change, Order},
     session::{Session, TooMany},
     settings::Settings,
@@ -67,6 +68,7 @@ pub fn carry_out(
     now: Duration,
     out: &mut Vec<u8>,
 ) -> Verdict {
+    desk.spend(COMMAND_COST + text.len());
     let limits = CommandLimits { recipients_max: settings.recipients_max };
     let result = json::read(text, &limits)
         .and_then(|command| perform(command, speaker, desk, settings, now, out));
@@ -104,6 +106,7 @@ fn perform<'t>(
             if desk.intake == Intake::Closed {
                 return answer_again(client, id, desk, now, out);
             }
+            desk.spend(to.len() * RECIPIENT_COST);
             let Desk { exchange, tail, news, .. } = desk;
             let (ack, _) = exchange.receipts.once(client, &id, now, || {
                 let notice = Notice { from: Some(client), event: event.as_deref(), data, ttl };

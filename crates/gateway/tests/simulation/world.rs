@@ -163,7 +163,7 @@ impl World {
     fn visit(&mut self, now: Duration) -> Option<Duration> {
         let drain_at = self.drain_at.filter(|_| self.drained_at.is_none());
         if drain_at.is_some_and(|at| at <= now) {
-            self.orders.drain();
+            self.orders.drain(self.settings.drain_time);
             self.drained_at = Some(now);
         }
         let moment = Moment {

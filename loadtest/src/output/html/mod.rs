@@ -102,13 +102,15 @@ fn write_figures(report: &Report, out: &mut String) -> fmt::Result {
     };
     let mut figures = vec![(rate.to_owned(), thousands(report.rate))];
     if latency.count > 0 {
-        for (name, value) in [
-            ("p50", latency.p50),
-            ("p99", latency.p99),
-            ("p99.9", latency.p99_9),
-            ("longest", latency.max),
+        for (name, quantile, value) in [
+            ("p50", 0.5, latency.p50),
+            ("p99", 0.99, latency.p99),
+            ("p99.9", 0.999, latency.p99_9),
+            ("longest", 1.0, latency.max),
         ] {
-            figures.push((name.to_owned(), time(value)));
+            let mark =
+                if report.is_affected(quantile) { ", partly the tester's delay" } else { "" };
+            figures.push((format!("{name}{mark}"), time(value)));
         }
     }
     if let Some(cpu) = report.server_cpu_ns_per_message {

@@ -60,7 +60,7 @@ fn read(api: &Api, topic: &str, since: Option<Cursor>, limit: usize) -> Vec<u8> 
     let mut page = b"{\"events\":[".to_vec();
     let mut last = after;
     let complete = loop {
-        let interest = Interest { key: Key::Topic(topic), after };
+        let interest = Interest { key: Key::Topic(topic), after, live_after: None };
         let mut count = 0;
         let replayed = log.replay(&[interest], through, api.now(), |event| {
             if count > 0 {

@@ -302,7 +302,9 @@ impl Line {
     /// The places of events that the socket has taken whole since this was last asked; `bytes_of`
     /// says how long each is. Of what is compressed there is no telling.
     pub fn taken(&mut self, bytes_of: impl Fn(Sequence) -> usize) -> Vec<Sequence> {
-        const BEGIN: &[u8] = b"{\"type\":\"event\",\"cursor\":\"";
+        const PLAIN: &[u8] = b"{\"type\":\"event\",\"cursor\":\"";
+        const IN_SCRIPT: &[u8] = b"{\\\"type\\\":\\\"event\\\",\\\"cursor\\\":\\\"";
+        let begin = if self.route == Route::Iframe { IN_SCRIPT } else { PLAIN };
         let taken = self.client.taken();
         if taken.is_empty() {
             return Vec::new();
@@ -311,10 +313,10 @@ impl Line {
         let start = self.taken_bytes - self.tail.len();
         self.taken_bytes += taken.len();
         self.tail.extend(taken);
-        let whole = BEGIN.len() + Cursor::TEXT_BYTES;
+        let whole = begin.len() + Cursor::TEXT_BYTES;
         for (place, window) in self.tail.windows(whole).enumerate() {
-            if window.starts_with(BEGIN) {
-                let cursor = str::from_utf8(&window[BEGIN.len()..]).expect("a cursor is ASCII");
+            if window.starts_with(begin) {
+                let cursor = str::from_utf8(&window[begin.len()..]).expect("a cursor is ASCII");
                 let sequence = cursor.parse::<Cursor>().expect("a cursor").sequence;
                 self.begun.push_back((start + place + bytes_of(sequence), sequence));
             }
