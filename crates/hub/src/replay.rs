@@ -168,3 +168,34 @@ fn lanes_of<'h>(
     });
     lane(kept, after, Passing::None).into_iter().chain(passing)
 }
+
+/// The place just before the last events of a key up to `through`: as many as `events_max`, and at
+/// least one but no more than `bytes_max` in all. `through` when there are none.
+pub(crate) fn before_last(
+    history: &History,
+    key: Key<'_>,
+    through: Sequence,
+    (events_max, bytes_max): (usize, usize),
+    now: Duration,
+) -> Sequence {
+    let postings = match key {
+        Key::Topic(topic) => history.index().topic(topic),
+        Key::Recipient(name) => history.index().recipient(name),
+    };
+    let Some(postings) = postings else { return through };
+    let [first, second] = postings.between(0, through);
+    let (mut place, mut count, mut bytes) = (through, 0, 0);
+    for &sequence in second.iter().rev().chain(first.iter().rev()) {
+        let Some((_, event)) = history.indexed(sequence) else { continue };
+        if event.has_expired(now) {
+            continue;
+        }
+        count += 1;
+        bytes += event.bytes().len();
+        if count > events_max || (count > 1 && bytes > bytes_max) {
+            break;
+        }
+        place = sequence - 1;
+    }
+    place
+}

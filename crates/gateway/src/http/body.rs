@@ -47,6 +47,8 @@ impl BodyReader {
                 Ok(left) if left <= bytes_max => Framing::Length { left },
                 _ => return Err(Refusal::BodyTooLarge),
             },
+            // RFC 9112 §6.1: HTTP/1.0 has no transfer codings, so that the framing is faulty.
+            Body::Coded if head.minor == 0 => return Err(Refusal::Framing),
             Body::Coded => {
                 // RFC 9112 §6.1: one that is not understood is a 501; twice chunked is none.
                 let mut codings = head::elements(head.fields, "Transfer-Encoding");
@@ -110,7 +112,8 @@ pub fn expectation(head: &Head<'_>) -> Result<Expectation, Refusal> {
             return Err(Refusal::Expectation);
         }
         // RFC 9110 §10.1.1: there is nothing to wait for without a body.
-        if head.body != Body::None {
+        // HTTP/1.0 does not know the 100.
+        if head.body != Body::None && head.minor > 0 {
             expectation = Expectation::Continue;
         }
     }

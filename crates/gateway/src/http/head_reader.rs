@@ -20,6 +20,16 @@ pub struct HeadReader {
     scan: Scan,
 }
 
+/// RFC 9110 §2.5: a request of a later minor version is served as one of the latest that is known.
+fn lower_version(head: &mut [u8]) {
+    let end = head.iter().position(|&byte| byte == b'\r').unwrap_or(0);
+    if let Some(b" HTTP/1.") = head.get(end.saturating_sub(9)..end.saturating_sub(1))
+        && matches!(head[end - 1], b'2'..=b'9')
+    {
+        head[end - 1] = b'1';
+    }
+}
+
 impl HeadReader {
     /// Whether no byte of a request has come.
     pub fn is_before(&self) -> bool {
@@ -72,9 +82,11 @@ impl HeadReader {
         *input = rest;
         self.count = self.count.saturating_add(1);
         if self.partial.is_empty() {
+            lower_version(bytes);
             return Ok(Some(Cow::Borrowed(bytes)));
         }
         self.partial.extend_from_slice(bytes);
+        lower_version(&mut self.partial);
         // Taken, so that an idle connection keeps no buffer.
         Ok(Some(Cow::Owned(std::mem::take(&mut self.partial))))
     }

@@ -161,7 +161,8 @@ impl Peer {
         let mut peer = Self::at(connection, Life::EndDue, Stage::Lingering, seat);
         peer.note_end(EndReason::TurnedAway);
         let mut outbox = Outbox::new(connection, &mut peer.sending, turn.operations, turn.now);
-        outbox.write(|out| response::refuse(out, refusal, Part::Whole, After::Close));
+        let cors = turn.settings.origins.unread();
+        outbox.write(|out| response::refuse_to(out, refusal, &cors, Part::Whole, After::Close));
         outbox.finish();
         if may_linger {
             peer.linger(turn);

@@ -48,4 +48,5 @@ mod start;
 mod stop;
 mod streaming;
 mod third_party;
+mod turns;
 mod upgrade;
