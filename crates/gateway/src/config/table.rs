@@ -53,8 +53,9 @@ pub(super) static SECTIONS: &[Section] = &[
     Section {
         path: "cors",
         repeats: Repeats::Once,
-        meaning: "Which web pages of other origins may read what /poll, /sse, /stream and /send \
-                  answer. Browsers ask no such leave for a WebSocket.",
+        meaning: "Which web pages of other origins may use the gateway: open a WebSocket, and use \
+                  /poll, /sse, /stream and /send and read what they answer. Pages of others are \
+                  refused with 403; the gateway's own pages and programs are not.",
     },
     Section { path: "limits", repeats: Repeats::Once, meaning: "What clients may take." },
     Section { path: "log", repeats: Repeats::Once, meaning: "The log, on standard error." },

@@ -18,6 +18,7 @@ mod request;
 pub mod response;
 pub mod routes;
 mod scan;
+pub mod site;
 #[cfg(test)]
 mod tests;
 pub mod visit;

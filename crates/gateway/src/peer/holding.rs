@@ -91,7 +91,7 @@ impl Peer {
     pub(super) fn refuse_request(&mut self, refusal: Refusal, turn: &mut Turn<'_>) {
         let Stage::Http(http) = &mut self.stage else { return };
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
-        http.give_up(refusal, &mut outbox);
+        http.give_up(refusal, turn.settings, &mut outbox);
         self.note_end(match refusal {
             Refusal::Timeout => EndReason::RequestTimeout,
             _ => EndReason::Refused,

@@ -23,6 +23,7 @@ use crate::{
     subprotocol::service::{self, Speaker, Verdict},
     transport::{
         encoding::Encoding,
+        iframe,
         long_poll::LongPoll,
         stream::{Stream, StreamFormat},
         websocket::{Outcome, WebSocket},
@@ -106,11 +107,15 @@ impl Peer {
             StreamFormat::Sse(_) => Transport::Sse,
         };
         turn.metrics.sessions.of_stream(&format).add(1);
+        let policy = match format {
+            StreamFormat::Iframe(_) => iframe::policy(&turn.settings.origins.ancestors()),
+            _ => String::new(),
+        };
         let mut stream = Stream { session: Box::new(session), format };
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         outbox.write(|out| {
             let Opened { cors, after, .. } = &opened;
-            response::stream(out, stream.format.content_type(), cors, *after);
+            response::stream(out, stream.format.content_type(), &policy, cors, *after);
         });
         stream.format.begin(turn.settings.retry, &mut outbox);
         let Stream { session, format } = &mut stream;

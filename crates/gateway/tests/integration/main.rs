@@ -7,6 +7,7 @@ mod support;
 
 mod agreement;
 mod api;
+mod attacks;
 mod bodies;
 mod bulk;
 mod commands;
@@ -48,4 +49,5 @@ mod start;
 mod stop;
 mod streaming;
 mod third_party;
+mod turns;
 mod upgrade;

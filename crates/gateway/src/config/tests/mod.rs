@@ -122,7 +122,7 @@ fn check_says_what_would_run() {
         "  clients may  notify *, publish to *, subscribe to *",
         "  history      100000 events, 64MiB, 5m",
         "  http         polls wait 25s (at most 1m) for up to 1MiB, retry after 2s, pages of no other origin",
-        "  limits       connections as NOFILE allows (1024 an address), handshake 10s, keep-alive 1m, heads to 16KiB and 64 fields, targets to 8KiB",
+        "  limits       connections as NOFILE allows (1024 an address), handshake 10s, keep-alive 75s, heads to 16KiB and 64 fields, targets to 8KiB",
         "  memory       buffers to half of what the process may take, less the history",
         "  drain        over 20s after SIGTERM",
         "  environment  RINGWAY_LOG_LEVEL",
