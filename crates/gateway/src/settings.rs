@@ -52,6 +52,8 @@ pub struct Settings {
     pub recipients_max: usize,
     /// Topics that one connection may be subscribed to.
     pub subscriptions_max: usize,
+    /// The last events of a topic that a client may ask for.
+    pub last_events_max: usize,
     /// What clients may do.
     pub permissions: Permissions,
     /// What is kept for those who were away.
@@ -109,6 +111,7 @@ impl Settings {
             slow_reader: clients.slow_reader,
             recipients_max: clients.recipients_max,
             subscriptions_max: clients.subscriptions_max,
+            last_events_max: clients.last_events_max,
             permissions: permissions(clients),
             history: HistorySettings {
                 events_max: history.events_max,
