@@ -228,6 +228,17 @@ pub struct TrafficArgs {
     /// Send text messages of one- to four-byte characters, and not binary ones
     #[arg(long)]
     pub text: bool,
+    /// Send this text, in which {stamp} and {body} stand for the message of --size, as in `fanout`,
+    /// and the number of the connection for {n}: for a server that answers only its own language
+    // The escape sequence shows nothing, and keeps clap from taking {n} for the end of a line.
+    #[arg(
+        long,
+        value_name = "TEMPLATE",
+        conflicts_with = "text",
+        help = "Send this text, such as '{\"echo\":\"{stamp}{body}\"}': {stamp} and {body} stand for \
+                a message of --size, as in `fanout`, and {\u{1b}[mn} for the number of the connection"
+    )]
+    pub message: Option<String>,
     /// Keep so many messages outstanding on each connection; in an open loop, send so many at once
     #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
     pub pipeline: u32,

@@ -233,6 +233,19 @@ impl Report {
         }
     }
 
+    /// How many connections there were, in words.
+    pub fn connections_said(&self) -> String {
+        let (open, asked) = (self.connections_open, self.connections);
+        match (&*self.mode, self.details.get("connections_completed")) {
+            // What is open at the end is what came too late.
+            ("churn", Some(completed)) => {
+                let begun = self.details.get("connections_begun").unwrap_or(completed);
+                format!("{completed:.0} of {begun:.0} connections completed, {asked} at a time")
+            }
+            _ => format!("{open} of {asked} connections open"),
+        }
+    }
+
     /// Whether answers decided when the next message went out, which asks a server for as much as it
     /// can do; latencies say little then, as a slow server is asked less. Idle connections ask for
     /// nothing, and a storm is over before it says anything of that.

@@ -139,7 +139,7 @@ fn judge_delays<O>(report: &mut Report, run: &Run<O>, (name, what): (&str, &str)
         at(own, *quantile) > allowed
     };
     let (own_p99, p99) = (at(own, 0.99), at(latencies, 0.99));
-    let Some(first) = QUANTILES.iter().position(|quantile| is_much(quantile)) else {
+    let Some(first) = QUANTILES.iter().position(is_much) else {
         if own_p99 > OWN_SHARE_MAX * p99 {
             report.warnings.push(format!(
                 "{name}: of the {p99:.0} us measured at p99, up to {own_p99:.0} us are the tester's own"
@@ -186,11 +186,13 @@ fn cause<O>(run: &Run<O>) -> Cause {
 fn evidence<O>(run: &Run<O>) -> String {
     let MachineLoad { waited, preempted, stolen } = run.machine;
     let mut text = format!(
-        "the machine delayed the tester, which worked {:.0}% of the time, waited {:.1}% for a CPU and \
-         was taken off it {preempted} times",
+        "the machine delayed the tester, which worked {:.0}% of the time and waited {:.1}% for a CPU",
         100.0 * run.busy,
         100.0 * waited
     );
+    if preempted > 0 {
+        text.push_str(&format!(", and was taken off it {preempted} times"));
+    }
     if stolen > 0.0 {
         text.push_str(&format!(", while the host kept {:.1}% of the CPUs", 100.0 * stolen));
     }

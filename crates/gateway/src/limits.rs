@@ -306,6 +306,15 @@ pub const SUBSCRIPTIONS: Bound = bound(
     "each one is an entry in its core's tables, and one more search when the client resumes",
 );
 
+/// Events that a client may ask for when it subscribes.
+pub const LAST_EVENTS: Bound = bound(
+    1,
+    100,
+    10_000,
+    "what a page shows when it opens; a client may ask for so many of each topic, and they count as \
+     what it reads on from the history",
+);
+
 // ---- [history] ----
 
 /// Events that are kept.

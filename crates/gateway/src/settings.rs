@@ -56,6 +56,8 @@ pub struct Settings {
     pub api_hosts: ApiHosts,
     /// Topics that one connection may be subscribed to.
     pub subscriptions_max: usize,
+    /// The last events of a topic that a client may ask for.
+    pub last_events_max: usize,
     /// What clients may do.
     pub permissions: Permissions,
     /// What is kept for those who were away.
@@ -115,6 +117,7 @@ impl Settings {
             data_depth_max: clients.data_depth_max,
             api_hosts: ApiHosts::new(&server.api_allowed_hosts),
             subscriptions_max: clients.subscriptions_max,
+            last_events_max: clients.last_events_max,
             permissions: permissions(clients),
             history: HistorySettings {
                 events_max: history.events_max,

@@ -18,8 +18,11 @@ fn write(report: &Report, out: &mut String) -> std::fmt::Result {
     let Report { latency_us, ledger, .. } = report;
     writeln!(
         out,
-        "{} of {}: {} of {} connections, {:.1} s",
-        report.mode, report.url, report.connections_open, report.connections, report.elapsed_s
+        "{} of {}: {}, {:.1} s",
+        report.mode,
+        report.url,
+        report.connections_said(),
+        report.elapsed_s
     )?;
     if ledger.sent > 0 || report.rate > 0.0 {
         rates(report, out)?;

@@ -239,6 +239,8 @@ pub struct Clients {
     pub data_depth_max: usize,
     /// Topics that one connection may be subscribed to.
     pub subscriptions_max: usize,
+    /// The last events of a topic that a client is sent when it asks for them.
+    pub last_events_max: usize,
     /// Patterns of the clients that clients may notify.
     pub may_notify: Vec<String>,
     /// Patterns of the topics that clients may publish to.

@@ -299,6 +299,12 @@ pub(super) static KEYS: &[Key] = &[
         meaning: "Topics that one connection may be subscribed to.",
     },
     Key {
+        path: "clients.last_events_max",
+        kind: Kind::Count(limits::LAST_EVENTS),
+        meaning: "The last events of a topic that a client is sent when it subscribes with `last`; \
+                  a greater number counts as this one.",
+    },
+    Key {
         path: "clients.may_notify",
         kind: Kind::Patterns(&["*"]),
         meaning: "The clients that clients may notify; \"*\" at the end of a name stands for any \

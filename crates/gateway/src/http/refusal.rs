@@ -5,6 +5,7 @@
 use ringway_frame::handshake::HandshakeError;
 
 use super::visit::VisitFault;
+use crate::memory::OutOfMemory;
 
 /// A refused request. The connection is closed after all but those whose head was sound, so that
 /// the end of the request is known.
@@ -129,6 +130,12 @@ pub enum After {
     KeepAlive,
     /// Nothing that follows can be trusted, or is wanted.
     Close,
+}
+
+impl From<OutOfMemory> for Refusal {
+    fn from(OutOfMemory: OutOfMemory) -> Self {
+        Self::Memory
+    }
 }
 
 impl Refusal {

@@ -44,6 +44,8 @@ pub enum Command<'t> {
         topic: Cow<'t, str>,
         /// The text of the cursor after which to begin; it is not checked yet.
         since: Option<Cow<'t, str>>,
+        /// How many of the last events to begin with, where no cursor is given.
+        last: Option<u32>,
         /// Which connection subscribes, where the command does not come over it.
         connection: Option<Cow<'t, str>>,
     },

@@ -162,11 +162,15 @@ fn perform<'t>(
             });
             out.extend_from_slice(&ack);
         }
-        Command::Subscribe { id, topic, since, connection } => {
+        Command::Subscribe { id, topic, since, last, connection } => {
             let since = match begin_of(&topic, since.as_deref(), settings) {
                 Ok(since) => since,
                 Err((code, message)) => return Err(error(code, id, message)),
             };
+            let since = since.or_else(|| {
+                let after = desk.before_last(&topic, last?, settings.last_events_max, now);
+                Some(desk.exchange.cursor(after))
+            });
             let listening = Listening { id, topic, connection, change: Change::Subscribe(since) };
             return listen(listening, speaker, desk, settings, out);
         }

@@ -63,9 +63,9 @@ async fn one(
     key: Option<Key>,
     body: &mut Body,
 ) -> Result<Response, Problem> {
-    let bytes = body::whole(body, api.message_bytes_max()).await?;
+    let whole = body::whole(body, api.message_bytes_max(), &api.memory).await?;
     let mut answer = Vec::new();
-    let first = submit(verb, api, key, &bytes, &mut answer)?;
+    let first = submit(verb, api, key, &whole.bytes, &mut answer)?;
     api.wake_cores();
     let fields = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     let mut response = (fields, answer).into_response();

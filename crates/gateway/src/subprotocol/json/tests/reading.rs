@@ -52,16 +52,23 @@ fn publish_subscribe_unsubscribe_and_ping() {
     publish(r#","echo":null,"ttl":null,"event":null"#, Echo::Yes, None);
     assert_eq!(
         accepted(r#"{"type":"subscribe","id":"9","topic":"news"}"#),
-        Command::Subscribe { id: "9".into(), topic: "news".into(), since: None, connection: None }
+        Command::Subscribe {
+            id: "9".into(),
+            topic: "news".into(),
+            since: None,
+            last: None,
+            connection: None
+        }
     );
     assert_eq!(
         accepted(
-            r#"{"type":"subscribe","id":"9","topic":"news","since":"any text","connection":"c"}"#
+            r#"{"type":"subscribe","id":"9","topic":"news","since":"any text","last":50,"connection":"c"}"#
         ),
         Command::Subscribe {
             id: "9".into(),
             topic: "news".into(),
             since: Some("any text".into()),
+            last: Some(50),
             connection: Some("c".into()),
         }
     );
