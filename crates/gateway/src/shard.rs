@@ -18,7 +18,7 @@ use crate::{
     limits::{TURN_CATCH_UPS_MAX, TURN_EVENT_BYTES_MAX, TURN_SENDS_MAX},
     metrics::CoreMetrics,
     orders::{Order, Orders},
-    peer::{Peer, Turn},
+    peer::{Peer, Progress, Turn},
     peers::Peers,
     settings::Settings,
     subprotocol::service,
@@ -133,6 +133,12 @@ impl Shard {
             }
             Completion::Drained { connection } => {
                 self.with(connection, now, operations, Peer::drained);
+            }
+            Completion::Progress { connection, acknowledged_bytes, unacknowledged_bytes } => {
+                let progress = Progress { acknowledged_bytes, unacknowledged_bytes };
+                self.with(connection, now, operations, |peer, turn| {
+                    peer.due_after(progress, turn);
+                });
             }
             Completion::Closed { connection } => self.forget(connection),
             // A gateway never begins a connection.

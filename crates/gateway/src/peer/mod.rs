@@ -5,6 +5,7 @@
 
 mod feeding;
 mod life;
+pub use life::Progress;
 mod opening;
 #[cfg(test)]
 mod tests;
@@ -64,6 +65,8 @@ pub struct Peer {
     readiness: Readiness,
     stage: Stage,
     seat: Option<Seat>,
+    /// What it had acknowledged when it was last measured, cut to 32 bits.
+    acknowledged: u32,
     /// Input that waits for its turn.
     deferred: Option<Box<Deferred>>,
 }
@@ -177,6 +180,7 @@ impl Peer {
             readiness: Readiness::None,
             stage,
             seat,
+            acknowledged: 0,
             deferred: None,
         }
     }
