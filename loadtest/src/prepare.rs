@@ -38,10 +38,11 @@ pub fn plan(
     message_bytes: usize,
     duration: Duration,
 ) -> Result<Plan> {
-    let target = Target::parse(&args.url)
+    let mut target = Target::parse(&args.url)
         .map_err(|error| if error.is::<Unresolved>() { error } else { usage(error) })?;
     if let Some(sources) = &args.connect.source {
-        sources.check(target.address()).map_err(usage)?;
+        target = target.reached_from(sources.of(0));
+        sources.check(target.addresses()[0]).map_err(usage)?;
     }
     let security = security(args, &target).map_err(usage)?;
     let approach = Approach::new(target, form)

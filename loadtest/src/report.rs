@@ -2,6 +2,8 @@
 //!
 //! Whether its figures are the server's or the tester's own is for [`verdict`] to say.
 
+pub mod timeline;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
@@ -10,15 +12,16 @@ use crate::{
     engine::conductor::Run,
     machine::Machine,
     measure::{
-        interval::INTERVAL,
         ledger::Ledger,
-        quantiles::{Percentile, Quantiles, Times, curve, micros},
+        quantiles::{Percentile, Quantiles, curve},
         server::ServerThread,
-        timeline::{Moment, Seen},
+        timeline::Seen,
     },
     mode::sweep::step::Step,
     verdict,
 };
+
+pub use timeline::Point;
 
 /// What a run found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -127,69 +130,6 @@ pub struct Tester {
     pub engine: String,
 }
 
-/// Some time of the run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Point {
-    /// When it begins, since the start.
-    pub at_s: f64,
-    /// How long it is.
-    pub length_s: f64,
-    /// Messages sent in it.
-    pub sent: u64,
-    /// Messages received in it.
-    pub received: u64,
-    /// Failures in it.
-    pub errors: u64,
-    /// Of the messages received in it; 0 when there was none.
-    pub p50_us: f64,
-    /// As above.
-    pub p99_us: f64,
-    /// As above.
-    pub max_us: f64,
-}
-
-/// Points of a timeline, at most; a longer run has longer points.
-const POINTS_MAX: usize = 600;
-
-/// Intervals in a point of a short run: a second.
-const POINT_INTERVALS: usize = 4;
-
-impl Point {
-    /// Figures of these latencies in place of its own.
-    pub fn with_latencies(mut self, latencies: &Times) -> Self {
-        self.p50_us = micros(latencies.value_at_quantile(0.5));
-        self.p99_us = micros(latencies.value_at_quantile(0.99));
-        self.max_us = micros(latencies.max());
-        self
-    }
-}
-
-/// The timeline of what was seen.
-pub fn timeline(seen: &Seen) -> Vec<Point> {
-    let whole = seen.moments.len().div_ceil(POINTS_MAX).max(POINT_INTERVALS);
-    let points = seen.moments.chunks(whole).enumerate();
-    points.map(|(index, moments)| point(index * whole, moments)).collect()
-}
-
-fn point(first: usize, moments: &[Moment]) -> Point {
-    let mut latencies = moments[0].latencies.clone();
-    for moment in &moments[1..] {
-        // It grows as it must.
-        latencies.add(&moment.latencies).expect("equal digits");
-    }
-    let sum = |of: fn(&Moment) -> u64| moments.iter().map(of).sum();
-    Point {
-        at_s: Moment::begins_at(first).as_secs_f64(),
-        length_s: (INTERVAL * moments.len() as u32).as_secs_f64(),
-        sent: sum(|moment| moment.sent),
-        received: sum(|moment| moment.received),
-        errors: sum(|moment| moment.errors),
-        p50_us: micros(latencies.value_at_quantile(0.5)),
-        p99_us: micros(latencies.value_at_quantile(0.99)),
-        max_us: micros(latencies.max()),
-    }
-}
-
 /// What a mode knows before it runs.
 #[derive(Debug, Clone)]
 pub struct Heading {
@@ -215,7 +155,8 @@ impl Report {
         let Run { seen, elapsed, .. } = run;
         let seconds = elapsed.as_secs_f64().max(1e-9);
         // A storm sends for no set time: it is over when all have returned.
-        let sending_s = if run.lasted.is_zero() { seconds } else { run.lasted.as_secs_f64() };
+        let sending = if run.lasted.is_zero() { *elapsed } else { run.lasted };
+        let sending_s = sending.as_secs_f64().max(1e-9);
         let each = |time: Duration| time.as_nanos() as f64 / seen.received.max(1) as f64;
         let mut openings = opening.openings.clone();
         openings.add(&seen.openings).expect("all histograms have the same bounds");
@@ -257,7 +198,7 @@ impl Report {
             warnings: Vec::new(),
             details: BTreeMap::new(),
             percentiles: curve(&seen.latencies),
-            timeline: timeline(seen),
+            timeline: timeline::of(seen, sending, *elapsed),
             steps: None,
             server_threads: Vec::new(),
             storms: Vec::new(),

@@ -6,6 +6,7 @@
 use crate::{
     engine::conductor::{Interruption, Run, ServerLoad},
     report::Report,
+    wire::advice::advice,
 };
 
 /// The tester's own part of the p99 may be this share of it ...
@@ -44,6 +45,7 @@ pub fn judge<O>(report: &mut Report, run: &Run<O>) {
         ));
     }
     warn_of_another_process(report, run.seen.received);
+    advise(report);
     match report.rate_asked {
         Some(_) => judge_open_loop(report, run.occupied),
         None => judge_closed_loop(report, run.occupied, run.server.as_ref()),
@@ -55,6 +57,15 @@ pub fn judge<O>(report: &mut Report, run: &Run<O>) {
              its cores, and the rate and the latencies are not its own",
             100.0 * server.starved
         ));
+    }
+}
+
+/// Says what helps against failures of connections.
+fn advise(report: &mut Report) {
+    for reason in report.errors.keys() {
+        if let Some(advice) = advice(reason) {
+            report.warnings.push(format!("{reason}: {advice}"));
+        }
     }
 }
 

@@ -95,6 +95,12 @@ fn an_open_loop_publishes_what_was_asked_for() {
     assert_eq!(run.detail("events") + run.detail("events_behind"), 100.0);
     assert_eq!(run.report["rate_asked"], 1000.0);
     assert_eq!(run.detail("foreign_events"), 0.0);
+    // What was published is in the timeline as the deliveries that are owed for it.
+    for name in ["sent", "received"] {
+        let points = run.report["timeline"].as_array().unwrap().iter();
+        let sum: u64 = points.map(|point| point[name].as_u64().unwrap()).sum();
+        assert_eq!(sum, run.ledger(name), "{}", run.report);
+    }
 }
 
 #[test]

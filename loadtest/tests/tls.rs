@@ -14,7 +14,7 @@ use std::{
     thread,
 };
 
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
 use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivateKeyDer};
 use tempfile::TempDir;
 use tokio_tungstenite::tungstenite;
@@ -28,8 +28,12 @@ struct Server {
 
 impl Server {
     fn start(name: &str) -> Self {
-        let CertifiedKey { cert, signing_key } =
-            generate_simple_self_signed([name.to_owned()]).unwrap();
+        Self::with(CertificateParams::new([name.to_owned()]).unwrap())
+    }
+
+    fn with(params: CertificateParams) -> Self {
+        let signing_key = KeyPair::generate().unwrap();
+        let cert = params.self_signed(&signing_key).unwrap();
         let folder = TempDir::new().unwrap();
         let ca = folder.path().join("ca.pem");
         fs::write(&ca, cert.pem()).unwrap();
@@ -108,7 +112,8 @@ fn a_given_authority_is_believed() {
 #[test]
 fn an_unknown_authority_is_not_unless_told_so() {
     let server = Server::start("127.0.0.1");
-    assert!(failure(&server.run(&[])).contains("8 tls_certificate_unknown_issuer"));
+    let said = failure(&server.run(&[]));
+    assert!(said.contains("8 tls_certificate_unknown_issuer") && said.contains("--ca"), "{said}");
     assert!(ledger(&server.run(&["--insecure"]))["received"].as_u64().unwrap() >= 8);
 }
 
@@ -117,6 +122,27 @@ fn a_certificate_for_another_name_is_not() {
     let server = Server::start("other.example");
     let said = failure(&server.run(&["--ca", server.ca.to_str().unwrap()]));
     assert!(said.contains("8 tls_certificate_other_name"), "{said}");
+}
+
+#[test]
+fn what_is_wrong_with_a_certificate_is_said_and_which_flag_helps() {
+    let params = || CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    let (mut old, mut new, mut authority) = (params(), params(), params());
+    old.not_after = date_time_ymd(2001, 1, 1);
+    new.not_before = date_time_ymd(2999, 1, 1);
+    // As `openssl req -x509` makes them.
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    for (params, reason, advice) in [
+        (old, "tls_certificate_expired", "clock"),
+        (new, "tls_certificate_not_valid_yet", "clock"),
+        (authority, "tls_certificate_ca_used_as_end_entity", "CA:FALSE"),
+    ] {
+        let server = Server::with(params);
+        let said = failure(&server.run(&["--ca", server.ca.to_str().unwrap()]));
+        assert!(said.contains(&format!("8 {reason}")), "{said}");
+        assert!(said.contains(advice) && said.contains("--insecure"), "{said}");
+        assert!(ledger(&server.run(&["--insecure"]))["received"].as_u64().unwrap() >= 8);
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Kernel results are data here (see `Failure`); nothing in this file judges a peer.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use crate::Connection;
 
@@ -11,13 +11,14 @@ use crate::Connection;
 /// [`Driver::next`]: crate::Driver::next
 #[derive(Debug)]
 pub enum Completion<'a> {
-    /// A client connected. The driver already receives from it.
+    /// A client connected. The driver already receives from it. One that has reset its connection
+    /// by now may not be reported at all.
     Accepted {
         /// The new connection's name.
         connection: Connection,
         /// Index of the listener in the order given to the driver.
         listener: u16,
-        /// The client's address; unspecified when the client had left again.
+        /// The client's address.
         peer: SocketAddr,
     },
     /// A connection that this host began is established. The driver receives from it now.
@@ -32,7 +33,8 @@ pub enum Completion<'a> {
         /// The bytes, lent from the driver's receive buffers.
         bytes: &'a mut [u8],
     },
-    /// The peer will send no more (FIN). Nothing more is received on this connection.
+    /// The peer will send no more (FIN). Nothing more is received on this connection; if it breaks
+    /// afterwards, that may be reported by the next send only.
     EndOfStream {
         /// Whose stream ended.
         connection: Connection,
@@ -85,9 +87,6 @@ pub enum Completion<'a> {
     /// Another thread called [`Waker::wake`](crate::Waker::wake).
     Woken,
 }
-
-/// The address of a client that had left again before it could be asked for.
-pub(crate) const UNKNOWN_PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// How a connection broke: an `errno` of the connect, the receive or the send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -23,6 +23,7 @@ use ringway::{
             write::{self, EventParts},
         },
     },
+    transport::iframe::Receiver,
 };
 use ringway_acceptor::{Connection, Operation, Operations, Outgoing};
 use ringway_hub::name;
@@ -112,10 +113,15 @@ fn sound(visit: &Visit) -> &Visit {
     let is_name = |name: &str| {
         (1..=128).contains(&name.len()) && name.chars().all(|letter| !letter.is_control())
     };
-    let is_safe = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '.');
+    let is_safe = |letter: char| letter.is_ascii_alphanumeric() || ":/._-+[]".contains(letter);
     assert!(visit.topics.len() <= VISITS.topics_max, "{visit:?}");
     assert!(visit.topics.iter().chain(&visit.client).all(|name| is_name(name)), "{visit:?}");
-    assert!(visit.callback.iter().all(|name| name.to_string().chars().all(is_safe)), "{visit:?}");
+    let called = match &visit.receiver {
+        Some(Receiver::Callback(name)) => name.to_string(),
+        Some(Receiver::Origin(origin)) => origin.to_string(),
+        None => String::new(),
+    };
+    assert!(called.chars().all(is_safe), "{visit:?}");
     visit
 }
 

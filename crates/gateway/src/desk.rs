@@ -32,6 +32,8 @@ pub struct Desk {
     pub departed: Vec<Departed>,
     /// Whether the other cores have something to read.
     pub news: News,
+    /// Whether clients may send events.
+    pub intake: Intake,
     /// WebSockets here that share compressed events.
     pub deflated: usize,
     /// What was written or gone through for single clients since it was last set to 0, in bytes.
@@ -57,6 +59,15 @@ pub enum News {
     None,
 }
 
+/// Whether this core takes events from clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intake {
+    /// It does.
+    Open,
+    /// The gateway is going away: what it took now might not reach those whom it is for.
+    Closed,
+}
+
 impl Desk {
     /// A core that nobody is connected to.
     pub fn new(exchange: Arc<Exchange>, orders: Orders, core: usize) -> Self {
@@ -71,6 +82,7 @@ impl Desk {
             ready: VecDeque::new(),
             departed: Vec::new(),
             news: News::None,
+            intake: Intake::Open,
             deflated: 0,
             spent: Cell::new(0),
         }

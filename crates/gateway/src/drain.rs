@@ -11,45 +11,107 @@ const LEAVERS_PER_SECOND: u64 = 10_000;
 /// How often the next few are told.
 const STEP: Duration = Duration::from_millis(10);
 
-/// A core on its way out.
+/// How long the first clients wait until no core takes events any more and the last ones have been
+/// sent. It is a matter of a few turns, unless a core has died.
+const GATHERING_MAX: Duration = Duration::from_millis(500);
+
+/// A core on its way out: it sends what was acknowledged, and then tells its clients to leave.
 #[derive(Debug)]
 pub struct Drain {
     started: Duration,
     drain_time: Duration,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Events are still on their way to clients.
+    Gathering,
+    Telling(Telling),
+}
+
+#[derive(Debug)]
+struct Telling {
+    started: Duration,
     /// The time over which clients are told to leave.
-    telling: Duration,
+    time: Duration,
     /// Slots to go through.
     slots: u32,
     /// Slots gone through.
     told: u32,
+    /// Slots gone through whose clients were not ready to leave.
+    postponed: Vec<u32>,
 }
 
 impl Drain {
-    /// Begins at `now` to go through `slots` slots that hold `peers` clients.
-    pub fn new(now: Duration, drain_time: Duration, slots: u32, peers: usize) -> Self {
-        // Half of the time is for the clients' answers.
-        let unhurried = Duration::from_micros(1_000_000 * peers as u64 / LEAVERS_PER_SECOND);
-        Self { started: now, drain_time, telling: unhurried.min(drain_time / 2), slots, told: 0 }
+    /// Begins at `now`.
+    pub fn new(now: Duration, drain_time: Duration) -> Self {
+        Self { started: now, drain_time, stage: Stage::Gathering }
     }
 
-    /// The slots whose clients are to be told by `now`, each named once.
-    pub fn due(&mut self, now: Duration) -> std::ops::Range<u32> {
-        let elapsed = now.saturating_sub(self.started);
-        let due = if elapsed >= self.telling {
-            self.slots
+    /// Whether nobody has been told to leave yet.
+    pub fn is_gathering(&self) -> bool {
+        matches!(self.stage, Stage::Gathering)
+    }
+
+    /// Whether no more time is left to wait for events.
+    pub fn is_late(&self, now: Duration) -> bool {
+        now >= self.gathering_end()
+    }
+
+    fn gathering_end(&self) -> Duration {
+        self.started + GATHERING_MAX.min(self.drain_time / 4)
+    }
+
+    /// From now on the clients in `slots` slots, of whom there are `peers`, are told to leave.
+    pub fn tell(&mut self, now: Duration, slots: u32, peers: usize) {
+        // Half of the time is for the clients' answers.
+        let unhurried = Duration::from_micros(1_000_000 * peers as u64 / LEAVERS_PER_SECOND);
+        let time = unhurried.min(self.patience_end().saturating_sub(now));
+        let postponed = Vec::new();
+        self.stage = Stage::Telling(Telling { started: now, time, slots, told: 0, postponed });
+    }
+
+    /// The slots whose clients are to be told by `now`: each is named once, and again where it was
+    /// postponed.
+    pub fn due(&mut self, now: Duration) -> Vec<u32> {
+        let Stage::Telling(telling) = &mut self.stage else { return Vec::new() };
+        let elapsed = now.saturating_sub(telling.started);
+        let due = if elapsed >= telling.time {
+            telling.slots
         } else {
-            let share = elapsed.as_micros() as u64 * u64::from(self.slots);
-            (share / self.telling.as_micros() as u64) as u32
+            let share = elapsed.as_micros() as u64 * u64::from(telling.slots);
+            (share / telling.time.as_micros() as u64) as u32
         };
-        let range = self.told..due.max(self.told);
-        self.told = range.end;
-        range
+        let range = telling.told..due.max(telling.told);
+        telling.told = range.end;
+        std::mem::take(&mut telling.postponed).into_iter().chain(range).collect()
+    }
+
+    /// Names a slot again later: its client is still owed something.
+    pub fn postpone(&mut self, slot: u32) {
+        if let Stage::Telling(telling) = &mut self.stage {
+            telling.postponed.push(slot);
+        }
+    }
+
+    /// Until when a client that is behind is given time to catch up.
+    pub fn patience_end(&self) -> Duration {
+        self.started + self.drain_time / 2
     }
 
     /// When to look again.
     pub fn next_deadline(&self, now: Duration) -> Duration {
         let end = self.end();
-        if self.told < self.slots { (now + STEP).min(end) } else { end }
+        match &self.stage {
+            Stage::Gathering => self.gathering_end().min(end),
+            Stage::Telling(telling)
+                if telling.told < telling.slots || !telling.postponed.is_empty() =>
+            {
+                (now + STEP).min(end)
+            }
+            Stage::Telling(_) => end,
+        }
     }
 
     /// When whoever is still there is left behind.
@@ -63,25 +125,55 @@ impl Drain {
 mod tests {
     use super::*;
 
+    fn telling(drain_time: Duration, slots: u32, peers: usize) -> Drain {
+        let mut drain = Drain::new(Duration::ZERO, drain_time);
+        assert!(drain.is_gathering() && drain.due(Duration::ZERO).is_empty());
+        drain.tell(Duration::ZERO, slots, peers);
+        drain
+    }
+
     #[test]
     fn few_clients_leave_at_once() {
-        let mut drain = Drain::new(Duration::ZERO, Duration::from_secs(10), 256, 3);
-        assert_eq!(drain.due(Duration::from_millis(1)), 0..256);
-        assert_eq!(drain.due(Duration::from_millis(2)), 256..256);
+        let mut drain = telling(Duration::from_secs(10), 256, 3);
+        assert_eq!(drain.due(Duration::from_millis(1)), Vec::from_iter(0..256));
+        assert!(drain.due(Duration::from_millis(2)).is_empty());
     }
 
     #[test]
     fn many_clients_leave_in_the_first_half_each_once() {
-        let mut drain = Drain::new(Duration::ZERO, Duration::from_secs(10), 100_000, 100_000);
+        let mut drain = telling(Duration::from_secs(10), 100_000, 100_000);
         let (mut last, mut now) = (0, Duration::ZERO);
         while last < 100_000 {
             now = drain.next_deadline(now);
-            let range = drain.due(now);
-            assert_eq!(range.start, last);
-            assert!(range.len() <= 1_000, "{range:?}");
-            last = range.end;
+            let due = drain.due(now);
+            assert_eq!(due.first().copied().unwrap_or(last), last);
+            assert!(due.len() <= 1_000, "{}", due.len());
+            last += due.len() as u32;
         }
         assert!(now <= Duration::from_secs(6), "{now:?}");
         assert!(drain.next_deadline(now) < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_client_that_was_not_ready_is_named_again() {
+        let mut drain = telling(Duration::from_secs(10), 3, 3);
+        let now = Duration::from_millis(1);
+        assert_eq!(drain.due(now), [0, 1, 2]);
+        assert_eq!(drain.next_deadline(now), drain.end());
+        drain.postpone(1);
+        assert!(drain.next_deadline(now) <= now + STEP);
+        assert_eq!(drain.due(now + STEP), [1]);
+        assert!(drain.due(now + STEP).is_empty());
+    }
+
+    #[test]
+    fn events_are_waited_for_within_the_time_that_there_is() {
+        for (drain_time, late) in [(0, 0), (1_000, 250), (20_000, 500)] {
+            let drain = Drain::new(Duration::ZERO, Duration::from_millis(drain_time));
+            let late = Duration::from_millis(late);
+            assert!(drain.is_late(late), "{drain_time}");
+            assert!(late.is_zero() || !drain.is_late(late - Duration::from_millis(1)));
+            assert!(drain.next_deadline(Duration::ZERO) <= late);
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use ringway_acceptor::{Driver, Operations};
 
-use crate::shard::Shard;
+use crate::{memory::release::Release, shard::Shard};
 
 /// Runs until the shard has finished. `start` is the beginning of time for all cores.
 ///
@@ -17,12 +17,15 @@ use crate::shard::Shard;
 /// The kernel took the driver away, see [`Driver::wait`].
 pub fn run(driver: &mut impl Driver, shard: &mut Shard, start: Instant) -> io::Result<()> {
     let mut operations = Operations::default();
+    let mut release = Release::default();
     let mut now = start.elapsed();
     while !shard.is_finished(now) {
         driver.submit(&mut operations);
-        driver.wait(shard.next_deadline(now))?;
+        driver.wait(sooner(shard.next_deadline(now), release.time_left(now)))?;
         now = start.elapsed();
+        release.expire(now);
         while let Some(completion) = driver.next() {
+            release.was_busy(now);
             shard.complete(completion, now, &mut operations);
         }
         shard.follow_log(now, &mut operations);
@@ -32,4 +35,11 @@ pub fn run(driver: &mut impl Driver, shard: &mut Shard, start: Instant) -> io::R
     // What was said in the last turn is sent, too.
     driver.submit(&mut operations);
     driver.wait(Some(Duration::ZERO))
+}
+
+fn sooner(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
 }

@@ -8,11 +8,11 @@ use std::{collections::HashSet, ops::ControlFlow, sync::Arc, time::Duration};
 use ringway_frame::{Opcode, emit_frame};
 use ringway_hub::{
     Address, Cursor, Directory, Draft, Epoch, Interest, Keep, Key, Log, Outcome, Presence,
-    Receipts, Recipients, Retention, Sequence, Tail,
+    Receipts, Recipients, Retention, Sequence, Since, Tail,
 };
 
 use crate::{
-    limits::{AWAY_MAX, RECEIPTS_AGE_MAX, RECEIPTS_BYTES_MAX, RECEIPTS_MAX},
+    limits::{AWAY_MAX, RECEIPTS_AGE_MAX, RECEIPTS_BYTES_MAX, RECEIPTS_MAX, WAITING_COUNTED_MAX},
     permission::Patterns,
     settings::HistorySettings,
     subprotocol::{
@@ -26,7 +26,7 @@ pub struct Exchange {
     /// All events, in order.
     pub log: Log,
     /// Who is there, and since when others are not.
-    pub directory: Directory,
+    pub directory: Arc<Directory>,
     /// Answers to commands that were carried out, for those that come twice.
     pub receipts: Receipts<Arc<[u8]>>,
     age_max: Duration,
@@ -43,6 +43,18 @@ pub struct Notice<'a> {
     pub data: &'a str,
     /// How long it is kept for those who are away; `None`: as long as the history goes back.
     pub ttl: Option<Ttl>,
+}
+
+/// Events that a client can never read: after the first cursor, up to the second.
+pub type Missed = (Cursor, Cursor);
+
+/// What a client that is away comes back to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// Events that are kept for it; no more than [`WAITING_COUNTED_MAX`] are counted.
+    pub events: u32,
+    /// Whether it will be told of a gap: an event for it may have left the history.
+    pub is_gap: bool,
 }
 
 /// What became of a notify.
@@ -62,9 +74,18 @@ impl Exchange {
             bytes_max: history.bytes_max,
             age_max: history.age_max,
         };
+        let directory = Arc::new(Directory::default());
+        let losers = Arc::clone(&directory);
+        let log = Log::new(epoch, retention).telling(move |event| match event.address() {
+            Address::Recipients(recipients) => {
+                recipients.iter().for_each(|name| losers.lose(name, event.sequence()));
+            }
+            // Who listens to a topic says from where on, or from now on.
+            Address::Topic(_) => {}
+        });
         Self {
-            log: Log::new(epoch, retention),
-            directory: Directory::default(),
+            log,
+            directory,
             receipts: Receipts::new(RECEIPTS_MAX, RECEIPTS_AGE_MAX)
                 .within(RECEIPTS_BYTES_MAX, |answer| answer.len()),
             age_max: history.age_max,
@@ -140,6 +161,28 @@ impl Exchange {
         self.cursor(self.log.append(tail, draft, now))
     }
 
+    /// Where a client that comes without a cursor begins to read what is its own. `since` is what the
+    /// directory has said, `gone` the last event that had left the log before it said so.
+    ///
+    /// That is behind what the log holds, and so a gap when it is read, only where the client may
+    /// have lost something. What leaves the log later, or what the core has not read, is read past as
+    /// a gap anyway.
+    pub fn own_start(
+        &self,
+        client: &str,
+        since: Since,
+        gone: Sequence,
+        position: Sequence,
+    ) -> Sequence {
+        let left = match since {
+            Since::Live => return position,
+            Since::Left(sequence) => sequence,
+            Since::Unknown => 0,
+        };
+        let gone = gone.min(position);
+        if left >= gone || self.directory.may_miss(client, left) { left } else { gone }
+    }
+
     /// The place just before the first event that is kept for a client after `after`; when there
     /// is none up to `through`, that place, or `after` where the client was further already. With
     /// how many events that took to look up.
@@ -156,8 +199,31 @@ impl Exchange {
             found = event.sequence() - 1;
             ControlFlow::Break(())
         });
-        // What has left the log meanwhile is no concern of a client that asks for nothing older.
+        // Some have left the log meanwhile: whoever reads on from there is told.
         replayed.map_or((after, 0), |replayed| (found, replayed.touched))
+    }
+
+    /// What waits for a client that has no connection and has had all up to `left`: what it would
+    /// get if it came now without a cursor.
+    pub fn waiting(&self, client: &str, left: Sequence, now: Duration) -> Waiting {
+        let mut events = 0;
+        let mut after = left;
+        loop {
+            let interest = Interest { key: Key::Recipient(client), after };
+            let counted = self.log.replay(&[interest], self.log.head(), now, |_| {
+                events += 1;
+                if events < WAITING_COUNTED_MAX {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
+            });
+            match counted {
+                Ok(_) => break,
+                Err(gap) => after = gap.to,
+            }
+        }
+        Waiting { events, is_gap: self.directory.may_miss(client, left) }
     }
 
     /// Lets go of what is too old by now.

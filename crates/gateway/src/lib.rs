@@ -20,6 +20,7 @@ pub mod feed;
 pub mod http;
 pub mod limits;
 pub mod log;
+pub mod memory;
 pub mod metrics;
 pub mod orders;
 pub mod outbox;

@@ -4,11 +4,13 @@
 //! a clock or the kernel; a bound that an operator may move has its key in
 //! `config::keys`.
 
+mod memory;
 mod private_api;
 mod socket;
 
 use std::time::Duration;
 
+pub use memory::*;
 pub use private_api::*;
 pub use socket::*;
 
@@ -164,6 +166,10 @@ pub const TURN_CATCH_UPS_MAX: usize = 64;
 /// anybody can come under any number of names.
 pub const AWAY_MAX: usize = 262_144;
 
+/// Events that are counted when the application asks what is kept for a client: enough to tell few
+/// from many, and little enough that asking costs nothing.
+pub const WAITING_COUNTED_MAX: u32 = 1_000;
+
 /// Acknowledgements that are kept for commands that come twice. Each is some 200 bytes.
 pub const RECEIPTS_MAX: usize = 65_536;
 
@@ -194,6 +200,10 @@ pub const DRAIN_TIME_MS: Bound = bound(
     "under the 30 s that Kubernetes and the 90 s that systemd leave before they kill; \
      clients that all leave at once all come back at once",
 );
+
+/// The time in which clients leave after a thread has panicked, where `server.drain_time` is longer:
+/// enough for Close frames both ways, and what the panic left half done is not served for long.
+pub const FAILED_DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Receive buffers of one core.
 pub const RECEIVE_BUFFERS: Bound = bound(
@@ -437,62 +447,4 @@ pub const REQUESTS_PER_CONNECTION: Bound = bound(
     "polling clients are spread over the cores again from time to time",
 );
 
-// ---- how the bounds relate ----
-
-const _: () = {
-    // A whole control frame fits in the smallest receive buffer, a Close can
-    // always be queued, and no message limit refuses what a control frame may carry.
-    let control_frame_bytes = CONTROL_FRAME_HEAD_BYTES + CONTROL_FRAME_BYTES_MAX;
-    assert!(control_frame_bytes <= RECEIVE_BUFFER_BYTES.least);
-    assert!(control_frame_bytes <= QUEUE_BYTES.least);
-    assert!(CONTROL_FRAME_BYTES_MAX <= MESSAGE_BYTES.least);
-    assert!(CONTROL_FRAME_BYTES_MAX <= FRAME_BYTES.least);
-
-    // The target is part of the head.
-    assert!(TARGET_BYTES.least <= HEADER_BYTES.least);
-    assert!(TARGET_BYTES.number() <= HEADER_BYTES.number());
-    assert!(TARGET_BYTES.most <= HEADER_BYTES.most);
-
-    // The largest head fits in the receive buffers of one core, even the fewest
-    // and smallest: a head that arrives in one burst never waits for a buffer.
-    assert!(HEADER_BYTES.most <= RECEIVE_BUFFERS.least * RECEIVE_BUFFER_BYTES.least);
-
-    // io_uring_setup_buf_ring(3): a power of two, at most 32,768.
-    assert!(RECEIVE_BUFFERS.least.is_power_of_two());
-    assert!(RECEIVE_BUFFERS.number().is_power_of_two());
-    assert!(RECEIVE_BUFFERS.most == 1 << 15);
-    // Buffer numbers and lengths are 16 and 32 bits wide in a completion.
-    assert!(RECEIVE_BUFFER_BYTES.most <= u32::MAX as u64);
-
-    // One frame may carry the largest message, and lengths fit in 32 bits.
-    assert!(FRAME_BYTES.most >= MESSAGE_BYTES.most);
-    assert!(FRAME_BYTES.most >= ECHO_MESSAGE_BYTES.most);
-    assert!(FRAME_BYTES.most <= u32::MAX as u64);
-
-    // A run of several events fits in the queue of a client by default, and in what a core keeps.
-    assert!(RUN_BYTES_MAX as u64 <= QUEUE_BYTES.number());
-    assert!(RUN_BYTES_MAX < PENDING_BYTES_MAX && PENDING_BYTES_MAX <= TURN_EVENT_BYTES_MAX);
-
-    // A peer that answers its Close in time is gone before a drain ends.
-    assert!(CLOSE_TIMEOUT_MS.number() <= DRAIN_TIME_MS.number());
-    // By default a peer that is gone is noticed within a minute, and a Pong is given at least the
-    // time that a Close is.
-    assert!(PING_INTERVAL_MS.number() + PONG_TIMEOUT_MS.number() <= MINUTE_MS);
-    assert!(CLOSE_TIMEOUT_MS.number() <= PONG_TIMEOUT_MS.number());
-
-    // A history holds many of the largest events, so that one of them does not empty it, and no
-    // message is allowed that no history could hold.
-    assert!(16 * MESSAGE_BYTES.number() <= HISTORY_BYTES.number());
-    assert!(MESSAGE_BYTES.most <= HISTORY_BYTES.most);
-
-    // The default of a wait is one that a client may ask for.
-    assert!(POLL_WAIT_MS.number() <= POLL_WAIT_MAX_MS.number());
-    assert!(POLL_WAIT_MS.most <= POLL_WAIT_MAX_MS.most);
-
-    // One address may be allowed as much as the whole process, never more.
-    assert!(CONNECTIONS_PER_ADDRESS.most <= CONNECTIONS.most);
-    // Connections are counted in 32 bits, of which no count uses the last value.
-    assert!(CONNECTIONS.most + (TURNED_AWAY_MAX as u64) < u32::MAX as u64);
-    // The kernel's backlog is compared as a 32-bit number.
-    assert!(BACKLOG.most <= i32::MAX as u64);
-};
+mod relations;

@@ -65,6 +65,12 @@ pub struct CoreMetrics {
     pub lagged: Counter,
     /// Gaps that clients were told of.
     pub gaps: Counter,
+    /// Clients closed to free memory.
+    pub closed_for_memory: Counter,
+    /// Clients closed because a message took too long.
+    pub messages_timed_out: Counter,
+    /// Bytes buffered for clients.
+    pub held_bytes: Counter,
 }
 
 impl CoreMetrics {
@@ -111,6 +117,8 @@ pub struct RefusedCounts {
     pub address_full: Counter,
     /// There was no descriptor for them.
     pub no_descriptor: Counter,
+    /// What may be buffered for clients is used up.
+    pub memory: Counter,
 }
 
 impl RefusedCounts {
@@ -118,6 +126,7 @@ impl RefusedCounts {
     pub fn of(&self, refusal: Refusal) -> &Counter {
         match refusal {
             Refusal::AddressFull => &self.address_full,
+            Refusal::Memory => &self.memory,
             _ => &self.full,
         }
     }

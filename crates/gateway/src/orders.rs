@@ -3,14 +3,16 @@
 //!
 //! A few words of shared memory and a wake-up. Events do not pass here: they are in the log.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, Ordering},
-};
-
 use ringway_acceptor::{Connection, Operation, Operations, Waker};
 use ringway_frame::CloseCode;
 use ringway_hub::{Cursor, Name};
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 /// Shared by the control thread and all cores.
 #[derive(Debug, Clone, Default)]
@@ -20,7 +22,10 @@ pub struct Orders {
 
 #[derive(Debug, Default)]
 struct Shared {
-    drain: AtomicBool,
+    /// The time in which the cores are to leave, once they are.
+    drain: OnceLock<Duration>,
+    /// Cores that take no more events from clients.
+    closed_cores: AtomicUsize,
     cores: Mutex<Vec<Core>>,
 }
 
@@ -33,6 +38,9 @@ struct Core {
 /// What one core is to do with clients of its own.
 #[derive(Debug, Clone)]
 pub enum Order {
+    /// Panic, in tests of what follows.
+    #[cfg(test)]
+    Panic,
     /// Close every connection of a client.
     Close {
         /// Whose.
@@ -75,16 +83,35 @@ impl Orders {
         self.cores().push(Core { waker, mail: Vec::new() });
     }
 
-    /// Tells every core to stop accepting and to let its clients go.
-    pub fn drain(&self) {
+    /// Tells every core to stop accepting, to take no more events, and then to let its clients go,
+    /// all within `time`. What was said first holds.
+    pub fn drain(&self, time: Duration) {
         let cores = self.cores();
-        self.shared.drain.store(true, Ordering::Release);
+        let _ = self.shared.drain.set(time);
         cores.iter().for_each(|core| core.waker.wake());
     }
 
     /// Whether the cores are to leave.
     pub fn is_draining(&self) -> bool {
-        self.shared.drain.load(Ordering::Acquire)
+        self.drain_time().is_some()
+    }
+
+    /// The time in which the cores are to leave, if they are.
+    pub fn drain_time(&self) -> Option<Duration> {
+        self.shared.drain.get().copied()
+    }
+
+    /// Says that a core takes no more events, once. The last one wakes the others.
+    pub fn close_intake(&self) {
+        self.shared.closed_cores.fetch_add(1, Ordering::AcqRel);
+        if self.is_log_final() {
+            self.wake_all();
+        }
+    }
+
+    /// Whether no core takes an event any more, so that the log has come to its end.
+    pub fn is_log_final(&self) -> bool {
+        self.shared.closed_cores.load(Ordering::Acquire) >= self.cores().len()
     }
 
     /// Wakes every core: the log has grown.

@@ -17,6 +17,8 @@ pub struct Sending {
     state: State,
     input: Input,
     written: Written,
+    /// Bytes that the driver keeps.
+    unsent: u32,
 }
 
 /// Whether the protocol has put off what was received.
@@ -69,6 +71,12 @@ impl Sending {
         self.state != State::Clear
     }
 
+    /// Bytes that are kept for the socket until it takes them.
+    #[inline]
+    pub fn owed_bytes(&self) -> usize {
+        self.unsent as usize
+    }
+
     /// Whether nothing is read until all that is owed has left.
     pub fn is_paused(&self) -> bool {
         self.state == State::Paused
@@ -103,6 +111,7 @@ impl Sending {
         queue_bytes_max: usize,
         operations: &mut Operations,
     ) {
+        self.unsent = u32::try_from(unsent_bytes).unwrap_or(u32::MAX);
         if self.state != State::Paused {
             self.state = State::Backlogged;
             if unsent_bytes > queue_bytes_max {
@@ -120,6 +129,7 @@ impl Sending {
             operations.push(Operation::ResumeReceive(connection));
         }
         self.state = State::Clear;
+        self.unsent = 0;
     }
 }
 

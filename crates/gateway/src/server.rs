@@ -3,9 +3,11 @@
 //! It decides nothing about a client. What fails here is the operator's to mend, and says how.
 
 use std::{
+    any::Any,
     io,
     net::{SocketAddr, TcpListener},
     panic::{self, AssertUnwindSafe},
+    path::Path,
     sync::Arc,
     thread,
     time::Instant,
@@ -24,9 +26,11 @@ use tracing::{info, warn};
 use crate::{
     census::{Census, CensusLimits},
     config::{self, Config},
+    doctor::host::Host,
     epoch, event_loop,
     exchange::Exchange,
     limits,
+    memory::{self, MemoryBudget},
     metrics::CoreMetrics,
     orders::Orders,
     settings::Settings,
@@ -46,6 +50,8 @@ pub struct Running {
     pub census: Arc<Census>,
     /// The events of the process.
     pub exchange: Arc<Exchange>,
+    /// What may be buffered, and how much is.
+    pub memory: Arc<MemoryBudget>,
     /// What peers go by.
     pub settings: Arc<Settings>,
     /// The beginning of time for all cores.
@@ -79,6 +85,7 @@ pub struct Bound {
     api: TcpListener,
     descriptors: u64,
     connections_max: u32,
+    memory_bytes: u64,
 }
 
 /// Binds all addresses and settles what the cores will run on.
@@ -97,23 +104,39 @@ pub fn bind(config: &Config) -> anyhow::Result<Bound> {
     let api = sockets::bind_patiently(config.server.api_listen).with_context(|| {
         format!("server.api_listen: cannot listen on {}", config.server.api_listen)
     })?;
-    Ok(Bound { engine, core_numbers, addresses, listeners, api, descriptors, connections_max })
+    let memory_bytes = memory::limit::of(config, &Host::below(Path::new("/")));
+    Ok(Bound {
+        engine,
+        core_numbers,
+        addresses,
+        listeners,
+        api,
+        descriptors,
+        connections_max,
+        memory_bytes,
+    })
 }
 
 impl Bound {
-    /// Starts all cores; each says on `ends` when it has ended.
+    /// Where clients will connect, with the real ports.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Starts all cores, which follow `orders`; each says on `ends` when it has ended.
     ///
     /// # Errors
     /// The kernel refuses a thread, a ring or a descriptor.
     pub fn start(
         mut self,
         config: &Config,
+        orders: Orders,
         ends: &UnboundedSender<CoreEnd>,
     ) -> anyhow::Result<Running> {
-        let orders = Orders::default();
         let start = Instant::now();
         let census = Arc::new(Census::new(census_limits(config, self.connections_max)));
         let settings = Arc::new(Settings::from_config(config));
+        let memory = Arc::new(MemoryBudget::new(self.memory_bytes));
         let exchange = Arc::new(Exchange::new(epoch::random()?, &settings.history));
         let driver_settings = driver_settings(config, self.connections_max);
         let mut metrics = Vec::new();
@@ -130,6 +153,7 @@ impl Bound {
                     census: Arc::clone(&census),
                     exchange: Arc::clone(&exchange),
                     orders: orders.clone(),
+                    memory: Arc::clone(&memory),
                     metrics: core_metrics,
                     core: place,
                 }),
@@ -147,6 +171,7 @@ impl Bound {
             orders,
             census,
             exchange,
+            memory,
             settings,
             start,
             metrics,
@@ -171,6 +196,7 @@ impl Bound {
             core_numbers = %listed(&self.core_numbers),
             connections_max = self.connections_max,
             open_files_max = self.descriptors,
+            buffered_bytes_max = self.memory_bytes,
             "ringway is serving",
         );
         for warning in config.warnings_at(&self.addresses, api) {
@@ -276,8 +302,16 @@ fn spawn_core(core: Core) -> anyhow::Result<()> {
 /// without a word would leave its clients unserved for as long as the process lives.
 fn survive(run: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
     // What the panic left half done is dropped with the core.
-    panic::catch_unwind(AssertUnwindSafe(run))
-        .unwrap_or_else(|_| Err(io::Error::other("its thread panicked")))
+    panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        Err(io::Error::other(format!("its thread panicked{}", said(&*panic))))
+    })
+}
+
+/// What a panic said, if it was text; where it happened is in the log already.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.map_or_else(String::new, |text| format!(": {text}"))
 }
 
 type Ready = std::sync::mpsc::SyncSender<io::Result<()>>;
@@ -330,6 +364,6 @@ mod tests {
     fn a_core_that_panics_is_a_core_that_failed() {
         assert_eq!(survive(|| Ok(3)).unwrap(), 3);
         let error = survive(|| panic!("on purpose")).unwrap_err();
-        assert!(error.to_string().contains("panicked"), "{error}");
+        assert_eq!(error.to_string(), "its thread panicked: on purpose");
     }
 }

@@ -6,9 +6,9 @@
 
 use std::{iter, ops::ControlFlow, time::Duration};
 
-use ringway_hub::{Complete, Cursor, Event, Gap, Interest, Key, Name, Sequence, Since, TopicId};
+use ringway_hub::{Complete, Cursor, Event, Gap, Interest, Key, Name, Sequence, TopicId};
 
-use crate::{desk::Desk, limits::LOOK_UP_BYTES};
+use crate::{desk::Desk, exchange::Missed, limits::LOOK_UP_BYTES};
 
 /// A client's place in the hub.
 pub struct Session {
@@ -51,9 +51,6 @@ pub enum Start {
     Now,
 }
 
-/// Events that a client can never read: after the first cursor, up to the second.
-pub type Missed = (Cursor, Cursor);
-
 /// A subscription that was refused: the client has as many as it may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooMany;
@@ -68,6 +65,7 @@ impl Session {
         now: Duration,
         desk: &mut Desk,
     ) -> (Self, Option<Missed>) {
+        let gone = desk.exchange.log.first() - 1;
         let arrival = desk.exchange.directory.arrive(client);
         desk.subscriptions.arrive(arrival.name.clone(), slot);
         let position = desk.position();
@@ -82,7 +80,6 @@ impl Session {
         for topic in topics {
             session.listen(desk.subscriptions.subscribe(topic, slot));
         }
-        let oldest = desk.exchange.log.first() - 1;
         let mut gap = None;
         match start {
             Start::At(cursor) => {
@@ -95,11 +92,7 @@ impl Session {
                 };
             }
             Start::Now => {
-                let own = match arrival.since {
-                    Since::Live => position,
-                    Since::Left(sequence) => sequence.max(oldest),
-                    Since::Unknown => oldest,
-                };
+                let own = desk.exchange.own_start(&session.client, arrival.since, gone, position);
                 // Close to what is kept, if anything is: the client may come back to here.
                 let exchange = &desk.exchange;
                 let (own, touched) = exchange.kept_after(&session.client, own, position, now);
@@ -107,7 +100,8 @@ impl Session {
                 session.defer(Part::Own, own);
             }
         }
-        session.settled = session.seen();
+        // Until the socket has taken the word of it, a gap is not told.
+        session.settled = if gap.is_some() { 0 } else { session.seen() };
         if session.cursor != position || session.late.is_some() {
             session.read_from_log(Pace::Replaying, desk);
         }

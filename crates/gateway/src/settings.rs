@@ -36,6 +36,8 @@ pub struct Settings {
     pub echo: ReadLimits,
     /// What is agreed on for permessage-deflate; `None` agrees on nothing.
     pub deflate: Option<Policy>,
+    /// From the first byte of a message to its last.
+    pub message_timeout: Duration,
     /// How long a peer may be silent until it is asked for a sign of life.
     pub ping_interval: Duration,
     /// How long it may stay silent after that.
@@ -99,6 +101,7 @@ impl Settings {
             message: read_limits(websocket.frame_bytes_max, websocket.message_bytes_max),
             echo: read_limits(websocket.frame_bytes_max, websocket.echo_message_bytes_max),
             deflate: websocket.deflate.enabled.then(|| policy(&websocket.deflate)),
+            message_timeout: websocket.message_timeout,
             ping_interval: websocket.ping_interval,
             pong_timeout: websocket.pong_timeout,
             close_timeout: websocket.close_timeout,

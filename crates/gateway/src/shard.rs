@@ -9,16 +9,19 @@ use ringway_acceptor::{Completion, Connection, Counters, Operation, Operations, 
 use ringway_frame::CloseCode;
 use tracing::debug;
 
+use self::relief::Relief;
 use crate::{
     census::Census,
-    desk::{Departed, Desk, News},
+    desk::{Departed, Desk, Intake, News},
     dispatch::{Encoder, Room},
     drain::Drain,
     exchange::Exchange,
+    http::refusal::Refusal,
     limits::{TURN_CATCH_UPS_MAX, TURN_EVENT_BYTES_MAX, TURN_SENDS_MAX},
+    memory::{CoreMemory, MemoryBudget},
     metrics::CoreMetrics,
     orders::{Order, Orders},
-    peer::{Peer, Progress, Turn},
+    peer::{Peer, Progress, ToLeave, Turn},
     peers::Peers,
     settings::Settings,
     subprotocol::service,
@@ -38,6 +41,7 @@ pub struct Shard {
     /// Slots to be served next; kept for its memory.
     slots: Vec<u32>,
     reading: Reading,
+    relief: Relief,
 }
 
 /// How far the log was read in the last turn.
@@ -56,6 +60,7 @@ struct Core {
     settings: Arc<Settings>,
     metrics: Arc<CoreMetrics>,
     desk: Desk,
+    memory: CoreMemory,
     /// The time of the last turn.
     before: Duration,
 }
@@ -63,8 +68,9 @@ struct Core {
 impl Core {
     #[inline]
     fn turn<'a>(&'a mut self, now: Duration, operations: &'a mut Operations) -> Turn<'a> {
-        let Self { wheel, bench, settings, metrics, desk, before } = self;
-        Turn { now, before: *before, operations, wheel, settings, bench, desk, metrics }
+        let Self { wheel, bench, settings, metrics, desk, memory, before } = self;
+        let memory = memory.budget();
+        Turn { now, before: *before, operations, wheel, settings, bench, desk, memory, metrics }
     }
 }
 
@@ -78,6 +84,8 @@ pub struct ShardParts {
     pub exchange: Arc<Exchange>,
     /// What the cores are told.
     pub orders: Orders,
+    /// What the process may buffer.
+    pub memory: Arc<MemoryBudget>,
     /// Where it counts.
     pub metrics: Arc<CoreMetrics>,
     /// Its place in the order in which cores are enlisted with `orders`.
@@ -87,7 +95,7 @@ pub struct ShardParts {
 impl Shard {
     /// A core without clients.
     pub fn new(parts: ShardParts) -> Self {
-        let ShardParts { settings, census, exchange, orders, metrics, core } = parts;
+        let ShardParts { settings, census, exchange, orders, memory, metrics, core } = parts;
         Self {
             peers: Peers::default(),
             core: Core {
@@ -96,12 +104,14 @@ impl Shard {
                 settings,
                 metrics,
                 desk: Desk::new(exchange, orders, core),
+                memory: CoreMemory::new(memory),
                 before: Duration::ZERO,
             },
             census,
             drain: None,
             slots: Vec::new(),
             reading: Reading::Ended,
+            relief: Relief::default(),
         }
     }
 
@@ -228,13 +238,13 @@ impl Shard {
             if self.slots.is_empty() {
                 continue;
             }
-            let mut turn = self.core.turn(now, operations);
             for &slot in &self.slots {
                 if let Some(peer) = self.peers.in_slot_mut(slot) {
-                    peer.deliver(&mut run, &mut turn);
+                    peer.deliver(&mut run, &mut self.core.turn(now, operations));
+                    peer.account(&mut self.core.memory);
                 }
             }
-            turn.desk.dispatch.put_front(run);
+            self.core.desk.dispatch.put_front(run);
         }
     }
 
@@ -244,6 +254,7 @@ impl Shard {
             self.with_slot(slot, now, operations, Peer::expire);
         }
         self.see_off(now, operations);
+        self.relieve(now, operations);
         self.core.before = now;
     }
 
@@ -282,6 +293,7 @@ impl Shard {
     pub fn count(&self, counters: &Counters, operations: &Operations) {
         self.core.metrics.sent_bytes.add(operations.bytes_to_send());
         self.core.metrics.connections.set(self.peers.len() as u64);
+        self.core.metrics.held_bytes.set(self.core.memory.held());
         self.core.metrics.accepted.set(counters.accepted);
         self.core.metrics.received_bytes.set(counters.received_bytes);
         self.core.metrics.short_sends.set(counters.short_sends);
@@ -301,7 +313,10 @@ impl Shard {
             %address,
             "a client has connected"
         );
-        let seat = self.census.admit(address.ip());
+        let seat = match self.core.memory.budget().is_pressed() {
+            true => Err(Refusal::Memory),
+            false => self.census.admit(address.ip()),
+        };
         if let Err(refusal) = seat {
             self.core.metrics.refused.of(refusal).add(1);
         }
@@ -312,7 +327,7 @@ impl Shard {
                 Peer::turned_away(connection, refusal, self.census.seat_outside(), &mut turn)
             }
         });
-        if self.drain.is_some() {
+        if self.drain.as_ref().is_some_and(|drain| !drain.is_gathering()) {
             // It was on its way when accepting stopped, and may have a slot that was gone through.
             self.with(connection, now, operations, tell_to_leave);
         }
@@ -328,6 +343,7 @@ impl Shard {
     ) {
         if let Some(peer) = self.peers.lookup_mut(connection) {
             serve(peer, &mut self.core.turn(now, operations));
+            peer.account(&mut self.core.memory);
         }
     }
 
@@ -340,12 +356,14 @@ impl Shard {
     ) {
         if let Some(peer) = self.peers.in_slot_mut(slot) {
             serve(peer, &mut self.core.turn(now, operations));
+            peer.account(&mut self.core.memory);
         }
     }
 
     fn forget(&mut self, connection: Connection) {
         if let Some(mut peer) = self.peers.remove(connection) {
             self.core.wheel.cancel(connection.slot());
+            self.core.memory.change(peer.counted_bytes(), 0);
             if let Some(seat) = peer.take_seat() {
                 self.census.leave(seat);
             }
@@ -354,19 +372,24 @@ impl Shard {
 
     fn obey(&mut self, now: Duration, operations: &mut Operations) {
         let Desk { orders, core, .. } = &self.core.desk;
-        let is_draining = orders.is_draining();
+        let drain_time = orders.drain_time();
         for order in orders.collect(*core) {
             self.carry_out(order, now, operations);
         }
-        if is_draining && self.drain.is_none() {
+        if let Some(drain_time) = drain_time
+            && self.drain.is_none()
+        {
             operations.push(Operation::StopAccepting);
-            let (slots, peers) = (self.peers.slots(), self.peers.len());
-            self.drain = Some(Drain::new(now, self.core.settings.drain_time, slots, peers));
+            self.core.desk.intake = Intake::Closed;
+            self.core.desk.orders.close_intake();
+            self.drain = Some(Drain::new(now, drain_time));
         }
     }
 
     fn carry_out(&mut self, order: Order, now: Duration, operations: &mut Operations) {
         match order {
+            #[cfg(test)]
+            Order::Panic => panic!("on purpose"),
             Order::Close { client, code, reason } => {
                 let slots: Vec<u32> = self.core.desk.subscriptions.connections(&client).collect();
                 for slot in slots {
@@ -385,12 +408,34 @@ impl Shard {
         }
     }
 
-    /// While draining: tells the next few clients to leave.
+    /// While draining: tells the next few clients to leave, after they were sent all that was
+    /// acknowledged.
     fn see_off(&mut self, now: Duration, operations: &mut Operations) {
+        let is_all_sent = self.is_all_sent();
         let Some(drain) = &mut self.drain else { return };
-        for slot in drain.due(now) {
-            self.with_slot(slot, now, operations, tell_to_leave);
+        if drain.is_gathering() && (is_all_sent || drain.is_late(now)) {
+            drain.tell(now, self.peers.slots(), self.peers.len());
         }
+        let is_patient = now < drain.patience_end();
+        for slot in drain.due(now) {
+            let Some(peer) = self.peers.in_slot_mut(slot) else { continue };
+            match peer.readiness_to_leave() {
+                ToLeave::InRequest => drain.postpone(slot),
+                ToLeave::Behind if is_patient => drain.postpone(slot),
+                ToLeave::Behind | ToLeave::Ready => {
+                    tell_to_leave(peer, &mut self.core.turn(now, operations));
+                }
+            }
+        }
+    }
+
+    /// Whether no event can come any more, and the last one was sent to all that keep up.
+    fn is_all_sent(&self) -> bool {
+        let Desk { orders, exchange, dispatch, reader, .. } = &self.core.desk;
+        self.drain.is_some()
+            && orders.is_log_final()
+            && dispatch.is_empty()
+            && reader.position() == exchange.log.head()
     }
 }
 
@@ -398,5 +443,6 @@ fn tell_to_leave(peer: &mut Peer, turn: &mut Turn<'_>) {
     peer.close(CloseCode::GOING_AWAY, "the server is going away", turn);
 }
 
+mod relief;
 #[cfg(test)]
 mod tests;

@@ -4,13 +4,16 @@
 //! never decides what becomes of one.
 //!
 //! Memory: 33 bytes per client at a load of 7/8 at most (50 on average), and its name with the 16
-//! bytes of an `Arc`.
+//! bytes of an `Arc`; and what `losses` says.
 
+use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::{HashTable, hash_table::Entry};
 
+use self::losses::Losses;
 use crate::cursor::Sequence;
 use crate::name::Name;
 
@@ -35,6 +38,8 @@ const ARC_BYTES: usize = 2 * size_of::<usize>();
 pub struct Directory {
     hasher: RandomState,
     shards: [Mutex<Shard>; SHARDS],
+    /// The last event that anybody may have lost.
+    lost_to: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +49,7 @@ struct Shard {
     name_bytes: usize,
     /// Connections that lag.
     behind: usize,
+    losses: Losses,
 }
 
 /// Invariant: `behind <= live`.
@@ -80,6 +86,17 @@ pub enum Since {
     Unknown,
 }
 
+/// What is known of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sighting {
+    /// Whether it is there.
+    pub presence: Presence,
+    /// Its connections.
+    pub connections: u32,
+    /// Where it left, if it has no connection; 0 for a client that was never here.
+    pub left: Sequence,
+}
+
 /// Whether a client is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Presence {
@@ -96,7 +113,7 @@ pub enum Presence {
 impl Default for Directory {
     fn default() -> Self {
         let shards = std::array::from_fn(|_| Mutex::default());
-        Self { hasher: RandomState::new(), shards }
+        Self { hasher: RandomState::new(), shards, lost_to: AtomicU64::new(0) }
     }
 }
 
@@ -127,16 +144,64 @@ impl Directory {
     ///
     /// A connection that is behind catches up first, or the client stays behind.
     pub fn leave(&self, client: &str, at: Sequence) {
-        self.change(client, |entry| {
+        let (hash, mut shard) = self.shard(client);
+        let left = shard.change(hash, client, |entry| {
             entry.live = entry.live.saturating_sub(1);
             entry.behind = entry.behind.min(entry.live);
             entry.left = entry.left.max(at);
+            (entry.live == 0).then_some(entry.left)
         });
+        let Some(left) = left.flatten() else { return };
+        // What left the log while the client was here was for its connections to tell, and they
+        // have not come so far.
+        let lost_to = self.lost_to.load(Ordering::Relaxed);
+        if left < lost_to {
+            shard.losses.add(hash, lost_to);
+        } else {
+            shard.losses.settle(hash, left);
+        }
     }
 
     /// A connection that has gone turns out to have been served up to `at`.
     pub fn was_served(&self, client: &str, at: Sequence) {
-        self.change(client, |entry| entry.left = entry.left.max(at));
+        let (hash, mut shard) = self.shard(client);
+        let left = shard.change(hash, client, |entry| {
+            entry.left = entry.left.max(at);
+            entry.left
+        });
+        if let Some(left) = left {
+            shard.losses.settle(hash, left);
+        }
+    }
+
+    /// An event for the client leaves the log: unless the client is here, or has had it, it is to be
+    /// told when it comes. To be called before the log says that the event has left.
+    ///
+    /// ```
+    /// # use ringway_hub::Directory;
+    /// # let directory = Directory::default();
+    /// directory.lose("dora", 7);
+    /// assert!(directory.may_miss("dora", 0) && !directory.may_miss("carl", 0));
+    /// directory.arrive("dora");
+    /// directory.leave("dora", 7);
+    /// assert!(!directory.may_miss("dora", 0));
+    /// ```
+    pub fn lose(&self, client: &str, sequence: Sequence) {
+        // Before the client is looked at: a connection that goes later sees this.
+        self.lost_to.fetch_max(sequence, Ordering::Relaxed);
+        let (hash, mut shard) = self.shard(client);
+        let found = shard.clients.find(hash, |entry| *entry.name == *client);
+        if found.is_none_or(|entry| entry.live == 0 && entry.left < sequence) {
+            shard.losses.add(hash, sequence);
+        }
+    }
+
+    /// Whether an event for the client may have left the log that it has not had, though it has had
+    /// all up to `after`. True too often rather than too seldom.
+    #[must_use]
+    pub fn may_miss(&self, client: &str, after: Sequence) -> bool {
+        let (hash, shard) = self.shard(client);
+        shard.losses.may_hold(hash, after)
     }
 
     /// A connection lags: until it catches up it does not count as present.
@@ -149,21 +214,31 @@ impl Directory {
         self.change(client, |entry| entry.behind = entry.behind.saturating_sub(1));
     }
 
-    /// Whether the client is there.
+    /// What is known of a client, at one moment.
     #[must_use]
-    pub fn presence(&self, client: &str) -> Presence {
-        self.look_up(client, |entry| match entry {
+    pub fn sight(&self, client: &str) -> Sighting {
+        let (hash, shard) = self.shard(client);
+        let found = shard.clients.find(hash, |entry| *entry.name == *client);
+        let presence = match found {
             None => Presence::Unknown,
             Some(entry) if entry.live == 0 => Presence::Away,
             Some(entry) if entry.live == entry.behind => Presence::Behind,
             Some(_) => Presence::Live,
-        })
+        };
+        let (connections, left) = found.map_or((0, 0), |entry| (entry.live, entry.left));
+        Sighting { presence, connections, left }
+    }
+
+    /// Whether the client is there.
+    #[must_use]
+    pub fn presence(&self, client: &str) -> Presence {
+        self.sight(client).presence
     }
 
     /// How many connections the client has.
     #[must_use]
     pub fn connections(&self, client: &str) -> u32 {
-        self.look_up(client, |entry| entry.map_or(0, |entry| entry.live))
+        self.sight(client).connections
     }
 
     /// How many connections lag.
@@ -202,8 +277,7 @@ impl Directory {
     }
 
     /// As [`Directory::forget_before`], but `keeps` may spare a client, say because the log
-    /// [holds](crate::Log::holds) an event for it. It is asked while a part of the directory is
-    /// locked, and must not use the directory.
+    /// [holds](crate::Log::holds) an event for it. Nothing is locked while it is asked.
     ///
     /// ```
     /// # use ringway_hub::{Directory, Epoch, Key, Log, Retention};
@@ -211,13 +285,20 @@ impl Directory {
     /// directory.forget_unless(log.first(), |client| log.holds(Key::Recipient(client)));
     /// ```
     pub fn forget_unless(&self, first: Sequence, mut keeps: impl FnMut(&str) -> bool) -> usize {
+        let is_gone = |entry: &Client| entry.live == 0 && entry.left.saturating_add(1) < first;
         let mut away = 0;
         for shard in &self.shards {
+            let mut gone: HashSet<Name> = {
+                let shard = lock(shard);
+                let gone = shard.clients.iter().filter(|entry| is_gone(entry));
+                gone.map(|entry| Arc::clone(&entry.name)).collect()
+            };
+            gone.retain(|name| !keeps(name));
             let mut shard = lock(shard);
             let Shard { clients, name_bytes, .. } = &mut *shard;
             clients.retain(|entry| {
-                let is_kept =
-                    entry.live > 0 || entry.left.saturating_add(1) >= first || keeps(&entry.name);
+                // It may have come meanwhile.
+                let is_kept = !is_gone(entry) || !gone.contains(&entry.name);
                 if !is_kept {
                     *name_bytes -= ARC_BYTES + entry.name.len();
                 }
@@ -237,7 +318,7 @@ impl Directory {
     pub fn bytes(&self) -> usize {
         let bytes = |shard: &Mutex<Shard>| {
             let shard = lock(shard);
-            shard.clients.allocation_size() + shard.name_bytes
+            shard.clients.allocation_size() + shard.name_bytes + shard.losses.bytes()
         };
         size_of::<Self>() + self.shards.iter().map(bytes).sum::<usize>()
     }
@@ -250,17 +331,23 @@ impl Directory {
 
     fn change(&self, client: &str, change: impl FnOnce(&mut Client)) {
         let (hash, mut shard) = self.shard(client);
-        let Shard { clients, behind, .. } = &mut *shard;
-        if let Some(entry) = clients.find_mut(hash, |entry| *entry.name == *client) {
-            *behind -= entry.behind as usize;
-            change(entry);
-            *behind += entry.behind as usize;
-        }
+        shard.change(hash, client, change);
     }
+}
 
-    fn look_up<T>(&self, client: &str, look: impl FnOnce(Option<&Client>) -> T) -> T {
-        let (hash, shard) = self.shard(client);
-        look(shard.clients.find(hash, |entry| *entry.name == *client))
+impl Shard {
+    /// Changes what is known of a client, if anything is.
+    fn change<T>(
+        &mut self,
+        hash: u64,
+        client: &str,
+        change: impl FnOnce(&mut Client) -> T,
+    ) -> Option<T> {
+        let entry = self.clients.find_mut(hash, |entry| *entry.name == *client)?;
+        self.behind -= entry.behind as usize;
+        let changed = change(entry);
+        self.behind += entry.behind as usize;
+        Some(changed)
     }
 }
 
@@ -269,5 +356,6 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+mod losses;
 #[cfg(test)]
 mod tests;

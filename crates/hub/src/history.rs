@@ -97,8 +97,15 @@ impl History {
         }
     }
 
-    /// Lets go of the oldest segments while what is closed exceeds its share of the bounds.
-    pub(crate) fn trim(&mut self, bounds: &Retention, closed: &ClosedBytes, now: Nanos) -> Retired {
+    /// Lets go of the oldest segments while what is closed exceeds its share of the bounds. Each
+    /// event is told to `evicted` before.
+    pub(crate) fn trim(
+        &mut self,
+        bounds: &Retention,
+        closed: &ClosedBytes,
+        now: Nanos,
+        mut evicted: impl FnMut(&Event),
+    ) -> Retired {
         self.extend();
         let age_max = nanos(bounds.age_max);
         let mut retired = Vec::new();
@@ -112,10 +119,9 @@ impl History {
             if !is_over {
                 break;
             }
-            retired.extend(self.retire());
-            if let Some(segment) = retired.last() {
-                segment.ledger().retire(closed);
-            }
+            // First, so that a slot that is filled too late for this is told by its writer.
+            oldest.ledger().retire(closed);
+            retired.extend(self.retire(&mut evicted));
         }
         if !retired.is_empty() {
             self.index.shrink();
@@ -124,13 +130,15 @@ impl History {
     }
 
     /// Takes the oldest segment out, and its events out of the index.
-    fn retire(&mut self) -> Option<Arc<Segment<Event>>> {
+    fn retire(&mut self, evicted: &mut impl FnMut(&Event)) -> Option<Arc<Segment<Event>>> {
         let Kept { first, segment } = self.kept.pop_front()?;
         let end = self.first() - 1;
-        for sequence in first..=end.min(self.indexed_to) {
-            if let Some(event) = segment.item((sequence - first) as usize) {
+        for sequence in first..=end {
+            let Some(event) = segment.item((sequence - first) as usize) else { continue };
+            if sequence <= self.indexed_to {
                 self.index.remove(event, end);
             }
+            evicted(event);
         }
         self.indexed_to = self.indexed_to.max(end);
         self.indexing = self.indexing.saturating_sub(1);

@@ -48,6 +48,14 @@ impl ClosedBytes {
     }
 }
 
+/// Whether a segment is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    Yes,
+    /// It has left the log.
+    No,
+}
+
 impl Ledger {
     pub(crate) fn new(opened_at: Nanos) -> Self {
         Self {
@@ -58,12 +66,14 @@ impl Ledger {
         }
     }
 
-    /// Adds to the segment's bytes.
-    pub(crate) fn charge(&self, bytes: u64, closed: &ClosedBytes) {
-        let before = self.word.fetch_add(bytes, Ordering::Relaxed);
+    /// Adds to the segment's bytes; says whether the segment is still kept. Of a slot that was
+    /// filled before this and [`Ledger::retire`], at least one of the two knows.
+    pub(crate) fn charge(&self, bytes: u64, closed: &ClosedBytes) -> Kept {
+        let before = self.word.fetch_add(bytes, Ordering::AcqRel);
         if before & (CLOSED | RETIRED) == CLOSED {
             closed.add(bytes);
         }
+        if before & RETIRED == 0 { Kept::Yes } else { Kept::No }
     }
 
     /// An event with so many keys was written.
@@ -82,7 +92,7 @@ impl Ledger {
 
     /// The segment is no longer kept.
     pub(crate) fn retire(&self, closed: &ClosedBytes) {
-        let before = self.word.fetch_or(RETIRED, Ordering::Relaxed);
+        let before = self.word.fetch_or(RETIRED, Ordering::AcqRel);
         if before & (CLOSED | RETIRED) == CLOSED {
             closed.subtract(before & BYTES);
         }

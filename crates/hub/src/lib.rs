@@ -32,7 +32,7 @@ mod sync;
 
 pub use address::{Address, Recipients};
 pub use cursor::{Cursor, CursorFault, Epoch, Sequence};
-pub use directory::{Arrival, Directory, Presence, Since};
+pub use directory::{Arrival, Directory, Presence, Sighting, Since};
 pub use event::{Draft, Event, Keep};
 pub use log::{Gap, Log, LogSize, Tail};
 pub use name::{Name, NameFault};

@@ -16,7 +16,7 @@ use crate::chain::Chain;
 use crate::cursor::{Epoch, Sequence};
 use crate::event::{Draft, Event};
 use crate::history::History;
-use crate::ledger::{ClosedBytes, Nanos, nanos};
+use crate::ledger::{ClosedBytes, Kept, Nanos, nanos};
 use crate::reader::Reader;
 use crate::replay::{self, Complete, Interest, Key, Replayed};
 use crate::retention::Retention;
@@ -69,6 +69,7 @@ pub struct Log {
     rolling: Mutex<()>,
     rolled_at: AtomicU64,
     postings_touched: AtomicU64,
+    evicted: Option<Evicted>,
     /// The newest sequence that was claimed.
     head: Apart<AtomicU64>,
 }
@@ -78,6 +79,9 @@ pub struct Log {
 #[derive(Default)]
 #[repr(align(128))]
 struct Apart<T>(T);
+
+/// Who is told of events that leave.
+type Evicted = Box<dyn Fn(&Event) + Send + Sync>;
 
 /// A writer's place in the log. It keeps nothing alive, however long the writer is idle.
 ///
@@ -139,8 +143,18 @@ impl Log {
             rolling: Mutex::new(()),
             rolled_at: AtomicU64::new(0),
             postings_touched: AtomicU64::new(0),
+            evicted: None,
             head: Apart::default(),
         }
+    }
+
+    /// As this log, which tells `evicted` each event that leaves before its time is over: its own,
+    /// or where it has none, any. [`Log::first`] and a [`Gap`] say so only after that.
+    ///
+    /// The history is locked meanwhile: `evicted` must not use the log.
+    #[must_use]
+    pub fn telling(self, evicted: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        Self { evicted: Some(Box::new(evicted)), ..self }
     }
 
     /// Which life of the log this is.
@@ -175,7 +189,11 @@ impl Log {
         self.head.0.fetch_max(sequence, Ordering::Relaxed);
         event.stamp(self.epoch, sequence);
         segment.fill(index, event);
-        segment.ledger().charge(bytes, &self.closed_bytes);
+        if segment.ledger().charge(bytes, &self.closed_bytes) == Kept::No
+            && let Some(event) = segment.item(index)
+        {
+            self.tell_evicted(event, now);
+        }
         if keys > 1 {
             segment.ledger().expect_keys(keys);
         }

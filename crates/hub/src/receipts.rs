@@ -137,6 +137,23 @@ impl<V: Clone> Receipts<V> {
         (value, First::Yes)
     }
 
+    /// The answer to the sender's request of this id, if it came before.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use ringway_hub::Receipts;
+    /// let (receipts, now) = (Receipts::new(1_000, Duration::from_secs(60)), Duration::ZERO);
+    /// receipts.once("ann", "7", now, || "done");
+    /// assert_eq!(receipts.earlier("ann", "7", now), Some("done"));
+    /// assert_eq!(receipts.earlier("ann", "8", now), None);
+    /// ```
+    pub fn earlier(&self, sender: &str, id: &str, now: Duration) -> Option<V> {
+        let hash = self.hasher.hash_one((sender, id));
+        let shard = lock(&self.shards[(hash >> 48) as usize % self.shards.len()]);
+        let found = shard.find(hash, sender, id)?;
+        (!found.is_over(now, self.age_max)).then(|| found.value.clone())
+    }
+
     /// Forgets what is too old by now; for when nobody asks.
     pub fn expire(&self, now: Duration) {
         for shard in &self.shards {

@@ -336,6 +336,22 @@ test("a request left unanswered is sent again with its id", async () => {
   assert.deepEqual((await answer).outcome, { bob: "delivered" });
 });
 
+test("a request that a stopping gateway refused is sent again to the next one", async () => {
+  const { made } = await session();
+  sockets[0].welcomes();
+  const answer = made.publish("news", 1);
+  const [first] = sockets[0].sent;
+  const message = "the gateway is going away";
+  sockets[0].says({ type: "error", id: first.id, code: "going_away", message });
+  sockets[0].breaks();
+  mock.timers.tick(600);
+  await settle();
+  sockets[1].welcomes();
+  assert.deepEqual(sockets[1].sent, [first]);
+  sockets[1].says({ type: "ack", id: first.id, cursor: at(1) });
+  assert.equal((await answer).cursor, at(1));
+});
+
 test("a request is refused with the gateway's code, or times out", async () => {
   const { made, count } = await session({ request: 3000 });
   sockets[0].welcomes();

@@ -127,7 +127,7 @@ impl<O> Run<O> {
         let weight = |of: &Self| of.elapsed.as_secs_f64();
         let whole = (weight(self) + weight(&other)).max(1e-9);
         self.busy = (self.busy * weight(self) + other.busy * weight(&other)) / whole;
-        self.seen.append(other.seen);
+        self.seen.append(other.seen, self.elapsed);
         self.outcomes.extend(other.outcomes);
         self.elapsed += other.elapsed;
         self.lasted += other.lasted;

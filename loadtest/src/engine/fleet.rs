@@ -12,7 +12,7 @@ use ringway_frame::{
 use super::{
     exchange,
     links::{Links, State},
-    opener::Opener,
+    opener::{Fallback, Opener},
     plan::Plan,
     workload::{Ended, Then, Workload},
 };
@@ -140,6 +140,7 @@ impl<'p, W: Workload> Fleet<'p, W> {
             }
             Completion::Connected { connection } => {
                 if let Some(link) = self.link(connection) {
+                    self.opener.prefer_address_of(link);
                     match self.responses.is_empty() {
                         true => self.opener.connected(link, &mut self.links),
                         false => self.open_for_requests(link),
@@ -324,6 +325,9 @@ impl<'p, W: Workload> Fleet<'p, W> {
 
     fn fail(&mut self, link: u32, failure: Failure) {
         let (reason, why) = match self.links.list[link as usize].state {
+            State::Opening if self.opener.next_address(link) == Fallback::Yes => {
+                return self.links.leave(link, Ended::Unopened);
+            }
             State::Opening => {
                 let reason = match self.opener.opening(link) {
                     None => Reason::of_connect(&std::io::Error::from_raw_os_error(failure.0)),
@@ -358,6 +362,9 @@ impl<'p, W: Workload> Fleet<'p, W> {
     }
 
     fn end(&mut self, link: u32, why: Ended) {
+        if self.opener.is_trying(link) {
+            return self.links.open_at(link, self.links.now());
+        }
         self.try_over(link);
         match self.workload.ended(link, why, &mut self.links) {
             Then::Reopen(after) if self.course == Course::On => {

@@ -21,7 +21,7 @@ use super::{
     workload::{Next, Workload},
 };
 use crate::measure::{
-    interval::{INTERVAL, Interval},
+    interval::{Grid, Interval},
     process::{self, Scheduled},
     quantiles::record,
 };
@@ -137,7 +137,8 @@ pub(super) struct Worker<'p, D, W: Workload> {
     stage: Stage,
     /// When the last wait returned.
     looked_at: Duration,
-    flushed_at: Duration,
+    /// When intervals of what is seen begin.
+    grid: Grid,
     received_before: u64,
     /// When the last message came.
     answered_at: Duration,
@@ -166,7 +167,7 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
             channels,
             stage: Stage::Opening,
             looked_at: clock.now(),
-            flushed_at: clock.now(),
+            grid: Grid::new(Duration::ZERO),
             received_before: 0,
             answered_at: Duration::ZERO,
             active_at: Duration::ZERO,
@@ -186,25 +187,24 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
             }
         }
         loop {
-            self.fleet.links.set_now(self.clock.now());
+            self.set_now(self.clock.now())?;
             self.obey()?;
             if self.pass_stage()? == Flow::End {
                 return Ok(());
             }
             let workload_next = match self.stage {
-                Stage::Running { start, end, latest } => self.advance(start, end, latest),
+                Stage::Running { start, end, latest } => self.advance(start, end, latest)?,
                 Stage::Draining { .. } => self.fleet.workload.advance(&mut self.fleet.links),
                 _ => Next::Idle,
             };
             // After the workload, so that what it wishes to open is begun in this turn.
             let opener_next = self.fleet.advance(&mut self.driver);
             self.turn(opener_next, workload_next)?;
-            self.flush_if_due()?;
         }
     }
 
     /// Lets the workload do what is due, and stops it when that was all before the end.
-    fn advance(&mut self, start: Duration, end: Duration, latest: Duration) -> Next {
+    fn advance(&mut self, start: Duration, end: Duration, latest: Duration) -> Result<Next> {
         let Fleet { links, workload, .. } = &mut self.fleet;
         let now = links.now();
         let last = end.saturating_sub(MOMENT);
@@ -216,12 +216,16 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
             Next::At(_) | Next::Idle => Duration::ZERO,
         };
         if now < end || (!behind.is_zero() && now < latest) {
-            return next;
+            return Ok(next);
         }
         workload.stop(links);
         let deadline = now + self.plan.drain_time_max;
         self.stage = Stage::Draining { start, end, deadline, behind };
-        workload.advance(links)
+        self.flush(self.grid.begun_at())?;
+        self.grid = Grid::new(end);
+        self.set_now(now)?;
+        let Fleet { links, workload, .. } = &mut self.fleet;
+        Ok(workload.advance(links))
     }
 
     /// Submits, waits, reads.
@@ -238,7 +242,7 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
         };
         // What the opener has not heard of yet.
         let wished = self.fleet.links.wishes.iter().map(|wish| wish.at).min();
-        let flush_next = Some(self.flushed_at + INTERVAL);
+        let flush_next = Some(self.grid.ends_at());
         let wakes = [opener_next, wished, workload_next, stage_next, flush_next];
         let before = self.clock.now();
         let wake = wakes.into_iter().flatten().min().unwrap_or(Duration::MAX);
@@ -259,7 +263,11 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
             result => result.context("the kernel refuses to wait")?,
         }
         let looked_at = self.clock.now();
-        self.fleet.links.set_now(looked_at);
+        self.set_now(looked_at)?;
+        if matches!(self.stage, Stage::Armed { .. }) {
+            // Another thread may have begun already, and what it sent may be here.
+            self.pass_stage()?;
+        }
         // The sends have run by now; a sleep comes after them.
         let sent_at = if sleep.is_zero() { looked_at } else { before };
         for due in self.fleet.links.dues.drain(..) {
@@ -333,7 +341,7 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
         match self.stage {
             Stage::Opening if !W::OPENS_FIRST || self.fleet.all_tried() => {
                 self.stage = Stage::Waiting;
-                self.flush()?;
+                self.flush(self.grid.begun_at())?;
                 self.say(Word::Ready)?;
             }
             Stage::Armed { start, duration } if now >= start => {
@@ -341,7 +349,10 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
                 self.stage = Stage::Running { start, end, latest: end + self.plan.drain_time_max };
                 self.before = process::scheduled_here()?;
                 self.fleet.links.seen.forget_times();
-                self.received_before = 0;
+                // It belongs to no interval of the measurement.
+                self.flush(self.grid.begun_at().min(start.saturating_sub(MOMENT)))?;
+                self.grid = Grid::new(start);
+                self.set_now(now)?;
                 self.spun = Duration::ZERO;
                 self.answered_at = start;
                 self.fleet.workload.start(start, &mut self.fleet.links);
@@ -351,7 +362,7 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
             {
                 self.stage = Stage::Waiting;
                 let outcome = self.fleet.workload.finish(&mut self.fleet.links);
-                self.flush()?;
+                self.flush(self.grid.begun_at())?;
                 let scheduled = process::scheduled_here()?;
                 let cpu = scheduled.cpu.saturating_sub(self.before.cpu);
                 self.say(Word::Done(Done {
@@ -373,19 +384,19 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
         Ok(Flow::On)
     }
 
-    fn flush_if_due(&mut self) -> Result<()> {
-        if self.fleet.links.now() >= self.flushed_at + INTERVAL {
-            self.flush()?;
+    /// Lets the time go on: what is seen from now on is counted in the interval that contains it.
+    fn set_now(&mut self, now: Duration) -> Result<()> {
+        self.fleet.links.set_now(now);
+        match self.grid.pass(now) {
+            Some(begun_at) => self.flush(begun_at),
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    /// Hands over what was seen since the last time.
-    fn flush(&mut self) -> Result<()> {
-        let now = self.fleet.links.now();
+    /// Hands over what was seen since the last time, in the interval that began at `begun_at`.
+    fn flush(&mut self, begun_at: Duration) -> Result<()> {
         let mut fresh = self.channels.spare.try_recv().unwrap_or_default();
         fresh.clear();
-        let begun_at = std::mem::replace(&mut self.flushed_at, now);
         self.received_before = 0;
         let mut seen = std::mem::replace(&mut self.fleet.links.seen, fresh);
         seen.at = begun_at;

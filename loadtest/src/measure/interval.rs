@@ -12,6 +12,45 @@ use crate::{
 /// How long an interval is.
 pub const INTERVAL: Duration = Duration::from_millis(250);
 
+/// When the intervals of a thread begin: at whole multiples of [`INTERVAL`] after an origin that all
+/// threads share, however late a thread looks at its clock.
+///
+/// What is seen at `now` is counted in the interval that contains `now` if [`pass`](Self::pass) is
+/// called before it is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grid {
+    origin: Duration,
+    begun_at: Duration,
+}
+
+impl Grid {
+    /// Intervals that begin at `origin`.
+    pub fn new(origin: Duration) -> Self {
+        Self { origin, begun_at: origin }
+    }
+
+    /// When the current interval began.
+    pub fn begun_at(&self) -> Duration {
+        self.begun_at
+    }
+
+    /// When the current interval ends.
+    pub fn ends_at(&self) -> Duration {
+        self.begun_at + INTERVAL
+    }
+
+    /// Moves on to the interval that contains `now`, and says when the one began that is over, if
+    /// it is.
+    pub fn pass(&mut self, now: Duration) -> Option<Duration> {
+        if now < self.ends_at() {
+            return None;
+        }
+        let whole = (now - self.origin).as_nanos() / INTERVAL.as_nanos();
+        let begun_at = self.origin + INTERVAL * u32::try_from(whole).unwrap_or(u32::MAX);
+        Some(std::mem::replace(&mut self.begun_at, begun_at))
+    }
+}
+
 /// Digits of what the tester tells of itself.
 const OWN_DIGITS: u8 = 2;
 

@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 
 use crate::{
     measure::{
-        interval::{INTERVAL, Interval},
+        interval::Interval,
         quantiles::{LATENCY_DIGITS, Times, add, times},
         sparse::Sparse,
     },
@@ -38,11 +38,14 @@ pub struct Seen {
     pub opened: u64,
     /// Connections lost or closed.
     pub ended: u64,
-    /// By interval since the start.
-    pub moments: Vec<Moment>,
+    /// Interval by interval, by when each began since the start. Intervals are [`INTERVAL`] long;
+    /// one that the end of the sending falls into is cut there, and those after it begin anew.
+    ///
+    /// [`INTERVAL`]: super::interval::INTERVAL
+    pub moments: BTreeMap<Duration, Moment>,
 }
 
-/// What was seen in one interval of [`INTERVAL`].
+/// What was seen in one interval.
 #[derive(Debug)]
 pub struct Moment {
     /// Of answers that came in it.
@@ -62,19 +65,25 @@ pub struct Moment {
 }
 
 /// An hour, some 200 MB; what comes later is added to the last.
-const MOMENTS_MAX: u128 = 14_400;
+const MOMENTS_MAX: usize = 14_400;
 
 impl Moment {
-    /// When the interval with this index begins, since the start.
-    pub fn begins_at(index: usize) -> Duration {
-        INTERVAL * index as u32
-    }
-
     fn new() -> Self {
         // One digit less, and no larger than what is in it: these are drawn, not quoted.
         let latencies = Histogram::new(2).expect("two digits");
         let exact = Sparse::default();
         Self { latencies, exact, sent: 0, received: 0, opened: 0, ended: 0, errors: 0 }
+    }
+
+    fn add(&mut self, other: &Self) {
+        // It grows as it must.
+        self.latencies.add(&other.latencies).expect("a histogram that grows");
+        self.exact.add(&other.exact);
+        self.sent += other.sent;
+        self.received += other.received;
+        self.opened += other.opened;
+        self.ended += other.ended;
+        self.errors += other.errors;
     }
 }
 
@@ -92,12 +101,13 @@ impl Seen {
             received_bytes: 0,
             opened: 0,
             ended: 0,
-            moments: Vec::new(),
+            moments: BTreeMap::new(),
         }
     }
 
-    /// Adds what was seen in another measurement, as if it had come right after this one.
-    pub fn append(&mut self, other: Self) {
+    /// Adds what was seen in another measurement, as if it had come right after this one, which took
+    /// `elapsed`.
+    pub fn append(&mut self, other: Self, elapsed: Duration) {
         for (sum, part) in [
             (&mut self.latencies, &other.latencies),
             (&mut self.send_delays, &other.send_delays),
@@ -114,7 +124,38 @@ impl Seen {
         self.received_bytes += other.received_bytes;
         self.opened += other.opened;
         self.ended += other.ended;
-        self.moments.extend(other.moments);
+        for (at, moment) in other.moments {
+            self.moment(elapsed + at).add(&moment);
+        }
+    }
+
+    /// Adds what publishers did to what their subscribers saw: `owed` deliveries for all that they
+    /// sent, and their failures.
+    pub fn add_published(&mut self, published: &Self, owed: u64) {
+        let events: u64 = published.moments.values().map(|moment| moment.sent).sum();
+        let (mut events_before, mut owed_before) = (0, 0);
+        for (at, moment) in &published.moments {
+            events_before += moment.sent;
+            // Cumulative, so that nothing is lost by rounding.
+            let owed_by_then = u128::from(owed) * u128::from(events_before);
+            let owed_by_then = owed_by_then.checked_div(u128::from(events)).unwrap_or(0) as u64;
+            let sum = self.moment(*at);
+            sum.sent += owed_by_then - std::mem::replace(&mut owed_before, owed_by_then);
+            sum.errors += moment.errors;
+        }
+        for (reason, count) in &published.errors {
+            *self.errors.entry(reason.clone()).or_default() += count;
+        }
+        self.sent = owed;
+        self.send_delays = published.send_delays.clone();
+    }
+
+    /// The interval that began at this time after the start.
+    fn moment(&mut self, at: Duration) -> &mut Moment {
+        let last = self.moments.last_key_value().map(|(at, _)| *at);
+        let is_full = self.moments.len() >= MOMENTS_MAX;
+        let at = last.filter(|last| is_full && at > *last).unwrap_or(at);
+        self.moments.entry(at).or_insert_with(Moment::new)
     }
 
     /// Adds what one thread saw, in a run that started at `start`.
@@ -133,12 +174,9 @@ impl Seen {
         self.received_bytes += interval.received_bytes;
         self.opened += interval.opened;
         self.ended += interval.ended;
-        let since = interval.at.saturating_sub(start).as_nanos() / INTERVAL.as_nanos();
-        let index = since.min(MOMENTS_MAX) as usize;
-        while self.moments.len() <= index {
-            self.moments.push(Moment::new());
-        }
-        let moment = &mut self.moments[index];
+        // What came before the start is in none of its intervals.
+        let Some(at) = interval.at.checked_sub(start) else { return };
+        let moment = self.moment(at);
         // It grows as it must.
         moment.latencies.add(&interval.latencies).expect("a histogram that grows");
         moment.exact.add_times(&interval.latencies);

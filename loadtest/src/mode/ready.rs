@@ -5,14 +5,8 @@ use anyhow::{Result, anyhow};
 use crate::{
     engine::conductor::{Conductor, Observer},
     measure::timeline::Seen,
-    report::Report,
-    wire::failure::Reason,
+    wire::advice::advice,
 };
-
-/// What to do when connections cannot be begun for want of a port.
-const NO_PORT_LEFT: &str = "no_port_left: one address has some 28,000 ports to one server, and \
-     that of a connection that has ended rests in TIME_WAIT for a minute; use several addresses of \
-     this host with --source, such as 127.0.0.1-127.0.0.8";
 
 /// Waits until each connection is open or was tried, and it is time to begin. A run with some of
 /// them goes on; what failed is counted.
@@ -43,13 +37,6 @@ pub fn await_open<O: Send + 'static>(
     Ok(seen)
 }
 
-/// Says what to do in a report of connections that found no port.
-pub fn warn_of_ports(report: &mut Report) {
-    if report.errors.contains_key(Reason::NO_PORT_LEFT.as_str()) {
-        report.warnings.push(NO_PORT_LEFT.to_owned());
-    }
-}
-
 /// That none could be opened, and why.
 pub fn nothing_open(seen: &Seen) -> anyhow::Error {
     let reasons: Vec<String> =
@@ -57,9 +44,11 @@ pub fn nothing_open(seen: &Seen) -> anyhow::Error {
     if reasons.is_empty() {
         return anyhow!("interrupted before any connection was open");
     }
-    let advice = match seen.errors.contains_key(&Reason::NO_PORT_LEFT) {
-        true => format!("; {NO_PORT_LEFT}"),
-        false => String::new(),
-    };
-    anyhow!("no connection could be opened: {}{advice}", reasons.join(", "))
+    let mut text = format!("no connection could be opened: {}", reasons.join(", "));
+    for reason in seen.errors.keys() {
+        if let Some(advice) = advice(reason.as_str()) {
+            text.push_str(&format!("; {reason}: {advice}"));
+        }
+    }
+    anyhow!(text)
 }

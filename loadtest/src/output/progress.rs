@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::{
     args::OutputArgs,
     engine::conductor::Observer,
-    measure::{interval::INTERVAL, quantiles::micros, timeline::Seen},
+    measure::{quantiles::micros, timeline::Seen},
 };
 
 /// Plain lines are this far apart.
@@ -109,7 +109,7 @@ impl Observer for Progress {
                 bar.set_message(text);
             }
             Face::Lines { next_at } => {
-                let at = INTERVAL * seen.moments.len() as u32;
+                let at = seen.moments.last_key_value().map_or(Duration::ZERO, |(at, _)| *at);
                 if at >= *next_at {
                     *next_at = at + LINE_INTERVAL;
                     eprintln!("{text}");
@@ -129,13 +129,17 @@ impl Observer for Progress {
             return;
         }
         // The latest interval may not have come from all threads.
-        let Some(moment) = seen.moments.iter().rev().nth(1) else { return };
+        let mut latest = seen.moments.iter().rev();
+        let (Some((next_at, _)), Some((at, moment))) = (latest.next(), latest.next()) else {
+            return;
+        };
+        let length = *next_at - *at;
         let errors: u64 = seen.errors.values().sum();
         let failed = if errors > 0 { format!(", {errors} failures") } else { String::new() };
         let seconds = elapsed.as_secs_f64();
         let (text, position, length) = match self.goal {
             Goal::Running(time) => {
-                let rate = moment.received as f64 / INTERVAL.as_secs_f64();
+                let rate = moment.received as f64 / length.as_secs_f64();
                 let p99 = micros(moment.latencies.value_at_quantile(0.99));
                 let of = time.as_secs_f64();
                 let text = format!("{seconds:.1} of {of:.0} s, {rate:.0}/s, p99 {p99:.0} us");

@@ -34,9 +34,6 @@ const OPENING_TAG: &str = "opening";
 /// A line is for so long.
 const LINE_TIME: Duration = Duration::from_secs(1);
 
-/// Moments of a [`Seen`] in a line.
-const LINE_MOMENTS: usize = 4;
-
 /// No run is longer: a week.
 const SECONDS_MAX: usize = 7 * 86_400;
 
@@ -61,11 +58,14 @@ impl Saved {
     /// A run of this process. What was seen while connections were opened is in `opening`.
     pub fn of(report: &Report, opening: Option<&Seen>, seen: &Seen) -> Self {
         let started_ns = (report.started_at_unix_s * 1e9) as u128;
-        let seconds = seen.moments.chunks(LINE_MOMENTS).map(|moments| {
-            let mut second = Sparse::default();
-            moments.iter().for_each(|moment| second.add(&moment.exact));
-            second
-        });
+        let mut seconds: Vec<Sparse> = Vec::new();
+        for (at, moment) in &seen.moments {
+            let index = (at.as_nanos() / LINE_TIME.as_nanos()) as usize;
+            if seconds.len() <= index {
+                seconds.resize_with(index + 1, Sparse::default);
+            }
+            seconds[index].add(&moment.exact);
+        }
         let mut openings = seen.openings.clone();
         if let Some(opening) = opening {
             openings.add(&opening.openings).expect("all histograms have the same bounds");
@@ -73,7 +73,7 @@ impl Saved {
         Self {
             runs: vec![format!("{started_ns:x}-{:x}", process::id())],
             report: report.clone(),
-            seconds: seconds.collect(),
+            seconds,
             openings,
             send_delays: seen.send_delays.clone(),
             look_delays: seen.look_delays.clone(),

@@ -2,6 +2,7 @@
 //!
 //! Nothing here waits, and nothing here counts.
 
+pub mod advice;
 pub mod delivery;
 pub mod failure;
 pub mod http;

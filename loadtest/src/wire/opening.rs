@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use ringway_frame::{
     MessageReader, Role,
     deflate::Offer,
@@ -15,6 +15,9 @@ use super::{failure::Reason, message::Form, target::Target};
 
 /// A response head longer than this is not one.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Fields of a response that another one follows.
+const FIELDS_MAX: usize = 64;
 
 /// What follows when a connection is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +33,8 @@ pub enum Exchange {
 pub struct Approach {
     exchange: Exchange,
     target: Target,
+    /// What the `Host` header says, if not what the URL says.
+    host: Option<String>,
     subprotocols: Vec<String>,
     headers: Vec<(String, String)>,
     offers: Vec<Offer>,
@@ -45,7 +50,8 @@ impl Approach {
             Form::Compressed => vec![offer],
         };
         let exchange = Exchange::WebSocket;
-        Self { exchange, target, subprotocols: Vec::new(), headers: Vec::new(), offers }
+        let (subprotocols, headers) = (Vec::new(), Vec::new());
+        Self { exchange, target, host: None, subprotocols, headers, offers }
     }
 
     /// Asks for no WebSocket: the workload sends requests.
@@ -64,7 +70,12 @@ impl Approach {
         headers: &[(String, String)],
     ) -> Result<Self> {
         self.subprotocols = subprotocols.to_vec();
-        self.headers = headers.to_vec();
+        let is_host = |name: &str| name.eq_ignore_ascii_case("host");
+        let (hosts, others): (Vec<_>, Vec<_>) =
+            headers.iter().cloned().partition(|(name, _)| is_host(name));
+        ensure!(hosts.len() <= 1, "--header: a request has one Host (RFC 9112 §3.2)");
+        self.host = hosts.into_iter().next().map(|(_, host)| host);
+        self.headers = others;
         Terms::of(&self).begin(0, &mut Vec::new()).context("the request cannot be written")?;
         Ok(self)
     }
@@ -77,6 +88,11 @@ impl Approach {
     /// Further headers.
     pub fn headers(&self) -> &[(String, String)] {
         &self.headers
+    }
+
+    /// What the `Host` header says: a header that was given, or else what stands in the URL.
+    pub fn authority(&self) -> &str {
+        self.host.as_deref().unwrap_or(self.target.authority())
     }
 
     /// Where it leads.
@@ -124,12 +140,12 @@ impl<'p> Terms<'p> {
     pub fn begin(&self, link: u32, out: &mut Vec<u8>) -> Result<Opening> {
         let nonce = random_nonce()?;
         self.request(&self.approach.path(link)).emit(nonce, out)?;
-        Ok(Opening { nonce, head: Vec::new() })
+        Ok(Opening { nonce, head: Vec::new(), skipped_bytes: 0 })
     }
 
     fn request<'s>(&'s self, path: &'s str) -> Request<'s> {
         Request {
-            host: self.approach.target.authority(),
+            host: self.approach.authority(),
             target: path,
             subprotocols: &self.subprotocols,
             offers: &self.approach.offers,
@@ -144,6 +160,7 @@ impl<'p> Terms<'p> {
     pub fn receive(&self, opening: &mut Opening, bytes: &[u8]) -> Result<Progress, Reason> {
         let before = opening.head.len();
         opening.head.extend_from_slice(bytes);
+        let skipped = opening.skip_interim();
         // What the response must say follows from the nonce alone, and is not kept meanwhile.
         let expectation = self
             .request("/")
@@ -151,9 +168,12 @@ impl<'p> Terms<'p> {
             .map_err(|_| Reason::named("request_invalid"))?;
         match expectation.verify(&opening.head).map_err(Reason::of_response)? {
             Verdict::Accepted(accepted) => {
-                Ok(Progress::Open(Opened::new(&accepted, accepted.head_bytes - before)))
+                Ok(Progress::Open(Opened::new(&accepted, skipped + accepted.head_bytes - before)))
             }
-            Verdict::Incomplete if opening.head.len() > HEAD_BYTES_MAX => {
+            Verdict::Incomplete
+                if opening.head.len() > HEAD_BYTES_MAX
+                    || opening.skipped_bytes > HEAD_BYTES_MAX =>
+            {
                 Err(Reason::HANDSHAKE_TOO_LONG)
             }
             Verdict::Incomplete => Ok(Progress::Awaited),
@@ -166,6 +186,32 @@ impl<'p> Terms<'p> {
 pub struct Opening {
     nonce: [u8; 16],
     head: Vec<u8>,
+    /// Bytes of responses that came before.
+    skipped_bytes: usize,
+}
+
+impl Opening {
+    /// Takes responses off the head that say that another follows (RFC 9110 §15.2: a client must be
+    /// able to read one or more of them before the final one); how many bytes they were.
+    fn skip_interim(&mut self) -> usize {
+        let mut skipped = 0;
+        loop {
+            let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+            let mut response = httparse::Response::new(&mut fields);
+            let Ok(httparse::Status::Complete(bytes)) = response.parse(&self.head[skipped..])
+            else {
+                break;
+            };
+            // RFC 9110 §15.2.2: 101 is the answer to the Upgrade.
+            if !matches!(response.code, Some(100 | 102..=199)) {
+                break;
+            }
+            skipped += bytes;
+        }
+        self.head.drain(..skipped);
+        self.skipped_bytes += skipped;
+        skipped
+    }
 }
 
 /// What a response amounts to so far.
@@ -198,5 +244,70 @@ impl Opened {
                 Self { reader: MessageReader::new(Role::Client), form: Form::Plain, head_bytes }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringway_frame::handshake::server::emit_response;
+
+    use super::*;
+
+    fn approach(headers: &[(&str, &str)]) -> Result<Approach> {
+        let headers: Vec<(String, String)> =
+            headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let target = Target::parse("ws://127.0.0.1:8080/").unwrap();
+        Approach::new(target, Form::Plain).with_headers(&[], &headers)
+    }
+
+    #[test]
+    fn interim_responses_are_passed_over_however_they_are_cut() {
+        let approach = approach(&[]).unwrap();
+        let terms = Terms::of(&approach);
+        for step in [1, 7, 64, 4096] {
+            let mut request = Vec::new();
+            let mut opening = terms.begin(0, &mut request).unwrap();
+            let request = String::from_utf8(request).unwrap();
+            let key = request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
+            let mut response =
+                b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+                    .to_vec();
+            emit_response(&mut response, key.unwrap().as_bytes(), None, None);
+            let head_bytes = response.len();
+            response.extend_from_slice(b"\x81\x01a");
+            let mut given = 0;
+            let opened = response.chunks(step).find_map(|bytes| {
+                let progress = terms.receive(&mut opening, bytes).unwrap();
+                given += bytes.len();
+                match progress {
+                    Progress::Open(opened) => Some((opened.head_bytes, bytes.len())),
+                    Progress::Awaited => None,
+                }
+            });
+            let (taken, of) = opened.expect("it opens");
+            assert_eq!(given - of + taken, head_bytes, "{step}");
+        }
+        let mut opening = terms.begin(0, &mut Vec::new()).unwrap();
+        let endless = b"HTTP/1.1 102 Processing\r\n\r\n".repeat(1000);
+        assert!(terms.receive(&mut opening, &endless).is_err(), "some server never comes to it");
+    }
+
+    #[test]
+    fn a_given_host_replaces_that_of_the_url() {
+        for (headers, host) in
+            [(&[][..], "127.0.0.1:8080"), (&[("host", "example.org"), ("X-A", "b")], "example.org")]
+        {
+            let approach = approach(headers).unwrap();
+            let mut request = Vec::new();
+            Terms::of(&approach).begin(0, &mut request).unwrap();
+            let request = String::from_utf8(request).unwrap();
+            let hosts: Vec<&str> = request
+                .lines()
+                .filter(|line| line.to_ascii_lowercase().starts_with("host:"))
+                .collect();
+            assert_eq!(hosts, [format!("Host: {host}")], "{request}");
+            assert_eq!(approach.authority(), host);
+        }
+        assert!(approach(&[("Host", "a"), ("host", "b")]).is_err());
     }
 }

@@ -4,7 +4,7 @@
 
 use std::{
     fmt,
-    net::{SocketAddr, ToSocketAddrs},
+    net::{IpAddr, SocketAddr, ToSocketAddrs},
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -27,12 +27,14 @@ pub struct Target {
     host: String,
     authority: String,
     path: String,
-    address: SocketAddr,
+    addresses: Vec<SocketAddr>,
 }
 
 /// A host that no address is known of: the command line may be right, and the network wrong.
 #[derive(Debug)]
 pub struct Unresolved(String);
+
+impl std::error::Error for Unresolved {}
 
 impl fmt::Display for Unresolved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,12 +72,33 @@ impl Target {
             None => url.path().to_owned(),
         };
         let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let address = (bare, port)
-            .to_socket_addrs()
-            .with_context(|| Unresolved(host.to_owned()))?
-            .next()
-            .with_context(|| Unresolved(host.to_owned()))?;
-        Ok(Self { url: text.to_owned(), security, host: bare.to_owned(), authority, path, address })
+        let mut addresses: Vec<SocketAddr> = Vec::new();
+        for address in
+            (bare, port).to_socket_addrs().with_context(|| Unresolved(host.to_owned()))?
+        {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        ensure!(!addresses.is_empty(), Unresolved(host.to_owned()));
+        let (url, host) = (text.to_owned(), bare.to_owned());
+        Ok(Self { url, security, host, authority, path, addresses })
+    }
+
+    /// The same with only the addresses that are of the family of `source`, if there are any.
+    #[must_use]
+    pub fn reached_from(mut self, source: IpAddr) -> Self {
+        if self.addresses.iter().any(|one| one.is_ipv4() == source.is_ipv4()) {
+            self.addresses.retain(|one| one.is_ipv4() == source.is_ipv4());
+        }
+        self
+    }
+
+    /// The same at other addresses.
+    #[cfg(test)]
+    #[must_use]
+    pub fn at(self, addresses: Vec<SocketAddr>) -> Self {
+        Self { addresses, ..self }
     }
 
     /// What was parsed.
@@ -103,9 +126,9 @@ impl Target {
         &self.path
     }
 
-    /// Where to connect.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Where to connect: at least one address, in the order in which they are to be tried.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 }
 
@@ -123,10 +146,10 @@ mod tests {
     fn a_url_is_taken_apart() {
         let target = Target::parse("ws://127.0.0.1:8080/a/b?c=d#e").unwrap();
         assert_eq!((target.authority(), target.path()), ("127.0.0.1:8080", "/a/b?c=d"));
-        assert_eq!(target.address(), "127.0.0.1:8080".parse().unwrap());
+        assert_eq!(target.addresses(), ["127.0.0.1:8080".parse().unwrap()]);
         let target = Target::parse("wss://[::1]").unwrap();
         assert_eq!((target.host(), target.authority(), target.path()), ("::1", "[::1]", "/"));
-        assert_eq!((target.security(), target.address().port()), (Security::Tls, 443));
+        assert_eq!((target.security(), target.addresses()[0].port()), (Security::Tls, 443));
     }
 
     #[test]

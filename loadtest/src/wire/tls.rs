@@ -156,13 +156,30 @@ fn reason(error: &rustls::Error) -> Reason {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 "tls_certificate_other_name".into()
             }
-            _ => "tls_certificate_invalid".into(),
+            other => format!("tls_certificate_{}", fault_name(&format!("{other:?}"))).into(),
         },
         rustls::Error::AlertReceived(alert) => format!("tls_alert_{}", u8::from(*alert)).into(),
         rustls::Error::InvalidMessage(_) => "tls_not_tls".into(),
         rustls::Error::PeerIncompatible(_) => "tls_incompatible".into(),
         _ => std::borrow::Cow::Borrowed("tls_error"),
     })
+}
+
+/// What is wrong with a certificate, as one word with underscores: the innermost name in the debug
+/// form of an error, such as `CaUsedAsEndEntity` in `Other(OtherError(CaUsedAsEndEntity))`.
+fn fault_name(debug: &str) -> String {
+    let is_letter = |letter: char| letter.is_ascii_alphanumeric();
+    // Fields of an error, such as the time, are no part of its name.
+    let variant = debug.split([' ', '{']).next().unwrap_or_default();
+    let name = variant.split(|letter| !is_letter(letter)).rfind(|part| !part.is_empty());
+    let mut words = String::new();
+    for letter in name.unwrap_or("invalid").trim_end_matches("Context").chars() {
+        if letter.is_ascii_uppercase() && !words.is_empty() {
+            words.push('_');
+        }
+        words.push(letter.to_ascii_lowercase());
+    }
+    words
 }
 
 /// Believes any certificate, and still checks that the server has its key.

@@ -14,6 +14,7 @@ mod many;
 mod opening;
 mod run;
 mod server;
+mod timeline;
 mod usage;
 mod validity;
 mod whole;

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use crate::{
     run::{echo, engines},
-    server::{Opening, Server},
+    server::{Fault, Opening, Server},
 };
 
 /// No connection opens, for this reason.
@@ -58,6 +58,18 @@ fn who_does_not_listen_refuses() {
 }
 
 #[test]
+fn a_name_leads_to_the_address_that_answers() {
+    for engine in engines() {
+        let server = Server::start(Fault::Nothing);
+        // It may stand for ::1, where nobody listens, and for 127.0.0.1.
+        let url = server.url().replace("127.0.0.1", "localhost");
+        let outcome = echo(&url, engine, "-c 3 --rate 1k -d 200ms -H Host:example.org");
+        assert_eq!(outcome.ledger(), [200, 200, 0, 0, 0, 0], "{outcome:?}");
+        assert_eq!(outcome.report["errors"], serde_json::json!({}), "{outcome:?}");
+    }
+}
+
+#[test]
 fn a_run_goes_on_with_those_that_open() {
     for engine in engines() {
         let server = Server::opening(Opening::IgnoresEverySecond);
@@ -75,7 +87,7 @@ fn a_run_goes_on_with_those_that_open() {
 
 #[test]
 fn a_response_may_come_in_pieces_or_with_more() {
-    for opening in [Opening::Trickles, Opening::SpeaksFirst] {
+    for opening in [Opening::Trickles, Opening::SpeaksFirst, Opening::Hints] {
         for engine in engines() {
             let server = Server::opening(opening);
             let outcome = echo(&server.url(), engine, "-c 3 --rate 1k -d 300ms");

@@ -90,6 +90,8 @@ pub enum Opening {
     Upgrades,
     /// Every second connection is never answered.
     IgnoresEverySecond,
+    /// 103 before 101.
+    Hints,
     Never,
     Status503,
     WrongAccept,
@@ -350,6 +352,10 @@ fn open(mut socket: &TcpStream, opening: Opening, number: u64) -> io::Result<boo
             for byte in response.drain(..) {
                 socket.write_all(&[byte])?;
             }
+        }
+        Opening::Hints => {
+            let hints = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n";
+            response.splice(..0, hints.iter().copied());
         }
         Opening::SpeaksFirst => emit_frame(&mut response, None, Opcode::Text, b"welcome"),
         Opening::Upgrades | Opening::IgnoresEverySecond => {}

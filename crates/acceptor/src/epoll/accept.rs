@@ -17,7 +17,6 @@ use rustix::{
 use super::poll::Poll;
 use crate::{
     Listener,
-    completion::UNKNOWN_PEER,
     listener::{ACCEPT_PAUSE, Reserve},
 };
 
@@ -78,9 +77,10 @@ impl Acceptor {
             *budget -= 1;
             match acceptfrom_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
                 Ok((descriptor, peer)) => {
-                    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
-                    let peer = peer.unwrap_or(UNKNOWN_PEER);
-                    return Some(Arrival { descriptor, listener: index, peer });
+                    // A client that cannot be told from others is not let in.
+                    if let Some(Ok(peer)) = peer.map(SocketAddr::try_from) {
+                        return Some(Arrival { descriptor, listener: index, peer });
+                    }
                 }
                 Err(Errno::AGAIN) => {
                     self.ready.pop();

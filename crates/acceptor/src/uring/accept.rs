@@ -4,7 +4,7 @@
 //! It never spins: after EMFILE it turns the waiting clients away and rests.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     os::fd::{AsFd, FromRawFd, OwnedFd},
     time::{Duration, Instant},
 };
@@ -112,12 +112,9 @@ impl UringDriver {
     }
 
     fn admit(&mut self, listener: u32, descriptor: OwnedFd) -> Option<Completion<'static>> {
-        // A client that has left already has no address any more.
-        let peer = rustix::net::getpeername(&descriptor)
-            .ok()
-            .flatten()
-            .and_then(|address| SocketAddr::try_from(address).ok())
-            .unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into());
+        // getpeername(2), ENOTCONN: the client has reset the connection already, and is let go.
+        let peer = rustix::net::getpeername(&descriptor).ok().flatten()?;
+        let peer = SocketAddr::try_from(peer).ok()?;
         match self.adopt(descriptor) {
             Ok(connection) => {
                 self.counters.accepted += 1;

@@ -20,7 +20,7 @@ pub(super) const GROUP: u16 = 0;
 
 /// Receive buffers and the ring that lends them to the kernel.
 ///
-/// Must outlive the io_uring instance that it is registered with.
+/// Must outlive the io_uring instance that it is registered with, or be kept for ever.
 pub(super) struct Buffers {
     entries: Pages,
     storage: Pages,
@@ -87,6 +87,12 @@ impl Buffers {
         self.tail = self.tail.wrapping_add(1);
     }
 
+    /// Never frees the memory: the kernel may still write to it.
+    pub(super) fn keep(&mut self) {
+        self.entries.is_kept = true;
+        self.storage.is_kept = true;
+    }
+
     /// Shows the kernel all recycled buffers.
     pub(super) fn publish(&mut self) {
         // SAFETY: the base of a registered ring; its tail is a u16 inside the first entry that
@@ -99,10 +105,11 @@ impl Buffers {
     }
 }
 
-/// Page-aligned memory, zeroed, freed on drop.
+/// Page-aligned memory, zeroed, freed on drop unless it is to be kept.
 struct Pages {
     base: NonNull<u8>,
     layout: Layout,
+    is_kept: bool,
 }
 
 impl Pages {
@@ -110,7 +117,8 @@ impl Pages {
         let layout = Layout::from_size_align(bytes.max(1), PAGE_BYTES).expect("a sane size");
         // SAFETY: the layout has a size above zero.
         let base = unsafe { alloc_zeroed(layout) };
-        Self { base: NonNull::new(base).unwrap_or_else(|| handle_alloc_error(layout)), layout }
+        let base = NonNull::new(base).unwrap_or_else(|| handle_alloc_error(layout));
+        Self { base, layout, is_kept: false }
     }
 
     fn touch(&mut self) {
@@ -123,7 +131,9 @@ impl Pages {
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        // SAFETY: allocated by `new` with this layout.
-        unsafe { dealloc(self.base.as_ptr(), self.layout) };
+        if !self.is_kept {
+            // SAFETY: allocated by `new` with this layout.
+            unsafe { dealloc(self.base.as_ptr(), self.layout) };
+        }
     }
 }

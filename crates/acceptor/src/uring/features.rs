@@ -194,6 +194,14 @@ struct Bench {
     buffers: Buffers,
 }
 
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if !self.ring.cancel_all() {
+            self.buffers.keep();
+        }
+    }
+}
+
 impl Bench {
     #[allow(unsafe_code)]
     fn accepts(&mut self) -> io::Result<bool> {

@@ -7,6 +7,7 @@ mod accept;
 mod backlog;
 #[allow(unsafe_code)]
 mod buffers;
+mod check;
 mod connect;
 mod ending;
 pub mod features;
@@ -19,6 +20,7 @@ mod receive;
 mod ring;
 mod send;
 mod socket;
+mod turn;
 mod user_data;
 
 use std::{
@@ -33,10 +35,12 @@ use io_uring::{cqueue, squeue};
 use self::{
     accept::Acceptors,
     buffers::Buffers,
+    check::Doubt,
     pace::Pace,
     plain::{Expect, Plain},
-    ring::{Ring, Wait},
+    ring::Ring,
     socket::{Ending, Socket, Stream},
+    turn::TurnState,
     user_data::Kind,
 };
 use crate::{
@@ -50,6 +54,7 @@ pub struct UringDriver {
     ring: Ring,
     buffers: Buffers,
     has_bounded_receive: bool,
+    doubt: Doubt,
     /// Backlogs, whose first pieces the kernel may be reading.
     sockets: Slots<Socket>,
     /// The turn being submitted: its buffers are the kernel's until the enter.
@@ -57,6 +62,8 @@ pub struct UringDriver {
     acceptors: Acceptors,
     /// Receives to arm at the next submission.
     to_arm: Vec<(Connection, Expect)>,
+    /// Connections whose socket may have broken unseen, see `check`.
+    doubted: Vec<Connection>,
     /// Connections to shut down or close once the turn's sends are done.
     to_end: Vec<Connection>,
     harvested: Vec<cqueue::Entry>,
@@ -71,7 +78,9 @@ pub struct UringDriver {
     pace: Pace,
     started: Instant,
     counters: Counters,
-    /// Why the ring takes no more operations.
+    turn_state: TurnState,
+    /// Why the ring takes no more operations. From then on nothing is submitted, and the memory of
+    /// what may still be queued stays untouched until the ring is gone.
     broken: Option<io::Error>,
 }
 
@@ -99,16 +108,19 @@ impl UringDriver {
             settings.receive_buffer_bytes,
         )?;
         let has_bounded_receive = receive::is_bounded(&mut ring, &mut buffers)?;
+        let doubt = Doubt::of_kernel(&mut ring, &mut buffers);
         let waker = Waker::new()?;
         waker.sleeps_in(ring.instance().as_raw_fd());
         Ok(Self {
             ring,
             buffers,
             has_bounded_receive,
+            doubt,
             sockets: Slots::new(settings.connections_max),
             turn: Operations::default(),
             acceptors: Acceptors::new(listeners),
             to_arm: Vec::new(),
+            doubted: Vec::new(),
             to_end: Vec::new(),
             harvested: Vec::new(),
             reported: 0,
@@ -119,6 +131,7 @@ impl UringDriver {
             pace: Pace::new(settings.wait),
             started: Instant::now(),
             counters: Counters::default(),
+            turn_state: TurnState::Settled,
             broken: None,
         })
     }
@@ -155,6 +168,9 @@ impl UringDriver {
     /// As [`Ring::push`].
     #[allow(unsafe_code)]
     unsafe fn push(&mut self, entry: &squeue::Entry) {
+        if self.broken.is_some() {
+            return;
+        }
         // SAFETY: passed on to the caller by this function's contract.
         let pushed = unsafe { self.ring.push(entry) };
         self.note(pushed);
@@ -162,6 +178,9 @@ impl UringDriver {
 
     /// Queues an operation that refers to no memory.
     fn push_plain(&mut self, plain: &Plain) {
+        if self.broken.is_some() {
+            return;
+        }
         let pushed = self.ring.push_plain(plain);
         self.note(pushed);
     }
@@ -220,26 +239,6 @@ impl UringDriver {
         }
     }
 
-    /// Takes the completions out of the ring and deals at once with those that decide about
-    /// memory: sends that came short.
-    fn harvest(&mut self) -> io::Result<()> {
-        let mut first = self.harvested.len();
-        self.ring.take_completions(&mut self.harvested);
-        while self.ring.has_overflowed() {
-            self.ring.submit_and_wait(Wait::NONE)?;
-            self.ring.take_completions(&mut self.harvested);
-        }
-        while first < self.harvested.len() {
-            let entry = &self.harvested[first];
-            let (data, result) = (entry.user_data(), entry.result());
-            if user_data::kind(data) == Kind::InlineSend {
-                self.complete_inline_send(user_data::index(data) as usize, result);
-            }
-            first += 1;
-        }
-        Ok(())
-    }
-
     fn next_event(&mut self) -> Option<Event> {
         loop {
             if let Some(completion) = self.events.pop_front() {
@@ -258,6 +257,7 @@ impl UringDriver {
                 Kind::BacklogSend => {
                     self.complete_backlog_send(user_data::connection(data), entry.result())
                 }
+                Kind::Check => self.complete_check(user_data::connection(data), -entry.result()),
                 Kind::Wake => {
                     self.complete_wake(&entry);
                     continue;
@@ -296,51 +296,38 @@ impl UringDriver {
 
 impl Driver for UringDriver {
     fn submit(&mut self, operations: &mut Operations) {
+        if self.broken.is_some() {
+            return operations.clear();
+        }
+        // Otherwise the queue would point into buffers that are used again.
+        assert!(
+            self.turn_state == TurnState::Settled,
+            "a turn is submitted after the last one's wait"
+        );
         assert!(
             self.reported == self.harvested.len() && self.events.is_empty(),
             "the turn must be read to its end before the next one is submitted"
         );
+        self.turn_state = TurnState::Queued;
         self.turn.clear();
         std::mem::swap(&mut self.turn, operations);
         for index in 0..self.turn.list().len() {
             self.submit_operation(index);
         }
+        self.check_doubted();
         self.arm_receives();
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        if let Some(error) = self.broken.take() {
-            return Err(error);
+        if self.broken.is_none()
+            && let Err(error) = self.enter(timeout)
+        {
+            self.broken.get_or_insert(error);
         }
-        self.harvested.clear();
-        self.reported = 0;
-        self.buffers.publish();
-        self.arm_waker();
-        self.arm_acceptors();
-        let plan = self.pace.plan();
-        let timeout = match (timeout, self.acceptors.resumes_in()) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        };
-        // Endings are due right after the sends have run, which is after this enter.
-        let sleeps = self.to_end.is_empty() && self.events.is_empty() && self.waker.fall_asleep();
-        self.ring.submit_and_wait(match timeout {
-            timeout if sleeps && timeout != Some(Duration::ZERO) => {
-                Wait { want: plan.want, min_wait_us: plan.min_wait_us, timeout }
-            }
-            _ => Wait::NONE,
-        })?;
-        if self.waker.wake_up() {
-            self.events.push_back(Completion::Woken);
-        }
-        self.harvest()?;
-        self.end_connections();
-        self.counters.turns += 1;
-        if self.pace.is_timed() {
-            let now = self.started.elapsed();
-            self.pace.observe(self.harvested.len(), now, pace::thread_cpu_time);
-        }
-        Ok(())
+        self.broken.as_ref().map_or(Ok(()), |error| {
+            let errno = error.raw_os_error().map(io::Error::from_raw_os_error);
+            Err(errno.unwrap_or_else(|| io::Error::new(error.kind(), error.to_string())))
+        })
     }
 
     fn next(&mut self) -> Option<Completion<'_>> {
@@ -363,3 +350,18 @@ impl Driver for UringDriver {
         self.counters
     }
 }
+
+impl Drop for UringDriver {
+    /// Memory that the kernel may still use is not freed.
+    fn drop(&mut self) {
+        if !self.ring.cancel_all() {
+            tracing::error!("io_uring did not let go of its operations; their memory is kept");
+            self.buffers.keep();
+            std::mem::forget(std::mem::take(&mut self.turn));
+            std::mem::forget(std::mem::replace(&mut self.sockets, Slots::new(0)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Operations that refer to no memory of ours, so that queueing one is safe.
 //!
 //! The constructors are all there are: accept, receive into provided buffers, polls, cancel,
-//! message to another ring. Sends are not among them.
+//! message to another ring, and a send of no bytes. Other sends are not among them.
 
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
@@ -73,6 +73,15 @@ impl Plain {
     pub(super) fn established(socket: BorrowedFd<'_>, user_data: u64) -> Self {
         let entry = opcode::PollAdd::new(Fd(socket.as_raw_fd()), libc::POLLOUT as u32);
         Self(entry.build().user_data(user_data))
+    }
+
+    /// Sends nothing, which fails on a socket that is broken; only a failure is reported.
+    pub(super) fn check(socket: BorrowedFd<'_>, user_data: u64) -> Self {
+        // Of no bytes the address is not looked at.
+        let entry = opcode::Send::new(Fd(socket.as_raw_fd()), std::ptr::null(), 0)
+            .flags(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
+            .build();
+        Self(entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(user_data))
     }
 
     /// Cancels the operation that was queued as `target`; only a failure is reported.

@@ -16,7 +16,7 @@ use super::{
     buffers::Buffers,
     plain::{Bound, Expect, Plain},
     ring::{Ring, Wait},
-    socket::{Receiving, Stream},
+    socket::{Health, Receiving, Stream},
     user_data::{self, Kind},
 };
 use crate::{Completion, Connection};
@@ -65,6 +65,7 @@ impl UringDriver {
                 continue;
             }
             socket.receiving = Receiving::Armed;
+            socket.health = Health::Unknown;
             let bound =
                 if self.has_bounded_receive { Bound::Bytes(ARMED_BYTES_MAX) } else { Bound::None };
             let entry = Plain::receive(
@@ -109,6 +110,8 @@ impl UringDriver {
         if entry.result() > 0 && is_open {
             if is_last {
                 self.queue_receive(connection, Expect::Bytes);
+            } else {
+                self.doubt(connection, entry.flags());
             }
             let buffer = buffer.expect("a receive with bytes names its buffer");
             let length = entry.result() as usize;

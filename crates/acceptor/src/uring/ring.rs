@@ -1,6 +1,9 @@
 //! One io_uring instance: set up for a single issuer, entered by its registered descriptor.
 //!
 //! It pushes entries and hands out completions; what they mean is not known here.
+//!
+//! Invariant: a submission that returns `Ok` has had the kernel consume all that was queued. What a
+//! send with MSG_DONTWAIT points to is free only then, so a ring that cannot say so is broken.
 
 use std::{
     io,
@@ -31,9 +34,12 @@ const OPTLEN_OFFSET: usize = 44;
 /// completions.
 const COMPLETION_ENTRIES: u32 = 16_384;
 
-/// A full queue is flushed this often before the ring counts as broken: the kernel was out of
-/// memory for that long.
-const FLUSHES_MAX: u32 = 10_000;
+/// An enter consumes less than all when the kernel is out of memory for it. It is tried again for
+/// this long before the ring counts as broken; clients wait meanwhile.
+const SUBMIT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Between two such tries.
+const SUBMIT_PAUSE: Duration = Duration::from_millis(1);
 
 /// Cancelling takes microseconds; a kernel that does not manage is not waited for.
 const DROP_PATIENCE: Duration = Duration::from_secs(2);
@@ -82,6 +88,10 @@ pub(super) struct Ring {
     enter_descriptor: i32,
     enter_flags: u32,
     has_min_wait: bool,
+    /// Taken out of the ring so that an enter could go on.
+    taken: Vec<cqueue::Entry>,
+    #[cfg(test)]
+    injected: tests::Injected,
 }
 
 impl Ring {
@@ -103,7 +113,15 @@ impl Ring {
             Some(index) => (index, ENTER_REGISTERED_RING),
             None => (ring.as_raw_fd(), 0),
         };
-        Ok(Self { ring, enter_descriptor, enter_flags, has_min_wait })
+        Ok(Self {
+            ring,
+            enter_descriptor,
+            enter_flags,
+            has_min_wait,
+            taken: Vec::new(),
+            #[cfg(test)]
+            injected: tests::Injected::default(),
+        })
     }
 
     /// About what the kernel allocates for a ring: 64 bytes and an index for each submission, 16
@@ -143,16 +161,17 @@ impl Ring {
     ///
     /// # Safety
     /// What the entry points to stays valid and unmoved until its last completion, or, for a send
-    /// with MSG_DONTWAIT, until an enter has consumed it.
+    /// with MSG_DONTWAIT, until [`Self::submit_and_wait`] or [`Self::flush`] has returned `Ok`.
+    /// After an error of theirs, or of this function, it stays so as long as the ring lives.
     pub(super) unsafe fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
-        for _ in 0..FLUSHES_MAX {
-            // SAFETY: passed on to the caller by this function's contract.
-            if unsafe { self.ring.submission().push(entry) }.is_ok() {
-                return Ok(());
-            }
-            self.flush()?;
+        // SAFETY: passed on to the caller by this function's contract.
+        if unsafe { self.ring.submission().push(entry) }.is_ok() {
+            return Ok(());
         }
-        Err(io::Error::other("io_uring takes no more operations"))
+        self.flush()?;
+        // SAFETY: as above.
+        unsafe { self.ring.submission().push(entry) }
+            .map_err(|_| io::Error::other("io_uring's queue is full although it was emptied"))
     }
 
     /// Queues an operation that refers to no memory.
@@ -163,13 +182,11 @@ impl Ring {
 
     /// Submits what is queued without waiting and without running deferred work.
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        let queued = self.ring.submission().len() as u32;
-        self.enter(queued, 0, 0, None)
+        self.submit_all(0, 0, None)
     }
 
     /// Submits what is queued and waits.
     pub(super) fn submit_and_wait(&mut self, wait: Wait) -> io::Result<()> {
-        let queued = self.ring.submission().len() as u32;
         let timespec =
             wait.timeout.map(|t| Timespec::new().sec(t.as_secs()).nsec(t.subsec_nanos()));
         let argument = GetEvents {
@@ -178,7 +195,46 @@ impl Ring {
             min_wait_us: if self.has_min_wait { wait.min_wait_us } else { 0 },
             timespec: timespec.as_ref().map_or(0, |timespec| std::ptr::from_ref(timespec) as u64),
         };
-        self.enter(queued, wait.want, ENTER_GETEVENTS | ENTER_EXT_ARG, Some(&argument))
+        self.submit_all(wait.want, ENTER_GETEVENTS | ENTER_EXT_ARG, Some(&argument))
+    }
+
+    /// Enters until the kernel has consumed all that is queued. io_uring_enter(2): an enter that
+    /// consumes less does not wait, so that the last one alone does.
+    fn submit_all(
+        &mut self,
+        want: u32,
+        flags: u32,
+        argument: Option<&GetEvents>,
+    ) -> io::Result<()> {
+        let mut give_up = None;
+        loop {
+            let queued = self.queued();
+            let entered = self.enter(queued, want, flags, argument);
+            // The kernel's own index says what it has consumed, whatever the call returned.
+            let left = self.queued();
+            match entered {
+                Err(error) if !is_passing(&error) => return Err(error),
+                _ if left == 0 => return Ok(()),
+                _ => {}
+            }
+            // EBUSY: completions that the queue has no room for keep the kernel from going on.
+            self.taken.extend(self.ring.completion());
+            if left < queued {
+                give_up = None;
+                continue;
+            }
+            let give_up = *give_up.get_or_insert_with(|| Instant::now() + SUBMIT_PATIENCE);
+            if Instant::now() >= give_up {
+                let reason = entered.err().map_or(String::new(), |error| format!(": {error}"));
+                return Err(io::Error::other(format!("io_uring takes no more operations{reason}")));
+            }
+            thread::sleep(SUBMIT_PAUSE);
+        }
+    }
+
+    /// Entries that the kernel has not consumed.
+    fn queued(&mut self) -> u32 {
+        self.ring.submission().len() as u32
     }
 
     /// Whether completions wait in the kernel because the queue was full.
@@ -188,16 +244,37 @@ impl Ring {
 
     /// Moves all posted completions to `into`.
     pub(super) fn take_completions(&mut self, into: &mut Vec<cqueue::Entry>) {
+        into.append(&mut self.taken);
         into.extend(self.ring.completion());
     }
 
+    /// Ends all that is under way. `false`: the kernel may still use the memory of an operation.
+    pub(super) fn cancel_all(&mut self) -> bool {
+        let mut is_over = true;
+        // Twice: what was just being completed runs in the enter, and may be armed again by it.
+        for _ in 0..2 {
+            let patience = Timespec::new().sec(DROP_PATIENCE.as_secs());
+            let submitter = self.ring.submitter();
+            let ended = submitter.register_sync_cancel(Some(patience), CancelBuilder::any());
+            // ENOENT: nothing was under way.
+            is_over &=
+                ended.map_or_else(|error| error.raw_os_error() == Some(libc::ENOENT), |()| true);
+            // What is queued is given up, not submitted: its memory may have been given up, too.
+            let entered = self.enter(0, 0, ENTER_GETEVENTS, None);
+            is_over &= entered.map_or_else(|error| is_passing(&error), |()| true);
+        }
+        is_over
+    }
+
     fn enter(
-        &self,
+        &mut self,
         queued: u32,
         want: u32,
         flags: u32,
         argument: Option<&GetEvents>,
     ) -> io::Result<()> {
+        #[cfg(test)]
+        let (queued, want, flags) = self.injected.next(queued, want, flags)?;
         let bytes = if argument.is_some() { size_of::<GetEvents>() } else { 0 };
         let argument = argument.map_or(std::ptr::null(), std::ptr::from_ref);
         // SAFETY: the descriptor is this ring's; `argument` and the timespec it points to live in
@@ -213,16 +290,15 @@ impl Ring {
                 bytes,
             )
         };
-        if result >= 0 {
-            return Ok(());
-        }
-        let error = io::Error::last_os_error();
-        match error.raw_os_error() {
-            // A signal, the time-out, or completions that wait to be taken: all normal.
-            Some(libc::EINTR | libc::ETIME | libc::EBUSY | libc::EAGAIN) => Ok(()),
-            _ => Err(error),
-        }
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
+}
+
+/// A signal, the time-out, completions that wait to be taken, or no memory for now. They say how
+/// the wait ended, or that the same enter may succeed later; not whether anything was consumed.
+fn is_passing(error: &io::Error) -> bool {
+    let errno = error.raw_os_error();
+    matches!(errno, Some(libc::EINTR | libc::ETIME | libc::EBUSY | libc::EAGAIN))
 }
 
 impl Drop for Ring {
@@ -230,10 +306,7 @@ impl Drop for Ring {
     /// read and write memory that its owner is about to free, and hold sockets open. So it is
     /// cancelled here, and awaited.
     fn drop(&mut self) {
-        let patience = Timespec::new().sec(DROP_PATIENCE.as_secs());
-        // ENOENT: nothing was under way. Anything else leaves the kernel's own clean-up.
-        let _ = self.ring.submitter().register_sync_cancel(Some(patience), CancelBuilder::any());
-        let _ = self.submit_and_wait(Wait::NONE);
+        self.cancel_all();
         if self.enter_flags & ENTER_REGISTERED_RING != 0 {
             unregister_descriptor(&self.ring, self.enter_descriptor);
         }
@@ -286,3 +359,6 @@ fn update_descriptors(ring: &IoUring, operation: u32, update: &mut ResourceUpdat
     };
     result == 1
 }
+
+#[cfg(test)]
+pub(super) mod tests;

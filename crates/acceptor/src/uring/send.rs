@@ -12,7 +12,7 @@ use libc::{MSG_DONTWAIT, MSG_NOSIGNAL, MSG_WAITALL};
 use super::{
     UringDriver,
     backlog::Memory,
-    socket::{Ending, Stream},
+    socket::{Ending, Health, Stream},
     user_data::{self, Kind},
 };
 use crate::{Completion, Connection, Operation, Outgoing, tcp_progress::Progress};
@@ -25,7 +25,7 @@ impl UringDriver {
     #[allow(unsafe_code)]
     pub(super) fn submit_send(&mut self, index: usize) {
         let Operation::Send { connection, outgoing } = &self.turn.list()[index] else { return };
-        let Some(socket) = self.sockets.lookup(*connection) else { return };
+        let Some(socket) = self.sockets.lookup_mut(*connection) else { return };
         if socket.stream == Stream::Failed
             || socket.ending >= Ending::ShutdownWanted
             || socket.is_connecting()
@@ -43,6 +43,8 @@ impl UringDriver {
         if bytes.is_empty() {
             return;
         }
+        // A send that fails says so.
+        socket.health = Health::Sound;
         let entry = opcode::Send::new(
             Fd(socket.descriptor.as_raw_fd()),
             bytes.as_ptr(),
@@ -53,8 +55,9 @@ impl UringDriver {
         .build()
         .flags(squeue::Flags::SKIP_SUCCESS)
         .user_data(user_data::of_index(Kind::InlineSend, index as u32));
-        // SAFETY: the bytes belong to `self.turn`, which nothing changes before the next
-        // `submit`, and that comes after the enter in `wait` has consumed the entry.
+        // SAFETY: the bytes belong to `self.turn`, which nothing changes before the next `submit`.
+        // That asserts `TurnState::Settled`, so a `submit_and_wait` has returned `Ok`; in a driver
+        // that is `broken` it changes nothing. The driver's `drop` ends the ring first.
         unsafe { self.push(&entry) };
     }
 
@@ -146,7 +149,8 @@ impl UringDriver {
             .build()
             .user_data(user_data::of_connection(Kind::BacklogSend, connection));
         // SAFETY: an armed piece neither moves nor changes (the invariant of `backlog.rs`), and
-        // the socket keeps its backlog while `is_sending`, so until the last completion.
+        // the socket keeps its backlog while `is_sending`, so until the last completion; the
+        // driver's `drop` frees no sockets before the ring has let go of them.
         unsafe { self.push(&entry) };
     }
 

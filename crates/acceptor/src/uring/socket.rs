@@ -15,6 +15,7 @@ pub(super) struct Socket {
     pub(super) wants_bytes: bool,
     pub(super) stream: Stream,
     pub(super) ending: Ending,
+    pub(super) health: Health,
     pub(super) backlog: Option<Box<Backlog>>,
 }
 
@@ -27,6 +28,17 @@ pub(super) enum Stream {
     Ended,
     /// Broken both ways.
     Failed,
+}
+
+/// Whether the receive in the kernel would report an error, see `check`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Health {
+    /// It was armed, and has received nothing yet.
+    Unknown,
+    /// Bytes were received, and nothing was sent since.
+    Doubted,
+    /// The socket worked when it was last asked or sent to, which was after the receive.
+    Sound,
 }
 
 /// The state of the multishot receive, and of the poll before it.
@@ -65,6 +77,7 @@ impl Socket {
             wants_bytes: true,
             stream: Stream::Open,
             ending: Ending::Open,
+            health: Health::Unknown,
             backlog: None,
         }
     }

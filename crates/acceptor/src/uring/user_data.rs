@@ -17,6 +17,8 @@ pub(super) enum Kind {
     InlineSend,
     /// Send of a backlog, with memory pinned until its completion.
     BacklogSend,
+    /// Empty send that fails on a broken connection.
+    Check,
     /// Poll of the waker's eventfd.
     Wake,
     /// Message that wakes another core's ring; the index is the operation's place in the turn.
@@ -25,12 +27,13 @@ pub(super) enum Kind {
     Ignored,
 }
 
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 9] = [
     Kind::Accept,
     Kind::Connect,
     Kind::Receive,
     Kind::InlineSend,
     Kind::BacklogSend,
+    Kind::Check,
     Kind::Wake,
     Kind::WakeOther,
     Kind::Ignored,

@@ -8,6 +8,7 @@ mod connecting;
 mod ending;
 mod harness;
 mod receiving;
+mod resetting;
 mod sending;
 mod waking;
 
@@ -45,6 +46,17 @@ macro_rules! contract {
                 receiving::a_pause_and_resume_in_one_turn_change_nothing,
                 receiving::an_end_during_a_pause_is_told_after_it,
                 receiving::a_reset_during_a_pause_is_told,
+                resetting::clients_that_reset_before_the_accept_leave_nothing,
+                resetting::clients_that_reset_during_the_accept_leave_nothing,
+                resetting::bytes_and_a_reset_of_one_turn_are_both_told,
+                resetting::bytes_and_a_reset_during_a_pause_are_both_told,
+                resetting::bytes_and_a_reset_around_a_cancel_are_both_told,
+                resetting::bytes_and_a_reset_without_buffers_are_both_told,
+                resetting::bytes_and_a_reset_at_a_bound_are_both_told,
+                resetting::a_peer_that_speaks_and_resets_at_once_fails,
+                resetting::bytes_and_a_reset_behind_a_backlog_are_told,
+                resetting::bytes_and_a_reset_after_our_end_are_both_told,
+                resetting::bytes_without_a_reset_are_no_failure,
                 sending::every_kind_of_send_arrives,
                 sending::a_slow_reader_gets_every_byte_in_order,
                 sending::a_backlog_is_told_in_the_turn_of_its_send,

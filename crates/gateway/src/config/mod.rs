@@ -187,6 +187,9 @@ pub struct WebSocket {
     pub frame_bytes_max: Automatic<usize>,
     /// Payload bytes of a message to `/echo`, inflated.
     pub echo_message_bytes_max: usize,
+    /// How long a message may take from its first byte to its last.
+    #[serde(deserialize_with = "milliseconds")]
+    pub message_timeout: Duration,
     /// How long a peer may take to answer a Close.
     #[serde(deserialize_with = "milliseconds")]
     pub close_timeout: Duration,
@@ -294,6 +297,8 @@ pub struct Cors {
 pub struct Limits {
     /// Connections of the process; see [`Limits::connections_max_within`].
     pub connections_max: Automatic<u32>,
+    /// Bytes buffered for all clients; see [`crate::memory::limit::of`].
+    pub memory_bytes: Automatic<u64>,
     /// Connections from one address.
     pub connections_per_address_max: u32,
     /// Networks that `connections_per_address_max` does not apply to.

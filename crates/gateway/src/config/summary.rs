@@ -75,6 +75,7 @@ impl Config {
         line(&mut text, "history", &self.history_text());
         line(&mut text, "http", &self.http_text());
         line(&mut text, "limits", &self.limits_text());
+        line(&mut text, "memory", &self.limits.memory_text());
         let drain = milliseconds_text(self.server.drain_time);
         line(&mut text, "drain", &format!("over {drain} after SIGTERM"));
         text
@@ -140,9 +141,10 @@ impl Config {
     fn websocket_text(&self) -> String {
         let websocket = &self.websocket;
         format!(
-            "messages to {} (/echo {}), ping after {}, pong within {}, close within {}",
+            "messages to {} (/echo {}) within {}, ping after {}, pong within {}, close within {}",
             units::size_text(websocket.message_bytes_max as u64),
             units::size_text(websocket.echo_message_bytes_max as u64),
+            milliseconds_text(websocket.message_timeout),
             milliseconds_text(websocket.ping_interval),
             milliseconds_text(websocket.pong_timeout),
             milliseconds_text(websocket.close_timeout),
@@ -241,6 +243,15 @@ impl Config {
 }
 
 impl Limits {
+    fn memory_text(&self) -> String {
+        match self.memory_bytes {
+            Automatic::Auto => {
+                "buffers to half of what the process may take, less the history".to_owned()
+            }
+            Automatic::Exactly(bytes) => format!("buffers to {}", units::size_text(bytes)),
+        }
+    }
+
     /// The connections to allow where the descriptors that the process may open
     /// leave room for `room` of them.
     ///

@@ -200,6 +200,12 @@ pub(super) static KEYS: &[Key] = &[
         meaning: "The largest message that a client may send to /echo, inflated.",
     },
     Key {
+        path: "websocket.message_timeout",
+        kind: Kind::Duration(limits::MESSAGE_TIMEOUT_MS),
+        meaning: "How long a message may take from its first byte to its last; a client that takes \
+                  longer is closed with 1008.",
+    },
+    Key {
         path: "websocket.close_timeout",
         kind: Kind::Duration(limits::CLOSE_TIMEOUT_MS),
         meaning: "How long a client may take to answer a Close before its connection is cut.",
@@ -341,6 +347,14 @@ pub(super) static KEYS: &[Key] = &[
         path: "limits.connections_max",
         kind: Kind::Count(limits::CONNECTIONS),
         meaning: "Connections of the whole process; further ones are refused.",
+    },
+    Key {
+        path: "limits.memory_bytes",
+        kind: Kind::Size(limits::MEMORY_BYTES),
+        meaning: "Memory for what is buffered, over all clients and the private API: unfinished \
+                  requests and messages, input that waits, output that slow readers have not taken. \
+                  Beyond it the clients that hold most are closed (1013 or 503, counted as \
+                  \"memory\"), and new connections are refused with 503.",
     },
     Key {
         path: "limits.connections_per_address_max",

@@ -4,7 +4,10 @@
 //! client.
 
 pub mod api;
+mod failure;
 mod signals;
+#[cfg(test)]
+mod tests;
 
 use std::{
     process::ExitCode,
@@ -14,7 +17,8 @@ use std::{
 
 use ringway_acceptor::engine::Engine;
 use tokio::{
-    sync::mpsc::{self, UnboundedReceiver},
+    sync::mpsc::{UnboundedReceiver, UnboundedSender},
+    task::JoinHandle,
     time::timeout,
 };
 use tracing::{error, info, warn};
@@ -24,6 +28,7 @@ use self::signals::Signals;
 use crate::{
     config::Config,
     exchange::Exchange,
+    orders::Orders,
     server::{Bound, CoreEnd},
 };
 
@@ -38,58 +43,85 @@ const GRACE: Duration = Duration::from_millis(500);
 /// # Errors
 /// See [`Bound::start`].
 pub fn run(bound: Bound, config: &Config, early: &EarlySignals) -> anyhow::Result<ExitCode> {
+    failure::survive(config.server.drain_time, |orders, core_ends, ends| {
+        let engine = bound.engine.clone();
+        block_on(&engine, async {
+            // Before the first client, so that no signal finds clients and nobody to tell them.
+            let signals = Signals::listen()?;
+            if early.is_to_end() {
+                info!("told to end before the start");
+                return Ok(ExitCode::SUCCESS);
+            }
+            supervise(bound, config, signals, orders, core_ends, ends).await
+        })
+    })
+}
+
+fn block_on<T>(
+    engine: &Engine,
+    control: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
     // This thread's ring is a convenience: where there is no memory for it, the cores' come first.
-    if let Engine::Uring(_) = bound.engine
+    if let Engine::Uring(_) = engine
         && let Ok(runtime) = tokio_uring::Runtime::new(&tokio_uring::builder())
     {
-        return runtime.block_on(supervise(bound, config, early));
+        return runtime.block_on(control);
     }
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(supervise(bound, config, early))
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(control)
+}
+
+/// Why the gateway ends.
+enum Cause {
+    Signal(&'static str),
+    /// A core has ended, which none does by itself.
+    Core(Option<CoreEnd>),
+    /// A task of this thread has ended, which none does by itself.
+    Task(&'static str),
 }
 
 async fn supervise(
     bound: Bound,
     config: &Config,
-    early: &EarlySignals,
+    mut signals: Signals,
+    orders: Orders,
+    core_ends: UnboundedSender<CoreEnd>,
+    ends: &mut UnboundedReceiver<CoreEnd>,
 ) -> anyhow::Result<ExitCode> {
-    // Before the first client, so that no signal finds clients and nobody to tell them.
-    let mut signals = Signals::listen()?;
-    if early.is_to_end() {
-        info!("told to end before the start");
-        return Ok(ExitCode::SUCCESS);
-    }
-    let (core_ends, mut ends) = mpsc::unbounded_channel();
-    let running = bound.start(config, &core_ends)?;
+    let running = bound.start(config, orders.clone(), &core_ends)?;
     drop(core_ends);
-    let drain_time = config.server.drain_time;
-    let cores = running.cores;
-    let orders = running.orders.clone();
-    let upkeep = tokio::spawn(upkeep(Arc::clone(&running.exchange), running.start));
-    let api = api::start(&running)?;
-    let first = tokio::select! {
-        signal = signals.next() => Ok(signal),
-        end = ends.recv() => Err(end),
-    };
-    let signal = match first {
-        Ok(signal) => signal,
-        Err(end) => {
-            report(end);
-            return Ok(ExitCode::FAILURE);
+    let mut upkeep = tokio::spawn(upkeep(Arc::clone(&running.exchange), running.start));
+    let mut api = api::start(&running)?;
+    let cause = first_cause(&mut signals, ends, &mut upkeep, &mut api).await;
+    let (mut cores, mut drain_time) = (running.cores, config.server.drain_time);
+    let has_failed = !matches!(cause, Cause::Signal(_));
+    if has_failed {
+        drain_time = failure::drain_time(drain_time);
+    }
+    match cause {
+        Cause::Signal(signal) => {
+            info!(signal, ?drain_time, "accepting stops, clients are told to leave");
         }
-    };
-    info!(signal, ?drain_time, "accepting stops, clients are told to leave");
+        Cause::Core(end) => {
+            report(end);
+            cores -= 1;
+            error!(?drain_time, "the clients of the other cores are told to leave");
+        }
+        Cause::Task(task) => {
+            error!(task, ?drain_time, "a task has failed: all clients are told to leave");
+        }
+    }
     let begun = Instant::now();
-    orders.drain();
-    let code = tokio::select! {
-        code = all_end(&mut ends, cores, drain_time) => code,
+    orders.drain(drain_time);
+    let mut code = tokio::select! {
+        code = all_end(ends, cores, drain_time) => code,
         signal = signals.next() => {
             warn!(signal, "a second signal: ending at once");
             ExitCode::FAILURE
         }
     };
+    if has_failed {
+        code = ExitCode::FAILURE;
+    }
     upkeep.abort();
     // Whoever is in the middle of a request gets an answer, in what is left of the time.
     let left = drain_time.saturating_sub(begun.elapsed());
@@ -101,6 +133,20 @@ async fn supervise(
         }
     }
     Ok(code)
+}
+
+async fn first_cause(
+    signals: &mut Signals,
+    ends: &mut UnboundedReceiver<CoreEnd>,
+    upkeep: &mut JoinHandle<()>,
+    api: &mut api::Stop,
+) -> Cause {
+    tokio::select! {
+        signal = signals.next() => Cause::Signal(signal),
+        end = ends.recv() => Cause::Core(end),
+        _ = upkeep => Cause::Task("upkeep of the history"),
+        () = api.failed() => Cause::Task("private listener"),
+    }
 }
 
 /// Lets go of what is too old, also when nothing new comes.

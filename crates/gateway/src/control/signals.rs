@@ -71,6 +71,14 @@ impl Signals {
         })
     }
 
+    /// Hears none of them, so that a test leaves those of its process as they are.
+    #[cfg(test)]
+    pub fn unheard() -> Self {
+        // signal(7): urgent data on a socket, which nothing here sends.
+        let none = || signal(SignalKind::from_raw(signal_hook::consts::SIGURG)).unwrap();
+        Self { terminate: none(), interrupt: none(), hang_up: none(), user1: none(), user2: none() }
+    }
+
     /// The next signal that ends the gateway.
     pub async fn next(&mut self) -> &'static str {
         loop {

@@ -77,6 +77,15 @@ impl BodyReader {
         }
     }
 
+    /// Bytes of memory that it takes.
+    pub fn held_bytes(&self) -> usize {
+        let trailers = match &self.framing {
+            Framing::Length { .. } => 0,
+            Framing::Chunked(reader) => reader.held_bytes(),
+        };
+        self.bytes.capacity() + trailers
+    }
+
     /// The bytes since the last call, for a body that is passed on piece by piece. Only what has not
     /// been taken counts for the bound.
     pub fn take_bytes(&mut self) -> Vec<u8> {

@@ -92,6 +92,11 @@ impl Default for State {
 }
 
 impl ChunkReader {
+    /// Bytes of memory that it takes beside the body.
+    pub fn held_bytes(&self) -> usize {
+        self.trailers.capacity()
+    }
+
     /// Takes the next bytes; those of the body, which may have `bytes_max`, are appended to it.
     ///
     /// # Errors

@@ -65,6 +65,14 @@ impl HttpConnection {
         }
     }
 
+    /// The request that has begun is the last one.
+    pub fn end_after_request(&mut self) {
+        self.head.end_count();
+        if let Some(posting) = &mut self.posting {
+            posting.end_after();
+        }
+    }
+
     /// Takes what has come of a body.
     fn read_body(
         &mut self,
@@ -86,12 +94,19 @@ impl HttpConnection {
         }
     }
 
-    /// Says that the request did not come in time.
-    pub fn time_out(&mut self, outbox: &mut Outbox<'_>) {
+    /// Refuses what has come of a request: the rest of it is not waited for.
+    pub fn give_up(&mut self, refusal: Refusal, outbox: &mut Outbox<'_>) {
         match self.posting.take() {
-            Some(posting) => posting.refuse(Refusal::Timeout, outbox),
-            None => refuse(Refusal::Timeout, outbox),
+            Some(posting) => posting.refuse(refusal, outbox),
+            None => refuse(refusal, outbox),
         };
+    }
+
+    /// Bytes of what has come of a request.
+    #[inline]
+    pub fn held_bytes(&self) -> usize {
+        let posting = self.posting.as_ref().map_or(0, |posting| posting.body.held_bytes());
+        self.head.held_bytes() + posting
     }
 }
 

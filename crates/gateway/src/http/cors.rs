@@ -72,6 +72,14 @@ impl Origins {
         Ok(any.unwrap_or(Self::Listed(listed)))
     }
 
+    /// Whether pages of this origin may read.
+    pub fn list(&self, origin: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Listed(listed) => listed.iter().any(|allowed| **allowed == *origin),
+        }
+    }
+
     /// What the answer to a request with these fields says.
     pub fn judge(&self, fields: &[Header<'_>]) -> Cors {
         let listed = match self {

@@ -25,9 +25,20 @@ impl HeadReader {
         self.scan.is_before() && self.partial.is_empty()
     }
 
+    /// Bytes of memory that it takes.
+    #[inline]
+    pub fn held_bytes(&self) -> usize {
+        self.partial.capacity()
+    }
+
     /// Whole heads so far.
     pub fn count(&self) -> u32 {
         self.count
+    }
+
+    /// Counts as if no more heads could be counted: the next one is the last.
+    pub fn end_count(&mut self) {
+        self.count = u32::MAX;
     }
 
     /// Takes a whole head from the front of `input`; `None`: all of `input` was taken, and more is

@@ -50,6 +50,8 @@ pub enum Refusal {
     Full,
     /// This address has its share of connections.
     AddressFull,
+    /// What may be buffered for clients is used up.
+    Memory,
 }
 
 /// What a request is refused for, in a word for whoever counts them.
@@ -69,11 +71,13 @@ pub enum Ground {
     Body,
     /// The WebSocket handshake.
     Handshake,
+    /// The gateway is short of memory.
+    Memory,
 }
 
 impl Ground {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Malformed,
         Self::TooLarge,
         Self::Timeout,
@@ -81,6 +85,7 @@ impl Ground {
         Self::Query,
         Self::Body,
         Self::Handshake,
+        Self::Memory,
     ];
 
     /// The word.
@@ -93,6 +98,7 @@ impl Ground {
             Self::Query => "query",
             Self::Body => "body",
             Self::Handshake => "handshake",
+            Self::Memory => "memory",
         }
     }
 }
@@ -121,7 +127,7 @@ impl Refusal {
     /// The status code.
     pub fn status(self) -> u16 {
         match self {
-            Self::Visit(VisitFault::Forbidden) => 403,
+            Self::Visit(VisitFault::Forbidden | VisitFault::ForeignOrigin) => 403,
             Self::Malformed | Self::Host | Self::Framing | Self::Chunk | Self::Visit(_) => 400,
             Self::NotFound => 404,
             Self::Method(_) => 405,
@@ -133,7 +139,7 @@ impl Refusal {
             Self::AddressFull => 429,
             Self::HeadTooLarge | Self::TooManyFields | Self::TrailersTooLarge => 431,
             Self::Coding => 501,
-            Self::Full => 503,
+            Self::Full | Self::Memory => 503,
             Self::Version => 505,
             Self::Handshake(error) => error.status(),
         }
@@ -158,6 +164,7 @@ impl Refusal {
             Self::Visit(_) => Ground::Query,
             Self::MediaType | Self::Expectation => Ground::Body,
             Self::Handshake(_) => Ground::Handshake,
+            Self::Memory => Ground::Memory,
             Self::Full | Self::AddressFull => return None,
         })
     }
@@ -186,6 +193,7 @@ impl Refusal {
             Self::Visit(fault) => fault.reason(),
             Self::Full => "The server holds as many connections as it can.",
             Self::AddressFull => "Too many connections come from this address.",
+            Self::Memory => "The server has no memory for this now.",
             Self::Handshake(error) => error.reason(),
         }
     }

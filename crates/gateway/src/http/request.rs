@@ -15,7 +15,7 @@ use super::{
     routes::{self, Route},
     visit::{Visit, VisitFault},
 };
-use crate::{outbox::Outbox, settings::Settings};
+use crate::{outbox::Outbox, settings::Settings, transport::iframe::Receiver};
 
 /// What comes of a head.
 #[derive(Debug)]
@@ -41,6 +41,11 @@ impl Posting {
     pub fn complete(self) -> Posted {
         let Self { visit, cors, after, body } = self;
         Posted { visit, body: body.into_bytes(), cors, after }
+    }
+
+    /// The connection is closed after the answer.
+    pub fn end_after(&mut self) {
+        self.after = After::Close;
     }
 
     /// Says what is wrong with the body; where it ends is not known any more.
@@ -115,6 +120,11 @@ fn upgrade(
 /// Who comes, for topics that clients may subscribe to.
 fn read_visit(head: &Head<'_>, settings: &Settings) -> Result<Visit, Refusal> {
     let visit = Visit::parse(head.query, settings.visits.topics_max).map_err(Refusal::Visit)?;
+    if let Some(Receiver::Origin(origin)) = &visit.receiver
+        && !settings.origins.list(origin)
+    {
+        return Err(Refusal::Visit(VisitFault::ForeignOrigin));
+    }
     match visit.topics.iter().all(|topic| settings.permissions.subscribe.allow(topic)) {
         true => Ok(visit),
         false => Err(Refusal::Visit(VisitFault::Forbidden)),

@@ -116,7 +116,11 @@ pub fn json(
     after: After,
     body: impl FnOnce(&mut Vec<u8>),
 ) {
-    let fields = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n";
+    let fields = match status {
+        // RFC 9110 §10.2.3: another server may take it at once.
+        503 => "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nRetry-After: 1\r\n",
+        _ => "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n",
+    };
     let content_type = "application/json";
     Response { status, content_type, fields, cors, after }.write_with(out, body);
 }

@@ -9,7 +9,7 @@ use super::{
     connection::HttpConnection,
     cors::Origins,
     progress::{Opened, Polled, Posted, Progress, Upgrade},
-    refusal::After,
+    refusal::{After, Refusal},
     visit::VisitLimits,
 };
 use crate::{
@@ -258,7 +258,7 @@ fn a_late_body_is_a_408() {
     gateway.receives(post("Origin: https://a\r\nContent-Length: 5\r\n", "hell").as_bytes());
     let Gateway { http, sending, operations, .. } = &mut gateway;
     let mut outbox = Outbox::new(Connection::new(0, 0), sending, operations, Duration::ZERO);
-    http.time_out(&mut outbox);
+    http.give_up(Refusal::Timeout, &mut outbox);
     assert!(http.is_between_requests());
     let answer = gateway.answers();
     assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{answer}");

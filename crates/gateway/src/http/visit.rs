@@ -8,10 +8,10 @@ use httparse::Header;
 use ringway_hub::{Cursor, name};
 
 use super::{
-    head,
+    head, page_origin,
     query::{self, NotUtf8},
 };
-use crate::transport::iframe::Callback;
+use crate::transport::iframe::{Callback, Receiver};
 
 /// Bounds of a visit.
 #[derive(Debug, Clone, Copy)]
@@ -37,8 +37,8 @@ pub struct Visit {
     pub wait: Option<Duration>,
     /// How `/stream` writes its objects.
     pub format: Format,
-    /// The function that each block of [`Format::Iframe`] calls.
-    pub callback: Option<Callback>,
+    /// How the page around a [`Format::Iframe`] gets its objects.
+    pub receiver: Option<Receiver>,
     /// Whether `/sse` names its events.
     pub names: Names,
 }
@@ -78,6 +78,8 @@ pub enum Parameter {
     Format,
     /// `callback`
     Callback,
+    /// `origin`
+    Origin,
     /// `names`
     Names,
 }
@@ -105,6 +107,12 @@ pub enum VisitFault {
     Format,
     /// Not the name of a function.
     Callback,
+    /// Not an origin as browsers write it.
+    Origin,
+    /// Both a function and an origin.
+    TwoReceivers,
+    /// The page of this origin may not read what is here.
+    ForeignOrigin,
     /// Neither on nor off.
     Names,
     /// Two Last-Event-ID fields, or one that is not UTF-8.
@@ -122,6 +130,7 @@ impl VisitFault {
             Self::Doubled(Parameter::Wait) => "The parameter wait was given twice.",
             Self::Doubled(Parameter::Format) => "The parameter format was given twice.",
             Self::Doubled(Parameter::Callback) => "The parameter callback was given twice.",
+            Self::Doubled(Parameter::Origin) => "The parameter origin was given twice.",
             Self::Doubled(Parameter::Names) => "The parameter names was given twice.",
             Self::Client => "The parameter client is 1 to 128 bytes without control characters.",
             Self::Topic => "Each topic is 1 to 128 bytes without control characters.",
@@ -131,8 +140,20 @@ impl VisitFault {
             Self::Wait => "The parameter wait is a number of seconds, such as 25 or 0.5.",
             Self::Format => "The parameter format is lines or iframe.",
             Self::Callback => {
-                "The parameter callback is at most 64 letters, digits, underscores and dots, \
-                 such as parent.ringway."
+                "The parameter callback is one identifier of at most 64 letters, digits and \
+                 underscores, without dots. The function is called on parent: write ringway for \
+                 parent.ringway."
+            }
+            Self::Origin => {
+                "The parameter origin is the origin of the page that embeds the frame, such as \
+                 https://shop.example."
+            }
+            Self::TwoReceivers => {
+                "The parameter callback is for a page of this origin, and the parameter origin for \
+                 a page of another: give one of them."
+            }
+            Self::ForeignOrigin => {
+                "The parameter origin names an origin that is not in cors.allowed_origins."
             }
             Self::Names => "The parameter names is on or off.",
             Self::LastEventId => "A request has at most one Last-Event-ID field, in UTF-8.",
@@ -154,6 +175,7 @@ impl Visit {
     pub fn parse(query: Option<&str>, topics_max: usize) -> Result<Self, VisitFault> {
         let mut visit = Self::default();
         let (mut format, mut names) = (None, None);
+        let (mut callback, mut origin) = (None, None);
         for pair in query::pairs(query.unwrap_or_default()) {
             let (name, value) = pair?;
             match &*name {
@@ -173,15 +195,24 @@ impl Visit {
                 "wait" => once(&mut visit.wait, parse_wait(&value)?, Parameter::Wait)?,
                 "format" => once(&mut format, parse_format(&value)?, Parameter::Format)?,
                 "callback" => {
-                    let callback = Callback::parse(&value).ok_or(VisitFault::Callback)?;
-                    once(&mut visit.callback, callback, Parameter::Callback)?;
+                    let function = Callback::parse(&value).ok_or(VisitFault::Callback)?;
+                    once(&mut callback, function, Parameter::Callback)?;
                 }
+                "origin" if page_origin::is_origin(&value) => {
+                    once(&mut origin, Box::from(value), Parameter::Origin)?;
+                }
+                "origin" => return Err(VisitFault::Origin),
                 "names" => once(&mut names, parse_names(&value)?, Parameter::Names)?,
                 _ => {}
             }
         }
         visit.format = format.unwrap_or_default();
         visit.names = names.unwrap_or_default();
+        visit.receiver = match (callback, origin) {
+            (Some(_), Some(_)) => return Err(VisitFault::TwoReceivers),
+            (Some(callback), None) => Some(Receiver::Callback(callback)),
+            (None, origin) => origin.map(Receiver::Origin),
+        };
         Ok(visit)
     }
 
@@ -306,15 +337,23 @@ mod tests {
             ("format=IFRAME", VisitFault::Format),
             ("callback=", VisitFault::Callback),
             ("callback=alert(1)", VisitFault::Callback),
-            ("callback=a..b", VisitFault::Callback),
+            ("callback=parent.ringway", VisitFault::Callback),
+            ("callback=opener.document.forms.pay.submit", VisitFault::Callback),
             ("callback=.a", VisitFault::Callback),
             ("callback=a.", VisitFault::Callback),
             ("callback=1a", VisitFault::Callback),
-            ("callback=a.1", VisitFault::Callback),
+            ("callback=a%5b0%5d", VisitFault::Callback),
             ("callback=a%3cb", VisitFault::Callback),
             ("callback=%c3%a4", VisitFault::Callback),
             ("callback=a%0a", VisitFault::Callback),
             (&format!("callback={long_callback}"), VisitFault::Callback),
+            ("origin=", VisitFault::Origin),
+            ("origin=*", VisitFault::Origin),
+            ("origin=null", VisitFault::Origin),
+            ("origin=https://a/", VisitFault::Origin),
+            ("origin=https://a%22,1)//", VisitFault::Origin),
+            ("origin=https://a&origin=https://a", VisitFault::Doubled(Parameter::Origin)),
+            ("origin=https://a&callback=f", VisitFault::TwoReceivers),
             ("names=", VisitFault::Names),
             ("names=0", VisitFault::Names),
         ] {
@@ -327,7 +366,7 @@ mod tests {
         assert_eq!(Visit::parse(None, 3), Ok(Visit::default()));
         assert_eq!(Visit::parse(Some("other=1&other=2&Client=&wait2"), 3), Ok(Visit::default()));
         let query = "client=ann+b%C3%A4r&token=a.b.c&topic=news&topic=a%2Fb&topic=news&cursor=00000000000a-1\
-                     &wait=0.5&format=iframe&callback=parent._f1.g&names=off";
+                     &wait=0.5&format=iframe&callback=_f1&names=off";
         let visit = Visit::parse(Some(query), 3).unwrap();
         assert_eq!(visit.client.as_deref(), Some("ann bär"));
         assert_eq!(visit.token.as_deref(), Some("a.b.c"));
@@ -335,7 +374,10 @@ mod tests {
         assert_eq!(visit.cursor, Some(cursor(1)));
         assert_eq!(visit.wait, Some(Duration::from_millis(500)));
         assert_eq!((visit.format, visit.names), (Format::Iframe, Names::Off));
-        assert_eq!(visit.callback, Callback::parse("parent._f1.g"));
+        assert_eq!(visit.receiver, Callback::parse("_f1").map(Receiver::Callback));
+        let posted = Visit::parse(Some("origin=https://shop.example:8443"), 3).unwrap();
+        let origin = "https://shop.example:8443".into();
+        assert_eq!(posted.receiver, Some(Receiver::Origin(origin)));
         assert_eq!(fault(&format!("client={}", "ä".repeat(64))), None);
         assert_eq!(fault(&format!("callback={}", "f".repeat(64))), None);
     }

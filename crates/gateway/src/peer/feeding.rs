@@ -10,11 +10,12 @@ use super::{Peer, Readiness, Stage, Turn, serving};
 use crate::{
     desk::Desk,
     dispatch::Run,
+    exchange::Missed,
     feed::{self, Form, Progress, Serving, Word},
     http::{cors::Cors, refusal::After, response},
     orders::Change,
     outbox::Outbox,
-    session::{Missed, Pace, Settled},
+    session::{Pace, Settled},
     subprotocol::service,
     transport::long_poll::{Found, LongPoll},
 };

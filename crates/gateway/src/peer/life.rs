@@ -39,12 +39,30 @@ enum Reading {
 /// Until a driver has told whether a socket took what it was given: one turn.
 const SETTLING: Duration = Duration::from_millis(1);
 
+/// Whether a peer may be told to leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToLeave {
+    /// Nothing is in its way.
+    Ready,
+    /// It is owed the answer to a request that has begun.
+    InRequest,
+    /// It is owed events that it has been too slow for.
+    Behind,
+}
+
 impl Peer {
     /// The peer was heard, or has read: it has this long to be silent.
     #[inline]
     pub(super) fn is_alive(&mut self, turn: &mut Turn<'_>) {
         self.life = Life::Heard;
-        turn.wheel.touch(self.connection.slot(), turn.now + turn.settings.ping_interval);
+        let mut due = turn.now + turn.settings.ping_interval;
+        if let Stage::WebSocket(socket) = &self.stage
+            && let Some(message_due) = socket.message_due(turn.settings, turn.now)
+            && !self.sending.is_paused()
+        {
+            due = due.min(message_due);
+        }
+        turn.wheel.touch(self.connection.slot(), due);
     }
 
     /// The socket took less than it was given, or some of what it owed.
@@ -56,6 +74,11 @@ impl Peer {
 
     /// The socket took all.
     pub fn drained(&mut self, turn: &mut Turn<'_>) {
+        if self.sending.is_paused()
+            && let Stage::WebSocket(socket) = &mut self.stage
+        {
+            socket.grant_time(turn.now);
+        }
         self.sending.drained(self.connection, turn.operations);
         match self.stage {
             Stage::Leaving => self.leave(turn),
@@ -82,24 +105,18 @@ impl Peer {
     /// The deadline has come. Where the client may still be reading what it was sent, that is found
     /// out first.
     pub fn expire(&mut self, turn: &mut Turn<'_>) {
+        if self.is_message_overdue(turn) {
+            return self.end_overdue_message(turn);
+        }
         match (&mut self.stage, self.life) {
             // What it sends is read again when it has read enough of earlier answers.
             (Stage::Http(_), Life::RequestDue) if !self.sending.is_paused() => {
-                self.time_out_request(turn);
+                self.refuse_request(Refusal::Timeout, turn);
             }
             (Stage::Poll(_), Life::AnswerDue) => self.answer_poll(turn),
             // All is with the kernel, which sends it after the close, too.
             (Stage::Leaving, _) if !self.sending.is_backlogged() => self.end(turn),
             _ => turn.operations.push(Operation::MeasureProgress(self.connection)),
-        }
-    }
-
-    fn time_out_request(&mut self, turn: &mut Turn<'_>) {
-        if let Stage::Http(http) = &mut self.stage {
-            let sending = &mut self.sending;
-            http.time_out(&mut Outbox::new(self.connection, sending, turn.operations, turn.now));
-            turn.metrics.refuse(Refusal::Timeout);
-            self.linger(turn);
         }
     }
 
@@ -148,7 +165,7 @@ impl Peer {
                 turn.wheel.touch(slot, turn.now + turn.settings.handshake_timeout);
             }
             (Stage::Http(_), Life::RequestDue, Reading::Done | Reading::Stopped) => {
-                self.time_out_request(turn);
+                self.refuse_request(Refusal::Timeout, turn);
             }
             (Stage::Http(_), Life::BetweenRequests, Reading::Slow) => {
                 turn.wheel.touch(slot, turn.now + turn.settings.keep_alive_timeout);
@@ -199,6 +216,21 @@ impl Peer {
         let due =
             if self.sending.is_unsettled(turn.now) { turn.now + SETTLING } else { Duration::ZERO };
         turn.wheel.touch(self.connection.slot(), due);
+    }
+
+    /// Whether the peer may be told to leave. One that is in the middle of a request gets its answer
+    /// first, in the time that the request has, and is to send no other.
+    pub fn readiness_to_leave(&mut self) -> ToLeave {
+        if self.deferred.is_some() {
+            return ToLeave::InRequest;
+        }
+        if let Stage::Http(http) = &mut self.stage
+            && !http.is_between_requests()
+        {
+            http.end_after_request();
+            return ToLeave::InRequest;
+        }
+        if self.is_behind() { ToLeave::Behind } else { ToLeave::Ready }
     }
 
     /// Waits for the peer's FIN, but not for long.

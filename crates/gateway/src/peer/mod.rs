@@ -4,17 +4,20 @@
 //! to `feed`, what is sent to `outbox`. It never sees a socket.
 
 mod feeding;
+mod holding;
 mod life;
-pub use life::Progress;
 mod opening;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
+pub use self::life::ToLeave;
 use ringway_acceptor::{Connection, Operation, Operations, Wheel};
 use ringway_frame::CloseCode;
 use ringway_hub::Name;
+
+pub use life::Progress;
 
 use crate::{
     census::Seat,
@@ -25,6 +28,7 @@ use crate::{
         refusal::{After, Refusal},
         response::{self, Part},
     },
+    memory::MemoryBudget,
     metrics::CoreMetrics,
     outbox::{Outbox, Sending},
     session::{Session, Settled},
@@ -53,6 +57,8 @@ pub struct Turn<'a> {
     pub bench: &'a mut Workbench,
     /// The core's side of the hub.
     pub desk: &'a mut Desk,
+    /// What the process may buffer.
+    pub memory: &'a MemoryBudget,
     /// What is counted.
     pub metrics: &'a CoreMetrics,
 }
@@ -67,6 +73,8 @@ pub struct Peer {
     seat: Option<Seat>,
     /// What it had acknowledged when it was last measured, cut to 32 bits.
     acknowledged: u32,
+    /// The bytes that it is counted with in the core's account of memory.
+    counted: u32,
     /// Input that waits for its turn.
     deferred: Option<Box<Deferred>>,
 }
@@ -181,6 +189,7 @@ impl Peer {
             stage,
             seat,
             acknowledged: 0,
+            counted: 0,
             deferred: None,
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{Life, Peer, Stage, Turn, serving};
 use crate::{
+    exchange::Missed,
     feed::{Form, Serving, Word},
     http::{
         cors::Cors,
@@ -17,7 +18,7 @@ use crate::{
         visit::{Format, Visit},
     },
     outbox::Outbox,
-    session::{Missed, Pace, Session, Start},
+    session::{Pace, Session, Start},
     subprotocol::service::{self, Speaker, Verdict},
     transport::{
         encoding::Encoding,
@@ -86,7 +87,7 @@ impl Peer {
         let format = match (opened.route, opened.visit.format) {
             (Route::Stream, Format::Lines) => StreamFormat::Lines,
             (Route::Stream, Format::Iframe) => {
-                StreamFormat::Iframe(opened.visit.callback.take().unwrap_or_default())
+                StreamFormat::Iframe(opened.visit.receiver.take().unwrap_or_default())
             }
             _ => StreamFormat::Sse(opened.visit.names),
         };
@@ -146,15 +147,20 @@ impl Peer {
         let status = match verdict {
             Verdict::Done | Verdict::DoneBehind(_) => 200,
             Verdict::Refused => 400,
+            Verdict::GoingAway => 503,
+        };
+        let after = match verdict {
+            Verdict::GoingAway => After::Close,
+            _ => posted.after,
         };
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         outbox.write(|out| {
-            response::json(out, status, &posted.cors, posted.after, |out| {
+            response::json(out, status, &posted.cors, after, |out| {
                 out.extend_from_slice(&answer);
             });
         });
         turn.bench.put_scratch(answer);
-        match posted.after {
+        match after {
             After::KeepAlive => self.await_request(turn),
             After::Close => self.finish(turn),
         }
@@ -178,7 +184,8 @@ impl Peer {
         turn: &mut Turn<'_>,
     ) {
         let connection = service::name_of(turn.desk.core, self.connection);
-        let cursor = session.cursor(turn.desk);
+        // Who loses the connection before it has heard of the gap comes back to be told again.
+        let cursor = gap.map_or_else(|| session.cursor(turn.desk), |(from, _)| from);
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         let serving: Serving<'_> = serving!(turn);
         let welcome = Word::Welcome { client: session.client(), connection: &connection, cursor };

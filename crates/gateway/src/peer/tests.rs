@@ -11,7 +11,8 @@ use super::*;
 fn an_idle_connection_stays_within_its_budget() {
     let account = [
         ("name", size_of::<Connection>(), 8),
-        ("sending", size_of::<Sending>(), 16),
+        ("sending", size_of::<Sending>(), 20),
+        ("counted", size_of::<u32>(), 4),
         ("life", size_of::<Life>(), 1),
         ("seat", size_of::<Option<Seat>>(), 8),
         ("reader", size_of::<MessageReader>(), 56),

@@ -29,6 +29,7 @@ fn shard() -> Shard {
         exchange: Arc::new(Exchange::new(Epoch::new(1), &settings.history)),
         settings,
         orders: Orders::default(),
+        memory: Arc::new(MemoryBudget::new(1 << 30)),
         metrics: Arc::new(CoreMetrics::default()),
         core: 0,
     })
@@ -138,6 +139,18 @@ impl HalfSent {
         slots
     }
 
+    /// Tells the core to drain, within the usual time.
+    fn drain(&mut self) {
+        let drain_time = self.shard.core.settings.drain_time;
+        self.shard.desk().orders.drain(drain_time);
+        self.shard.complete(Completion::Woken, self.now, &mut self.operations);
+    }
+
+    /// Whether it drains, and nobody has been told to leave.
+    fn is_gathering(&self) -> bool {
+        self.shard.drain.as_ref().expect("it drains").is_gathering()
+    }
+
     /// Ends turns until there is nothing to do; which slots were sent the event.
     fn go_on(mut self) -> Vec<u32> {
         let slots = (0..10).flat_map(|_| self.turn()).collect();
@@ -164,4 +177,54 @@ fn a_topic_that_is_half_sent_does_not_go_to_the_next_one_of_its_number() {
     }
     world.subscribe_since_the_beginning(3, "b");
     assert_eq!(world.go_on(), [0_u32; 0]);
+}
+
+/// Its first subscriber has the event; the others are to have it before they are told to leave.
+#[test]
+fn what_is_half_sent_is_sent_before_clients_leave() {
+    let mut world = HalfSent::new(&[], &[1, 2, 3]);
+    world.drain();
+    assert_eq!(world.turn(), [2]);
+    assert!(world.is_gathering());
+    assert_eq!(world.turn(), [3]);
+    world.turn();
+    assert!(!world.is_gathering());
+}
+
+#[test]
+fn clients_stay_until_no_core_takes_events() {
+    let mut world = HalfSent::new(&[], &[1]);
+    let orders = world.shard.desk().orders.clone();
+    for _ in 0..2 {
+        orders.enlist(ringway_acceptor::Waker::new().expect("an eventfd"));
+    }
+    world.drain();
+    for _ in 0..3 {
+        world.turn();
+        assert!(world.is_gathering());
+    }
+    // The other core had taken one more before it closed.
+    let notice = Notice { from: None, event: None, data: "1", ttl: None };
+    let exchange = Arc::clone(&world.shard.desk().exchange);
+    exchange.publish(&mut Tail::default(), notice, "a", Echo::Yes, world.now);
+    orders.close_intake();
+    assert!(world.is_gathering());
+    world.turn();
+    assert_eq!(world.shard.desk().position(), 2);
+    assert!(!world.is_gathering());
+}
+
+#[test]
+fn a_core_that_has_died_holds_nobody_up_for_long() {
+    let mut world = HalfSent::new(&[], &[1]);
+    for _ in 0..2 {
+        let waker = ringway_acceptor::Waker::new().expect("an eventfd");
+        world.shard.desk().orders.enlist(waker);
+    }
+    world.drain();
+    world.turn();
+    assert!(world.is_gathering());
+    world.now += world.shard.next_deadline(world.now).expect("it looks again");
+    world.turn();
+    assert!(!world.is_gathering());
 }

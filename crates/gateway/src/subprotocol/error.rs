@@ -27,11 +27,13 @@ pub enum ErrorCode {
     NotAllowed,
     /// The command has no meaning on this transport.
     NotOnThisTransport,
+    /// The gateway is going away and takes no more events; the command may be sent again to another.
+    GoingAway,
 }
 
 impl ErrorCode {
     /// Every code.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::NotJson,
         Self::UnknownType,
         Self::MissingField,
@@ -42,6 +44,7 @@ impl ErrorCode {
         Self::TooManySubscriptions,
         Self::NotAllowed,
         Self::NotOnThisTransport,
+        Self::GoingAway,
     ];
 
     /// As it is written.
@@ -62,6 +65,7 @@ impl ErrorCode {
             Self::TooManySubscriptions => "too_many_subscriptions",
             Self::NotAllowed => "not_allowed",
             Self::NotOnThisTransport => "not_on_this_transport",
+            Self::GoingAway => "going_away",
         }
     }
 }

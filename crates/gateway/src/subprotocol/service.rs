@@ -13,10 +13,10 @@ use super::{
     json::{self, write},
 };
 use crate::{
-    desk::{Desk, News},
-    exchange::Notice,
+    desk::{Desk, Intake, News},
+    exchange::{Missed, Notice},
     orders::{Change, Order},
-    session::{Missed, Session, TooMany},
+    session::{Session, TooMany},
     settings::Settings,
 };
 
@@ -54,6 +54,8 @@ pub enum Verdict {
     DoneBehind(Missed),
     /// It was not; the answer says why.
     Refused,
+    /// It was not, because the gateway is going away; another one may do it.
+    GoingAway,
 }
 
 /// Carries out the command in `text` and appends the answer to `out`.
@@ -73,7 +75,10 @@ pub fn carry_out(
         Ok(Some(missed)) => Verdict::DoneBehind(missed),
         Err(error) => {
             write::error(out, &error);
-            Verdict::Refused
+            match error.code {
+                ErrorCode::GoingAway => Verdict::GoingAway,
+                _ => Verdict::Refused,
+            }
         }
     }
 }
@@ -96,6 +101,9 @@ fn perform<'t>(
         }
         Command::Notify { id, to, event, data, ttl } => {
             let client = speaker.client();
+            if desk.intake == Intake::Closed {
+                return answer_again(client, id, desk, now, out);
+            }
             let Desk { exchange, tail, news, .. } = desk;
             let (ack, _) = exchange.receipts.once(client, &id, now, || {
                 let notice = Notice { from: Some(client), event: event.as_deref(), data, ttl };
@@ -118,6 +126,9 @@ fn perform<'t>(
                     id,
                     "this client may not publish to this topic",
                 ));
+            }
+            if desk.intake == Intake::Closed {
+                return answer_again(client, id, desk, now, out);
             }
             let Desk { exchange, tail, news, .. } = desk;
             let (ack, _) = exchange.receipts.once(client, &id, now, || {
@@ -143,6 +154,22 @@ fn perform<'t>(
             return listen(listening, speaker, desk, settings, out);
         }
     }
+    Ok(None)
+}
+
+/// While the gateway goes away: a command that was carried out is acknowledged again, and no other.
+fn answer_again<'t>(
+    client: &str,
+    id: Cow<'t, str>,
+    desk: &Desk,
+    now: Duration,
+    out: &mut Vec<u8>,
+) -> Result<Option<Missed>, CommandError<'t>> {
+    let Some(ack) = desk.exchange.receipts.earlier(client, &id, now) else {
+        let message = "the gateway is going away; send the command again after reconnecting";
+        return Err(error(ErrorCode::GoingAway, id, message));
+    };
+    out.extend_from_slice(&ack);
     Ok(None)
 }
 
@@ -189,7 +216,10 @@ fn listen<'t>(
     let (cursor, missed) = match speaker {
         Speaker::Session { session, connection } => {
             match apply(change, session, &topic, connection.slot(), settings, desk) {
-                Ok(missed) => (session.cursor(desk), missed),
+                // As in a welcome: until it has heard of the gap, it is to be told again.
+                Ok(missed) => {
+                    (missed.map_or_else(|| session.cursor(desk), |(from, _)| from), missed)
+                }
                 Err(TooMany) => {
                     let message = format!("at most {} topics", settings.subscriptions_max);
                     return Err(error(ErrorCode::TooManySubscriptions, id, message));

@@ -9,10 +9,11 @@ use super::{encoding::Frame, poll::Body};
 use crate::{
     desk::Desk,
     dispatch::Run,
+    exchange::Missed,
     feed::{Progress, Word},
     http::{connection::HttpConnection, cors::Cors, refusal::After},
     metrics::CoreMetrics,
-    session::{Missed, Pace, Session, Settled},
+    session::{Pace, Session, Settled},
 };
 
 /// A poll that waits for its answer.
@@ -40,6 +41,12 @@ pub enum Found {
 }
 
 impl LongPoll {
+    /// Bytes of memory that are kept for it.
+    pub fn held_bytes(&self) -> usize {
+        let collected = self.collected.as_ref().map_or(0, |collected| collected.capacity());
+        collected + self.http.held_bytes()
+    }
+
     /// Collects a run of events, if it is for the client. An event that is not kept is nowhere
     /// else.
     pub fn collect(

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{
     encoding::{Encoding, Frame},
-    iframe::{self, Callback},
+    iframe::{self, Receiver},
     ndjson, sse,
 };
 use crate::{
@@ -32,7 +32,7 @@ pub enum StreamFormat {
     /// `application/x-ndjson`
     Lines,
     /// `text/html` with a script block for each object.
-    Iframe(Callback),
+    Iframe(Receiver),
 }
 
 impl StreamFormat {
@@ -52,7 +52,9 @@ impl StreamFormat {
                 outbox.write(|out| chunk::write(out, |out| sse::retry(out, retry)));
             }
             Self::Lines => {}
-            Self::Iframe(_) => outbox.write(|out| chunk::write(out, iframe::prologue)),
+            Self::Iframe(receiver) => {
+                outbox.write(|out| chunk::write(out, |out| iframe::prologue(out, receiver)));
+            }
         }
     }
 
@@ -66,7 +68,7 @@ impl StreamFormat {
         chunk::write(out, |out| match self {
             Self::Sse(_) => sse::event(out, cursor, name, text),
             Self::Lines => ndjson::line(out, text),
-            Self::Iframe(callback) => iframe::script(out, callback, text),
+            Self::Iframe(_) => iframe::script(out, text),
         });
     }
 }

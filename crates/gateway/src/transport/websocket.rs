@@ -2,6 +2,8 @@
 //!
 //! It never parses a frame itself and never touches a timer.
 
+use std::time::Duration;
+
 use ringway_acceptor::Connection;
 use ringway_frame::{
     CloseCode, Message, MessageReader, Opcode, ProtocolError, ReadLimits, Role, emit_close,
@@ -29,7 +31,21 @@ pub struct WebSocket {
     reader: MessageReader,
     compression: Option<Box<Compression>>,
     closing: Closing,
+    /// When the message began that is not whole yet; it fits beside `closing`.
+    message_since: Moment,
     service: Service,
+}
+
+/// A time in milliseconds, cut to 32 bits; zero is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Moment(u32);
+
+impl Moment {
+    const NONE: Self = Self(0);
+
+    fn at(now: Duration) -> Self {
+        Self((now.as_millis() as u32).max(1))
+    }
 }
 
 /// Who gets the messages.
@@ -76,7 +92,8 @@ impl WebSocket {
             Some(session) => Service::Session(session),
             None => Service::Echo,
         };
-        Self { reader, compression, closing: Closing::Open, service }
+        let (closing, message_since) = (Closing::Open, Moment::NONE);
+        Self { reader, compression, closing, message_since, service }
     }
 
     /// Reads `input` and serves what it holds: all of it, or as much as one turn may cost.
@@ -96,7 +113,10 @@ impl WebSocket {
             }
             let message = match self.reader.read(input, &limits) {
                 Ok(Some(message)) => message,
-                Ok(None) => return Outcome::Open,
+                Ok(None) => {
+                    self.note_message(serving.now);
+                    return Outcome::Open;
+                }
                 Err(fault) => return self.fail(fault, outbox),
             };
             let (opcode, payload) = match message {
@@ -121,6 +141,7 @@ impl WebSocket {
                     return Outcome::Ended;
                 }
             };
+            self.message_since = Moment::NONE;
             message_bytes += payload.len();
             desk.spend(payload.len());
             let compression = self.compression.as_deref_mut();
@@ -141,6 +162,37 @@ impl WebSocket {
                 }
                 (Service::None, _) => {}
             }
+        }
+    }
+
+    /// Bytes of memory that are kept for what has come of a message.
+    #[inline]
+    pub fn held_bytes(&self) -> usize {
+        self.reader.held_bytes()
+    }
+
+    /// When the message that has begun must be whole; `None` while there is none.
+    #[inline]
+    pub fn message_due(&self, settings: &Settings, now: Duration) -> Option<Duration> {
+        let Moment(since @ 1..) = self.message_since else { return None };
+        let elapsed = Duration::from_millis(Moment::at(now).0.wrapping_sub(since).into());
+        Some((now + settings.message_timeout).saturating_sub(elapsed))
+    }
+
+    /// The message that has begun may take its whole time from now on: until now it was not read.
+    pub fn grant_time(&mut self, now: Duration) {
+        if self.message_since != Moment::NONE {
+            self.message_since = Moment::at(now);
+        }
+    }
+
+    /// All input was read: notes whether it ends inside a message.
+    #[inline]
+    fn note_message(&mut self, now: Duration) {
+        if self.reader.is_idle() {
+            self.message_since = Moment::NONE;
+        } else if self.message_since == Moment::NONE {
+            self.message_since = Moment::at(now);
         }
     }
 

@@ -104,12 +104,7 @@ impl Reader {
                 let mut stream = Stream::opens(gateway, &target("/stream", &query));
                 stream.receives_line();
                 stream.receives_line();
-                for _ in 0..count {
-                    let line = stream.receives_line();
-                    let object = line.strip_prefix("<script>f(").unwrap();
-                    let object = object.strip_suffix(")</script>\n").unwrap();
-                    self.takes(&serde_json::from_str(object).unwrap(), way);
-                }
+                (0..count).for_each(|_| self.takes(&stream.receives_scripted(), way));
             }
             Way::LongPoll | Way::Poll => {
                 let wait = if matches!(way, Way::Poll) { "0" } else { "5" };
@@ -216,12 +211,7 @@ fn told(gateway: &Gateway, way: Way, cursor: &str, count: usize) -> Vec<Value> {
             let mut stream = Stream::opens(gateway, &target("/stream", &query));
             stream.receives_line();
             stream.receives_line();
-            let lines = (0..count).map(|_| {
-                let line = stream.receives_line();
-                let object = line.strip_prefix("<script>f(").unwrap();
-                serde_json::from_str(object.strip_suffix(")</script>\n").unwrap()).unwrap()
-            });
-            lines.collect()
+            (0..count).map(|_| stream.receives_scripted()).collect()
         }
         Way::LongPoll => poll(gateway, &query).events,
         Way::Poll => poll(gateway, &[&query[..], &[("wait", "0")]].concat()).events,

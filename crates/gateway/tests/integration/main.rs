@@ -5,6 +5,7 @@
 
 mod support;
 
+mod agreement;
 mod api;
 mod bodies;
 mod bulk;
@@ -16,6 +17,7 @@ mod cursors;
 mod departures;
 mod descriptors;
 mod doctor;
+mod draining;
 mod faults;
 mod framing;
 mod heads;
@@ -24,6 +26,7 @@ mod inflating;
 mod limits;
 mod logging;
 mod many_cores;
+mod memory;
 mod messages;
 mod negotiation;
 mod notifying;
@@ -34,12 +37,14 @@ mod private_bodies;
 mod private_listener;
 mod publishing;
 mod requests;
+mod resets;
 mod routes;
 mod sandbox;
 mod sending;
 mod slow_readers;
 mod sockets;
 mod start;
+mod steady_readers;
 mod stop;
 mod streaming;
 mod third_party;

@@ -211,8 +211,7 @@ fn a_heartbeat_keeps_the_cursor_young(engine: Engine) {
         "id: {cursor}\nevent: pong\ndata: {{\"type\":\"pong\",\"cursor\":\"{cursor}\"}}\n\n"
     );
     while unnamed.receives_raw_block() != visible {}
-    let pong = format!(r#"({{"type":"pong","cursor":"{cursor}"}})"#);
-    while !script.receives_line().contains(&pong) {}
+    while script.receives_scripted() != json!({"type": "pong", "cursor": cursor}) {}
     // They go on as long as it is read.
     for _ in 0..5 {
         assert_eq!(stream.receives_block().comments, ["heartbeat"]);
@@ -242,27 +241,40 @@ fn lines_are_objects(engine: Engine) {
 }
 
 fn a_frame_calls_its_page(engine: Engine) {
-    let gateway = Gateway::start(engine);
+    let gateway = Gateway::start_with(engine, &["cors.allowed_origins=[\"https://shop.example\"]"]);
     let mut ann = Member::joins(&gateway, "ann");
-    for (callback, name) in [(None, "parent.ringway"), (Some("top._f1.g"), "top._f1.g")] {
-        let mut query = vec![("client", "bob"), ("format", "iframe")];
-        query.extend(callback.map(|name| ("callback", name)));
+    for (key, value, call) in [
+        ("names", "on", "parent.ringway(JSON.parse(text))"),
+        ("callback", "_f1", "parent._f1(JSON.parse(text))"),
+        (
+            "origin",
+            "https://shop.example",
+            r#"parent.postMessage(JSON.parse(text),"https://shop.example")"#,
+        ),
+    ] {
+        let query = [("client", "bob"), ("format", "iframe"), (key, value)];
         let mut stream = open(&gateway, "/stream", &query);
         assert_eq!(stream.response.field("Content-Type"), Some("text/html; charset=utf-8"));
         let prologue = stream.receives_line();
         assert!(prologue.starts_with("<!doctype html>") && prologue.len() >= 1024, "{prologue}");
-        let welcome = stream.receives_line();
-        let begin = format!(r#"<script>{name}({{"type":"welcome","client":"bob""#);
-        assert!(welcome.starts_with(&begin) && welcome.ends_with("})</script>\n"), "{welcome}");
-        let ack = ann.notifies(name, &["bob"], "hello");
-        let cursor = ack["cursor"].as_str().unwrap();
+        assert!(prologue.contains(call), "{prologue}");
+        has(&stream.receives_scripted(), json!({"type": "welcome", "client": "bob"}));
+        let ack = ann.notifies(value, &["bob"], "hello");
         assert_eq!(
-            stream.receives_line(),
-            format!(
-                "<script>{name}({{\"type\":\"event\",\"cursor\":\"{cursor}\",\"from\":\"ann\",\
-                 \"data\":\"hello\"}})</script>\n"
-            )
+            stream.receives_scripted(),
+            json!({"type": "event", "cursor": ack["cursor"], "from": "ann", "data": "hello"})
         );
+    }
+    // Whoever chooses the address must not choose which methods of a page are run, nor which page
+    // gets the events.
+    for (query, status) in [
+        ("callback=parent.ringway", 400),
+        ("callback=opener.document.forms.pay.submit", 400),
+        ("origin=https://shop.example&callback=f", 400),
+        ("origin=https://evil.example", 403),
+    ] {
+        let request = Request::of(&format!("/stream?format=iframe&{query}"));
+        assert_eq!(Client::connect(&gateway).requests(&request).status, status, "{query}");
     }
 }
 
@@ -270,23 +282,18 @@ fn a_frame_calls_its_page(engine: Engine) {
 fn nothing_ends_a_script_block_but_the_gateway(engine: Engine) {
     let gateway = Gateway::start(engine);
     let hostile = "</script><script>alert(1)</script><!--&\u{2028}\u{2029}]]>";
-    let query = [("client", "bob"), ("topic", hostile), ("format", "iframe")];
+    let query = [("client", "bob"), ("topic", "news"), ("format", "iframe")];
     let mut stream = open(&gateway, "/stream", &query);
     stream.receives_line();
     stream.receives_line();
-    let mut ann = Member::joins(&gateway, hostile);
+    let mut ann = Member::joins(&gateway, "a\"n\\n&");
     ann.does(&json!({
-        "type": "publish", "id": "1", "topic": hostile, "event": hostile, "data": {hostile: hostile},
+        "type": "publish", "id": "1", "topic": "news", "event": "\"&\u{2028}\\",
+        "data": {hostile: hostile},
     }));
-    let line = stream.receives_line();
-    let inside = line.strip_prefix("<script>parent.ringway(").unwrap();
-    let inside = inside.strip_suffix(")</script>\n").unwrap();
-    assert!(!inside.contains(['<', '>', '&', '\u{2028}', '\u{2029}']), "{inside}");
     has(
-        &serde_json::from_str(inside).unwrap(),
-        json!({
-            "from": hostile, "topic": hostile, "event": hostile, "data": {hostile: hostile},
-        }),
+        &stream.receives_scripted(),
+        json!({"from": "a\"n\\n&", "event": "\"&\u{2028}\\", "data": {hostile: hostile}}),
     );
 }
 

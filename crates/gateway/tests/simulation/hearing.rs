@@ -40,6 +40,12 @@ impl Visitor {
                 self.is_open()
                     && (moment.draining || (self.is_idle(moment) && !self.answers_pings()))
             }
+            // Of a message that began after the connection did, and is not whole yet.
+            Answer::Close(Some(1008)) => {
+                let is_unfinished = owed.is_some_and(|owed| owed.latest > self.sent);
+                let lasts = moment.now.saturating_sub(self.connected_at);
+                self.is_open() && is_unfinished && lasts >= moment.message_timeout
+            }
             Answer::Response(408) => !self.is_open() && self.is_late(moment),
             _ => false,
         };

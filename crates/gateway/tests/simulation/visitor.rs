@@ -33,6 +33,8 @@ pub struct Moment {
     pub silence_max: Duration,
     /// How long a head may take.
     pub handshake_timeout: Duration,
+    /// How long a message may take.
+    pub message_timeout: Duration,
 }
 
 /// A client in the world.

@@ -8,6 +8,7 @@ use fastrand::Rng;
 use ringway::{
     census::Census,
     exchange::Exchange,
+    memory::MemoryBudget,
     metrics::CoreMetrics,
     orders::Orders,
     settings::Settings,
@@ -77,6 +78,7 @@ impl World {
             census: Arc::clone(&census),
             exchange: Arc::new(Exchange::new(Epoch::new(seed), &settings.history)),
             orders: orders.clone(),
+            memory: Arc::new(MemoryBudget::new(1 << 30)),
             metrics: Arc::new(CoreMetrics::default()),
             core: 0,
         });
@@ -161,7 +163,7 @@ impl World {
     fn visit(&mut self, now: Duration) -> Option<Duration> {
         let drain_at = self.drain_at.filter(|_| self.drained_at.is_none());
         if drain_at.is_some_and(|at| at <= now) {
-            self.orders.drain();
+            self.orders.drain(self.settings.drain_time);
             self.drained_at = Some(now);
         }
         let moment = Moment {
@@ -173,6 +175,7 @@ impl World {
                 .settings
                 .handshake_timeout
                 .min(self.settings.keep_alive_timeout),
+            message_timeout: self.settings.message_timeout,
         };
         let mut next = drain_at.filter(|at| *at > now);
         let first = self.rng.usize(0..self.visitors.len());

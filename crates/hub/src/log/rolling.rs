@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLockWriteGuard};
 use std::time::Duration;
 
 use super::Log;
-use crate::event::Event;
+use crate::event::{Event, Keep};
 use crate::history::{History, Retired};
 use crate::ledger::{Nanos, nanos};
 use crate::segment::Segment;
@@ -77,10 +77,22 @@ impl Log {
     fn trim(&self, mut history: RwLockWriteGuard<'_, History>, now: Nanos) -> Retired {
         self.trim_is_due.store(false, Ordering::Relaxed);
         self.late_bytes.store(0, Ordering::Relaxed);
-        let retired = history.trim(&self.retention, &self.closed_bytes, now);
+        let evicted = |event: &Event| self.tell_evicted(event, now);
+        let retired = history.trim(&self.retention, &self.closed_bytes, now, evicted);
         self.first.store(history.first(), Ordering::Release);
         self.indexed_to.0.store(history.indexed_to(), Ordering::Relaxed);
         retired
+    }
+
+    /// Says that an event is no longer there, unless its time was over anyway.
+    #[cold]
+    pub(super) fn tell_evicted(&self, event: &Event, now: Nanos) {
+        if let Some(evicted) = &self.evicted
+            && event.keep() != Keep::Never
+            && !event.has_expired(Duration::from_nanos(now))
+        {
+            evicted(event);
+        }
     }
 
     /// After having read the history, or having charged it: does what could not be done before.

@@ -73,5 +73,4 @@ fn describe(report: &mut Report, churned: Churned) {
             churned.waited
         ));
     }
-    ready::warn_of_ports(report);
 }

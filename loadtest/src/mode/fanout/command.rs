@@ -375,9 +375,7 @@ impl Samples {
 /// deliveries, and the tester's own part is of both.
 pub fn together(heard: &mut Run<Heard>, told: &Run<Told>) -> Ledger {
     let ledger = Ledger::sum(heard.outcomes.iter().map(|one| &one.ledger));
-    add_errors(&mut heard.seen, &told.seen);
-    heard.seen.sent = ledger.sent;
-    heard.seen.send_delays = told.seen.send_delays.clone();
+    heard.seen.add_published(&told.seen, ledger.sent);
     heard.busy = heard.busy.max(told.busy);
     heard.occupied = heard.occupied.max(told.occupied);
     heard.tester_cpu += told.tester_cpu;

@@ -3,7 +3,7 @@
 //!
 //! A poll tells the server how far the subscriber is, in the ways that servers have for that.
 
-use memchr::{memchr, memmem};
+use memchr::{memchr, memchr2, memmem};
 
 use crate::wire::{
     http::{self, Head},
@@ -31,6 +31,8 @@ pub struct Feed {
     status: u16,
     /// A line or a response that is not whole yet.
     pending: Vec<u8>,
+    /// Whether the last byte was a CR, whose line an LF that follows also ends.
+    is_after_cr: bool,
     cursor: String,
     etag: String,
     last_modified: String,
@@ -63,6 +65,7 @@ impl Feed {
     pub fn begin(&mut self, head: Head<'_>) -> Answer {
         self.status = head.status;
         self.pending.clear();
+        self.is_after_cr = false;
         let answer = self.answer();
         if answer == Answer::News {
             self.etag.clear();
@@ -83,9 +86,16 @@ impl Feed {
         }
     }
 
-    /// Calls `hear` with each line that is whole by now and has data in it.
+    /// Calls `hear` with each line that is whole by now and has data in it. Lines end with CR, LF
+    /// or both (WHATWG HTML §9.2.5, "Parsing an event stream").
     pub fn read_lines(&mut self, mut body: &[u8], mut hear: impl FnMut(&[u8])) {
-        while let Some(end) = memchr(b'\n', body) {
+        while let Some(first) = body.first() {
+            if std::mem::take(&mut self.is_after_cr) && *first == b'\n' {
+                body = &body[1..];
+                continue;
+            }
+            let Some(end) = memchr2(b'\n', b'\r', body) else { break };
+            self.is_after_cr = body[end] == b'\r';
             let (line, rest) = (&body[..end], &body[end + 1..]);
             body = rest;
             if self.pending.is_empty() {
@@ -145,6 +155,23 @@ mod tests {
             feed.read_lines(piece, |data| heard.push(String::from_utf8_lossy(data).into_owned()));
         }
         assert_eq!(heard, [" one", "two"]);
+    }
+
+    #[test]
+    fn a_line_may_end_with_cr_or_lf_or_both() {
+        for end in ["\n", "\r", "\r\n"] {
+            let stream = [": hi", "", "data: one", "", "data:two", "data: three", "", ""].join(end);
+            for step in 1..stream.len() + 1 {
+                let mut feed = Feed::default();
+                let mut heard = Vec::new();
+                for piece in stream.as_bytes().chunks(step) {
+                    feed.read_lines(piece, |data| {
+                        heard.push(String::from_utf8_lossy(data).into_owned());
+                    });
+                }
+                assert_eq!(heard, [" one", "two", " three"], "{end:?}, {step} bytes at a time");
+            }
+        }
     }
 
     #[test]

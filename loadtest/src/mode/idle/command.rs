@@ -160,7 +160,7 @@ fn kernel_details(report: &mut Report, [before, after]: [&KernelMemory; 2], conn
 
 /// Whether the server is on this host, as far as its address tells.
 fn is_here(plan: &Plan) -> bool {
-    match plan.approach.target().address().ip() {
+    match plan.approach.target().addresses()[0].ip() {
         IpAddr::V4(address) => address.is_loopback(),
         IpAddr::V6(address) => address.is_loopback(),
     }

@@ -13,7 +13,7 @@ use crate::{
         quantiles::{LATENCY_DIGITS, Quantiles, curve, times},
         sparse::Sparse,
     },
-    report::{Point, Report, Tester},
+    report::{Point, Report, Tester, timeline},
     saved::Saved,
 };
 
@@ -24,7 +24,7 @@ const APART_MAX: f64 = 0.05;
 const APART_S_MAX: f64 = 86_400.0;
 
 /// Points of a timeline, at most.
-const POINTS_MAX: usize = 86_400;
+const POINTS_MAX: f64 = 86_400.0;
 
 /// The runs as one, which began when the first of them did.
 ///
@@ -177,33 +177,51 @@ const COUNTS: [&str; 11] = [
 ];
 
 fn timeline(parts: &[Saved], merged: &Saved, start: f64) -> Result<Vec<Point>> {
-    let all = || parts.iter().flat_map(|part| &part.report.timeline);
-    let length = all().map(|point| point.length_s).fold(1.0, f64::max);
-    let mut points: Vec<Point> = Vec::new();
+    let shift = |part: &Saved| part.report.started_at_unix_s - start;
+    let points = || {
+        parts.iter().flat_map(|part| part.report.timeline.iter().map(move |at| (shift(part), at)))
+    };
+    let end = |(shift, point): (f64, &Point)| shift + point.at_s + point.length_s;
+    let elapsed_s = points().map(end).fold(0.0, f64::max);
+    let sending = points().filter(|(_, point)| !point.is_after_sending);
+    let sending_s = sending.map(end).fold(0.0, f64::max);
+    let firsts = parts.iter().filter_map(|part| part.report.timeline.first());
+    // The last point of a run may be longer than the others, and the first may be the last.
+    let length_s = firsts.map(|first| first.length_s.floor()).fold(1.0, f64::max);
+    ensure!(elapsed_s / length_s <= POINTS_MAX, "a timeline is longer than a day");
+    let mut sum = timeline::cut(sending_s, elapsed_s, length_s);
+    for (shift, point) in points() {
+        spread(&mut sum, shift, point);
+    }
     let mut latencies: Vec<Sparse> = Vec::new();
-    for part in parts {
-        let shift = part.report.started_at_unix_s - start;
-        for point in &part.report.timeline {
-            let index = ((shift + point.at_s) / length).round() as usize;
-            ensure!(index < POINTS_MAX, "a timeline is longer than a day");
-            while points.len() <= index {
-                let at_s = points.len() as f64 * length;
-                points.push(Point { at_s, length_s: length, ..Point::default() });
-            }
-            points[index].sent += point.sent;
-            points[index].received += point.received;
-            points[index].errors += point.errors;
+    latencies.resize_with(sum.len(), Sparse::default);
+    for (second, part) in merged.seconds.iter().enumerate() {
+        if let Some(sum) = latencies.get_mut(timeline::index_at(&sum, second as f64)) {
+            sum.add(part);
         }
     }
-    latencies.resize_with(points.len(), Sparse::default);
-    for (index, second) in merged.seconds.iter().enumerate() {
-        let index = (index as f64 / length) as usize;
-        if let Some(sum) = latencies.get_mut(index) {
-            sum.add(second);
-        }
-    }
-    let with_latencies = points.into_iter().zip(latencies);
+    let with_latencies = sum.into_iter().zip(latencies);
     Ok(with_latencies.map(|(point, sum)| point.with_latencies(&sum.to_times())).collect())
+}
+
+/// Adds a point of one run to those of the sum, by how much of it falls into each of them.
+fn spread(sum: &mut [Point], shift: f64, point: &Point) {
+    let (start_s, end_s) = (shift + point.at_s, shift + point.at_s + point.length_s);
+    let (first, last) = (timeline::index_at(sum, start_s), timeline::index_at(sum, end_s));
+    let mut before = [0; 3];
+    for index in first..=last {
+        let Some(cell) = sum.get_mut(index) else { return };
+        let until_s = if index == last { end_s } else { cell.at_s + cell.length_s };
+        let share = ((until_s - start_s) / point.length_s.max(1e-9)).clamp(0.0, 1.0);
+        let is_last = index == last;
+        // Cumulative, so that nothing is lost by rounding.
+        let until = [point.sent, point.received, point.errors]
+            .map(|count| if is_last { count } else { (count as f64 * share).round() as u64 });
+        cell.sent += until[0].saturating_sub(before[0]);
+        cell.received += until[1].saturating_sub(before[1]);
+        cell.errors += until[2].saturating_sub(before[2]);
+        before = until;
+    }
 }
 
 /// Says what the parts say, and whether they were one run.

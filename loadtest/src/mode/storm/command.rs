@@ -116,5 +116,4 @@ fn describe(report: &mut Report, rounds: Vec<report::Storm>) {
         report.detail("server_cpu_ns_per_connection", cpu);
     }
     report.storms = rounds;
-    ready::warn_of_ports(report);
 }

@@ -51,10 +51,9 @@ fn write_page(report: &Report, out: &mut String) -> fmt::Result {
     if !report.percentiles.is_empty() && report.latency_us.count > 0 {
         percentile_chart(report).write(out)?;
     }
-    let whole = whole_points(&report.timeline);
-    if whole.len() > 1 {
-        latency_chart(whole).write(out)?;
-        rate_chart(whole, report.counted()).write(out)?;
+    if !report.timeline.is_empty() {
+        latency_chart(&report.timeline).write(out)?;
+        rate_chart(&report.timeline, report.counted()).write(out)?;
     }
     if report.ledger.sent > 0 || !report.errors.is_empty() {
         write_ledger(report, out)?;
@@ -64,12 +63,17 @@ fn write_page(report: &Report, out: &mut String) -> fmt::Result {
     out.write_str("</main>\n</body>\n</html>\n")
 }
 
-/// Without a last point that is shorter than the others: its rate would look like a fall.
-fn whole_points(timeline: &[Point]) -> &[Point] {
-    match timeline {
-        [whole @ .., last] if whole.last().is_some_and(|one| one.length_s > last.length_s) => whole,
-        _ => timeline,
-    }
+/// The rate of a shorter time depends on a few messages.
+const RATE_TIME_MIN_S: f64 = 0.25;
+
+/// A line of steps: a value holds for the whole time of its point.
+fn steps<'p>(
+    points: impl Iterator<Item = &'p Point>,
+    value: impl Fn(&Point) -> f64,
+) -> Vec<(f64, f64)> {
+    let both_ends = points
+        .flat_map(|point| [point.at_s, point.at_s + point.length_s].map(|at| (at, value(point))));
+    both_ends.collect()
 }
 
 fn write_verdict(report: &Report, out: &mut String) -> fmt::Result {
@@ -130,11 +134,7 @@ fn percentile_chart(report: &Report) -> Chart {
 fn latency_chart(timeline: &[Point]) -> Chart {
     let line = |name, of: fn(&Point) -> f64| Series {
         name,
-        points: timeline
-            .iter()
-            .filter(|point| point.received > 0)
-            .map(|point| (point.at_s, of(point).max(1.0)))
-            .collect(),
+        points: steps(timeline.iter().filter(|one| one.received > 0), |one| of(one).max(1.0)),
     };
     Chart {
         title: "Latency over time".to_owned(),
@@ -149,19 +149,22 @@ fn latency_chart(timeline: &[Point]) -> Chart {
 }
 
 fn rate_chart(timeline: &[Point], counted: &str) -> Chart {
-    let line = |name, of: fn(&Point) -> u64| Series {
+    let line = |name, points: &mut dyn Iterator<Item = &Point>, of: fn(&Point) -> u64| Series {
         name,
-        points: timeline
-            .iter()
-            .map(|point| (point.at_s, of(point) as f64 / point.length_s))
-            .collect(),
+        points: steps(points, |point| of(point) as f64 / point.length_s),
     };
+    let mut sending = timeline.iter().filter(|point| !point.is_after_sending);
+    let mut all =
+        timeline.iter().filter(|one| !one.is_after_sending || one.length_s >= RATE_TIME_MIN_S);
     let name = if counted == "connection" { "connections a second" } else { "messages a second" };
     Chart {
         title: format!("{}{} over time", name[..1].to_uppercase(), &name[1..]),
         x: Axis { name: "time", scale: Scale::Linear, format: seconds },
         y: Axis { name, scale: Scale::Linear, format: thousands },
-        series: vec![line("sent", |point| point.sent), line("received", |point| point.received)],
+        series: vec![
+            line("sent", &mut sending, |point| point.sent),
+            line("received", &mut all, |point| point.received),
+        ],
     }
 }
 

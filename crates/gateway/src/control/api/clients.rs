@@ -1,6 +1,7 @@
 //! `/v1/clients/{id}`: whether a client is there, and how to be rid of it.
 //!
-//! The directory knows the first; the cores are told the second and do it in their next turn.
+//! The directory knows the first, and the log what waits for a client that is away; the cores are
+//! told the second and do it in their next turn.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use ringway_frame::{CONTROL_BYTES_MAX, CloseCode};
-use ringway_hub::Presence;
+use ringway_hub::{Presence, Sighting};
 use serde_json::json;
 
 use super::{
@@ -18,7 +19,7 @@ use super::{
     parameters::{name_in, of_query},
     problem::{Kind, Problem},
 };
-use crate::orders::Order;
+use crate::{exchange::Waiting, orders::Order};
 
 /// RFC 6455 §5.5.1: what a close frame has room for behind its code.
 const REASON_BYTES_MAX: usize = CONTROL_BYTES_MAX - size_of::<u16>();
@@ -29,17 +30,26 @@ pub async fn show(
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let client = name_in(path, "client")?;
-    let directory = &api.exchange.directory;
-    let presence = match directory.presence(&client) {
+    let Sighting { presence, connections, left } = api.exchange.directory.sight(&client);
+    let presence = match presence {
         Presence::Live => "live",
         Presence::Behind => "behind",
-        Presence::Away => "away",
-        Presence::Unknown => {
-            let detail = "it was never here, or so long ago that nothing is kept for it";
-            return Err(Problem::new(Kind::UnknownClient, detail));
+        // Never here, or so long ago that it is forgotten: what is kept, or was, waits all the same.
+        Presence::Away | Presence::Unknown => {
+            let Waiting { events, is_gap } = api.exchange.waiting(&client, left, api.now());
+            if presence == Presence::Unknown && events == 0 && !is_gap {
+                let detail = "it was never here, or so long ago that nothing is kept for it";
+                return Err(Problem::new(Kind::UnknownClient, detail));
+            }
+            return Ok(json(&json!({
+                "client": client,
+                "presence": "away",
+                "connections": 0,
+                "queued": events,
+                "gap": is_gap,
+            })));
         }
     };
-    let connections = directory.connections(&client);
     Ok(json(&json!({ "client": client, "presence": presence, "connections": connections })))
 }
 

@@ -79,7 +79,7 @@ const SESSIONS: Split<5> = Split {
     ],
 };
 
-const REFUSED: Split<3> = Split {
+const REFUSED: Split<4> = Split {
     name: "ringway_refused_total",
     kind: Kind::Counter,
     help: "Clients turned away when they connected, by reason.",
@@ -88,6 +88,18 @@ const REFUSED: Split<3> = Split {
         ("full", |core| &core.refused.full),
         ("address_full", |core| &core.refused.address_full),
         ("no_descriptor", |core| &core.refused.no_descriptor),
+        ("memory", |core| &core.refused.memory),
+    ],
+};
+
+const CLOSED: Split<2> = Split {
+    name: "ringway_closed_total",
+    kind: Kind::Counter,
+    help: "Clients closed for what they took, by reason.",
+    label: "reason",
+    values: [
+        ("memory", |core| &core.closed_for_memory),
+        ("message_timeout", |core| &core.messages_timed_out),
     ],
 };
 
@@ -103,6 +115,7 @@ pub fn text(api: &Api) -> String {
     }
     families.split(&cores, &SESSIONS);
     families.split(&cores, &REFUSED);
+    families.split(&cores, &CLOSED);
     let help = "Requests of clients that were refused, by what was wrong.";
     let mut family = families.begin("ringway_refused_requests_total", Kind::Counter, help);
     for ground in Ground::ALL {
@@ -110,7 +123,7 @@ pub fn text(api: &Api) -> String {
         family.labelled("reason", ground.as_str(), count);
     }
     events(api, &mut families);
-    memory(api, &mut families);
+    memory(api, &cores, &mut families);
     families
         .begin("ringway_log_lines_dropped_total", Kind::Counter, "Log lines that nobody read.")
         .value(log::lines_dropped());
@@ -136,17 +149,32 @@ fn events(api: &Api, families: &mut Families) {
     families.begin("ringway_lagging_connections", Kind::Gauge, help).value(directory.behind());
 }
 
-fn memory(api: &Api, families: &mut Families) {
+fn memory(api: &Api, cores: &[&CoreMetrics], families: &mut Families) {
     let exchange = &api.exchange;
     let size = exchange.log.size();
     let receipts = exchange.receipts.bytes(|answer| answer.len());
     families
-        .begin("ringway_memory_bytes", Kind::Gauge, "Memory of what all clients share, by part.")
+        .begin(
+            "ringway_memory_bytes",
+            Kind::Gauge,
+            "Memory of clients and what they share, by part.",
+        )
+        .labelled("component", "clients", sum(cores, |core| &core.held_bytes))
         .labelled("component", "history", size.bytes)
         .labelled("component", "index", size.index_bytes)
         .labelled("component", "directory", exchange.directory.bytes())
         .labelled("component", "receipts", receipts)
         .labelled("component", "idempotency", api.ledger.bytes());
+    families
+        .begin(
+            "ringway_buffered_bytes",
+            Kind::Gauge,
+            "Bytes in the account of limits.memory_bytes.",
+        )
+        .value(api.memory.held());
+    families
+        .begin("ringway_buffered_bytes_max", Kind::Gauge, "The value of limits.memory_bytes.")
+        .value(api.memory.limit());
 }
 
 fn sum(cores: &[&CoreMetrics], of: impl Fn(&CoreMetrics) -> &Counter) -> u64 {

@@ -110,6 +110,16 @@ pub struct Receipt {
     pub done: Done,
 }
 
+impl Receipt {
+    fn check(&self, fingerprint: u64) -> Result<(), Problem> {
+        if self.fingerprint != fingerprint {
+            let detail = "a repeated request must be the same as the first one";
+            return Err(Problem::new(Kind::IdempotencyKeyReused, detail));
+        }
+        Ok(())
+    }
+}
+
 impl Default for Ledger {
     fn default() -> Self {
         let receipts = Receipts::new(IDEMPOTENCY_KEYS_MAX, IDEMPOTENCY_AGE_MAX);
@@ -134,11 +144,23 @@ impl Ledger {
         let (receipt, first) = self
             .receipts
             .once("", &key.0, now, || Arc::new(Receipt { fingerprint, done: perform() }));
-        if receipt.fingerprint != fingerprint {
-            let detail = "a repeated request must be the same as the first one";
-            return Err(Problem::new(Kind::IdempotencyKeyReused, detail));
-        }
+        receipt.check(fingerprint)?;
         Ok((receipt, first))
+    }
+
+    /// What became of the request of this key, if it came before.
+    ///
+    /// # Errors
+    /// The key came with another submission.
+    pub fn earlier(
+        &self,
+        key: &Key,
+        submission: &Submission<'_>,
+        now: Duration,
+    ) -> Result<Option<Arc<Receipt>>, Problem> {
+        let Some(receipt) = self.receipts.earlier("", &key.0, now) else { return Ok(None) };
+        receipt.check(self.hasher.hash_one(submission))?;
+        Ok(Some(receipt))
     }
 
     /// Bytes of memory.

@@ -37,6 +37,7 @@ use self::{
 use crate::{
     exchange::Exchange,
     limits::BULK_BYTES_MAX,
+    memory::MemoryBudget,
     metrics::{CoreMetrics, Counter},
     orders::Orders,
     permission::Patterns,
@@ -66,6 +67,7 @@ struct Api {
     orders: Orders,
     settings: Arc<Settings>,
     metrics: Vec<Arc<CoreMetrics>>,
+    memory: Arc<MemoryBudget>,
     engine: String,
     start: Instant,
     /// The application may address everyone.
@@ -83,6 +85,7 @@ impl Api {
             orders: running.orders.clone(),
             settings: Arc::clone(&running.settings),
             metrics: running.metrics.clone(),
+            memory: Arc::clone(&running.memory),
             engine: running.engine.to_string(),
             start: running.start,
             everyone: Patterns::new(["*"]),

@@ -87,7 +87,15 @@ pub fn submit(
     out: &mut Vec<u8>,
 ) -> Result<First, Problem> {
     let (submission, own_key) = Submission::read(verb, object, api.recipients_max())?;
-    let Some(key) = Key::agree(key, own_key)? else {
+    let key = Key::agree(key, own_key)?;
+    if api.orders.is_draining() {
+        // This thread is the one that begins to drain, so that no event comes after it.
+        let key = key.ok_or_else(going_away)?;
+        let receipt = api.ledger.earlier(&key, &submission, api.now())?.ok_or_else(going_away)?;
+        receipt.done.write(&submission, out);
+        return Ok(First::No);
+    }
+    let Some(key) = key else {
         api.perform(&submission).write(&submission, out);
         return Ok(First::Yes);
     };
@@ -95,4 +103,9 @@ pub fn submit(
     let (receipt, first) = api.ledger.once(&key, &submission, api.now(), perform)?;
     receipt.done.write(&submission, out);
     Ok(first)
+}
+
+fn going_away() -> Problem {
+    let detail = "this gateway stops and takes no more events; send the request to another one";
+    Problem::new(Kind::GoingAway, detail)
 }

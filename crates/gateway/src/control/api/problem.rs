@@ -66,11 +66,13 @@ pub enum Kind {
     NotFound,
     /// There is something here, but not for this method.
     MethodNotAllowed,
+    /// The gateway is going away and takes no more events.
+    GoingAway,
 }
 
 impl Kind {
     /// Every type.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::NotJson,
         Self::WrongType,
         Self::MissingField,
@@ -88,6 +90,7 @@ impl Kind {
         Self::UnknownClient,
         Self::NotFound,
         Self::MethodNotAllowed,
+        Self::GoingAway,
     ];
 
     /// The last part of the type, and its title.
@@ -117,6 +120,7 @@ impl Kind {
             Self::UnknownClient => ("unknown-client", "This client is not known."),
             Self::NotFound => ("not-found", "Nothing is here."),
             Self::MethodNotAllowed => ("method-not-allowed", "This method is not for this path."),
+            Self::GoingAway => ("going-away", "The gateway is going away."),
         }
     }
 
@@ -153,6 +157,7 @@ impl Kind {
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::UnknownClient | Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::GoingAway => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
@@ -166,6 +171,7 @@ impl From<ErrorCode> for Kind {
             ErrorCode::BadName => Self::BadName,
             ErrorCode::BadCursor => Self::BadCursor,
             ErrorCode::TooManyRecipients => Self::TooManyRecipients,
+            ErrorCode::GoingAway => Self::GoingAway,
             ErrorCode::UnknownType
             | ErrorCode::TooManySubscriptions
             | ErrorCode::NotAllowed
@@ -208,6 +214,10 @@ impl IntoResponse for Problem {
             let accept = HeaderValue::from_static("application/json, application/x-ndjson");
             response.headers_mut().insert(header::ACCEPT, accept);
         }
+        if self.kind == Kind::GoingAway {
+            // RFC 9110 §10.2.3: another gateway may take it at once.
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
         response
     }
 }
@@ -225,7 +235,7 @@ mod tests {
         for kind in Kind::ALL {
             assert_eq!(Kind::of_code(kind.code()), Some(kind));
             assert!(kind.code().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'));
-            assert!(kind.status().is_client_error());
+            assert!(kind.status().is_client_error() || kind == Kind::GoingAway);
         }
         assert_eq!(Kind::of_code("none"), None);
     }

@@ -78,6 +78,8 @@ class Outbox {
   answer(object, text) {
     const entry = this.#entries.get(object.id);
     if (!entry) return this.#unclaimed(object, text);
+    // The gateway stops and has not carried it out: the next link is given it again.
+    if (object.code === "going_away") return;
     this.#entries.delete(object.id);
     clearTimeout(entry.timer);
     if (object.type === "ack") entry.resolve(object);

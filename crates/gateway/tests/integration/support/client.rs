@@ -256,6 +256,13 @@ impl Client {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
+    /// Sends RST, behind all that it has sent.
+    #[track_caller]
+    pub fn resets(self) {
+        // socket(7): a linger time of zero drops what was not sent, which on loopback is nothing.
+        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
     /// Sends `bytes` again and again until the kernel takes no more for a while, or the gateway
     /// has cut the connection; how many bytes were taken.
     #[track_caller]

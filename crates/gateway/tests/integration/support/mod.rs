@@ -4,6 +4,7 @@
 //! [`PATIENCE`].
 
 pub mod application;
+mod attack;
 mod client;
 mod engine;
 pub mod frames;
@@ -17,6 +18,7 @@ mod stream;
 use std::time::{Duration, Instant};
 
 pub use application::Application;
+pub use attack::{attack, attacker};
 pub use client::{Client, Response};
 pub use engine::Engine;
 pub(crate) use engine::on_each_engine;

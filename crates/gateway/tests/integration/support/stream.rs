@@ -92,6 +92,18 @@ impl Stream {
         serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line:?}"))
     }
 
+    /// The object that the next line, a script block, hands over.
+    #[track_caller]
+    pub fn receives_scripted(&mut self) -> Value {
+        let line = self.receives_line();
+        let literal = line.strip_prefix("<script>deliver(").expect("a call");
+        let literal = literal.strip_suffix(")</script>\n").expect("the end of the block");
+        assert!(!literal.contains(['<', '>', '&', '\u{2028}', '\u{2029}']), "{literal}");
+        // The escapes of the gateway are a part of those that JSON has.
+        let text: String = serde_json::from_str(literal).unwrap_or_else(|_| panic!("{literal}"));
+        serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text:?}"))
+    }
+
     /// The next line as the object that it is; `None`: the response is over.
     #[track_caller]
     pub fn receives_object_or_end(&mut self) -> Option<Value> {

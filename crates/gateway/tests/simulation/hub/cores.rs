@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 use ringway::{
     census::Census,
     exchange::Exchange,
+    memory::MemoryBudget,
     metrics::CoreMetrics,
     orders::Orders,
     settings::Settings,
@@ -65,6 +66,8 @@ impl Core {
             census: Arc::clone(census),
             exchange: Arc::clone(exchange),
             orders: orders.clone(),
+            // A run never comes near to it.
+            memory: Arc::new(MemoryBudget::new(1 << 40)),
             metrics: Arc::clone(&metrics),
             core: number,
         });

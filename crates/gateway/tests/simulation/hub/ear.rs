@@ -231,10 +231,11 @@ fn script(line: &str, heard: &mut Vec<Heard>) {
     if line.starts_with("<!doctype html>") {
         return;
     }
-    let call = line.strip_prefix("<script>parent.ringway(");
-    let text = call.and_then(|call| call.strip_suffix(")</script>")).expect("a call");
-    assert!(!text.contains(['<', '>', '&']), "what could end a script: {text}");
-    heard.push(Heard::Object(one_line(&text.replace("\\u003c", "<"))));
+    let call = line.strip_prefix("<script>deliver(");
+    let literal = call.and_then(|call| call.strip_suffix(")</script>")).expect("a call");
+    assert!(!literal.contains(['<', '>', '&']), "what could end a script: {literal}");
+    let text: String = serde_json::from_str(literal).expect("a string");
+    heard.push(Heard::Object(one_line(&text)));
 }
 
 /// Whether an event stream names its events.

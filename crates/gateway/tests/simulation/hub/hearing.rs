@@ -16,6 +16,7 @@ use super::{
     ear::{Heard, Object},
     line::{Attention, Phase, Route},
     model::Model,
+    view::Since,
     world::{Device, World},
 };
 
@@ -174,7 +175,11 @@ fn judge_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
                 None => view.unsubscribed(&listened.topic),
             }
             let cursor = cursor_of(object.cursor.as_ref());
-            view.reach(cursor, moment);
+            match listened.since {
+                // It is to be told again if the connection breaks before the gap is heard.
+                Some(Since::Foreign(since)) => assert_eq!(cursor, since, "the cursor before a gap"),
+                _ => view.reach(cursor, moment),
+            }
             line.settle();
             Some(cursor)
         }

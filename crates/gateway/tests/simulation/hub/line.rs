@@ -190,6 +190,9 @@ pub struct Line {
     taken_bytes: usize,
     tail: Vec<u8>,
     begun: VecDeque<(usize, Sequence)>,
+    /// The end of a gap that the socket has taken the word of, and the last few bytes before.
+    told_to: Sequence,
+    gap_tail: Vec<u8>,
 }
 
 impl Line {
@@ -225,6 +228,8 @@ impl Line {
             taken_bytes: 0,
             tail: Vec::new(),
             begun: VecDeque::new(),
+            told_to: 0,
+            gap_tail: Vec::new(),
         }
     }
 
@@ -297,18 +302,21 @@ impl Line {
     /// The places of events that the socket has taken whole since this was last asked; `bytes_of`
     /// says how long each is. Of what is compressed there is no telling.
     pub fn taken(&mut self, bytes_of: impl Fn(Sequence) -> usize) -> Vec<Sequence> {
-        const BEGIN: &[u8] = b"{\"type\":\"event\",\"cursor\":\"";
+        const PLAIN: &[u8] = b"{\"type\":\"event\",\"cursor\":\"";
+        const IN_SCRIPT: &[u8] = b"{\\\"type\\\":\\\"event\\\",\\\"cursor\\\":\\\"";
+        let begin = if self.route == Route::Iframe { IN_SCRIPT } else { PLAIN };
         let taken = self.client.taken();
         if taken.is_empty() {
             return Vec::new();
         }
+        self.note_gaps(&taken);
         let start = self.taken_bytes - self.tail.len();
         self.taken_bytes += taken.len();
         self.tail.extend(taken);
-        let whole = BEGIN.len() + Cursor::TEXT_BYTES;
+        let whole = begin.len() + Cursor::TEXT_BYTES;
         for (place, window) in self.tail.windows(whole).enumerate() {
-            if window.starts_with(BEGIN) {
-                let cursor = str::from_utf8(&window[BEGIN.len()..]).expect("a cursor is ASCII");
+            if window.starts_with(begin) {
+                let cursor = str::from_utf8(&window[begin.len()..]).expect("a cursor is ASCII");
                 let sequence = cursor.parse::<Cursor>().expect("a cursor").sequence;
                 self.begun.push_back((start + place + bytes_of(sequence), sequence));
             }
@@ -318,6 +326,25 @@ impl Line {
         let is_whole = |end: usize| end <= self.taken_bytes;
         let count = self.begun.iter().take_while(|(end, _)| is_whole(*end)).count();
         self.begun.drain(..count).map(|(_, sequence)| sequence).collect()
+    }
+
+    fn note_gaps(&mut self, taken: &[u8]) {
+        const BEGIN: &[u8] = b"{\"type\":\"gap\",\"from\":\"";
+        const BETWEEN: &[u8] = b"\",\"to\":\"";
+        let to_at = BEGIN.len() + Cursor::TEXT_BYTES + BETWEEN.len();
+        let whole = to_at + Cursor::TEXT_BYTES;
+        self.gap_tail.extend_from_slice(taken);
+        for window in self.gap_tail.windows(whole).filter(|window| window.starts_with(BEGIN)) {
+            let to = str::from_utf8(&window[to_at..]).expect("a cursor is ASCII");
+            let to = to.parse::<Cursor>().expect("a cursor");
+            self.told_to = self.told_to.max(to.sequence);
+        }
+        self.gap_tail.drain(..self.gap_tail.len().saturating_sub(whole - 1));
+    }
+
+    /// The end of the last gap that its socket has taken the word of.
+    pub fn told_to(&self) -> Sequence {
+        self.told_to
     }
 
     /// Takes a change of a subscription into account, unless answers to earlier ones are due.

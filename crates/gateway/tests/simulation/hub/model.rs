@@ -286,9 +286,10 @@ impl Model {
             }
             None => {
                 self.story.alone += 1;
-                Start::Alone { position, gone, person: Box::new(self.people[person].clone()) }
+                Start::Alone { position, person: Box::new(self.people[person].clone()) }
             }
         };
+        self.people[person].was_here = true;
         let line = &mut self.lines[number];
         line.has_entered = true;
         line.is_owed = true;
@@ -311,6 +312,7 @@ impl Model {
             let own: Vec<Sequence> = taken.iter().filter(is_own).copied().collect();
             line.taken_to = own.iter().copied().fold(line.taken_to, Sequence::max);
             person_known.taken.extend(own);
+            person_known.waive(line.told_to());
             if line.is_opaque() {
                 person_known.waive(truth.head());
             }

@@ -17,12 +17,14 @@ pub struct Person {
     pub waived: Sequence,
     /// Up to here it was known to the gateway that a socket had taken what was its own.
     pub settled: Sequence,
+    /// Whether it has ever come.
+    pub was_here: bool,
 }
 
 impl Person {
     /// Somebody who was never here.
     pub fn new(name: String) -> Self {
-        Self { name, taken: BTreeSet::new(), waived: 0, settled: 0 }
+        Self { name, taken: BTreeSet::new(), waived: 0, settled: 0, was_here: false }
     }
 
     /// Does not wait for anything up to `to`.

@@ -41,8 +41,6 @@ pub enum Start {
     Alone {
         /// The core's position.
         position: Sequence,
-        /// The last event that is gone.
-        gone: Sequence,
         /// What is known of its name.
         person: Box<Person>,
     },
@@ -112,7 +110,8 @@ impl View {
         let (own, others) = match start {
             Start::At(sequence) | Start::Foreign(_, sequence) => (sequence, sequence),
             Start::Beside(position) => (position, position),
-            Start::Alone { position, gone, .. } => (gone, position),
+            // All that was ever for it, as far as no socket has taken it.
+            Start::Alone { position, .. } => (0, position),
         };
         let part = |interest, seen| Part::new(interest, seen, position, now);
         let mut parts = vec![part(Interest::Own(client.to_owned()), own)];
@@ -142,7 +141,11 @@ impl View {
     /// The first word.
     pub fn welcome(&mut self, cursor: Cursor, moment: Moment<'_>) {
         match self.start {
-            Start::At(sequence) | Start::Foreign(_, sequence) | Start::Beside(sequence) => {
+            // It is to be told again if the connection breaks before the gap is heard.
+            Start::Foreign(foreign, _) => {
+                return assert_eq!(cursor, foreign, "the cursor of a welcome to {self:#?}");
+            }
+            Start::At(sequence) | Start::Beside(sequence) => {
                 assert_eq!(cursor.sequence, sequence, "the cursor of a welcome to {self:#?}");
             }
             Start::Alone { position, .. } => {
@@ -221,6 +224,19 @@ impl View {
                 };
                 let least = self.parts.iter().map(reached).min().unwrap_or(0);
                 assert!(from.sequence >= least, "a gap from {from}: {self:#?}");
+                // Not one of a core that has slept for too long, which begins at its position.
+                if let Start::Alone { person, position } = &self.start
+                    && !person.was_here
+                    && from.sequence < *position
+                    && self.parts.iter().all(|part| part.live_from == *position)
+                {
+                    let lost = |sequence| {
+                        let fact = moment.truth.fact(sequence)?;
+                        Some(fact.is_for(&person.name) && fact.keep != Keep::Never)
+                    };
+                    let has_lost = (1..=to.sequence).any(|sequence| lost(sequence) != Some(false));
+                    assert!(has_lost, "a gap to a stranger whom nothing was for: {self:#?}");
+                }
                 self.catch_up(from.sequence, moment);
                 self.parts.iter_mut().for_each(|part| part.seen = part.seen.max(to.sequence));
                 self.last = self.last.max(to.sequence);

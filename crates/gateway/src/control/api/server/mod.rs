@@ -49,11 +49,19 @@ pub struct Stop {
 }
 
 impl Stop {
+    /// Waits until the listener has ended by itself, which only a panic makes it do.
+    pub async fn failed(&mut self) {
+        let _ = (&mut self.task).await;
+    }
+
     /// Accepts no more, lets the requests in progress be answered, and closes each connection after
     /// that; all within `patience`.
     pub async fn finish(self, patience: Duration) {
         // It has ended already if nobody listens.
         let _ = self.stop.send(true);
+        if self.task.is_finished() {
+            return;
+        }
         let abort = self.task.abort_handle();
         if timeout(patience, self.task).await.is_err() {
             warn!("requests on the private listener were not answered in time");

@@ -17,8 +17,8 @@ use tower::ServiceExt;
 
 use super::{Api, idempotency::Ledger};
 use crate::{
-    config::Config, exchange::Exchange, metrics::CoreMetrics, orders::Orders, permission::Patterns,
-    settings::Settings,
+    config::Config, exchange::Exchange, memory::MemoryBudget, metrics::CoreMetrics, orders::Orders,
+    permission::Patterns, settings::Settings,
 };
 
 /// The API of a gateway that knows the client `ann`.
@@ -31,6 +31,7 @@ fn api() -> Arc<Api> {
         orders: Orders::default(),
         settings,
         metrics: [(); 2].map(|()| Arc::new(CoreMetrics::default())).into(),
+        memory: Arc::new(MemoryBudget::new(1 << 30)),
         engine: "epoll".to_owned(),
         start: Instant::now(),
         everyone: Patterns::new(["*"]),

@@ -106,6 +106,6 @@ fn codes_are_what_the_subprotocol_says() {
     assert_eq!(
         codes.join(" "),
         "not_json unknown_type missing_field wrong_type bad_name bad_cursor too_many_recipients \
-         too_many_subscriptions not_allowed not_on_this_transport"
+         too_many_subscriptions not_allowed not_on_this_transport going_away"
     );
 }

@@ -1,0 +1,160 @@
+//! The driver on a kernel that consumes less than it is given: nothing is sent twice, to somebody
+//! else, or from memory that is used again.
+
+use std::{
+    io::{Read, Write},
+    net::{Ipv4Addr, TcpStream},
+    time::Instant,
+};
+
+use super::{ring::tests::Fault, *};
+use crate::{SendMark, SocketOptions};
+
+const CLIENTS: usize = 12;
+
+/// Fewer than the sends of a turn, so that `push` flushes as well.
+const ENTRIES: u32 = 8;
+
+struct Rig {
+    driver: UringDriver,
+    operations: Operations,
+    clients: Vec<(TcpStream, Connection)>,
+}
+
+impl Rig {
+    fn new() -> Option<Self> {
+        let loopback = (Ipv4Addr::LOCALHOST, 0).into();
+        let listener = Listener::bind(loopback, 64, &SocketOptions::default()).unwrap();
+        let address = listener.address();
+        let settings = Settings { submission_entries: ENTRIES, ..Settings::default() };
+        let Ok(driver) = UringDriver::new(&settings, vec![listener]) else {
+            eprintln!("skipped: no io_uring");
+            return None;
+        };
+        let mut rig = Self { driver, operations: Operations::default(), clients: Vec::new() };
+        while rig.clients.len() < CLIENTS {
+            let client = TcpStream::connect(address).unwrap();
+            client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            let name = loop {
+                if let Some(name) = rig.turn().unwrap() {
+                    break name;
+                }
+            };
+            rig.clients.push((client, name));
+        }
+        Some(rig)
+    }
+
+    /// One turn; the client that was accepted in it.
+    fn turn(&mut self) -> io::Result<Option<Connection>> {
+        self.driver.submit(&mut self.operations);
+        self.driver.wait(Some(Duration::from_millis(5)))?;
+        let mut accepted = None;
+        while let Some(completion) = self.driver.next() {
+            match completion {
+                Completion::Accepted { connection, .. } => accepted = Some(connection),
+                other => panic!("{other:?}"),
+            }
+        }
+        Ok(accepted)
+    }
+
+    /// To each client its own bytes: `length` of them, of a kind that no other turn and client has.
+    fn send(&mut self, turn: u8, length: usize) {
+        for (index, (_, name)) in self.clients.iter().enumerate() {
+            let byte = turn * CLIENTS as u8 + index as u8;
+            self.operations.send(*name, &mut SendMark::default(), |out| {
+                out.resize(out.len() + length, byte);
+            });
+        }
+    }
+
+    fn receives(&mut self, turn: u8, length: usize) {
+        for (index, (client, _)) in self.clients.iter_mut().enumerate() {
+            let mut bytes = vec![0; length];
+            client.read_exact(&mut bytes).unwrap();
+            let byte = turn * CLIENTS as u8 + index as u8;
+            assert!(bytes.iter().all(|one| *one == byte), "another turn's or client's bytes");
+        }
+    }
+}
+
+#[test]
+fn short_submissions_send_every_client_its_own_bytes() {
+    let Some(mut rig) = Rig::new() else { return };
+    let faults = [
+        Fault::Short(1),
+        Fault::Fails(libc::EAGAIN),
+        Fault::Short(0),
+        Fault::Fails(libc::EBUSY),
+        Fault::Short(3),
+    ];
+    for turn in 1..=10 {
+        rig.driver.ring.inject(faults);
+        rig.send(turn, 3_000);
+        rig.turn().unwrap();
+        rig.receives(turn, 3_000);
+    }
+}
+
+/// The kernel consumes nothing more: the core ends, and no client gets bytes of a later turn.
+#[test]
+fn a_ring_that_takes_nothing_fails_the_driver_and_stays_untouched() {
+    for fault in [Fault::Short(0), Fault::Fails(libc::EAGAIN)] {
+        let Some(mut rig) = Rig::new() else { return };
+        rig.send(1, 3_000);
+        rig.driver.ring.inject_always(Some(fault));
+        let start = Instant::now();
+        assert!(rig.turn().is_err());
+        // An owner that goes on in spite of the error.
+        for turn in 2..5 {
+            rig.send(turn, 3_000);
+            assert!(rig.turn().is_err());
+            assert!(rig.operations.is_empty());
+        }
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+        rig.driver.ring.inject_always(None);
+        assert!(rig.turn().is_err(), "what is broken stays so");
+        drop(rig.driver);
+        for (index, (client, _)) in rig.clients.iter_mut().enumerate() {
+            let mut bytes = Vec::new();
+            // A reset ends it as well.
+            let _ = client.read_to_end(&mut bytes);
+            let own = CLIENTS as u8 + index as u8;
+            assert!(bytes.iter().all(|byte| *byte == own), "bytes of a later turn");
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "submitted after the last one's wait")]
+fn a_turn_is_not_overwritten_before_its_enter() {
+    let Some(mut rig) = Rig::new() else {
+        panic!("skipped: a turn is submitted after the last one's wait");
+    };
+    rig.send(1, 10);
+    rig.driver.submit(&mut rig.operations);
+    rig.send(2, 10);
+    rig.driver.submit(&mut rig.operations);
+}
+
+/// What a client sends is received while submissions come short.
+#[test]
+fn short_submissions_lose_no_receive() {
+    let Some(mut rig) = Rig::new() else { return };
+    for (client, _) in &mut rig.clients {
+        client.write_all(&[7; 100]).unwrap();
+    }
+    let mut received = 0;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while received < 100 * CLIENTS {
+        assert!(Instant::now() < deadline, "{received}");
+        rig.driver.ring.inject([Fault::Short(0), Fault::Fails(libc::EAGAIN), Fault::Short(1)]);
+        rig.driver.submit(&mut rig.operations);
+        rig.driver.wait(Some(Duration::from_millis(5))).unwrap();
+        while let Some(completion) = rig.driver.next() {
+            let Completion::Received { bytes, .. } = completion else { continue };
+            received += bytes.len();
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The enter of a turn: what is submitted with it, how long it waits, and what is due right after.
+//!
+//! Once it has returned without an error, the kernel reads nothing of the turn's buffers any more.
+
+use std::{io, time::Duration};
+
+use super::{
+    UringDriver, pace,
+    ring::Wait,
+    user_data::{self, Kind},
+};
+use crate::Completion;
+
+/// Whose the turn's buffers are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TurnState {
+    /// The driver's: an enter has consumed all that pointed to them.
+    Settled,
+    /// The kernel's.
+    Queued,
+}
+
+impl UringDriver {
+    /// One enter, and what follows from it at once.
+    pub(super) fn enter(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.harvested.clear();
+        self.reported = 0;
+        self.buffers.publish();
+        self.arm_waker();
+        self.arm_acceptors();
+        let plan = self.pace.plan();
+        let timeout = match (timeout, self.acceptors.resumes_in()) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        // Endings are due right after the sends have run, which is after this enter.
+        let sleeps = self.to_end.is_empty() && self.events.is_empty() && self.waker.fall_asleep();
+        self.ring.submit_and_wait(match timeout {
+            timeout if sleeps && timeout != Some(Duration::ZERO) => {
+                Wait { want: plan.want, min_wait_us: plan.min_wait_us, timeout }
+            }
+            _ => Wait::NONE,
+        })?;
+        self.turn_state = TurnState::Settled;
+        if self.waker.wake_up() {
+            self.events.push_back(Completion::Woken);
+        }
+        self.harvest()?;
+        self.end_connections();
+        self.counters.turns += 1;
+        if self.pace.is_timed() {
+            let now = self.started.elapsed();
+            self.pace.observe(self.harvested.len(), now, pace::thread_cpu_time);
+        }
+        Ok(())
+    }
+
+    /// Takes the completions out of the ring and deals at once with those that decide about
+    /// memory: sends that came short.
+    fn harvest(&mut self) -> io::Result<()> {
+        let mut first = self.harvested.len();
+        self.ring.take_completions(&mut self.harvested);
+        while self.ring.has_overflowed() {
+            self.ring.submit_and_wait(Wait::NONE)?;
+            self.ring.take_completions(&mut self.harvested);
+        }
+        while first < self.harvested.len() {
+            let entry = &self.harvested[first];
+            let (data, result) = (entry.user_data(), entry.result());
+            if user_data::kind(data) == Kind::InlineSend {
+                self.complete_inline_send(user_data::index(data) as usize, result);
+            }
+            first += 1;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,182 @@
+//! Panics in a running gateway: real cores on real sockets, and clients that must be told.
+
+use std::{
+    collections::BTreeMap,
+    io::{ErrorKind, Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use ringway_acceptor::{cores, uring::probe};
+
+use super::*;
+use crate::{
+    config::{Flag, Sources},
+    orders::Order,
+    server,
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const ENGINES: [&str; 2] = ["uring", "epoll"];
+
+/// More than this many from one core: the kernel spreads them over both.
+const CLIENTS: usize = 48;
+
+/// What became of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum End {
+    Told1001,
+    CutOff,
+}
+
+fn config(engine: &str) -> Option<Config> {
+    if engine == "uring" && probe::check(2).is_err() {
+        eprintln!("skipped: no io_uring");
+        return None;
+    }
+    let settings = vec![
+        format!("server.io={engine}"),
+        "server.api_listen=127.0.0.1:0".to_owned(),
+        // Longer than a failed gateway may take.
+        "server.drain_time=5m".to_owned(),
+        format!("server.cores={}", cores::allowed().unwrap().len().min(2)),
+    ];
+    let listen =
+        Flag { name: "--listen", key: "listener.address", value: "127.0.0.1:0".to_owned() };
+    let sources = Sources { settings, flags: vec![listen], ..Sources::default() };
+    Some(Config::load(&sources).unwrap())
+}
+
+/// A WebSocket on `/echo`.
+fn upgrade(address: SocketAddr) -> TcpStream {
+    let mut client = TcpStream::connect(address).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13";
+    write!(
+        client,
+        "GET /echo HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{key}\r\n\r\n"
+    )
+    .unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        client.read_exact(&mut byte).unwrap();
+        head.extend(byte);
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
+    client
+}
+
+/// Reads to the end, and answers a Close.
+fn end_of(mut client: TcpStream) -> End {
+    let mut header = [0; 4];
+    match client.read_exact(&mut header) {
+        Err(error) => {
+            assert_ne!(error.kind(), ErrorKind::WouldBlock, "a client was left waiting");
+            End::CutOff
+        }
+        Ok(()) => {
+            // RFC 6455 §5.5.1: FIN, Close, a status code.
+            assert_eq!((header[0], u16::from_be_bytes([header[2], header[3]])), (0x88, 1001));
+            client.write_all(b"\x88\x82\0\0\0\0\x03\xe9").unwrap();
+            let _ = client.read_to_end(&mut Vec::new());
+            End::Told1001
+        }
+    }
+}
+
+fn ends_of(clients: Vec<TcpStream>) -> BTreeMap<End, usize> {
+    let reading: Vec<_> =
+        clients.into_iter().map(|client| thread::spawn(|| end_of(client))).collect();
+    let mut ends = BTreeMap::new();
+    for client in reading {
+        *ends.entry(client.join().unwrap()).or_default() += 1;
+    }
+    ends
+}
+
+fn is_failure(code: ExitCode) -> bool {
+    // `ExitCode` cannot be compared.
+    format!("{code:?}") == format!("{:?}", ExitCode::FAILURE)
+}
+
+#[test]
+fn the_clients_of_other_cores_are_told_when_a_core_panics() {
+    for config in ENGINES.into_iter().filter_map(config) {
+        let bound = server::bind(&config).unwrap();
+        let address = bound.addresses()[0];
+        let (give_orders, orders) = mpsc::channel();
+        let control = thread::spawn(move || {
+            failure::survive(config.server.drain_time, |orders, core_ends, ends| {
+                let engine = bound.engine.clone();
+                give_orders.send(orders.clone()).unwrap();
+                block_on(&engine, async {
+                    let signals = Signals::unheard();
+                    supervise(bound, &config, signals, orders, core_ends, ends).await
+                })
+            })
+        });
+        let orders = orders.recv().unwrap();
+        let clients: Vec<_> = (0..CLIENTS).map(|_| upgrade(address)).collect();
+        let start = Instant::now();
+        orders.tell(0, Order::Panic);
+        let ends = ends_of(clients);
+        assert!(is_failure(control.join().unwrap().unwrap()));
+        assert!(start.elapsed() < PATIENCE / 2, "{:?}", start.elapsed());
+        if cores::allowed().unwrap().len() > 1 {
+            assert_eq!(ends.len(), 2, "both cores had clients: {ends:?}");
+        }
+    }
+}
+
+#[test]
+fn all_clients_are_told_when_the_control_thread_panics() {
+    for config in ENGINES.into_iter().filter_map(config) {
+        let bound = server::bind(&config).unwrap();
+        let address = bound.addresses()[0];
+        let (give_clients, clients) = mpsc::channel();
+        let control = thread::spawn(move || {
+            failure::survive(config.server.drain_time, |orders, core_ends, _ends| {
+                let engine = bound.engine.clone();
+                block_on(&engine, async {
+                    let running = bound.start(&config, orders, &core_ends)?;
+                    drop(core_ends);
+                    let clients = (0..CLIENTS).map(|_| upgrade(address)).collect();
+                    give_clients.send(clients).unwrap();
+                    assert!(running.cores == 0, "on purpose");
+                    Ok(ExitCode::SUCCESS)
+                })
+            })
+        });
+        let start = Instant::now();
+        let ends = ends_of(clients.recv().unwrap());
+        assert_eq!(ends, BTreeMap::from([(End::Told1001, CLIENTS)]));
+        assert!(is_failure(control.join().unwrap().unwrap()));
+        assert!(start.elapsed() < PATIENCE / 2, "{:?}", start.elapsed());
+    }
+}
+
+/// Without them the private API is dead, or the history grows for ever.
+#[test]
+fn all_clients_are_told_when_a_task_of_the_control_thread_panics() {
+    let config = config("epoll").unwrap();
+    let bound = server::bind(&config).unwrap();
+    let engine = bound.engine.clone();
+    block_on(&engine, async {
+        let (core_ends, mut ends) = tokio::sync::mpsc::unbounded_channel();
+        let orders = Orders::default();
+        let running = bound.start(&config, orders.clone(), &core_ends)?;
+        let mut signals = Signals::unheard();
+        let mut api = api::start(&running)?;
+        let mut upkeep = tokio::spawn(async { panic!("on purpose") });
+        let cause = first_cause(&mut signals, &mut ends, &mut upkeep, &mut api).await;
+        assert!(matches!(cause, Cause::Task("upkeep of the history")));
+        orders.drain(Duration::ZERO);
+        api.finish(Duration::from_secs(1)).await;
+        Ok(())
+    })
+    .unwrap();
+}

@@ -1,0 +1,21 @@
+//! The bounds of what all clients together may make the process buffer.
+
+use super::{Bound, HOUR_MS, MIB, MINUTE_MS, SECOND_MS, automatic, bound};
+
+/// Bytes that the process buffers for all its peers.
+pub const MEMORY_BYTES: Bound = automatic(
+    16 * MIB,
+    1 << 44,
+    "\"auto\" is half of what the process may take (memory of the host, limits of its cgroups, \
+     address space), less history.bytes_max; idle connections and the kernel's sockets need the \
+     other half",
+);
+
+/// How long a message may take from its first byte to its last.
+pub const MESSAGE_TIMEOUT_MS: Bound = bound(
+    SECOND_MS,
+    MINUTE_MS,
+    24 * HOUR_MS,
+    "1 MiB takes a minute at 17 KiB/s; a message that comes a byte a second would be kept for \
+     days",
+);

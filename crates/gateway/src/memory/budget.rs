@@ -1,0 +1,175 @@
+//! What all cores and the control thread hold together, against one limit.
+//!
+//! Cores add to it in batches (`CoreMemory`); the control thread asks for each body. It never
+//! frees anything itself.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+/// Once the limit was passed, memory is freed until less than this part of it is held: closing
+/// one client for each byte too many would go on for as long as an attack does.
+const RELIEVED_EIGHTHS: u64 = 7;
+
+/// The part of the limit that bodies on the private API may hold together. The rest is for
+/// clients, and a crowd of clients cannot keep the application from publishing.
+const API_SHARE: u64 = 4;
+
+/// What the process may buffer, and how much it does.
+#[derive(Debug)]
+pub struct MemoryBudget {
+    limit: u64,
+    held: AtomicU64,
+    /// The part of `held` that bodies on the private API take.
+    api: AtomicU64,
+    pressed: AtomicBool,
+}
+
+/// There is no memory for this: the limit is reached, or the allocator has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutOfMemory;
+
+impl MemoryBudget {
+    /// An empty account of at most `limit` bytes.
+    pub fn new(limit: u64) -> Self {
+        Self {
+            limit,
+            held: AtomicU64::new(0),
+            api: AtomicU64::new(0),
+            pressed: AtomicBool::new(false),
+        }
+    }
+
+    /// The most that may be held.
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// What is held, but for what the cores have not reported yet.
+    pub fn held(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Whether the limit was passed, and too little was freed since. Nobody new is let in then.
+    pub fn is_pressed(&self) -> bool {
+        self.pressed.load(Ordering::Relaxed)
+    }
+
+    /// Bytes to free, over all cores.
+    pub fn excess(&self) -> u64 {
+        if !self.is_pressed() {
+            return 0;
+        }
+        self.held().saturating_sub(self.relieved())
+    }
+
+    /// Adds what a core holds more (or, where `change` is negative, less) than it last said.
+    pub(super) fn report(&self, change: i64) {
+        // Two's complement: a wrapping addition of a negative number subtracts.
+        let before = self.held.fetch_add(change as u64, Ordering::Relaxed);
+        self.judge(before.wrapping_add(change as u64));
+    }
+
+    /// Holds `bytes` for a body on the private API until the result is dropped.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]: such bodies have their share, or the whole budget is used up.
+    pub fn hold(self: &Arc<Self>, bytes: u64) -> Result<Held, OutOfMemory> {
+        let mut held = Held { budget: Arc::clone(self), bytes: 0 };
+        held.grow(bytes)?;
+        Ok(held)
+    }
+
+    /// Bytes below which a budget that was passed counts as relieved.
+    fn relieved(&self) -> u64 {
+        self.limit / 8 * RELIEVED_EIGHTHS
+    }
+
+    fn judge(&self, held: u64) {
+        if held > self.limit {
+            self.pressed.store(true, Ordering::Relaxed);
+        } else if held <= self.relieved() && self.is_pressed() {
+            self.pressed.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Memory of the control thread that is accounted for; given back when dropped.
+#[derive(Debug)]
+pub struct Held {
+    budget: Arc<MemoryBudget>,
+    bytes: u64,
+}
+
+impl Held {
+    /// Holds `bytes` more.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; what was held stays held.
+    pub fn grow(&mut self, bytes: u64) -> Result<(), OutOfMemory> {
+        let budget = &self.budget;
+        let api = budget.api.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if api > budget.limit / API_SHARE || budget.held() + bytes > budget.limit {
+            budget.api.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(OutOfMemory);
+        }
+        budget.report(bytes as i64);
+        self.bytes += bytes;
+        Ok(())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.budget.api.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.budget.report(-(self.bytes as i64));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pressure_begins_past_the_limit_and_ends_an_eighth_below_it() {
+        let budget = MemoryBudget::new(800);
+        budget.report(800);
+        assert_eq!(
+            (budget.is_pressed(), budget.excess()),
+            (false, 0),
+            "the limit itself is allowed"
+        );
+        budget.report(1);
+        assert_eq!((budget.is_pressed(), budget.excess()), (true, 101));
+        budget.report(-100);
+        assert_eq!((budget.is_pressed(), budget.excess()), (true, 1));
+        budget.report(-1);
+        assert_eq!((budget.is_pressed(), budget.excess(), budget.held()), (false, 0, 700));
+        budget.report(50);
+        assert!(!budget.is_pressed(), "it takes more than the limit to begin again");
+    }
+
+    #[test]
+    fn bodies_of_the_application_have_a_share() {
+        let budget = Arc::new(MemoryBudget::new(800));
+        let mut first = budget.hold(150).unwrap();
+        assert_eq!(budget.hold(51).unwrap_err(), OutOfMemory);
+        assert_eq!(first.grow(51), Err(OutOfMemory));
+        assert_eq!(first.grow(50), Ok(()));
+        assert_eq!(budget.held(), 200);
+        drop(first);
+        assert_eq!(budget.held(), 0);
+        let _whole_share = budget.hold(200).unwrap();
+    }
+
+    #[test]
+    fn a_full_budget_has_no_room_for_bodies() {
+        let budget = Arc::new(MemoryBudget::new(800));
+        budget.report(790);
+        assert!(budget.hold(10).is_ok());
+        assert!(budget.hold(11).is_err());
+        assert_eq!(budget.held(), 790);
+        assert!(!budget.is_pressed());
+    }
+}

@@ -1,0 +1,81 @@
+//! What `limits.memory_bytes = "auto"` means on this host.
+//!
+//! It reads what the process may take; what it does take is counted elsewhere.
+
+use crate::{
+    config::{Automatic, Config},
+    doctor::{
+        host::{Host, Limit},
+        memory,
+    },
+    limits::MEMORY_BYTES,
+};
+
+/// Where nothing is known of the host: that of a small virtual machine.
+const UNKNOWN_HOST_BYTES: u64 = 1 << 30;
+
+/// The bytes that clients and the application may make the process buffer.
+///
+/// `"auto"` is half of what the process may take, less the bound of the history: the other half is
+/// for idle connections, the allocator's slack, and the kernel's sockets.
+pub fn of(config: &Config, host: &Host) -> u64 {
+    match config.limits.memory_bytes {
+        Automatic::Exactly(bytes) => bytes,
+        Automatic::Auto => {
+            let share = process_bytes(host) / 2;
+            share
+                .saturating_sub(config.history.bytes_max)
+                .clamp(MEMORY_BYTES.least, MEMORY_BYTES.most)
+        }
+    }
+}
+
+/// The least of the host's memory, its cgroups' limits and the limit of the address space.
+fn process_bytes(host: &Host) -> u64 {
+    let total = host.field_bytes("/proc/meminfo", "MemTotal").unwrap_or(UNKNOWN_HOST_BYTES);
+    let group = memory::group_limit(host).ok().flatten().map_or(u64::MAX, |limit| limit.bytes);
+    let space = host.hard_limit("Max address space").map_or(u64::MAX, Limit::number);
+    total.min(group).min(space)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    fn limit(files: &[(&str, &str)], config: &Config) -> u64 {
+        let root = tempfile::TempDir::new().unwrap();
+        for (path, content) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        of(config, &Host::below(root.path()))
+    }
+
+    #[test]
+    fn auto_is_half_of_the_least_limit_less_the_history() {
+        let config = Config::default();
+        let history = config.history.bytes_max;
+        let meminfo = ("proc/meminfo", "MemTotal: 8388608 kB\n");
+        assert_eq!(limit(&[meminfo], &config), 4 * GIB - history);
+        let group = [("proc/self/cgroup", "0::/\n"), ("sys/fs/cgroup/memory.max", "1073741824\n")];
+        assert_eq!(limit(&[meminfo, group[0], group[1]], &config), GIB / 2 - history);
+        let space = "Max address space  536870912  536870912  bytes\n";
+        let files = [meminfo, ("proc/self/limits", space)];
+        assert_eq!(limit(&files, &config), GIB / 4 - history);
+        assert_eq!(limit(&[], &config), UNKNOWN_HOST_BYTES / 2 - history);
+    }
+
+    #[test]
+    fn there_is_always_some_room_and_an_operator_decides() {
+        let mut config = Config::default();
+        let small = ("proc/meminfo", "MemTotal: 65536 kB\n");
+        assert_eq!(limit(&[small], &config), MEMORY_BYTES.least);
+        config.limits.memory_bytes = Automatic::Exactly(123_456_789);
+        assert_eq!(limit(&[small], &config), 123_456_789);
+    }
+}

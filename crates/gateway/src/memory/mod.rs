@@ -1,0 +1,15 @@
+//! The memory budget: one account of everything that the process buffers for its peers, and what
+//! is done when the account is full.
+//!
+//! The history, the directory and other shared tables have bounds of their own and are not in this
+//! account. Nothing here knows what a peer is or why it holds something.
+
+mod budget;
+mod core_memory;
+pub mod limit;
+pub mod release;
+
+pub use self::{
+    budget::{Held, MemoryBudget, OutOfMemory},
+    core_memory::CoreMemory,
+};

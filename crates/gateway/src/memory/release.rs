@@ -1,0 +1,70 @@
+//! Giving memory that was freed back to the kernel, also when nothing is allocated any more.
+//!
+//! The allocator keeps what a thread has freed, and gives it back in the course of that thread's
+//! later allocations. A thread that goes to sleep after a burst would keep all of the burst
+//! resident. So each thread tells the allocator once more, some time after it was last busy.
+
+use std::{hint::black_box, time::Duration};
+
+/// How long after a thread did something it gives memory back. Giving back and taking again costs
+/// page faults, so a thread that is always busy does it as rarely as this.
+pub const RELEASE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Has the allocator collect what this thread has freed, and what others have freed of its memory,
+/// and give whole pages back to the kernel.
+///
+/// mimalloc does so (`mi_collect` with force, in `_mi_malloc_generic`) before it reports that an
+/// allocation is impossible. So this asks for one that is: no address space holds `isize::MAX`
+/// bytes. It is the one way to it without unsafe code; `memory_returns_without_traffic` shows that
+/// it works.
+pub fn release_freed() {
+    let mut impossible: Vec<u8> = Vec::new();
+    let refused = black_box(&mut impossible).try_reserve_exact(black_box(isize::MAX as usize));
+    debug_assert!(refused.is_err());
+}
+
+/// When a thread is to give memory back next.
+#[derive(Debug, Default)]
+pub struct Release {
+    due: Option<Duration>,
+}
+
+impl Release {
+    /// The thread has done something, and may have freed memory by it.
+    #[inline]
+    pub fn was_busy(&mut self, now: Duration) {
+        self.due.get_or_insert(now + RELEASE_INTERVAL);
+    }
+
+    /// Until [`Self::expire`] has something to do; `None`: not before the thread was busy again.
+    pub fn time_left(&self, now: Duration) -> Option<Duration> {
+        self.due.map(|due| due.saturating_sub(now))
+    }
+
+    /// Gives memory back, if it is time.
+    pub fn expire(&mut self, now: Duration) {
+        if self.due.is_some_and(|due| now >= due) {
+            self.due = None;
+            release_freed();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_due_once_after_the_thread_was_busy() {
+        let mut release = Release::default();
+        assert_eq!(release.time_left(Duration::ZERO), None);
+        let [start, later] = [1, 5].map(Duration::from_secs);
+        release.was_busy(start);
+        release.was_busy(later);
+        assert_eq!(release.time_left(start), Some(RELEASE_INTERVAL));
+        release.expire(start + RELEASE_INTERVAL - Duration::from_millis(1));
+        assert!(release.time_left(start).is_some());
+        release.expire(start + RELEASE_INTERVAL);
+        assert_eq!(release.time_left(later), None, "an idle thread sleeps on");
+    }
+}

@@ -1,0 +1,148 @@
+//! The private API agrees with itself and with what clients get: the outcome of a notify, what
+//! `GET /v1/clients/{id}` says, and what the client finds when it comes.
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    Application, Engine, Gateway, Member, Response, Stream, eventually, has, on_each_engine, poll,
+    target,
+};
+
+on_each_engine!(
+    what_is_queued_is_kept_and_is_found,
+    what_is_queued_and_then_evicted_is_told_as_a_gap,
+    a_stranger_is_told_of_no_gap,
+    a_connection_that_breaks_before_its_gap_is_told_again,
+);
+
+fn shows(application: &mut Application, client: &str) -> Response {
+    application.asks(&format!("/v1/clients/{client}"))
+}
+
+fn outcome(application: &mut Application, client: &str, ttl: Option<&str>) -> Value {
+    let ttl = ttl.map(|ttl| format!(",\"ttl\":{ttl}")).unwrap_or_default();
+    let body = format!("{{\"to\":[\"{client}\"],\"data\":1{ttl}}}");
+    application.posts("/v1/notify", body).json()["outcome"][client].clone()
+}
+
+/// Every time to live, for a client that was never here and for one that was.
+fn what_is_queued_is_kept_and_is_found(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut application = Application::of(&gateway);
+    for was_here in [false, true] {
+        for (ttl, is_queued) in [(None, true), (Some("60"), true), (Some("0"), false)] {
+            let client = format!("client-{was_here}-{}", ttl.unwrap_or("none"));
+            if was_here {
+                assert!(poll(&gateway, &[("client", &client), ("wait", "0")]).events.is_empty());
+                has(&shows(&mut application, &client).json(), json!({ "queued": 0 }));
+            } else {
+                shows(&mut application, &client).is_problem(404, "unknown-client");
+            }
+            let expected = if is_queued { "queued" } else { "offline" };
+            assert_eq!(outcome(&mut application, &client, ttl), expected, "{client}");
+            match (is_queued, was_here) {
+                (false, false) => {
+                    shows(&mut application, &client).is_problem(404, "unknown-client");
+                }
+                _ => has(
+                    &shows(&mut application, &client).json(),
+                    json!({
+                        "presence": "away",
+                        "connections": 0,
+                        "queued": u32::from(is_queued),
+                        "gap": false,
+                    }),
+                ),
+            }
+            let closed = application.asks(&format!("DELETE /v1/clients/{client}"));
+            assert_eq!(closed.json(), json!({ "closed": 0 }));
+            let found = poll(&gateway, &[("client", &client), ("wait", "0")]);
+            assert_eq!(found.events.len(), usize::from(is_queued), "{client}");
+            // It has had it, and nothing waits any more.
+            let expected = json!({ "presence": "away", "queued": 0, "gap": false });
+            has(&shows(&mut application, &client).json(), expected);
+            assert!(poll(&gateway, &[("client", &client), ("wait", "0")]).events.is_empty());
+        }
+    }
+    // What has expired is not kept.
+    assert_eq!(outcome(&mut application, "carl", Some("1")), "queued");
+    has(&shows(&mut application, "carl").json(), json!({ "queued": 1 }));
+    eventually("it expires", || shows(&mut application, "carl").status == 404);
+    assert!(poll(&gateway, &[("client", "carl"), ("wait", "0")]).events.is_empty());
+}
+
+/// By count, by bytes and by age; on every way to come without a cursor.
+fn what_is_queued_and_then_evicted_is_told_as_a_gap(engine: Engine) {
+    let small = ["history.bytes_max=64KiB", "websocket.message_bytes_max=4KiB"];
+    for settings in [&["history.events_max=16"][..], &small, &["history.age_max=1s"]] {
+        let gateway = Gateway::start_with(engine, settings);
+        let mut application = Application::of(&gateway);
+        let names = ["ws", "sse", "stream", "poll", "left"];
+        // One was here, and has gone.
+        assert!(poll(&gateway, &[("client", "left"), ("wait", "0")]).events.is_empty());
+        for name in names {
+            assert_eq!(outcome(&mut application, name, None), "queued");
+        }
+        let filler = "x".repeat(3_000);
+        let fill = format!("{{\"topic\":\"other\",\"data\":\"{filler}\"}}");
+        eventually("it is evicted", || {
+            application.posts("/v1/publish", &fill);
+            names.iter().all(|name| {
+                let shown = shows(&mut application, name).json();
+                shown["gap"] == true && shown["queued"] == 0
+            })
+        });
+        Member::joins(&gateway, "ws").is_told("gap");
+        let mut stream = Stream::opens(&gateway, &target("/sse", &[("client", "sse")]));
+        stream.receives_raw_block();
+        assert_eq!(stream.receives_block().event.as_deref(), Some("welcome"));
+        assert_eq!(stream.receives_block().event.as_deref(), Some("gap"));
+        let mut stream = Stream::opens(&gateway, &target("/stream", &[("client", "stream")]));
+        has(&stream.receives_object(), json!({ "type": "welcome" }));
+        has(&stream.receives_object(), json!({ "type": "gap" }));
+        for name in ["poll", "left"] {
+            let found = poll(&gateway, &[("client", name), ("wait", "0")]);
+            let [gap] = &found.events[..] else { panic!("{:?}", found.events) };
+            has(gap, json!({ "type": "gap" }));
+            // Once.
+            assert!(poll(&gateway, &[("client", name), ("wait", "0")]).events.is_empty());
+            has(&shows(&mut application, name).json(), json!({ "gap": false }));
+        }
+    }
+}
+
+/// To whom nothing was ever sent, however much has left the history.
+fn a_stranger_is_told_of_no_gap(engine: Engine) {
+    let gateway = Gateway::start_with(engine, &["history.events_max=16"]);
+    let mut application = Application::of(&gateway);
+    for _ in 0..100 {
+        assert_eq!(outcome(&mut application, "dora", None), "queued");
+        application.posts("/v1/publish", r#"{"topic":"news","data":1}"#);
+    }
+    shows(&mut application, "carl").is_problem(404, "unknown-client");
+    assert!(poll(&gateway, &[("client", "carl"), ("wait", "0")]).events.is_empty());
+    let mut eve = Member::comes(&gateway, &[("client", "eve"), ("topic", "news")]);
+    assert_eq!(outcome(&mut application, "eve", None), "delivered");
+    eve.receives_event(1);
+    eve.has_received_all();
+}
+
+/// The welcome that comes before a gap leads back to it.
+fn a_connection_that_breaks_before_its_gap_is_told_again(engine: Engine) {
+    let gateway = Gateway::start_with(engine, &["history.events_max=16"]);
+    let mut application = Application::of(&gateway);
+    for _ in 0..100 {
+        assert_eq!(outcome(&mut application, "dora", None), "queued");
+    }
+    let foreign = "0123456789ab-0000000000000050";
+    for cursor in [None, Some(foreign)] {
+        let query: Vec<_> =
+            [("client", "dora")].into_iter().chain(cursor.map(|own| ("cursor", own))).collect();
+        let mut dora = Member::comes(&gateway, &query);
+        let welcome = dora.welcome["cursor"].as_str().unwrap().to_owned();
+        let gap = dora.is_told("gap");
+        assert_eq!(gap["from"], *welcome);
+        let query = [("client", "dora"), ("cursor", &*welcome)];
+        has(&Member::comes(&gateway, &query).is_told("gap"), json!({ "from": welcome }));
+    }
+}

@@ -1,0 +1,147 @@
+//! What all clients together may make the gateway buffer, and how long one message may take.
+//!
+//! What one client may is `slow_readers`, `limits` and `inflating`.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::support::{
+    Client, Engine, Gateway, Request, attack, attacker, eventually,
+    frames::{BINARY, FIN, PING, TEXT, frame, header},
+    on_each_engine,
+};
+
+on_each_engine!(
+    bodies_that_are_never_whole_are_refused_past_the_budget,
+    slow_readers_are_closed_past_the_budget,
+    a_message_that_comes_too_slowly_is_closed,
+    a_message_has_all_of_its_time_while_it_is_not_read,
+    memory_returns_without_traffic,
+);
+
+const MIB: u64 = 1 << 20;
+
+/// 64 bodies of which each is some 900 KiB long so far: four times the budget.
+fn bodies_that_are_never_whole_are_refused_past_the_budget(engine: Engine) {
+    let settings = ["limits.memory_bytes=16MiB"];
+    let gateway = Gateway::start_with(engine, &settings);
+    let (cost, mut bodies) = attack("unfinished bodies", &gateway, || {
+        let body = vec![b'a'; 900 << 10];
+        let clients = (0..64).map(|_| {
+            let head = Request::post("/send?client=a", "").with("Content-Length", "1000000");
+            attacker(gateway.address, &head, &body)
+        });
+        clients.collect::<Vec<_>>()
+    });
+    // The allocator's slack, and the receive buffers' turns, are beside the budget.
+    assert!(cost.grown_bytes < 64 * MIB, "{cost:?}");
+    let closed = gateway.metric("ringway_closed_total{reason=\"memory\"}");
+    assert!((20..64).contains(&closed), "{closed} closed");
+    assert_eq!(gateway.metric("ringway_refused_requests_total{reason=\"memory\"}"), closed);
+    gateway.logs("limits.memory_bytes (16 MiB) is used up");
+    let refused: Vec<u16> =
+        (bodies.iter_mut().take(4)).map(|body| body.receives_response().status).collect();
+    assert!(refused.contains(&503), "{refused:?}");
+    drop(bodies);
+    eventually("all is given back", || gateway.metric("ringway_buffered_bytes") < MIB);
+    // Whoever comes now is served.
+    assert_eq!(Client::connect(&gateway).requests(&Request::of("/")).status, 200);
+}
+
+/// Each has 1 MiB echoed again and again, and reads nothing.
+fn slow_readers_are_closed_past_the_budget(engine: Engine) {
+    let settings = [
+        "limits.memory_bytes=16MiB",
+        "clients.queue_bytes_max=64MiB",
+        "socket.send_buffer_bytes=64KiB",
+    ];
+    let gateway = Gateway::start_with(engine, &settings);
+    let (cost, clients) = attack("echoes that nobody reads", &gateway, || {
+        let message = frame(FIN | BINARY, vec![7; 1 << 20]);
+        let messages = [&message[..]; 2].concat();
+        let clients = (0..20).map(|_| attacker(gateway.address, &Request::upgrade(), &messages));
+        clients.collect::<Vec<_>>()
+    });
+    assert!(cost.grown_bytes < 80 * MIB, "{cost:?}");
+    assert!(gateway.metric("ringway_closed_total{reason=\"memory\"}") > 0);
+    drop(clients);
+    eventually("all is given back", || gateway.metric("ringway_buffered_bytes") < MIB);
+}
+
+/// RFC 6455 §7.4.1: 1008. Pings in between do not help.
+fn a_message_that_comes_too_slowly_is_closed(engine: Engine) {
+    let settings = ["websocket.message_timeout=1s", "websocket.ping_interval=10s"];
+    let gateway = Gateway::start_with(engine, &settings);
+    let start = Instant::now();
+    let mut slow = Client::upgrade(&gateway);
+    let mut quick = Client::upgrade(&gateway);
+    let mut pinging = Client::upgrade(&gateway);
+    slow.sends(header(FIN | BINARY, 1000));
+    pinging.sends(frame(TEXT, "the first of many"));
+    while start.elapsed() < Duration::from_millis(1500) {
+        slow.sends_what_is_taken(b"a");
+        pinging.sends_what_is_taken(frame(FIN | PING, ""));
+        // Its messages overlap with each other's reads, and each is in time.
+        quick.sends(&frame(FIN | TEXT, "hello")[..8]);
+        thread::sleep(Duration::from_millis(50));
+        quick.sends(&frame(FIN | TEXT, "hello")[8..]);
+        quick.receives_text("hello");
+    }
+    let reason = slow.receives_close(1008);
+    assert!(reason.starts_with("message_timeout"), "{reason}");
+    slow.is_cut_off();
+    pinging.is_cut_off();
+    assert_eq!(gateway.metric("ringway_closed_total{reason=\"message_timeout\"}"), 2);
+    assert!(start.elapsed() < Duration::from_secs(8));
+    quick.sends(frame(FIN | TEXT, "still here"));
+    quick.receives_text("still here");
+}
+
+/// A client is not late with what the gateway does not read, because it owes it too much.
+fn a_message_has_all_of_its_time_while_it_is_not_read(engine: Engine) {
+    let settings = [
+        "websocket.message_timeout=1s",
+        "clients.queue_bytes_max=1KiB",
+        "socket.send_buffer_bytes=8KiB",
+    ];
+    let gateway = Gateway::start_with(engine, &settings);
+    let mut client = Client::upgrade(&gateway);
+    let message = vec![7; 8 << 20];
+    let whole = frame(FIN | BINARY, &message);
+    client.sends(&whole);
+    let stream = client.stream();
+    let next = thread::spawn(move || {
+        use std::io::Write;
+        // It fills the kernel's buffers, and waits there.
+        (&stream).write_all(&frame(FIN | BINARY, vec![8; 8 << 20])).unwrap();
+    });
+    thread::sleep(Duration::from_millis(1500));
+    client.receives_binary(&message);
+    client.receives_binary(vec![8; 8 << 20]);
+    next.join().unwrap();
+}
+
+/// The memory of a burst is given back to the kernel although nobody comes any more.
+fn memory_returns_without_traffic(engine: Engine) {
+    let gateway = Gateway::start_with(engine, &["limits.memory_bytes=1GiB"]);
+    // What the gateway has touched once in any case.
+    Client::upgrade(&gateway).sends(frame(FIN | BINARY, vec![7; 1 << 20]));
+    let before = gateway.resident_bytes();
+    let half = &frame(FIN | BINARY, vec![7; 4 << 20])[..2 << 20];
+    let mut clients: Vec<Client> = (0..64).map(|_| Client::upgrade(&gateway)).collect();
+    clients.iter_mut().for_each(|client| client.sends(half));
+    eventually("the messages arrive", || gateway.resident_bytes() > before + 100 * MIB);
+    drop(clients);
+    let start = Instant::now();
+    // Not even the metrics are asked for.
+    while gateway.resident_bytes() > before + 8 * MIB {
+        assert!(
+            start.elapsed() < Duration::from_secs(30),
+            "{} MiB stay",
+            gateway.resident_bytes() / MIB
+        );
+        thread::sleep(Duration::from_millis(100));
+    }
+}

@@ -1,0 +1,128 @@
+//! Clients for whom an event left the log before they came for it: what is remembered so that each
+//! of them is told.
+//!
+//! Memory: 17 bytes per client at a load of 7/8 at most. Beyond [`LOSSES_MAX`] clients the older
+//! half is forgotten, and then anybody who is not known may have lost something up to there: a
+//! client may be told of a gap that is none, and never the other way round. It holds hashes and no
+//! names.
+
+use hashbrown::{HashTable, hash_table::Entry};
+
+use crate::cursor::Sequence;
+
+/// Clients that are remembered, in one of the directory's shards: 458,752 in all, which is 9 MiB.
+pub(super) const LOSSES_MAX: usize = 7_168;
+
+/// What clients of one shard have lost.
+#[derive(Debug, Default)]
+pub(super) struct Losses {
+    clients: HashTable<Loss>,
+    /// Somebody who is not in the table may have lost events up to this one.
+    forgotten_to: Sequence,
+}
+
+/// Two names with the same hash of 64 bits would be one client here.
+#[derive(Debug)]
+struct Loss {
+    hash: u64,
+    /// The last event for the client that left without it.
+    last: Sequence,
+}
+
+impl Losses {
+    /// An event for the client has left the log.
+    pub(super) fn add(&mut self, client: u64, sequence: Sequence) {
+        let same = |loss: &Loss| loss.hash == client;
+        if self.clients.len() >= LOSSES_MAX {
+            self.forget_half();
+        }
+        match self.clients.entry(client, same, |loss| loss.hash) {
+            Entry::Occupied(mut entry) => {
+                let last = &mut entry.get_mut().last;
+                *last = sequence.max(*last);
+            }
+            Entry::Vacant(place) => {
+                place.insert(Loss { hash: client, last: sequence });
+            }
+        }
+    }
+
+    /// The client has all up to `served`, or was told what it cannot have.
+    pub(super) fn settle(&mut self, client: u64, served: Sequence) {
+        let is_over = |loss: &Loss| loss.hash == client && loss.last <= served;
+        if let Ok(entry) = self.clients.find_entry(client, is_over) {
+            entry.remove();
+        }
+    }
+
+    /// The client may have lost something after `after`.
+    pub(super) fn may_hold(&self, client: u64, after: Sequence) -> bool {
+        let found = self.clients.find(client, |loss| loss.hash == client);
+        self.forgotten_to > after || found.is_some_and(|loss| loss.last > after)
+    }
+
+    /// Bytes of memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.clients.allocation_size()
+    }
+
+    fn forget_half(&mut self) {
+        let mut all: Vec<Sequence> = self.clients.iter().map(|loss| loss.last).collect();
+        let middle = all.len() / 2;
+        let (_, median, _) = all.select_nth_unstable(middle);
+        self.forgotten_to = self.forgotten_to.max(*median);
+        let forgotten_to = self.forgotten_to;
+        self.clients.retain(|loss| loss.last > forgotten_to);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn nobody_is_forgotten_when_there_are_too_many_to_remember() {
+        let mut losses = Losses::default();
+        let many = 3 * LOSSES_MAX as u64;
+        (1..=many).for_each(|client| losses.add(client, client));
+        assert!(losses.clients.len() <= LOSSES_MAX);
+        assert!(losses.bytes() <= 20 * LOSSES_MAX, "{}", losses.bytes());
+        assert!((1..=many).all(|client| losses.may_hold(client, client - 1)));
+        assert!(!losses.may_hold(many, many), "what it was told of is over");
+        assert!(losses.may_hold(0, 0), "a stranger may have lost something");
+        assert!(!losses.may_hold(0, many), "but nothing so new");
+    }
+
+    proptest! {
+        /// Held against a map that forgets nothing.
+        #[test]
+        fn a_loss_is_remembered_until_it_is_settled(
+            steps in prop::collection::vec((0..3_u8, 0..6_u64, 0..50_u64), 0..200)
+        ) {
+            let (mut losses, mut naive) = (Losses::default(), HashMap::<u64, u64>::new());
+            for (step, client, sequence) in steps {
+                match step {
+                    0 => {
+                        losses.add(client, sequence);
+                        let last = naive.entry(client).or_default();
+                        *last = sequence.max(*last);
+                    }
+                    1 => {
+                        losses.settle(client, sequence);
+                        if naive.get(&client).is_some_and(|last| *last <= sequence) {
+                            naive.remove(&client);
+                        }
+                    }
+                    _ => prop_assert_eq!(
+                        losses.may_hold(client, sequence),
+                        naive.get(&client).is_some_and(|last| *last > sequence)
+                    ),
+                }
+            }
+        }
+    }
+}

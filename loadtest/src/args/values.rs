@@ -1,0 +1,124 @@
+//! Values on the command line, as people write them: times, counts, rates, bytes, headers.
+//!
+//! An error says what to write instead.
+
+use std::time::Duration;
+
+/// A time such as 30s, 500ms or 2m.
+pub fn time(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write 30s, 500ms or 2m"))?;
+    if time <= TIME_MAX { Ok(time) } else { Err("it may be at most 12 days".to_owned()) }
+}
+
+/// Messages carry times modulo 13 days, and a run has to be over before they come round.
+const TIME_MAX: Duration = Duration::from_secs(12 * 24 * 3600);
+
+/// A number of things: 10000, 10_000 or 10k. At least one.
+pub fn count(text: &str) -> Result<u32, String> {
+    let number = scaled(text)?;
+    if number.fract() != 0.0 || !(1.0..=f64::from(u32::MAX)).contains(&number) {
+        return Err("it must be a whole number, 1 or more".to_owned());
+    }
+    Ok(number as u32)
+}
+
+/// A number a second: 50000, 50k or 0.5. More than 0.
+pub fn rate(text: &str) -> Result<f64, String> {
+    let number = scaled(text)?;
+    if number > 0.0 && number <= RATE_MAX {
+        Ok(number)
+    } else {
+        Err("it must be more than 0 and at most 100M".to_owned())
+    }
+}
+
+/// No machine sends more.
+const RATE_MAX: f64 = 1e8;
+
+/// Bytes: 65536, 64k (of 1,024) or 1M.
+pub fn bytes(text: &str) -> Result<usize, String> {
+    let (digits, factor) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
+        Some(b'm' | b'M') => (&text[..text.len() - 1], 1 << 20),
+        _ => (text, 1),
+    };
+    let number: usize = digits.parse().map_err(|_| "write 64, 16k or 1M".to_owned())?;
+    let bytes = number.checked_mul(factor).filter(|bytes| *bytes <= MESSAGE_BYTES_MAX);
+    bytes.ok_or_else(|| "it may be at most 64M".to_owned())
+}
+
+/// Of a message.
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
+
+fn scaled(text: &str) -> Result<f64, String> {
+    let (digits, factor) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 1e3),
+        Some(b'm' | b'M') => (&text[..text.len() - 1], 1e6),
+        _ => (text, 1.0),
+    };
+    let number: f64 = digits
+        .replace('_', "")
+        .parse()
+        .map_err(|_| "write a number, such as 500, 10_000, 10k or 1M".to_owned())?;
+    if number.is_finite() { Ok(number * factor) } else { Err("it must be finite".to_owned()) }
+}
+
+/// What handshakes and requests say of themselves (RFC 6455 §4.1).
+const HEADERS_OURS: [&str; 7] = [
+    "upgrade",
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "sec-websocket-key",
+    "sec-websocket-version",
+    "sec-websocket-extensions",
+];
+
+/// A header such as `Name: value`.
+pub fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) =
+        text.split_once(':').ok_or_else(|| "write it as 'Name: value'".to_owned())?;
+    let name = name.trim();
+    let lower = name.to_ascii_lowercase();
+    if lower == "sec-websocket-protocol" {
+        return Err("ask for a subprotocol with --subprotocol NAME".to_owned());
+    }
+    if HEADERS_OURS.contains(&&*lower) {
+        return Err(format!("{name} is written by this program, and would be there twice"));
+    }
+    Ok((name.to_owned(), value.trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_of_our_own_is_not_sent_twice() {
+        assert_eq!(header("X-A : b:c "), Ok(("X-A".to_owned(), "b:c".to_owned())));
+        for name in HEADERS_OURS {
+            let said = header(&format!("{} : x", name.to_uppercase())).unwrap_err();
+            assert!(said.contains("twice"), "{said}");
+        }
+        assert!(header("Sec-WebSocket-Protocol: chat").unwrap_err().contains("--subprotocol"));
+    }
+
+    #[test]
+    fn numbers_are_read_as_people_write_them() {
+        assert_eq!(count("10k"), Ok(10_000));
+        assert_eq!(count("1.5k"), Ok(1500));
+        assert_eq!(count("10_000"), Ok(10_000));
+        assert_eq!(rate("0.5"), Ok(0.5));
+        assert_eq!(bytes("16k"), Ok(16_384));
+        for bad in ["", "k", "0", "-1", "0.5", "1e99", "nan"] {
+            assert!(count(bad).is_err(), "{bad}");
+        }
+        for bad in ["0", "-5", "inf", "1e9"] {
+            assert!(rate(bad).is_err(), "{bad}");
+        }
+        for bad in ["", "65M", "x", "18446744073709551615k"] {
+            assert!(bytes(bad).is_err(), "{bad}");
+        }
+    }
+}
