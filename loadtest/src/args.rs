@@ -58,9 +58,11 @@ EXAMPLES
 
 EXIT STATUS
   0  the run is valid, the ledger is clean, no connection failed
-  1  the server lost, doubled, reordered or corrupted messages, or connections failed
+  1  the server lost, doubled, reordered or corrupted messages, even if the run is also invalid;
+     or the run is valid and connections failed
   2  a wrong command line
-  3  the run is invalid: the tester was the bottleneck, or it was interrupted
+  3  the run is invalid and the ledger is clean: the tester was the bottleneck, the machine delayed
+     it so much that no latency is the server's, or it was interrupted
   4  nothing could be measured, such as when no connection could be opened";
 
 /// What to do.
@@ -226,6 +228,17 @@ pub struct TrafficArgs {
     /// Send text messages of one- to four-byte characters, and not binary ones
     #[arg(long)]
     pub text: bool,
+    /// Send this text, in which {stamp} and {body} stand for the message of --size, as in `fanout`,
+    /// and the number of the connection for {n}: for a server that answers only its own language
+    // The escape sequence shows nothing, and keeps clap from taking {n} for the end of a line.
+    #[arg(
+        long,
+        value_name = "TEMPLATE",
+        conflicts_with = "text",
+        help = "Send this text, such as '{\"echo\":\"{stamp}{body}\"}': {stamp} and {body} stand for \
+                a message of --size, as in `fanout`, and {\u{1b}[mn} for the number of the connection"
+    )]
+    pub message: Option<String>,
     /// Keep so many messages outstanding on each connection; in an open loop, send so many at once
     #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
     pub pipeline: u32,

@@ -35,7 +35,8 @@ impl std::error::Error for Usage {}
 pub enum Status {
     /// Valid, each message came once and in order, and no connection failed.
     Clean = 0,
-    /// Valid, and the server lost, doubled, reordered or corrupted messages, or failed connections.
+    /// The server lost, doubled, reordered or corrupted messages, whether or not the figures are
+    /// valid; or the run is valid, and connections failed.
     Faulty = 1,
     /// A wrong command line.
     Usage = 2,
@@ -48,9 +49,12 @@ pub enum Status {
 impl Status {
     /// Of a run that came to its end.
     pub fn of(report: &Report) -> Self {
-        if !report.valid {
+        // A late tester changes times and not what became of the messages.
+        if !report.ledger.is_clean() {
+            Self::Faulty
+        } else if !report.valid {
             Self::Invalid
-        } else if report.ledger.is_clean() && report.errors.is_empty() {
+        } else if report.errors.is_empty() {
             Self::Clean
         } else {
             Self::Faulty
@@ -66,5 +70,30 @@ impl Status {
 impl From<Status> for ExitCode {
     fn from(status: Status) -> Self {
         Self::from(status as u8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{measure::ledger::Ledger, report::tests::report};
+
+    #[test]
+    fn faults_of_the_ledger_are_never_hidden() {
+        let faulty = Ledger { sent: 2, received: 1, lost: 1, ..Ledger::default() };
+        for (is_valid, ledger, errors, status) in [
+            (true, Ledger::default(), 0, Status::Clean),
+            (true, Ledger::default(), 1, Status::Faulty),
+            (false, Ledger::default(), 1, Status::Invalid),
+            (true, faulty, 0, Status::Faulty),
+            (false, faulty, 1, Status::Faulty),
+        ] {
+            let mut report = report();
+            (report.valid, report.ledger) = (is_valid, ledger);
+            if errors > 0 {
+                report.errors.insert("reset".to_owned(), errors);
+            }
+            assert_eq!(Status::of(&report), status, "{is_valid} {ledger:?} {errors}");
+        }
     }
 }

@@ -68,6 +68,10 @@ pub struct Report {
     pub tester: Tester,
     /// Whether the figures are the server's.
     pub valid: bool,
+    /// Latencies above this quantile are longer for what delayed the tester itself, and are not the
+    /// server's; none are without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affected_above: Option<f64>,
     /// Why they are not.
     pub invalid_because: Vec<String>,
     /// What is worth knowing and does not make them invalid.
@@ -122,6 +126,15 @@ pub struct Tester {
     pub busy: f64,
     /// The largest share of the time that a thread worked, or waited for a CPU.
     pub occupied: f64,
+    /// The largest share of the time that a thread had work and waited for a CPU.
+    #[serde(default)]
+    pub waited: f64,
+    /// How often its threads were taken off their CPUs although they had work.
+    #[serde(default)]
+    pub preempted: u64,
+    /// The share of the time of all CPUs that the host of a virtual machine used for others.
+    #[serde(default)]
+    pub stolen: f64,
     /// CPU time of all its threads for each message received.
     pub cpu_ns_per_message: f64,
     /// Threads.
@@ -189,11 +202,15 @@ impl Report {
                 look_delay_us: Quantiles::of(&seen.look_delays),
                 busy: run.busy,
                 occupied: run.occupied,
+                waited: run.machine.waited,
+                preempted: run.machine.preempted,
+                stolen: run.machine.stolen,
                 cpu_ns_per_message: each(run.tester_cpu),
                 threads: heading.threads,
                 engine: heading.engine.clone(),
             },
             valid: true,
+            affected_above: None,
             invalid_because: Vec::new(),
             warnings: Vec::new(),
             details: BTreeMap::new(),
@@ -216,6 +233,19 @@ impl Report {
         }
     }
 
+    /// How many connections there were, in words.
+    pub fn connections_said(&self) -> String {
+        let (open, asked) = (self.connections_open, self.connections);
+        match (&*self.mode, self.details.get("connections_completed")) {
+            // What is open at the end is what came too late.
+            ("churn", Some(completed)) => {
+                let begun = self.details.get("connections_begun").unwrap_or(completed);
+                format!("{completed:.0} of {begun:.0} connections completed, {asked} at a time")
+            }
+            _ => format!("{open} of {asked} connections open"),
+        }
+    }
+
     /// Whether answers decided when the next message went out, which asks a server for as much as it
     /// can do; latencies say little then, as a slow server is asked less. Idle connections ask for
     /// nothing, and a storm is over before it says anything of that.
@@ -228,9 +258,49 @@ impl Report {
         self.details.insert(name.to_owned(), value);
     }
 
+    /// Whether the latency at this quantile is partly the tester's own.
+    pub fn is_affected(&self, quantile: f64) -> bool {
+        self.affected_above.is_some_and(|above| quantile > above)
+    }
+
     /// The figures are not the server's.
     pub fn invalidate(&mut self, why: String) {
         self.valid = false;
         self.invalid_because.push(why);
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Of a run in which nothing was done.
+    pub(crate) fn report() -> Report {
+        let heading = Heading {
+            command: Vec::new(),
+            mode: "echo",
+            url: String::new(),
+            connections: 1,
+            rate_asked: None,
+            threads: 1,
+            engine: String::new(),
+        };
+        let run: Run<()> = Run {
+            seen: Seen::new(),
+            started_at: Duration::ZERO,
+            outcomes: Vec::new(),
+            elapsed: Duration::from_secs(1),
+            lasted: Duration::from_secs(1),
+            busy: 0.0,
+            occupied: 0.0,
+            machine: crate::engine::conductor::MachineLoad::default(),
+            behind: Duration::ZERO,
+            tester_cpu: Duration::ZERO,
+            server_cpu: None,
+            server: None,
+            open: 1,
+            interrupted: None,
+        };
+        Report::new(&heading, &Seen::new(), &run, Ledger::default())
     }
 }

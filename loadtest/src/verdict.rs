@@ -4,7 +4,8 @@
 //! It never changes a figure.
 
 use crate::{
-    engine::conductor::{Interruption, Run, ServerLoad},
+    engine::conductor::{Interruption, MachineLoad, Run},
+    measure::quantiles::{Times, micros},
     report::Report,
     wire::advice::advice,
 };
@@ -47,8 +48,8 @@ pub fn judge<O>(report: &mut Report, run: &Run<O>) {
     warn_of_another_process(report, run.seen.received);
     advise(report);
     match report.rate_asked {
-        Some(_) => judge_open_loop(report, run.occupied),
-        None => judge_closed_loop(report, run.occupied, run.server.as_ref()),
+        Some(_) => judge_open_loop(report, run),
+        None => judge_closed_loop(report, run),
     }
     let has_times = report.latency_us.count > 0;
     if let Some(server) = run.server.filter(|one| has_times && one.starved > STARVED_MAX) {
@@ -83,50 +84,138 @@ fn warn_of_another_process(report: &mut Report, received: u64) {
     }
 }
 
-fn judge_open_loop(report: &mut Report, occupied: f64) {
+/// Quantiles at which the tester's own part is compared with what was measured.
+const QUANTILES: [f64; 8] = [0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 0.9999, 1.0];
+
+/// A run whose latencies are affected from here on says nothing of the usual figure, the p99.
+const AFFECTED_QUANTILE_MIN: f64 = 0.99;
+
+/// A thread that worked less than this share of the time had time to be punctual: if it was late, it
+/// was not let.
+const OWN_FAULT_BUSY_MIN: f64 = 0.5;
+
+/// Who made the tester late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// It had more to do than it could.
+    Tester,
+    /// It had time to spare, and was kept from its CPU.
+    Machine,
+}
+
+fn judge_open_loop<O>(report: &mut Report, run: &Run<O>) {
     if report.latency_us.count == 0 {
         // Nothing came back: there is no figure that could be the tester's own, and the ledger says
         // the rest.
         return;
     }
-    let (latency, tester) = (report.latency_us, report.tester.clone());
+    let seen = &run.seen;
     for (name, what, own) in [
-        ("late_sends", "late to send", tester.send_delay_us),
-        ("late_looks", "late to look at what had come", tester.look_delay_us),
+        ("late_sends", "late to send", &seen.send_delays),
+        ("late_looks", "late to look at what had come", &seen.look_delays),
     ] {
-        let is_much = |own: f64, of: f64| own > (OWN_SHARE_MAX * of).max(OWN_DELAY_MAX_US);
-        if is_much(own.p99, latency.p99) {
-            report.invalidate(format!(
-                "{name}: the tester itself was {:.0} us {what} at p99, of {:.0} us measured; use \
-                 more --threads, a lower --rate, or a machine with less other work",
-                own.p99, latency.p99
-            ));
-        } else if own.p99 > OWN_SHARE_MAX * latency.p99 {
-            report.warnings.push(format!(
-                "{name}: of the {:.0} us measured at p99, up to {:.0} us are the tester's own",
-                latency.p99, own.p99
-            ));
-        } else if is_much(own.p99_9, latency.p99_9) {
-            report.warnings.push(format!(
-                "{name}: the tester itself was {:.0} us {what} at p99.9, of {:.0} us measured: what \
-                 is above the p99 is partly its own",
-                own.p99_9, latency.p99_9
-            ));
-        }
+        judge_delays(report, run, (name, what), own);
     }
     // Late sends tell of it sooner, unless the server is so slow that they do not matter.
-    if occupied > BUSY_MAX {
-        report.invalidate(format!(
-            "{}; use more --threads, or several processes and `merge`",
-            limit(report.tester.busy, occupied)
-        ));
+    if run.occupied > BUSY_MAX {
+        let advice = match cause(run) {
+            Cause::Tester => "use more --threads, or several processes and `merge`",
+            Cause::Machine => OTHER_WORK,
+        };
+        report.invalidate(format!("{}; {advice}", limit(report.tester.busy, run.occupied)));
     }
+}
+
+/// What helps where it is the machine that delays the tester.
+const OTHER_WORK: &str = "end other work on this machine, or give the tester a core of its own with \
+     --cores; more threads or a lower rate do not help";
+
+/// Judges one kind of the tester's own delays.
+fn judge_delays<O>(report: &mut Report, run: &Run<O>, (name, what): (&str, &str), own: &Times) {
+    let latencies = &run.seen.latencies;
+    let at = |times: &Times, quantile| micros(times.value_at_quantile(quantile));
+    let is_much = |quantile: &f64| {
+        let allowed = (OWN_SHARE_MAX * at(latencies, *quantile)).max(OWN_DELAY_MAX_US);
+        at(own, *quantile) > allowed
+    };
+    let (own_p99, p99) = (at(own, 0.99), at(latencies, 0.99));
+    let Some(first) = QUANTILES.iter().position(is_much) else {
+        if own_p99 > OWN_SHARE_MAX * p99 {
+            report.warnings.push(format!(
+                "{name}: of the {p99:.0} us measured at p99, up to {own_p99:.0} us are the tester's own"
+            ));
+        }
+        return;
+    };
+    let above = if first == 0 { 0.0 } else { QUANTILES[first - 1] };
+    report.affected_above = Some(report.affected_above.map_or(above, |before| before.min(above)));
+    let late = format!(
+        "the tester was {:.0} us {what} at {}, of {:.0} us measured there",
+        at(own, QUANTILES[first]),
+        percentile(QUANTILES[first]),
+        at(latencies, QUANTILES[first]),
+    );
+    match cause(run) {
+        Cause::Tester if QUANTILES[first] <= AFFECTED_QUANTILE_MIN => report.invalidate(format!(
+            "{name}: {late}; it worked {:.0}% of the time: use more --threads, a lower --rate, or \
+             several processes and `merge`",
+            100.0 * run.busy
+        )),
+        Cause::Tester => report
+            .warnings
+            .push(format!("{name}: {late}; what is above {} is partly its own", percentile(above))),
+        Cause::Machine if first == 0 => report.invalidate(format!(
+            "{name}: {late}: no latency is the server's; {}; {OTHER_WORK}",
+            evidence(run)
+        )),
+        Cause::Machine => report.warnings.push(format!(
+            "{name}: {late}: latencies above {} are partly the machine's, those below are the \
+             server's; {}; {OTHER_WORK}",
+            percentile(above),
+            evidence(run)
+        )),
+    }
+}
+
+fn cause<O>(run: &Run<O>) -> Cause {
+    let is_own = run.busy >= OWN_FAULT_BUSY_MIN && run.busy >= run.machine.waited;
+    if is_own { Cause::Tester } else { Cause::Machine }
+}
+
+/// What is known of how the machine treated the tester.
+fn evidence<O>(run: &Run<O>) -> String {
+    let MachineLoad { waited, preempted, stolen } = run.machine;
+    let mut text = format!(
+        "the machine delayed the tester, which worked {:.0}% of the time and waited {:.1}% for a CPU",
+        100.0 * run.busy,
+        100.0 * waited
+    );
+    if preempted > 0 {
+        text.push_str(&format!(", and was taken off it {preempted} times"));
+    }
+    if stolen > 0.0 {
+        text.push_str(&format!(", while the host kept {:.1}% of the CPUs", 100.0 * stolen));
+    }
+    text
+}
+
+/// A quantile as people say it: `p99.9`, or `the longest`.
+fn percentile(quantile: f64) -> String {
+    if quantile >= 1.0 {
+        return "the longest".to_owned();
+    }
+    format!("p{}", (quantile * 1e6).round() / 1e4)
 }
 
 /// A pause of the tester beyond this share of a closed loop's time makes the rate its own.
 const PAUSE_SHARE_MAX: f64 = 0.05;
 
-fn judge_closed_loop(report: &mut Report, occupied: f64, server: Option<&ServerLoad>) {
+fn judge_closed_loop<O>(report: &mut Report, run: &Run<O>) {
+    let (occupied, server) = (run.occupied, run.server.as_ref());
+    let more = match cause(run) {
+        Cause::Tester => "use more --threads",
+        Cause::Machine => "end other work on its cores, or choose others with --cores",
+    };
     let pause_s = report.tester.look_delay_us.max / 1e6;
     if pause_s > PAUSE_SHARE_MAX * report.elapsed_s {
         report.invalidate(format!(
@@ -141,8 +230,7 @@ fn judge_closed_loop(report: &mut Report, occupied: f64, server: Option<&ServerL
         // Both may be at their end: the server is not waiting for the tester.
         Some(used) if used >= BUSY_MAX => {}
         Some(used) if occupied > BUSY_MAX => report.invalidate(format!(
-            "{why} and the server {:.0}%: this is the tester's limit, not the server's; use more \
-             --threads, or a core without other work",
+            "{why} and the server {:.0}%: this is the tester's limit, not the server's; {more}",
             100.0 * used
         )),
         Some(used) if used < SATURATED_MIN && report.is_closed_loop() => report.warnings.push(format!(
@@ -152,8 +240,8 @@ fn judge_closed_loop(report: &mut Report, occupied: f64, server: Option<&ServerL
         )),
         Some(_) => {}
         None if occupied > BUSY_MAX => report.invalidate(format!(
-            "{why}, so this may be its limit and not the server's; use more --threads, or give the \
-             server's --pid, by which the two are told apart"
+            "{why}, so this may be its limit and not the server's; {more}, or give the server's \
+             --pid, by which the two are told apart"
         )),
         None => {}
     }
@@ -176,150 +264,4 @@ fn limit(busy: f64, occupied: f64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::{
-        measure::{ledger::Ledger, quantiles::record, timeline::Seen},
-        report::Heading,
-    };
-
-    const US: Duration = Duration::from_micros(1);
-
-    fn run() -> Run<()> {
-        let second = Duration::from_secs(1);
-        let mut seen = Seen::new();
-        for _ in 0..1000 {
-            record(&mut seen.latencies, 100 * US);
-            record(&mut seen.send_delays, 5 * US);
-            record(&mut seen.look_delays, 5 * US);
-        }
-        Run {
-            seen,
-            started_at: Duration::ZERO,
-            outcomes: Vec::new(),
-            elapsed: second,
-            lasted: second,
-            busy: 0.3,
-            occupied: 0.35,
-            behind: Duration::ZERO,
-            tester_cpu: second,
-            server_cpu: None,
-            server: None,
-            open: 1,
-            interrupted: None,
-        }
-    }
-
-    fn server(busiest: f64, used: f64, starved: f64) -> Option<ServerLoad> {
-        Some(ServerLoad { busiest, used, starved })
-    }
-
-    /// Why a run is invalid, and what it warns of.
-    fn said(rate_asked: Option<f64>, run: &Run<()>) -> (String, String) {
-        let heading = Heading {
-            command: Vec::new(),
-            mode: "echo",
-            url: String::new(),
-            connections: 1,
-            rate_asked,
-            threads: 1,
-            engine: String::new(),
-        };
-        let report = Report::new(&heading, &Seen::new(), run, Ledger::default());
-        assert_eq!(report.valid, report.invalid_because.is_empty());
-        (report.invalid_because.join("; "), report.warnings.join("; "))
-    }
-
-    #[test]
-    fn a_run_with_time_to_spare_is_valid() {
-        for rate in [Some(1000.0), None] {
-            assert_eq!(said(rate, &run()), (String::new(), String::new()));
-        }
-    }
-
-    #[test]
-    fn what_the_tester_adds_counts_by_its_share_of_what_is_measured() {
-        for (late, latency, is_invalid) in
-            [(150 * US, 200 * US, false), (900 * US, 4000 * US, true), (900 * US, 9000 * US, false)]
-        {
-            let mut run = run();
-            for _ in 0..1000 {
-                record(&mut run.seen.latencies, latency);
-                record(&mut run.seen.send_delays, late);
-            }
-            let (invalid, _) = said(Some(1.0), &run);
-            assert_eq!(invalid.contains("late_sends"), is_invalid, "{late:?} {invalid}");
-            std::mem::swap(&mut run.seen.send_delays, &mut run.seen.look_delays);
-            let (invalid, _) = said(Some(1.0), &run);
-            assert_eq!(invalid.contains("late_looks"), is_invalid, "{late:?} {invalid}");
-        }
-    }
-
-    #[test]
-    fn a_tail_that_is_the_tester_s_own_is_said() {
-        let mut run = run();
-        for _ in 0..3 {
-            record(&mut run.seen.latencies, 5000 * US);
-            record(&mut run.seen.send_delays, 5000 * US);
-        }
-        let (invalid, warnings) = said(Some(1.0), &run);
-        assert_eq!(invalid, "");
-        assert!(warnings.contains("p99.9"), "{warnings}");
-    }
-
-    #[test]
-    fn a_thread_without_time_left_is_at_its_limit_whether_it_works_or_waits() {
-        let run = Run { busy: 0.5, occupied: 0.98, ..run() };
-        let (invalid, _) = said(Some(1.0), &run);
-        assert!(invalid.contains("waited 48% for a CPU"), "{invalid}");
-        let (invalid, _) = said(None, &run);
-        assert!(invalid.contains("--pid"), "{invalid}");
-    }
-
-    #[test]
-    fn in_a_closed_loop_a_saturated_server_clears_the_tester() {
-        let limited = || Run { busy: 0.98, occupied: 0.98, ..run() };
-        let run = Run { server: server(0.97, 0.97, 0.0), ..limited() };
-        assert_eq!(said(None, &run).0, "");
-        // One of its threads is enough: the others had nothing to do.
-        let run = Run { server: server(0.97, 0.3, 0.0), ..limited() };
-        assert_eq!(said(None, &run).0, "");
-        // Four threads that share one core.
-        let run = Run { server: server(0.25, 0.99, 0.0), ..limited() };
-        assert_eq!(said(None, &run).0, "");
-        let run = Run { server: server(0.6, 0.6, 0.0), ..limited() };
-        let (invalid, _) = said(None, &run);
-        assert!(invalid.contains("the tester's limit"), "{invalid}");
-    }
-
-    #[test]
-    fn a_server_that_was_not_saturated_or_had_to_share_is_named() {
-        let idle = Run { server: server(0.4, 0.4, 0.0), ..run() };
-        assert!(said(None, &idle).1.contains("not saturated"));
-        let starved = Run { server: server(0.99, 0.99, 0.5), ..run() };
-        let (invalid, warnings) = said(None, &starved);
-        assert!(invalid.is_empty() && warnings.contains("waited 50%"), "{warnings}");
-    }
-
-    #[test]
-    fn a_process_that_does_nothing_is_not_the_server() {
-        let of = |received, cpu| {
-            let seen = Seen { received, ..run().seen };
-            said(Some(1.0), &Run { seen, server_cpu: Some(cpu), ..run() }).1
-        };
-        assert!(of(20_000, 400 * US).contains("20 ns of the server's CPU per message"));
-        assert_eq!(of(20_000, 8_000 * US), "");
-        assert_eq!(of(100, Duration::ZERO), "");
-    }
-
-    #[test]
-    fn an_end_before_the_end_is_no_measure() {
-        let interrupted = Run { interrupted: Some(Interruption::Signal), ..run() };
-        assert!(said(None, &interrupted).0.contains("interrupted"));
-        let behind = Run { behind: Duration::from_millis(1500), ..run() };
-        let (invalid, _) = said(Some(1.0), &behind);
-        assert!(invalid.contains("rate_not_reached") && invalid.contains("1.50 s"), "{invalid}");
-    }
-}
+mod tests;

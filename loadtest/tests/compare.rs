@@ -45,8 +45,15 @@ fn a_server_that_costs_more_is_seen_to_and_the_control_is_not() {
         ["--url", "nobody=ws://127.0.0.1:9/", "--handshake-timeout", "1s"],
     ]
     .concat();
-    let output = run(&[&["compare", "--control"][..], &words, &SHORT].concat());
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("compare.html");
+    let html = ["--html", page.to_str().unwrap()];
+    let output = run(&[&["compare", "--control"][..], &words, &SHORT, &html].concat());
     let found = json(&output);
+    let page = std::fs::read_to_string(page).unwrap();
+    for part in ["quick", "slow", "control", "failed: ", "CPU time of the server per message"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
     assert!(median(&found, "slow", "ratio") > 1.5, "{found:#}");
     let control = median(&found, "control", "ratio");
     assert!((0.6..1.6).contains(&control), "{found:#}");

@@ -51,7 +51,7 @@ impl Run {
         assert_eq!(self.ledger("sent"), self.ledger("received") + self.ledger("lost"));
         // A run on a busy machine may be invalid, and says so.
         let expected = match (&self.report["valid"], faults) {
-            (Value::Bool(false), _) => 3,
+            (Value::Bool(false), [0, 0, 0, 0]) => 3,
             (_, [0, 0, 0, 0]) if self.report["errors"].as_object().unwrap().is_empty() => 0,
             _ => 1,
         };

@@ -34,7 +34,14 @@ fn a_known_capacity_is_found() {
 fn a_bound_is_not_told_as_a_limit_and_the_curve_is_drawn() {
     let url = format!("ws://{}/", servers::plain());
     let words = ["sweep", "--url", &url, "-c", "2", "--p99", "1s", "--from", "100", "--to", "200"];
-    let output = run(&[&words[..], &["--step", "300ms", "--settle", "50ms"]].concat());
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("sweep.html");
+    let more = ["--step", "300ms", "--settle", "50ms", "--html", page.to_str().unwrap()];
+    let output = run(&[&words[..], &more].concat());
+    let page = std::fs::read_to_string(page).unwrap();
+    for part in ["Latency by rate", "p99 allowed", "<h2>Steps</h2>", "confirmed"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
     let table = String::from_utf8_lossy(&output.stdout);
     assert!(table.contains("highest    200/s") && table.contains("no rate up to --to"), "{table}");
     assert!(table.contains("   1.00 s |-----") && table.contains('*'), "{table}");

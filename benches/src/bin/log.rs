@@ -194,7 +194,7 @@ fn resume(args: &Args) -> Result<()> {
     let (touched, before, began) = (log.postings_touched(), scheduled_here()?, Instant::now());
     let mut visited = 0;
     for name in &names {
-        let interests = [Interest { key: Key::Recipient(name), after: 0 }];
+        let interests = [Interest { key: Key::Recipient(name), after: 0, live_after: None }];
         let replayed = log.replay(&interests, reader.position(), NOW, |event| {
             black_box(event.bytes());
             ControlFlow::Continue(())

@@ -46,12 +46,11 @@ struct Addresses {
 /// A counted connection's place; to be given back when it leaves.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Seat {
-    /// Index of the address; [`EXEMPT`] when it is not counted, [`OUTSIDE`] for who is to go.
+    /// Index of the address; [`OUTSIDE`] for a client that was not admitted.
     address: u32,
 }
 
-const EXEMPT: u32 = u32::MAX;
-const OUTSIDE: u32 = u32::MAX - 1;
+const OUTSIDE: u32 = u32::MAX;
 
 impl Census {
     /// An empty census.
@@ -79,11 +78,10 @@ impl Census {
             return Err(Refusal::Full);
         }
         let address = address.to_canonical();
-        if self.limits.exempt.iter().any(|network| network.contains(&address)) {
-            return Ok(Seat { address: EXEMPT });
-        }
+        let is_exempt = self.limits.exempt.iter().any(|network| network.contains(&address));
+        let max = if is_exempt { u32::MAX } else { self.limits.connections_per_address_max };
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        match addresses.count(address, self.limits.connections_per_address_max) {
+        match addresses.count(address, max) {
             Some(address) => Ok(Seat { address }),
             None => {
                 self.connections.fetch_sub(1, Ordering::Relaxed);
@@ -102,6 +100,15 @@ impl Census {
         Some(Seat { address: OUTSIDE })
     }
 
+    /// The address that a seat is counted for, if it is.
+    pub fn address(&self, seat: &Seat) -> Option<IpAddr> {
+        if seat.address == OUTSIDE {
+            return None;
+        }
+        let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        addresses.entries.get(seat.address as usize).map(|entry| entry.0)
+    }
+
     /// The client has left.
     pub fn leave(&self, seat: Seat) {
         if seat.address == OUTSIDE {
@@ -109,10 +116,8 @@ impl Census {
             return;
         }
         self.connections.fetch_sub(1, Ordering::Relaxed);
-        if seat.address != EXEMPT {
-            let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-            addresses.discount(seat.address);
-        }
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        addresses.discount(seat.address);
     }
 }
 

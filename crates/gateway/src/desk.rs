@@ -3,12 +3,18 @@
 //!
 //! It is lent to whichever peer is served, and never holds one.
 
-use std::{cell::Cell, collections::VecDeque, sync::Arc};
+use std::{cell::Cell, sync::Arc, time::Duration};
 
 use ringway_acceptor::Connection;
-use ringway_hub::{Name, Reader, Sequence, Subscriptions, Tail};
+use ringway_hub::{Key, Name, Reader, Sequence, Subscriptions, Tail};
 
-use crate::{dispatch::Dispatch, exchange::Exchange, limits::TURN_EVENT_BYTES_MAX, orders::Orders};
+use crate::{
+    dispatch::Dispatch,
+    exchange::Exchange,
+    limits::{LOOK_UP_BYTES, TURN_EVENT_BYTES_MAX, TURN_SLICE_BYTES},
+    orders::Orders,
+    ready::ReadyQueue,
+};
 
 /// A core's side of the hub.
 pub struct Desk {
@@ -27,7 +33,7 @@ pub struct Desk {
     /// What was read and is not sent yet.
     pub dispatch: Dispatch,
     /// Peers that have something to do in the next turn, without anything happening to them.
-    pub ready: VecDeque<Connection>,
+    pub ready: ReadyQueue,
     /// Those who have left, and whose sockets may yet turn out not to have taken all.
     pub departed: Vec<Departed>,
     /// Whether the other cores have something to read.
@@ -36,8 +42,11 @@ pub struct Desk {
     pub intake: Intake,
     /// WebSockets here that share compressed events.
     pub deflated: usize,
-    /// What was written or gone through for single clients since it was last set to 0, in bytes.
+    /// What single clients have cost since it was last set to 0: bytes that were written or gone
+    /// through, or what takes as long (`limits`).
     pub spent: Cell<usize>,
+    /// What one client may cost now before others are served.
+    pub slice: Cell<usize>,
 }
 
 /// A client that has left, with what it was sent last being on its way to the socket.
@@ -79,12 +88,13 @@ impl Desk {
             subscriptions: Subscriptions::default(),
             tail: Tail::default(),
             dispatch: Dispatch::default(),
-            ready: VecDeque::new(),
+            ready: ReadyQueue::default(),
             departed: Vec::new(),
             news: News::None,
             intake: Intake::Open,
             deflated: 0,
             spent: Cell::new(0),
+            slice: Cell::new(TURN_SLICE_BYTES),
         }
     }
 
@@ -96,6 +106,13 @@ impl Desk {
     /// Whether a turn has no room for more of it.
     pub fn is_spent(&self) -> bool {
         self.spent.get() >= TURN_EVENT_BYTES_MAX
+    }
+
+    /// The place before the last events of a topic that a client asks for.
+    pub fn before_last(&self, topic: &str, last: u32, last_max: usize, now: Duration) -> Sequence {
+        let most = (last_max.min(last as usize), usize::MAX);
+        self.spend(most.0 * LOOK_UP_BYTES);
+        self.exchange.log.before_last(Key::Topic(topic), self.position(), most, now)
     }
 
     /// The last event that this core has read.

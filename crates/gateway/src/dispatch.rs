@@ -11,7 +11,10 @@ use ringway_acceptor::{Operations, Staged};
 use ringway_hub::{Address, Epoch, Event, Sequence, Subscriptions, TopicId};
 
 use crate::{
-    limits::{PENDING_BYTES_MAX, RUN_BYTES_MAX, RUN_EVENTS_MAX},
+    limits::{
+        DEFLATE_COST, LOOK_UP_BYTES, PENDING_BYTES_MAX, RUN_BYTES_MAX, RUN_EVENTS_MAX,
+        TURN_READING_COST_MAX,
+    },
     transport::encoding::{Encoded, Encoding, SHARED_ENCODINGS, SharedDeflate},
     workbench::Workbench,
 };
@@ -21,6 +24,8 @@ use crate::{
 pub struct Dispatch {
     runs: VecDeque<Run>,
     bytes: usize,
+    /// What reading has cost in this turn.
+    cost: usize,
 }
 
 /// Successive events for the same clients.
@@ -110,9 +115,13 @@ impl Dispatch {
         subscriptions: &Subscriptions,
         encoder: &mut Encoder<'_>,
     ) -> Room {
+        if encoder.deflate.is_some() && event.second().is_none() {
+            self.cost += event.bytes().len() * DEFLATE_COST;
+        }
         let audience = match event.address() {
             Address::Topic(topic) => subscriptions.find(topic).map(Audience::Topic),
             Address::Recipients(recipients) => {
+                self.cost += recipients.len() * LOOK_UP_BYTES;
                 let names = recipients.iter();
                 let slots: Vec<u32> =
                     names.flat_map(|name| subscriptions.connections(name)).collect();
@@ -122,7 +131,8 @@ impl Dispatch {
         if let Some(audience) = audience {
             self.push(event, audience, encoder);
         }
-        if self.bytes < PENDING_BYTES_MAX { Room::Left } else { Room::Full }
+        let has_room = self.bytes < PENDING_BYTES_MAX && self.cost < TURN_READING_COST_MAX;
+        if has_room { Room::Left } else { Room::Full }
     }
 
     fn push(&mut self, event: &Event, audience: Audience, encoder: &mut Encoder<'_>) {
@@ -173,6 +183,7 @@ impl Dispatch {
     /// The turn's buffer is gone, and clients may have come: what is sent from now on is to be
     /// staged again, and no run grows that they are past.
     pub fn end_turn(&mut self) {
+        self.cost = 0;
         if let Some(run) = self.runs.front_mut() {
             run.staged = [None; SHARED_ENCODINGS];
         }

@@ -112,7 +112,8 @@ impl Exchange {
 
     /// Appends an event for `to`, of whom `allowed` may be addressed.
     ///
-    /// Who is there is asked after the event has its place: whoever comes later finds it kept.
+    /// Who is here is asked after the event has its place: a client that comes later finds it kept.
+    /// For an event that is not kept it is asked before, and it is for those who are here alone.
     pub fn notify<'n, S: AsRef<str>>(
         &self,
         tail: &mut Tail,
@@ -129,22 +130,34 @@ impl Exchange {
                 false => (name, Outcome::Denied),
             })
             .collect();
-        let is_allowed = |entry: &&(&'n str, Outcome)| entry.1 != Outcome::Denied;
-        let recipients = Recipients::new(outcome.iter().filter(is_allowed).map(|entry| entry.0));
+        let keep = self.keep(notice.ttl, now);
+        if matches!(keep, Keep::Never) {
+            // Only for those who are here now. Each of them gets it: on its connection, or if that
+            // ends before, when it comes back soon (`UNKEPT_GRACE`).
+            self.find(&mut outcome, Outcome::Offline);
+        }
+        let is_meant =
+            |entry: &&(&'n str, Outcome)| matches!(entry.1, Outcome::Queued | Outcome::Delivered);
+        let recipients = Recipients::new(outcome.iter().filter(is_meant).map(|entry| entry.0));
         if recipients.is_empty() {
             return Notified { cursor: self.cursor(self.log.head()), outcome };
         }
-        let keep = self.keep(notice.ttl, now);
-        let away = if matches!(keep, Keep::Never) { Outcome::Offline } else { Outcome::Queued };
         let draft = Self::draft(notice, Address::Recipients(recipients), Echo::Yes, keep);
         let sequence = self.log.append(tail, draft, now);
+        if !matches!(keep, Keep::Never) {
+            self.find(&mut outcome, Outcome::Queued);
+        }
+        Notified { cursor: self.cursor(sequence), outcome }
+    }
+
+    /// Says of each recipient that may be addressed whether it is here, or else is `away`.
+    fn find(&self, outcome: &mut [(&str, Outcome)], away: Outcome) {
         for (name, outcome) in outcome.iter_mut().filter(|entry| entry.1 != Outcome::Denied) {
             *outcome = match self.directory.presence(name) {
                 Presence::Live => Outcome::Delivered,
                 Presence::Behind | Presence::Away | Presence::Unknown => away,
             };
         }
-        Notified { cursor: self.cursor(sequence), outcome }
     }
 
     /// Appends an event for the subscribers of `topic`.
@@ -193,7 +206,8 @@ impl Exchange {
         through: Sequence,
         now: Duration,
     ) -> (Sequence, u64) {
-        let interest = Interest { key: Key::Recipient(client), after };
+        let interest =
+            Interest { key: Key::Recipient(client), after, live_after: Some(Sequence::MAX) };
         let mut found = through.max(after);
         let replayed = self.log.replay(&[interest], through, now, |event| {
             found = event.sequence() - 1;
@@ -209,7 +223,8 @@ impl Exchange {
         let mut events = 0;
         let mut after = left;
         loop {
-            let interest = Interest { key: Key::Recipient(client), after };
+            let interest =
+                Interest { key: Key::Recipient(client), after, live_after: Some(Sequence::MAX) };
             let counted = self.log.replay(&[interest], self.log.head(), now, |_| {
                 events += 1;
                 if events < WAITING_COUNTED_MAX {

@@ -7,12 +7,14 @@
 mod memory;
 mod private_api;
 mod socket;
+mod turn;
 
 use std::time::Duration;
 
 pub use memory::*;
 pub use private_api::*;
 pub use socket::*;
+pub use turn::*;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -131,36 +133,6 @@ pub const IDLE_DEFLATERS_MAX: usize = 8;
 /// A core's scratch buffer above this is given back, so that one large message does not stay
 /// resident.
 pub const SCRATCH_BYTES_KEPT: usize = 256 * KIB as usize;
-
-/// Bytes of messages, inflated, that one WebSocket is served in a turn before others are: a few
-/// hundred KiB that were sent compressed may be as many MiB.
-pub const TURN_MESSAGE_BYTES_MAX: usize = MIB as usize;
-
-/// Sends of events in one turn. A larger audience is served over several turns, so that whoever
-/// sends something meanwhile waits for two or three milliseconds and not for all of it; a turn of
-/// its own costs about as much as one send.
-pub const TURN_SENDS_MAX: usize = 512;
-
-/// Bytes of events that are written or gone through in one turn, over all clients; and what is read
-/// from clients that were put off. Compressing for one client alone goes at some 50 MB/s.
-pub const TURN_EVENT_BYTES_MAX: usize = 2 * MIB as usize;
-
-/// Events of one topic that go out as one run. A burst of a few publishes is one send for each
-/// subscriber; more would only make who falls behind read more on its own.
-pub const RUN_EVENTS_MAX: usize = 64;
-
-/// Bytes of a run that has several events: no more than most queues hold.
-pub const RUN_BYTES_MAX: usize = 64 * KIB as usize;
-
-/// Bytes that a core has read from the log and not sent yet, past which it reads no further. It
-/// is memory of each core, and what is beyond it is in the log anyway.
-pub const PENDING_BYTES_MAX: usize = MIB as usize;
-
-/// What it costs to look an event up that is not even visited, as if it had so many bytes.
-pub const LOOK_UP_BYTES: usize = 64;
-
-/// Clients that read on from the log in one turn.
-pub const TURN_CATCH_UPS_MAX: usize = 64;
 
 /// Clients that are away and for whom nothing is kept. Each is some 200 bytes with a long name, and
 /// anybody can come under any number of names.
@@ -318,12 +290,29 @@ pub const RECIPIENTS: Bound = bound(
     "each one is looked up, and named in the answer; what more people are to get is a topic",
 );
 
+/// Levels of arrays and objects in the data of an event.
+pub const DATA_DEPTH: Bound = bound(
+    1,
+    128,
+    100_000,
+    "Serde's own bound, and an eighth of Python's; parsers of receivers that recurse fail on deep data",
+);
+
 /// Topics that one connection is subscribed to.
 pub const SUBSCRIPTIONS: Bound = bound(
     1,
     100,
     10_000,
     "each one is an entry in its core's tables, and one more search when the client resumes",
+);
+
+/// Events that a client may ask for when it subscribes.
+pub const LAST_EVENTS: Bound = bound(
+    1,
+    100,
+    10_000,
+    "what a page shows when it opens; a client may ask for so many of each topic, and they count as \
+     what it reads on from the history",
 );
 
 // ---- [history] ----
@@ -434,9 +423,10 @@ pub const TARGET_BYTES: Bound =
 /// How long a connection may wait between two requests.
 pub const KEEP_ALIVE_TIMEOUT_MS: Bound = bound(
     SECOND_MS,
-    60 * SECOND_MS,
+    75 * SECOND_MS,
     HOUR_MS,
-    "a polling client keeps its connection; one that has gone away does not",
+    "longer than the 60 s for which most load balancers keep a connection: whoever closes first may \
+     cross a request of the other's, which then fails",
 );
 
 /// Requests on one connection.

@@ -4,6 +4,7 @@
 //! a bounded queue, and what finds no room there, or cannot be written, is dropped and counted.
 
 pub mod queue;
+pub mod sampler;
 
 use std::{
     fmt::Display,

@@ -157,6 +157,11 @@ impl<'a> Outbox<'a> {
         self.sending.is_backlogged()
     }
 
+    /// Whether nothing is to be read until all that is owed has left.
+    pub fn is_paused(&self) -> bool {
+        self.sending.is_paused()
+    }
+
     /// Whether the socket is known to have taken all that was written.
     pub fn is_settled(&self) -> bool {
         !self.sending.is_backlogged() && !self.sending.is_unsettled(self.now)

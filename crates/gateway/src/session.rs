@@ -20,7 +20,9 @@ pub struct Session {
     settled: Sequence,
     /// Parts that are not yet as far as `cursor`, or are further. Only while not live.
     #[expect(clippy::box_collection, reason = "eight bytes of every idle client, not twenty-four")]
-    late: Option<Box<Vec<(Part, Sequence)>>>,
+    late: Option<Box<Vec<Late>>>,
+    /// What has come since this event came while the client was here. Only while not live.
+    live_after: Sequence,
     pace: Pace,
 }
 
@@ -42,13 +44,25 @@ enum Part {
     Topic(TopicId),
 }
 
+/// A part that goes on from elsewhere than the others.
+#[derive(Debug, Clone, Copy)]
+struct Late {
+    part: Part,
+    after: Sequence,
+    /// As in a session.
+    live_after: Sequence,
+}
+
 /// Where a client wants to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
     /// It has seen everything up to here.
     At(Cursor),
     /// Now; for what is its own, where it left.
-    Now,
+    Now {
+        /// But with so many of the last events of each topic, at most so many.
+        last: Option<(u32, usize)>,
+    },
 }
 
 /// A subscription that was refused: the client has as many as it may have.
@@ -75,6 +89,7 @@ impl Session {
             cursor: position,
             settled: position,
             late: None,
+            live_after: position,
             pace: Pace::Live,
         };
         for topic in topics {
@@ -91,13 +106,20 @@ impl Session {
                     }
                 };
             }
-            Start::Now => {
+            Start::Now { last } => {
                 let own = desk.exchange.own_start(&session.client, arrival.since, gone, position);
                 // Close to what is kept, if anything is: the client may come back to here.
                 let exchange = &desk.exchange;
                 let (own, touched) = exchange.kept_after(&session.client, own, position, now);
                 desk.spend(touched as usize * LOOK_UP_BYTES);
-                session.defer(Part::Own, own);
+                session.defer(Part::Own, own, position);
+                if let Some((last, last_max)) = last {
+                    for topic in topics {
+                        let after = desk.before_last(topic, last, last_max, now);
+                        let topic = desk.subscriptions.find(topic).expect("it has a subscriber");
+                        session.defer(Part::Topic(topic), after, position);
+                    }
+                }
             }
         }
         // Until the socket has taken the word of it, a gap is not told.
@@ -130,7 +152,7 @@ impl Session {
 
     /// All up to here has been sent; for a live session more may be, which only the core knows.
     pub fn seen(&self) -> Sequence {
-        let late = self.late.iter().flat_map(|late| late.iter()).map(|(_, after)| *after);
+        let late = self.late.iter().flat_map(|late| late.iter()).map(|late| late.after);
         late.fold(self.cursor, Sequence::min)
     }
 
@@ -167,12 +189,14 @@ impl Session {
     pub fn fall_behind(&mut self, before: Sequence, desk: &Desk) {
         debug_assert_eq!(self.pace, Pace::Live);
         self.cursor = self.cursor.max(before);
+        self.live_after = self.cursor;
         self.read_from_log(Pace::Lagging, desk);
     }
 
     /// Its core has lost its place in the log behind `before`, which is no fault of the client's.
     pub fn lose_place(&mut self, before: Sequence, desk: &Desk) {
         self.cursor = self.cursor.max(before);
+        self.live_after = self.cursor;
         self.read_from_log(Pace::Replaying, desk);
     }
 
@@ -210,9 +234,11 @@ impl Session {
             if self.cursor == position && after == position {
                 return Ok(missed);
             }
+            self.live_after = self.cursor;
             self.read_from_log(Pace::Replaying, desk);
         }
-        self.defer(Part::Topic(id), after);
+        let live_after = if known { self.part(Part::Topic(id)).live_after } else { position };
+        self.defer(Part::Topic(id), after, live_after);
         Ok(missed)
     }
 
@@ -223,7 +249,7 @@ impl Session {
             self.topics.swap_remove(place);
             desk.subscriptions.unsubscribe(id, slot);
             if let Some(late) = &mut self.late {
-                late.retain(|(part, _)| *part != Part::Topic(id));
+                late.retain(|late| late.part != Part::Topic(id));
             }
         }
     }
@@ -241,7 +267,10 @@ impl Session {
         let through = desk.position();
         let interests: Vec<Interest<'_>> = iter::once(Part::Own)
             .chain(self.topics.iter().map(|topic| Part::Topic(*topic)))
-            .map(|part| Interest { key: self.key(part, desk), after: self.after(part) })
+            .map(|part| {
+                let (key, Late { after, live_after, .. }) = (self.key(part, desk), self.part(part));
+                Interest { key, after, live_after: Some(live_after) }
+            })
             .collect();
         let mut last = 0;
         let replayed = desk.exchange.log.replay(&interests, through, now, |event| {
@@ -318,17 +347,23 @@ impl Session {
         }
     }
 
-    fn after(&self, part: Part) -> Sequence {
+    /// Where a part goes on.
+    fn part(&self, part: Part) -> Late {
         let late = self.late.iter().flat_map(|late| late.iter());
-        late.filter(|(own, _)| *own == part).map(|(_, after)| *after).next().unwrap_or(self.cursor)
+        let Self { cursor, live_after, .. } = *self;
+        late.copied().find(|late| late.part == part).unwrap_or(Late {
+            part,
+            after: cursor,
+            live_after,
+        })
     }
 
     /// One part goes on from elsewhere than the others.
-    fn defer(&mut self, part: Part, after: Sequence) {
+    fn defer(&mut self, part: Part, after: Sequence, live_after: Sequence) {
         let late = self.late.get_or_insert_default();
-        late.retain(|(own, _)| *own != part);
-        if after != self.cursor {
-            late.push((part, after));
+        late.retain(|late| late.part != part);
+        if after != self.cursor || live_after != self.live_after {
+            late.push(Late { part, after, live_after });
         }
         if late.is_empty() {
             self.late = None;
@@ -340,8 +375,8 @@ impl Session {
         self.cursor = self.cursor.max(to);
         let cursor = self.cursor;
         if let Some(late) = &mut self.late {
-            late.iter_mut().for_each(|(_, after)| *after = to.max(*after));
-            late.retain(|(_, after)| *after != cursor);
+            late.iter_mut().for_each(|late| late.after = to.max(late.after));
+            late.retain(|late| late.after != cursor || late.live_after > cursor);
             if late.is_empty() {
                 self.late = None;
             }

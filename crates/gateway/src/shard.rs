@@ -7,24 +7,23 @@ use std::{net::SocketAddr, ops::ControlFlow, sync::Arc, time::Duration};
 
 use ringway_acceptor::{Completion, Connection, Counters, Operation, Operations, Wheel};
 use ringway_frame::CloseCode;
-use tracing::debug;
 
 use self::relief::Relief;
 use crate::{
     census::Census,
+    connection_log::{ConnectionLog, EndReason},
     desk::{Departed, Desk, Intake, News},
     dispatch::{Encoder, Room},
     drain::Drain,
     exchange::Exchange,
     http::refusal::Refusal,
-    limits::{TURN_CATCH_UPS_MAX, TURN_EVENT_BYTES_MAX, TURN_SENDS_MAX},
+    limits::{TURN_BATCH_MAX, TURN_EVENT_BYTES_MAX, TURN_SENDS_MAX},
     memory::{CoreMemory, MemoryBudget},
     metrics::CoreMetrics,
     orders::{Order, Orders},
     peer::{Peer, Progress, ToLeave, Turn},
     peers::Peers,
     settings::Settings,
-    subprotocol::service,
     transport::encoding::SharedDeflate,
     workbench::Workbench,
 };
@@ -59,6 +58,7 @@ struct Core {
     bench: Workbench,
     settings: Arc<Settings>,
     metrics: Arc<CoreMetrics>,
+    log: ConnectionLog,
     desk: Desk,
     memory: CoreMemory,
     /// The time of the last turn.
@@ -68,9 +68,9 @@ struct Core {
 impl Core {
     #[inline]
     fn turn<'a>(&'a mut self, now: Duration, operations: &'a mut Operations) -> Turn<'a> {
-        let Self { wheel, bench, settings, metrics, desk, memory, before } = self;
-        let memory = memory.budget();
-        Turn { now, before: *before, operations, wheel, settings, bench, desk, memory, metrics }
+        let Self { wheel, bench, settings, metrics, log, desk, memory, before } = self;
+        let (memory, before) = (memory.budget(), *before);
+        Turn { now, before, operations, wheel, settings, bench, desk, memory, metrics, log }
     }
 }
 
@@ -103,6 +103,7 @@ impl Shard {
                 bench: Workbench::default(),
                 settings,
                 metrics,
+                log: ConnectionLog::new(core, Arc::clone(&census)),
                 desk: Desk::new(exchange, orders, core),
                 memory: CoreMemory::new(memory),
                 before: Duration::ZERO,
@@ -150,7 +151,7 @@ impl Shard {
                     peer.due_after(progress, turn);
                 });
             }
-            Completion::Closed { connection } => self.forget(connection),
+            Completion::Closed { connection } => self.forget(connection, now),
             // A gateway never begins a connection.
             Completion::Connected { .. } => {}
             Completion::Refused { count } => {
@@ -168,22 +169,11 @@ impl Shard {
             desk.news = News::None;
             desk.orders.wake_others(desk.core, operations);
         }
-        desk.spent.set(0);
         self.note_departures();
         self.read_log();
         self.dispatch(now, operations);
         self.core.desk.dispatch.end_turn();
-        let ready = self.core.desk.ready.len().min(TURN_CATCH_UPS_MAX);
-        for _ in 0..ready {
-            if self.core.desk.is_spent() {
-                break;
-            }
-            if let Some(connection) = self.core.desk.ready.pop_front() {
-                self.with(connection, now, operations, Peer::resume);
-            }
-        }
-        // What clients send until then is bounded on its own.
-        self.core.desk.spent.set(0);
+        self.serve_ready(now, operations);
     }
 
     /// All completions of the turn were taken: a socket without a backlog has taken what was written
@@ -195,8 +185,6 @@ impl Shard {
                 exchange.directory.was_served(&client, at);
             }
         }
-        // What clients send until then is bounded on its own.
-        self.core.desk.spent.set(0);
     }
 
     fn read_log(&mut self) {
@@ -231,7 +219,7 @@ impl Shard {
             // Taken for the time of serving: the desk is lent to the peers.
             let Some(mut run) = self.core.desk.dispatch.take_front() else { return };
             let room = (TURN_EVENT_BYTES_MAX - bytes).div_ceil(run.bytes().max(1));
-            let count = room.min(TURN_SENDS_MAX - sends);
+            let count = room.min(TURN_SENDS_MAX - sends).min(TURN_BATCH_MAX);
             run.next(&self.core.desk.subscriptions, count, &mut self.slots);
             sends += self.slots.len();
             bytes += self.slots.len() * run.bytes();
@@ -245,15 +233,19 @@ impl Shard {
                 }
             }
             self.core.desk.dispatch.put_front(run);
+            bytes += self.core.bench.take_cost();
         }
     }
 
     /// Does what has become due.
     pub fn expire(&mut self, now: Duration, operations: &mut Operations) {
+        // What clients send in the next turn is bounded on its own.
+        self.core.desk.spent.set(0);
         while let Some(slot) = self.core.wheel.expire(now) {
             self.with_slot(slot, now, operations, Peer::expire);
         }
         self.see_off(now, operations);
+        self.core.log.catch_up(now);
         self.relieve(now, operations);
         self.core.before = now;
     }
@@ -308,17 +300,14 @@ impl Shard {
         now: Duration,
         operations: &mut Operations,
     ) {
-        debug!(
-            connection = service::name_of(self.core.desk.core, connection),
-            %address,
-            "a client has connected"
-        );
+        self.core.log.opened(connection, address);
         let seat = match self.core.memory.budget().is_pressed() {
             true => Err(Refusal::Memory),
             false => self.census.admit(address.ip()),
         };
         if let Err(refusal) = seat {
             self.core.metrics.refused.of(refusal).add(1);
+            self.core.log.turned_away(refusal, connection, address.ip(), now);
         }
         let mut turn = self.core.turn(now, operations);
         self.peers.insert(match seat {
@@ -360,8 +349,9 @@ impl Shard {
         }
     }
 
-    fn forget(&mut self, connection: Connection) {
+    fn forget(&mut self, connection: Connection, now: Duration) {
         if let Some(mut peer) = self.peers.remove(connection) {
+            peer.log_end(&mut self.core.log, now);
             self.core.wheel.cancel(connection.slot());
             self.core.memory.change(peer.counted_bytes(), 0);
             if let Some(seat) = peer.take_seat() {
@@ -394,6 +384,7 @@ impl Shard {
                 let slots: Vec<u32> = self.core.desk.subscriptions.connections(&client).collect();
                 for slot in slots {
                     self.with_slot(slot, now, operations, |peer, turn| {
+                        peer.note_end(EndReason::ClosedByApplication);
                         peer.close(code, &reason, turn);
                     });
                 }
@@ -440,9 +431,11 @@ impl Shard {
 }
 
 fn tell_to_leave(peer: &mut Peer, turn: &mut Turn<'_>) {
+    peer.note_end(EndReason::GoingAway);
     peer.close(CloseCode::GOING_AWAY, "the server is going away", turn);
 }
 
+mod ready;
 mod relief;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@
 
 use ringway_frame::deflate::Pool;
 
-use crate::limits::{IDLE_DEFLATERS_MAX, SCRATCH_BYTES_KEPT};
+use crate::limits::{DEFLATE_COST, IDLE_DEFLATERS_MAX, SCRATCH_BYTES_KEPT};
 
 /// What a core lends to the connection that it serves.
 #[derive(Debug)]
@@ -12,11 +12,13 @@ pub struct Workbench {
     /// Compressors that belong to no connection.
     pub pool: Pool,
     scratch: Vec<u8>,
+    /// What compressing for single clients has cost since that was asked for.
+    cost: usize,
 }
 
 impl Default for Workbench {
     fn default() -> Self {
-        Self { pool: Pool::new(IDLE_DEFLATERS_MAX), scratch: Vec::new() }
+        Self { pool: Pool::new(IDLE_DEFLATERS_MAX), scratch: Vec::new(), cost: 0 }
     }
 }
 
@@ -24,6 +26,17 @@ impl Workbench {
     /// Takes the empty scratch buffer.
     pub fn take_scratch(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.scratch)
+    }
+
+    /// Counts bytes that were compressed for one client alone.
+    pub fn count_compressed(&mut self, bytes: usize) {
+        self.cost = self.cost.saturating_add(bytes.saturating_mul(DEFLATE_COST));
+    }
+
+    /// What that has cost since it was last asked for.
+    #[inline]
+    pub fn take_cost(&mut self) -> usize {
+        std::mem::take(&mut self.cost)
     }
 
     /// Puts it back.

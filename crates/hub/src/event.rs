@@ -27,7 +27,8 @@ pub enum Keep {
     Window,
     /// Until this time at the latest (of the clock that [`crate::Log::append`] is told).
     Until(Duration),
-    /// Not at all: it reaches those who follow, and no replay.
+    /// Not at all: it is for those who are here, who may read it on from the log when they could not
+    /// be sent it at once.
     Never,
 }
 
@@ -107,10 +108,9 @@ impl Event {
 
     /// Under how many keys it will be in the index.
     pub(crate) fn keys(&self) -> u64 {
-        match (self.keep, &self.address) {
-            (Keep::Never, _) => 0,
-            (_, Address::Topic(_)) => 1,
-            (_, Address::Recipients(recipients)) => recipients.len() as u64,
+        match &self.address {
+            Address::Topic(_) => 1,
+            Address::Recipients(recipients) => recipients.len() as u64,
         }
     }
 

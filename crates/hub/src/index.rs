@@ -18,39 +18,53 @@ pub(crate) const KEY_BYTES: u64 = 2 * 8 * (size_of::<KeyEntry>() as u64 + 1) / 7
 pub(crate) struct Index {
     topics: Keys,
     recipients: Keys,
+    /// Of events that are not kept, for those who were here when they came: apart, so that nobody
+    /// else goes through them.
+    passing_topics: Keys,
+    passing_recipients: Keys,
 }
 
 impl Index {
     /// Adds an event that is newer than all before it.
     pub(crate) fn add(&mut self, event: &Event) {
-        if event.keep() == Keep::Never {
-            return;
-        }
+        let (topics, recipients) = self.keys_of(event);
         match event.address() {
-            Address::Topic(topic) => self.topics.add(topic, event.sequence()),
-            Address::Recipients(recipients) => {
-                recipients.iter().for_each(|name| self.recipients.add(name, event.sequence()));
+            Address::Topic(topic) => topics.add(topic, event.sequence()),
+            Address::Recipients(names) => {
+                names.iter().for_each(|name| recipients.add(name, event.sequence()));
             }
         }
     }
 
     /// Removes what the keys of `event` have up to `end`.
     pub(crate) fn remove(&mut self, event: &Event, end: Sequence) {
-        if event.keep() == Keep::Never {
-            return;
-        }
+        let (topics, recipients) = self.keys_of(event);
         match event.address() {
-            Address::Topic(topic) => self.topics.remove(topic, end),
-            Address::Recipients(recipients) => {
-                recipients.iter().for_each(|name| self.recipients.remove(name, end));
+            Address::Topic(topic) => topics.remove(topic, end),
+            Address::Recipients(names) => {
+                names.iter().for_each(|name| recipients.remove(name, end));
             }
         }
+    }
+
+    /// Where the topic or the recipients of an event are.
+    fn keys_of(&mut self, event: &Event) -> (&mut Keys, &mut Keys) {
+        match event.keep() {
+            Keep::Never => (&mut self.passing_topics, &mut self.passing_recipients),
+            Keep::Window | Keep::Until(_) => (&mut self.topics, &mut self.recipients),
+        }
+    }
+
+    fn all(&self) -> [&Keys; 4] {
+        [&self.topics, &self.recipients, &self.passing_topics, &self.passing_recipients]
     }
 
     /// Gives back what tables hold for keys that are gone.
     pub(crate) fn shrink(&mut self) {
         self.topics.shrink();
         self.recipients.shrink();
+        self.passing_topics.shrink();
+        self.passing_recipients.shrink();
     }
 
     pub(crate) fn topic(&self, topic: &str) -> Option<&Postings> {
@@ -61,14 +75,24 @@ impl Index {
         self.recipients.find(name)
     }
 
+    /// As [`Index::topic`], of events that are not kept.
+    pub(crate) fn passing_topic(&self, topic: &str) -> Option<&Postings> {
+        self.passing_topics.find(topic)
+    }
+
+    /// As [`Index::recipient`], of events that are not kept.
+    pub(crate) fn passing_recipient(&self, name: &str) -> Option<&Postings> {
+        self.passing_recipients.find(name)
+    }
+
     /// Bytes of memory.
     pub(crate) fn bytes(&self) -> u64 {
-        (self.topics.bytes() + self.recipients.bytes()) as u64
+        self.all().iter().map(|keys| keys.bytes() as u64).sum()
     }
 
     /// Bytes that go by what is in the index, and not by when its tables grew.
     pub(crate) fn weight(&self) -> u64 {
-        self.topics.weight() + self.recipients.weight()
+        self.all().iter().map(|keys| keys.weight()).sum()
     }
 }
 

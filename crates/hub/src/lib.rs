@@ -39,7 +39,7 @@ pub use name::{Name, NameFault};
 pub use outcome::Outcome;
 pub use reader::Reader;
 pub use receipts::{First, Receipts};
-pub use replay::{Complete, Interest, Key, Replayed};
+pub use replay::{Complete, Interest, Key, Replayed, UNKEPT_GRACE};
 pub use retention::Retention;
 pub use subscriptions::{Subscriptions, TopicId};
 

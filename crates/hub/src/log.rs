@@ -262,6 +262,20 @@ impl Log {
         Ok(replayed)
     }
 
+    /// The place just before the last events of a key up to `through`: as many as `events_max`, and
+    /// at least one but no more than `bytes_max` in all. `through` when there are none.
+    #[must_use]
+    pub fn before_last(
+        &self,
+        key: Key<'_>,
+        through: Sequence,
+        (events_max, bytes_max): (usize, usize),
+        now: Duration,
+    ) -> Sequence {
+        let history = self.read_indexed(through);
+        replay::before_last(&history, key, through, (events_max, bytes_max), now)
+    }
+
     /// Whether the log keeps an event for this key, expired or not.
     #[must_use]
     pub fn holds(&self, key: Key<'_>) -> bool {

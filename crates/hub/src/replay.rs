@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::cursor::Sequence;
 use crate::event::Event;
 use crate::history::History;
+use crate::postings::Postings;
 use crate::segment::Segment;
 
 /// One thing that a client wants to know of.
@@ -20,7 +21,15 @@ pub struct Interest<'n> {
     pub key: Key<'n>,
     /// The last event that it has seen of this.
     pub after: Sequence,
+    /// Events that are not kept ([`Keep::Never`](crate::Keep::Never)): those after this one came
+    /// while the client was here, and are visited. Those that were addressed to it as a recipient
+    /// before are visited for [`UNKEPT_GRACE`]. `None`: no such event is.
+    pub live_after: Option<Sequence>,
 }
+
+/// For so long a recipient that has just left may come back to an event that is not kept: it was
+/// here when the event came, and its connection ended before it was sent.
+pub const UNKEPT_GRACE: Duration = Duration::from_secs(5);
 
 /// What events are looked up by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +64,29 @@ pub enum Complete {
 struct Lane<'h> {
     now: &'h [Sequence],
     then: &'h [Sequence],
+    passing: Passing,
+}
+
+/// Which events that are not kept a lane is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Passing {
+    /// The lane is of events that are kept.
+    None,
+    /// All.
+    All,
+    /// Those after this one, and those that are not older than the grace.
+    Graced(Sequence),
+}
+
+impl Passing {
+    fn admits(self, event: &Event, now: Duration) -> bool {
+        match self {
+            Self::None | Self::All => true,
+            Self::Graced(live_after) => {
+                event.sequence() > live_after || event.at() + UNKEPT_GRACE > now
+            }
+        }
+    }
 }
 
 impl Iterator for Lane<'_> {
@@ -77,7 +109,7 @@ pub(crate) fn merge(
     mut visit: impl FnMut(&Segment<Event>, &Event) -> ControlFlow<()>,
 ) -> Replayed {
     let mut lanes: Vec<Lane<'_>> =
-        interests.iter().filter_map(|interest| lane(history, interest, through)).collect();
+        interests.iter().flat_map(|interest| lanes_of(history, interest, through)).collect();
     let mut heads: BinaryHeap<_> = lanes
         .iter_mut()
         .enumerate()
@@ -87,6 +119,7 @@ pub(crate) fn merge(
     let (mut visited, mut previous) = (0, 0);
     while let Some(mut head) = heads.peek_mut() {
         let Reverse((sequence, number)) = *head;
+        let passing = lanes[number].passing;
         match lanes[number].next() {
             Some(next) => {
                 touched += 1;
@@ -103,7 +136,7 @@ pub(crate) fn merge(
         }
         previous = sequence;
         let Some((segment, event)) = history.indexed(sequence) else { continue };
-        if event.has_expired(now) {
+        if event.has_expired(now) || !passing.admits(event, now) {
             continue;
         }
         visited += 1;
@@ -114,11 +147,55 @@ pub(crate) fn merge(
     Replayed { visited, touched, complete: Complete::All }
 }
 
-fn lane<'h>(history: &'h History, interest: &Interest<'_>, through: Sequence) -> Option<Lane<'h>> {
-    let postings = match interest.key {
+fn lanes_of<'h>(
+    history: &'h History,
+    interest: &Interest<'_>,
+    through: Sequence,
+) -> impl Iterator<Item = Lane<'h>> + use<'h> {
+    let &Interest { key, after, live_after } = interest;
+    let index = history.index();
+    let (kept, passing) = match key {
+        Key::Topic(topic) => (index.topic(topic), index.passing_topic(topic)),
+        Key::Recipient(name) => (index.recipient(name), index.passing_recipient(name)),
+    };
+    let lane = move |postings: Option<&'h Postings>, after, passing| {
+        let [now, then] = postings?.between(after, through);
+        Some(Lane { now, then, passing })
+    };
+    let passing = live_after.and_then(|live_after| match key {
+        Key::Topic(_) => lane(passing, after.max(live_after), Passing::All),
+        Key::Recipient(_) => lane(passing, after, Passing::Graced(live_after)),
+    });
+    lane(kept, after, Passing::None).into_iter().chain(passing)
+}
+
+/// The place just before the last events of a key up to `through`: as many as `events_max`, and at
+/// least one but no more than `bytes_max` in all. `through` when there are none.
+pub(crate) fn before_last(
+    history: &History,
+    key: Key<'_>,
+    through: Sequence,
+    (events_max, bytes_max): (usize, usize),
+    now: Duration,
+) -> Sequence {
+    let postings = match key {
         Key::Topic(topic) => history.index().topic(topic),
         Key::Recipient(name) => history.index().recipient(name),
     };
-    let [now, then] = postings?.between(interest.after, through);
-    Some(Lane { now, then })
+    let Some(postings) = postings else { return through };
+    let [first, second] = postings.between(0, through);
+    let (mut place, mut count, mut bytes) = (through, 0, 0);
+    for &sequence in second.iter().rev().chain(first.iter().rev()) {
+        let Some((_, event)) = history.indexed(sequence) else { continue };
+        if event.has_expired(now) {
+            continue;
+        }
+        count += 1;
+        bytes += event.bytes().len();
+        if count > events_max || (count > 1 && bytes > bytes_max) {
+            break;
+        }
+        place = sequence - 1;
+    }
+    place
 }

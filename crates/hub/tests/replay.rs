@@ -7,7 +7,9 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use ringway_hub::{Address, Complete, Draft, Gap, Interest, Keep, Key, Recipients, Replayed, Tail};
+use ringway_hub::{
+    Address, Complete, Draft, Gap, Interest, Keep, Key, Recipients, Replayed, Tail, UNKEPT_GRACE,
+};
 use vocabulary::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -128,18 +130,34 @@ fn events_keep_for_as_long_as_they_say() {
     assert_eq!(follow(&mut reader, &log), Ok((1..=8).collect()), "who is here gets all");
 }
 
+/// An event that is not kept is for those who were here when it came, as far as they say so, and for
+/// a recipient for a short time; a topic's is for nobody else, and is touched by nobody else.
 #[test]
-fn what_is_only_live_is_in_no_index() {
-    let log = log(100);
-    let mut reader = log.reader();
-    for number in 0..1_000 {
-        let sent = to_recipients(&[&format!("client-{number}")]);
-        append(&log, Draft { keep: Keep::Never, ..sent });
+fn what_is_not_kept_is_for_those_who_were_here() {
+    let log = log(1_000);
+    for _ in 0..50 {
+        append(&log, Draft { keep: Keep::Never, ..to_topic("t") });
+        append(&log, Draft { keep: Keep::Never, ..to_recipients(&["ann"]) });
     }
-    assert!(follow(&mut reader, &log).is_err());
-    follow(&mut reader, &log).expect("no gap");
-    assert!(!log.holds(Key::Recipient("client-999")));
-    assert_eq!(log.size().index_bytes, 0);
+    let later = UNKEPT_GRACE;
+    let own = |live_after| Interest { live_after, ..recipient("ann", 90) };
+    let of_topic = |live_after| Interest { live_after, ..topic("t", 90) };
+    for (interest, now, expected) in [
+        (own(None), Duration::ZERO, vec![]),
+        (own(Some(100)), Duration::ZERO, vec![92, 94, 96, 98, 100]),
+        (own(Some(100)), later, vec![]),
+        (own(Some(96)), later, vec![98, 100]),
+        (own(Some(0)), later, vec![92, 94, 96, 98, 100]),
+        (of_topic(None), Duration::ZERO, vec![]),
+        (of_topic(Some(100)), Duration::ZERO, vec![]),
+        (of_topic(Some(95)), later, vec![97, 99]),
+        (of_topic(Some(0)), later, vec![91, 93, 95, 97, 99]),
+    ] {
+        let (visited, replayed) = replay_at(&log, &[interest], now).expect("no gap");
+        assert_eq!(visited, expected, "{interest:?} at {now:?}");
+        assert!(replayed.touched <= 5, "{replayed:?}");
+    }
+    assert!(!log.holds(Key::Recipient("ann")), "nothing is kept");
 }
 
 #[test]

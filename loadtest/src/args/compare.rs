@@ -123,6 +123,9 @@ pub struct CompareArgs {
     /// Write the result as JSON to this file, or to standard output in place of the table
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
     pub json: Option<PathBuf>,
+    /// Write the result as one page to this file
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// Write a histogram log to this file, in which each server's latencies have its name as tag
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
@@ -171,6 +174,7 @@ impl CompareArgs {
             duration: self.slot,
             size: self.size,
             text: self.text,
+            message: None,
             pipeline: self.pipeline,
             deflate: self.deflate,
         };

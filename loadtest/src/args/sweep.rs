@@ -62,6 +62,7 @@ impl SweepArgs {
             duration: self.step,
             size: self.size,
             text: self.text,
+            message: None,
             pipeline: self.pipeline,
             deflate: self.deflate,
         }

@@ -61,6 +61,8 @@ pub struct Run<O> {
     pub busy: f64,
     /// The largest share of the time that a thread worked, or could not for want of a CPU.
     pub occupied: f64,
+    /// What the machine kept from the threads.
+    pub machine: MachineLoad,
     /// By so much the sending was behind what was due when it was told to stop.
     pub behind: Duration,
     /// CPU time of all threads.
@@ -73,6 +75,28 @@ pub struct Run<O> {
     pub open: u32,
     /// Why it was cut short.
     pub interrupted: Option<Interruption>,
+}
+
+/// What a machine kept from the tester's threads.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct MachineLoad {
+    /// The largest share of the time that a thread had work and waited for a CPU.
+    pub waited: f64,
+    /// How often threads were taken off their CPUs although they had work.
+    pub preempted: u64,
+    /// The share of the time of all CPUs that the host of a virtual machine used for others.
+    pub stolen: f64,
+}
+
+impl MachineLoad {
+    /// The larger of each share, and all preemptions.
+    fn worse(self, other: Self) -> Self {
+        Self {
+            waited: self.waited.max(other.waited),
+            preempted: self.preempted + other.preempted,
+            stolen: self.stolen.max(other.stolen),
+        }
+    }
 }
 
 /// How much of its CPUs a server used.
@@ -133,6 +157,7 @@ impl<O> Run<O> {
         self.lasted += other.lasted;
         self.occupied = self.occupied.max(other.occupied);
         self.behind = self.behind.max(other.behind);
+        self.machine = self.machine.worse(other.machine);
         self.server = self.server.zip(other.server).map(|(one, two)| one.worse(two));
         self.tester_cpu += other.tester_cpu;
         self.server_cpu = self.server_cpu.zip(other.server_cpu).map(|(a, b)| a + b);
@@ -296,6 +321,7 @@ impl<O: Send + 'static> Conductor<O> {
         let started_at = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default() + ahead;
         self.start = start;
         let server_before = self.server();
+        let stolen_before = process::stolen();
         self.order(Order::Run { start, duration });
         let mut done: Vec<Done<O>> = Vec::new();
         let mut interrupted = None;
@@ -311,6 +337,8 @@ impl<O: Send + 'static> Conductor<O> {
         }
         let elapsed = done.iter().map(|one| one.elapsed).max().unwrap_or_default();
         let server = server_before.zip(self.server());
+        let stolen = process::stolen().saturating_sub(stolen_before);
+        let host_cores = thread::available_parallelism().map_or(1.0, |count| count.get() as f64);
         let server_cpu = server.as_ref().map(|(before, after)| {
             let sum = |all: &BTreeMap<u32, Scheduled>| all.values().map(|one| one.cpu).sum();
             let (before, after): (Duration, Duration) = (sum(before), sum(after));
@@ -330,6 +358,11 @@ impl<O: Send + 'static> Conductor<O> {
             lasted: done.iter().map(|one| one.lasted).max().unwrap_or_default(),
             busy: most(&|one| share(one, one.busy)),
             occupied: most(&|one| share(one, one.busy + one.waited)),
+            machine: MachineLoad {
+                waited: most(&|one| share(one, one.waited)),
+                preempted: done.iter().map(|one| one.preempted).sum(),
+                stolen: stolen.as_secs_f64() / elapsed.as_secs_f64().max(1e-9) / host_cores,
+            },
             behind: done.iter().map(|one| one.behind).max().unwrap_or_default(),
             tester_cpu: done.iter().map(|one| one.cpu).sum(),
             server_cpu,

@@ -86,6 +86,8 @@ pub(super) struct Done<O> {
     pub(super) cpu: Duration,
     /// Time that it waited for a CPU.
     pub(super) waited: Duration,
+    /// How often it was taken off its CPU although it had work.
+    pub(super) preempted: u64,
     /// How far the workload was behind when it was told to stop.
     pub(super) behind: Duration,
     /// Connections open at the end.
@@ -146,6 +148,7 @@ pub(super) struct Worker<'p, D, W: Workload> {
     active_at: Duration,
     /// What the scheduler had given at the start of the measurement, and what was spun since.
     before: Scheduled,
+    preempted_before: u64,
     spun: Duration,
 }
 
@@ -172,6 +175,7 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
             answered_at: Duration::ZERO,
             active_at: Duration::ZERO,
             before: Scheduled::default(),
+            preempted_before: 0,
             spun: Duration::ZERO,
         }
     }
@@ -348,6 +352,7 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
                 let end = start + duration;
                 self.stage = Stage::Running { start, end, latest: end + self.plan.drain_time_max };
                 self.before = process::scheduled_here()?;
+                self.preempted_before = process::preemptions_here();
                 self.fleet.links.seen.forget_times();
                 // It belongs to no interval of the measurement.
                 self.flush(self.grid.begun_at().min(start.saturating_sub(MOMENT)))?;
@@ -372,6 +377,7 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
                     busy: cpu.saturating_sub(self.spun),
                     cpu,
                     waited: scheduled.waited.saturating_sub(self.before.waited),
+                    preempted: process::preemptions_here().saturating_sub(self.preempted_before),
                     behind,
                     open: self.fleet.links.open(),
                 }))?;

@@ -80,7 +80,12 @@ pub struct Interval {
     pub ended: u64,
     /// Failures by reason.
     pub errors: BTreeMap<Reason, u64>,
+    /// The beginning of a message that was not one of ours.
+    pub foreign: Option<String>,
 }
+
+/// As much of a message is quoted.
+const QUOTED_BYTES_MAX: usize = 120;
 
 impl Interval {
     /// An empty one.
@@ -97,6 +102,7 @@ impl Interval {
             opened: 0,
             ended: 0,
             errors: BTreeMap::new(),
+            foreign: None,
         }
     }
 
@@ -109,6 +115,14 @@ impl Interval {
         (self.sent, self.received, self.received_bytes) = (0, 0, 0);
         (self.opened, self.ended) = (0, 0);
         self.errors.clear();
+        self.foreign = None;
+    }
+
+    /// A message came that is not one of ours.
+    #[cold]
+    pub fn note_foreign(&mut self, payload: &[u8]) {
+        let start = &payload[..payload.len().min(QUOTED_BYTES_MAX)];
+        self.foreign.get_or_insert_with(|| String::from_utf8_lossy(start).into_owned());
     }
 
     /// Empties it but for failures and openings: a measurement begins, and what is counted before

@@ -71,6 +71,29 @@ pub fn scheduled_here() -> io::Result<Scheduled> {
     Ok(Scheduled { cpu: Duration::new(cpu.tv_sec as u64, cpu.tv_nsec as u32), waited })
 }
 
+/// How often the calling thread was taken off its CPU although it had work
+/// (`nonvoluntary_ctxt_switches` in proc(5)); 0 where that is not said.
+pub fn preemptions_here() -> u64 {
+    let text = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"));
+    line.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+}
+
+/// Time that the host of this virtual machine has kept from all its CPUs (`steal` in proc(5)); 0
+/// where that is not said.
+pub fn stolen() -> Duration {
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let ticks = text
+        .lines()
+        .find_map(|line| line.strip_prefix("cpu "))
+        .and_then(|line| line.split_whitespace().nth(STEAL_FIELD)?.parse::<u64>().ok());
+    let per_s = rustix::param::clock_ticks_per_second().max(1);
+    Duration::from_secs_f64(ticks.unwrap_or(0) as f64 / per_s as f64)
+}
+
+/// After `user`, `nice`, `system`, `idle`, `iowait`, `irq` and `softirq`.
+const STEAL_FIELD: usize = 7;
+
 fn schedstat(path: &Path) -> io::Result<Scheduled> {
     let text = fs::read_to_string(path)?;
     let mut fields = text.split_whitespace().map_while(|field| field.parse().ok());

@@ -28,6 +28,8 @@ pub struct Seen {
     pub openings: Times,
     /// By reason, of the whole run.
     pub errors: BTreeMap<Reason, u64>,
+    /// The beginning of a message that was not one of ours.
+    pub foreign: Option<String>,
     /// Messages sent.
     pub sent: u64,
     /// Messages received.
@@ -96,6 +98,7 @@ impl Seen {
             look_delays: times(LATENCY_DIGITS),
             openings: times(LATENCY_DIGITS),
             errors: BTreeMap::new(),
+            foreign: None,
             sent: 0,
             received: 0,
             received_bytes: 0,
@@ -168,6 +171,9 @@ impl Seen {
         for (reason, count) in &interval.errors {
             *self.errors.entry(reason.clone()).or_default() += count;
             errors += count;
+        }
+        if self.foreign.is_none() {
+            self.foreign.clone_from(&interval.foreign);
         }
         self.sent += interval.sent;
         self.received += interval.received;

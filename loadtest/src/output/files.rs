@@ -32,7 +32,7 @@ pub fn check(command: &Command) -> Result<()> {
         Command::Churn(args) => &args.common.output,
         Command::Storm(args) => &args.common.output,
         Command::Compare(args) => {
-            return check_each(args.json.as_deref(), None, args.save.as_deref());
+            return check_each(args.json.as_deref(), args.html.as_deref(), args.save.as_deref());
         }
         // What it was told is for `compare` to write.
         Command::Contestant(_) => return Ok(()),

@@ -13,6 +13,7 @@ use crate::{
     args::OutputArgs,
     engine::conductor::Observer,
     measure::{quantiles::micros, timeline::Seen},
+    output::table::time,
 };
 
 /// Plain lines are this far apart.
@@ -30,6 +31,8 @@ pub struct Progress {
 pub enum Goal {
     /// This time, with messages.
     Running(Duration),
+    /// This time, with connections that come and go.
+    Churning(Duration),
     /// This time, and nothing is sent.
     Holding(Duration),
     /// Until so many connections have resumed.
@@ -97,6 +100,10 @@ impl Progress {
 
 impl Observer for Progress {
     fn opening(&mut self, seen: &Seen, of: u32) {
+        if matches!(self.goal, Goal::Churning(_)) {
+            // None is opened before the measurement.
+            return;
+        }
         let errors: u64 = seen.errors.values().sum();
         let failed = if errors > 0 { format!(", {errors} failures") } else { String::new() };
         let text = format!("{} of {of} connections open{failed}", seen.opened);
@@ -138,17 +145,21 @@ impl Observer for Progress {
         let failed = if errors > 0 { format!(", {errors} failures") } else { String::new() };
         let seconds = elapsed.as_secs_f64();
         let (text, position, length) = match self.goal {
-            Goal::Running(time) => {
+            Goal::Running(goal) | Goal::Churning(goal) => {
                 let rate = moment.received as f64 / length.as_secs_f64();
                 let p99 = micros(moment.latencies.value_at_quantile(0.99));
-                let of = time.as_secs_f64();
-                let text = format!("{seconds:.1} of {of:.0} s, {rate:.0}/s, p99 {p99:.0} us");
-                (text, elapsed.as_millis() as u64, time.as_millis() as u64)
+                let (of, p99) = (goal.as_secs_f64(), time(p99));
+                let what = match self.goal {
+                    Goal::Churning(_) => "connections/s",
+                    _ => "received/s",
+                };
+                let text = format!("{seconds:.1} of {of:.0} s, {rate:.0} {what}, p99 {p99}");
+                (text, elapsed.as_millis() as u64, goal.as_millis() as u64)
             }
-            Goal::Holding(time) => {
-                let text =
-                    format!("{seconds:.1} of {:.0} s, {} lost", time.as_secs_f64(), seen.ended);
-                (text, elapsed.as_millis() as u64, time.as_millis() as u64)
+            Goal::Holding(goal) => {
+                let of = goal.as_secs_f64();
+                let text = format!("{seconds:.1} of {of:.0} s, {} lost", seen.ended);
+                (text, elapsed.as_millis() as u64, goal.as_millis() as u64)
             }
             Goal::Resumed(of) => {
                 let text = format!("{seconds:.1} s, {} of {of} have resumed", seen.received);

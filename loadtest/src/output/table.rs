@@ -18,8 +18,11 @@ fn write(report: &Report, out: &mut String) -> std::fmt::Result {
     let Report { latency_us, ledger, .. } = report;
     writeln!(
         out,
-        "{} of {}: {} of {} connections, {:.1} s",
-        report.mode, report.url, report.connections_open, report.connections, report.elapsed_s
+        "{} of {}: {}, {:.1} s",
+        report.mode,
+        report.url,
+        report.connections_said(),
+        report.elapsed_s
     )?;
     if ledger.sent > 0 || report.rate > 0.0 {
         rates(report, out)?;
@@ -31,15 +34,21 @@ fn write(report: &Report, out: &mut String) -> std::fmt::Result {
         if times.count == 0 {
             continue;
         }
-        writeln!(
-            out,
-            "{name:10} p50 {}, p90 {}, p99 {}, p99.9 {}, max {}",
-            time(times.p50),
-            time(times.p90),
-            time(times.p99),
-            time(times.p99_9),
-            time(times.max)
-        )?;
+        let figures = [
+            ("p50", 0.5, times.p50),
+            ("p90", 0.9, times.p90),
+            ("p99", 0.99, times.p99),
+            ("p99.9", 0.999, times.p99_9),
+            ("max", 1.0, times.max),
+        ];
+        let figures = figures.map(|(at, quantile, value)| {
+            let is_affected = name == "latency" && report.is_affected(quantile);
+            format!("{at} {}{}", time(value), if is_affected { "*" } else { "" })
+        });
+        writeln!(out, "{name:10} {}", figures.join(", "))?;
+        if name == "latency" && report.affected_above.is_some() {
+            writeln!(out, "  *        partly what delayed the tester itself: see the warnings")?;
+        }
     }
     if ledger.sent > 0 || !ledger.is_clean() {
         writeln!(

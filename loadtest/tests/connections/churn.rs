@@ -18,6 +18,8 @@ fn each_connection_is_opened_closed_and_followed_by_the_next() {
     let begun = detail(&report, "connections_begun");
     assert!(begun > 10.0, "{begun}");
     assert_eq!(detail(&report, "connections_completed"), begun);
+    let said = format!("{begun} of {begun} connections completed, 5 at a time");
+    assert_eq!(report.connections_said(), said, "a good run looks like one");
     assert_eq!(report.latency_us.count, report.opening_us.count);
     assert_eq!((f64::from(server.upgrades()), f64::from(server.closes())), (begun, begun));
 }

@@ -79,3 +79,16 @@ fn an_address_that_is_not_this_hosts_is_explained() {
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("--source") && said.contains("not an address of this host"), "{said}");
 }
+
+#[test]
+fn a_server_that_uses_memory_again_is_said_to() {
+    let server = Server::start(Manner::Good);
+    // A process that takes no part: what it grows by is not for these connections.
+    let mut other = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+    let (url, pid) = (server.url(), other.id().to_string());
+    let report = report(&["idle", "--url", &url, "-c", "20", "--hold", "300ms", "--pid", &pid]);
+    other.kill().unwrap();
+    other.wait().unwrap();
+    let said = report.warnings.join("; ");
+    assert!(said.contains("memory_reused"), "{said}");
+}

@@ -65,3 +65,44 @@ fn a_ping_and_a_fragment_are_no_fault() {
     assert_eq!(outcome.ledger(), [2000, 2000, 0, 0, 0, 0]);
     assert_eq!(server.pongs(), 20, "each ping is answered");
 }
+
+#[test]
+fn a_server_that_does_not_echo_is_explained() {
+    let server = Server::start(Fault::Says("{\"error\":\"unknown command\"}"));
+    let outcome = echo(&server.url(), "auto", "-c 2 --rate 100 -d 200ms --drain 200ms");
+    assert_eq!(outcome.status, 1, "{outcome:?}");
+    let said = outcome.report["warnings"].to_string();
+    for part in ["no_echo", "unknown command", "--message", "fanout"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let server = Server::start(Fault::Drop { every: 1 });
+    let outcome = echo(&server.url(), "auto", "-c 2 --rate 100 -d 200ms --drain 200ms");
+    let said = outcome.report["warnings"].to_string();
+    assert!(said.contains("no_echo") && said.contains("nothing came"), "{said}");
+}
+
+#[test]
+fn a_message_may_be_what_the_server_understands() {
+    for engine in engines() {
+        for (fault, arguments) in [
+            (Fault::Nothing, "--rate 500 -d 400ms"),
+            (Fault::Wraps, "--rate 500 -d 400ms --size 300"),
+            (Fault::Wraps, "--closed --pipeline 3 -d 300ms"),
+        ] {
+            let server = Server::start(fault);
+            let template = r#"--message {"n":{n},"text":"{stamp}{body}"}"#;
+            let outcome = echo(&server.url(), engine, &format!("-c 3 {arguments} {template}"));
+            let [sent, received, rest @ ..] = outcome.ledger();
+            assert_eq!((sent, rest), (received, [0; 4]), "{fault:?} {outcome:?}");
+            assert!(sent == 200 || arguments.contains("closed") && sent > 9, "{outcome:?}");
+            outcome.assert_status(0);
+        }
+    }
+    let server = Server::start(Fault::Flip { every: 100 });
+    let outcome = echo(
+        &server.url(),
+        "auto",
+        "-c 4 --rate 4k -d 500ms --drain 700ms --message {stamp}{body}",
+    );
+    assert_eq!(outcome.ledger(), [2000, 2000, 0, 0, 0, 20], "{outcome:?}");
+}

@@ -76,6 +76,10 @@ pub enum Fault {
     Mask {
         after: u64,
     },
+    /// It answers each message with a text of its own.
+    Says(&'static str),
+    /// No fault: text comes back with something around it, and a greeting comes first.
+    Wraps,
     /// No fault: a ping comes before each of these replies.
     Ping {
         every: u64,
@@ -274,6 +278,15 @@ fn reply(
         Fault::Mask { after } if index >= after && index.is_multiple_of(after) => {
             emit_frame(out, Some([1, 2, 3, 4]), opcode, &payload);
             return Flow::On;
+        }
+        Fault::Says(text) => {
+            emit_frame(out, None, Opcode::Text, text.as_bytes());
+            return Flow::On;
+        }
+        Fault::Wraps => {
+            emit_frame(out, None, Opcode::Text, b"{\"type\":\"ack\"}");
+            payload.splice(..0, b"{\"you said\":".iter().copied());
+            payload.push(b'}');
         }
         Fault::Ping { every } if is_hit(index, every) => emit_ping(out, None, b"there?"),
         Fault::Fragment => {

@@ -48,7 +48,13 @@ use crate::{
     Waker, slots::Slots,
 };
 
-/// The io_uring driver. Belongs to the thread that made it.
+/// The io_uring driver. Belongs to the thread that made it: its ring is entered by a number that
+/// means nothing, or another ring, to other threads.
+///
+/// ```compile_fail
+/// fn sent_elsewhere<T: Send>() {}
+/// sent_elsewhere::<ringway_acceptor::uring::UringDriver>();
+/// ```
 pub struct UringDriver {
     // Dropped first: the kernel lets go of the memory below before that is freed.
     ring: Ring,

@@ -30,7 +30,8 @@ const ARMED_BYTES_MAX: u32 = 128 << 10;
 pub(super) fn is_bounded(ring: &mut Ring, buffers: &mut Buffers) -> io::Result<bool> {
     let (ours, theirs) = UnixStream::pair()?;
     drop(theirs);
-    let entry = Plain::receive(ours.as_fd(), 0, Bound::Bytes(ARMED_BYTES_MAX), Expect::Bytes);
+    let tried = user_data::of_index(Kind::Ignored, 0);
+    let entry = Plain::receive(ours.as_fd(), tried, Bound::Bytes(ARMED_BYTES_MAX), Expect::Bytes);
     ring.push_plain(&entry)?;
     ring.submit_and_wait(Wait { timeout: Some(Duration::from_secs(1)), ..Wait::NONE })?;
     let mut completions = Vec::new();

@@ -7,6 +7,9 @@ use crate::Connection;
 /// What an operation was for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
+    /// Cancels, messages and what was tried out, whose results tell nothing new. The first one: an
+    /// operation without user data is taken for nothing else, least of all for a new descriptor.
+    Ignored,
     /// Multishot accept; the index is the listener's.
     Accept,
     /// Poll of a connection that is being established.
@@ -23,11 +26,10 @@ pub(super) enum Kind {
     Wake,
     /// Message that wakes another core's ring; the index is the operation's place in the turn.
     WakeOther,
-    /// Cancels and messages, whose results tell nothing new.
-    Ignored,
 }
 
 const KINDS: [Kind; 9] = [
+    Kind::Ignored,
     Kind::Accept,
     Kind::Connect,
     Kind::Receive,
@@ -36,7 +38,6 @@ const KINDS: [Kind; 9] = [
     Kind::Check,
     Kind::Wake,
     Kind::WakeOther,
-    Kind::Ignored,
 ];
 
 /// User data of an operation on a connection.
@@ -77,6 +78,6 @@ mod tests {
             let data = of_index(of, 77);
             assert_eq!((kind(data), index(data)), (of, 77));
         }
-        assert_eq!(kind(u64::MAX), Kind::Ignored);
+        assert_eq!((kind(0), kind(u64::MAX)), (Kind::Ignored, Kind::Ignored));
     }
 }

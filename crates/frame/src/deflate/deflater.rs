@@ -66,7 +66,20 @@ impl Deflater {
             output.push(0);
             return;
         }
-        let mut rest = message;
+        self.deflate_part(message, output);
+        output.truncate(output.len() - FLUSH_TAIL.len());
+    }
+
+    /// Appends what a part of a message compresses to, which is followed by other parts; the last
+    /// one goes through [`deflate`](Self::deflate). With a [`reset`](Self::reset) between them the
+    /// parts are independent of each other.
+    ///
+    /// # Panics
+    ///
+    /// If the part is empty.
+    pub fn deflate_part(&mut self, part: &[u8], output: &mut Vec<u8>) {
+        assert!(!part.is_empty(), "zlib flushes nothing twice");
+        let mut rest = part;
         loop {
             let start = output.len();
             // Stored blocks and fixed codes cost less than an eighth more.
@@ -82,7 +95,6 @@ impl Deflater {
             }
         }
         assert!(rest.is_empty() && output.ends_with(&FLUSH_TAIL), "a sync flush");
-        output.truncate(output.len() - FLUSH_TAIL.len());
     }
 
     /// How many bytes were read and written.

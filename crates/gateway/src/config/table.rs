@@ -53,8 +53,9 @@ pub(super) static SECTIONS: &[Section] = &[
     Section {
         path: "cors",
         repeats: Repeats::Once,
-        meaning: "Which web pages of other origins may read what /poll, /sse, /stream and /send \
-                  answer. Browsers ask no such leave for a WebSocket.",
+        meaning: "Which web pages of other origins may use the gateway: open a WebSocket, and use \
+                  /poll, /sse, /stream and /send and read what they answer. Pages of others are \
+                  refused with 403; the gateway's own pages and programs are not.",
     },
     Section { path: "limits", repeats: Repeats::Once, meaning: "What clients may take." },
     Section { path: "log", repeats: Repeats::Once, meaning: "The log, on standard error." },
@@ -91,6 +92,14 @@ pub(super) static KEYS: &[Key] = &[
         kind: Kind::Address("127.0.0.1:8081"),
         meaning: "Address of the application's private API and of the metrics. It asks for no \
                   credentials: keep it out of reach of clients.",
+    },
+    Key {
+        path: "server.api_allowed_hosts",
+        kind: Kind::Hosts,
+        meaning: "Host names under which the private API may be asked for, without a port; \"*\" is \
+                  every one. IP addresses, localhost and names without a dot always may. Others are \
+                  refused with 421: a web page whose name leads to the gateway's address could \
+                  otherwise use the API through a browser (DNS rebinding).",
     },
     Key {
         path: "server.allow_anonymous_on_public_address",
@@ -279,9 +288,21 @@ pub(super) static KEYS: &[Key] = &[
         meaning: "Recipients that one event may list.",
     },
     Key {
+        path: "clients.data_depth_max",
+        kind: Kind::Count(limits::DATA_DEPTH),
+        meaning: "Levels of arrays and objects in the data of an event, from clients and from the \
+                  application; deeper data is refused.",
+    },
+    Key {
         path: "clients.subscriptions_max",
         kind: Kind::Count(limits::SUBSCRIPTIONS),
         meaning: "Topics that one connection may be subscribed to.",
+    },
+    Key {
+        path: "clients.last_events_max",
+        kind: Kind::Count(limits::LAST_EVENTS),
+        meaning: "The last events of a topic that a client is sent when it subscribes with `last`; \
+                  a greater number counts as this one.",
     },
     Key {
         path: "clients.may_notify",

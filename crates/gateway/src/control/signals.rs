@@ -31,12 +31,12 @@ impl EarlySignals {
     /// `sigaction(2)`.
     pub fn catch() -> io::Result<Self> {
         let is_to_end = Arc::new(AtomicBool::new(false));
-        for number in [SIGTERM, SIGINT] {
-            flag::register(number, Arc::clone(&is_to_end))?;
-        }
         for number in [SIGHUP, SIGUSR1, SIGUSR2] {
             // Nobody reads this flag: the handler only replaces the default action.
             flag::register(number, Arc::default())?;
+        }
+        for number in [SIGINT, SIGTERM] {
+            flag::register(number, Arc::clone(&is_to_end))?;
         }
         Ok(Self { is_to_end })
     }

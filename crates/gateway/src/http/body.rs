@@ -7,6 +7,7 @@ use super::{
     head::{self, Body, Head},
     refusal::Refusal,
 };
+use crate::memory;
 
 /// Gathers one body.
 #[derive(Debug)]
@@ -46,6 +47,8 @@ impl BodyReader {
                 Ok(left) if left <= bytes_max => Framing::Length { left },
                 _ => return Err(Refusal::BodyTooLarge),
             },
+            // RFC 9112 §6.1: HTTP/1.0 has no transfer codings, so that the framing is faulty.
+            Body::Coded if head.minor == 0 => return Err(Refusal::Framing),
             Body::Coded => {
                 // RFC 9112 §6.1: one that is not understood is a 501; twice chunked is none.
                 let mut codings = head::elements(head.fields, "Transfer-Encoding");
@@ -63,12 +66,12 @@ impl BodyReader {
     /// Takes what belongs to the body from the front of `input`.
     ///
     /// # Errors
-    /// See [`ChunkReader::read`].
+    /// See [`ChunkReader::read`]; [`Refusal::Memory`] where there is none for what has come.
     pub fn read(&mut self, input: &mut &[u8]) -> Result<Reading, Refusal> {
         match &mut self.framing {
             Framing::Length { left } => {
                 let (data, rest) = input.split_at((*left).min(input.len()));
-                self.bytes.extend_from_slice(data);
+                memory::append(&mut self.bytes, data)?;
                 *input = rest;
                 *left -= data.len();
                 Ok(if *left == 0 { Reading::Whole } else { Reading::More })
@@ -109,7 +112,8 @@ pub fn expectation(head: &Head<'_>) -> Result<Expectation, Refusal> {
             return Err(Refusal::Expectation);
         }
         // RFC 9110 §10.1.1: there is nothing to wait for without a body.
-        if head.body != Body::None {
+        // HTTP/1.0 does not know the 100.
+        if head.body != Body::None && head.minor > 0 {
             expectation = Expectation::Continue;
         }
     }

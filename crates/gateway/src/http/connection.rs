@@ -8,7 +8,6 @@ use std::mem::MaybeUninit;
 use super::{
     body::Expectation,
     chunk::Reading,
-    cors::Cors,
     head::{self, FIELDS_MAX, Head},
     head_reader::HeadReader,
     progress::Progress,
@@ -43,7 +42,7 @@ impl HttpConnection {
             return self.read_body(posting, input, outbox);
         }
         let bytes = match self.head.read(input, &settings.head) {
-            Err(refusal) => return refuse(refusal, outbox),
+            Err(refusal) => return refuse(refusal, settings, outbox),
             Ok(None) => return Progress::More,
             Ok(Some(bytes)) => bytes,
         };
@@ -95,10 +94,10 @@ impl HttpConnection {
     }
 
     /// Refuses what has come of a request: the rest of it is not waited for.
-    pub fn give_up(&mut self, refusal: Refusal, outbox: &mut Outbox<'_>) {
+    pub fn give_up(&mut self, refusal: Refusal, settings: &Settings, outbox: &mut Outbox<'_>) {
         match self.posting.take() {
             Some(posting) => posting.refuse(refusal, outbox),
-            None => refuse(refusal, outbox),
+            None => refuse(refusal, settings, outbox),
         };
     }
 
@@ -118,11 +117,11 @@ fn serve(bytes: &[u8], most: After, settings: &Settings, outbox: &mut Outbox<'_>
             request::serve(&Head { wish: After::Close, ..head }, settings, outbox)
         }
         Ok(head) => request::serve(&head, settings, outbox),
-        Err(refusal) => Served::Now(refuse(refusal, outbox)),
+        Err(refusal) => Served::Now(refuse(refusal, settings, outbox)),
     }
 }
 
 /// Refuses what is no request; nothing that follows can be trusted.
-fn refuse(refusal: Refusal, outbox: &mut Outbox<'_>) -> Progress {
-    request::refuse(refusal, &Cors::Silent, Part::Whole, After::Close, outbox)
+fn refuse(refusal: Refusal, settings: &Settings, outbox: &mut Outbox<'_>) -> Progress {
+    request::refuse(refusal, &settings.origins.unread(), Part::Whole, After::Close, outbox)
 }

@@ -1,16 +1,28 @@
-//! Which pages of other origins may read the answers: the Fetch Standard's CORS protocol.
+//! Which pages of other origins may use the gateway and read the answers: the Fetch Standard's CORS
+//! protocol.
 //!
-//! It never refuses: without the fields it is the browser that keeps the answer from the page.
 //! Neither cookies nor other credentials are asked for, so a page gains nothing by them.
 
 use std::{error, fmt};
 
 use httparse::Header;
 
-use super::{head, page_origin};
+use super::{
+    head, page_origin,
+    site::{self, Site},
+};
 
 /// How long a browser may remember the answer to a preflight, in seconds: Chromium's most.
 const PREFLIGHT_SECONDS_MAX: u32 = 7200;
+
+/// What a page may send besides what needs no leave, where it asks for nothing that is sound.
+const USUAL_FIELDS: &str = "content-type, last-event-id";
+
+/// Names of fields that one preflight is answered with.
+const REQUESTED_FIELDS_MAX: usize = 32;
+
+/// Bytes of them.
+const REQUESTED_BYTES_MAX: usize = 1024;
 
 /// The origins whose pages may read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +92,36 @@ impl Origins {
         }
     }
 
+    /// Whether the page that a request comes from, if any, may use the gateway.
+    pub fn admit(&self, fields: &[Header<'_>]) -> bool {
+        match (site::of(fields), self) {
+            (Site::Own, _) | (_, Self::Any) => true,
+            (Site::Unnamed, Self::Listed(_)) => false,
+            (Site::Origin(origin), Self::Listed(listed)) => {
+                listed.iter().any(|allowed| allowed.as_bytes() == origin)
+            }
+        }
+    }
+
+    /// What an answer says to a request whose fields were not read. It holds nothing of any client,
+    /// so that where pages of some origins are allowed, all may read why they were refused.
+    pub fn unread(&self) -> Cors {
+        match self {
+            Self::Listed(listed) if listed.is_empty() => Cors::Silent,
+            _ => Cors::Anyone,
+        }
+    }
+
+    /// Which pages may embed a frame: sources of `frame-ancestors` (CSP 3 §6.4.2).
+    pub fn ancestors(&self) -> String {
+        match self {
+            Self::Any => "*".to_owned(),
+            Self::Listed(listed) => {
+                listed.iter().fold("'self'".to_owned(), |sources, origin| sources + " " + origin)
+            }
+        }
+    }
+
     /// What the answer to a request with these fields says.
     pub fn judge(&self, fields: &[Header<'_>]) -> Cors {
         let listed = match self {
@@ -127,20 +169,80 @@ impl Cors {
     }
 
     /// The further header lines of the answer to a preflight for `method`.
-    pub fn preflight(&self, method: &str) -> String {
+    ///
+    /// What a page may send is up to the page: the gateway reads few fields, and trusts none. So it
+    /// is told what it asked for (clients add `cache-control` and others), within bounds.
+    pub fn preflight(&self, method: &str, fields: &[Header<'_>]) -> String {
         match self {
             Self::Silent | Self::Varying => String::new(),
             Self::Anyone | Self::Origin(_) => format!(
                 "Access-Control-Allow-Methods: {method}\r\n\
-                 Access-Control-Allow-Headers: content-type, last-event-id\r\n\
-                 Access-Control-Max-Age: {PREFLIGHT_SECONDS_MAX}\r\n"
+                 Access-Control-Allow-Headers: {}\r\n\
+                 Access-Control-Max-Age: {PREFLIGHT_SECONDS_MAX}\r\n",
+                requested(fields).unwrap_or_else(|| USUAL_FIELDS.to_owned())
             ),
         }
     }
 }
 
+/// Fetch §3.3.4: the names that a preflight asks for; `None` where there are none, or too many, or
+/// what is no name (RFC 9110 §5.6.2).
+fn requested(fields: &[Header<'_>]) -> Option<String> {
+    let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let mut names = String::new();
+    for (count, name) in head::elements(fields, "Access-Control-Request-Headers").enumerate() {
+        let is_within =
+            count < REQUESTED_FIELDS_MAX && names.len() + name.len() < REQUESTED_BYTES_MAX;
+        if !is_within || !name.iter().all(is_letter) {
+            return None;
+        }
+        if count > 0 {
+            names.push_str(", ");
+        }
+        names.push_str(str::from_utf8(name).ok()?);
+    }
+    (!names.is_empty()).then_some(names)
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_preflight_is_told_what_it_asked_for_within_bounds() {
+        let answer = |values: &[&str]| {
+            let name = "access-control-request-headers";
+            let fields: Vec<_> =
+                values.iter().map(|value| Header { name, value: value.as_bytes() }).collect();
+            let text = Cors::Anyone.preflight("GET", &fields);
+            let (_, rest) = text.split_once("Access-Control-Allow-Headers: ").unwrap();
+            rest.split_once("\r\n").unwrap().0.to_owned()
+        };
+        let many = vec!["x"; 33].join(",");
+        let long = "x".repeat(1025);
+        for (values, wanted) in [
+            (&[][..], USUAL_FIELDS),
+            (&["cache-control"], "cache-control"),
+            (&["Cache-Control,last-event-id", "x-a"], "Cache-Control, last-event-id, x-a"),
+            (&[" , "], USUAL_FIELDS),
+            (&["a b"], USUAL_FIELDS),
+            (&["a\r\nSet-Cookie: b"], USUAL_FIELDS),
+            (&["\u{e4}"], USUAL_FIELDS),
+            (&[&many], USUAL_FIELDS),
+            (&[&long], USUAL_FIELDS),
+        ] {
+            assert_eq!(answer(values), wanted, "{values:?}");
+        }
+        assert_eq!(Cors::Silent.preflight("GET", &[]), "");
+    }
+
+    #[test]
+    fn frames_are_embedded_by_allowed_pages() {
+        let listed = Origins::parse(["https://a", "https://b:1"]).unwrap();
+        assert_eq!(listed.ancestors(), "'self' https://a https://b:1");
+        assert_eq!(Origins::default().ancestors(), "'self'");
+        assert_eq!(Origins::Any.ancestors(), "*");
+        assert_eq!((listed.unread(), Origins::default().unread()), (Cors::Anyone, Cors::Silent));
+    }
+
     use super::*;
 
     fn judge(entries: &[&str], origins: &[&'static str]) -> String {

@@ -22,14 +22,23 @@ pub struct File {
     content_type: &'static str,
     body: &'static str,
     cors: Cors,
+    /// Header lines that bound what a page may do.
+    policy: &'static str,
     /// RFC 9110 §8.8.3: an entity tag, in its quotes.
     tag: String,
 }
 
 /// The page at `/`.
 pub static HOME: LazyLock<File> = LazyLock::new(|| {
-    File::new("text/html; charset=utf-8", include_str!("../web/home.html"), Cors::Silent)
+    let page = include_str!("../web/home.html");
+    let file = File::new("text/html; charset=utf-8", page, Cors::Silent);
+    File { policy: HOME_POLICY, ..file }
 });
+
+/// Only what comes from the gateway runs in the page, and no other page may embed it.
+const HOME_POLICY: &str = "Content-Security-Policy: default-src 'none'; script-src 'self'; \
+     style-src 'self'; connect-src 'self'; frame-src 'self'; img-src data:; form-action 'none'; \
+     base-uri 'none'; frame-ancestors 'none'\r\nX-Frame-Options: DENY\r\n";
 
 /// What makes the page work.
 pub static HOME_SCRIPT: LazyLock<File> = LazyLock::new(|| {
@@ -72,14 +81,16 @@ impl File {
     fn new(content_type: &'static str, body: &'static str, cors: Cors) -> Self {
         let mut hasher = DefaultHasher::new();
         body.hash(&mut hasher);
-        Self { content_type, body, cors, tag: format!("\"{:016x}\"", hasher.finish()) }
+        let policy = "";
+        Self { content_type, body, cors, policy, tag: format!("\"{:016x}\"", hasher.finish()) }
     }
 
     /// Writes the file, or that it is what the client has already.
     pub fn write(&self, out: &mut Vec<u8>, fields: &[Header<'_>], part: Part, after: After) {
         let own_fields = format!(
-            "Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\nETag: {}\r\n",
-            self.tag
+            "Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n\
+             Referrer-Policy: no-referrer\r\n{}ETag: {}\r\n",
+            self.policy, self.tag
         );
         let whole = Response {
             status: 200,

@@ -9,6 +9,7 @@ use super::{
     refusal::Refusal,
     scan::{Found, Illegal, Scan},
 };
+use crate::memory;
 
 /// Gathers one head after the other.
 #[derive(Debug, Default)]
@@ -17,6 +18,16 @@ pub struct HeadReader {
     partial: Vec<u8>,
     count: u32,
     scan: Scan,
+}
+
+/// RFC 9110 §2.5: a request of a later minor version is served as one of the latest that is known.
+fn lower_version(head: &mut [u8]) {
+    let end = head.iter().position(|&byte| byte == b'\r').unwrap_or(0);
+    if let Some(b" HTTP/1.") = head.get(end.saturating_sub(9)..end.saturating_sub(1))
+        && matches!(head[end - 1], b'2'..=b'9')
+    {
+        head[end - 1] = b'1';
+    }
 }
 
 impl HeadReader {
@@ -61,7 +72,7 @@ impl HeadReader {
             Err(Illegal) => return Err(Refusal::Malformed),
             Ok(Found::More) if input.len() > room => return Err(self.oversize(within, limits)),
             Ok(Found::More) => {
-                self.partial.extend_from_slice(input);
+                memory::append(&mut self.partial, input)?;
                 *input = &mut [];
                 return Ok(None);
             }
@@ -71,9 +82,11 @@ impl HeadReader {
         *input = rest;
         self.count = self.count.saturating_add(1);
         if self.partial.is_empty() {
+            lower_version(bytes);
             return Ok(Some(Cow::Borrowed(bytes)));
         }
         self.partial.extend_from_slice(bytes);
+        lower_version(&mut self.partial);
         // Taken, so that an idle connection keeps no buffer.
         Ok(Some(Cow::Owned(std::mem::take(&mut self.partial))))
     }

@@ -3,6 +3,7 @@
 //! It reads the body of `POST /send` only. Any other request that announces one is answered, and
 //! its connection closed.
 
+pub mod api_host;
 pub mod body;
 pub mod chunk;
 pub mod connection;
@@ -18,6 +19,7 @@ mod request;
 pub mod response;
 pub mod routes;
 mod scan;
+pub mod site;
 #[cfg(test)]
 mod tests;
 pub mod visit;

@@ -5,6 +5,7 @@
 use ringway_frame::handshake::HandshakeError;
 
 use super::visit::VisitFault;
+use crate::memory::OutOfMemory;
 
 /// A refused request. The connection is closed after all but those whose head was sound, so that
 /// the end of the request is known.
@@ -18,7 +19,7 @@ pub enum Refusal {
     HeadTooLarge,
     /// RFC 6585 §5: more fields than `header_fields_max`.
     TooManyFields,
-    /// RFC 9110 §15.6.6: not HTTP/1, or not the HTTP/1.1 that the route needs.
+    /// RFC 9110 §15.6.6: not HTTP/1, or not the HTTP/1.1 that a stream needs.
     Version,
     /// RFC 9112 §3.2: no Host, or two.
     Host,
@@ -46,6 +47,10 @@ pub enum Refusal {
     Visit(VisitFault),
     /// RFC 6455 §4.2.2: no WebSocket handshake.
     Handshake(HandshakeError),
+    /// A page of another origin, which may not use the gateway.
+    ForeignOrigin,
+    /// RFC 9110 §15.5.20: a name under which the private API must not be asked for.
+    ForeignHost,
     /// No room for another connection.
     Full,
     /// This address has its share of connections.
@@ -71,13 +76,15 @@ pub enum Ground {
     Body,
     /// The WebSocket handshake.
     Handshake,
+    /// The page that it comes from.
+    Origin,
     /// The gateway is short of memory.
     Memory,
 }
 
 impl Ground {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Malformed,
         Self::TooLarge,
         Self::Timeout,
@@ -85,6 +92,7 @@ impl Ground {
         Self::Query,
         Self::Body,
         Self::Handshake,
+        Self::Origin,
         Self::Memory,
     ];
 
@@ -98,6 +106,7 @@ impl Ground {
             Self::Query => "query",
             Self::Body => "body",
             Self::Handshake => "handshake",
+            Self::Origin => "origin",
             Self::Memory => "memory",
         }
     }
@@ -123,11 +132,19 @@ pub enum After {
     Close,
 }
 
+impl From<OutOfMemory> for Refusal {
+    fn from(OutOfMemory: OutOfMemory) -> Self {
+        Self::Memory
+    }
+}
+
 impl Refusal {
     /// The status code.
     pub fn status(self) -> u16 {
         match self {
-            Self::Visit(VisitFault::Forbidden | VisitFault::ForeignOrigin) => 403,
+            Self::ForeignHost => 421,
+            Self::ForeignOrigin
+            | Self::Visit(VisitFault::Forbidden | VisitFault::ForeignOrigin) => 403,
             Self::Malformed | Self::Host | Self::Framing | Self::Chunk | Self::Visit(_) => 400,
             Self::NotFound => 404,
             Self::Method(_) => 405,
@@ -161,6 +178,7 @@ impl Refusal {
             | Self::BodyTooLarge => Ground::TooLarge,
             Self::Timeout => Ground::Timeout,
             Self::NotFound | Self::Method(_) => Ground::Route,
+            Self::ForeignOrigin | Self::ForeignHost => Ground::Origin,
             Self::Visit(_) => Ground::Query,
             Self::MediaType | Self::Expectation => Ground::Body,
             Self::Handshake(_) => Ground::Handshake,
@@ -172,11 +190,13 @@ impl Refusal {
     /// A sentence for whoever reads the answer.
     pub fn reason(self) -> &'static str {
         match self {
-            Self::Malformed => "This is not an HTTP/1.1 request.",
+            Self::Malformed => "This is not an HTTP/1 request.",
             Self::TargetTooLong => "The request target is too long.",
             Self::HeadTooLarge => "The request's header is too large.",
             Self::TooManyFields => "The request has too many header fields.",
-            Self::Version => "This server speaks HTTP/1.1.",
+            Self::Version => {
+                "This server speaks HTTP/1, and streams need HTTP/1.1: read events with /poll."
+            }
             Self::Host => "A request has exactly one Host field.",
             Self::Framing => "The length of the request's body is ambiguous.",
             Self::Coding => "The only transfer coding known here is chunked.",
@@ -188,14 +208,71 @@ impl Refusal {
             Self::Timeout => "The request did not arrive in time.",
             Self::NotFound => "Nothing is here.",
             Self::Method(Methods::Page) => "This page is read with GET or HEAD.",
-            Self::Method(Methods::Events) => "Events are read with GET.",
+            Self::Method(Methods::Events) => "Events are read with GET, or asked about with HEAD.",
             Self::Method(Methods::Send) => "This is sent to with POST.",
             Self::Visit(fault) => fault.reason(),
+            Self::ForeignOrigin => "Pages of this origin may not use this server.",
+            Self::ForeignHost => "The private API is not known by this Host name.",
             Self::Full => "The server holds as many connections as it can.",
             Self::AddressFull => "Too many connections come from this address.",
             Self::Memory => "The server has no memory for this now.",
             Self::Handshake(error) => error.reason(),
         }
+    }
+
+    /// The stable word for programs.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::TargetTooLong => "target_too_long",
+            Self::HeadTooLarge => "head_too_large",
+            Self::TooManyFields => "too_many_fields",
+            Self::Version => "version",
+            Self::Host => "host",
+            Self::Framing => "framing",
+            Self::Coding => "coding",
+            Self::Chunk => "chunk",
+            Self::TrailersTooLarge => "trailers_too_large",
+            Self::BodyTooLarge => "body_too_large",
+            Self::MediaType => "media_type",
+            Self::Expectation => "expectation",
+            Self::Timeout => "timeout",
+            Self::NotFound => "not_found",
+            Self::Method(_) => "method",
+            Self::ForeignOrigin | Self::Visit(VisitFault::ForeignOrigin) => "foreign_origin",
+            Self::Visit(VisitFault::Forbidden) => "not_allowed",
+            Self::Visit(VisitFault::TooManyTopics) => "too_many_subscriptions",
+            Self::Visit(_) => "query",
+            Self::Handshake(_) => "handshake",
+            Self::ForeignHost => "foreign_host",
+            Self::Full => "full",
+            Self::AddressFull => "address_full",
+            Self::Memory => "memory",
+        }
+    }
+
+    /// The configuration key of the limit that was met.
+    pub fn key(self) -> Option<&'static str> {
+        Some(match self {
+            Self::TargetTooLong => "limits.target_bytes_max",
+            Self::HeadTooLarge => "limits.header_bytes_max",
+            Self::TooManyFields => "limits.header_fields_max",
+            Self::BodyTooLarge => "websocket.message_bytes_max",
+            Self::Timeout => "limits.handshake_timeout",
+            Self::ForeignOrigin | Self::Visit(VisitFault::ForeignOrigin) => "cors.allowed_origins",
+            Self::Visit(VisitFault::Forbidden) => "clients.may_subscribe",
+            Self::Visit(VisitFault::TooManyTopics) => "clients.subscriptions_max",
+            Self::ForeignHost => "server.api_allowed_hosts",
+            Self::Full => "limits.connections_max",
+            Self::AddressFull => "limits.connections_per_address_max",
+            Self::Memory => "limits.memory_bytes",
+            _ => return None,
+        })
+    }
+
+    /// Whether the same request may succeed later.
+    pub fn is_temporary(self) -> bool {
+        matches!(self, Self::Timeout | Self::Full | Self::AddressFull | Self::Memory)
     }
 
     /// Header lines that the status calls for.
@@ -219,6 +296,7 @@ impl Refusal {
             Self::NotFound
             | Self::Method(_)
             | Self::Visit(_)
+            | Self::ForeignOrigin
             | Self::MediaType
             | Self::Expectation => After::KeepAlive,
             Self::Handshake(HandshakeError::Body) => After::Close,
@@ -233,7 +311,7 @@ impl Methods {
     pub fn allow(self) -> &'static str {
         match self {
             Self::Page => "Allow: GET, HEAD\r\n",
-            Self::Events => "Allow: GET, OPTIONS\r\n",
+            Self::Events => "Allow: GET, HEAD, OPTIONS\r\n",
             Self::Send => "Allow: POST, OPTIONS\r\n",
         }
     }

@@ -13,7 +13,8 @@ use super::{
     refusal::{After, Methods, Refusal},
     response::{self, Part, Response},
     routes::{self, Route},
-    visit::{Visit, VisitFault},
+    site::{self, Site},
+    visit::{Format, Visit, VisitFault},
 };
 use crate::{outbox::Outbox, settings::Settings, transport::iframe::Receiver};
 
@@ -58,7 +59,7 @@ impl Posting {
 pub fn serve(head: &Head<'_>, settings: &Settings, outbox: &mut Outbox<'_>) -> Served {
     let part = if head.method == "HEAD" { Part::Head } else { Part::Whole };
     let refused = |refusal, outbox: &mut Outbox<'_>| {
-        refuse(refusal, &Cors::Silent, part, head.after(), outbox)
+        refuse(refusal, &settings.origins.judge(head.fields), part, head.after(), outbox)
     };
     Served::Now(match routes::find(head.path) {
         None => refused(Refusal::NotFound, outbox),
@@ -106,6 +107,10 @@ fn upgrade(
 ) -> Result<Upgrade, Refusal> {
     let request =
         server::examine(head.method, head.minor, head.fields).map_err(Refusal::Handshake)?;
+    // RFC 6455 §10.2: browsers let every page open one, and leave the judgement to the server.
+    if !settings.origins.admit(head.fields) {
+        return Err(Refusal::ForeignOrigin);
+    }
     let (visit, subprotocol) = match route {
         Route::Ws => (read_visit(head, settings)?, Subprotocol::choose(request.subprotocols())),
         _ => (Visit::default(), None),
@@ -139,20 +144,26 @@ fn visit(
     settings: &Settings,
     outbox: &mut Outbox<'_>,
 ) -> Result<Served, Refusal> {
-    // RFC 9112 §7.1, RFC 9110 §15.2: HTTP/1.0 knows neither chunks nor a 100.
-    if head.minor == 0 {
-        return Err(Refusal::Version);
-    }
     let (method, methods) = match route {
         Route::Send => ("POST", Methods::Send),
         _ => ("GET", Methods::Events),
     };
     match head.method {
         "OPTIONS" => return Ok(Served::Now(preflight(method, methods, head, cors, outbox))),
+        "HEAD" if method == "GET" => {}
         given if given != method => return Err(Refusal::Method(methods)),
         _ => {}
     }
     let mut visit = read_visit(head, settings)?;
+    // A frame is asked for without an Origin. Who may embed it, its head says; and only a page of
+    // an allowed origin is handed anything.
+    let is_for_allowed = route == Route::Stream
+        && visit.format == Format::Iframe
+        && matches!(visit.receiver, Some(Receiver::Origin(_)))
+        && site::of(head.fields) == Site::Unnamed;
+    if !is_for_allowed && !settings.origins.admit(head.fields) {
+        return Err(Refusal::ForeignOrigin);
+    }
     let (cors, after) = (cors.clone(), head.after());
     Ok(match route {
         Route::Send => {
@@ -163,12 +174,36 @@ fn visit(
             let after = head.wish;
             Served::AfterBody(Posting { visit, cors, after, body }, expectation)
         }
+        _ if head.method == "HEAD" => Served::Now(describe(route, &visit, head, cors, outbox)),
         Route::Poll => Served::Now(Progress::Polled(Polled { visit, cors, after })),
+        // RFC 9112 §7.1: HTTP/1.0 knows no chunks, of which a stream consists.
+        _ if head.minor == 0 => return Err(Refusal::Version),
         _ => {
             visit.resume(head.fields).map_err(Refusal::Visit)?;
             Served::Now(Progress::Opened(Opened { route, visit, cors, after }))
         }
     })
+}
+
+/// RFC 9110 §9.3.2: what a GET would be answered with, at once and without a session.
+fn describe(
+    route: Route,
+    visit: &Visit,
+    head: &Head<'_>,
+    cors: Cors,
+    outbox: &mut Outbox<'_>,
+) -> Progress {
+    let content_type = match (route, visit.format) {
+        (Route::Poll, _) => "application/json",
+        (Route::Sse, _) => "text/event-stream",
+        (_, Format::Lines) => "application/x-ndjson",
+        (_, Format::Iframe) => "text/html; charset=utf-8",
+    };
+    let fields = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n";
+    let after = head.after();
+    let response = Response { status: 200, content_type, fields, cors: &cors, after };
+    outbox.write(|out| response.write_bodiless(out));
+    Progress::answered(after, outbox)
 }
 
 /// Fetch §3.3.5: whether the page may send what it means to. RFC 9110 §9.3.7: or what may be
@@ -181,7 +216,7 @@ fn preflight(
     outbox: &mut Outbox<'_>,
 ) -> Progress {
     let after = head.after();
-    let fields = format!("{}{}", methods.allow(), cors.preflight(method));
+    let fields = format!("{}{}", methods.allow(), cors.preflight(method, head.fields));
     let response = Response { status: 204, content_type: "", fields: &fields, cors, after };
     outbox.write(|out| response.write_bodiless(out));
     Progress::answered(after, outbox)

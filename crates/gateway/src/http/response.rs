@@ -4,6 +4,8 @@
 
 use std::time::SystemTime;
 
+use serde_json::json;
+
 use super::{
     cors::Cors,
     refusal::{After, Refusal},
@@ -100,11 +102,32 @@ pub fn refuse(out: &mut Vec<u8>, refusal: Refusal, part: Part, after: After) {
     refuse_to(out, refusal, &Cors::Silent, part, after);
 }
 
-/// Writes why a request was refused, for the pages of other origins, too.
+/// Seconds after which a request that was refused for the moment may be sent again.
+pub const RETRY_SECONDS: u32 = 5;
+
+/// Writes why a request was refused, for the pages of other origins, too: a problem (RFC 9457) with
+/// a code, with the key of the limit that was met, and with `temporary`, which says whether the same
+/// request may succeed later.
 pub fn refuse_to(out: &mut Vec<u8>, refusal: Refusal, cors: &Cors, part: Part, after: After) {
     let (status, fields) = (refusal.status(), refusal.fields());
-    let content_type = "text/plain; charset=utf-8";
-    let body = format!("{}\n", refusal.reason());
+    let content_type = "application/problem+json";
+    let mut detail = refusal.reason().to_owned();
+    let mut problem = json!({
+        "title": phrase(status),
+        "status": status,
+        "code": refusal.code(),
+        "temporary": refusal.is_temporary(),
+    });
+    if let Some(key) = refusal.key() {
+        detail += &format!(" The configuration key is {key}.");
+        problem["key"] = key.into();
+    }
+    problem["detail"] = detail.into();
+    if refusal.is_temporary() {
+        problem["retry_after"] = RETRY_SECONDS.into();
+    }
+    let fields = &format!("{fields}X-Content-Type-Options: nosniff\r\n");
+    let body = format!("{problem}\n");
     Response { status, content_type, fields, cors, after }.write(out, body.as_bytes(), part);
 }
 
@@ -126,11 +149,12 @@ pub fn json(
 }
 
 /// Writes the head of a stream of events; `chunk` writes what follows.
-pub fn stream(out: &mut Vec<u8>, content_type: &str, cors: &Cors, after: After) {
+pub fn stream(out: &mut Vec<u8>, content_type: &str, more: &str, cors: &Cors, after: After) {
     // RFC 9111 §5.2.2.6: a proxy that compresses would hold events back. The last field is how
     // nginx and those after it are told not to buffer.
     let fields = "Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n\
                   X-Content-Type-Options: nosniff\r\n";
+    let fields = &format!("{fields}{more}");
     Response { status: 200, content_type, fields, cors, after }.write_chunked(out);
 }
 
@@ -150,6 +174,7 @@ fn phrase(status: u16) -> &'static str {
         414 => "URI Too Long",
         415 => "Unsupported Media Type",
         417 => "Expectation Failed",
+        421 => "Misdirected Request",
         426 => "Upgrade Required",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
@@ -227,7 +252,7 @@ mod tests {
     fn a_stream_is_neither_stored_nor_held_back() {
         let cors = Cors::Origin("https://a".into());
         assert_eq!(
-            written(|out| stream(out, "text/event-stream", &cors, After::KeepAlive)),
+            written(|out| stream(out, "text/event-stream", "", &cors, After::KeepAlive)),
             "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
              Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n\
              X-Content-Type-Options: nosniff\r\nAccess-Control-Allow-Origin: https://a\r\n\

@@ -256,9 +256,9 @@ fn a_declared_length_costs_nothing() {
 fn a_late_body_is_a_408() {
     let mut gateway = Gateway::new();
     gateway.receives(post("Origin: https://a\r\nContent-Length: 5\r\n", "hell").as_bytes());
-    let Gateway { http, sending, operations, .. } = &mut gateway;
+    let Gateway { http, settings, sending, operations, .. } = &mut gateway;
     let mut outbox = Outbox::new(Connection::new(0, 0), sending, operations, Duration::ZERO);
-    http.give_up(Refusal::Timeout, &mut outbox);
+    http.give_up(Refusal::Timeout, settings, &mut outbox);
     assert!(http.is_between_requests());
     let answer = gateway.answers();
     assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{answer}");
@@ -277,8 +277,10 @@ fn each_route_has_its_methods() {
         ("GET /ringway.js HTTP/1.1", refused(200, false)),
         ("HEAD /ringway.d.ts HTTP/1.1", refused(200, false)),
         ("POST /ringway.js HTTP/1.1", refused(405, false)),
-        ("HEAD /poll HTTP/1.1", refused(405, false)),
-        ("HEAD /sse HTTP/1.1", refused(405, false)),
+        ("HEAD /poll HTTP/1.1", refused(200, false)),
+        ("HEAD /sse HTTP/1.1", refused(200, false)),
+        ("HEAD /stream HTTP/1.0", refused(200, true)),
+        ("HEAD /send HTTP/1.1", refused(405, false)),
         ("POST /stream HTTP/1.1", refused(405, false)),
         ("get /poll HTTP/1.1", refused(405, false)),
         ("GET /send HTTP/1.1", refused(405, false)),
@@ -291,11 +293,17 @@ fn each_route_has_its_methods() {
         ("OPTIONS / HTTP/1.1", refused(405, false)),
         ("GET /ws HTTP/1.1", refused(426, false)),
         ("GET /ws HTTP/1.0", refused(400, true)),
-        ("GET /poll HTTP/1.0", refused(505, true)),
+        ("GET /poll HTTP/1.0", left("Poll None", true)),
+        ("GET /poll HTTP/1.2", left("Poll None", false)),
+        ("GET /sse HTTP/1.9", left("Sse None", false)),
+        ("POST /send HTTP/1.3", left("Posted ", false)),
+        ("GET /poll HTTP/2.0", refused(505, true)),
+        ("GET /poll HTTP/1.20", refused(400, true)),
+        ("GET / HTTP/1.0", refused(200, true)),
         ("GET /sse HTTP/1.0", refused(505, true)),
         ("GET /stream HTTP/1.0", refused(505, true)),
-        ("POST /send HTTP/1.0", refused(505, true)),
-        ("OPTIONS /send HTTP/1.0", refused(505, true)),
+        ("POST /send HTTP/1.0", left("Posted ", true)),
+        ("OPTIONS /send HTTP/1.0", refused(204, true)),
         ("GET /poll?client= HTTP/1.1", refused(400, false)),
         ("GET /stream?callback=a() HTTP/1.1", refused(400, false)),
         ("POST /send?topic=a&topic=b&topic=c HTTP/1.1", refused(400, false)),

@@ -33,6 +33,8 @@ pub struct Visit {
     pub topics: Vec<Box<str>>,
     /// From where to go on; of whichever log.
     pub cursor: Option<Cursor>,
+    /// How many of the last events of each topic a client without a cursor wants.
+    pub last: Option<u32>,
     /// How long `/poll` may wait.
     pub wait: Option<Duration>,
     /// How `/stream` writes its objects.
@@ -72,6 +74,8 @@ pub enum Parameter {
     Token,
     /// `cursor`
     Cursor,
+    /// `last`
+    Last,
     /// `wait`
     Wait,
     /// `format`
@@ -101,6 +105,8 @@ pub enum VisitFault {
     Forbidden,
     /// Nothing that the gateway gave out.
     Cursor,
+    /// Not a number of events.
+    Last,
     /// Not a number of seconds.
     Wait,
     /// No such format.
@@ -127,6 +133,7 @@ impl VisitFault {
             Self::Doubled(Parameter::Client) => "The parameter client was given twice.",
             Self::Doubled(Parameter::Token) => "The parameter token was given twice.",
             Self::Doubled(Parameter::Cursor) => "The parameter cursor was given twice.",
+            Self::Doubled(Parameter::Last) => "The parameter last was given twice.",
             Self::Doubled(Parameter::Wait) => "The parameter wait was given twice.",
             Self::Doubled(Parameter::Format) => "The parameter format was given twice.",
             Self::Doubled(Parameter::Callback) => "The parameter callback was given twice.",
@@ -137,6 +144,7 @@ impl VisitFault {
             Self::Forbidden => "Clients may not subscribe to this topic.",
             Self::TooManyTopics => "The parameter topic was given too often.",
             Self::Cursor => "The parameter cursor, or Last-Event-ID, is none of this gateway's.",
+            Self::Last => "The parameter last is a number of events, from 1 on.",
             Self::Wait => "The parameter wait is a number of seconds, such as 25 or 0.5.",
             Self::Format => "The parameter format is lines or iframe.",
             Self::Callback => {
@@ -192,6 +200,7 @@ impl Visit {
                     visit.topics.push(value.into());
                 }
                 "cursor" => once(&mut visit.cursor, parse_cursor(&value)?, Parameter::Cursor)?,
+                "last" => once(&mut visit.last, parse_last(&value)?, Parameter::Last)?,
                 "wait" => once(&mut visit.wait, parse_wait(&value)?, Parameter::Wait)?,
                 "format" => once(&mut format, parse_format(&value)?, Parameter::Format)?,
                 "callback" => {
@@ -258,6 +267,12 @@ fn parse_wait(text: &str) -> Result<Duration, VisitFault> {
     Ok(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
 }
 
+fn parse_last(text: &str) -> Result<u32, VisitFault> {
+    // `parse` would take a sign.
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|last| is_number && *last > 0).ok_or(VisitFault::Last)
+}
+
 fn parse_cursor(text: &str) -> Result<Cursor, VisitFault> {
     text.parse().map_err(|_| VisitFault::Cursor)
 }
@@ -321,6 +336,12 @@ mod tests {
             ("topic=a&topic=b&topic=c&topic=d", VisitFault::TooManyTopics),
             ("cursor=", VisitFault::Cursor),
             ("cursor=00000000000a", VisitFault::Cursor),
+            ("last=1&last=1", VisitFault::Doubled(Parameter::Last)),
+            ("last=", VisitFault::Last),
+            ("last=0", VisitFault::Last),
+            ("last=-1", VisitFault::Last),
+            ("last=%2b1", VisitFault::Last),
+            ("last=4294967296", VisitFault::Last),
             ("wait=", VisitFault::Wait),
             ("wait=-1", VisitFault::Wait),
             ("wait=+1", VisitFault::Wait),

@@ -7,12 +7,14 @@ use ringway_acceptor::Operation;
 use ringway_frame::CloseCode;
 
 use super::{Life, Peer, Stage, Turn};
-use crate::{http::refusal::Refusal, memory::CoreMemory, outbox::Outbox};
+use crate::{
+    connection_log::EndReason, http::refusal::Refusal, memory::CoreMemory, outbox::Outbox,
+};
 
 impl Peer {
     /// Bytes that are kept for this peer alone: what it sent and what it is still to be sent.
     #[inline]
-    fn held_bytes(&self) -> usize {
+    pub fn held_bytes(&self) -> usize {
         let deferred = self.deferred.as_ref().map_or(0, |deferred| deferred.bytes.capacity());
         let protocol = match &self.stage {
             Stage::WebSocket(socket) => socket.held_bytes(),
@@ -42,6 +44,7 @@ impl Peer {
     /// still arrive.
     pub fn close_for_memory(&mut self, turn: &mut Turn<'_>) {
         turn.metrics.closed_for_memory.add(1);
+        self.note_end(EndReason::Memory);
         // Behind what its socket does not take nothing would arrive.
         if self.sending.is_backlogged() {
             return self.end(turn);
@@ -68,6 +71,7 @@ impl Peer {
     /// Ends a WebSocket whose message took too long.
     pub(super) fn end_overdue_message(&mut self, turn: &mut Turn<'_>) {
         turn.metrics.messages_timed_out.add(1);
+        self.note_end(EndReason::MessageTimeout);
         let reason = "message_timeout: the message took too long";
         self.fail_socket(CloseCode::POLICY, reason, turn);
     }
@@ -87,8 +91,12 @@ impl Peer {
     pub(super) fn refuse_request(&mut self, refusal: Refusal, turn: &mut Turn<'_>) {
         let Stage::Http(http) = &mut self.stage else { return };
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
-        http.give_up(refusal, &mut outbox);
-        turn.metrics.refuse(refusal);
+        http.give_up(refusal, turn.settings, &mut outbox);
+        self.note_end(match refusal {
+            Refusal::Timeout => EndReason::RequestTimeout,
+            _ => EndReason::Refused,
+        });
+        self.note_refusal(refusal, turn);
         self.linger(turn);
     }
 }

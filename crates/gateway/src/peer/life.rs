@@ -9,6 +9,7 @@ use ringway_frame::CloseCode;
 
 use super::{Life, Peer, Stage, Turn, serving};
 use crate::{
+    connection_log::{ConnectionLog, EndReason},
     feed::{Form, Serving, Word},
     http::refusal::Refusal,
     outbox::Outbox,
@@ -51,6 +52,25 @@ pub enum ToLeave {
 }
 
 impl Peer {
+    /// Notes why the connection ends; the first reason counts.
+    pub fn note_end(&mut self, reason: EndReason) {
+        if self.end_reason == EndReason::Other {
+            self.end_reason = reason;
+        }
+    }
+
+    /// Logs that the connection has ended.
+    pub fn log_end(&self, log: &mut ConnectionLog, now: Duration) {
+        let seat = self.seat.as_ref();
+        log.ended(self.end_reason, self.transport, self.connection, seat, now);
+    }
+
+    /// Counts and logs that a request was refused.
+    pub(super) fn note_refusal(&self, refusal: Refusal, turn: &mut Turn<'_>) {
+        turn.metrics.refuse(refusal);
+        turn.log.refused(refusal, self.connection, self.seat.as_ref(), turn.now);
+    }
+
     /// The peer was heard, or has read: it has this long to be silent.
     #[inline]
     pub(super) fn is_alive(&mut self, turn: &mut Turn<'_>) {
@@ -150,6 +170,7 @@ impl Peer {
             (Stage::WebSocket(_), Life::Asked, Reading::Done | Reading::Stopped)
                 if !self.sending.is_backlogged() =>
             {
+                self.note_end(EndReason::NoSignOfLife);
                 self.close(CloseCode::GOING_AWAY, "no sign of life", turn);
             }
             // A client that only listens shows that it lives by reading.
@@ -172,6 +193,14 @@ impl Peer {
             }
             (_, Life::EndDue, Reading::Slow) => {
                 turn.wheel.touch(slot, turn.now + turn.settings.close_timeout);
+            }
+            (Stage::Http(_), Life::BetweenRequests, Reading::Done | Reading::Stopped) => {
+                self.note_end(EndReason::Idle);
+                self.end(turn);
+            }
+            (_, Life::Asked, _) => {
+                self.note_end(EndReason::NoSignOfLife);
+                self.end(turn);
             }
             _ => self.end(turn),
         }
@@ -246,6 +275,7 @@ impl Peer {
 
     /// Ends the stream after all that was written, and waits for the peer to end its own.
     pub(super) fn finish(&mut self, turn: &mut Turn<'_>) {
+        self.note_end(EndReason::Answered);
         turn.operations.push(Operation::Shutdown(self.connection));
         self.linger(turn);
     }

@@ -3,6 +3,7 @@
 //! It owns the state and delegates every decision: HTTP to `http`, frames to `transport`, events
 //! to `feed`, what is sent to `outbox`. It never sees a socket.
 
+mod deferring;
 mod feeding;
 mod holding;
 mod life;
@@ -17,10 +18,11 @@ use ringway_acceptor::{Connection, Operation, Operations, Wheel};
 use ringway_frame::CloseCode;
 use ringway_hub::Name;
 
-pub use life::Progress;
-
+use self::deferring::{Deferred, End};
+pub use self::life::Progress;
 use crate::{
     census::Seat,
+    connection_log::{ConnectionLog, EndReason, Transport},
     desk::{Departed, Desk},
     feed::Serving,
     http::{
@@ -31,6 +33,7 @@ use crate::{
     memory::MemoryBudget,
     metrics::CoreMetrics,
     outbox::{Outbox, Sending},
+    ready::Effort,
     session::{Session, Settled},
     settings::Settings,
     transport::{
@@ -61,6 +64,8 @@ pub struct Turn<'a> {
     pub memory: &'a MemoryBudget,
     /// What is counted.
     pub metrics: &'a CoreMetrics,
+    /// What is logged of connections.
+    pub log: &'a mut ConnectionLog,
 }
 
 /// One client's connection.
@@ -69,6 +74,9 @@ pub struct Peer {
     sending: Sending,
     life: Life,
     readiness: Readiness,
+    effort: Effort,
+    transport: Transport,
+    end_reason: EndReason,
     stage: Stage,
     seat: Option<Seat>,
     /// What it had acknowledged when it was last measured, cut to 32 bits.
@@ -122,21 +130,6 @@ enum Readiness {
     None,
 }
 
-/// Input that was put off so that others are served, too.
-#[derive(Default)]
-struct Deferred {
-    bytes: Vec<u8>,
-    end: End,
-}
-
-/// Whether the peer's FIN has come behind the input.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum End {
-    #[default]
-    Open,
-    Stream,
-}
-
 /// Splits a turn into what serving a session takes and the rest.
 macro_rules! serving {
     ($turn:expr) => {
@@ -169,8 +162,10 @@ impl Peer {
     ) -> Self {
         let may_linger = seat.is_some();
         let mut peer = Self::at(connection, Life::EndDue, Stage::Lingering, seat);
+        peer.note_end(EndReason::TurnedAway);
         let mut outbox = Outbox::new(connection, &mut peer.sending, turn.operations, turn.now);
-        outbox.write(|out| response::refuse(out, refusal, Part::Whole, After::Close));
+        let cors = turn.settings.origins.unread();
+        outbox.write(|out| response::refuse_to(out, refusal, &cors, Part::Whole, After::Close));
         outbox.finish();
         if may_linger {
             peer.linger(turn);
@@ -186,6 +181,9 @@ impl Peer {
             sending: Sending::default(),
             life,
             readiness: Readiness::None,
+            effort: Effort::Light,
+            transport: Transport::Http,
+            end_reason: EndReason::Other,
             stage,
             seat,
             acknowledged: 0,
@@ -215,21 +213,13 @@ impl Peer {
         }
     }
 
-    /// Serves bytes from the socket.
     #[inline]
-    pub fn receive(&mut self, received: &mut [u8], turn: &mut Turn<'_>) {
-        let input = self.sending.channel_mut().open(received);
-        match &mut self.deferred {
-            None => self.serve(input, turn),
-            Some(deferred) => deferred.bytes.extend_from_slice(input),
-        }
-    }
-
-    #[inline]
-    fn serve(&mut self, mut input: &mut [u8], turn: &mut Turn<'_>) {
-        while !input.is_empty() {
-            // A request may cost as much as a client that comes.
-            if turn.desk.is_spent() && !matches!(self.stage, Stage::WebSocket(_)) {
+    fn serve_input(&mut self, mut input: &mut [u8], turn: &mut Turn<'_>) {
+        while !input.is_empty() || self.is_in_large_message() {
+            // A request may cost as much as a client that comes. And it is much shorter than its
+            // answer, so whoever does not read the answer to one is not given that to the next.
+            let must_wait = turn.desk.is_spent() || self.sending.is_backlogged();
+            if must_wait && matches!(self.stage, Stage::Http(_) | Stage::Poll(_)) {
                 return self.put_off(input, turn);
             }
             let mut outbox =
@@ -253,44 +243,13 @@ impl Peer {
         }
     }
 
-    /// Does what was left for this turn: input that was put off, events that were missed.
-    pub fn resume(&mut self, turn: &mut Turn<'_>) {
-        self.readiness = Readiness::None;
-        // What it is owed first: it drains, and then there is another turn.
-        if self.deferred.is_some() && !self.sending.is_paused() {
-            let mut deferred = self.deferred.take().expect("it is there");
-            self.sending.release(self.connection, turn.operations);
-            self.serve(&mut deferred.bytes, turn);
-            match (&mut self.deferred, deferred.end) {
-                (Some(again), end) => again.end = end,
-                (None, End::Stream) => return self.end_of_stream(turn),
-                (None, End::Open) => {}
-            }
-        }
-        self.read_on(turn);
-    }
-
-    /// Leaves the rest of the input for the next turn.
-    fn put_off(&mut self, rest: &[u8], turn: &mut Turn<'_>) {
-        self.deferred = Some(Box::new(Deferred { bytes: rest.to_vec(), end: End::Open }));
-        self.sending.hold(self.connection, turn.operations);
-        self.be_ready(turn);
-    }
-
-    /// Asks for a turn of its own.
-    fn be_ready(&mut self, turn: &mut Turn<'_>) {
-        if self.readiness == Readiness::None {
-            self.readiness = Readiness::Waiting;
-            turn.desk.ready.push_back(self.connection);
-        }
-    }
-
     /// The peer sends no more.
     pub fn end_of_stream(&mut self, turn: &mut Turn<'_>) {
         if let Some(deferred) = &mut self.deferred {
             deferred.end = End::Stream;
             return;
         }
+        self.note_end(EndReason::ClientEnded);
         // RFC 9112 §9.6: it may still read what it has asked for.
         self.answer_poll(turn);
         let is_backlogged = self.sending.is_backlogged();
@@ -306,6 +265,7 @@ impl Peer {
 
     /// The connection broke; by a send of the last turn, perhaps, of which nothing was taken then.
     pub fn fail(&mut self, turn: &mut Turn<'_>) {
+        self.note_end(EndReason::ConnectionLost);
         if self.settled(turn) != Settled::Yes {
             self.retire(Settled::No, turn);
             turn.desk.departed.retain(|departed| departed.connection != self.connection);
@@ -318,6 +278,7 @@ impl Peer {
         if !matches!(self.stage, Stage::Closing) {
             self.retire(self.settled(turn), turn);
             self.stage = Stage::Closing;
+            self.deferred = None;
             turn.wheel.cancel(self.connection.slot());
             turn.operations.push(Operation::Close(self.connection));
         }
@@ -409,11 +370,17 @@ impl Peer {
     fn heard(&mut self, outcome: Outcome, rest: &[u8], turn: &mut Turn<'_>) {
         match outcome {
             Outcome::Ended => {
+                self.note_end(match &self.stage {
+                    Stage::WebSocket(socket) if socket.is_closing() => EndReason::ProtocolFault,
+                    _ => EndReason::ClientClosed,
+                });
                 turn.operations.push(Operation::Shutdown(self.connection));
                 return self.linger(turn);
             }
-            Outcome::Deferred => {
+            Outcome::Deferred => self.put_off(rest, turn),
+            Outcome::AwaitsInflating => {
                 self.put_off(rest, turn);
+                self.await_inflating(turn);
             }
             Outcome::Open => {}
         }

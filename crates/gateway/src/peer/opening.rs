@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{Life, Peer, Stage, Turn, serving};
 use crate::{
+    connection_log::{EndReason, Transport},
     exchange::Missed,
     feed::{Form, Serving, Word},
     http::{
@@ -22,6 +23,7 @@ use crate::{
     subprotocol::service::{self, Speaker, Verdict},
     transport::{
         encoding::Encoding,
+        iframe,
         long_poll::LongPoll,
         stream::{Stream, StreamFormat},
         websocket::{Outcome, WebSocket},
@@ -43,17 +45,23 @@ impl Peer {
             }
             Progress::Answered => self.await_request(turn),
             Progress::Refused(refusal, after) => {
-                turn.metrics.refuse(refusal);
+                self.note_refusal(refusal, turn);
                 match after {
                     After::KeepAlive => self.await_request(turn),
-                    After::Close => self.linger(turn),
+                    After::Close => {
+                        self.note_end(EndReason::Refused);
+                        self.linger(turn);
+                    }
                 }
             }
             Progress::Upgraded(upgrade) => self.upgrade(&upgrade, turn),
             Progress::Opened(opened) => self.open_stream(opened, turn),
             Progress::Polled(polled) => self.open_poll(polled, turn),
             Progress::Posted(posted) => self.carry_out(&posted, turn),
-            Progress::Finished => self.linger(turn),
+            Progress::Finished => {
+                self.note_end(EndReason::Answered);
+                self.linger(turn);
+            }
         }
     }
 
@@ -66,10 +74,12 @@ impl Peer {
 
     fn upgrade(&mut self, upgrade: &Upgrade, turn: &mut Turn<'_>) {
         if upgrade.route != Route::Ws {
+            self.transport = Transport::Echo;
             self.stage = Stage::WebSocket(WebSocket::new(upgrade, turn.settings, None));
             return self.heard(Outcome::Open, &[], turn);
         }
         let (session, gap) = self.enter(&upgrade.visit, turn);
+        self.transport = Transport::WebSocket;
         let mut socket = WebSocket::new(upgrade, turn.settings, Some(Box::new(session)));
         if let Some((session, mut frames)) = socket.feed() {
             turn.metrics.sessions.websocket.add(1);
@@ -91,12 +101,21 @@ impl Peer {
             }
             _ => StreamFormat::Sse(opened.visit.names),
         };
+        self.transport = match format {
+            StreamFormat::Lines => Transport::Stream,
+            StreamFormat::Iframe(_) => Transport::Iframe,
+            StreamFormat::Sse(_) => Transport::Sse,
+        };
         turn.metrics.sessions.of_stream(&format).add(1);
+        let policy = match format {
+            StreamFormat::Iframe(_) => iframe::policy(&turn.settings.origins.ancestors()),
+            _ => String::new(),
+        };
         let mut stream = Stream { session: Box::new(session), format };
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         outbox.write(|out| {
             let Opened { cors, after, .. } = &opened;
-            response::stream(out, stream.format.content_type(), cors, *after);
+            response::stream(out, stream.format.content_type(), &policy, cors, *after);
         });
         stream.format.begin(turn.settings.retry, &mut outbox);
         let Stream { session, format } = &mut stream;
@@ -111,6 +130,7 @@ impl Peer {
         let Stage::Http(http) = std::mem::replace(&mut self.stage, Stage::Lingering) else {
             unreachable!("requests are read while the stage is HTTP");
         };
+        self.transport = Transport::LongPoll;
         turn.metrics.sessions.long_poll.add(1);
         let wait = polled.visit.wait.unwrap_or(turn.settings.poll_wait);
         let wait = wait.min(turn.settings.poll_wait_max);
@@ -169,7 +189,9 @@ impl Peer {
     fn enter(&self, visit: &Visit, turn: &mut Turn<'_>) -> (Session, Option<Missed>) {
         let start = match visit.cursor {
             Some(cursor) => Start::At(cursor),
-            None => Start::Now,
+            None => {
+                Start::Now { last: visit.last.map(|last| (last, turn.settings.last_events_max)) }
+            }
         };
         let slot = self.connection.slot();
         Session::enter(&client_of(visit), &visit.topics, start, slot, turn.now, turn.desk)

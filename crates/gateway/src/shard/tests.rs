@@ -2,13 +2,15 @@
 //!
 //! There is no driver, so that a socket takes all that is written and nothing is ever backlogged.
 
+mod slices;
+
 use ringway_acceptor::Outgoing;
 use ringway_frame::{MaskKeys, Opcode, emit_frame};
 use ringway_hub::{Epoch, Tail};
 
 use super::*;
 use crate::{
-    census::CensusLimits, config::Config, exchange::Notice, limits::TURN_MESSAGE_BYTES_MAX,
+    census::CensusLimits, config::Config, exchange::Notice, limits::TURN_SLICE_BYTES,
     subprotocol::Echo,
 };
 
@@ -17,13 +19,17 @@ const LONG: usize = TURN_EVENT_BYTES_MAX;
 
 fn shard() -> Shard {
     // Nobody falls behind because an answer is before a large event.
-    let queue_bytes_max = 2 * LONG;
-    let defaults = Settings::from_config(&Config::default());
-    let settings = Arc::new(Settings { queue_bytes_max, ..defaults });
+    shard_with(|settings| settings.queue_bytes_max = 2 * LONG)
+}
+
+fn shard_with(change: impl FnOnce(&mut Settings)) -> Shard {
+    let mut settings = Settings::from_config(&Config::default());
+    change(&mut settings);
+    let settings = Arc::new(settings);
     Shard::new(ShardParts {
         census: Arc::new(Census::new(CensusLimits {
-            connections_max: 10,
-            connections_per_address_max: 10,
+            connections_max: 100,
+            connections_per_address_max: 100,
             exempt: Vec::new(),
         })),
         exchange: Arc::new(Exchange::new(Epoch::new(1), &settings.history)),
@@ -45,7 +51,7 @@ fn a_core_does_not_sleep_on_an_event_that_it_has_just_appended() {
     let mut bytes = b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
         .to_vec();
-    let long = format!(r#"{{"type":"ping","long":"{}"}}"#, "x".repeat(TURN_MESSAGE_BYTES_MAX / 2));
+    let long = format!(r#"{{"type":"ping","long":"{}"}}"#, "x".repeat(TURN_SLICE_BYTES / 2));
     let publish = r#"{"type":"publish","id":"1","topic":"a","data":1}"#;
     let mut keys = MaskKeys::new();
     for text in [&*long, &*long, publish] {

@@ -3,12 +3,12 @@
 //! Without context takeover the compressor is the core's, not the connection's.
 
 use ringway_frame::{
-    Opcode,
+    HEADER_BYTES_MAX, Header, Opcode, Payload, Rsv,
     deflate::{Agreement, Deflater, Policy, WindowBits},
     emit_compressed_frame, emit_frame,
 };
 
-use crate::{outbox::Outbox, workbench::Workbench};
+use crate::{limits::DEFLATED_AT_ONCE, outbox::Outbox, workbench::Workbench};
 
 /// Shorter messages are sent as they are: deflate's overhead exceeds what it saves.
 const COMPRESSED_BYTES_MIN: usize = 64;
@@ -20,6 +20,17 @@ pub struct Compression {
     policy: Policy,
     /// Kept between messages where the context is (RFC 7692 §7.1.1.1).
     deflater: Option<Deflater>,
+    parted: Option<Box<Parted>>,
+}
+
+/// A large message while it is sent, part by part.
+#[derive(Debug)]
+struct Parted {
+    /// Of the next frame.
+    opcode: Opcode,
+    bytes: Vec<u8>,
+    /// Where the next part begins.
+    at: usize,
 }
 
 /// Whether a compressed message serves several connections.
@@ -34,7 +45,7 @@ pub enum Sharing {
 impl Compression {
     /// What was agreed on, with the effort that the policy allows.
     pub fn new(agreement: Agreement, policy: Policy) -> Self {
-        Self { agreement, policy, deflater: None }
+        Self { agreement, policy, deflater: None, parted: None }
     }
 
     /// Whether a message may be compressed once for all clients with this agreement: without
@@ -58,16 +69,89 @@ impl Compression {
         if payload.len() < COMPRESSED_BYTES_MIN {
             return outbox.write(|out| emit_frame(out, None, opcode, payload));
         }
+        let mut compressed = bench.take_scratch();
+        self.with_deflater(bench, |deflater| deflater.deflate(payload, &mut compressed));
+        bench.count_compressed(payload.len());
+        outbox.write(|out| emit_compressed_frame(out, None, opcode, &compressed));
+        bench.put_scratch(compressed);
+    }
+
+    /// Sends a message, of a large one only the first part: the others are sent by
+    /// [`Self::send_part`], before anything else is sent.
+    pub fn send_in_parts(
+        &mut self,
+        opcode: Opcode,
+        payload: Payload<'_>,
+        bench: &mut Workbench,
+        outbox: &mut Outbox<'_>,
+    ) {
+        if payload.len() <= DEFLATED_AT_ONCE {
+            return self.send(opcode, &payload, bench, outbox);
+        }
+        let (bytes, at) = match payload.into_frame(opcode) {
+            Ok(frame) => (frame.bytes, HEADER_BYTES_MAX),
+            Err(lent) => (lent.to_vec(), 0),
+        };
+        self.parted = Some(Box::new(Parted { opcode, bytes, at }));
+        self.send_part(bench, outbox);
+    }
+
+    /// Sends the next part of a large message, as a fragment (RFC 6455 §5.4).
+    pub fn send_part(&mut self, bench: &mut Workbench, outbox: &mut Outbox<'_>) {
+        let Some(mut parted) = self.parted.take() else { return };
+        let Parted { opcode, bytes, at } = &mut *parted;
+        let end = bytes.len().min(*at + DEFLATED_AT_ONCE);
+        let part = &bytes[*at..end];
+        let fin = end == bytes.len();
+        let mut compressed = bench.take_scratch();
+        // The parts of a message are independent of each other where messages are: a compressor
+        // is kept for none of them.
+        self.with_deflater(bench, |deflater| match fin {
+            true => deflater.deflate(part, &mut compressed),
+            false => deflater.deflate_part(part, &mut compressed),
+        });
+        bench.count_compressed(part.len());
+        // RFC 7692 §6.1: the first fragment alone says that the message is compressed.
+        let rsv = if *opcode == Opcode::Continuation { Rsv::NONE } else { Rsv::RSV1 };
+        let header = Header { fin, rsv, ..Header::new(*opcode, compressed.len() as u64) };
+        outbox.write(|out| {
+            let mut head = [0; HEADER_BYTES_MAX];
+            let head_bytes = header.emit(&mut head);
+            out.extend_from_slice(&head[..head_bytes]);
+            out.extend_from_slice(&compressed);
+        });
+        bench.put_scratch(compressed);
+        if !fin {
+            (*opcode, *at) = (Opcode::Continuation, end);
+            self.parted = Some(parted);
+        }
+    }
+
+    /// Whether a large message is sent in part.
+    #[inline]
+    pub fn is_parted(&self) -> bool {
+        self.parted.is_some()
+    }
+
+    /// The rest of a message that was sent in part will not be sent.
+    pub fn abandon(&mut self) {
+        self.parted = None;
+    }
+
+    /// Bytes of the message that is sent in part.
+    pub fn held_bytes(&self) -> usize {
+        self.parted.as_ref().map_or(0, |parted| parted.bytes.capacity())
+    }
+
+    /// Compresses with the connection's own compressor, or with one of the core.
+    fn with_deflater(&mut self, bench: &mut Workbench, compress: impl FnOnce(&mut Deflater)) {
         let Policy { level, memory_level, .. } = self.policy;
         let window_bits = self.agreement.server_window_bits();
         let mut deflater = self
             .deflater
             .take()
             .unwrap_or_else(|| bench.pool.take_deflater(level, window_bits, memory_level));
-        let mut compressed = bench.take_scratch();
-        deflater.deflate(payload, &mut compressed);
-        outbox.write(|out| emit_compressed_frame(out, None, opcode, &compressed));
-        bench.put_scratch(compressed);
+        compress(&mut deflater);
         if self.agreement.server_no_context_takeover {
             bench.pool.put_deflater(deflater);
         } else {

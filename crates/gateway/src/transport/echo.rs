@@ -1,13 +1,14 @@
 //! The echo service: every message comes back as it was.
 //!
-//! It exists for conformance and load tests, and keeps no state.
+//! It exists for conformance and load tests, and keeps no state but a message that is being
+//! compressed.
 
 use ringway_frame::{Opcode, Payload, emit_frame};
 
 use super::compression::Compression;
 use crate::{outbox::Outbox, workbench::Workbench};
 
-/// Sends `payload` back.
+/// Sends `payload` back; of one that is to be compressed and is large, the first part.
 #[inline]
 pub fn echo(
     opcode: Opcode,
@@ -17,7 +18,7 @@ pub fn echo(
     outbox: &mut Outbox<'_>,
 ) {
     if let Some(compression) = compression {
-        return compression.send(opcode, &payload, bench, outbox);
+        return compression.send_in_parts(opcode, payload, bench, outbox);
     }
     // A message that was assembled goes back in the buffer that it was assembled in.
     match payload.into_frame(opcode) {

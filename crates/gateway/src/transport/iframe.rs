@@ -66,6 +66,15 @@ impl Default for Receiver {
     }
 }
 
+/// Header lines of the document: only the blocks run in it, and only pages of `ancestors` embed it.
+pub fn policy(ancestors: &str) -> String {
+    format!(
+        "Content-Security-Policy: default-src 'none'; script-src 'unsafe-inline'; \
+         base-uri 'none'; form-action 'none'; frame-ancestors {ancestors}\r\n\
+         Referrer-Policy: no-referrer\r\n"
+    )
+}
+
 /// The beginning of the document, which defines what the blocks call.
 ///
 /// A frame that nobody embeds, as in a window that another page opened, hands over nothing.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use ringway_acceptor::Connection;
 use ringway_frame::{
-    CloseCode, Message, MessageReader, Opcode, ProtocolError, ReadLimits, Role, emit_close,
-    emit_ping, emit_pong,
+    Allowance, CloseCode, Message, MessageReader, Opcode, ProtocolError, ReadLimits, Reading, Role,
+    Unfinished, emit_close, emit_ping, emit_pong,
 };
 
 use super::{
@@ -19,7 +19,7 @@ use crate::{
     desk::Desk,
     feed::{Form, Serving, Word},
     http::progress::Upgrade,
-    limits::TURN_MESSAGE_BYTES_MAX,
+    limits::{MESSAGE_COST, PLAIN_BYTES_PER_COST},
     outbox::Outbox,
     session::Session,
     settings::Settings,
@@ -74,6 +74,9 @@ pub enum Outcome {
     Open,
     /// It does, but the rest of the input waits for the next turn: others are to be served.
     Deferred,
+    /// It does, but its message inflates to so much that it waits for the one that another
+    /// connection has in work.
+    AwaitsInflating,
     /// The last frame was sent; nothing more will be read.
     Ended,
 }
@@ -96,7 +99,7 @@ impl WebSocket {
         Self { reader, compression, closing, message_since, service }
     }
 
-    /// Reads `input` and serves what it holds: all of it, or as much as one turn may cost.
+    /// Reads `input` and serves what it holds: all of it, or as much as one client may cost now.
     pub fn receive(
         &mut self,
         input: &mut &mut [u8],
@@ -106,16 +109,53 @@ impl WebSocket {
         outbox: &mut Outbox<'_>,
     ) -> Outcome {
         let limits = self.limits(serving.settings);
-        let mut message_bytes = 0;
+        let start = desk.spent.get();
         loop {
-            if message_bytes > TURN_MESSAGE_BYTES_MAX && !input.is_empty() {
+            let cost = desk.spent.get() - start;
+            if cost > 0
+                && (cost >= desk.slice.get() || desk.is_spent() || outbox.is_paused())
+                && (!input.is_empty() || self.is_in_large_message())
+            {
                 return Outcome::Deferred;
             }
-            let message = match self.reader.read(input, &limits) {
-                Ok(Some(message)) => message,
-                Ok(None) => {
+            if let Some(compression) = self.compression.as_deref_mut().filter(|own| own.is_parted())
+            {
+                compression.send_part(serving.bench, outbox);
+                desk.spend(serving.bench.take_cost());
+                if !compression.is_parted() {
+                    desk.ready.end_inflating(connection);
+                }
+                continue;
+            }
+            if self.reader.is_inflating() && !desk.ready.may_inflate(connection) {
+                return Outcome::AwaitsInflating;
+            }
+            let mut allowance = Allowance {
+                bytes: desk.slice.get().saturating_sub(cost).max(1),
+                unfinished: match desk.ready.may_inflate(connection) {
+                    true => Unfinished::Kept,
+                    false => Unfinished::Dropped,
+                },
+            };
+            let allowed = allowance.bytes;
+            let reading = self.reader.read_within(input, &limits, &mut allowance);
+            let inflated = allowed - allowance.bytes;
+            desk.spend(MESSAGE_COST + inflated);
+            let message = match reading {
+                Ok(Reading::Message(message)) => message,
+                Ok(Reading::InputUsed) => {
                     self.note_message(serving.now);
                     return Outcome::Open;
+                }
+                // The message is whole: it takes its time here.
+                Ok(Reading::AllowanceUsed) if allowance.unfinished == Unfinished::Dropped => {
+                    self.message_since = Moment::NONE;
+                    return Outcome::AwaitsInflating;
+                }
+                Ok(Reading::AllowanceUsed) => {
+                    self.message_since = Moment::NONE;
+                    desk.ready.begin_inflating(connection);
+                    return Outcome::Deferred;
                 }
                 Err(fault) => return self.fail(fault, outbox),
             };
@@ -142,33 +182,44 @@ impl WebSocket {
                 }
             };
             self.message_since = Moment::NONE;
-            message_bytes += payload.len();
-            desk.spend(payload.len());
+            if inflated == 0 {
+                desk.spend(payload.len() / PLAIN_BYTES_PER_COST);
+            }
             let compression = self.compression.as_deref_mut();
-            match (&mut self.service, payload.as_str()) {
-                (Service::Echo, _) => {
-                    echo::echo(opcode, payload, compression, serving.bench, outbox);
-                }
-                (Service::Session(session), Some(text)) => {
+            match &mut self.service {
+                Service::Echo => echo::echo(opcode, payload, compression, serving.bench, outbox),
+                Service::Session(session) => {
+                    let Some(text) = payload.as_str() else {
+                        // The subprotocol is text (RFC 6455 §7.4.1: a kind that is not accepted).
+                        let code = CloseCode::UNSUPPORTED;
+                        self.close(code, "this subprotocol has text messages only", outbox);
+                        return Outcome::Ended;
+                    };
                     let mut speaker = Speaker::Session { session, connection };
-                    let frames = Frames(compression);
-                    carry_out(text, &mut speaker, frames, desk, serving, outbox);
+                    carry_out(text, &mut speaker, Frames(compression), desk, serving, outbox);
                 }
-                // The subprotocol is text (RFC 6455 §7.4.1: a kind that is not accepted).
-                (Service::Session(_), None) => {
-                    let code = CloseCode::UNSUPPORTED;
-                    self.close(code, "this subprotocol has text messages only", outbox);
-                    return Outcome::Ended;
-                }
-                (Service::None, _) => {}
+                Service::None => {}
+            }
+            desk.spend(serving.bench.take_cost());
+            if inflated > 0 && !self.is_in_large_message() {
+                desk.ready.end_inflating(connection);
             }
         }
     }
 
-    /// Bytes of memory that are kept for what has come of a message.
+    /// Whether a large message is being inflated, or sent back: there is something to do without
+    /// input.
+    #[inline]
+    pub fn is_in_large_message(&self) -> bool {
+        let is_parted = self.compression.as_ref().is_some_and(|own| own.is_parted());
+        is_parted || self.reader.is_inflating()
+    }
+
+    /// Bytes of memory that are kept for what has come of a message, or for a large one that is
+    /// sent back.
     #[inline]
     pub fn held_bytes(&self) -> usize {
-        self.reader.held_bytes()
+        self.reader.held_bytes() + self.compression.as_ref().map_or(0, |own| own.held_bytes())
     }
 
     /// When the message that has begun must be whole; `None` while there is none.
@@ -236,6 +287,9 @@ impl WebSocket {
     pub fn close(&mut self, code: CloseCode, reason: &str, outbox: &mut Outbox<'_>) {
         if self.closing == Closing::Open {
             self.closing = Closing::Sent;
+            if let Some(compression) = &mut self.compression {
+                compression.abandon();
+            }
             outbox.write(|out| emit_close(out, None, code, reason));
         }
     }

@@ -158,8 +158,10 @@ fn a_peer_that_reads_slowly_gets_everything(engine: Engine) {
 fn reading_slowly_is_no_silence(engine: Engine) {
     let gateway = Gateway::start_with(engine, &IMPATIENT);
     let payload = vec![7; 16 << 20];
+    // Made before it connects: to make a large frame may take longer than a client may be silent.
+    let sent = frame(FIN | BINARY, &payload);
     let mut client = Client::upgrade(&gateway);
-    client.sends(frame(FIN | BINARY, &payload));
+    client.sends(sent);
     client.takes_slowly(10 << 20, Duration::from_millis(2500));
     client.receives_binary(&payload);
 }

@@ -114,9 +114,13 @@ fn ambiguous_lengths_are_a_400(engine: Engine) {
 /// RFC 9110 §15.6.6: 505 for a version that is one, 400 for what is none.
 fn versions_other_than_1_are_told_apart(engine: Engine) {
     let gateway = Gateway::start(engine);
-    for (version, status) in
-        [("HTTP/2.0", 505), ("HTTP/1.2", 505), ("HTTP/0.9", 505), ("HTTP/3", 505), ("ICY/1.1", 400)]
-    {
+    for (version, status) in [
+        ("HTTP/2.0", 505),
+        ("HTTP/1.20", 400),
+        ("HTTP/0.9", 505),
+        ("HTTP/3", 505),
+        ("ICY/1.1", 400),
+    ] {
         is_refused(&gateway, format!("GET /echo {version}\r\nHost: a\r\n\r\n"), status);
     }
     is_refused(&gateway, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505);

@@ -52,10 +52,17 @@ fn compressed(message: impl AsRef<[u8]>) -> Vec<u8> {
 #[track_caller]
 fn receives(client: &mut Client, opcode: u8, message: impl AsRef<[u8]>) {
     let message = message.as_ref();
-    let answer = client.receives_frame();
-    assert_eq!(answer.first & !RSV1, FIN | opcode);
-    let mut received = answer.payload;
-    if answer.first & RSV1 != 0 {
+    let first = client.receives_frame();
+    assert_eq!(first.first & !(FIN | RSV1), opcode);
+    let (mut received, mut is_last) = (first.payload, first.first & FIN != 0);
+    // RFC 6455 §5.4: a large message may come in fragments.
+    while !is_last {
+        let next = client.receives_frame();
+        assert_eq!(next.first & !FIN, CONTINUATION);
+        received.extend(next.payload);
+        is_last = next.first & FIN != 0;
+    }
+    if first.first & RSV1 != 0 {
         let mut bytes = Vec::new();
         let inflated = Inflater::new().inflate(&received, true, &mut bytes, 64 << 20);
         inflated.expect("what the gateway compresses inflates");

@@ -141,10 +141,33 @@ fn history_is_read_page_by_page(engine: Engine) {
     }
     assert_eq!(lengths, [100, 70, 70, 10, 0]);
     assert_eq!(all, Vec::from_iter(0..250));
-    // The oldest ones come first, whatever is asked for.
+    // Without a cursor the last ones, from there back to the first, listed either way.
+    for (order, newest) in [("", 1), ("&order=asc", 1), ("&order=desc", 0)] {
+        let base = format!("/v1/topics/news/history?limit=100{order}");
+        let (mut target, mut pages) = (base.clone(), Vec::new());
+        loop {
+            let page = application.asks(&target).json();
+            let events = page["events"].as_array().unwrap();
+            let mut data: Vec<_> = events.iter().map(|one| one["data"].as_u64().unwrap()).collect();
+            assert_eq!(data.is_sorted(), newest == 1, "{data:?}");
+            data.sort_unstable();
+            pages.push(data);
+            let Some(before) = page.get("before") else { break };
+            target = format!("{base}&before={}", before.as_str().unwrap());
+        }
+        assert_eq!(pages, [Vec::from_iter(150..250), (50..150).collect(), (0..50).collect()]);
+    }
     let page = application.asks("/v1/topics/news/history?limit=2").json();
-    assert_eq!(page["events"][1]["data"], 1);
-    assert_eq!(page["events"][1]["cursor"], page["cursor"]);
+    assert_eq!([&page["events"][0]["data"], &page["events"][1]["data"]], [248, 249]);
+    let end = page["cursor"].as_str().unwrap();
+    assert_eq!(
+        application.asks(&format!("/v1/topics/news/history?since={end}")).json()["events"],
+        json!([])
+    );
+    let page = application.asks("/v1/topics/news/history?before=0123456789ab-1").json();
+    assert_eq!(page["events"], json!([]));
+    assert_eq!(page["gap"]["from"], "0123456789ab-0000000000000001");
+    application.asks("/v1/topics/news/history?order=up").is_problem(400, "bad-parameter");
 }
 
 fn history_tells_of_a_gap(engine: Engine) {
@@ -183,7 +206,11 @@ fn history_ends_a_page_of_large_events(engine: Engine) {
         let body = json!({ "topic": "news", "data": data }).to_string();
         assert_eq!(application.posts("/v1/publish", body).status, 200);
     }
-    let mut target = "/v1/topics/news/history?limit=1000".to_owned();
+    // The last ones, as many as a page has room for.
+    let page = application.asks("/v1/topics/news/history?limit=1000").json();
+    assert_eq!(page["events"].as_array().unwrap().len(), 4);
+    let epoch = page["cursor"].as_str().unwrap().split_once('-').unwrap().0.to_owned();
+    let mut target = format!("/v1/topics/news/history?limit=1000&since={epoch}-0");
     let mut lengths = Vec::new();
     while lengths.last() != Some(&0) {
         let page = application.asks(&target).json();

@@ -16,9 +16,9 @@ fn each_route_says_its_methods(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::connect(&gateway);
     for (line, allow) in [
-        ("POST /sse", "GET, OPTIONS"),
-        ("PUT /poll", "GET, OPTIONS"),
-        ("DELETE /stream", "GET, OPTIONS"),
+        ("POST /sse", "GET, HEAD, OPTIONS"),
+        ("PUT /poll", "GET, HEAD, OPTIONS"),
+        ("DELETE /stream", "GET, HEAD, OPTIONS"),
         ("GET /send", "POST, OPTIONS"),
         ("POST /ringway.js", "GET, HEAD"),
         ("POST /ws", "GET"),
@@ -27,15 +27,36 @@ fn each_route_says_its_methods(engine: Engine) {
         assert_eq!(response.status, 405, "{line}");
         assert_eq!(response.field("Allow"), Some(allow), "{line}");
     }
-    for line in ["HEAD /sse", "HEAD /poll", "HEAD /stream", "HEAD /send"] {
+    for (line, status, content_type) in [
+        ("HEAD /sse", 200, "text/event-stream"),
+        ("HEAD /poll?client=ann&wait=20", 200, "application/json"),
+        ("HEAD /stream", 200, "application/x-ndjson"),
+        ("HEAD /poll?wait=soon", 400, "application/problem+json"),
+        ("HEAD /send", 405, "application/problem+json"),
+        ("HEAD /none", 404, "application/problem+json"),
+    ] {
         client.sends(Request::of("/").line(&format!("{line} HTTP/1.1")).bytes());
-        assert_eq!(client.receives_head().status, 405, "{line}");
+        let response = client.receives_head();
+        assert_eq!(response.status, status, "{line}");
+        assert_eq!(response.field("Content-Type"), Some(content_type), "{line}");
     }
-    for line in ["GET /sse", "GET /poll", "GET /stream", "POST /send"] {
+    assert_eq!(gateway.metric("ringway_sessions"), 0);
+    // RFC 9110 §2.5: any HTTP/1 is served with what it supports.
+    for (line, status) in [
+        ("GET /poll?wait=0 HTTP/1.0", 200),
+        ("POST /send HTTP/1.0", 400),
+        ("GET / HTTP/1.0", 200),
+        ("GET /sse HTTP/1.0", 505),
+        ("GET /stream HTTP/1.0", 505),
+        ("GET /ws HTTP/1.0", 400),
+    ] {
         let mut client = Client::connect(&gateway);
-        let response = client.requests(&Request::of("/").line(&format!("{line} HTTP/1.0")));
-        assert_eq!(response.status, 505, "{line}");
+        let response = client.requests(&Request::of("/").line(line).without("Host"));
+        assert_eq!(response.status, status, "{line}");
         client.receives_end();
+    }
+    for (line, status) in [("GET /poll?wait=0 HTTP/1.2", 200), ("GET / HTTP/1.9", 200)] {
+        assert_eq!(client.requests(&Request::of("/").line(line)).status, status, "{line}");
     }
 }
 
@@ -44,7 +65,7 @@ fn each_route_says_its_methods(engine: Engine) {
 fn a_preflight_is_answered(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::connect(&gateway);
-    for (path, allow) in [("/send", "POST, OPTIONS"), ("/poll", "GET, OPTIONS")] {
+    for (path, allow) in [("/send", "POST, OPTIONS"), ("/poll", "GET, HEAD, OPTIONS")] {
         let preflight = Request::of("/")
             .line(&format!("OPTIONS {path} HTTP/1.1"))
             .and("Origin", "https://a")

@@ -100,7 +100,7 @@ fn nobody_passes_a_slot_that_is_claimed_and_not_filled() {
     reader.follow(&log, |_| ControlFlow::Continue(())).expect("no gap");
     assert_eq!(reader.position(), 3);
     assert_eq!(log.reader().position(), 3);
-    let all = [Interest { key: Key::Topic("t"), after: 0 }];
+    let all = [Interest { key: Key::Topic("t"), after: 0, live_after: None }];
     let replayed = |through| {
         let visit = |_: &Event| ControlFlow::Continue(());
         log.replay(&all, through, Duration::ZERO, visit).expect("no gap").visited

@@ -67,11 +67,11 @@ pub fn follow(reader: &mut Reader, log: &Log) -> Result<Vec<Sequence>, Gap> {
 }
 
 pub fn topic(name: &str, after: Sequence) -> Interest<'_> {
-    Interest { key: Key::Topic(name), after }
+    Interest { key: Key::Topic(name), after, live_after: None }
 }
 
 pub fn recipient(name: &str, after: Sequence) -> Interest<'_> {
-    Interest { key: Key::Recipient(name), after }
+    Interest { key: Key::Recipient(name), after, live_after: None }
 }
 
 /// The sequences that a replay up to the head visits, and what it says of itself.

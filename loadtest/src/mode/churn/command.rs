@@ -31,7 +31,7 @@ pub fn run(args: &ChurnArgs) -> Result<Status> {
     let farewell = if args.abrupt { Farewell::Abrupt } else { Farewell::Polite };
     let plan = prepare::plan(common, Form::Plain, 0, args.duration)?;
     let heading = prepare::heading("churn", &plan, args.rate);
-    let goal = Goal::Running(args.duration);
+    let goal = Goal::Churning(args.duration);
     let mut progress = Progress::towards(goal, Loudness::of(&common.output));
     let mut conductor = Conductor::start(plan, move |share, plan| {
         let churn = ChurnPlan { pace, farewell };

@@ -2,11 +2,12 @@
 
 use std::{
     collections::HashSet,
+    fs,
     io::{IsTerminal, stderr},
     time::{Duration, SystemTime},
 };
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 
 use super::{
@@ -20,7 +21,7 @@ use crate::{
     args::{CompareArgs, ContestArg, Named},
     engine::signal,
     exit::{Status, require},
-    output,
+    output::{self, html},
     saved::write::{self, Line, Log},
 };
 
@@ -60,6 +61,10 @@ pub fn run(args: &CompareArgs) -> Result<Status> {
     let lines = args.save.iter().flat_map(|_| contestants.iter().map(line)).collect();
     let comparison = Comparison::new(args, started_at, contestants, &testers, &rounds);
     let shown = output::write(&comparison, || table::render(&comparison), args.json.as_deref());
+    if let Some(path) = &args.html {
+        fs::write(path, html::comparison::render(&comparison))
+            .with_context(|| format!("writing {}", path.display()))?;
+    }
     if let Some(path) = &args.save {
         let comments = write::report_comments(&serde_json::to_string(&comparison)?);
         write::write(&Log { comments, started_at, lines }, path)?;

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     engine::{
-        conductor::{Run, ServerLoad},
+        conductor::{MachineLoad, Run, ServerLoad},
         signal,
     },
     measure::{
@@ -287,6 +287,10 @@ impl Pool {
         Run {
             busy: median(&|load| load.busy),
             occupied: median(&|load| load.occupied),
+            machine: MachineLoad {
+                waited: median(&|load| load.occupied - load.busy),
+                ..MachineLoad::default()
+            },
             behind: Duration::from_secs_f64(median(&|load| load.behind.as_secs_f64())),
             server,
             started_at,

@@ -184,6 +184,9 @@ impl Comparison {
         };
         if self.contestants.iter().all(|one| one.failed.is_some()) {
             Status::Failed
+        } else if self.contestants.iter().any(|one| !one.ledger.is_clean()) {
+            // A late tester changes times and not what became of the messages.
+            Status::Faulty
         } else if !self.valid {
             Status::Invalid
         } else if self.contestants.iter().any(is_faulty) {

@@ -1,13 +1,15 @@
 //! The command `echo`, from its arguments to its exit status.
 
-use anyhow::Result;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
 use ringway_acceptor::WaitMode;
 
 use super::{Echo, EchoPlan, Pace};
 use crate::{
     args::{EchoArgs, TrafficArgs},
     engine::{conductor::Conductor, plan::Plan},
-    exit::{Status, require},
+    exit::{Status, require, usage},
     measure::ledger::Ledger,
     mode::ready,
     output::{
@@ -16,7 +18,10 @@ use crate::{
     },
     prepare,
     report::Report,
-    wire::message::Form,
+    wire::{
+        message::Form,
+        template::{MARKED_BYTES, Template},
+    },
 };
 
 /// Runs it.
@@ -32,10 +37,23 @@ pub fn run(args: &EchoArgs) -> Result<Status> {
     let opening = ready::await_connections(&mut conductor, &mut progress)?;
     let run = conductor.measure(traffic.duration, &mut progress)?;
     progress.finish();
-    let report = Report::new(&heading, &opening, &run, Ledger::sum(&run.outcomes));
+    let mut report = Report::new(&heading, &opening, &run, Ledger::sum(&run.outcomes));
+    if report.ledger.sent > 0 && report.ledger.received == 0 {
+        report.warnings.push(no_echo(run.seen.foreign.as_deref()));
+    }
     output::finish(&report, Some(&opening), &run.seen, &common.output)?;
     conductor.end();
     Ok(Status::of(&report))
+}
+
+/// What to do about a server that sends nothing back.
+fn no_echo(foreign: Option<&str>) -> String {
+    let came = foreign.map_or("nothing came".to_owned(), |text| format!("`{text}` came instead"));
+    format!(
+        "no_echo: no message came back, and {came}: the server does not send to a client what that \
+         client sent; check the path in --url, try --text, say what the server understands with \
+         --message, or use `fanout` for a server that sends to others"
+    )
 }
 
 /// The plan of a run with these arguments.
@@ -45,18 +63,23 @@ pub fn run(args: &EchoArgs) -> Result<Status> {
 pub fn plan(args: &EchoArgs) -> Result<Plan> {
     let traffic = &args.traffic;
     let content = traffic.content();
-    require(traffic.size >= content.bytes_min(), || {
+    let bytes_min = if traffic.message.is_some() { MARKED_BYTES } else { content.bytes_min() };
+    require(traffic.size >= bytes_min, || {
         format!(
-            "--size {} is too small: a message carries its connection, number and time, {} bytes",
-            traffic.size,
-            content.bytes_min()
+            "--size {} is too small: a message carries its connection, number and time, {bytes_min} \
+             bytes",
+            traffic.size
         )
     })?;
+    let message_bytes = match echo_plan(traffic)?.template {
+        Some(template) => template.draft(u32::MAX).bytes(),
+        None => traffic.size,
+    };
     let form = if traffic.deflate { Form::Compressed } else { Form::Plain };
-    let mut plan = prepare::plan(&args.common, form, traffic.size, traffic.duration)?;
+    let mut plan = prepare::plan(&args.common, form, message_bytes, traffic.duration)?;
     if traffic.closed {
         let outstanding =
-            u64::from(plan.connections) * u64::from(traffic.pipeline) * traffic.size as u64;
+            u64::from(plan.connections) * u64::from(traffic.pipeline) * message_bytes as u64;
         require(outstanding <= OUTSTANDING_BYTES_MAX, || {
             format!(
                 "--connections times --pipeline times --size are {} MiB outstanding, and may be \
@@ -79,15 +102,27 @@ const OUTSTANDING_BYTES_MAX: u64 = 2 << 30;
 /// # Errors
 /// A thread or its driver cannot be had.
 pub fn start(args: &EchoArgs, plan: Plan) -> Result<Conductor<Ledger>> {
-    let echo = echo_plan(&args.traffic);
+    let echo = echo_plan(&args.traffic)?;
     Conductor::start(plan, move |share, plan| {
-        Echo::new(echo, share, plan.share(share.index).1, plan.seed)
+        Echo::new(echo.clone(), share, plan.share(share.index).1, plan.seed)
     })
 }
 
 /// What is echoed with these arguments.
-pub fn echo_plan(traffic: &TrafficArgs) -> EchoPlan {
-    EchoPlan {
+///
+/// # Errors
+/// A template that carries no message, or does not go with other arguments.
+pub fn echo_plan(traffic: &TrafficArgs) -> Result<EchoPlan> {
+    let template = match &traffic.message {
+        Some(text) => {
+            require(!traffic.deflate, || {
+                "--message is sent as it is: leave out --deflate".to_owned()
+            })?;
+            Some(Arc::new(Template::parse(text, traffic.size).context("--message").map_err(usage)?))
+        }
+        None => None,
+    };
+    Ok(EchoPlan {
         pace: if traffic.closed {
             Pace::Closed
         } else {
@@ -96,5 +131,6 @@ pub fn echo_plan(traffic: &TrafficArgs) -> EchoPlan {
         pipeline: traffic.pipeline,
         content: traffic.content(),
         bytes: traffic.size,
-    }
+        template,
+    })
 }

@@ -4,8 +4,9 @@
 //! there. In a closed loop each echo releases the next message.
 
 pub mod command;
+mod payloads;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use ringway_frame::DataKind;
 
@@ -20,10 +21,13 @@ use crate::{
         ledger::{Arrival, Ledger, Order},
     },
     wire::{
-        message::{Content, Corruption, Messages},
+        message::{Content, Corruption},
         stamp::Stamp,
+        template::Template,
     },
 };
+
+use payloads::Payloads;
 
 /// When messages leave.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,7 +44,7 @@ pub enum Pace {
 }
 
 /// What is echoed.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct EchoPlan {
     /// When messages leave.
     pub pace: Pace,
@@ -48,8 +52,10 @@ pub struct EchoPlan {
     pub pipeline: u32,
     /// What they are made of.
     pub content: Content,
-    /// Bytes of each.
+    /// Bytes of each, or of what stands for a stamp and a body in a template.
     pub bytes: usize,
+    /// What they are put into, for a server that understands only that.
+    pub template: Option<Arc<Template>>,
 }
 
 /// Messages sent between two looks at what came back ...
@@ -63,7 +69,7 @@ pub struct Echo {
     plan: EchoPlan,
     share: Share,
     seed: u64,
-    messages: Messages,
+    payloads: Payloads,
     flows: Vec<Flow>,
     ledger: Ledger,
     /// What carries an earlier time belongs to an earlier measurement.
@@ -101,10 +107,10 @@ impl Echo {
         let mut flows = Vec::new();
         flows.resize_with(connections as usize, Flow::default);
         Self {
+            payloads: Payloads::new(&plan),
             plan,
             share,
             seed,
-            messages: Messages::new(plan.content, plan.bytes),
             flows,
             ledger: Ledger::default(),
             started_at: Duration::ZERO,
@@ -118,8 +124,8 @@ impl Echo {
     fn send(&mut self, link: u32, at: Duration, due: Option<Duration>, links: &mut Links) {
         let flow = &mut self.flows[link as usize];
         let stamp = Stamp { link: links.number(link), sequence: flow.sent as u32, at };
-        let messages = &mut self.messages;
-        if links.send(link, |form, out| messages.write(stamp, form, out)) == Sent::Yes {
+        let payloads = &mut self.payloads;
+        if links.send(link, |form, out| payloads.write(link, stamp, form, out)) == Sent::Yes {
             flow.sent += 1;
             self.ledger.sent += 1;
             self.outstanding += 1;
@@ -237,11 +243,13 @@ impl Workload for Echo {
     }
 
     fn message(&mut self, link: u32, kind: DataKind, payload: &[u8], links: &mut Links) {
-        let (stamp, is_whole) = match self.messages.check(kind, payload) {
+        let (stamp, is_whole) = match self.payloads.check(kind, payload) {
             Ok(stamp) => (stamp, true),
             Err(Corruption::Body(stamp)) => (stamp, false),
             Err(Corruption::Stamp) => {
-                self.ledger.corrupted += 1;
+                links.seen.note_foreign(payload);
+                // Beside echoes, a server that has a language of its own may say other things.
+                self.ledger.corrupted += u64::from(self.plan.template.is_none());
                 return;
             }
         };

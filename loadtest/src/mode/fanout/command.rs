@@ -378,6 +378,8 @@ pub fn together(heard: &mut Run<Heard>, told: &Run<Told>) -> Ledger {
     heard.seen.add_published(&told.seen, ledger.sent);
     heard.busy = heard.busy.max(told.busy);
     heard.occupied = heard.occupied.max(told.occupied);
+    heard.machine.waited = heard.machine.waited.max(told.machine.waited);
+    heard.machine.preempted += told.machine.preempted;
     heard.tester_cpu += told.tester_cpu;
     ledger
 }

@@ -104,6 +104,14 @@ fn report(
             report.detail("server_rss_held_bytes", after.resident_bytes as f64);
             let server = growth(after.resident_bytes, before.resident_bytes);
             report.detail("server_rss_bytes_per_connection", server);
+            if server < REUSED_BYTES_MAX {
+                report.warnings.push(format!(
+                    "memory_reused: the server's memory grew by {server:.0} bytes for each \
+                     connection, and none costs so little: it used memory again that it kept of \
+                     connections before, so this is no cost of a connection; start the server anew, \
+                     or hold more connections than it had before"
+                ));
+            }
             let cpu = after.cpu.saturating_sub(open.cpu).as_nanos() as f64;
             report.detail("server_cpu_ns_per_connection_per_s", each(cpu / seconds));
             let cpu = open.cpu.saturating_sub(before.cpu).as_nanos() as f64 / opening.opened as f64;
@@ -123,6 +131,10 @@ fn report(
     }
     report
 }
+
+/// A connection takes more of a server's memory than this: its state, its entry in tables, and
+/// what it has subscribed to.
+const REUSED_BYTES_MAX: f64 = 64.0;
 
 /// A cache that has grown by fewer objects for each connection grew for another reason.
 const GROWTH_OBJECTS_MIN: f64 = 0.5;

@@ -51,10 +51,10 @@ pub fn run(args: &SweepArgs) -> Result<Status> {
     let plan = echo::command::plan(&echo)?;
     let heading = prepare::heading("sweep", &plan, Some(args.from));
     let mut progress = Progress::new(args.step, Loudness::of(&args.common.output));
-    let (dial, echo_plan) = (Dial::default(), echo::command::echo_plan(&echo.traffic));
+    let (dial, echo_plan) = (Dial::default(), echo::command::echo_plan(&echo.traffic)?);
     let own_dial = dial.clone();
     let mut conductor = Conductor::start(plan, move |share, plan| Stepped {
-        echo: Echo::new(echo_plan, share, plan.share(share.index).1, plan.seed),
+        echo: Echo::new(echo_plan.clone(), share, plan.share(share.index).1, plan.seed),
         dial: own_dial.clone(),
     })?;
     let mut opening = ready::await_connections(&mut conductor, &mut progress)?;
@@ -258,8 +258,8 @@ fn conclude(report: &mut Report, steps: Vec<Step>, ending: &Ending, args: &Sweep
                 details.insert(AT_LEAST.to_owned(), rate);
             }
             report.invalidate(
-            "tester: this is the tester's limit, not the server's; use more --threads, or several \
-             processes"
+            "tester: this is the limit of the tester or of this machine, not the server's; use more \
+             --threads or several processes, or end other work on this machine"
                 .to_owned(),
         )
         }

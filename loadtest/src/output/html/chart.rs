@@ -67,6 +67,10 @@ impl Chart {
                 let (right, down) = (SIDE * x.place(*at), SIDE * (1.0 - y.place(*value)));
                 write!(out, "{command}{right:.1} {down:.1}")?;
             }
+            if series.points.len() == 1 {
+                // A line without length is a dot.
+                out.write_str("h0")?;
+            }
             out.write_str("\"/>")?;
         }
         out.write_str("</svg>")?;

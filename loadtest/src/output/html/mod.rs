@@ -5,6 +5,8 @@
 
 mod axis;
 mod chart;
+pub mod comparison;
+mod sweep;
 mod text;
 
 use std::fmt::{self, Write};
@@ -27,22 +29,25 @@ pub fn render(report: &Report) -> String {
     page
 }
 
-fn write_page(report: &Report, out: &mut String) -> fmt::Result {
-    let title = format!("{} of {}", report.mode, report.url);
+/// Begins a page, up to its headline.
+fn write_head(title: &str, out: &mut String) -> fmt::Result {
     write!(
         out,
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <title>{0}</title>\n<style>\n{STYLE}</style>\n<body>\n<header>\n<h1>{0}</h1>\n",
-        Escaped(&title)
-    )?;
+        Escaped(title)
+    )
+}
+
+fn write_page(report: &Report, out: &mut String) -> fmt::Result {
+    write_head(&format!("{} of {}", report.mode, report.url), out)?;
     let pace = if report.is_closed_loop() { "closed loop, " } else { "" };
     writeln!(
         out,
-        "<p class=\"sub\">{} of {} connections open, {:.1} s, {pace}{}</p>\n</header>\n<main>",
-        report.connections_open,
-        report.connections,
+        "<p class=\"sub\">{}, {:.1} s, {pace}{}</p>\n</header>\n<main>",
+        Escaped(&report.connections_said()),
         report.elapsed_s,
         Escaped(&report.tool)
     )?;
@@ -50,6 +55,10 @@ fn write_page(report: &Report, out: &mut String) -> fmt::Result {
     write_figures(report, out)?;
     if !report.percentiles.is_empty() && report.latency_us.count > 0 {
         percentile_chart(report).write(out)?;
+    }
+    if let Some(steps) = report.steps.as_deref().filter(|steps| !steps.is_empty()) {
+        sweep::chart(steps, report.details.get("p99_allowed_us").copied()).write(out)?;
+        sweep::write_steps(steps, out)?;
     }
     if !report.timeline.is_empty() {
         latency_chart(&report.timeline).write(out)?;
@@ -102,13 +111,15 @@ fn write_figures(report: &Report, out: &mut String) -> fmt::Result {
     };
     let mut figures = vec![(rate.to_owned(), thousands(report.rate))];
     if latency.count > 0 {
-        for (name, value) in [
-            ("p50", latency.p50),
-            ("p99", latency.p99),
-            ("p99.9", latency.p99_9),
-            ("longest", latency.max),
+        for (name, quantile, value) in [
+            ("p50", 0.5, latency.p50),
+            ("p99", 0.99, latency.p99),
+            ("p99.9", 0.999, latency.p99_9),
+            ("longest", 1.0, latency.max),
         ] {
-            figures.push((name.to_owned(), time(value)));
+            let mark =
+                if report.is_affected(quantile) { ", partly the tester's delay" } else { "" };
+            figures.push((format!("{name}{mark}"), time(value)));
         }
     }
     if let Some(cpu) = report.server_cpu_ns_per_message {

@@ -1,9 +1,10 @@
 //! `GET /v1/topics/{topic}/history`: the events of a topic that are kept, page by page.
 //!
-//! It reads the log and changes nothing. A page is bounded by count and by bytes; whoever wants
-//! all goes on from each page's cursor until there are no events.
+//! It reads the log and changes nothing. A page is bounded by count and by bytes. Without a cursor
+//! it is the last page; `before` leads to the page before it, and `since` to the page after a
+//! cursor.
 
-use std::{io::Write, ops::ControlFlow, sync::Arc};
+use std::{ops::ControlFlow, sync::Arc};
 
 use axum::{
     extract::{Path, RawQuery, State, rejection::PathRejection},
@@ -22,19 +23,54 @@ use crate::{
     transport::encoding::Frame,
 };
 
-/// `GET /v1/topics/{topic}/history?since=&limit=`
+/// What is asked for.
+struct Query {
+    /// After this one.
+    since: Option<Cursor>,
+    /// Before this one.
+    before: Option<Cursor>,
+    limit: usize,
+    order: Order,
+}
+
+/// How a page is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    OldestFirst,
+    NewestFirst,
+}
+
+/// `GET /v1/topics/{topic}/history?since=&before=&limit=&order=`
 pub async fn history(
     State(api): State<Arc<Api>>,
     path: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let topic = name_in(path, "topic")?;
-    let [since, limit] = of_query(query.as_deref(), ["since", "limit"])?;
-    let since = since.map(|since| since.parse::<Cursor>());
-    let since = since.transpose().map_err(|fault| Problem::new(Kind::BadCursor, fault.to_string()));
-    let page = read(&api, &topic, since?, limit_of(limit.as_deref())?);
+    let names = ["since", "before", "limit", "order"];
+    let [since, before, limit, order] = of_query(query.as_deref(), names)?;
+    let query = Query {
+        since: cursor_of(since.as_deref())?,
+        before: cursor_of(before.as_deref())?,
+        limit: limit_of(limit.as_deref())?,
+        order: order_of(order.as_deref())?,
+    };
+    let page = read(&api, &topic, &query);
     let media = HeaderValue::from_static("application/json");
     Ok(([(header::CONTENT_TYPE, media)], page).into_response())
+}
+
+fn cursor_of(text: Option<&str>) -> Result<Option<Cursor>, Problem> {
+    let cursor = text.map(str::parse::<Cursor>).transpose();
+    cursor.map_err(|fault| Problem::new(Kind::BadCursor, fault.to_string()))
+}
+
+fn order_of(text: Option<&str>) -> Result<Order, Problem> {
+    match text {
+        None | Some("asc") => Ok(Order::OldestFirst),
+        Some("desc") => Ok(Order::NewestFirst),
+        Some(_) => Err(Problem::new(Kind::BadParameter, "order is asc or desc")),
+    }
 }
 
 fn limit_of(text: Option<&str>) -> Result<usize, Problem> {
@@ -48,28 +84,40 @@ fn limit_of(text: Option<&str>) -> Result<usize, Problem> {
     })
 }
 
-/// A page: `{"cursor":…,"events":[…],"gap":{"from":…,"to":…}}`.
-fn read(api: &Api, topic: &str, since: Option<Cursor>, limit: usize) -> Vec<u8> {
+/// A page: `{"events":[…],"gap":{"from":…,"to":…},"before":…,"cursor":…}`.
+fn read(api: &Api, topic: &str, query: &Query) -> Vec<u8> {
     let log = &api.exchange.log;
-    let (mut after, mut gap) = match since.map(|since| (since, api.exchange.judge(since))) {
-        None => (log.first() - 1, None),
-        Some((_, Ok(after))) => (after, None),
-        Some((since, Err(oldest))) => (oldest, Some((since, oldest))),
+    let mut gap = None;
+    let key = Key::Topic(topic);
+    let through = match query.before.map(|before| api.exchange.judge(before)) {
+        None => log.reader().position(),
+        Some(Ok(before)) => before.saturating_sub(1),
+        // What another process gave a cursor for is gone.
+        Some(Err(oldest)) => {
+            gap = query.before.map(|before| (before, oldest));
+            oldest
+        }
     };
-    let through = log.reader().position();
-    let mut page = b"{\"events\":[".to_vec();
-    let mut last = after;
+    let mut after = match query.since.map(|since| (since, api.exchange.judge(since))) {
+        None => {
+            let most = (query.limit, HISTORY_PAGE_BYTES);
+            log.before_last(key, through, most, api.now())
+        }
+        Some((_, Ok(after))) => after,
+        Some((since, Err(oldest))) => {
+            gap = Some((since, oldest));
+            oldest
+        }
+    };
+    let mut events: Vec<(Sequence, String)> = Vec::new();
     let complete = loop {
-        let interest = Interest { key: Key::Topic(topic), after };
-        let mut count = 0;
+        let interest = Interest { key, after, live_after: None };
+        let mut bytes = 0;
         let replayed = log.replay(&[interest], through, api.now(), |event| {
-            if count > 0 {
-                page.push(b',');
-            }
-            count += 1;
-            page.extend_from_slice(Frame::of(event, log.epoch()).text().as_bytes());
-            last = event.sequence();
-            if count < limit && page.len() < HISTORY_PAGE_BYTES {
+            let text = Frame::of(event, log.epoch()).text().to_owned();
+            bytes += text.len();
+            events.push((event.sequence(), text));
+            if events.len() < query.limit && bytes < HISTORY_PAGE_BYTES {
                 ControlFlow::Continue(())
             } else {
                 ControlFlow::Break(())
@@ -78,27 +126,47 @@ fn read(api: &Api, topic: &str, since: Option<Cursor>, limit: usize) -> Vec<u8> 
         match replayed {
             Ok(replayed) => break replayed.complete,
             Err(Gap { to, .. }) => {
-                // Whoever named no place misses nothing.
-                if let Some(since) = since {
+                // A request that names no place misses nothing.
+                if let Some(since) = query.since {
                     gap = Some((since, to));
                 }
                 after = to;
             }
         }
     };
+    let last = events.last().map_or(after, |(last, _)| *last);
     let sequence: Sequence = match complete {
         Complete::Stopped => last,
         // A cursor may be of a core that has read further.
         Complete::All => through.max(after),
     };
-    let fits = "memory takes it";
-    page.push(b']');
+    let first = events.first().map_or(after.min(through), |(first, _)| *first - 1);
+    let is_oldest = log.before_last(key, first, (1, usize::MAX), api.now()) == first;
+    let before = (!is_oldest).then(|| api.exchange.cursor(first + 1));
+    if query.order == Order::NewestFirst {
+        events.reverse();
+    }
+    let texts: Vec<&str> = events.iter().map(|(_, text)| text.as_str()).collect();
+    write(api, &texts, gap, before, sequence)
+}
+
+fn write(
+    api: &Api,
+    events: &[&str],
+    gap: Option<(Cursor, Sequence)>,
+    before: Option<Cursor>,
+    sequence: Sequence,
+) -> Vec<u8> {
+    let mut page = format!("{{\"events\":[{}]", events.join(","));
     if let Some((from, to)) = gap {
         let to = api.exchange.cursor(to);
-        write!(page, ",\"gap\":{{\"from\":\"{from}\",\"to\":\"{to}\"}}").expect(fits);
+        page += &format!(",\"gap\":{{\"from\":\"{from}\",\"to\":\"{to}\"}}");
     }
-    write!(page, ",\"cursor\":\"{}\"}}", api.exchange.cursor(sequence)).expect(fits);
-    page
+    if let Some(before) = before {
+        page += &format!(",\"before\":\"{before}\"");
+    }
+    page += &format!(",\"cursor\":\"{}\"}}", api.exchange.cursor(sequence));
+    page.into_bytes()
 }
 
 #[cfg(test)]

@@ -26,7 +26,6 @@ const PACE: Duration = Duration::from_millis(4);
 pub struct Cost {
     /// How much the gateway's resident memory grew at most.
     pub grown_bytes: u64,
-    #[expect(dead_code, reason = "it is shown with the rest where an expectation is not met")]
     /// Of the good clients' round trips, the 99th percentile.
     pub p99: Duration,
 }

@@ -30,6 +30,8 @@ pub struct Fact {
     pub except: Option<String>,
     /// How long it is kept.
     pub keep: Keep,
+    /// When it came.
+    pub at: Duration,
     /// The object that clients get.
     pub text: String,
 }
@@ -115,6 +117,10 @@ impl Fact {
                         names.push(name);
                     }
                 }
+                if command.ttl == Some(0) {
+                    // Those who are here alone; who that is, is judged by the outcome.
+                    names.retain(|name| recipients.iter().any(|one| one == *name));
+                }
                 assert_eq!(recipients.iter().collect::<Vec<_>>(), names, "recipients");
                 names.into_iter().map(|name| Interest::Own(name.to_owned())).collect()
             }
@@ -128,7 +134,7 @@ impl Fact {
         assert_eq!(event.keep(), keep, "how long an event is kept");
         let except = command.left_out().map(str::to_owned);
         assert_eq!(event.except(), except.as_deref(), "who is left out");
-        Self { to, except, keep, text }
+        Self { to, except, keep, at: event.at(), text }
     }
 }
 

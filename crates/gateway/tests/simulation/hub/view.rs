@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use ringway_hub::{Cursor, Epoch, Keep, Sequence};
+use ringway_hub::{Cursor, Epoch, Keep, Sequence, UNKEPT_GRACE};
 
 use super::{
     interest::Interest,
@@ -82,6 +82,9 @@ struct Part {
     seen: Sequence,
     /// The core's position, and the time, when it began: what is older is read from the history.
     live_from: Sequence,
+    /// What has come since then may come though it is not kept; it is less than the former where a
+    /// subscription was begun again.
+    here_from: Sequence,
     begun_at: Duration,
     /// Cursors up to here may have been sent before it began.
     held: Sequence,
@@ -248,7 +251,9 @@ impl View {
     pub fn subscribed(&mut self, topic: &str, since: Since, position: Sequence, at: Duration) {
         let interest = Interest::Topic(topic.to_owned());
         let mut open = self.parts.iter().filter(|part| part.ended.is_none());
-        let is_known = open.any(|part| part.interest == interest);
+        let known = open.find(|part| part.interest == interest);
+        let (is_known, here_from) =
+            (known.is_some(), known.map_or(position, |part| part.here_from.min(position)));
         let seen = match since {
             Since::Now if is_known => return,
             Since::Now => position,
@@ -263,7 +268,7 @@ impl View {
             }
         };
         self.parts.retain(|part| part.interest != interest);
-        self.parts.push(Part::new(interest, seen, position, at));
+        self.parts.push(Part { here_from, ..Part::new(interest, seen, position, at) });
     }
 
     /// A subscription was ended over the connection.
@@ -349,6 +354,7 @@ impl Part {
             after: seen,
             seen,
             live_from: position,
+            here_from: position,
             begun_at: now,
             held: 0,
             ended: None,
@@ -362,7 +368,9 @@ impl Part {
             let is_kept = match fact.keep {
                 Keep::Window => true,
                 Keep::Until(end) => end > moment.now,
-                Keep::Never => false,
+                // It came while the client was here, or so lately that its connection may just have
+                // ended.
+                Keep::Never => sequence > self.live_from || self.is_graced(fact, moment.now),
             };
             let is_left_out = fact.except.as_deref() == Some(client);
             let may_miss = match (start, &self.interest) {
@@ -377,6 +385,10 @@ impl Part {
         }
     }
 
+    fn is_graced(&self, fact: &Fact, now: Duration) -> bool {
+        matches!(self.interest, Interest::Own(_)) && fact.at + UNKEPT_GRACE > now
+    }
+
     fn wants(&self, fact: &Fact) -> bool {
         self.ended.is_none() && fact.to.contains(&self.interest)
     }
@@ -386,7 +398,7 @@ impl Part {
         let is_there = match fact.keep {
             Keep::Window => true,
             Keep::Until(end) => !is_replayed || end > self.begun_at,
-            Keep::Never => !is_replayed,
+            Keep::Never => sequence > self.here_from || self.is_graced(fact, self.begun_at),
         };
         let is_before_end = self.ended.is_none_or(|end| sequence <= end);
         fact.to.contains(&self.interest) && sequence > self.seen && is_there && is_before_end

@@ -3,7 +3,7 @@
 //! A head is read and judged as on the edge. The body is passed on while the router answers, so that
 //! many events are answered while more come.
 
-use std::{mem::MaybeUninit, pin::pin, sync::Arc, time::Duration};
+use std::{mem::MaybeUninit, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -18,6 +18,7 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 use tower::ServiceExt;
+use tracing::debug;
 
 use super::{
     Phase, Shared,
@@ -39,6 +40,7 @@ use crate::{
 /// A client of the private API.
 pub struct Connection {
     stream: TcpStream,
+    address: SocketAddr,
     shared: Arc<Shared>,
 }
 
@@ -46,8 +48,8 @@ pub struct Connection {
 enum NoHead {
     /// The client is told what is wrong with it.
     Refused(Refusal),
-    /// The connection has ended, or is not needed any more.
-    Ended,
+    /// The connection has ended, or is not needed any more; for this reason.
+    Ended(&'static str),
 }
 
 /// A request that was read as far as its body.
@@ -61,43 +63,69 @@ struct Exchange {
 
 impl Connection {
     /// A connection that has just been accepted.
-    pub fn new(stream: TcpStream, shared: Arc<Shared>) -> Self {
+    pub fn new(stream: TcpStream, address: SocketAddr, shared: Arc<Shared>) -> Self {
         // Without it, an answer in two pieces may wait for an acknowledgement (tcp(7)).
         let _ = stream.set_nodelay(true);
-        Self { stream, shared }
+        Self { stream, address, shared }
     }
 
     /// Serves its requests until it ends.
     pub async fn serve(mut self) {
         let (reader, mut writer) = self.stream.split();
         let (mut input, mut heads) = (Input::new(reader), HeadReader::default());
-        let after = loop {
+        let end = loop {
             let bytes = match self.shared.head(&mut input, &mut heads).await {
                 Ok(bytes) => bytes,
-                Err(NoHead::Ended) => break None,
+                Err(NoHead::Ended(reason)) => break End::now(reason),
                 Err(NoHead::Refused(refusal)) => {
-                    break refuse(&mut writer, refusal).await;
+                    break self.shared.refuse(refusal, self.address, &mut writer).await;
                 }
             };
             let is_last = heads.count() >= self.shared.settings.requests_per_connection_max;
             let exchange = match self.shared.exchange(&bytes, is_last) {
                 Ok(exchange) => exchange,
-                Err(refusal) => break refuse(&mut writer, refusal).await,
+                Err(refusal) => {
+                    break self.shared.refuse(refusal, self.address, &mut writer).await;
+                }
             };
             drop(bytes);
             match self.shared.answer(exchange, &mut input, &mut writer).await {
                 Some(After::KeepAlive) => {}
-                Some(After::Close) => break Some(After::Close),
-                None => break None,
+                Some(After::Close) => break End::after_answer("answered"),
+                None => break End::now("connection_lost"),
             }
         };
-        if after.is_some() {
+        if end.last_answer == LastAnswer::Sent {
             let ticket = self.shared.waiting.enter(Phase::End);
             tokio::select! {
                 () = linger(self.stream, self.shared.settings.close_timeout) => {}
                 () = ticket.evicted() => {}
             }
         }
+        debug!(address = %self.address, reason = end.reason, "an application's connection has ended");
+    }
+}
+
+/// How a connection ends.
+struct End {
+    reason: &'static str,
+    last_answer: LastAnswer,
+}
+
+/// Whether the client is to read something yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LastAnswer {
+    Sent,
+    None,
+}
+
+impl End {
+    fn now(reason: &'static str) -> Self {
+        Self { reason, last_answer: LastAnswer::None }
+    }
+
+    fn after_answer(reason: &'static str) -> Self {
+        Self { reason, last_answer: LastAnswer::Sent }
     }
 }
 
@@ -114,14 +142,14 @@ impl Shared {
         loop {
             let filled = tokio::select! {
                 filled = timeout_at(deadline, input.fill()) => filled,
-                () = ticket.evicted() => return Err(NoHead::Ended),
-                _ = stop.wait_for(|stop| *stop), if heads.is_before() => return Err(NoHead::Ended),
+                () = ticket.evicted() => return Err(NoHead::Ended("room_for_another")),
+                _ = stop.wait_for(|stop| *stop), if heads.is_before() => return Err(NoHead::Ended("going_away")),
             };
             match filled {
                 Ok(Ok(1..)) => {}
-                Ok(_) => return Err(NoHead::Ended),
+                Ok(_) => return Err(NoHead::Ended("client_ended")),
                 Err(_) if is_due => return Err(NoHead::Refused(Refusal::Timeout)),
-                Err(_) => return Err(NoHead::Ended),
+                Err(_) => return Err(NoHead::Ended("idle")),
             }
             let mut unread = input.unread();
             let head = heads.read(&mut unread, &settings.head).map_err(NoHead::Refused)?;
@@ -138,10 +166,29 @@ impl Shared {
         }
     }
 
+    /// Says what is wrong with a request; nothing that follows it can be trusted.
+    async fn refuse(
+        &self,
+        refusal: Refusal,
+        address: SocketAddr,
+        writer: &mut WriteHalf<'_>,
+    ) -> End {
+        self.log_refusal(refusal, address);
+        let mut out = Vec::new();
+        edge::refuse(&mut out, refusal, Part::Whole, After::Close);
+        match response::write_all(writer, &out).await {
+            Ok(()) => End::after_answer("refused"),
+            Err(_) => End::now("connection_lost"),
+        }
+    }
+
     /// The request of a whole head.
     fn exchange(&self, bytes: &[u8], is_last: bool) -> Result<Exchange, Refusal> {
         let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
         let head = head::parse(bytes, &mut fields, &self.settings.head)?;
+        if !self.settings.api_hosts.allow(head.fields) {
+            return Err(Refusal::ForeignHost);
+        }
         let (feed, body, wanted) = request_body::of(&head)?;
         let wanted = match body::expectation(&head)? {
             Expectation::Continue => Some(wanted),
@@ -236,14 +283,6 @@ fn request(head: &Head<'_>, body: Body) -> Result<Request<Body>, Refusal> {
         request.headers_mut().append(name, value);
     }
     Ok(request)
-}
-
-/// Says what is wrong with a request; nothing that follows it can be trusted.
-async fn refuse(writer: &mut WriteHalf<'_>, refusal: Refusal) -> Option<After> {
-    let mut out = Vec::new();
-    edge::refuse(&mut out, refusal, Part::Whole, After::Close);
-    response::write_all(writer, &out).await.ok()?;
-    Some(After::Close)
 }
 
 /// Says that there is no room, as far as the socket takes it at once.

@@ -11,8 +11,9 @@ mod response;
 use std::{
     collections::BTreeMap,
     future::Future,
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::Router;
@@ -22,10 +23,14 @@ use tokio::{
     task::yield_now,
     time::{sleep, timeout},
 };
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use self::connection::Connection;
-use crate::settings::Settings;
+use crate::{
+    http::refusal::{Ground, Refusal},
+    log::sampler::{Sampled, Sampler},
+    settings::Settings,
+};
 
 /// How long accepting rests when the kernel has no descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -38,8 +43,30 @@ struct Shared {
     router: Router,
     settings: Arc<Settings>,
     waiting: Waiting,
+    start: Instant,
+    /// What refusals have a line of their own, by their ground.
+    refusals: Mutex<Sampler<{ Ground::ALL.len() + 1 }>>,
     /// Becomes true when the gateway is about to end.
     stop: watch::Receiver<bool>,
+}
+
+impl Shared {
+    /// Logs that a request, or a connection, was refused; once a second for each ground.
+    fn log_refusal(&self, refusal: Refusal, address: SocketAddr) {
+        let ground = refusal.ground();
+        let kind = ground.map_or(Ground::ALL.len(), |ground| ground as usize);
+        let reason = ground.map_or("turned_away", Ground::as_str);
+        let (status, detail) = (refusal.status(), refusal.reason());
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        match refusals.judge(kind, self.start.elapsed()) {
+            Sampled::Line { suppressed } => {
+                info!(reason, status, detail, %address, suppressed, "an application was refused");
+            }
+            Sampled::Suppressed => {
+                debug!(reason, status, detail, %address, "an application was refused");
+            }
+        }
+    }
 }
 
 /// Ends the listener.
@@ -79,7 +106,8 @@ pub fn start(
 ) -> Stop {
     let (stop, is_stopped) = watch::channel(false);
     let waiting = Waiting::default();
-    let shared = Shared { router, settings, waiting, stop: is_stopped };
+    let (start, refusals) = (Instant::now(), Mutex::default());
+    let shared = Shared { router, settings, waiting, start, refusals, stop: is_stopped };
     let task = tokio::spawn(serve(listener, Arc::new(shared), connections_max));
     Stop { stop, task }
 }
@@ -95,7 +123,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, connections_max: usiz
         match accepted {
             Ok((stream, address)) => {
                 debug!(%address, "an application has connected");
-                admit(stream, &shared, &permits).await;
+                admit(stream, address, &shared, &permits).await;
             }
             // accept(2): a client that has gone is no reason to rest, a lack of descriptors is.
             Err(error) if is_of_client(&error) => {}
@@ -118,15 +146,23 @@ fn is_of_client(error: &std::io::Error) -> bool {
 
 /// Starts to serve a connection. Beyond the bound, the one that has kept the gateway waiting longest
 /// is closed for it: silent and slow connections must not keep a health check out.
-async fn admit(stream: TcpStream, shared: &Arc<Shared>, permits: &Arc<Semaphore>) {
+async fn admit(
+    stream: TcpStream,
+    address: SocketAddr,
+    shared: &Arc<Shared>,
+    permits: &Arc<Semaphore>,
+) {
     let permit = match Arc::clone(permits).try_acquire_owned() {
         Ok(permit) => permit,
         Err(_) => match room(shared, permits).await {
             Some(permit) => permit,
-            None => return connection::turn_away(&stream),
+            None => {
+                shared.log_refusal(Refusal::Full, address);
+                return connection::turn_away(&stream);
+            }
         },
     };
-    let connection = Connection::new(stream, Arc::clone(shared));
+    let connection = Connection::new(stream, address, Arc::clone(shared));
     tokio::spawn(with_permit(connection.serve(), permit));
     // It takes its place among those that wait before the next one asks for room.
     yield_now().await;

@@ -1,0 +1,185 @@
+//! Runs whose threads, machine and server are known, and what is said of them.
+
+use std::time::Duration;
+
+use super::*;
+use crate::{
+    engine::conductor::ServerLoad,
+    measure::{ledger::Ledger, quantiles::record, timeline::Seen},
+    report::Heading,
+};
+
+const US: Duration = Duration::from_micros(1);
+
+fn run() -> Run<()> {
+    let second = Duration::from_secs(1);
+    let mut seen = Seen::new();
+    for _ in 0..1000 {
+        record(&mut seen.latencies, 100 * US);
+        record(&mut seen.send_delays, 5 * US);
+        record(&mut seen.look_delays, 5 * US);
+    }
+    Run {
+        seen,
+        started_at: Duration::ZERO,
+        outcomes: Vec::new(),
+        elapsed: second,
+        lasted: second,
+        busy: 0.3,
+        occupied: 0.35,
+        machine: MachineLoad::default(),
+        behind: Duration::ZERO,
+        tester_cpu: second,
+        server_cpu: None,
+        server: None,
+        open: 1,
+        interrupted: None,
+    }
+}
+
+fn server(busiest: f64, used: f64, starved: f64) -> Option<ServerLoad> {
+    Some(ServerLoad { busiest, used, starved })
+}
+
+fn report_of(rate_asked: Option<f64>, run: &Run<()>) -> Report {
+    let heading = Heading {
+        command: Vec::new(),
+        mode: "echo",
+        url: String::new(),
+        connections: 1,
+        rate_asked,
+        threads: 1,
+        engine: String::new(),
+    };
+    Report::new(&heading, &Seen::new(), run, Ledger::default())
+}
+
+/// Why a run is invalid, and what it warns of.
+fn said(rate_asked: Option<f64>, run: &Run<()>) -> (String, String) {
+    let report = report_of(rate_asked, run);
+    assert_eq!(report.valid, report.invalid_because.is_empty());
+    (report.invalid_because.join("; "), report.warnings.join("; "))
+}
+
+#[test]
+fn a_run_with_time_to_spare_is_valid() {
+    for rate in [Some(1000.0), None] {
+        assert_eq!(said(rate, &run()), (String::new(), String::new()));
+    }
+}
+
+/// 1,000 times of 100 us, and then 1,000 of `latency` for which the tester was `late`.
+fn late_run(late: Duration, latency: Duration) -> Run<()> {
+    let mut run = run();
+    for _ in 0..1000 {
+        record(&mut run.seen.latencies, latency);
+        record(&mut run.seen.send_delays, late);
+    }
+    run
+}
+
+#[test]
+fn what_a_busy_tester_adds_counts_by_its_share_of_what_is_measured() {
+    for (late, latency, is_invalid) in
+        [(150 * US, 200 * US, false), (900 * US, 4000 * US, true), (900 * US, 9000 * US, false)]
+    {
+        let mut run = Run { busy: 0.6, occupied: 0.6, ..late_run(late, latency) };
+        let (invalid, _) = said(Some(1.0), &run);
+        assert_eq!(invalid.contains("late_sends"), is_invalid, "{late:?} {invalid}");
+        assert_eq!(invalid.contains("more --threads"), is_invalid, "{late:?} {invalid}");
+        std::mem::swap(&mut run.seen.send_delays, &mut run.seen.look_delays);
+        let (invalid, _) = said(Some(1.0), &run);
+        assert_eq!(invalid.contains("late_looks"), is_invalid, "{late:?} {invalid}");
+    }
+}
+
+#[test]
+fn a_machine_that_delays_an_idle_tester_marks_figures_and_does_not_reject_them() {
+    let machine = MachineLoad { waited: 0.01, preempted: 7, stolen: 0.03 };
+    let run = Run { busy: 0.02, occupied: 0.03, machine, ..late_run(900 * US, 4000 * US) };
+    let report = report_of(Some(200.0), &run);
+    assert!(report.valid, "{:?}", report.invalid_because);
+    assert_eq!(report.affected_above, Some(0.5));
+    assert!(!report.is_affected(0.5) && report.is_affected(0.75));
+    let said = report.warnings.join("; ");
+    for part in ["above p50", "waited 1.0%", "7 times", "3.0% of the CPUs", "do not help"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    // Where even half of the messages were late, nothing is left to quote.
+    let mut run = run;
+    for _ in 0..3000 {
+        record(&mut run.seen.latencies, 4000 * US);
+        record(&mut run.seen.send_delays, 900 * US);
+    }
+    let report = report_of(Some(200.0), &run);
+    assert_eq!((report.valid, report.affected_above), (false, Some(0.0)));
+    assert!(report.invalid_because[0].contains("the machine delayed the tester"));
+    assert!(!report.invalid_because[0].contains("use more --threads"));
+}
+
+#[test]
+fn a_tail_that_is_the_tester_s_own_is_said() {
+    let mut run = run();
+    for _ in 0..3 {
+        record(&mut run.seen.latencies, 5000 * US);
+        record(&mut run.seen.send_delays, 5000 * US);
+    }
+    let report = report_of(Some(1.0), &run);
+    assert!(report.valid);
+    assert_eq!(report.affected_above, Some(0.99));
+    assert!(report.warnings.join("; ").contains("p99.9"), "{:?}", report.warnings);
+}
+
+#[test]
+fn a_thread_without_time_left_is_at_its_limit_whether_it_works_or_waits() {
+    let run = Run { busy: 0.5, occupied: 0.98, ..run() };
+    let (invalid, _) = said(Some(1.0), &run);
+    assert!(invalid.contains("waited 48% for a CPU"), "{invalid}");
+    let (invalid, _) = said(None, &run);
+    assert!(invalid.contains("--pid"), "{invalid}");
+}
+
+#[test]
+fn in_a_closed_loop_a_saturated_server_clears_the_tester() {
+    let limited = || Run { busy: 0.98, occupied: 0.98, ..run() };
+    let run = Run { server: server(0.97, 0.97, 0.0), ..limited() };
+    assert_eq!(said(None, &run).0, "");
+    // One of its threads is enough: the others had nothing to do.
+    let run = Run { server: server(0.97, 0.3, 0.0), ..limited() };
+    assert_eq!(said(None, &run).0, "");
+    // Four threads that share one core.
+    let run = Run { server: server(0.25, 0.99, 0.0), ..limited() };
+    assert_eq!(said(None, &run).0, "");
+    let run = Run { server: server(0.6, 0.6, 0.0), ..limited() };
+    let (invalid, _) = said(None, &run);
+    assert!(invalid.contains("the tester's limit"), "{invalid}");
+}
+
+#[test]
+fn a_server_that_was_not_saturated_or_had_to_share_is_named() {
+    let idle = Run { server: server(0.4, 0.4, 0.0), ..run() };
+    assert!(said(None, &idle).1.contains("not saturated"));
+    let starved = Run { server: server(0.99, 0.99, 0.5), ..run() };
+    let (invalid, warnings) = said(None, &starved);
+    assert!(invalid.is_empty() && warnings.contains("waited 50%"), "{warnings}");
+}
+
+#[test]
+fn a_process_that_does_nothing_is_not_the_server() {
+    let of = |received, cpu| {
+        let seen = Seen { received, ..run().seen };
+        said(Some(1.0), &Run { seen, server_cpu: Some(cpu), ..run() }).1
+    };
+    assert!(of(20_000, 400 * US).contains("20 ns of the server's CPU per message"));
+    assert_eq!(of(20_000, 8_000 * US), "");
+    assert_eq!(of(100, Duration::ZERO), "");
+}
+
+#[test]
+fn an_end_before_the_end_is_no_measure() {
+    let interrupted = Run { interrupted: Some(Interruption::Signal), ..run() };
+    assert!(said(None, &interrupted).0.contains("interrupted"));
+    let behind = Run { behind: Duration::from_millis(1500), ..run() };
+    let (invalid, _) = said(Some(1.0), &behind);
+    assert!(invalid.contains("rate_not_reached") && invalid.contains("1.50 s"), "{invalid}");
+}
