@@ -3,7 +3,7 @@
 //! Invariant: one turn holds at most one `Send` per connection. An inline send that comes short
 //! would otherwise be overtaken by the next one.
 
-use std::ops::Range;
+use std::{collections::TryReserveError, ops::Range};
 
 use bytes::Bytes;
 
@@ -145,6 +145,14 @@ impl Operations {
                 self.extend_last(*mark);
             }
         }
+    }
+
+    /// Makes room in the turn's buffer for `additional` bytes, so that writing them cannot fail.
+    ///
+    /// # Errors
+    /// There is no memory for them.
+    pub fn try_reserve(&mut self, additional: usize) -> Result<(), TryReserveError> {
+        self.bytes.try_reserve(additional)
     }
 
     /// Sends a buffer of its own, without copying it unless the connection already sends in this

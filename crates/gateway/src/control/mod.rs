@@ -28,12 +28,16 @@ use self::signals::Signals;
 use crate::{
     config::Config,
     exchange::Exchange,
+    memory::release::Release,
     orders::Orders,
     server::{Bound, CoreEnd},
 };
 
 /// How much later than promised an event may leave the history.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(2);
+
+/// When so much has left the history at once, the cores look for what they can give back.
+const EXPIRED_BYTES_WORTH_WAKING: u64 = 1 << 20;
 
 /// Beyond `drain_time`, for the way out.
 const GRACE: Duration = Duration::from_millis(500);
@@ -89,7 +93,8 @@ async fn supervise(
 ) -> anyhow::Result<ExitCode> {
     let running = bound.start(config, orders.clone(), &core_ends)?;
     drop(core_ends);
-    let mut upkeep = tokio::spawn(upkeep(Arc::clone(&running.exchange), running.start));
+    let mut upkeep =
+        tokio::spawn(upkeep(Arc::clone(&running.exchange), orders.clone(), running.start));
     let mut api = api::start(&running)?;
     let cause = first_cause(&mut signals, ends, &mut upkeep, &mut api).await;
     let (mut cores, mut drain_time) = (running.cores, config.server.drain_time);
@@ -150,11 +155,22 @@ async fn first_cause(
 }
 
 /// Lets go of what is too old, also when nothing new comes.
-async fn upkeep(exchange: Arc<Exchange>, start: Instant) {
+///
+/// What leaves the history is memory of the cores that appended it: they are woken, so that each gives
+/// its own back to the kernel (`memory::release`). This thread does so, too.
+async fn upkeep(exchange: Arc<Exchange>, orders: Orders, start: Instant) {
     let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
+    let mut release = Release::default();
     loop {
         ticks.tick().await;
-        exchange.expire(start.elapsed());
+        let now = start.elapsed();
+        let before = exchange.log.size().bytes;
+        exchange.expire(now);
+        if before.saturating_sub(exchange.log.size().bytes) > EXPIRED_BYTES_WORTH_WAKING {
+            orders.wake_all();
+        }
+        release.was_busy(now);
+        release.expire(now);
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
     head::{self, Body, Head},
     refusal::Refusal,
 };
+use crate::memory;
 
 /// Gathers one body.
 #[derive(Debug)]
@@ -65,12 +66,12 @@ impl BodyReader {
     /// Takes what belongs to the body from the front of `input`.
     ///
     /// # Errors
-    /// See [`ChunkReader::read`].
+    /// See [`ChunkReader::read`]; [`Refusal::Memory`] where there is none for what has come.
     pub fn read(&mut self, input: &mut &[u8]) -> Result<Reading, Refusal> {
         match &mut self.framing {
             Framing::Length { left } => {
                 let (data, rest) = input.split_at((*left).min(input.len()));
-                self.bytes.extend_from_slice(data);
+                memory::append(&mut self.bytes, data)?;
                 *input = rest;
                 *left -= data.len();
                 Ok(if *left == 0 { Reading::Whole } else { Reading::More })

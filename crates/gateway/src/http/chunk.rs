@@ -9,7 +9,10 @@ use super::{
     refusal::Refusal,
     scan::{Found, Scan},
 };
-use crate::limits::{CHUNK_EXTENSION_BYTES_MAX, TRAILER_BYTES_MAX};
+use crate::{
+    limits::{CHUNK_EXTENSION_BYTES_MAX, TRAILER_BYTES_MAX},
+    memory,
+};
 
 /// Hex digits of each size that is written: the most that a chunk of 4 GiB needs. RFC 9112 §7.1:
 /// leading zeros are allowed.
@@ -113,7 +116,7 @@ impl ChunkReader {
                 State::Trailers(_) => return self.read_trailers(input),
                 State::Data { left } => {
                     let (data, rest) = input.split_at((*left).min(input.len()));
-                    body.extend_from_slice(data);
+                    memory::append(body, data)?;
                     *input = rest;
                     *left -= data.len();
                     if *left > 0 {

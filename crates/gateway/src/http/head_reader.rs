@@ -9,6 +9,7 @@ use super::{
     refusal::Refusal,
     scan::{Found, Illegal, Scan},
 };
+use crate::memory;
 
 /// Gathers one head after the other.
 #[derive(Debug, Default)]
@@ -71,7 +72,7 @@ impl HeadReader {
             Err(Illegal) => return Err(Refusal::Malformed),
             Ok(Found::More) if input.len() > room => return Err(self.oversize(within, limits)),
             Ok(Found::More) => {
-                self.partial.extend_from_slice(input);
+                memory::append(&mut self.partial, input)?;
                 *input = &mut [];
                 return Ok(None);
             }

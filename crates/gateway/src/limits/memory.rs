@@ -11,6 +11,14 @@ pub const MEMORY_BYTES: Bound = automatic(
      other half",
 );
 
+/// While no more than this is buffered for all clients, or an eighth of what may be, a poll is
+/// answered with as much as `http.poll_bytes_max`.
+pub const PLENTY_BYTES: u64 = 32 * MIB;
+
+/// Beyond that it is answered with about this much, and asks again: a request of a hundred bytes must
+/// not make the gateway keep a megabyte for whoever does not read it.
+pub const SPARSE_ANSWER_BYTES: usize = 16 << 10;
+
 /// How long a message may take from its first byte to its last.
 pub const MESSAGE_TIMEOUT_MS: Bound = bound(
     SECOND_MS,

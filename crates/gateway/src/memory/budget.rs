@@ -8,6 +8,8 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
+use crate::limits::{PLENTY_BYTES, SPARSE_ANSWER_BYTES};
+
 /// Once the limit was passed, memory is freed until less than this part of it is held: closing
 /// one client for each byte too many would go on for as long as an attack does.
 const RELIEVED_EIGHTHS: u64 = 7;
@@ -62,6 +64,15 @@ impl MemoryBudget {
             return 0;
         }
         self.held().saturating_sub(self.relieved())
+    }
+
+    /// How long an answer may be that can be cut anywhere: `most`, unless much is held already.
+    pub fn answer_bytes(&self, most: usize) -> usize {
+        if self.held() > PLENTY_BYTES.min(self.limit / 8) {
+            most.min(SPARSE_ANSWER_BYTES)
+        } else {
+            most
+        }
     }
 
     /// Adds what a core holds more (or, where `change` is negative, less) than it last said.
@@ -120,6 +131,23 @@ impl Held {
     }
 }
 
+impl Held {
+    /// Holds `bytes` in all, more or less than before.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; what was held stays held.
+    pub fn resize(&mut self, bytes: u64) -> Result<(), OutOfMemory> {
+        if bytes > self.bytes {
+            return self.grow(bytes - self.bytes);
+        }
+        let given_back = self.bytes - bytes;
+        self.budget.api.fetch_sub(given_back, Ordering::Relaxed);
+        self.budget.report(-(given_back as i64));
+        self.bytes = bytes;
+        Ok(())
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         self.budget.api.fetch_sub(self.bytes, Ordering::Relaxed);
@@ -158,9 +186,25 @@ mod tests {
         assert_eq!(first.grow(51), Err(OutOfMemory));
         assert_eq!(first.grow(50), Ok(()));
         assert_eq!(budget.held(), 200);
+        assert_eq!(first.resize(20), Ok(()));
+        assert_eq!(budget.held(), 20);
+        assert_eq!(first.resize(201), Err(OutOfMemory));
         drop(first);
         assert_eq!(budget.held(), 0);
         let _whole_share = budget.hold(200).unwrap();
+    }
+
+    #[test]
+    fn answers_are_short_while_much_is_held() {
+        let budget = MemoryBudget::new(800 << 20);
+        budget.report(PLENTY_BYTES as i64);
+        assert_eq!(budget.answer_bytes(1 << 20), 1 << 20);
+        budget.report(1);
+        assert_eq!(budget.answer_bytes(1 << 20), SPARSE_ANSWER_BYTES);
+        assert_eq!(budget.answer_bytes(1000), 1000);
+        let small = MemoryBudget::new(800);
+        small.report(101);
+        assert_eq!(small.answer_bytes(1 << 20), SPARSE_ANSWER_BYTES);
     }
 
     #[test]

@@ -6,10 +6,12 @@
 
 mod budget;
 mod core_memory;
+mod growth;
 pub mod limit;
 pub mod release;
 
 pub use self::{
     budget::{Held, MemoryBudget, OutOfMemory},
     core_memory::CoreMemory,
+    growth::{append, make_room},
 };

@@ -6,6 +6,7 @@
 use super::{Peer, Readiness, Stage, Turn};
 use crate::{
     limits::{DEFERRED_BYTES_MAX, RESUME_COST},
+    memory,
     ready::Effort,
     transport::websocket::WebSocket,
 };
@@ -31,7 +32,9 @@ impl Peer {
     pub fn receive(&mut self, received: &mut [u8], turn: &mut Turn<'_>) {
         let input = self.sending.channel_mut().open(received);
         if let Some(deferred) = &mut self.deferred {
-            deferred.bytes.extend_from_slice(input);
+            if memory::append(&mut deferred.bytes, input).is_err() {
+                return self.close_for_memory(turn);
+            }
             self.sending.hold(self.connection, turn.operations);
         } else if self.effort == Effort::Heavy || turn.desk.is_spent() {
             self.put_off(input, turn);
@@ -59,7 +62,10 @@ impl Peer {
         self.readiness = Readiness::None;
         turn.desk.spend(RESUME_COST);
         // What it is owed first: it drains, and then there is another turn.
-        let may_go_on = !self.sending.is_paused() || self.is_in_large_message();
+        let may_go_on = match self.stage {
+            Stage::Http(_) | Stage::Poll(_) => !self.sending.is_backlogged(),
+            _ => !self.sending.is_paused() || self.is_in_large_message(),
+        };
         if may_go_on && let Some(mut deferred) = self.deferred.take() {
             self.serve(&mut deferred.bytes, turn);
             match (&mut self.deferred, deferred.end) {
@@ -74,7 +80,10 @@ impl Peer {
 
     /// Leaves the rest of the input for later.
     pub(super) fn put_off(&mut self, rest: &[u8], turn: &mut Turn<'_>) {
-        let bytes = rest.to_vec();
+        let mut bytes = Vec::new();
+        if memory::append(&mut bytes, rest).is_err() {
+            return self.close_for_memory(turn);
+        }
         // A little more may come meanwhile: to stop reading costs more than to keep it.
         if bytes.len() > DEFERRED_BYTES_MAX {
             self.sending.hold(self.connection, turn.operations);

@@ -21,6 +21,9 @@ use crate::{
     transport::long_poll::{Found, LongPoll},
 };
 
+/// More than the head of an answer has.
+const RESPONSE_HEAD_BYTES: usize = 1024;
+
 impl Peer {
     /// Sends a run of events, if it is for this peer and there is room.
     #[inline]
@@ -40,7 +43,7 @@ impl Peer {
                 feed::deliver(session, format, run, desk, serving, &mut outbox)
             }
             Stage::Poll(poll) => {
-                let bytes_max = serving.settings.poll_bytes_max;
+                let bytes_max = turn.memory.answer_bytes(serving.settings.poll_bytes_max);
                 poll.collect(run, desk, bytes_max, serving.metrics)
             }
             _ => Progress::Idle,
@@ -147,12 +150,12 @@ impl Peer {
     pub(super) fn try_to_answer(&mut self, turn: &mut Turn<'_>) {
         let Stage::Poll(poll) = &mut self.stage else { return };
         let mut body = turn.bench.take_scratch();
-        let bytes_max = turn.settings.poll_bytes_max;
-        let found = poll.read(turn.desk, turn.now, bytes_max, turn.metrics, &mut body);
-        if found == Found::Something {
-            self.write_answer(&body, turn);
-        } else if poll.session.pace() != Pace::Live {
-            self.be_ready(turn);
+        let bytes_max = turn.memory.answer_bytes(turn.settings.poll_bytes_max);
+        match poll.read(turn.desk, turn.now, bytes_max, turn.metrics, &mut body) {
+            Found::Something => self.write_answer(&body, turn),
+            Found::Nothing if poll.session.pace() != Pace::Live => self.be_ready(turn),
+            Found::Nothing => {}
+            Found::NoMemory => self.end_unanswered(turn),
         }
         turn.bench.put_scratch(body);
     }
@@ -161,13 +164,25 @@ impl Peer {
     pub(super) fn answer_poll(&mut self, turn: &mut Turn<'_>) {
         let Stage::Poll(poll) = &mut self.stage else { return };
         let mut body = turn.bench.take_scratch();
-        let bytes_max = turn.settings.poll_bytes_max;
-        poll.read(turn.desk, turn.now, bytes_max, turn.metrics, &mut body);
-        self.write_answer(&body, turn);
+        let bytes_max = turn.memory.answer_bytes(turn.settings.poll_bytes_max);
+        match poll.read(turn.desk, turn.now, bytes_max, turn.metrics, &mut body) {
+            Found::Something | Found::Nothing => self.write_answer(&body, turn),
+            Found::NoMemory => self.end_unanswered(turn),
+        }
         turn.bench.put_scratch(body);
     }
 
+    /// Ends a poll for whose answer there is no memory; the client asks again from where it was.
+    fn end_unanswered(&mut self, turn: &mut Turn<'_>) {
+        turn.metrics.closed_for_memory.add(1);
+        self.retire(Settled::No, turn);
+        self.end(turn);
+    }
+
     fn write_answer(&mut self, body: &[u8], turn: &mut Turn<'_>) {
+        if turn.operations.try_reserve(body.len() + RESPONSE_HEAD_BYTES).is_err() {
+            return self.end_unanswered(turn);
+        }
         let Stage::Poll(poll) = std::mem::replace(&mut self.stage, Stage::Lingering) else {
             return;
         };

@@ -212,8 +212,10 @@ impl Peer {
     #[inline]
     fn serve_input(&mut self, mut input: &mut [u8], turn: &mut Turn<'_>) {
         while !input.is_empty() || self.is_in_large_message() {
-            // A request may cost as much as a client that comes.
-            if turn.desk.is_spent() && !matches!(self.stage, Stage::WebSocket(_)) {
+            // A request may cost as much as a client that comes. And it is much shorter than its
+            // answer, so whoever does not read the answer to one is not given that to the next.
+            let must_wait = turn.desk.is_spent() || self.sending.is_backlogged();
+            if must_wait && matches!(self.stage, Stage::Http(_) | Stage::Poll(_)) {
                 return self.put_off(input, turn);
             }
             let mut outbox =

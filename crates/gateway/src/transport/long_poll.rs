@@ -12,9 +12,13 @@ use crate::{
     exchange::Missed,
     feed::{Progress, Word},
     http::{connection::HttpConnection, cors::Cors, refusal::After},
+    memory::make_room,
     metrics::CoreMetrics,
     session::{Pace, Session, Settled},
 };
+
+/// Beside an event: the comma before it, and the end of the answer.
+const ITEM_BYTES: usize = 256;
 
 /// A poll that waits for its answer.
 pub struct LongPoll {
@@ -38,6 +42,9 @@ pub enum Found {
     Something,
     /// There is nothing yet.
     Nothing,
+    /// There is no memory for the answer. What was read for it is lost, and the client has not
+    /// seen it.
+    NoMemory,
 }
 
 impl LongPoll {
@@ -91,6 +98,9 @@ impl LongPoll {
         let mut answer = Body::begin(body);
         let mut found = Found::Nothing;
         if let Some(objects) = self.collected.take() {
+            if make_room(body, objects.len() + ITEM_BYTES).is_err() {
+                return Found::NoMemory;
+            }
             answer.item(body, text_of(&objects));
             found = Found::Something;
         }
@@ -100,6 +110,11 @@ impl LongPoll {
             let mut full = ControlFlow::Continue(());
             let read = self.session.read_on(desk, now, |event| {
                 if event.except() != Some(&*client) {
+                    if make_room(body, event.bytes().len() + ITEM_BYTES).is_err() {
+                        found = Found::NoMemory;
+                        full = ControlFlow::Break(());
+                        return full;
+                    }
                     answer.item(body, Frame::of(event, epoch).text());
                     metrics.deliveries.add(1);
                     found = Found::Something;
@@ -109,6 +124,9 @@ impl LongPoll {
                 }
                 full
             });
+            if found == Found::NoMemory {
+                return found;
+            }
             match read {
                 Ok(()) => break,
                 Err(gap) => {

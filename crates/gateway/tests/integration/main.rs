@@ -7,6 +7,7 @@ mod support;
 
 mod agreement;
 mod api;
+mod attacks;
 mod bodies;
 mod bulk;
 mod commands;
@@ -23,6 +24,7 @@ mod framing;
 mod heads;
 mod heartbeats;
 mod inflating;
+mod last_events;
 mod limits;
 mod logging;
 mod many_cores;

@@ -2,6 +2,8 @@
 //!
 //! It waits for a sender that pauses, but not for long, and never knows what the bytes say.
 
+use std::sync::Arc;
+
 use axum::{
     body::{Body, Bytes, HttpBody},
     http::{HeaderMap, header},
@@ -10,7 +12,10 @@ use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use super::problem::{Kind, Problem};
-use crate::limits::{API_DISCARDED_BYTES_MAX, API_PAUSE_MAX};
+use crate::{
+    limits::{API_DISCARDED_BYTES_MAX, API_PAUSE_MAX},
+    memory::{self, Held, MemoryBudget, OutOfMemory},
+};
 
 /// What a body is, by its `Content-Type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,20 +92,40 @@ pub async fn piece(body: &mut Body) -> Result<Option<Bytes>, Problem> {
     }
 }
 
+/// There is no memory for a body, or for a line of it.
+pub fn out_of_memory() -> Problem {
+    let detail = "bodies that are being read have their share of limits.memory_bytes; try again";
+    Problem::new(Kind::OutOfMemory, detail)
+}
+
+/// A body that has come whole, in the account of memory until it is dropped.
+pub struct Whole {
+    /// The body.
+    pub bytes: Vec<u8>,
+    _held: Held,
+}
+
 /// All of a body.
 ///
 /// # Errors
-/// It has more than `bytes_max` bytes, or did not come.
-pub async fn whole(body: &mut Body, bytes_max: usize) -> Result<Vec<u8>, Problem> {
+/// It has more than `bytes_max` bytes, did not come, or there is no memory for it.
+pub async fn whole(
+    body: &mut Body,
+    bytes_max: usize,
+    memory: &Arc<MemoryBudget>,
+) -> Result<Whole, Problem> {
     check_length(body, bytes_max)?;
+    let mut held = memory.hold(0).map_err(|OutOfMemory| out_of_memory())?;
     let mut bytes = Vec::new();
     while let Some(piece) = piece(body).await? {
         if bytes.len() + piece.len() > bytes_max {
             return Err(too_large(bytes_max));
         }
-        bytes.extend_from_slice(&piece);
+        memory::append(&mut bytes, &piece)
+            .and_then(|()| held.resize(bytes.capacity() as u64))
+            .map_err(|OutOfMemory| out_of_memory())?;
     }
-    Ok(bytes)
+    Ok(Whole { bytes, _held: held })
 }
 
 /// Reads on for a while what nobody wants: closing with unread input sends a reset, which could

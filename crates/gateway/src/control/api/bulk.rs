@@ -60,6 +60,9 @@ async fn serve(
 ) -> Result<(), Unread> {
     let api = answers.api;
     let mut lines = Lines::new(api.message_bytes_max());
+    let Ok(mut held) = api.memory.hold(0) else {
+        return answers.end(&body::out_of_memory(), sender).await;
+    };
     let mut bytes = 0;
     loop {
         let piece = match body::piece(body).await {
@@ -79,6 +82,9 @@ async fn serve(
             }
         }
         answers.flush(sender).await?;
+        if held.resize(lines.held_bytes() as u64).is_err() {
+            return answers.end(&body::out_of_memory(), sender).await;
+        }
     }
     if let Some(line) = lines.finish() {
         answers.take(&line);
@@ -97,6 +103,7 @@ impl Answers<'_> {
     fn take(&mut self, line: &Line<'_>) {
         let start = self.out.len();
         let done = match line.bytes() {
+            None if *line == Line::NoMemory => Err(body::out_of_memory()),
             Some(line) => post::submit(self.verb, self.api, None, line, &mut self.out),
             None => {
                 let bytes_max = self.api.message_bytes_max();

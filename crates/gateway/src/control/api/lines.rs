@@ -2,6 +2,8 @@
 //!
 //! It keeps one unfinished line of bounded length, and never knows what a line says.
 
+use crate::memory;
+
 /// Cuts what comes at line feeds.
 ///
 /// Invariant: `partial` holds at most `bytes_max` bytes, and nothing of a line that is too long.
@@ -16,6 +18,7 @@ pub struct Lines {
 enum Length {
     Within,
     Beyond,
+    NoMemory,
 }
 
 /// A line without its line feed.
@@ -27,6 +30,8 @@ pub enum Line<'l> {
     Owned(Vec<u8>),
     /// It had more bytes than a line may have.
     TooLong,
+    /// There was no memory for it.
+    NoMemory,
 }
 
 impl Lines {
@@ -51,9 +56,14 @@ impl Lines {
         Some(self.take())
     }
 
+    /// Bytes of memory that the unfinished line takes.
+    pub fn held_bytes(&self) -> usize {
+        self.partial.capacity()
+    }
+
     /// The last line, if it had no line feed.
     pub fn finish(mut self) -> Option<Line<'static>> {
-        let is_there = !self.partial.is_empty() || self.length == Length::Beyond;
+        let is_there = !self.partial.is_empty() || self.length != Length::Within;
         is_there.then(|| self.take())
     }
 
@@ -61,9 +71,11 @@ impl Lines {
         if self.partial.len() + bytes.len() > self.bytes_max {
             self.length = Length::Beyond;
         }
-        match self.length {
-            Length::Within => self.partial.extend_from_slice(bytes),
-            Length::Beyond => self.partial = Vec::new(),
+        if self.length == Length::Within && memory::append(&mut self.partial, bytes).is_err() {
+            self.length = Length::NoMemory;
+        }
+        if self.length != Length::Within {
+            self.partial = Vec::new();
         }
     }
 
@@ -72,6 +84,7 @@ impl Lines {
         match std::mem::replace(&mut self.length, Length::Within) {
             Length::Within => Line::Owned(line),
             Length::Beyond => Line::TooLong,
+            Length::NoMemory => Line::NoMemory,
         }
     }
 }
@@ -82,7 +95,7 @@ impl Line<'_> {
         match self {
             Self::Borrowed(bytes) => Some(bytes),
             Self::Owned(bytes) => Some(bytes),
-            Self::TooLong => None,
+            Self::TooLong | Self::NoMemory => None,
         }
     }
 }

@@ -68,11 +68,13 @@ pub enum Kind {
     MethodNotAllowed,
     /// The gateway is going away and takes no more events.
     GoingAway,
+    /// There is no memory for the body.
+    OutOfMemory,
 }
 
 impl Kind {
     /// Every type.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::NotJson,
         Self::WrongType,
         Self::MissingField,
@@ -91,6 +93,7 @@ impl Kind {
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::GoingAway,
+        Self::OutOfMemory,
     ];
 
     /// The last part of the type, and its title.
@@ -121,6 +124,7 @@ impl Kind {
             Self::NotFound => ("not-found", "Nothing is here."),
             Self::MethodNotAllowed => ("method-not-allowed", "This method is not for this path."),
             Self::GoingAway => ("going-away", "The gateway is going away."),
+            Self::OutOfMemory => ("out-of-memory", "The gateway has no memory for this now."),
         }
     }
 
@@ -157,7 +161,7 @@ impl Kind {
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::UnknownClient | Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::GoingAway => StatusCode::SERVICE_UNAVAILABLE,
+            Self::GoingAway | Self::OutOfMemory => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
@@ -214,8 +218,8 @@ impl IntoResponse for Problem {
             let accept = HeaderValue::from_static("application/json, application/x-ndjson");
             response.headers_mut().insert(header::ACCEPT, accept);
         }
-        if self.kind == Kind::GoingAway {
-            // RFC 9110 §10.2.3: another gateway may take it at once.
+        if matches!(self.kind, Kind::GoingAway | Kind::OutOfMemory) {
+            // RFC 9110 §10.2.3: another gateway may take it at once, or this one in a moment.
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
@@ -235,7 +239,8 @@ mod tests {
         for kind in Kind::ALL {
             assert_eq!(Kind::of_code(kind.code()), Some(kind));
             assert!(kind.code().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'));
-            assert!(kind.status().is_client_error() || kind == Kind::GoingAway);
+            let is_passing = matches!(kind, Kind::GoingAway | Kind::OutOfMemory);
+            assert!(kind.status().is_client_error() || is_passing);
         }
         assert_eq!(Kind::of_code("none"), None);
     }

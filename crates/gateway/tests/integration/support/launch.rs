@@ -51,6 +51,14 @@ impl Launch {
         Self { command }.ports().flags(&["--io", engine.flag()])
     }
 
+    /// Under a limit of its address space, in KiB.
+    pub fn with_address_space(engine: Engine, kib: u64) -> Self {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -v {kib}; exec \"$0\" \"$@\"");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_ringway")]);
+        Self { command }.ports().flags(&["--io", engine.flag(), "--cores", "1"])
+    }
+
     fn ports(self) -> Self {
         self.flags(&["--listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0"])
     }

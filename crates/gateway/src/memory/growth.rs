@@ -1,0 +1,41 @@
+//! Buffers whose size a peer chose grow by these: without memory that peer is refused, and the
+//! process goes on.
+
+use super::OutOfMemory;
+
+/// Makes room for `additional` bytes more, at least doubling the buffer where it grows.
+///
+/// # Errors
+/// [`OutOfMemory`]; the buffer is as it was.
+#[inline]
+pub fn make_room(buffer: &mut Vec<u8>, additional: usize) -> Result<(), OutOfMemory> {
+    buffer.try_reserve(additional).map_err(|_| OutOfMemory)
+}
+
+/// Appends `bytes`.
+///
+/// # Errors
+/// [`OutOfMemory`]; nothing was appended.
+#[inline]
+pub fn append(buffer: &mut Vec<u8>, bytes: &[u8]) -> Result<(), OutOfMemory> {
+    make_room(buffer, bytes.len())?;
+    buffer.extend_from_slice(bytes);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_memory_holds_is_refused_and_changes_nothing() {
+        let mut buffer = b"kept".to_vec();
+        // No address space has room for so much, nor a capacity for the other.
+        for additional in [isize::MAX as usize - 4, usize::MAX] {
+            assert_eq!(make_room(&mut buffer, additional), Err(OutOfMemory));
+        }
+        assert_eq!(buffer, b"kept");
+        append(&mut buffer, b" and more").unwrap();
+        assert_eq!(buffer, b"kept and more");
+    }
+}
