@@ -179,6 +179,11 @@ fn files_that_cannot_be_merged_are_told_apart() {
         fs::write(&cut, text.replace(name, bad)).unwrap();
         assert!(refusal(&[&a, &cut], &[]).contains("does not name the runs"), "{bad}");
     }
+    // A figure that somebody has edited is not believed.
+    let edited = text.replacen("\"connections\":", "\"connections\":1", 1);
+    assert_ne!(edited, text);
+    fs::write(&cut, edited).unwrap();
+    assert!(refusal(&[&a, &cut], &[]).contains("checksum"));
     let fifo = path(&folder, "fifo");
     make_fifo(&fifo);
     assert!(refusal(&[&fifo, &b], &[]).contains("no file"));

@@ -169,7 +169,7 @@ pub fn commands(input: &[u8]) {
             assert!([id, topic].into_iter().all(|one| name::check(one).is_ok()));
             write::ack_with_outcome(&mut out, id, "cursor", [(&**topic, "queued")]);
         }
-        Ok(Command::Ping) => write::pong(&mut out, "cursor"),
+        Ok(Command::Ping { id }) => write::pong(&mut out, "cursor", id.as_deref()),
         Err(error) => write::error(&mut out, error),
     }
     assert!(is_json(std::str::from_utf8(&out).expect("UTF-8")));

@@ -3,15 +3,15 @@
 //!
 //! It is lent to whichever peer is served, and never holds one.
 
-use std::{cell::Cell, sync::Arc};
+use std::{cell::Cell, sync::Arc, time::Duration};
 
 use ringway_acceptor::Connection;
-use ringway_hub::{Name, Reader, Sequence, Subscriptions, Tail};
+use ringway_hub::{Key, Name, Reader, Sequence, Subscriptions, Tail};
 
 use crate::{
     dispatch::Dispatch,
     exchange::Exchange,
-    limits::{TURN_EVENT_BYTES_MAX, TURN_SLICE_BYTES},
+    limits::{LOOK_UP_BYTES, TURN_EVENT_BYTES_MAX, TURN_SLICE_BYTES},
     orders::Orders,
     ready::ReadyQueue,
 };
@@ -106,6 +106,13 @@ impl Desk {
     /// Whether a turn has no room for more of it.
     pub fn is_spent(&self) -> bool {
         self.spent.get() >= TURN_EVENT_BYTES_MAX
+    }
+
+    /// The place before the last events of a topic that a client asks for.
+    pub fn before_last(&self, topic: &str, last: u32, last_max: usize, now: Duration) -> Sequence {
+        let most = (last_max.min(last as usize), usize::MAX);
+        self.spend(most.0 * LOOK_UP_BYTES);
+        self.exchange.log.before_last(Key::Topic(topic), self.position(), most, now)
     }
 
     /// The last event that this core has read.

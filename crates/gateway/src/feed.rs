@@ -69,7 +69,7 @@ impl Word<'_> {
                 write::welcome(out, client, connection, &cursor.to_string());
             }
             Self::Gap { from, to } => write::gap(out, &from.to_string(), &to.to_string()),
-            Self::Heartbeat { cursor } => write::pong(out, &cursor.to_string()),
+            Self::Heartbeat { cursor } => write::pong(out, &cursor.to_string(), None),
             Self::Answer(text) => out.extend_from_slice(text),
         }
     }

@@ -290,12 +290,29 @@ pub const RECIPIENTS: Bound = bound(
     "each one is looked up, and named in the answer; what more people are to get is a topic",
 );
 
+/// Levels of arrays and objects in the data of an event.
+pub const DATA_DEPTH: Bound = bound(
+    1,
+    128,
+    100_000,
+    "Serde's own bound, and an eighth of Python's; parsers of receivers that recurse fail on deep data",
+);
+
 /// Topics that one connection is subscribed to.
 pub const SUBSCRIPTIONS: Bound = bound(
     1,
     100,
     10_000,
     "each one is an entry in its core's tables, and one more search when the client resumes",
+);
+
+/// Events that a client may ask for when it subscribes.
+pub const LAST_EVENTS: Bound = bound(
+    1,
+    100,
+    10_000,
+    "what a page shows when it opens; a client may ask for so many of each topic, and they count as \
+     what it reads on from the history",
 );
 
 // ---- [history] ----

@@ -59,7 +59,10 @@ pub enum Start {
     /// It has seen everything up to here.
     At(Cursor),
     /// Now; for what is its own, where it left.
-    Now,
+    Now {
+        /// But with so many of the last events of each topic, at most so many.
+        last: Option<(u32, usize)>,
+    },
 }
 
 /// A subscription that was refused: the client has as many as it may have.
@@ -103,13 +106,20 @@ impl Session {
                     }
                 };
             }
-            Start::Now => {
+            Start::Now { last } => {
                 let own = desk.exchange.own_start(&session.client, arrival.since, gone, position);
                 // Close to what is kept, if anything is: the client may come back to here.
                 let exchange = &desk.exchange;
                 let (own, touched) = exchange.kept_after(&session.client, own, position, now);
                 desk.spend(touched as usize * LOOK_UP_BYTES);
                 session.defer(Part::Own, own, position);
+                if let Some((last, last_max)) = last {
+                    for topic in topics {
+                        let after = desk.before_last(topic, last, last_max, now);
+                        let topic = desk.subscriptions.find(topic).expect("it has a subscriber");
+                        session.defer(Part::Topic(topic), after, position);
+                    }
+                }
             }
         }
         // Until the socket has taken the word of it, a gap is not told.

@@ -11,7 +11,7 @@ use ringway_frame::{
 
 use crate::{
     config::{Automatic, Clients, Config, Deflate, SlowReader},
-    http::{cors::Origins, head::HeadLimits, visit::VisitLimits},
+    http::{api_host::ApiHosts, cors::Origins, head::HeadLimits, visit::VisitLimits},
     permission::{Patterns, Permissions},
 };
 
@@ -50,8 +50,14 @@ pub struct Settings {
     pub slow_reader: SlowReader,
     /// Recipients of one event.
     pub recipients_max: usize,
+    /// Levels of the data of an event.
+    pub data_depth_max: usize,
+    /// Under which names the private API may be asked for.
+    pub api_hosts: ApiHosts,
     /// Topics that one connection may be subscribed to.
     pub subscriptions_max: usize,
+    /// The last events of a topic that a client may ask for.
+    pub last_events_max: usize,
     /// What clients may do.
     pub permissions: Permissions,
     /// What is kept for those who were away.
@@ -108,7 +114,10 @@ impl Settings {
             queue_bytes_max: clients.queue_bytes_max,
             slow_reader: clients.slow_reader,
             recipients_max: clients.recipients_max,
+            data_depth_max: clients.data_depth_max,
+            api_hosts: ApiHosts::new(&server.api_allowed_hosts),
             subscriptions_max: clients.subscriptions_max,
+            last_events_max: clients.last_events_max,
             permissions: permissions(clients),
             history: HistorySettings {
                 events_max: history.events_max,

@@ -28,6 +28,9 @@ const OPENING: &str = "#[ringway-loadtest:opening] ";
 const SEND_DELAY: &str = "#[ringway-loadtest:send_delay] ";
 const LOOK_DELAY: &str = "#[ringway-loadtest:look_delay] ";
 
+/// Begins the last line of a log: the CRC-32 of all bytes before it, in hexadecimal digits.
+const CHECKSUM: &str = "#[ringway-loadtest:crc32] ";
+
 /// The tag of opening times, where they are all that was measured.
 const OPENING_TAG: &str = "opening";
 

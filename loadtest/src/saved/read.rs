@@ -10,8 +10,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use flate2::Crc;
 
-use super::{LOOK_DELAY, OPENING, REPORT, RUNS, SECONDS_MAX, SEND_DELAY, Saved};
+use super::{CHECKSUM, LOOK_DELAY, OPENING, REPORT, RUNS, SECONDS_MAX, SEND_DELAY, Saved};
 use crate::{
     measure::{
         encoding,
@@ -55,6 +56,7 @@ pub fn parse(log: impl BufRead) -> Result<Saved> {
     let mut parts = Parts::default();
     for (index, line) in log.lines().enumerate() {
         let line = line.context("it is no histogram log: it is not text")?;
+        parts.sum(&line);
         parts.take(&line).with_context(|| format!("line {}", index + 1))?;
     }
     parts.finish()
@@ -69,9 +71,24 @@ struct Parts {
     look_delays: Option<Times>,
     seconds: Vec<Sparse>,
     latencies: u64,
+    /// Of all lines so far.
+    checksum: Crc,
+    /// Whether the last line was the checksum of those before it.
+    is_confirmed: bool,
 }
 
 impl Parts {
+    /// Takes a line into the checksum, or holds the checksum against it.
+    fn sum(&mut self, line: &str) {
+        if let Some(said) = line.strip_prefix(CHECKSUM) {
+            self.is_confirmed = said == format!("{:08x}", self.checksum.sum());
+        } else {
+            self.is_confirmed = false;
+            self.checksum.update(line.as_bytes());
+            self.checksum.update(b"\n");
+        }
+    }
+
     fn take(&mut self, line: &str) -> Result<()> {
         if let Some(piece) = line.strip_prefix(REPORT) {
             self.json.push_str(piece);
@@ -127,6 +144,11 @@ impl Parts {
             !self.runs.is_empty() && self.runs.iter().all(|run| is_run(run)),
             "it was cut or changed: it does not name the runs that are in it, by which none is \
              added twice"
+        );
+        ensure!(
+            self.is_confirmed,
+            "it was changed: its bytes do not have the checksum in its last line; merge the files as \
+             --save wrote them"
         );
         let missing = "it was cut: histograms of the tester are missing";
         Ok(Saved {

@@ -11,12 +11,15 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, ensure};
+use flate2::CrcWriter;
 use hdrhistogram::serialization::{
     V2DeflateSerializer,
     interval_log::{IntervalLogWriterBuilder, Tag},
 };
 
-use super::{LINE_TIME, LOOK_DELAY, OPENING, OPENING_TAG, REPORT, RUNS, SEND_DELAY, Saved};
+use super::{
+    CHECKSUM, LINE_TIME, LOOK_DELAY, OPENING, OPENING_TAG, REPORT, RUNS, SEND_DELAY, Saved,
+};
 use crate::measure::{encoding, quantiles::Times};
 
 /// Characters of a piece of the report: other tools may have bounds.
@@ -124,7 +127,7 @@ fn replace(log: &Log, path: &Path) -> Result<()> {
 }
 
 fn write_to(log: &Log, path: &Path) -> Result<()> {
-    let mut file = BufWriter::new(fs::File::create(path)?);
+    let mut file = CrcWriter::new(BufWriter::new(fs::File::create(path)?));
     let mut serializer = V2DeflateSerializer::new();
     let mut head = IntervalLogWriterBuilder::new();
     head.add_comment("[Histogram log format version 1.3]");
@@ -140,6 +143,8 @@ fn write_to(log: &Log, path: &Path) -> Result<()> {
         let written = writer.write_histogram(&line.times, line.at, line.length, tag);
         written.map_err(|error| anyhow!("{error}"))?;
     }
+    let checksum = file.crc().sum();
+    writeln!(file, "{CHECKSUM}{checksum:08x}")?;
     Ok(file.flush()?)
 }
 

@@ -63,6 +63,7 @@ fn bound(kind: &Kind) -> Option<&Bound> {
         | Kind::Networks(_)
         | Kind::Patterns(_)
         | Kind::Origins
+        | Kind::Hosts
         | Kind::Cores => None,
     }
 }

@@ -29,6 +29,8 @@ pub(super) enum Kind {
     Patterns(&'static [&'static str]),
     /// Origins of web pages, or `*`; by default none.
     Origins,
+    /// Host names, or `*`; by default none.
+    Hosts,
     /// `"auto"`, a count or a list of cores.
     Cores,
 }

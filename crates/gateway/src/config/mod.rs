@@ -79,6 +79,8 @@ pub struct Server {
     pub drain_time: Duration,
     /// Address of the private API.
     pub api_listen: SocketAddr,
+    /// Host names of the private API, or `*`.
+    pub api_allowed_hosts: Vec<String>,
     /// Whether clients without credentials may use a public address.
     pub allow_anonymous_on_public_address: bool,
     /// Receive buffers of each core; a power of two.
@@ -233,8 +235,12 @@ pub struct Clients {
     pub slow_reader: SlowReader,
     /// Recipients of one event.
     pub recipients_max: usize,
+    /// Levels of the data of an event.
+    pub data_depth_max: usize,
     /// Topics that one connection may be subscribed to.
     pub subscriptions_max: usize,
+    /// The last events of a topic that a client is sent when it asks for them.
+    pub last_events_max: usize,
     /// Patterns of the clients that clients may notify.
     pub may_notify: Vec<String>,
     /// Patterns of the topics that clients may publish to.

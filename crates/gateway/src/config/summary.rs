@@ -178,10 +178,12 @@ impl Config {
             SlowReader::Close => "slow readers are closed",
         };
         format!(
-            "queues to {}, {slow_reader}, {} recipients an event, {} subscriptions",
+            "queues to {}, {slow_reader}, {} recipients an event, {} subscriptions, \
+             the last {} events",
             units::size_text(clients.queue_bytes_max as u64),
             clients.recipients_max,
             clients.subscriptions_max,
+            clients.last_events_max,
         )
     }
 

@@ -94,6 +94,14 @@ pub(super) static KEYS: &[Key] = &[
                   credentials: keep it out of reach of clients.",
     },
     Key {
+        path: "server.api_allowed_hosts",
+        kind: Kind::Hosts,
+        meaning: "Host names under which the private API may be asked for, without a port; \"*\" is \
+                  every one. IP addresses, localhost and names without a dot always may. Others are \
+                  refused with 421: a web page whose name leads to the gateway's address could \
+                  otherwise use the API through a browser (DNS rebinding).",
+    },
+    Key {
         path: "server.allow_anonymous_on_public_address",
         kind: Kind::Switch(false),
         meaning: "Clients need no credentials. On an address that other machines can reach the \
@@ -280,9 +288,21 @@ pub(super) static KEYS: &[Key] = &[
         meaning: "Recipients that one event may list.",
     },
     Key {
+        path: "clients.data_depth_max",
+        kind: Kind::Count(limits::DATA_DEPTH),
+        meaning: "Levels of arrays and objects in the data of an event, from clients and from the \
+                  application; deeper data is refused.",
+    },
+    Key {
         path: "clients.subscriptions_max",
         kind: Kind::Count(limits::SUBSCRIPTIONS),
         meaning: "Topics that one connection may be subscribed to.",
+    },
+    Key {
+        path: "clients.last_events_max",
+        kind: Kind::Count(limits::LAST_EVENTS),
+        meaning: "The last events of a topic that a client is sent when it subscribes with `last`; \
+                  a greater number counts as this one.",
     },
     Key {
         path: "clients.may_notify",

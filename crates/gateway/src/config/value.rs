@@ -12,7 +12,10 @@ use super::cores::Cores;
 use super::keys::{self, Key, Kind};
 use super::units::{self, UnitError};
 use crate::limits::{self, Bound, Preset};
-use crate::{http::cors::Origins, permission};
+use crate::{
+    http::{api_host, cors::Origins},
+    permission,
+};
 
 /// The word that stands for a value which follows from something else.
 pub(super) const AUTO: &str = "auto";
@@ -39,7 +42,7 @@ pub(super) fn default_text(kind: &Kind) -> String {
         Kind::Word(_, default) => quoted(default),
         Kind::Address(default) => quoted(default),
         Kind::Networks(defaults) | Kind::Patterns(defaults) => format!("[{}]", list(defaults)),
-        Kind::Origins => "[]".to_owned(),
+        Kind::Origins | Kind::Hosts => "[]".to_owned(),
         Kind::Cores => quoted(AUTO),
     }
 }
@@ -65,6 +68,7 @@ pub(super) fn range_text(kind: &Kind) -> String {
         Kind::Networks(_) => "a list of networks, such as \"10.0.0.0/8\"".to_owned(),
         Kind::Patterns(_) => "a list of names, such as \"news\" or \"chat.*\"".to_owned(),
         Kind::Origins => "\"*\", or a list of origins, such as \"https://example.org\"".to_owned(),
+        Kind::Hosts => "\"*\", or a list of host names, such as \"ringway.internal\"".to_owned(),
         Kind::Cores => "\"auto\", a count, or a list of core numbers in a string".to_owned(),
     }
 }
@@ -98,6 +102,7 @@ fn canonical(kind: &Kind, written: &DeValue<'_>) -> Result<Value, String> {
         Kind::Networks(_) => networks(written),
         Kind::Patterns(_) => patterns(written),
         Kind::Origins => origins(written),
+        Kind::Hosts => hosts(written),
         Kind::Cores => cores(written),
     }
 }
@@ -279,6 +284,18 @@ fn origins(written: &DeValue<'_>) -> Result<Value, String> {
         return Err(format!("has more than {most} origins; write \"*\" for every one"));
     }
     Origins::parse(texts.iter().copied()).map_err(|fault| format!("has {fault}"))?;
+    Ok(texts.into_iter().map(|text| Value::String(text.to_owned())).collect::<Vec<_>>().into())
+}
+
+fn hosts(written: &DeValue<'_>) -> Result<Value, String> {
+    let shape = "is not a list of host names; write [\"ringway.internal\"], or \"*\" for every one";
+    let texts = texts(written, shape)?;
+    if texts.len() as u64 > limits::ORIGINS_MAX {
+        return Err(format!("has more than {} host names", limits::ORIGINS_MAX));
+    }
+    if let Some(wrong) = texts.iter().find(|text| !api_host::is_name(text)) {
+        return Err(format!("has {wrong:?}, which is not a host name without a port"));
+    }
     Ok(texts.into_iter().map(|text| Value::String(text.to_owned())).collect::<Vec<_>>().into())
 }
 

@@ -3,6 +3,7 @@
 //! It reads the body of `POST /send` only. Any other request that announces one is answered, and
 //! its connection closed.
 
+pub mod api_host;
 pub mod body;
 pub mod chunk;
 pub mod connection;

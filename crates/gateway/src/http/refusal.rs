@@ -49,6 +49,8 @@ pub enum Refusal {
     Handshake(HandshakeError),
     /// A page of another origin, which may not use the gateway.
     ForeignOrigin,
+    /// RFC 9110 §15.5.20: a name under which the private API must not be asked for.
+    ForeignHost,
     /// No room for another connection.
     Full,
     /// This address has its share of connections.
@@ -140,6 +142,7 @@ impl Refusal {
     /// The status code.
     pub fn status(self) -> u16 {
         match self {
+            Self::ForeignHost => 421,
             Self::ForeignOrigin
             | Self::Visit(VisitFault::Forbidden | VisitFault::ForeignOrigin) => 403,
             Self::Malformed | Self::Host | Self::Framing | Self::Chunk | Self::Visit(_) => 400,
@@ -175,7 +178,7 @@ impl Refusal {
             | Self::BodyTooLarge => Ground::TooLarge,
             Self::Timeout => Ground::Timeout,
             Self::NotFound | Self::Method(_) => Ground::Route,
-            Self::ForeignOrigin => Ground::Origin,
+            Self::ForeignOrigin | Self::ForeignHost => Ground::Origin,
             Self::Visit(_) => Ground::Query,
             Self::MediaType | Self::Expectation => Ground::Body,
             Self::Handshake(_) => Ground::Handshake,
@@ -209,6 +212,7 @@ impl Refusal {
             Self::Method(Methods::Send) => "This is sent to with POST.",
             Self::Visit(fault) => fault.reason(),
             Self::ForeignOrigin => "Pages of this origin may not use this server.",
+            Self::ForeignHost => "The private API is not known by this Host name.",
             Self::Full => "The server holds as many connections as it can.",
             Self::AddressFull => "Too many connections come from this address.",
             Self::Memory => "The server has no memory for this now.",
@@ -240,6 +244,7 @@ impl Refusal {
             Self::Visit(VisitFault::TooManyTopics) => "too_many_subscriptions",
             Self::Visit(_) => "query",
             Self::Handshake(_) => "handshake",
+            Self::ForeignHost => "foreign_host",
             Self::Full => "full",
             Self::AddressFull => "address_full",
             Self::Memory => "memory",
@@ -257,6 +262,7 @@ impl Refusal {
             Self::ForeignOrigin | Self::Visit(VisitFault::ForeignOrigin) => "cors.allowed_origins",
             Self::Visit(VisitFault::Forbidden) => "clients.may_subscribe",
             Self::Visit(VisitFault::TooManyTopics) => "clients.subscriptions_max",
+            Self::ForeignHost => "server.api_allowed_hosts",
             Self::Full => "limits.connections_max",
             Self::AddressFull => "limits.connections_per_address_max",
             Self::Memory => "limits.memory_bytes",

@@ -33,6 +33,8 @@ pub struct Visit {
     pub topics: Vec<Box<str>>,
     /// From where to go on; of whichever log.
     pub cursor: Option<Cursor>,
+    /// How many of the last events of each topic a client without a cursor wants.
+    pub last: Option<u32>,
     /// How long `/poll` may wait.
     pub wait: Option<Duration>,
     /// How `/stream` writes its objects.
@@ -72,6 +74,8 @@ pub enum Parameter {
     Token,
     /// `cursor`
     Cursor,
+    /// `last`
+    Last,
     /// `wait`
     Wait,
     /// `format`
@@ -95,12 +99,20 @@ pub enum VisitFault {
     Client,
     /// A topic's name is none.
     Topic,
+    /// A parameter that does not exist.
+    Unknown,
+    /// Nothing reads tokens yet.
+    Token,
+    /// A topic with a wildcard, for which there is no meaning yet.
+    Wildcard,
     /// More topics than there may be.
     TooManyTopics,
     /// A topic that clients may not subscribe to.
     Forbidden,
     /// Nothing that the gateway gave out.
     Cursor,
+    /// Not a number of events.
+    Last,
     /// Not a number of seconds.
     Wait,
     /// No such format.
@@ -127,6 +139,7 @@ impl VisitFault {
             Self::Doubled(Parameter::Client) => "The parameter client was given twice.",
             Self::Doubled(Parameter::Token) => "The parameter token was given twice.",
             Self::Doubled(Parameter::Cursor) => "The parameter cursor was given twice.",
+            Self::Doubled(Parameter::Last) => "The parameter last was given twice.",
             Self::Doubled(Parameter::Wait) => "The parameter wait was given twice.",
             Self::Doubled(Parameter::Format) => "The parameter format was given twice.",
             Self::Doubled(Parameter::Callback) => "The parameter callback was given twice.",
@@ -135,8 +148,17 @@ impl VisitFault {
             Self::Client => "The parameter client is 1 to 128 bytes without control characters.",
             Self::Topic => "Each topic is 1 to 128 bytes without control characters.",
             Self::Forbidden => "Clients may not subscribe to this topic.",
+            Self::Unknown => {
+                "A parameter of the query is not known. There are client, topic, cursor, last, wait, \
+                 format, callback, origin and names."
+            }
+            Self::Token => "The parameter token is not supported: this gateway reads no tokens.",
+            Self::Wildcard => {
+                "A topic has no wildcards (* and > between dots): name each topic by itself."
+            }
             Self::TooManyTopics => "The parameter topic was given too often.",
             Self::Cursor => "The parameter cursor, or Last-Event-ID, is none of this gateway's.",
+            Self::Last => "The parameter last is a number of events, from 1 on.",
             Self::Wait => "The parameter wait is a number of seconds, such as 25 or 0.5.",
             Self::Format => "The parameter format is lines or iframe.",
             Self::Callback => {
@@ -183,15 +205,19 @@ impl Visit {
                     check_name(&value, VisitFault::Client)?;
                     once(&mut visit.client, value.into(), Parameter::Client)?;
                 }
-                "token" => once(&mut visit.token, value.into(), Parameter::Token)?,
+                "token" => return Err(VisitFault::Token),
                 "topic" => {
                     check_name(&value, VisitFault::Topic)?;
+                    if is_wildcard(&value) {
+                        return Err(VisitFault::Wildcard);
+                    }
                     if visit.topics.len() >= topics_max {
                         return Err(VisitFault::TooManyTopics);
                     }
                     visit.topics.push(value.into());
                 }
                 "cursor" => once(&mut visit.cursor, parse_cursor(&value)?, Parameter::Cursor)?,
+                "last" => once(&mut visit.last, parse_last(&value)?, Parameter::Last)?,
                 "wait" => once(&mut visit.wait, parse_wait(&value)?, Parameter::Wait)?,
                 "format" => once(&mut format, parse_format(&value)?, Parameter::Format)?,
                 "callback" => {
@@ -203,7 +229,7 @@ impl Visit {
                 }
                 "origin" => return Err(VisitFault::Origin),
                 "names" => once(&mut names, parse_names(&value)?, Parameter::Names)?,
-                _ => {}
+                _ => return Err(VisitFault::Unknown),
             }
         }
         visit.format = format.unwrap_or_default();
@@ -235,6 +261,11 @@ impl Visit {
     }
 }
 
+/// Whether a level of the topic is the sign of a wildcard, as NATS has them.
+pub fn is_wildcard(topic: &str) -> bool {
+    topic.split('.').any(|level| matches!(level, "*" | ">"))
+}
+
 fn once<T>(slot: &mut Option<T>, value: T, parameter: Parameter) -> Result<(), VisitFault> {
     match slot.replace(value) {
         None => Ok(()),
@@ -256,6 +287,12 @@ fn parse_wait(text: &str) -> Result<Duration, VisitFault> {
     }
     let seconds: f64 = text.parse().map_err(|_| VisitFault::Wait)?;
     Ok(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+}
+
+fn parse_last(text: &str) -> Result<u32, VisitFault> {
+    // `parse` would take a sign.
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|last| is_number && *last > 0).ok_or(VisitFault::Last)
 }
 
 fn parse_cursor(text: &str) -> Result<Cursor, VisitFault> {
@@ -298,10 +335,15 @@ mod tests {
         for (query, wanted) in [
             ("client=%ff", VisitFault::NotUtf8),
             ("x=%ff", VisitFault::NotUtf8),
+            ("topics=a", VisitFault::Unknown),
+            ("Client=a", VisitFault::Unknown),
+            ("token=a", VisitFault::Token),
+            ("topic=news.*", VisitFault::Wildcard),
+            ("topic=news.>", VisitFault::Wildcard),
+            ("topic=*", VisitFault::Wildcard),
             ("client=a&client=a", VisitFault::Doubled(Parameter::Client)),
-            ("token=&token=", VisitFault::Doubled(Parameter::Token)),
             (
-                "cursor=00000000000a-1&x&cursor=00000000000a-1",
+                "cursor=00000000000a-1&client=a&cursor=00000000000a-1",
                 VisitFault::Doubled(Parameter::Cursor),
             ),
             ("wait=1&wait=1", VisitFault::Doubled(Parameter::Wait)),
@@ -321,6 +363,12 @@ mod tests {
             ("topic=a&topic=b&topic=c&topic=d", VisitFault::TooManyTopics),
             ("cursor=", VisitFault::Cursor),
             ("cursor=00000000000a", VisitFault::Cursor),
+            ("last=1&last=1", VisitFault::Doubled(Parameter::Last)),
+            ("last=", VisitFault::Last),
+            ("last=0", VisitFault::Last),
+            ("last=-1", VisitFault::Last),
+            ("last=%2b1", VisitFault::Last),
+            ("last=4294967296", VisitFault::Last),
             ("wait=", VisitFault::Wait),
             ("wait=-1", VisitFault::Wait),
             ("wait=+1", VisitFault::Wait),
@@ -364,12 +412,10 @@ mod tests {
     #[test]
     fn sound_queries_are_understood() {
         assert_eq!(Visit::parse(None, 3), Ok(Visit::default()));
-        assert_eq!(Visit::parse(Some("other=1&other=2&Client=&wait2"), 3), Ok(Visit::default()));
-        let query = "client=ann+b%C3%A4r&token=a.b.c&topic=news&topic=a%2Fb&topic=news&cursor=00000000000a-1\
+        let query = "client=ann+b%C3%A4r&topic=news&topic=a%2Fb&topic=news&cursor=00000000000a-1\
                      &wait=0.5&format=iframe&callback=_f1&names=off";
         let visit = Visit::parse(Some(query), 3).unwrap();
         assert_eq!(visit.client.as_deref(), Some("ann bär"));
-        assert_eq!(visit.token.as_deref(), Some("a.b.c"));
         assert_eq!(visit.topics, ["news", "a/b", "news"].map(Box::from));
         assert_eq!(visit.cursor, Some(cursor(1)));
         assert_eq!(visit.wait, Some(Duration::from_millis(500)));

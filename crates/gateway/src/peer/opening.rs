@@ -193,7 +193,9 @@ impl Peer {
     fn enter(&self, visit: &Visit, turn: &mut Turn<'_>) -> (Session, Option<Missed>) {
         let start = match visit.cursor {
             Some(cursor) => Start::At(cursor),
-            None => Start::Now,
+            None => {
+                Start::Now { last: visit.last.map(|last| (last, turn.settings.last_events_max)) }
+            }
         };
         let slot = self.connection.slot();
         Session::enter(&client_of(visit), &visit.topics, start, slot, turn.now, turn.desk)

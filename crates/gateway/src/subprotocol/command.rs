@@ -44,6 +44,8 @@ pub enum Command<'t> {
         topic: Cow<'t, str>,
         /// The text of the cursor after which to begin; it is not checked yet.
         since: Option<Cow<'t, str>>,
+        /// How many of the last events to begin with, where no cursor is given.
+        last: Option<u32>,
         /// Which connection subscribes, where the command does not come over it.
         connection: Option<Cow<'t, str>>,
     },
@@ -57,7 +59,10 @@ pub enum Command<'t> {
         connection: Option<Cow<'t, str>>,
     },
     /// Say where the log stands.
-    Ping,
+    Ping {
+        /// The client's own name for this command, if it gave one; the answer repeats it.
+        id: Option<Cow<'t, str>>,
+    },
 }
 
 /// Whether a sender gets its own event.

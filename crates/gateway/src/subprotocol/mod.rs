@@ -5,6 +5,7 @@
 //! the rest a cursor is a text that is passed on. Nothing here writes to a connection.
 
 pub mod command;
+pub mod depth;
 pub mod error;
 pub mod json;
 pub mod service;

@@ -9,12 +9,13 @@ use ringway_acceptor::Connection;
 use ringway_hub::Cursor;
 
 use super::{
-    Command, CommandError, CommandLimits, ErrorCode,
+    Command, CommandError, CommandLimits, ErrorCode, depth,
     json::{self, write},
 };
 use crate::{
     desk::{Desk, Intake, News},
     exchange::{Missed, Notice},
+    http::visit::is_wildcard,
     limits::{COMMAND_COST, RECIPIENT_COST},
     orders::{Change, Order},
     session::{Session, TooMany},
@@ -71,6 +72,7 @@ pub fn carry_out(
     desk.spend(COMMAND_COST + text.len());
     let limits = CommandLimits { recipients_max: settings.recipients_max };
     let result = json::read(text, &limits)
+        .and_then(|command| check_depth(command, settings.data_depth_max))
         .and_then(|command| perform(command, speaker, desk, settings, now, out));
     match result {
         Ok(None) => Verdict::Done,
@@ -85,6 +87,23 @@ pub fn carry_out(
     }
 }
 
+/// Receivers parse what is passed on to them, and not all parsers stand depth.
+fn check_depth(command: Command<'_>, depth_max: usize) -> Result<Command<'_>, CommandError<'_>> {
+    match command {
+        Command::Notify { id, data, .. } | Command::Publish { id, data, .. }
+            if !depth::is_within(data, depth_max) =>
+        {
+            Err(error(ErrorCode::WrongType, id, depth_message(depth_max)))
+        }
+        command => Ok(command),
+    }
+}
+
+/// What is wrong with data that is too deep.
+pub fn depth_message(depth_max: usize) -> String {
+    format!("\"data\" is nested in more than {depth_max} levels (clients.data_depth_max)")
+}
+
 fn perform<'t>(
     command: Command<'t>,
     speaker: &mut Speaker<'_>,
@@ -94,12 +113,12 @@ fn perform<'t>(
     out: &mut Vec<u8>,
 ) -> Result<Option<Missed>, CommandError<'t>> {
     match command {
-        Command::Ping => {
+        Command::Ping { id } => {
             let cursor = match speaker {
                 Speaker::Session { session, .. } => session.cursor(desk),
                 Speaker::Request { .. } => desk.exchange.cursor(desk.settled()),
             };
-            write::pong(out, &cursor.to_string());
+            write::pong(out, &cursor.to_string(), id.as_deref());
         }
         Command::Notify { id, to, event, data, ttl } => {
             let client = speaker.client();
@@ -144,11 +163,15 @@ fn perform<'t>(
             });
             out.extend_from_slice(&ack);
         }
-        Command::Subscribe { id, topic, since, connection } => {
+        Command::Subscribe { id, topic, since, last, connection } => {
             let since = match begin_of(&topic, since.as_deref(), settings) {
                 Ok(since) => since,
                 Err((code, message)) => return Err(error(code, id, message)),
             };
+            let since = since.or_else(|| {
+                let after = desk.before_last(&topic, last?, settings.last_events_max, now);
+                Some(desk.exchange.cursor(after))
+            });
             let listening = Listening { id, topic, connection, change: Change::Subscribe(since) };
             return listen(listening, speaker, desk, settings, out);
         }
@@ -182,6 +205,9 @@ fn begin_of(
     since: Option<&str>,
     settings: &Settings,
 ) -> Result<Option<Cursor>, (ErrorCode, &'static str)> {
+    if is_wildcard(topic) {
+        return Err((ErrorCode::BadName, "a topic has no wildcards: name each topic by itself"));
+    }
     if !settings.permissions.subscribe.allow(topic) {
         return Err((ErrorCode::NotAllowed, "this client may not subscribe to this topic"));
     }

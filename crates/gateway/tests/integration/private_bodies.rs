@@ -10,9 +10,13 @@ use std::{
 
 use serde_json::json;
 
-use crate::support::{Application, Engine, Gateway, application::post, on_each_engine};
+use crate::support::{
+    Application, Client, Engine, Gateway, Request, Stream, application::post, on_each_engine,
+};
 
 on_each_engine!(
+    data_is_nested_as_deeply_as_is_allowed,
+    a_rebound_name_is_refused,
     what_is_wrong_with_a_body_is_a_problem,
     a_body_is_json_and_says_so,
     a_body_may_be_as_large_as_a_message,
@@ -56,9 +60,6 @@ fn what_is_wrong_with_a_body_is_a_problem(engine: Engine) {
         .posts("/v1/publish", b"{\"topic\":\"\xff\",\"data\":1}")
         .is_problem(400, "not-json");
     assert_eq!(gateway.metric("ringway_events_total"), 0);
-    // As deep as it likes.
-    let deep = format!(r#"{{"topic":"a","data":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
-    assert_eq!(application.posts("/v1/publish", deep).status, 200);
 }
 
 /// RFC 9110 §15.5.16, §8.4.
@@ -212,4 +213,54 @@ fn whoever_waits_for_a_100_gets_one_or_the_answer(engine: Engine) {
     assert_eq!(application.client.receives_response().status, 200);
     application.client.sends(waits(&JSON).and("Content-Length", "9999999").bytes());
     application.client.receives_response().is_problem(413, "body-too-large");
+}
+
+/// Receivers parse what is passed on to them: on every way in there is one limit.
+fn data_is_nested_as_deeply_as_is_allowed(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    for (depth, is_taken) in [(128, true), (129, false), (200_000, false)] {
+        let data = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let one = format!(r#"{{"topic":"news","data":{data}}}"#);
+        for (media, body) in
+            [("application/json", one.clone()), ("application/x-ndjson", one + "\n")]
+        {
+            let request = Request::post("/v1/publish", &body).with("Content-Type", media);
+            let mut client = Client::connect_to(gateway.api);
+            let said = if media == "application/json" {
+                String::from_utf8_lossy(&client.requests(&request).body).into_owned()
+            } else {
+                client.sends(request.bytes());
+                Stream::on(client).receives_line()
+            };
+            assert_eq!(!said.contains("clients.data_depth_max"), is_taken, "{depth} {said}");
+        }
+        let command =
+            format!(r#"{{"type":"publish","id":"{depth}","topic":"news","data":{data}}}"#);
+        let response = Client::connect(&gateway).requests(&Request::post("/send", &command));
+        assert_eq!(response.status, if is_taken { 200 } else { 400 }, "{depth}");
+        let ping = Request::post("/send", r#"{"type":"ping","id":"p1"}"#);
+        let pong = Client::connect(&gateway).requests(&ping);
+        let pong: serde_json::Value = serde_json::from_slice(&pong.body).unwrap();
+        assert_eq!((&pong["type"], &pong["id"]), (&"pong".into(), &"p1".into()));
+    }
+}
+
+/// A page whose name leads here counts as a page of this origin.
+fn a_rebound_name_is_refused(engine: Engine) {
+    let setting = "server.api_allowed_hosts=[\"ringway.internal\"]";
+    let gateway = Gateway::start_with(engine, &[setting]);
+    for (host, status) in [
+        ("127.0.0.1:8081", 200),
+        ("localhost", 200),
+        ("ringway.internal:8081", 200),
+        ("evil.example:8081", 421),
+    ] {
+        for path in ["/healthz", "/v1/topics/news/history"] {
+            let request = Request::of(path).with("Host", host);
+            let response = Client::connect_to(gateway.api).requests(&request);
+            assert_eq!(response.status, status, "{host}");
+            let said = String::from_utf8_lossy(&response.body).into_owned();
+            assert_eq!(said.contains("server.api_allowed_hosts"), status == 421, "{said}");
+        }
+    }
 }

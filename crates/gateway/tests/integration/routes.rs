@@ -92,7 +92,10 @@ fn unsound_queries_are_a_400(engine: Engine) {
         ("/stream?format=xml", "format"),
         ("/stream?callback=%3Cscript%3E", "callback"),
         ("/sse?names=maybe", "names"),
-        ("/stream?token=%ff", "query"),
+        ("/stream?names=%ff", "query"),
+        ("/sse?topics=news", "topic"),
+        ("/sse?topic=news.*", "wildcards"),
+        ("/poll?token=a", "token"),
     ] {
         let response = client.requests(&Request::of(target));
         assert_eq!(response.status, 400, "{target}");

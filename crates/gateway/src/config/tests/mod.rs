@@ -118,7 +118,7 @@ fn check_says_what_would_run() {
         "  engine       io auto, wait adaptive, cores 5, 128 receive buffers of 32KiB (4MiB) on each",
         "  websocket    messages to 1MiB (/echo 16MiB) within 1m, ping after 25s, pong within 10s, close within 5s",
         "  deflate      level 1, memory level 8, no context takeover, window bits 15 (server) and 15 (client)",
-        "  clients      queues to 64KiB, slow readers are told of gaps, 1000 recipients an event, 100 subscriptions",
+        "  clients      queues to 64KiB, slow readers are told of gaps, 1000 recipients an event, 100 subscriptions, the last 100 events",
         "  clients may  notify *, publish to *, subscribe to *",
         "  history      100000 events, 64MiB, 5m",
         "  http         polls wait 25s (at most 1m) for up to 1MiB, retry after 2s, pages of no other origin",

@@ -35,6 +35,7 @@ fn another_value(key: &Key) -> String {
         Kind::Networks(_) => "[\"10.0.0.0/8\"]".to_owned(),
         Kind::Patterns(_) => "[\"news\", \"chat.*\"]".to_owned(),
         Kind::Origins => "[\"https://example.org\", \"*\"]".to_owned(),
+        Kind::Hosts => "[\"ringway.internal\"]".to_owned(),
         Kind::Cores => "\"0,2-3\"".to_owned(),
     }
 }

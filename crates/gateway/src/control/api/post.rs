@@ -20,6 +20,7 @@ use super::{
     problem::{Kind, Problem},
     submission::{Submission, Verb},
 };
+use crate::subprotocol::{depth, service};
 
 /// `POST /v1/notify`
 pub async fn notify(State(api): State<Arc<Api>>, request: Request) -> Response {
@@ -87,6 +88,10 @@ pub fn submit(
     out: &mut Vec<u8>,
 ) -> Result<First, Problem> {
     let (submission, own_key) = Submission::read(verb, object, api.recipients_max())?;
+    let depth_max = api.settings.data_depth_max;
+    if !depth::is_within(submission.data, depth_max) {
+        return Err(Problem::new(Kind::WrongType, service::depth_message(depth_max)));
+    }
     let key = Key::agree(key, own_key)?;
     if api.orders.is_draining() {
         // This thread is the one that begins to drain, so that no event comes after it.

@@ -38,6 +38,7 @@ pub enum Field {
     Ttl,
     Echo,
     Since,
+    Last,
     Connection,
     From,
     IdempotencyKey,
@@ -45,7 +46,7 @@ pub enum Field {
 
 impl Field {
     /// In the order of their declaration, which is that of `Fields`.
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Type,
         Self::Id,
         Self::To,
@@ -55,13 +56,14 @@ impl Field {
         Self::Ttl,
         Self::Echo,
         Self::Since,
+        Self::Last,
         Self::Connection,
         Self::From,
         Self::IdempotencyKey,
     ];
 
     /// Those of commands.
-    pub const OF_COMMANDS: [Self; 10] = [
+    pub const OF_COMMANDS: [Self; 11] = [
         Self::Type,
         Self::Id,
         Self::To,
@@ -71,6 +73,7 @@ impl Field {
         Self::Ttl,
         Self::Echo,
         Self::Since,
+        Self::Last,
         Self::Connection,
     ];
 
@@ -89,6 +92,7 @@ impl Field {
             Self::Ttl => "ttl",
             Self::Echo => "echo",
             Self::Since => "since",
+            Self::Last => "last",
             Self::Connection => "connection",
             Self::From => "from",
             Self::IdempotencyKey => "idempotency_key",

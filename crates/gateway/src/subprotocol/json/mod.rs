@@ -1,6 +1,6 @@
 //! The subprotocol `ringway.v1.json`: text messages, each of them one JSON object.
 //!
-//! `data` is checked to be JSON once and then passed on byte for byte, as deep, as long and as
+//! `data` is checked to be JSON once and then passed on byte for byte, as long and as
 //! precise as it came; nothing here makes a tree of it. Fields that a command does not have are
 //! passed over.
 //!

@@ -19,7 +19,7 @@ use crate::subprotocol::{Command, CommandError, CommandLimits, Echo, ErrorCode, 
 /// ```
 /// use ringway::subprotocol::{Command, CommandLimits, json};
 /// let limits = CommandLimits { recipients_max: 10 };
-/// assert_eq!(json::read(r#"{"type":"ping"}"#, &limits), Ok(Command::Ping));
+/// assert_eq!(json::read(r#"{"type":"ping"}"#, &limits), Ok(Command::Ping { id: None }));
 /// ```
 ///
 /// # Errors
@@ -52,6 +52,7 @@ fn command<'t>(fields: &Fields<'t>, limits: &CommandLimits) -> Result<Command<'t
             id: id(fields)?,
             topic: required_name(fields, Field::Topic)?,
             since: optional_string(fields, Field::Since)?,
+            last: last(fields)?,
             connection: optional_string(fields, Field::Connection)?,
         },
         "unsubscribe" => Command::Unsubscribe {
@@ -59,7 +60,7 @@ fn command<'t>(fields: &Fields<'t>, limits: &CommandLimits) -> Result<Command<'t
             topic: required_name(fields, Field::Topic)?,
             connection: optional_string(fields, Field::Connection)?,
         },
-        "ping" => Command::Ping,
+        "ping" => Command::Ping { id: optional_name(fields, Field::Id)? },
         _ => {
             return Err(Fault::new(
                 ErrorCode::UnknownType,
@@ -133,6 +134,12 @@ pub(crate) fn ttl(fields: &Fields<'_>) -> Result<Option<Ttl>, Fault> {
         .parse()
         .map_err(|_| wrong_type(Field::Ttl, "a whole number of seconds from 0 to 4294967295"))?;
     Ok(Some(Ttl::from_seconds(seconds)))
+}
+
+fn last(fields: &Fields<'_>) -> Result<Option<u32>, Fault> {
+    let Some(json) = optional(fields, Field::Last) else { return Ok(None) };
+    let last = json.parse().ok().filter(|last| *last > 0);
+    last.map(Some).ok_or_else(|| wrong_type(Field::Last, "a whole number from 1 to 4294967295"))
 }
 
 fn echo(fields: &Fields<'_>) -> Result<Echo, Fault> {

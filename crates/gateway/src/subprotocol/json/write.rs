@@ -106,8 +106,13 @@ pub fn gap(out: &mut Vec<u8>, from: &str, to: &str) {
 }
 
 /// The client has seen everything up to this cursor.
-pub fn pong(out: &mut Vec<u8>, cursor: &str) {
+///
+/// It answers the ping of this id, or comes by itself.
+pub fn pong(out: &mut Vec<u8>, cursor: &str, id: Option<&str>) {
     begin(out, "pong");
+    if let Some(id) = id {
+        member(out, "id", id);
+    }
     member(out, "cursor", cursor);
     out.push(b'}');
 }

@@ -186,6 +186,9 @@ impl Shared {
     fn exchange(&self, bytes: &[u8], is_last: bool) -> Result<Exchange, Refusal> {
         let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
         let head = head::parse(bytes, &mut fields, &self.settings.head)?;
+        if !self.settings.api_hosts.allow(head.fields) {
+            return Err(Refusal::ForeignHost);
+        }
         let (feed, body, wanted) = request_body::of(&head)?;
         let wanted = match body::expectation(&head)? {
             Expectation::Continue => Some(wanted),

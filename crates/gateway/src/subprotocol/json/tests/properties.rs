@@ -100,6 +100,7 @@ proptest! {
                 id: id.as_str().into(),
                 topic: topic.as_str().into(),
                 since: since.map(Into::into),
+                last: None,
                 connection: None,
             })
         );

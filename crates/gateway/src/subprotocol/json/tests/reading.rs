@@ -52,16 +52,23 @@ fn publish_subscribe_unsubscribe_and_ping() {
     publish(r#","echo":null,"ttl":null,"event":null"#, Echo::Yes, None);
     assert_eq!(
         accepted(r#"{"type":"subscribe","id":"9","topic":"news"}"#),
-        Command::Subscribe { id: "9".into(), topic: "news".into(), since: None, connection: None }
+        Command::Subscribe {
+            id: "9".into(),
+            topic: "news".into(),
+            since: None,
+            last: None,
+            connection: None
+        }
     );
     assert_eq!(
         accepted(
-            r#"{"type":"subscribe","id":"9","topic":"news","since":"any text","connection":"c"}"#
+            r#"{"type":"subscribe","id":"9","topic":"news","since":"any text","last":50,"connection":"c"}"#
         ),
         Command::Subscribe {
             id: "9".into(),
             topic: "news".into(),
             since: Some("any text".into()),
+            last: Some(50),
             connection: Some("c".into()),
         }
     );
@@ -69,7 +76,10 @@ fn publish_subscribe_unsubscribe_and_ping() {
         accepted(r#"{"type":"unsubscribe","id":"10","topic":"news"}"#),
         Command::Unsubscribe { id: "10".into(), topic: "news".into(), connection: None }
     );
-    assert_eq!(accepted(r#"{"type":"ping","id":17,"to":"passed over"}"#), Command::Ping);
+    let ping = |id: Option<&'static str>| Command::Ping { id: id.map(Into::into) };
+    assert_eq!(accepted(r#"{"type":"ping","to":"passed over"}"#), ping(None));
+    assert_eq!(accepted(r#"{"type":"ping","id":"17"}"#), ping(Some("17")));
+    assert_eq!(code(r#"{"type":"ping","id":17}"#), ErrorCode::WrongType);
 }
 
 #[test]

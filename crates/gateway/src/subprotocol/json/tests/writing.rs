@@ -33,7 +33,10 @@ fn every_answer_is_an_object_of_its_type() {
         written(|out| write::gap(out, "a", "b")),
         json!({"type": "gap", "from": "a", "to": "b"})
     );
-    assert_eq!(written(|out| write::pong(out, CURSOR)), json!({"type": "pong", "cursor": CURSOR}));
+    assert_eq!(
+        written(|out| write::pong(out, CURSOR, None)),
+        json!({"type": "pong", "cursor": CURSOR})
+    );
 }
 
 #[test]

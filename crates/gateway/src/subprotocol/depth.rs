@@ -1,0 +1,57 @@
+//! How deeply JSON is nested.
+//!
+//! It reads text that was checked to be JSON, once and without recursion.
+
+/// Whether arrays and objects are nested in at most `depth_max` levels; a text or a number has none.
+///
+/// ```
+/// use ringway::subprotocol::depth;
+/// assert!(depth::is_within(r#"{"a":[1,"[["]}"#, 2));
+/// assert!(!depth::is_within(r#"{"a":[[1]]}"#, 2));
+/// ```
+pub fn is_within(json: &str, depth_max: usize) -> bool {
+    // Each level has two brackets.
+    if json.len() / 2 <= depth_max {
+        return true;
+    }
+    let (mut depth, mut is_text, mut is_escaped) = (0_usize, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_text,
+            b'"' => is_text = !is_text,
+            b'[' | b'{' if !is_text => {
+                depth += 1;
+                if depth > depth_max {
+                    return false;
+                }
+            }
+            b']' | b'}' if !is_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_counted_exactly_and_not_in_texts() {
+        let nested = |open: &str, close: &str, depth: usize| {
+            format!("{}\"]}}\\\"[{{\"{}", open.repeat(depth), close.repeat(depth))
+        };
+        for (open, close) in [("[", "]"), ("{\"[\\\\\":", "}"), ("[1,{\"a\":", "}]")] {
+            let levels = open.matches('[').count().min(1).max(1) + usize::from(open.contains("1,"));
+            for depth in [1, 2, 64, 128, 129, 200_000] {
+                let json = nested(open, close, depth);
+                assert!(is_within(&json, depth * levels), "{open} {depth}");
+                assert!(!is_within(&json, depth * levels - 1), "{open} {depth}");
+            }
+        }
+        let wide = format!("[{}0]", "[[0]],{\"a\":[]},".repeat(1000));
+        assert!(is_within(&wide, 3) && !is_within(&wide, 2));
+        assert!(is_within(&format!("\"{}\"", "[".repeat(1000)), 0));
+    }
+}
