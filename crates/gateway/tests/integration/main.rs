@@ -51,3 +51,4 @@ mod streaming;
 mod third_party;
 mod turns;
 mod upgrade;
+mod vanishing;
