@@ -61,6 +61,17 @@ pub enum Completion<'a> {
         /// Which connection.
         connection: Connection,
     },
+    /// How far the peer has read: the answer to [`Operation::MeasureProgress`].
+    ///
+    /// [`Operation::MeasureProgress`]: crate::Operation::MeasureProgress
+    Progress {
+        /// Which connection.
+        connection: Connection,
+        /// Bytes that the peer has acknowledged since the connection began. It never falls.
+        acknowledged_bytes: u64,
+        /// Bytes that it has not: those that the driver keeps, and those in the kernel's queue.
+        unacknowledged_bytes: usize,
+    },
     /// The last completion of a connection, after [`Operation::Close`]: its name is void now.
     ///
     /// [`Operation::Close`]: crate::Operation::Close

@@ -20,6 +20,8 @@ pub mod operation;
 pub mod sim;
 pub mod slots;
 pub mod socket_options;
+#[allow(unsafe_code)]
+mod tcp_progress;
 pub mod uring;
 pub mod waker;
 pub mod wheel;

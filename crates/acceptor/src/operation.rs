@@ -23,6 +23,10 @@ pub enum Operation {
     PauseReceive(Connection),
     /// Read from a connection again.
     ResumeReceive(Connection),
+    /// Ask how far the peer has read. A connection that has not failed is told of once by
+    /// [`Completion::Progress`](crate::Completion::Progress), by the end of the turn that follows.
+    /// It costs a system call or two: it is meant for when a deadline has come.
+    MeasureProgress(Connection),
     /// Send FIN once all that was sent before has left; receiving goes on.
     Shutdown(Connection),
     /// Drop the connection now, with what it still had to send.
@@ -40,6 +44,7 @@ impl Operation {
             Self::Send { connection, .. }
             | Self::PauseReceive(connection)
             | Self::ResumeReceive(connection)
+            | Self::MeasureProgress(connection)
             | Self::Shutdown(connection)
             | Self::Close(connection) => Some(*connection),
             Self::StopAccepting | Self::Wake(_) => None,

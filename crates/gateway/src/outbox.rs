@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ringway_acceptor::{Connection, Operation, Operations, SendMark};
 
-use crate::{channel::Channel, dispatch::Run, transport::encoding::Encoding};
+use crate::{channel::Channel, dispatch::Run, memory::OutOfMemory, transport::encoding::Encoding};
 
 /// The sending side of a connection, kept beside its peer.
 #[derive(Debug, Default)]
@@ -172,6 +172,15 @@ impl<'a> Outbox<'a> {
         self.sending.written.in_turn(self.now)
     }
 
+    /// Makes room for `bytes` in what is written in this turn.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; nothing has changed.
+    #[inline]
+    pub fn make_room(&mut self, bytes: usize) -> Result<(), OutOfMemory> {
+        self.operations.try_reserve(bytes).map_err(|_| OutOfMemory)
+    }
+
     /// Sends what `write` appends.
     #[inline]
     pub fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
@@ -232,6 +241,18 @@ mod tests {
             _ => "other",
         })
         .collect()
+    }
+
+    #[test]
+    fn there_is_no_room_for_more_than_an_address_space_holds() {
+        let (mut sending, mut operations) = (Sending::default(), Operations::default());
+        let connection = Connection::new(0, 0);
+        let mut outbox = Outbox::new(connection, &mut sending, &mut operations, Duration::ZERO);
+        outbox.write(|out| out.push(1));
+        assert_eq!(outbox.make_room(isize::MAX as usize - 16), Err(OutOfMemory));
+        assert_eq!(outbox.make_room(1 << 10), Ok(()));
+        outbox.write(|out| out.push(2));
+        assert_eq!(operations.bytes(), [1, 2]);
     }
 
     #[test]

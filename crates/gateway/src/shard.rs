@@ -21,7 +21,7 @@ use crate::{
     memory::{CoreMemory, MemoryBudget},
     metrics::CoreMetrics,
     orders::{Order, Orders},
-    peer::{Peer, ToLeave, Turn},
+    peer::{Peer, Progress, ToLeave, Turn},
     peers::Peers,
     settings::Settings,
     transport::encoding::SharedDeflate,
@@ -144,6 +144,12 @@ impl Shard {
             }
             Completion::Drained { connection } => {
                 self.with(connection, now, operations, Peer::drained);
+            }
+            Completion::Progress { connection, acknowledged_bytes, unacknowledged_bytes } => {
+                let progress = Progress { acknowledged_bytes, unacknowledged_bytes };
+                self.with(connection, now, operations, |peer, turn| {
+                    peer.due_after(progress, turn);
+                });
             }
             Completion::Closed { connection } => self.forget(connection, now),
             // A gateway never begins a connection.

@@ -96,9 +96,12 @@ impl Index {
     }
 }
 
+/// Tables of one kind of key: each grows on its own, so that no event waits for all keys to be moved.
+const TABLES: usize = 32;
+
 #[derive(Debug, Default)]
 struct Keys {
-    entries: HashTable<KeyEntry>,
+    tables: [HashTable<KeyEntry>; TABLES],
     hasher: RandomState,
     /// Bytes of the entries outside the table.
     heap_bytes: usize,
@@ -117,7 +120,8 @@ impl Keys {
         let hasher = &self.hasher;
         let hash = hasher.hash_one(key);
         let same = |entry: &KeyEntry| *entry.key == *key;
-        match self.entries.entry(hash, same, |entry| hasher.hash_one(&*entry.key)) {
+        let table = &mut self.tables[table_of(hash)];
+        match table.entry(hash, same, |entry| hasher.hash_one(&*entry.key)) {
             Entry::Occupied(mut entry) => {
                 let postings = &mut entry.get_mut().postings;
                 self.heap_bytes -= postings.bytes();
@@ -133,7 +137,8 @@ impl Keys {
 
     fn remove(&mut self, key: &str, end: Sequence) {
         let hash = self.hasher.hash_one(key);
-        let Ok(mut entry) = self.entries.find_entry(hash, |entry| *entry.key == *key) else {
+        let table = &mut self.tables[table_of(hash)];
+        let Ok(mut entry) = table.find_entry(hash, |entry| *entry.key == *key) else {
             return;
         };
         let postings = &mut entry.get_mut().postings;
@@ -149,22 +154,53 @@ impl Keys {
 
     fn find(&self, key: &str) -> Option<&Postings> {
         let hash = self.hasher.hash_one(key);
-        self.entries.find(hash, |entry| *entry.key == *key).map(|entry| &entry.postings)
+        let found = self.tables[table_of(hash)].find(hash, |entry| *entry.key == *key);
+        found.map(|entry| &entry.postings)
     }
 
     fn shrink(&mut self) {
-        if self.entries.len() * 4 < self.entries.capacity() {
-            let hasher = &self.hasher;
-            let twice = self.entries.len() * 2;
-            self.entries.shrink_to(twice, |entry| hasher.hash_one(&*entry.key));
+        let hasher = &self.hasher;
+        for table in &mut self.tables {
+            if table.len() * 4 < table.capacity() {
+                let twice = table.len() * 2;
+                table.shrink_to(twice, |entry| hasher.hash_one(&*entry.key));
+            }
         }
     }
 
     fn bytes(&self) -> usize {
-        self.entries.allocation_size() + self.heap_bytes
+        let tables = self.tables.iter().map(HashTable::allocation_size).sum::<usize>();
+        tables + self.heap_bytes
     }
 
     fn weight(&self) -> u64 {
-        self.entries.len() as u64 * KEY_BYTES + self.heap_bytes as u64
+        let keys = self.tables.iter().map(HashTable::len).sum::<usize>();
+        keys as u64 * KEY_BYTES + self.heap_bytes as u64
+    }
+}
+
+/// The table of a key: by bits of its hash that no table uses itself.
+fn table_of(hash: u64) -> usize {
+    (hash >> 40) as usize % TABLES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_table_grows_with_more_than_its_share_of_the_keys() {
+        let mut keys = Keys::default();
+        (0..32_000).for_each(|number| keys.add(&format!("client-{number}"), 1));
+        let largest = keys.tables.iter().map(HashTable::len).max();
+        assert!(largest.is_some_and(|keys| keys < 2 * 32_000 / TABLES), "{largest:?}");
+        for number in 0..32_000 {
+            let key = format!("client-{number}");
+            assert!(keys.find(&key).is_some());
+            keys.remove(&key, 1);
+        }
+        assert_eq!(keys.weight(), 0);
+        keys.shrink();
+        assert_eq!(keys.bytes(), 0);
     }
 }

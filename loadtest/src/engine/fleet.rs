@@ -173,7 +173,10 @@ impl<'p, W: Workload> Fleet<'p, W> {
                 }
             }
             // There is no listener, and a wake-up is its own message.
-            Completion::Accepted { .. } | Completion::Refused { .. } | Completion::Woken => {}
+            Completion::Accepted { .. }
+            | Completion::Refused { .. }
+            | Completion::Progress { .. }
+            | Completion::Woken => {}
         }
     }
 

@@ -24,7 +24,7 @@ use self::{
 };
 use crate::{
     Completion, Connection, Counters, Driver, Failure, Listener, Operation, Operations, Settings,
-    Waker, slots::Slots,
+    Waker, slots::Slots, tcp_progress::Progress,
 };
 
 /// The shared receive buffer: what a socket's receive buffer often holds, and half of an L2 cache
@@ -126,6 +126,17 @@ impl EpollDriver {
                 socket.resume();
                 self.widen(connection);
             }
+            Operation::MeasureProgress(_) => {
+                if let Some(Progress { acknowledged_bytes, unacknowledged_bytes }) =
+                    socket.progress()
+                {
+                    self.tell(Completion::Progress {
+                        connection,
+                        acknowledged_bytes,
+                        unacknowledged_bytes,
+                    });
+                }
+            }
             Operation::Shutdown(_) => socket.shut_down(),
             Operation::Close(_) if socket.close() => {
                 self.tell(Completion::Closed { connection });
@@ -199,6 +210,7 @@ impl EpollDriver {
             Completion::Closed { connection } => self.sockets.remove(connection).is_some(),
             Completion::Backlogged { connection, .. }
             | Completion::Drained { connection }
+            | Completion::Progress { connection, .. }
             | Completion::Failed { connection, .. } => {
                 self.sockets.lookup(connection).is_some_and(|socket| socket.descriptor.is_some())
             }

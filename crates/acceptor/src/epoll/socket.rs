@@ -19,7 +19,7 @@ use super::{
     backlog::{Backlog, SLICES_MAX},
     poll::Interest,
 };
-use crate::{Failure, Outgoing};
+use crate::{Failure, Outgoing, tcp_progress::Progress};
 
 const SEND_FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 
@@ -214,6 +214,13 @@ impl Socket {
             self.finish();
         }
         Some(Sent::All)
+    }
+
+    /// How far the peer has read; `None` when the connection is broken or closed.
+    pub(super) fn progress(&self) -> Option<Progress> {
+        let descriptor = self.descriptor.as_ref().filter(|_| !self.is_broken())?;
+        let backlog_bytes = self.backlog.as_ref().map_or(0, |backlog| backlog.len());
+        Some(Progress::of(descriptor.as_fd(), backlog_bytes))
     }
 
     /// Sends FIN once the backlog is gone.

@@ -188,7 +188,8 @@ impl SimDriver {
     fn flush(&mut self, world: &mut World, connection: Connection) {
         let Some(socket) = self.sockets.lookup_mut(connection) else { return };
         let link = &mut world.links[socket.link];
-        if socket.backlog.is_empty() || link.tail == Tail::Reset {
+        if socket.backlog.is_empty() || link.tail == Tail::Reset || !link.is_writable(&world.faults)
+        {
             return;
         }
         let bytes = socket.backlog.make_contiguous();
@@ -229,7 +230,7 @@ impl SimDriver {
             socket.has_flights_after(self.turn)
                 || (socket.receiving == Receiving::Open && has_news)
                 || (socket.is_whole() && link.tail == Tail::Reset)
-                || (!socket.backlog.is_empty() && link.has_room(&world.faults))
+                || (!socket.backlog.is_empty() && link.is_writable(&world.faults))
         })
     }
 
@@ -251,6 +252,9 @@ impl SimDriver {
             Event::Failed(failure) => Completion::Failed { connection, failure },
             Event::Backlogged(unsent_bytes) => Completion::Backlogged { connection, unsent_bytes },
             Event::Drained => Completion::Drained { connection },
+            Event::Progress { acknowledged_bytes, unacknowledged_bytes } => {
+                Completion::Progress { connection, acknowledged_bytes, unacknowledged_bytes }
+            }
             Event::Closed => {
                 self.sockets.remove(connection);
                 Completion::Closed { connection }

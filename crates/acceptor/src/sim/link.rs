@@ -32,7 +32,9 @@ pub(super) struct Link {
     pub(super) inbound: VecDeque<u8>,
     pub(super) tail: Tail,
     /// The send buffer of the driver's socket.
-    outbound: VecDeque<u8>,
+    pub(super) outbound: VecDeque<u8>,
+    /// What has left it, since the beginning.
+    pub(super) acknowledged_bytes: u64,
     /// FIN follows what is in the send buffer.
     finishing: bool,
     /// The driver has closed its socket.
@@ -55,6 +57,7 @@ impl Link {
             inbound: VecDeque::new(),
             tail: Tail::Open,
             outbound: VecDeque::new(),
+            acknowledged_bytes: 0,
             finishing: false,
             abandoned: false,
             arrived: Vec::new(),
@@ -92,6 +95,7 @@ impl Link {
             length = rng.usize(1..=length);
         }
         self.arrived.extend(self.outbound.drain(..length));
+        self.acknowledged_bytes += length as u64;
         if self.finishing && self.outbound.is_empty() && self.reading != Reading::AtMost(0) {
             self.saw_fin = true;
         }
@@ -122,8 +126,10 @@ impl Link {
         length
     }
 
-    pub(super) fn has_room(&self, faults: &Faults) -> bool {
-        self.outbound.len() < faults.send_buffer_bytes
+    /// Whether a socket that was full is reported writable: a third of its buffer must be free, as
+    /// in Linux (`sk_stream_is_writeable`). So a reader takes a while to show.
+    pub(super) fn is_writable(&self, faults: &Faults) -> bool {
+        3 * self.outbound.len() <= 2 * faults.send_buffer_bytes
     }
 
     /// The driver's socket is shut down for sending.

@@ -58,6 +58,7 @@ pub(super) enum Event {
     Failed(Failure),
     Backlogged(usize),
     Drained,
+    Progress { acknowledged_bytes: u64, unacknowledged_bytes: usize },
     Closed,
 }
 

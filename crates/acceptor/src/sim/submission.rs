@@ -43,6 +43,15 @@ impl SimDriver {
             Operation::ResumeReceive(_) if socket.receiving == Receiving::Paused => {
                 socket.receiving = Receiving::Open;
             }
+            Operation::MeasureProgress(_) if socket.is_whole() => {
+                let link = &world.links[socket.link];
+                let event = Event::Progress {
+                    acknowledged_bytes: link.acknowledged_bytes,
+                    unacknowledged_bytes: link.outbound.len() + socket.backlog.len(),
+                };
+                // Never late: the owner has forgotten its deadline.
+                socket.hurry(Direction::Outgoing, self.turn + 1, event);
+            }
             Operation::Shutdown(_) if socket.sending == Sending::Open => {
                 socket.sending = Sending::Finishing;
                 if socket.backlog.is_empty() {

@@ -71,7 +71,7 @@ impl Echo {
             }
             Completion::Refused { count } => self.refused += count,
             Completion::Connected { .. } => panic!("nothing here connects"),
-            Completion::Woken => {}
+            Completion::Progress { .. } | Completion::Woken => {}
         }
     }
 

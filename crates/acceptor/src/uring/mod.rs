@@ -203,6 +203,7 @@ impl UringDriver {
             Operation::Send { .. } => self.submit_send(index),
             Operation::PauseReceive(connection) => self.pause(*connection),
             Operation::ResumeReceive(connection) => self.resume(*connection),
+            Operation::MeasureProgress(connection) => self.measure_progress(*connection),
             Operation::Shutdown(connection) => self.want_end(*connection, Ending::ShutdownWanted),
             Operation::Close(connection) => self.want_end(*connection, Ending::Closing),
             Operation::StopAccepting => self.stop_accepting(),

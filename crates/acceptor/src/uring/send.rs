@@ -4,7 +4,7 @@
 //! post its count, and CQE_SKIP_SUCCESS makes a whole one post nothing. So success costs no
 //! completion, and its memory is free once the enter has returned (send(2), io_uring_enter(2)).
 
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 use io_uring::{opcode, squeue, types::Fd};
 use libc::{MSG_DONTWAIT, MSG_NOSIGNAL, MSG_WAITALL};
@@ -15,7 +15,7 @@ use super::{
     socket::{Ending, Health, Stream},
     user_data::{self, Kind},
 };
-use crate::{Completion, Connection, Operation, Outgoing};
+use crate::{Completion, Connection, Operation, Outgoing, tcp_progress::Progress};
 
 /// A backlog is sent in parts of this size, so that a slow reader's progress is seen.
 const ARMED_BYTES_MAX: usize = 256 << 10;
@@ -72,6 +72,20 @@ impl UringDriver {
     fn unsent_bytes(&self, connection: Connection) -> usize {
         let backlog = self.sockets.lookup(connection).and_then(|socket| socket.backlog.as_ref());
         backlog.map_or(0, |backlog| backlog.unsent_bytes())
+    }
+
+    /// How far the peer has read. The kernel's part is asked for at once: a ring would answer no
+    /// sooner, and it has no operation for TCP_INFO.
+    pub(super) fn measure_progress(&mut self, connection: Connection) {
+        let Some(socket) = self.sockets.lookup(connection) else { return };
+        if socket.stream == Stream::Failed || socket.is_closing() || socket.is_connecting() {
+            return;
+        }
+        let Progress { acknowledged_bytes, unacknowledged_bytes } =
+            Progress::of(socket.descriptor.as_fd(), self.unsent_bytes(connection));
+        let progress =
+            Completion::Progress { connection, acknowledged_bytes, unacknowledged_bytes };
+        self.events.push_back(progress);
     }
 
     /// An inline send that was not whole: `result` bytes of it, or an error, before any.

@@ -62,6 +62,8 @@ pub enum Seen {
     Failed(Connection, Failure),
     Backlogged(Connection, usize),
     Drained(Connection),
+    /// Acknowledged, and not acknowledged.
+    Progress(Connection, u64, usize),
     Closed(Connection),
     Refused(u32),
     Woken,
@@ -139,6 +141,9 @@ impl<D: Subject> Rig<D> {
                     Seen::Backlogged(connection, unsent_bytes)
                 }
                 Completion::Drained { connection } => Seen::Drained(connection),
+                Completion::Progress { connection, acknowledged_bytes, unacknowledged_bytes } => {
+                    Seen::Progress(connection, acknowledged_bytes, unacknowledged_bytes)
+                }
                 Completion::Closed { connection } => Seen::Closed(connection),
                 Completion::Refused { count } => Seen::Refused(count),
                 Completion::Woken => Seen::Woken,
@@ -155,7 +160,8 @@ impl<D: Subject> Rig<D> {
             | Seen::EndOfStream(name)
             | Seen::Failed(name, _)
             | Seen::Backlogged(name, _)
-            | Seen::Drained(name) => {
+            | Seen::Drained(name)
+            | Seen::Progress(name, ..) => {
                 assert!(!self.void.contains(&name), "{seen:?} after Closed");
             }
             Seen::Closed(name) => assert!(self.void.insert(name), "{name:?} closed twice"),

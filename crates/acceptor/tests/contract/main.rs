@@ -62,6 +62,8 @@ macro_rules! contract {
                 sending::a_backlog_is_told_in_the_turn_of_its_send,
                 sending::sends_queue_behind_a_backlog,
                 sending::a_backlog_forms_and_drains_again_and_again,
+                sending::progress_is_what_the_peer_has_acknowledged,
+                sending::progress_of_an_ended_or_void_connection_is_not_told,
                 sending::shutdown_follows_the_backlog,
                 sending::nothing_is_sent_after_shutdown,
                 sending::a_peer_that_leaves_its_backlog_fails_the_connection,

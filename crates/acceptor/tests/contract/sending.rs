@@ -120,6 +120,61 @@ pub fn a_backlog_forms_and_drains_again_and_again<D: Subject>() {
     assert_eq!(rig.driver.counters().short_sends, 4);
 }
 
+pub fn progress_is_what_the_peer_has_acknowledged<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    let (mut client, name) = rig.client();
+    let sent = pattern(MORE_THAN_FITS);
+    rig.send(name, &sent);
+    let first = progress(&mut rig, name);
+    assert!(first.1 > 0 && first.0 + first.1 <= sent.len() + 1, "{first:?}");
+    // A sip: much less than what makes the socket writable.
+    let told = rig.backlogs(name).count();
+    let mut sips = Vec::new();
+    for _ in 0..8 {
+        client.read_exact(&mut [0; 64 << 10]).unwrap();
+        rig.settle();
+        sips.push(progress(&mut rig, name).0);
+    }
+    assert!(sips.is_sorted() && sips[7] > first.0, "{first:?}, {sips:?}");
+    let rest = sent.len() - 8 * (64 << 10);
+    assert!(rig.backlogs(name).count() - told < 8, "a sip is seen sooner than the socket tells");
+    assert_eq!(read_exact(&mut rig, &mut client, rest).len(), rest);
+    rig.until("the last acknowledgement", |rig| progress(rig, name).1 == 0);
+    // Counting begins with the SYN.
+    assert!(progress(&mut rig, name).0.abs_diff(sent.len()) <= 1);
+}
+
+pub fn progress_of_an_ended_or_void_connection_is_not_told<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    let (client, name) = rig.client();
+    reset(client);
+    rig.until("the failure", |rig| rig.has_failed(name));
+    rig.push(Operation::MeasureProgress(name));
+    rig.settle();
+    rig.close(name);
+    rig.push(Operation::MeasureProgress(name));
+    rig.settle();
+    assert_eq!(rig.count(|seen| matches!(seen, Seen::Progress(..))), 0);
+}
+
+/// Asks, and takes the answer of the turn that follows.
+fn progress<D: Subject>(rig: &mut Rig<D>, name: Connection) -> (usize, usize) {
+    let told = rig.seen.len();
+    rig.push(Operation::MeasureProgress(name));
+    rig.turn(Duration::ZERO);
+    let found: Vec<_> = rig.seen[told..]
+        .iter()
+        .filter_map(|seen| match seen {
+            Seen::Progress(of, acknowledged, not) if *of == name => {
+                Some((*acknowledged as usize, *not))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    found[0]
+}
+
 pub fn shutdown_follows_the_backlog<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (mut client, name) = rig.client();

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// More than the head of an answer has.
-const RESPONSE_HEAD_BYTES: usize = 1024;
+pub(super) const RESPONSE_HEAD_BYTES: usize = 1024;
 
 impl Peer {
     /// Sends a run of events, if it is for this peer and there is room.

@@ -15,6 +15,28 @@ use crate::{
     outbox::Outbox,
 };
 
+/// How far a client has read: see [`Completion::Progress`].
+///
+/// [`Completion::Progress`]: ringway_acceptor::Completion::Progress
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    /// Bytes that it has acknowledged.
+    pub acknowledged_bytes: u64,
+    /// Bytes that it has not.
+    pub unacknowledged_bytes: usize,
+}
+
+/// What a client has done since it was last measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// It has acknowledged all that it was sent.
+    Done,
+    /// It has acknowledged some of it.
+    Slow,
+    /// It has acknowledged nothing of what it was sent.
+    Stopped,
+}
+
 /// Until a driver has told whether a socket took what it was given: one turn.
 const SETTLING: Duration = Duration::from_millis(1);
 
@@ -100,38 +122,83 @@ impl Peer {
         }
     }
 
-    /// The deadline has come.
+    /// The deadline has come. Where the client may still be reading what it was sent, that is found
+    /// out first.
     pub fn expire(&mut self, turn: &mut Turn<'_>) {
-        let is_backlogged = self.sending.is_backlogged();
         if self.is_message_overdue(turn) {
             return self.end_overdue_message(turn);
         }
         match (&mut self.stage, self.life) {
-            (Stage::Http(_), Life::RequestDue) => self.refuse_request(Refusal::Timeout, turn),
+            // What it sends is read again when it has read enough of earlier answers.
+            (Stage::Http(_), Life::RequestDue) if !self.sending.is_paused() => {
+                self.refuse_request(Refusal::Timeout, turn);
+            }
             (Stage::Poll(_), Life::AnswerDue) => self.answer_poll(turn),
-            (Stage::WebSocket(_), Life::Heard) => {
-                self.ask(turn);
-                self.life = Life::Asked;
-                turn.wheel.touch(self.connection.slot(), turn.now + turn.settings.pong_timeout);
-            }
-            (Stage::WebSocket(_), Life::Asked) if !is_backlogged => {
-                self.note_end(EndReason::NoSignOfLife);
-                self.close(CloseCode::GOING_AWAY, "no sign of life", turn);
-            }
-            // Who only listens shows that it lives by reading.
-            (Stage::Stream(_), Life::Heard) if !is_backlogged => {
+            // All is with the kernel, which sends it after the close, too.
+            (Stage::Leaving, _) if !self.sending.is_backlogged() => self.end(turn),
+            _ => turn.operations.push(Operation::MeasureProgress(self.connection)),
+        }
+    }
+
+    /// How far the client has read, asked for when its deadline came. One that has read some of
+    /// what it was sent is given as much time again, however slowly it reads: what it can make the
+    /// gateway hold meanwhile is bounded elsewhere.
+    pub fn due_after(&mut self, progress: Progress, turn: &mut Turn<'_>) {
+        let slot = self.connection.slot();
+        // Something has happened since that has granted it time.
+        if turn.wheel.has_deadline(slot) {
+            return;
+        }
+        let acknowledged = progress.acknowledged_bytes as u32;
+        let is_other = std::mem::replace(&mut self.acknowledged, acknowledged) != acknowledged;
+        let reading = match (progress.unacknowledged_bytes, is_other) {
+            (0, _) => Reading::Done,
+            (_, true) => Reading::Slow,
+            (_, false) => Reading::Stopped,
+        };
+        match (&self.stage, self.life, reading) {
+            // A client that reads is alive, although its answer to a Ping may be long in coming.
+            (Stage::WebSocket(_), Life::Heard | Life::Asked, Reading::Slow) => {
                 self.ask(turn);
                 self.is_alive(turn);
             }
-            (Stage::Stream(_), Life::Heard) => {
+            (Stage::WebSocket(_), Life::Heard, Reading::Done | Reading::Stopped) => {
+                self.ask(turn);
                 self.life = Life::Asked;
-                turn.wheel.touch(self.connection.slot(), turn.now + turn.settings.pong_timeout);
+                turn.wheel.touch(slot, turn.now + turn.settings.pong_timeout);
             }
-            (Stage::Http(_), Life::BetweenRequests) => {
+            (Stage::WebSocket(_), Life::Asked, Reading::Done | Reading::Stopped)
+                if !self.sending.is_backlogged() =>
+            {
+                self.note_end(EndReason::NoSignOfLife);
+                self.close(CloseCode::GOING_AWAY, "no sign of life", turn);
+            }
+            // A client that only listens shows that it lives by reading.
+            (Stage::Stream(_), Life::Heard | Life::Asked, Reading::Done | Reading::Slow) => {
+                self.ask(turn);
+                self.is_alive(turn);
+            }
+            (Stage::Stream(_), Life::Heard, Reading::Stopped) => {
+                self.life = Life::Asked;
+                turn.wheel.touch(slot, turn.now + turn.settings.pong_timeout);
+            }
+            (Stage::Http(_), Life::RequestDue, Reading::Slow) => {
+                turn.wheel.touch(slot, turn.now + turn.settings.handshake_timeout);
+            }
+            (Stage::Http(_), Life::RequestDue, Reading::Done | Reading::Stopped) => {
+                self.refuse_request(Refusal::Timeout, turn);
+            }
+            (Stage::Http(_), Life::BetweenRequests, Reading::Slow) => {
+                turn.wheel.touch(slot, turn.now + turn.settings.keep_alive_timeout);
+            }
+            (_, Life::EndDue, Reading::Slow) => {
+                turn.wheel.touch(slot, turn.now + turn.settings.close_timeout);
+            }
+            (Stage::Http(_), Life::BetweenRequests, Reading::Done | Reading::Stopped) => {
                 self.note_end(EndReason::Idle);
                 self.end(turn);
             }
-            (_, Life::Asked) => {
+            (_, Life::Asked, _) => {
                 self.note_end(EndReason::NoSignOfLife);
                 self.end(turn);
             }

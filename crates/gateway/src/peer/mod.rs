@@ -19,6 +19,7 @@ use ringway_frame::CloseCode;
 use ringway_hub::Name;
 
 use self::deferring::{Deferred, End};
+pub use self::life::Progress;
 use crate::{
     census::Seat,
     connection_log::{ConnectionLog, EndReason, Transport},
@@ -78,6 +79,8 @@ pub struct Peer {
     end_reason: EndReason,
     stage: Stage,
     seat: Option<Seat>,
+    /// What it had acknowledged when it was last measured, cut to 32 bits.
+    acknowledged: u32,
     /// The bytes that it is counted with in the core's account of memory.
     counted: u32,
     /// Input that waits for its turn.
@@ -183,6 +186,7 @@ impl Peer {
             end_reason: EndReason::Other,
             stage,
             seat,
+            acknowledged: 0,
             counted: 0,
             deferred: None,
         }

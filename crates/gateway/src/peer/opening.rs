@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Life, Peer, Stage, Turn, serving};
+use super::{Life, Peer, Stage, Turn, feeding::RESPONSE_HEAD_BYTES, serving};
 use crate::{
     connection_log::{EndReason, Transport},
     exchange::Missed,
@@ -174,6 +174,10 @@ impl Peer {
             _ => posted.after,
         };
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+        if outbox.make_room(answer.len() + RESPONSE_HEAD_BYTES).is_err() {
+            // A client that sends the command again is given the answer to the first one.
+            return self.close_for_memory(turn);
+        }
         outbox.write(|out| {
             response::json(out, status, &posted.cors, after, |out| {
                 out.extend_from_slice(&answer);

@@ -26,6 +26,9 @@ use crate::{
     subprotocol::service::{self, Speaker, Verdict},
 };
 
+/// More than a message that is lent from what was received may have.
+const COPIED_BYTES_MAX: usize = 128 << 10;
+
 /// A WebSocket in the server's role.
 pub struct WebSocket {
     reader: MessageReader,
@@ -184,6 +187,10 @@ impl WebSocket {
             self.message_since = Moment::NONE;
             if inflated == 0 {
                 desk.spend(payload.len() / PLAIN_BYTES_PER_COST);
+            }
+            // A message that was lent is copied; a larger one goes back in its own buffer.
+            if outbox.make_room(payload.len().min(COPIED_BYTES_MAX)).is_err() {
+                return self.fail(ProtocolError::OutOfMemory, outbox);
             }
             let compression = self.compression.as_deref_mut();
             match &mut self.service {

@@ -46,6 +46,7 @@ mod sending;
 mod slow_readers;
 mod sockets;
 mod start;
+mod steady_readers;
 mod stop;
 mod streaming;
 mod third_party;

@@ -41,6 +41,7 @@ struct Entry {
     visitor: Option<usize>,
     seat: Option<IpAddr>,
     sign_of_life_at: Duration,
+    acknowledged_bytes: u64,
 }
 
 impl Ledger {
@@ -130,6 +131,11 @@ impl Ledger {
                 self.sees_life(*connection, now);
                 *connection
             }
+            Completion::Progress { connection, acknowledged_bytes, unacknowledged_bytes } => {
+                (9u8, acknowledged_bytes, unacknowledged_bytes).hash(&mut self.hasher);
+                self.sees_progress(*connection, *acknowledged_bytes, now);
+                *connection
+            }
             Completion::Closed { connection } => {
                 8u8.hash(&mut self.hasher);
                 self.dismiss(*connection, now, visitors);
@@ -161,7 +167,7 @@ impl Ledger {
             visitors[visitor].is_judged(turned_away);
         }
         let seat = turned_away.is_none().then_some(address);
-        let entry = Entry { visitor, seat, sign_of_life_at: now };
+        let entry = Entry { visitor, seat, sign_of_life_at: now, acknowledged_bytes: 0 };
         let earlier = self.connections.insert(connection, entry);
         assert!(earlier.is_none(), "{connection:?} was accepted twice");
     }
@@ -182,6 +188,16 @@ impl Ledger {
     fn sees_life(&mut self, connection: Connection, now: Duration) {
         let entry = self.connections.get_mut(&connection).expect("news of an open connection");
         entry.sign_of_life_at = now;
+    }
+
+    /// A client that has read since it was last measured is alive.
+    fn sees_progress(&mut self, connection: Connection, acknowledged_bytes: u64, now: Duration) {
+        let entry = self.connections.get_mut(&connection).expect("news of an open connection");
+        if std::mem::replace(&mut entry.acknowledged_bytes, acknowledged_bytes)
+            != acknowledged_bytes
+        {
+            entry.sign_of_life_at = now;
+        }
     }
 
     fn bound(&mut self, connection: Connection, unsent_bytes: usize) {

@@ -20,8 +20,12 @@ const MAY_USE: [(&str, &[&str]); 8] = [
 
 /// Where unsafe code may be; everything whose path begins so. The last one is no part of the product:
 /// the floor is what io_uring costs without a layer of ours above it, so it has its own.
-const UNSAFE_PLACES: [&str; 3] =
-    ["crates/frame/src/mask/", "crates/acceptor/src/uring/", "benches/peers/src/bin/floor/ring.rs"];
+const UNSAFE_PLACES: [&str; 4] = [
+    "crates/frame/src/mask/",
+    "crates/acceptor/src/uring/",
+    "crates/acceptor/src/tcp_progress.rs",
+    "benches/peers/src/bin/floor/ring.rs",
+];
 
 /// The hard limit; about 400 is the aim.
 pub const LINES_MAX: usize = 500;

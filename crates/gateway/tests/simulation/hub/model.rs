@@ -165,6 +165,7 @@ impl Model {
             Completion::Accepted { .. }
             | Completion::Connected { .. }
             | Completion::Drained { .. }
+            | Completion::Progress { .. }
             | Completion::Refused { .. } => {}
         }
     }

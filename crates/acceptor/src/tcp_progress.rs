@@ -1,0 +1,103 @@
+//! How far the peer of a TCP socket has read, by what it has acknowledged: tcp(7).
+//!
+//! A socket is reported writable only when a third of its buffer is free, which a slow reader takes
+//! minutes for. This is asked for when a deadline has come, never on the way of a message.
+
+use std::{
+    mem::size_of_val,
+    os::fd::{AsRawFd, BorrowedFd},
+};
+
+/// What the peer has acknowledged, and what it has not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Progress {
+    pub(crate) acknowledged_bytes: u64,
+    pub(crate) unacknowledged_bytes: usize,
+}
+
+/// Bytes of `struct tcp_info` up to the end of `tcpi_bytes_acked` (<linux/tcp.h>, Linux 4.1): eight
+/// bytes, 24 numbers of four bytes, three of eight.
+const TCP_INFO_BYTES: usize = 8 + 24 * 4 + 3 * 8;
+
+impl Progress {
+    /// Of a socket for which the driver keeps `backlog_bytes` beside the kernel's queue. What the
+    /// kernel does not tell, as of a socket that is not TCP, counts as nothing.
+    pub(crate) fn of(socket: BorrowedFd<'_>, backlog_bytes: usize) -> Self {
+        Self {
+            acknowledged_bytes: acknowledged_bytes(socket).unwrap_or_default(),
+            unacknowledged_bytes: queued_bytes(socket).unwrap_or_default() + backlog_bytes,
+        }
+    }
+}
+
+/// `tcpi_bytes_acked`.
+fn acknowledged_bytes(socket: BorrowedFd<'_>) -> Option<u64> {
+    let mut info = [0u8; TCP_INFO_BYTES];
+    let mut length = size_of_val(&info) as libc::socklen_t;
+    // SAFETY: the kernel writes at most `length` bytes to `info`, which is of that length and lives
+    // in this frame, and the number of them to `length`.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            info.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    let is_whole = result == 0 && length as usize == TCP_INFO_BYTES;
+    let field = info.last_chunk().filter(|_| is_whole)?;
+    Some(u64::from_ne_bytes(*field))
+}
+
+/// SIOCOUTQ, which is TIOCOUTQ: bytes in the send queue, unsent ones included.
+fn queued_bytes(socket: BorrowedFd<'_>) -> Option<usize> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: this request writes one `int`, and `bytes` lives in this frame.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    (result == 0).then_some(usize::try_from(bytes).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        net::{TcpListener, TcpStream},
+        os::{fd::AsFd, unix::net::UnixStream},
+        time::{Duration, Instant},
+    };
+
+    use super::*;
+
+    #[test]
+    fn what_is_read_is_acknowledged_and_the_rest_is_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut reader = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut writer, _) = listener.accept().unwrap();
+        writer.set_nonblocking(true).unwrap();
+        let mut sent = 0;
+        while let Ok(bytes) = writer.write(&[7; 1 << 16]) {
+            sent += bytes;
+        }
+        let before = Progress::of(writer.as_fd(), 5);
+        let known = before.acknowledged_bytes as usize + before.unacknowledged_bytes;
+        // Counting begins with the SYN.
+        assert!((sent + 5..=sent + 6).contains(&known), "{before:?} of {sent}");
+        assert!(before.unacknowledged_bytes > 5);
+        let mut rest = vec![0; sent];
+        reader.read_exact(&mut rest).unwrap();
+        let give_up = Instant::now() + Duration::from_secs(20);
+        while Progress::of(writer.as_fd(), 0).unacknowledged_bytes > 0 {
+            assert!(Instant::now() < give_up, "all was read");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(Progress::of(writer.as_fd(), 0).acknowledged_bytes >= sent as u64);
+    }
+
+    #[test]
+    fn another_kind_of_socket_tells_only_what_the_driver_keeps() {
+        let (socket, _other) = UnixStream::pair().unwrap();
+        let nothing = Progress { acknowledged_bytes: 0, unacknowledged_bytes: 3 };
+        assert_eq!(Progress::of(socket.as_fd(), 3), nothing);
+    }
+}

@@ -1,0 +1,116 @@
+//! Clients that read slowly but steadily: alive for as long as they do, whatever the deadline.
+//!
+//! The time-outs are shorter than a socket's buffer takes to become a third empty at this pace, so
+//! that only what a client acknowledges shows that it reads.
+
+use std::{thread::sleep, time::Duration};
+
+use serde_json::json;
+
+use crate::support::{
+    Application, Client, Engine, Gateway, Member, Stream,
+    frames::{BINARY, CLOSE, FIN, close, frame},
+    on_each_engine, target,
+};
+
+on_each_engine!(
+    a_close_behind_a_large_echo_arrives,
+    a_slow_subscriber_is_alive_and_is_told_why_it_is_closed,
+    a_slow_stream_is_alive,
+    an_answer_that_is_read_slowly_arrives,
+);
+
+const SETTINGS: [&str; 3] =
+    ["websocket.ping_interval=1s", "websocket.pong_timeout=500ms", "websocket.close_timeout=500ms"];
+
+/// Between two pieces of `PIECE_BYTES`: some 640 KiB a second.
+const PAUSE: Duration = Duration::from_millis(100);
+const PIECE_BYTES: usize = 64 << 10;
+
+/// More than the kernel's buffers of both ends hold.
+const EVENTS: usize = 120;
+
+/// Takes so many pieces at the pace of a slow client.
+fn reads_slowly(client: &mut Client, pieces: u32) {
+    // One receive of a piece at most, each time.
+    (0..pieces.div_ceil(50)).for_each(|_| client.takes_slowly(50, PAUSE * 50));
+}
+
+fn a_close_behind_a_large_echo_arrives(engine: Engine) {
+    let gateway = Gateway::start_with(engine, &SETTINGS);
+    let mut client = Client::upgrade(&gateway);
+    let payload: Vec<u8> = (0..6_usize << 20).map(|at| (at / 1000) as u8).collect();
+    client.sends(frame(FIN | BINARY, &payload));
+    client.sends(close(1000, ""));
+    reads_slowly(&mut client, 50);
+    client.receives_binary(payload);
+    assert_eq!(client.receives_close(1000), "");
+}
+
+/// Events that are more than a subscriber reads at once; the cursor of the first.
+fn publishes(gateway: &Gateway) -> String {
+    let mut application = Application::of(gateway);
+    let event = json!({"topic": "news", "data": "x".repeat(PIECE_BYTES)}).to_string();
+    let mut publish = || {
+        let answer = application.posts("/v1/publish", &event);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()["cursor"].as_str().unwrap().to_owned()
+    };
+    let first = publish();
+    (1..EVENTS).for_each(|_| drop(publish()));
+    first
+}
+
+fn a_slow_subscriber_is_alive_and_is_told_why_it_is_closed(engine: Engine) {
+    let gateway = Gateway::start_with(engine, &SETTINGS);
+    let mut bob = Member::comes(&gateway, &[("client", "bob"), ("topic", "news")]);
+    publishes(&gateway);
+    let mut events = 0;
+    let last = loop {
+        let frame = bob.socket.receives_frame();
+        if frame.payload.len() < PIECE_BYTES {
+            // A Ping, or the last word.
+            match frame.first {
+                first if first == FIN | CLOSE => break frame,
+                _ => continue,
+            }
+        }
+        events += 1;
+        sleep(PAUSE);
+        // It has been silent for longer than both time-outs together.
+        if events == 40 {
+            let mut application = Application::of(&gateway);
+            let gone = application.asks("DELETE /v1/clients/bob?code=4001&reason=enough");
+            assert_eq!(gone.status, 200, "{gone:?}");
+        }
+    };
+    assert!(events >= 40, "{events} events before the Close");
+    assert_eq!(last.payload[..2], 4001_u16.to_be_bytes());
+}
+
+fn a_slow_stream_is_alive(engine: Engine) {
+    let gateway = Gateway::start_with(engine, &SETTINGS);
+    let mut streams = ["/sse", "/stream"]
+        .map(|path| Stream::opens(&gateway, &target(path, &[("client", "c"), ("topic", "news")])));
+    publishes(&gateway);
+    std::thread::scope(|scope| {
+        for stream in &mut streams {
+            scope.spawn(|| reads_slowly(&mut stream.socket, 50));
+        }
+    });
+    gateway.holds(2);
+}
+
+/// Of a poll: nothing is asked of its client meanwhile, and the connection stays.
+fn an_answer_that_is_read_slowly_arrives(engine: Engine) {
+    let settings = ["http.poll_bytes_max=8MiB", "limits.keep_alive_timeout=1s"];
+    let gateway = Gateway::start_with(engine, &settings);
+    let first = publishes(&gateway);
+    let mut client = Client::connect(&gateway);
+    let query = [("client", "c"), ("topic", "news"), ("wait", "0"), ("cursor", &*first)];
+    client.sends(format!("GET {} HTTP/1.1\r\nHost: here\r\n\r\n", target("/poll", &query)));
+    reads_slowly(&mut client, 50);
+    let response = client.receives_response();
+    assert_eq!(response.status, 200);
+    assert!(response.body.len() > 6 << 20, "{} bytes", response.body.len());
+}
