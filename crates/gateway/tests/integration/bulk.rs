@@ -16,6 +16,7 @@ use crate::support::{
 };
 
 on_each_engine!(
+    errors_name_the_line_of_the_body,
     each_line_has_its_answer_in_order,
     a_line_is_answered_before_the_next_one_is_sent,
     lines_come_in_any_pieces,
@@ -241,4 +242,26 @@ fn whoever_reads_nothing_is_given_up(engine: Engine) {
     assert!(answers.len() < body.len() * 40, "{} bytes", answers.len());
     assert!(!answers.ends_with(b"\r\n0\r\n\r\n"));
     assert_eq!(Application::of(&gateway).posts("/v1/notify", "").status, 400);
+}
+
+/// Blank lines and CR LF count as lines, however they are cut, and so does a last one without an end.
+fn errors_name_the_line_of_the_body(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let body = "{\"topic\":\"a\",\"data\":1}\r\n\n{\"topic\":\"a\",\"data\":1}\n{x}\r\n{y";
+    let request = crate::support::Request::post("/v1/publish", body)
+        .with("Content-Type", "application/x-ndjson");
+    let mut client = crate::support::Client::connect_to(gateway.api);
+    let bytes = request.bytes();
+    let (first, second) = bytes.split_at(bytes.len() - 5);
+    client.sends(first);
+    client.sends(second);
+    let mut answers = crate::support::Stream::on(client);
+    let places =
+        [None, Some("at line 2 column"), None, Some("at line 4 column"), Some("at line 5 column")];
+    for place in places {
+        let answer = answers.receives_object();
+        let detail = answer["error"]["detail"].as_str();
+        assert_eq!(detail.is_some(), place.is_some(), "{answer}");
+        assert!(place.is_none_or(|place| detail.unwrap().contains(place)), "{answer}");
+    }
 }

@@ -44,7 +44,7 @@ impl fmt::Display for Unread {
 impl std::error::Error for Unread {}
 
 async fn carry_out(verb: Verb, api: Arc<Api>, mut body: Body, mut sender: Sender<Bytes, Unread>) {
-    let mut answers = Answers { verb, api: &api, out: Vec::new() };
+    let mut answers = Answers { verb, api: &api, line: 0, out: Vec::new() };
     match serve(&mut answers, &mut body, &mut sender).await {
         Ok(()) => {}
         // Ends without the chunk that ends an answer, so that it cannot be taken for whole.
@@ -96,12 +96,15 @@ async fn serve(
 struct Answers<'a> {
     verb: Verb,
     api: &'a Api,
+    /// The line of the body that is answered, counted from 1.
+    line: u64,
     out: Vec<u8>,
 }
 
 impl Answers<'_> {
     fn take(&mut self, line: &Line<'_>) {
         let start = self.out.len();
+        self.line += 1;
         let done = match line.bytes() {
             None if *line == Line::NoMemory => Err(body::out_of_memory()),
             Some(line) => post::submit(self.verb, self.api, None, line, &mut self.out),
@@ -111,7 +114,10 @@ impl Answers<'_> {
                 Err(Problem::new(Kind::LineTooLong, detail))
             }
         };
-        if let Err(problem) = done {
+        if let Err(mut problem) = done {
+            // The parser sees each line by itself, as its first.
+            let place = format!("at line {} column", self.line);
+            problem.detail = problem.detail.replace("at line 1 column", &place).into();
             self.out.truncate(start);
             self.refuse(&problem);
         }
