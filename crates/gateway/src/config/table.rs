@@ -168,8 +168,10 @@ pub(super) static KEYS: &[Key] = &[
     Key {
         path: "socket.user_timeout",
         kind: Kind::Duration(limits::USER_TIMEOUT_MS),
-        meaning: "How long what was sent may stay unacknowledged before the connection is cut \
-                  (TCP_USER_TIMEOUT); \"auto\" follows from net.ipv4.tcp_retries2.",
+        meaning: "How long what was sent may stay unacknowledged, or the client's receive window \
+                  closed, before the connection is cut (TCP_USER_TIMEOUT). It also ends a \
+                  connection that answers none of keepalive_idle's probes. \"auto\" follows from \
+                  net.ipv4.tcp_retries2.",
     },
     Key {
         path: "socket.receive_buffer_bytes",

@@ -3,7 +3,7 @@
 //! Where a default is "auto", nothing is set and the kernel's own holds. It never asks the kernel
 //! what it allows: that is known when the listeners are bound.
 
-use super::{Bound, HOUR_MS, KIB, MIB, MINUTE_MS, SECOND_MS, automatic, bound};
+use super::{Bound, HOUR_MS, KIB, MIB, MINUTE_MS, SECOND_MS, automatic, bound, unless_automatic};
 
 /// How long the kernel keeps a connection to itself until its client speaks.
 pub const DEFER_ACCEPT_MS: Bound = bound(
@@ -25,25 +25,31 @@ pub const NOTSENT_LOWAT_BYTES: Bound = automatic(
 /// Silence before the kernel's first probe. TCP_KEEPIDLE: at most 32,767 s (tcp(7)).
 pub const KEEPALIVE_IDLE_MS: Bound = bound(
     0,
-    0,
+    30 * SECOND_MS,
     9 * HOUR_MS,
-    "off: pings and heartbeats find a client that is gone sooner, through proxies too, where a \
-     probe is answered by the proxy",
+    "longer than websocket.ping_interval, so that only a connection that is sent nothing is probed: \
+     one that waits for the answer to its poll, or for its next request",
 );
 
 /// From probe to probe. TCP_KEEPINTVL: at most 32,767 s.
-pub const KEEPALIVE_INTERVAL_MS: Bound =
-    automatic(SECOND_MS, 9 * HOUR_MS, "75 s in a kernel that was not tuned");
+pub const KEEPALIVE_INTERVAL_MS: Bound = unless_automatic(
+    SECOND_MS,
+    5 * SECOND_MS,
+    9 * HOUR_MS,
+    "socket.user_timeout is looked at when a probe is due; 75 s in a kernel that was not tuned",
+);
 
 /// Unanswered probes. TCP_KEEPCNT: at most 127.
 pub const KEEPALIVE_PROBES: Bound = automatic(1, 127, "9 in a kernel that was not tuned");
 
 /// How long sent bytes may stay unacknowledged.
-pub const USER_TIMEOUT_MS: Bound = automatic(
+pub const USER_TIMEOUT_MS: Bound = unless_automatic(
     SECOND_MS,
+    30 * SECOND_MS,
     24 * HOUR_MS,
-    "some 15 minutes in a kernel that was not tuned; pings end a dead connection sooner, unless it \
-     is one of /poll, /sse or /stream",
+    "a vanished client is found within ping_interval and this; it also ends a client whose receive \
+     window stays closed as long, so less would cut slow readers; some 15 minutes in a kernel that \
+     was not tuned",
 );
 
 /// The kernel's buffers of one connection.

@@ -52,3 +52,4 @@ mod streaming;
 mod third_party;
 mod turns;
 mod upgrade;
+mod vanishing;
