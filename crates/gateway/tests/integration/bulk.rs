@@ -10,7 +10,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    Application, Client, Engine, Gateway,
+    Application, Client, Engine, Gateway, Request, Stream,
     application::{is_problem, post},
     on_each_engine,
 };
@@ -248,14 +248,13 @@ fn whoever_reads_nothing_is_given_up(engine: Engine) {
 fn errors_name_the_line_of_the_body(engine: Engine) {
     let gateway = Gateway::start(engine);
     let body = "{\"topic\":\"a\",\"data\":1}\r\n\n{\"topic\":\"a\",\"data\":1}\n{x}\r\n{y";
-    let request = crate::support::Request::post("/v1/publish", body)
-        .with("Content-Type", "application/x-ndjson");
-    let mut client = crate::support::Client::connect_to(gateway.api);
+    let request = Request::post("/v1/publish", body).with("Content-Type", "application/x-ndjson");
+    let mut client = Client::connect_to(gateway.api);
     let bytes = request.bytes();
     let (first, second) = bytes.split_at(bytes.len() - 5);
     client.sends(first);
     client.sends(second);
-    let mut answers = crate::support::Stream::on(client);
+    let mut answers = Stream::on(client);
     let places =
         [None, Some("at line 2 column"), None, Some("at line 4 column"), Some("at line 5 column")];
     for place in places {
