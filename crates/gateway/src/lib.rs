@@ -34,6 +34,7 @@ pub mod session;
 pub mod settings;
 pub mod shard;
 pub mod sockets;
+pub mod spelling;
 pub mod subprotocol;
 pub mod transport;
 pub mod workbench;

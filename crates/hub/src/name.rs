@@ -18,6 +18,10 @@ pub enum NameFault {
     /// It holds a control character (Unicode's category Cc). Names stand in lines of text: in
     /// Server-Sent Events, in lists, in logs.
     ControlCharacter,
+    /// It begins with `@` or `$`, which are reserved for names of the gateway's own.
+    Reserved,
+    /// One of its levels, between dots, is `*` or `>`: the signs of wildcards.
+    Wildcard,
 }
 
 impl NameFault {
@@ -28,21 +32,40 @@ impl NameFault {
             Self::Empty => "is empty",
             Self::TooLong => "is longer than 128 bytes",
             Self::ControlCharacter => "has a control character in it",
+            Self::Reserved => "begins with @ or $, which are reserved",
+            Self::Wildcard => "has a wildcard in it (* or > between dots): name each one by itself",
         }
     }
 }
 
-/// Whether a client, a topic, an event or a command may have this name.
+/// Whether a client, a topic or an event may have this name.
 ///
 /// ```
 /// use ringway_hub::name::{self, NameFault};
 /// assert_eq!(name::check("räume/7"), Ok(()));
 /// assert_eq!(name::check("a\nb"), Err(NameFault::ControlCharacter));
+/// assert_eq!(name::check("$system"), Err(NameFault::Reserved));
+/// assert_eq!(name::check("news.*"), Err(NameFault::Wildcard));
 /// ```
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn check(name: &str) -> Result<(), NameFault> {
+    check_id(name)?;
+    if name.starts_with(['@', '$']) {
+        Err(NameFault::Reserved)
+    } else if name.split('.').any(|level| matches!(level, "*" | ">")) {
+        Err(NameFault::Wildcard)
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether a command may have this id. Nobody is addressed by it, so that no sign is reserved.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_id(name: &str) -> Result<(), NameFault> {
     if name.is_empty() {
         Err(NameFault::Empty)
     } else if name.len() > NAME_BYTES_MAX {
@@ -69,8 +92,24 @@ mod tests {
         for control in ["\0", "a\tb", "a\n", "\r", "\u{7f}", "\u{85}", "\u{9f}"] {
             assert_eq!(check(control), Err(NameFault::ControlCharacter), "{control:?}");
         }
-        for plain in [" ", "a b", "/", "*", "<&>", "名前", "👍", "\u{a0}", "\u{2028}"] {
+        for plain in [
+            " ", "a b", "/", "a*", "*a.b>", "a@b", "a.$b", "<&>", "名前", "👍", "\u{a0}",
+            "\u{2028}",
+        ] {
             assert_eq!(check(plain), Ok(()), "{plain:?}");
+        }
+    }
+
+    #[test]
+    fn the_signs_of_wildcards_and_of_the_gateway_are_reserved() {
+        for reserved in ["@", "@ann", "$", "$SYS.load", "$*"] {
+            assert_eq!(check(reserved), Err(NameFault::Reserved), "{reserved}");
+        }
+        for wildcard in ["*", ">", "news.*", "*.news", "news.>", "a.*.b"] {
+            assert_eq!(check(wildcard), Err(NameFault::Wildcard), "{wildcard}");
+        }
+        for id in ["@1", "$1", "*", "a.>"] {
+            assert_eq!(check_id(id), Ok(()), "{id}");
         }
     }
 

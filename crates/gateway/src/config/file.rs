@@ -13,6 +13,7 @@ use super::keys::{self, Key, Repeats, Section};
 use super::source::{ADDRESS, Assigned, Values};
 use super::table::{KEYS, SECTIONS};
 use super::value;
+use crate::spelling;
 
 /// What a file sets.
 #[derive(Debug, Default)]
@@ -159,7 +160,7 @@ fn unknown(path: &str, name: &str, written: &DeValue<'_>) -> String {
     };
     if is_section {
         let full = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-        let near = keys::nearest(&full, SECTIONS.iter().map(|section| section.path))
+        let near = spelling::nearest(&full, SECTIONS.iter().map(|section| section.path))
             .and_then(keys::find_section);
         return match near {
             Some(section) => {
@@ -181,10 +182,10 @@ fn unknown(path: &str, name: &str, written: &DeValue<'_>) -> String {
 
 fn hint(path: &str, name: &str) -> String {
     let siblings = || KEYS.iter().filter(|key| key.section() == path);
-    if let Some(near) = keys::nearest(name, siblings().map(Key::name)) {
+    if let Some(near) = spelling::nearest(name, siblings().map(Key::name)) {
         return format!("did you mean {}?", value::quoted(near));
     }
-    let near = keys::nearest(name, KEYS.iter().map(Key::name));
+    let near = spelling::nearest(name, KEYS.iter().map(Key::name));
     if let Some(key) = KEYS.iter().find(|key| Some(key.name()) == near) {
         let section = keys::find_section(key.section()).expect("every key is in a section");
         return format!("did you mean {} in {}?", value::quoted(key.name()), section.header());

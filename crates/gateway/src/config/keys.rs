@@ -113,16 +113,6 @@ pub(super) fn find_section(path: &str) -> Option<&'static Section> {
     SECTIONS.iter().find(|section| section.path == path)
 }
 
-/// The known name that differs least from `name`, if it is at all like it.
-pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let distance_max = (name.len() / 3).clamp(1, 4);
-    known
-        .map(|known| (strsim::damerau_levenshtein(name, known), known))
-        .filter(|(distance, _)| *distance <= distance_max)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, known)| known)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -156,7 +146,7 @@ mod tests {
             ("", None),
         ];
         for (name, expected) in table {
-            assert_eq!(nearest(name, names()), expected, "{name:?}");
+            assert_eq!(crate::spelling::nearest(name, names()), expected, "{name:?}");
         }
     }
 }

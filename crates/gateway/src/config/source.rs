@@ -14,6 +14,7 @@ use super::error::{Faults, Origin};
 use super::keys::{self, FILE_VARIABLE, Key, VARIABLE_PREFIX};
 use super::table::KEYS;
 use super::value;
+use crate::spelling;
 
 /// Everything that a configuration is read from. Loading the same sources again
 /// re-reads the file.
@@ -117,7 +118,7 @@ impl Overrides {
             Some(key) => self.assign_text(key, text.trim(), origin, faults),
             None => {
                 // The full path first; then the name alone, as in `--set io=epoll`.
-                let near = keys::nearest(path, KEYS.iter().map(|key| key.path))
+                let near = spelling::nearest(path, KEYS.iter().map(|key| key.path))
                     .or_else(|| KEYS.iter().find(|key| key.name() == path).map(|key| key.path));
                 let hint = match near {
                     Some(near) => format!("did you mean {}?", value::quoted(near)),
@@ -161,7 +162,7 @@ impl Overrides {
 fn nearest_variable(name: &str) -> Option<String> {
     let variables: Vec<_> = KEYS.iter().map(Key::variable).collect();
     let known = variables.iter().map(String::as_str).chain([FILE_VARIABLE]);
-    if let Some(near) = keys::nearest(name, known) {
+    if let Some(near) = spelling::nearest(name, known) {
         return Some(near.to_owned());
     }
     let rest = name.strip_prefix(VARIABLE_PREFIX)?;

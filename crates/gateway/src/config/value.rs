@@ -9,9 +9,10 @@ use toml::Value;
 use toml::de::{DeInteger, DeValue};
 
 use super::cores::Cores;
-use super::keys::{self, Key, Kind};
+use super::keys::{Key, Kind};
 use super::units::{self, UnitError};
 use crate::limits::{self, Bound, Preset};
+use crate::spelling;
 use crate::{
     http::{api_host, cors::Origins},
     permission,
@@ -219,7 +220,7 @@ fn word(words: &[&str], written: &DeValue<'_>) -> Result<Value, String> {
     if words.contains(&text) {
         return Ok(Value::String(text.to_owned()));
     }
-    let hint = keys::nearest(text, words.iter().copied())
+    let hint = spelling::nearest(text, words.iter().copied())
         .map(|nearest| format!("; did you mean {}?", quoted(nearest)))
         .unwrap_or_default();
     Err(format!("is not one of {}{hint}", list(words)))

@@ -5,13 +5,16 @@
 use std::time::Duration;
 
 use httparse::Header;
-use ringway_hub::{Cursor, name};
+use ringway_hub::{Cursor, NameFault, name};
 
 use super::{
     head, page_origin,
     query::{self, NotUtf8},
 };
-use crate::transport::iframe::{Callback, Receiver};
+use crate::{
+    spelling,
+    transport::iframe::{Callback, Receiver},
+};
 
 /// Bounds of a visit.
 #[derive(Debug, Clone, Copy)]
@@ -65,13 +68,13 @@ pub enum Names {
     Off,
 }
 
-/// A parameter that may be given once.
+/// A parameter of the query. All but `topic` may be given once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parameter {
     /// `client`
     Client,
-    /// `token`
-    Token,
+    /// `topic`
+    Topic,
     /// `cursor`
     Cursor,
     /// `last`
@@ -88,6 +91,26 @@ pub enum Parameter {
     Names,
 }
 
+impl Parameter {
+    const ALL: [(&str, Self); 9] = [
+        ("client", Self::Client),
+        ("topic", Self::Topic),
+        ("cursor", Self::Cursor),
+        ("last", Self::Last),
+        ("wait", Self::Wait),
+        ("format", Self::Format),
+        ("callback", Self::Callback),
+        ("origin", Self::Origin),
+        ("names", Self::Names),
+    ];
+
+    /// The one that is spelt most like `name`.
+    fn nearest(name: &str) -> Option<Self> {
+        let near = spelling::nearest(name, Self::ALL.map(|(known, _)| known))?;
+        Self::ALL.into_iter().find_map(|(known, parameter)| (known == near).then_some(parameter))
+    }
+}
+
 /// What is wrong with a visit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VisitFault {
@@ -99,8 +122,8 @@ pub enum VisitFault {
     Client,
     /// A topic's name is none.
     Topic,
-    /// A parameter that does not exist.
-    Unknown,
+    /// A parameter that does not exist, and the one that is spelt most like it.
+    Unknown(Option<Parameter>),
     /// Nothing reads tokens yet.
     Token,
     /// A topic with a wildcard, for which there is no meaning yet.
@@ -137,7 +160,8 @@ impl VisitFault {
         match self {
             Self::NotUtf8 => "The query is not UTF-8.",
             Self::Doubled(Parameter::Client) => "The parameter client was given twice.",
-            Self::Doubled(Parameter::Token) => "The parameter token was given twice.",
+            // Nobody reports it: a topic may be given often.
+            Self::Doubled(Parameter::Topic) => "The parameter topic was given twice.",
             Self::Doubled(Parameter::Cursor) => "The parameter cursor was given twice.",
             Self::Doubled(Parameter::Last) => "The parameter last was given twice.",
             Self::Doubled(Parameter::Wait) => "The parameter wait was given twice.",
@@ -145,13 +169,16 @@ impl VisitFault {
             Self::Doubled(Parameter::Callback) => "The parameter callback was given twice.",
             Self::Doubled(Parameter::Origin) => "The parameter origin was given twice.",
             Self::Doubled(Parameter::Names) => "The parameter names was given twice.",
-            Self::Client => "The parameter client is 1 to 128 bytes without control characters.",
-            Self::Topic => "Each topic is 1 to 128 bytes without control characters.",
-            Self::Forbidden => "Clients may not subscribe to this topic.",
-            Self::Unknown => {
-                "A parameter of the query is not known. There are client, topic, cursor, last, wait, \
-                 format, callback, origin and names."
+            Self::Client => {
+                "The parameter client is 1 to 128 bytes without control characters or wildcards \
+                 (* and > between dots), and does not begin with @ or $."
             }
+            Self::Topic => {
+                "Each topic is 1 to 128 bytes without control characters, and does not begin with @ \
+                 or $."
+            }
+            Self::Forbidden => "Clients may not subscribe to this topic.",
+            Self::Unknown(near) => unknown(near),
             Self::Token => "The parameter token is not supported: this gateway reads no tokens.",
             Self::Wildcard => {
                 "A topic has no wildcards (* and > between dots): name each topic by itself."
@@ -202,15 +229,15 @@ impl Visit {
             let (name, value) = pair?;
             match &*name {
                 "client" => {
-                    check_name(&value, VisitFault::Client)?;
+                    name::check(&value).map_err(|_| VisitFault::Client)?;
                     once(&mut visit.client, value.into(), Parameter::Client)?;
                 }
                 "token" => return Err(VisitFault::Token),
                 "topic" => {
-                    check_name(&value, VisitFault::Topic)?;
-                    if is_wildcard(&value) {
-                        return Err(VisitFault::Wildcard);
-                    }
+                    name::check(&value).map_err(|fault| match fault {
+                        NameFault::Wildcard => VisitFault::Wildcard,
+                        _ => VisitFault::Topic,
+                    })?;
                     if visit.topics.len() >= topics_max {
                         return Err(VisitFault::TooManyTopics);
                     }
@@ -229,7 +256,7 @@ impl Visit {
                 }
                 "origin" => return Err(VisitFault::Origin),
                 "names" => once(&mut names, parse_names(&value)?, Parameter::Names)?,
-                _ => return Err(VisitFault::Unknown),
+                _ => return Err(VisitFault::Unknown(Parameter::nearest(&name))),
             }
         }
         visit.format = format.unwrap_or_default();
@@ -261,9 +288,23 @@ impl Visit {
     }
 }
 
-/// Whether a level of the topic is the sign of a wildcard, as NATS has them.
-pub fn is_wildcard(topic: &str) -> bool {
-    topic.split('.').any(|level| matches!(level, "*" | ">"))
+/// What is wrong with a parameter that does not exist.
+fn unknown(near: Option<Parameter>) -> &'static str {
+    match near {
+        Some(Parameter::Client) => "A parameter is not known; did you mean client?",
+        Some(Parameter::Topic) => "A parameter is not known; did you mean topic?",
+        Some(Parameter::Cursor) => "A parameter is not known; did you mean cursor?",
+        Some(Parameter::Last) => "A parameter is not known; did you mean last?",
+        Some(Parameter::Wait) => "A parameter is not known; did you mean wait?",
+        Some(Parameter::Format) => "A parameter is not known; did you mean format?",
+        Some(Parameter::Callback) => "A parameter is not known; did you mean callback?",
+        Some(Parameter::Origin) => "A parameter is not known; did you mean origin?",
+        Some(Parameter::Names) => "A parameter is not known; did you mean names?",
+        None => {
+            "A parameter of the query is not known. There are client, topic, cursor, last, wait, \
+             format, callback, origin and names."
+        }
+    }
 }
 
 fn once<T>(slot: &mut Option<T>, value: T, parameter: Parameter) -> Result<(), VisitFault> {
@@ -271,10 +312,6 @@ fn once<T>(slot: &mut Option<T>, value: T, parameter: Parameter) -> Result<(), V
         None => Ok(()),
         Some(_) => Err(VisitFault::Doubled(parameter)),
     }
-}
-
-fn check_name(name: &str, fault: VisitFault) -> Result<(), VisitFault> {
-    name::check(name).map_err(|_| fault)
 }
 
 /// Digits, and perhaps a point and digits: no sign, no exponent, no infinity.
@@ -335,8 +372,13 @@ mod tests {
         for (query, wanted) in [
             ("client=%ff", VisitFault::NotUtf8),
             ("x=%ff", VisitFault::NotUtf8),
-            ("topics=a", VisitFault::Unknown),
-            ("Client=a", VisitFault::Unknown),
+            ("topics=a", VisitFault::Unknown(Some(Parameter::Topic))),
+            ("Client=a", VisitFault::Unknown(Some(Parameter::Client))),
+            ("lst=1", VisitFault::Unknown(Some(Parameter::Last))),
+            ("room=a", VisitFault::Unknown(None)),
+            ("client=@ann", VisitFault::Client),
+            ("client=a.*", VisitFault::Client),
+            ("topic=$SYS", VisitFault::Topic),
             ("token=a", VisitFault::Token),
             ("topic=news.*", VisitFault::Wildcard),
             ("topic=news.>", VisitFault::Wildcard),

@@ -13,9 +13,11 @@ pub enum ErrorCode {
     UnknownType,
     /// The command needs a field that is not there.
     MissingField,
+    /// No command has this field.
+    UnknownField,
     /// A field, or the message, is not of the type that it must be.
     WrongType,
-    /// A name is empty, too long, or has control characters.
+    /// A name is empty or too long, or has control characters or reserved signs.
     BadName,
     /// This is no cursor of ours.
     BadCursor,
@@ -33,10 +35,11 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::NotJson,
         Self::UnknownType,
         Self::MissingField,
+        Self::UnknownField,
         Self::WrongType,
         Self::BadName,
         Self::BadCursor,
@@ -58,6 +61,7 @@ impl ErrorCode {
             Self::NotJson => "not_json",
             Self::UnknownType => "unknown_type",
             Self::MissingField => "missing_field",
+            Self::UnknownField => "unknown_field",
             Self::WrongType => "wrong_type",
             Self::BadName => "bad_name",
             Self::BadCursor => "bad_cursor",

@@ -15,7 +15,6 @@ use super::{
 use crate::{
     desk::{Desk, Intake, News},
     exchange::{Missed, Notice},
-    http::visit::is_wildcard,
     limits::{COMMAND_COST, RECIPIENT_COST},
     orders::{Change, Order},
     session::{Session, TooMany},
@@ -205,9 +204,6 @@ fn begin_of(
     since: Option<&str>,
     settings: &Settings,
 ) -> Result<Option<Cursor>, (ErrorCode, &'static str)> {
-    if is_wildcard(topic) {
-        return Err((ErrorCode::BadName, "a topic has no wildcards: name each topic by itself"));
-    }
     if !settings.permissions.subscribe.allow(topic) {
         return Err((ErrorCode::NotAllowed, "this client may not subscribe to this topic"));
     }

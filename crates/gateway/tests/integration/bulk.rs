@@ -248,7 +248,8 @@ fn whoever_reads_nothing_is_given_up(engine: Engine) {
 /// Blank lines and CR LF count as lines, however they are cut, and so does a last one without an end.
 fn errors_name_the_line_of_the_body(engine: Engine) {
     let gateway = Gateway::start(engine);
-    let body = "{\"topic\":\"a\",\"data\":1}\r\n\n{\"topic\":\"a\",\"data\":1}\n{x}\r\n{y";
+    let body = "{\"topic\":\"a\",\"data\":1}\r\n\n{\"topic\":\"a\",\"data\":1}\n{x}\r\n\
+                {\"topic\":\"\",\"data\":1}\n{\"topik\":1}\n[]\n{y";
     let request = Request::post("/v1/publish", body).with("Content-Type", "application/x-ndjson");
     let mut client = Client::connect_to(gateway.api);
     let bytes = request.bytes();
@@ -256,8 +257,16 @@ fn errors_name_the_line_of_the_body(engine: Engine) {
     client.sends(first);
     client.sends(second);
     let mut answers = Stream::on(client);
-    let places =
-        [None, Some("at line 2 column"), None, Some("at line 4 column"), Some("at line 5 column")];
+    let places = [
+        None,
+        Some("at line 2 column"),
+        None,
+        Some("at line 4 column"),
+        Some("\"topic\" is empty at line 5"),
+        Some("at line 6"),
+        Some("at line 7"),
+        Some("at line 8 column"),
+    ];
     for place in places {
         let answer = answers.receives_object();
         let detail = answer["error"]["detail"].as_str();

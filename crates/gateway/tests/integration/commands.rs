@@ -74,6 +74,12 @@ fn every_fault_has_its_code_and_harms_nothing(engine: Engine) {
         (r#"{"type":"subscribe","id":"1","topic":"a","since":1}"#, "wrong_type"),
         (r#"{"type":"unsubscribe","id":"1"}"#, "missing_field"),
         (r#"{"type":"unsubscribe","topic":"a"}"#, "missing_field"),
+        (r#"{"type":"publish","id":"1","topik":"a","data":1}"#, "unknown_field"),
+        (r#"{"type":"publish","id":"1","topic":"a","data":1,"from":"app"}"#, "unknown_field"),
+        (r#"{"type":"publish","id":"1","topic":"a.*","data":1}"#, "bad_name"),
+        (r#"{"type":"publish","id":"1","topic":"a","event":"@a","data":1}"#, "bad_name"),
+        (r#"{"type":"subscribe","id":"1","topic":"$SYS"}"#, "bad_name"),
+        (r#"{"type":"notify","id":"1","to":["@a"],"data":1}"#, "bad_name"),
     ] {
         ann.is_refused(command, code);
     }

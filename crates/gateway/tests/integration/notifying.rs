@@ -187,7 +187,7 @@ fn any_name_makes_the_round(engine: Engine) {
         "back\\slash",
         "a b",
         " ",
-        "*",
+        "a*",
         "<&>",
         "a/b?c=d&e#f%41+g",
         "\u{2028}\u{2029}",
@@ -249,7 +249,7 @@ fn events_are_as_the_subprotocol_says(engine: Engine) {
     assert_eq!(members(&event), "cursor data from topic type");
     has(&event, json!({"topic": "news"}));
     ann.does(&json!({
-        "type": "publish", "id": "3", "topic": "news", "event": "chat", "data": 3, "more": [4]
+        "type": "publish", "id": "3", "topic": "news", "event": "chat", "data": 3
     }));
     let event = ann.receives_event(3);
     assert_eq!(members(&event), "cursor data event from topic type");

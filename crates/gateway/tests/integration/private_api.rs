@@ -57,9 +57,8 @@ fn a_notify_reaches_who_is_there_and_waits_for_who_is_not(engine: Engine) {
     let mut ann = joins(&gateway, "client=ann");
     let mut application = Application::of(&gateway);
     let data = r#"{"b":1.50,"a" : [ 1e2,"\u00e4ä",null ],"b":2}"#;
-    let body = format!(
-        r#"{{"to":["ann","bob","ann"],"event":"chat","from":"carl","other":0,"data":{data}}}"#
-    );
+    let body =
+        format!(r#"{{"to":["ann","bob","ann"],"event":"chat","from":"carl","data":{data}}}"#);
     let answer = application.posts("/v1/notify", body);
     assert_eq!(answer.status, 200);
     assert_eq!(answer.field("Content-Type"), Some("application/json"));
@@ -232,6 +231,11 @@ fn queries_that_are_unsound_are_problems(engine: Engine) {
         ("/v1/topics/news/history?limit=", 400, "bad-parameter"),
         ("/v1/topics/news/history?limit=1&limit=1", 400, "bad-parameter"),
         ("/v1/topics/news/history?limit=%ff", 400, "bad-parameter"),
+        ("/v1/topics/news/history?limt=2", 400, "bad-parameter"),
+        ("/v1/topics/news.*/history", 400, "bad-name"),
+        ("/v1/clients/ann?full=1", 400, "bad-parameter"),
+        ("/v1/clients/@ann", 400, "bad-name"),
+        ("DELETE /v1/clients/ann?cod=4000", 400, "bad-parameter"),
         ("/v1/topics/news/history?since=", 400, "bad-cursor"),
         ("/v1/topics/news/history?since=1", 400, "bad-cursor"),
         ("/v1/topics/a%0Ab/history", 400, "bad-name"),
@@ -249,6 +253,8 @@ fn queries_that_are_unsound_are_problems(engine: Engine) {
     ] {
         application.asks(target).is_problem(status, kind);
     }
+    let answer = application.asks("/v1/topics/news/history?limt=2").json();
+    assert_eq!(answer["detail"], "a parameter is not known; did you mean limit?");
 }
 
 fn presence_is_that_of_all_connections(engine: Engine) {
@@ -274,7 +280,7 @@ fn a_client_is_closed_on_all_cores(engine: Engine) {
     for (query, code, reason) in [
         ("", 1000, ""),
         ("?code=1008&reason=not+paid", 1008, "not paid"),
-        ("?reason=%C3%A4%2F&code=4999&other=1", 4999, "ä/"),
+        ("?reason=%C3%A4%2F&code=4999", 4999, "ä/"),
     ] {
         let mut anns: Vec<Client> = (0..8).map(|_| joins(&gateway, "client=ann")).collect();
         let mut bob = joins(&gateway, "client=bob");

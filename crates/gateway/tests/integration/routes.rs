@@ -93,7 +93,10 @@ fn unsound_queries_are_a_400(engine: Engine) {
         ("/stream?callback=%3Cscript%3E", "callback"),
         ("/sse?names=maybe", "names"),
         ("/stream?names=%ff", "query"),
-        ("/sse?topics=news", "topic"),
+        ("/sse?topics=news", "did you mean topic?"),
+        ("/sse?room=news", "There are client, topic"),
+        ("/poll?client=@ann", "client"),
+        ("/sse?topic=$SYS", "topic"),
         ("/sse?topic=news.*", "wildcards"),
         ("/poll?token=a", "token"),
     ] {

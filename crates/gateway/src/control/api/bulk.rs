@@ -116,8 +116,12 @@ impl Answers<'_> {
         };
         if let Err(mut problem) = done {
             // The parser sees each line by itself, as its first.
-            let place = format!("at line {} column", self.line);
-            problem.detail = problem.detail.replace("at line 1 column", &place).into();
+            let place = format!("at line {}", self.line);
+            problem.detail = match problem.detail.contains("at line 1 column") {
+                true => problem.detail.replace("at line 1", &place),
+                false => format!("{} {place}", problem.detail),
+            }
+            .into();
             self.out.truncate(start);
             self.refuse(&problem);
         }

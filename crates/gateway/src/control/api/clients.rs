@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::{
     Api,
-    parameters::{name_in, of_query},
+    parameters::{name_in, none_in, of_query},
     problem::{Kind, Problem},
 };
 use crate::{exchange::Waiting, orders::Order};
@@ -28,8 +28,10 @@ const REASON_BYTES_MAX: usize = CONTROL_BYTES_MAX - size_of::<u16>();
 pub async fn show(
     State(api): State<Arc<Api>>,
     path: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let client = name_in(path, "client")?;
+    none_in(query.as_deref())?;
     let Sighting { presence, connections, left } = api.exchange.directory.sight(&client);
     let presence = match presence {
         Presence::Live => "live",

@@ -212,7 +212,7 @@ mod tests {
         let (ledger, key, now) = (Ledger::default(), Key::new("k").unwrap(), Duration::ZERO);
         let read = |text: &'static str| Submission::read(Verb::Publish, text.as_bytes(), 1);
         let (one, _) = read(r#"{"topic":"a","data":[1]}"#).unwrap();
-        let (same, _) = read(r#"{ "data" : [1], "topic" : "\u0061", "other": 1 }"#).unwrap();
+        let (same, _) = read(r#"{ "data" : [1], "topic" : "\u0061", "event": null }"#).unwrap();
         let (other, _) = read(r#"{"topic":"a","data":[ 1]}"#).unwrap();
         let done = |sequence| Done::published(Cursor { epoch: Epoch::new(1), sequence });
         let (receipt, first) = ledger.once(&key, &one, now, || done(1)).unwrap();

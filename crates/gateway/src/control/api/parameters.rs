@@ -1,7 +1,8 @@
 //! What stands in the target of a request beside its route: names in the path, parameters in the
 //! query.
 //!
-//! Parameters that are not known are passed over; one that is given twice is a fault.
+//! A parameter that is not known, or is given twice, is a fault. Only the routes of the operator,
+//! which probes ask with parameters of their own, pass over the query.
 
 use std::borrow::Cow;
 
@@ -9,7 +10,7 @@ use axum::extract::{Path, rejection::PathRejection};
 use ringway_hub::name;
 
 use super::problem::{Kind, Problem};
-use crate::http::query;
+use crate::{http::query, spelling};
 
 /// The name in the path.
 ///
@@ -31,7 +32,7 @@ pub fn name_in(
 /// The values of these parameters, in their order.
 ///
 /// # Errors
-/// One is given twice, or something is not UTF-8.
+/// One is not known or is given twice, or something is not UTF-8.
 pub fn of_query<'q, const COUNT: usize>(
     query: Option<&'q str>,
     names: [&'static str; COUNT],
@@ -40,7 +41,8 @@ pub fn of_query<'q, const COUNT: usize>(
     for pair in query::pairs(query.unwrap_or_default()) {
         let (name, value) =
             pair.map_err(|_| Problem::new(Kind::BadParameter, "the query is not UTF-8"))?;
-        let Some(place) = names.iter().position(|known| *known == name) else { continue };
+        let place = names.iter().position(|known| *known == name);
+        let place = place.ok_or_else(|| unknown(&name, &names))?;
         if values[place].replace(value).is_some() {
             let detail = format!("{} is given more than once", names[place]);
             return Err(Problem::new(Kind::BadParameter, detail));
@@ -49,18 +51,46 @@ pub fn of_query<'q, const COUNT: usize>(
     Ok(values)
 }
 
+/// Refuses any parameter, where a route has none.
+///
+/// # Errors
+/// There is one.
+pub fn none_in(query: Option<&str>) -> Result<(), Problem> {
+    of_query(query, []).map(|[]: [_; 0]| ())
+}
+
+/// What is wrong with a parameter that is none of `names`.
+fn unknown(name: &str, names: &[&'static str]) -> Problem {
+    let detail = match spelling::nearest(name, names.iter().copied()) {
+        Some(near) => format!("a parameter is not known; did you mean {near}?"),
+        None if names.is_empty() => "a parameter is not known; there is none here".to_owned(),
+        None => format!("a parameter is not known; there are {}", names.join(", ")),
+    };
+    Problem::new(Kind::BadParameter, detail)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn parameters_are_found_in_any_order_and_once() {
-        let values = of_query(Some("b=%C3%A4+1&c=&unknown=1&unknown=2"), ["a", "b", "c"]);
+        let values = of_query(Some("b=%C3%A4+1&c="), ["a", "b", "c"]);
         let [a, b, c] = values.unwrap();
         assert_eq!((a, b.as_deref(), c.as_deref()), (None, Some("ä 1"), Some("")));
         assert_eq!(of_query(None, ["a"]), Ok([None]));
-        for query in ["a=1&a=1", "a=%ff"] {
+        for query in ["a=1&a=1", "a=%ff", "unknown=1", "A=1"] {
             assert_eq!(of_query(Some(query), ["a"]).unwrap_err().kind, Kind::BadParameter);
         }
+    }
+
+    #[test]
+    fn the_nearest_parameter_is_named() {
+        let detail = |query, names| of_query::<2>(Some(query), names).unwrap_err().detail;
+        let names = ["since", "limit"];
+        assert_eq!(detail("limt=1", names), "a parameter is not known; did you mean limit?");
+        assert_eq!(detail("x=1", names), "a parameter is not known; there are since, limit");
+        assert_eq!(none_in(Some("a=1")).unwrap_err().kind, Kind::BadParameter);
+        assert_eq!(none_in(None), Ok(()));
     }
 }

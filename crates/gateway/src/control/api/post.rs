@@ -17,6 +17,7 @@ use super::{
     body::{self, Media},
     bulk,
     idempotency::{self, Key},
+    parameters::none_in,
     problem::{Kind, Problem},
     submission::{Submission, Verb},
 };
@@ -54,6 +55,7 @@ async fn post(verb: Verb, api: Arc<Api>, request: Request) -> Response {
 
 /// What can be said before the body is read.
 fn examine(head: &Parts) -> Result<(Media, Option<Key>), Problem> {
+    none_in(head.uri.query())?;
     Ok((Media::of(&head.headers)?, Key::of_header(&head.headers)?))
 }
 

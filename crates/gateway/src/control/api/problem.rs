@@ -38,6 +38,8 @@ pub enum Kind {
     WrongType,
     /// A field that is needed is not there.
     MissingField,
+    /// There is no such field.
+    UnknownField,
     /// A name is none.
     BadName,
     /// More recipients than the gateway allows.
@@ -74,10 +76,11 @@ pub enum Kind {
 
 impl Kind {
     /// Every type.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::NotJson,
         Self::WrongType,
         Self::MissingField,
+        Self::UnknownField,
         Self::BadName,
         Self::TooManyRecipients,
         Self::BadCursor,
@@ -102,6 +105,7 @@ impl Kind {
             Self::NotJson => ("not-json", "This is not JSON."),
             Self::WrongType => ("wrong-type", "A field is not of its type."),
             Self::MissingField => ("missing-field", "A field is missing."),
+            Self::UnknownField => ("unknown-field", "A field is not known."),
             Self::BadName => ("bad-name", "This is not a name."),
             Self::TooManyRecipients => ("too-many-recipients", "There are too many recipients."),
             Self::BadCursor => ("bad-cursor", "This is not a cursor."),
@@ -149,6 +153,7 @@ impl Kind {
             Self::NotJson
             | Self::WrongType
             | Self::MissingField
+            | Self::UnknownField
             | Self::BadName
             | Self::TooManyRecipients
             | Self::BadCursor
@@ -172,6 +177,7 @@ impl From<ErrorCode> for Kind {
             ErrorCode::NotJson => Self::NotJson,
             ErrorCode::WrongType => Self::WrongType,
             ErrorCode::MissingField => Self::MissingField,
+            ErrorCode::UnknownField => Self::UnknownField,
             ErrorCode::BadName => Self::BadName,
             ErrorCode::BadCursor => Self::BadCursor,
             ErrorCode::TooManyRecipients => Self::TooManyRecipients,

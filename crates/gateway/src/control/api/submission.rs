@@ -1,6 +1,6 @@
 //! An event as the application submits it: one JSON object, by the rules of the subprotocol.
 //!
-//! Fields that the object does not have are passed over. Nothing here appends anything.
+//! A field that the object does not have is a fault. Nothing here appends anything.
 
 use std::{borrow::Cow, collections::HashSet};
 
@@ -71,10 +71,12 @@ impl<'t> Submission<'t> {
         let text = std::str::from_utf8(bytes)
             .map_err(|_| Problem::new(Kind::NotJson, "JSON is UTF-8 (RFC 8259 §8.1)"))?;
         let fields = Fields::read(text)?;
-        fields.check_unique(match verb {
+        let known = match verb {
             Verb::Notify => &OF_NOTIFY,
             Verb::Publish => &OF_PUBLISH,
-        })?;
+        };
+        fields.check_known(known)?;
+        fields.check_unique(known)?;
         let to = match verb {
             Verb::Notify => To::Recipients(each_once(read::recipients(&fields, recipients_max)?)),
             Verb::Publish => To::Topic(read::required_name(&fields, Field::Topic)?),
@@ -134,8 +136,8 @@ mod tests {
 
     #[test]
     fn data_is_passed_on_byte_for_byte() {
-        let text = r#" {"unknown":[{}], "to":["b","a","b"], "data": {"n":1.50e2,"a" :[ ]} ,
-            "event":"chat","from":"app","ttl":60,"unknown":1,"topic":7,"idempotency_key":"k1"} "#;
+        let text = r#" {"to":["b","a","b"], "data": {"n":1.50e2,"a" :[ ]} ,
+            "event":"chat","from":"app","ttl":60,"idempotency_key":"k1"} "#;
         let (submission, key) = notify(text).unwrap();
         assert_eq!(submission.data, r#"{"n":1.50e2,"a" :[ ]}"#);
         assert_eq!(submission.to, To::Recipients(vec!["b".into(), "a".into()]));
@@ -171,6 +173,13 @@ mod tests {
             (r#"{"to":[1],"data":1}"#, Kind::WrongType),
             (r#"{"to":["a",""],"data":1}"#, Kind::BadName),
             (r#"{"to":["a\n"],"data":1}"#, Kind::BadName),
+            (r#"{"to":["@a"],"data":1}"#, Kind::BadName),
+            (r#"{"to":["a"],"data":1,"event":"$a"}"#, Kind::BadName),
+            (r#"{"to":["a"],"data":1,"from":"a.*"}"#, Kind::BadName),
+            (r#"{"too":["a"],"data":1}"#, Kind::UnknownField),
+            (r#"{"to":["a"],"data":1,"topic":"a"}"#, Kind::UnknownField),
+            (r#"{"to":["a"],"data":1,"echo":false}"#, Kind::UnknownField),
+            (r#"{"to":["a"],"data":1,"\ud800":1}"#, Kind::UnknownField),
             (r#"{"to":["a","a","a","a"],"data":1}"#, Kind::TooManyRecipients),
             (r#"{"to":["a"],"data":1,"data":1}"#, Kind::WrongType),
             (r#"{"to":["a"],"data":1,"event":""}"#, Kind::BadName),
@@ -189,6 +198,9 @@ mod tests {
             (r#"{"data":1}"#, Kind::MissingField),
             (r#"{"topic":null,"data":1}"#, Kind::WrongType),
             (r#"{"topic":"","data":1}"#, Kind::BadName),
+            (r#"{"topic":"news.*","data":1}"#, Kind::BadName),
+            (r#"{"topic":"$SYS","data":1}"#, Kind::BadName),
+            (r#"{"topik":"a","data":1}"#, Kind::UnknownField),
             (r#"{"topic":"a","topic":"a","data":1}"#, Kind::WrongType),
         ] {
             assert_eq!(kind(Verb::Publish, text.as_bytes()), expected, "{text}");

@@ -11,7 +11,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::subprotocol::ErrorCode;
+use crate::{spelling, subprotocol::ErrorCode};
 
 /// What is wrong, before it is known whose command it is.
 #[derive(Debug)]
@@ -104,6 +104,8 @@ impl Field {
 #[derive(Debug, Default)]
 pub struct Fields<'t> {
     given: [Given<'t>; Field::ALL.len()],
+    /// The first name that no field has; empty where it is no text.
+    unknown: Option<Cow<'t, str>>,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -137,6 +139,32 @@ impl<'t> Fields<'t> {
         }
     }
 
+    /// Whether every field is one of these. The fault names the one that is spelt most like it, and
+    /// never repeats what was sent.
+    pub fn check_known(&self, fields: &[Field]) -> Result<(), Fault> {
+        let Some(unknown) = &self.unknown else { return self.check_foreign(fields) };
+        let names = fields.iter().map(|field| field.name());
+        let message = match spelling::nearest(unknown, names.clone()) {
+            Some(near) => format!("a field is not known; did you mean \"{near}\"?"),
+            None => format!("a field is not known; there are {}", Vec::from_iter(names).join(", ")),
+        };
+        Err(Fault::new(ErrorCode::UnknownField, message))
+    }
+
+    /// Whether no field of another command or submission was given.
+    fn check_foreign(&self, fields: &[Field]) -> Result<(), Fault> {
+        let is_foreign = |field: &Field| {
+            !matches!(self.given[*field as usize], Given::Never) && !fields.contains(field)
+        };
+        match Field::ALL.into_iter().find(is_foreign) {
+            None => Ok(()),
+            Some(field) => Err(Fault::new(
+                ErrorCode::UnknownField,
+                format!("\"{}\" is not a field of this", field.name()),
+            )),
+        }
+    }
+
     /// Whether none of these fields was given twice.
     pub fn check_unique(&self, fields: &[Field]) -> Result<(), Fault> {
         let repeated = |field: &&Field| matches!(self.given[**field as usize], Given::Repeatedly);
@@ -164,7 +192,11 @@ impl<'t> Deserialize<'t> for Fields<'t> {
                 let mut fields = Fields::default();
                 while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
                     let name = string(key.get());
-                    let Some(field) = name.and_then(|name| Field::named(&name)) else { continue };
+                    let name = name.unwrap_or_default();
+                    let Some(field) = Field::named(&name) else {
+                        fields.unknown.get_or_insert(name);
+                        continue;
+                    };
                     let given = &mut fields.given[field as usize];
                     *given = match given {
                         Given::Never => Given::Once(value.get()),

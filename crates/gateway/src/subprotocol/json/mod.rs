@@ -1,8 +1,8 @@
 //! The subprotocol `ringway.v1.json`: text messages, each of them one JSON object.
 //!
 //! `data` is checked to be JSON once and then passed on byte for byte, as long and as
-//! precise as it came; nothing here makes a tree of it. Fields that a command does not have are
-//! passed over.
+//! precise as it came; nothing here makes a tree of it. A field that no command has is a fault, for
+//! it may be one that was misspelt; a field of another command is passed over.
 //!
 //! What is wrong with a message, and the code that says so; the first that applies is reported:
 //!
@@ -10,6 +10,7 @@
 //! |---|---|
 //! | not JSON (RFC 8259): empty, cut short, a byte order mark, something after the object | `not_json` |
 //! | JSON, but an array, a string, a number, `true`, `false` or `null` | `wrong_type` |
+//! | a field that no command has; the message names the nearest one | `unknown_field` |
 //! | a field of the subprotocol given twice, which readers would understand differently | `wrong_type` |
 //! | no `type` | `missing_field` |
 //! | `type` is not a string | `wrong_type` |
@@ -21,6 +22,7 @@
 //! | `to` is empty | `wrong_type` |
 //! | `to` has more entries than the gateway allows | `too_many_recipients` |
 //! | `id`, a topic, an event name or a recipient is empty, too long, or has control characters | `bad_name` |
+//! | a topic, an event name or a recipient begins with `@` or `$`, or has a wildcard (`*` or `>` between dots) | `bad_name` |
 
 pub(crate) mod fields;
 pub(crate) mod read;

@@ -4,7 +4,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use ringway_hub::name;
+use ringway_hub::{NameFault, name};
 use serde::{
     Deserializer,
     de::{Error, SeqAccess, Visitor},
@@ -31,6 +31,7 @@ pub fn read<'t>(text: &'t str, limits: &CommandLimits) -> Result<Command<'t>, Co
 }
 
 fn command<'t>(fields: &Fields<'t>, limits: &CommandLimits) -> Result<Command<'t>, Fault> {
+    fields.check_known(&Field::OF_COMMANDS)?;
     fields.check_unique(&Field::OF_COMMANDS)?;
     Ok(match &*required_string(fields, Field::Type)? {
         "notify" => Command::Notify {
@@ -60,7 +61,7 @@ fn command<'t>(fields: &Fields<'t>, limits: &CommandLimits) -> Result<Command<'t
             topic: required_name(fields, Field::Topic)?,
             connection: optional_string(fields, Field::Connection)?,
         },
-        "ping" => Command::Ping { id: optional_name(fields, Field::Id)? },
+        "ping" => Command::Ping { id: optional_id(fields)? },
         _ => {
             return Err(Fault::new(
                 ErrorCode::UnknownType,
@@ -71,7 +72,17 @@ fn command<'t>(fields: &Fields<'t>, limits: &CommandLimits) -> Result<Command<'t
 }
 
 fn id<'t>(fields: &Fields<'t>) -> Result<Cow<'t, str>, Fault> {
-    required_name(fields, Field::Id)
+    id_of(required(fields, Field::Id)?)
+}
+
+fn optional_id<'t>(fields: &Fields<'t>) -> Result<Option<Cow<'t, str>>, Fault> {
+    optional(fields, Field::Id).map(id_of).transpose()
+}
+
+fn id_of(json: &str) -> Result<Cow<'_, str>, Fault> {
+    let text = string_of(json, Field::Id)?;
+    name::check_id(&text).map_err(|fault| bad_name("\"id\"", fault))?;
+    Ok(text)
 }
 
 pub(crate) fn required<'t>(fields: &Fields<'t>, field: Field) -> Result<&'t str, Fault> {
@@ -105,8 +116,11 @@ pub(crate) fn optional_string<'t>(
 }
 
 fn check_name(text: &str, what: &str) -> Result<(), Fault> {
-    name::check(text)
-        .map_err(|fault| Fault::new(ErrorCode::BadName, format!("{what} {}", fault.reason())))
+    name::check(text).map_err(|fault| bad_name(what, fault))
+}
+
+fn bad_name(what: &str, fault: NameFault) -> Fault {
+    Fault::new(ErrorCode::BadName, format!("{what} {}", fault.reason()))
 }
 
 fn name_of(json: &str, field: Field) -> Result<Cow<'_, str>, Fault> {

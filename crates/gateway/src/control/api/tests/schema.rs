@@ -46,6 +46,10 @@ fn fault_in(value: &Value, schema: &Value, document: &Value) -> Result<(), Strin
                 }
                 true
             }
+            "additionalProperties" if *wanted == Value::Bool(false) => {
+                let mut members = value.as_object().into_iter().flatten();
+                members.all(|(name, _)| schema["properties"].get(name).is_some())
+            }
             "additionalProperties" => {
                 let mut members = value.as_object().into_iter().flatten();
                 members.try_for_each(|(_, value)| fault_in(value, wanted, document))?;

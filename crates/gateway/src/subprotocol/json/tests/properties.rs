@@ -15,6 +15,7 @@ use crate::subprotocol::{
 fn named() -> impl Strategy<Value = String> {
     vec(any::<char>().prop_filter("no control character", |one| !one.is_control()), 1..20)
         .prop_map(String::from_iter)
+        .prop_filter("nothing reserved", |name| ringway_hub::name::check(name).is_ok())
 }
 
 /// A JSON value, with spaces where they may be.

@@ -8,7 +8,7 @@ use crate::subprotocol::{Command, Echo, ErrorCode, Ttl};
 #[test]
 fn notify_in_full_and_in_short() {
     let full = r#" { "type":"notify", "id":"7", "to":["ann","bob","ann"], "event":"chat",
-        "data": {"a": [1, 2.50e+01]} , "ttl": 60, "later": {"x": null} } "#;
+        "data": {"a": [1, 2.50e+01]} , "ttl": 60 } "#;
     assert_eq!(
         accepted(full),
         Command::Notify {
@@ -128,6 +128,41 @@ fn what_is_missing_is_named() {
         let error = fault(text);
         assert_eq!(error.code, ErrorCode::MissingField, "{text}");
         assert_eq!(error.message, format!("\"{field}\" is missing"), "{text}");
+    }
+}
+
+#[test]
+fn a_field_that_no_command_has_names_the_nearest_one() {
+    for (field, hint) in [
+        ("topik", "did you mean \"topic\"?"),
+        ("Topic", "did you mean \"topic\"?"),
+        ("evnt", "did you mean \"event\"?"),
+        ("later", "there are type, id, to"),
+        (&"topic".repeat(100), "there are type, id, to"),
+        // The application alone says whom an event is from.
+        ("from", "\"from\" is not a field of this"),
+        ("idempotency_key", "\"idempotency_key\" is not a field of this"),
+    ] {
+        let text = format!(r#"{{"type":"publish","id":"8","topic":"t","data":1,"{field}":1}}"#);
+        let error = fault(&text);
+        assert_eq!((error.code, error.id.as_deref()), (ErrorCode::UnknownField, Some("8")));
+        assert!(error.message.contains(hint), "{field}: {}", error.message);
+    }
+    assert!(fault(r#"{"typ":"ping"}"#).message.ends_with("did you mean \"type\"?"));
+}
+
+#[test]
+fn reserved_names_name_nobody() {
+    for name in ["@a", "$a", "*", "a.*", "a.>"] {
+        for text in [
+            format!(r#"{{"type":"publish","id":"1","topic":"{name}","data":1}}"#),
+            format!(r#"{{"type":"publish","id":"1","topic":"t","event":"{name}","data":1}}"#),
+            format!(r#"{{"type":"subscribe","id":"1","topic":"{name}"}}"#),
+            format!(r#"{{"type":"notify","id":"1","to":["a","{name}"],"data":1}}"#),
+        ] {
+            assert_eq!(code(&text), ErrorCode::BadName, "{text}");
+        }
+        accepted(&format!(r#"{{"type":"ping","id":"{name}"}}"#));
     }
 }
 
