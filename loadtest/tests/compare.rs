@@ -105,6 +105,19 @@ fn an_open_loop_compares_latencies() {
 }
 
 #[test]
+fn servers_of_one_language_are_compared_with_a_message_of_it() {
+    let (a, b) = (servers::of_language("say "), servers::of_language("say "));
+    let (a, b) = (format!("a=ws://{a}/"), format!("b=ws://{b}/"));
+    let words = ["compare", "--url", &a, "--url", &b, "--message", "say {stamp}{body} {n}"];
+    let found = json(&run(&[&words[..], &SHORT].concat()));
+    for name in ["a", "b"] {
+        let one = contestant(&found, name);
+        assert!(one["latency_us"]["count"].as_u64().unwrap() > 24, "{one:#}");
+        assert_eq!((&one["ledger"]["lost"], &one["ledger"]["corrupted"]), (&0.into(), &0.into()));
+    }
+}
+
+#[test]
 fn fan_outs_are_compared_and_the_control_has_no_subscribers_of_its_own() {
     let (a, b) = (Relay::start(Fault::None), Relay::start(Fault::None));
     let subscribe = |name: &str, relay: &Relay| format!("{name}=ws://{}/subscribe", relay.address);
@@ -135,6 +148,12 @@ fn what_cannot_be_compared_is_said() {
         (&["--url", "a=ws://h/", "--control", "--size", "1"], "too small"),
         (&["--url", "a=ws://h/", "--control", "--mode", "fanout", "--size", "33"], "too small"),
         (&["--url", "a=ws://h/", "--control", "--hello", "b=x"], "--hello is of b"),
+        (&["--url", "a=ws://h/", "--control", "--message", "x"], "{stamp}"),
+        (&["--url", "a=ws://h/", "--control", "--message", "{stamp}", "--size", "33"], "34 bytes"),
+        (
+            &["--url", "a=ws://h/", "--control", "--mode", "fanout", "--message", "{stamp}"],
+            "--publish-message",
+        ),
     ] {
         let output = run(&[&["compare", "-q"][..], words].concat());
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
