@@ -28,6 +28,8 @@ const HOUR_MS: u64 = 60 * MINUTE_MS;
 pub enum Preset {
     /// This number.
     Exactly(u64),
+    /// This number, where the word `"auto"` is allowed too.
+    Adjustable(u64),
     /// The word `"auto"`: it follows from something else, which the key says.
     Auto,
 }
@@ -57,10 +59,15 @@ impl Bound {
         self.least <= value && value <= self.most
     }
 
+    /// Whether the word `"auto"` may be used.
+    pub const fn allows_auto(&self) -> bool {
+        matches!(self.default, Preset::Adjustable(_) | Preset::Auto)
+    }
+
     /// The default as a number; only for a bound that has one.
     const fn number(&self) -> u64 {
         match self.default {
-            Preset::Exactly(value) => value,
+            Preset::Exactly(value) | Preset::Adjustable(value) => value,
             Preset::Auto => panic!("this bound has no number as its default"),
         }
     }
@@ -70,6 +77,12 @@ const fn bound(least: u64, default: u64, most: u64, reason: &'static str) -> Bou
     assert!(least <= default && default <= most);
     let default = Preset::Exactly(default);
     Bound { least, most, default, reason }
+}
+
+/// A default of our own, where "auto" is allowed and leaves it to the kernel.
+const fn unless_automatic(least: u64, default: u64, most: u64, reason: &'static str) -> Bound {
+    assert!(least <= default && default <= most);
+    Bound { least, most, default: Preset::Adjustable(default), reason }
 }
 
 const fn automatic(least: u64, most: u64, reason: &'static str) -> Bound {

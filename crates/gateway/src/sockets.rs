@@ -129,6 +129,7 @@ fn mended(refused: &RefusedOption) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Automatic;
 
     #[test]
     fn a_refusal_names_the_key_and_the_mend() {
@@ -153,6 +154,23 @@ mod tests {
 
     #[test]
     fn zero_and_auto_tell_the_kernel_nothing() {
-        assert_eq!(socket_options(&Config::default().socket), SocketOptions::default());
+        let socket = config::Socket {
+            keepalive_idle: Duration::ZERO,
+            keepalive_interval: Automatic::Auto,
+            user_timeout: Automatic::Auto,
+            notsent_lowat_bytes: Automatic::Auto,
+            ..Config::default().socket
+        };
+        assert_eq!(socket_options(&socket), SocketOptions::default());
+    }
+
+    #[test]
+    fn the_defaults_bound_what_a_vanished_or_slow_client_costs() {
+        let options = socket_options(&Config::default().socket);
+        assert_eq!(options.user_timeout, Some(Duration::from_secs(30)));
+        assert_eq!(options.notsent_lowat_bytes, Some(32 << 10));
+        let keepalive = options.keepalive.unwrap();
+        assert_eq!(keepalive.idle, Duration::from_secs(30));
+        assert_eq!(keepalive.interval, Some(Duration::from_secs(5)));
     }
 }

@@ -144,8 +144,8 @@ pub(super) static KEYS: &[Key] = &[
         path: "socket.notsent_lowat_bytes",
         kind: Kind::Size(limits::NOTSENT_LOWAT_BYTES),
         meaning: "The kernel takes no more for a client while it holds as many bytes that were \
-                  never sent (TCP_NOTSENT_LOWAT); \"auto\" is net.ipv4.tcp_notsent_lowat, which \
-                  is no bound.",
+                  never sent (TCP_NOTSENT_LOWAT); the rest waits in the gateway, or \
+                  stays in the history. \"auto\" is net.ipv4.tcp_notsent_lowat, which is no bound.",
     },
     Key {
         path: "socket.keepalive_idle",
@@ -168,8 +168,10 @@ pub(super) static KEYS: &[Key] = &[
     Key {
         path: "socket.user_timeout",
         kind: Kind::Duration(limits::USER_TIMEOUT_MS),
-        meaning: "How long what was sent may stay unacknowledged before the connection is cut \
-                  (TCP_USER_TIMEOUT); \"auto\" follows from net.ipv4.tcp_retries2.",
+        meaning: "How long what was sent may stay unacknowledged, or the client's receive window \
+                  closed, before the connection is cut (TCP_USER_TIMEOUT). It also ends a \
+                  connection that answers none of keepalive_idle's probes. \"auto\" follows from \
+                  net.ipv4.tcp_retries2.",
     },
     Key {
         path: "socket.receive_buffer_bytes",

@@ -30,7 +30,7 @@ pub(super) fn check(key: &Key, written: &DeValue<'_>) -> Result<Value, String> {
 pub(super) fn default_text(kind: &Kind) -> String {
     let number = |bound: &Bound, text: fn(u64) -> String| match bound.default {
         Preset::Auto => quoted(AUTO),
-        Preset::Exactly(value) => text(value),
+        Preset::Exactly(value) | Preset::Adjustable(value) => text(value),
     };
     match kind {
         Kind::Duration(bound) | Kind::WholeSeconds(bound) => {
@@ -121,7 +121,7 @@ fn bounded(
     number: fn(&DeValue<'_>) -> Result<u64, NumberFault>,
     text: fn(u64) -> String,
 ) -> Result<Value, String> {
-    if bound.default == Preset::Auto && written.as_str() == Some(AUTO) {
+    if bound.allows_auto() && written.as_str() == Some(AUTO) {
         return Ok(Value::String(AUTO.to_owned()));
     }
     let out_of_range = || format!("is out of range; it may be {}", span(bound, text));
@@ -131,7 +131,7 @@ fn bounded(
         }
         Ok(_) => Err(out_of_range()),
         Err(NumberFault::OutOfRange) => Err(out_of_range()),
-        Err(NumberFault::Misshapen(mend)) if bound.default == Preset::Auto => {
+        Err(NumberFault::Misshapen(mend)) if bound.allows_auto() => {
             Err(format!("{mend}, or \"auto\""))
         }
         Err(NumberFault::Misshapen(mend)) => Err(mend),
@@ -155,10 +155,7 @@ fn whole_seconds(bound: &Bound, written: &DeValue<'_>) -> Result<Value, String> 
 
 /// The ends of a bound: `from 1 to 9, or "auto"`.
 fn span(bound: &Bound, text: fn(u64) -> String) -> String {
-    let auto = match bound.default {
-        Preset::Auto => ", or \"auto\"",
-        Preset::Exactly(_) => "",
-    };
+    let auto = if bound.allows_auto() { ", or \"auto\"" } else { "" };
     format!("from {} to {}{auto}", text(bound.least), text(bound.most))
 }
 

@@ -3,7 +3,7 @@
 //! Where a default is "auto", nothing is set and the kernel's own holds. It never asks the kernel
 //! what it allows: that is known when the listeners are bound.
 
-use super::{Bound, HOUR_MS, KIB, MIB, MINUTE_MS, SECOND_MS, automatic, bound};
+use super::{Bound, HOUR_MS, KIB, MIB, MINUTE_MS, SECOND_MS, automatic, bound, unless_automatic};
 
 /// How long the kernel keeps a connection to itself until its client speaks.
 pub const DEFER_ACCEPT_MS: Bound = bound(
@@ -15,35 +15,46 @@ pub const DEFER_ACCEPT_MS: Bound = bound(
 );
 
 /// Bytes that were never sent, with which a socket takes no more.
-pub const NOTSENT_LOWAT_BYTES: Bound = automatic(
+pub const NOTSENT_LOWAT_BYTES: Bound = unless_automatic(
     KIB,
+    32 * KIB,
     64 * MIB,
-    "128KiB saves two megabytes of the kernel's memory for each slow reader, and makes messages of \
-     1 MiB cost a seventh more on epoll",
+    "without it, each client that does not read takes over three megabytes of the host's memory \
+     for TCP; more helps a server of mostly large messages, which wakes up less often",
 );
+
+/// What the kernel may keep for a client that does not read, where no key bounds it: the most of
+/// net.ipv4.tcp_wmem in a kernel that was not tuned.
+pub const KERNEL_QUEUE_BYTES: u64 = 4 * MIB;
 
 /// Silence before the kernel's first probe. TCP_KEEPIDLE: at most 32,767 s (tcp(7)).
 pub const KEEPALIVE_IDLE_MS: Bound = bound(
     0,
-    0,
+    30 * SECOND_MS,
     9 * HOUR_MS,
-    "off: pings and heartbeats find a client that is gone sooner, through proxies too, where a \
-     probe is answered by the proxy",
+    "longer than websocket.ping_interval, so that only a connection that is sent nothing is probed: \
+     one that waits for the answer to its poll, or for its next request",
 );
 
 /// From probe to probe. TCP_KEEPINTVL: at most 32,767 s.
-pub const KEEPALIVE_INTERVAL_MS: Bound =
-    automatic(SECOND_MS, 9 * HOUR_MS, "75 s in a kernel that was not tuned");
+pub const KEEPALIVE_INTERVAL_MS: Bound = unless_automatic(
+    SECOND_MS,
+    5 * SECOND_MS,
+    9 * HOUR_MS,
+    "socket.user_timeout is looked at when a probe is due; 75 s in a kernel that was not tuned",
+);
 
 /// Unanswered probes. TCP_KEEPCNT: at most 127.
 pub const KEEPALIVE_PROBES: Bound = automatic(1, 127, "9 in a kernel that was not tuned");
 
 /// How long sent bytes may stay unacknowledged.
-pub const USER_TIMEOUT_MS: Bound = automatic(
+pub const USER_TIMEOUT_MS: Bound = unless_automatic(
     SECOND_MS,
+    30 * SECOND_MS,
     24 * HOUR_MS,
-    "some 15 minutes in a kernel that was not tuned; pings end a dead connection sooner, unless it \
-     is one of /poll, /sse or /stream",
+    "a vanished client is found within ping_interval and this; it also ends a client whose receive \
+     window stays closed as long, so less would cut slow readers; some 15 minutes in a kernel that \
+     was not tuned",
 );
 
 /// The kernel's buffers of one connection.

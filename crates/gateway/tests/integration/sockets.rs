@@ -18,7 +18,8 @@ use crate::support::{
 
 on_each_engine!(
     connections_have_the_options,
-    connections_are_the_kernels_by_default,
+    connections_have_the_defaults,
+    auto_leaves_a_connection_to_the_kernel,
     an_option_that_the_kernel_lowers_is_no_start,
     a_deferred_client_is_served_when_it_speaks,
     a_low_water_mark_loses_nothing,
@@ -78,11 +79,24 @@ fn connections_have_the_options(engine: Engine) {
     assert_eq!(socket.send_buffer_size().unwrap(), 60_000);
 }
 
-fn connections_are_the_kernels_by_default(engine: Engine) {
+fn connections_have_the_defaults(engine: Engine) {
     let gateway = Gateway::start(engine);
     let client = Client::upgrade(&gateway);
     let Some(socket) = served(&gateway, client.stream().local_addr().unwrap()) else { return };
     assert!(socket.tcp_nodelay().unwrap());
+    assert_eq!(socket.tcp_notsent_lowat().unwrap(), 32 << 10);
+    assert!(socket.keepalive().unwrap());
+    assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(30));
+    assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(5));
+    assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(30)));
+}
+
+fn auto_leaves_a_connection_to_the_kernel(engine: Engine) {
+    let settings =
+        ["socket.keepalive_idle=0s", "socket.user_timeout=auto", "socket.notsent_lowat_bytes=auto"];
+    let gateway = Gateway::start_with(engine, &settings);
+    let client = Client::upgrade(&gateway);
+    let Some(socket) = served(&gateway, client.stream().local_addr().unwrap()) else { return };
     assert_eq!(socket.tcp_notsent_lowat().unwrap(), 0);
     assert!(!socket.keepalive().unwrap());
     assert_eq!(socket.tcp_user_timeout().unwrap(), None);

@@ -263,6 +263,14 @@ impl Client {
         socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
+    /// From now on every packet for it is dropped, as when its network goes away: the kernel
+    /// acknowledges nothing, and answers no probe. It still exists.
+    pub fn vanishes(&self) {
+        // BPF_RET with 0 (bpf(2) of the BSD kind): let no byte of a packet pass.
+        let nothing = [socket2::SockFilter::new(0x06, 0, 0, 0)];
+        socket2::SockRef::from(&self.stream).attach_filter(&nothing).unwrap();
+    }
+
     /// Sends `bytes` again and again until the kernel takes no more for a while, or the gateway
     /// has cut the connection; how many bytes were taken.
     #[track_caller]
