@@ -55,7 +55,7 @@ mod tests {
         let mut tail = Tail::default();
         let notice = Notice { from: None, event: None, data: "1", ttl: None };
         for _ in 0..events {
-            exchange.publish(&mut tail, notice, "news", Echo::Yes, Duration::ZERO);
+            exchange.publish(&mut tail, notice, "news", Echo::Yes, Duration::ZERO).unwrap();
         }
         exchange
     }
