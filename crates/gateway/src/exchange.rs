@@ -83,6 +83,15 @@ impl Exchange {
             // Who listens to a topic says from where on, or from now on.
             Address::Topic(_) => {}
         });
+        let log = match &*history.topics {
+            [] => log,
+            _ => {
+                let topics = Arc::clone(&history.topics);
+                log.keeping_topics(move |topic| {
+                    topics.iter().find(|(pattern, _)| pattern.allow(topic)).map(|one| one.1)
+                })
+            }
+        };
         Self {
             log,
             directory,
@@ -294,6 +303,7 @@ mod tests {
             events_max: 100_000,
             bytes_max: 64 << 20,
             age_max: Duration::from_secs(300),
+            topics: [].into(),
         };
         let (exchange, mut tail) = (Exchange::new(Epoch::new(1), &history), Tail::default());
         let notice = Notice { from: None, event: None, data: "1", ttl: None };
