@@ -60,7 +60,7 @@ pub struct Waiting {
 /// What became of a notify.
 #[derive(Debug)]
 pub struct Notified<'n> {
-    /// Where the event stands in the log; where the log ends, if nobody may be addressed.
+    /// Where the event stands in the log; where the log ends, if no recipient gets it.
     pub cursor: Cursor,
     /// For each recipient, each named once.
     pub outcome: Vec<(&'n str, Outcome)>,

@@ -11,8 +11,9 @@ use ringway_frame::{
 use ringway_hub::TopicRetention;
 
 use crate::{
-    config::{Automatic, Clients, Config, Deflate, SlowReader, TopicHistory},
+    config::{Automatic, Clients, Config, Deflate, SlowReader, Socket, TopicHistory},
     http::{api_host::ApiHosts, cors::Origins, head::HeadLimits, visit::VisitLimits},
+    limits::KERNEL_QUEUE_BYTES,
     permission::{Patterns, Permissions},
 };
 
@@ -47,6 +48,8 @@ pub struct Settings {
     pub close_timeout: Duration,
     /// Bytes kept for a slow reader before its input is paused.
     pub queue_bytes_max: usize,
+    /// Bytes that the kernel may keep for a socket that takes no more.
+    pub kernel_queue_bytes: usize,
     /// What becomes of a slow reader whose events have left the history.
     pub slow_reader: SlowReader,
     /// Recipients of one event.
@@ -91,7 +94,7 @@ pub struct HistorySettings {
 impl Settings {
     /// The part of the configuration that peers go by.
     pub fn from_config(config: &Config) -> Self {
-        let Config { server, websocket, clients, history, http, cors, limits, .. } = config;
+        let Config { server, socket, websocket, clients, history, http, cors, limits, .. } = config;
         Self {
             head: HeadLimits {
                 bytes_max: limits.header_bytes_max,
@@ -115,6 +118,7 @@ impl Settings {
             pong_timeout: websocket.pong_timeout,
             close_timeout: websocket.close_timeout,
             queue_bytes_max: clients.queue_bytes_max,
+            kernel_queue_bytes: kernel_queue_bytes(socket),
             slow_reader: clients.slow_reader,
             recipients_max: clients.recipients_max,
             data_depth_max: clients.data_depth_max,
@@ -135,6 +139,12 @@ impl Settings {
             drain_time: server.drain_time,
         }
     }
+}
+
+/// What TCP_NOTSENT_LOWAT and SO_SNDBUF let the kernel keep for a client that does not read.
+fn kernel_queue_bytes(socket: &Socket) -> usize {
+    let bounds = [socket.notsent_lowat_bytes.exactly(), socket.send_buffer_bytes.exactly()];
+    bounds.into_iter().flatten().min().map_or(KERNEL_QUEUE_BYTES as usize, |bytes| bytes as usize)
 }
 
 /// Without a bound of its own a frame is bounded by its message alone, whose compressed form may

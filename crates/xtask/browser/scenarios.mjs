@@ -1,5 +1,5 @@
 // The demo page and every transport of ringway.js, in Chromium, against a real gateway.
-// usage: node scenarios.mjs GATEWAY FORGETFUL_GATEWAY PICTURES [ONLY]
+// usage: node scenarios.mjs GATEWAY FORGETFUL_GATEWAY OPEN_GATEWAY PICTURES [ONLY]
 // Exits with 1 when a scenario fails, after all have run.
 
 import process from "node:process";
@@ -7,13 +7,14 @@ import { Chromium } from "./chromium.mjs";
 import { data } from "./data.mjs";
 import { network } from "./network.mjs";
 import { page } from "./page.mjs";
+import { refusals } from "./refusals.mjs";
 import { transports } from "./transports.mjs";
 
 const SCENARIO_LIMIT_MS = 60_000;
 const END_LIMIT_MS = 15_000;
-const [gateway, forgetful, pictures, only = ""] = process.argv.slice(2);
+const [gateway, forgetful, open, pictures, only = ""] = process.argv.slice(2);
 if (!pictures) {
-  console.error("usage: node scenarios.mjs GATEWAY FORGETFUL_GATEWAY PICTURES [ONLY]");
+  console.error("usage: node scenarios.mjs GATEWAY FORGETFUL_GATEWAY OPEN_GATEWAY PICTURES [ONLY]");
   process.exit(2);
 }
 
@@ -31,7 +32,7 @@ async function within(limit, what, work) {
 }
 
 const browser = await Chromium.launch();
-const scenarios = Object.entries({ ...page, ...transports, ...data, ...network }).filter(([name]) =>
+const scenarios = Object.entries({ ...page, ...transports, ...data, ...network, ...refusals }).filter(([name]) =>
   name.includes(only),
 );
 let failed = 0;
@@ -39,7 +40,7 @@ for (const [name, run] of scenarios) {
   const began = Date.now();
   const faults = [];
   const note = (error) => faults.push(error.message);
-  const world = { browser, gateway, forgetful, pictures };
+  const world = { browser, gateway, forgetful, open, pictures };
   await within(SCENARIO_LIMIT_MS, "the scenario", run(world)).catch(note);
   await within(END_LIMIT_MS, "closing its pages", browser.endScenario()).catch(note);
   const took = ((Date.now() - began) / 1000).toFixed(1);

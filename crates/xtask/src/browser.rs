@@ -19,6 +19,8 @@ const UNIT_LIMIT: Duration = Duration::from_secs(60);
 const SCENARIOS_LIMIT: Duration = Duration::from_secs(6 * 60);
 /// A history that a short stream overruns, so that a gap can be seen, and heartbeats that keep up.
 const FORGETFUL: [&str; 2] = ["history.events_max=16", "websocket.ping_interval=500ms"];
+/// One that pages of any origin may use.
+const OPEN: [&str; 1] = ["cors.allowed_origins=[\"*\"]"];
 
 /// Hold the demo page and `ringway.js` against the gateway, in Chromium.
 #[derive(Args)]
@@ -52,14 +54,16 @@ pub fn run(checkout: &Checkout, options: &Options) -> Result<Outcome> {
         println!("-- scenarios in Chromium on {engine}");
         let server = Server::start(&binary, *engine)?;
         let forgetful = Server::start_with(&binary, *engine, &FORGETFUL)?;
+        let open = Server::start_with(&binary, *engine, &OPEN)?;
         let mut scenarios = Command::new("node");
         scenarios.arg(scripts.join("scenarios.mjs"));
-        scenarios.args([server.page_url(), forgetful.page_url()]).arg(&artefacts);
+        scenarios.args([server.page_url(), forgetful.page_url(), open.page_url()]).arg(&artefacts);
         scenarios.args(&options.only);
         process::check(scenarios, SCENARIOS_LIMIT)
             .with_context(|| format!("Chromium and the gateway on {engine} disagree"))?;
         server.stop()?;
         forgetful.stop()?;
+        open.stop()?;
         runs.push(format!("scenarios on {engine}"));
     }
     Ok(Outcome::Passed(format!("{}; pictures in {}", runs.join(", "), artefacts.display())))

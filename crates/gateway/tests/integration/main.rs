@@ -24,6 +24,7 @@ mod framing;
 mod heads;
 mod heartbeats;
 mod inflating;
+mod kernel_memory;
 mod last_events;
 mod limits;
 mod logging;

@@ -113,7 +113,7 @@ fn check_says_what_would_run() {
     assert_eq!(lines.next(), Some(format!("{}: ok", path.display()).as_str()));
     let expected = [
         "  listen       127.0.0.1:8080, backlog 4096",
-        "  socket       nodelay, keepalive after 30s, probes every 5s, acknowledged within 30s, the rest as the kernel has it",
+        "  socket       nodelay, 32KiB unsent, keepalive after 30s, probes every 5s, acknowledged within 30s, the rest as the kernel has it",
         "  private API  127.0.0.1:8081",
         "  engine       io auto, wait adaptive, cores 5, 128 receive buffers of 32KiB (4MiB) on each",
         "  websocket    messages to 1MiB (/echo 16MiB) within 1m, ping after 25s, pong within 10s, close within 5s",

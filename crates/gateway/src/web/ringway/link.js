@@ -16,7 +16,8 @@ const TRANSPORTS = {
     address.protocol = address.protocol.replace("http", "ws");
     const socket = new WebSocket(address, SUBPROTOCOL);
     socket.onmessage = ({ data }) => link.hear(data);
-    socket.onclose = ({ code, reason, wasClean }) => link.break({ code, reason, wasClean }, "ws");
+    socket.onclose = ({ code, reason, wasClean }) =>
+      link.break({ code, reason, wasClean }, "poll", { wait: 0 });
     const send = (text) => socket.send(text);
     // A code that is undefined would count as 0.
     const end = (code, reason) =>
@@ -36,16 +37,24 @@ const TRANSPORTS = {
   },
 
   iframe(link) {
-    const callback = `ringway_${(frames += 1)}`;
     const frame = document.createElement("iframe");
-    globalThis[callback] = (object) => {
+    const page = globalThis.location.origin;
+    const callback = `ringway_${(frames += 1)}`;
+    const isForeign = link.address("stream").origin !== page;
+    // A frame of another origin may not call a function of this page; it posts messages.
+    const posted = ({ source, data }) =>
+      source === frame.contentWindow && link.take(data, JSON.stringify(data));
+    const called = (object) => {
       // The stream is a document that never ends: what has been heard is taken out of it.
       frame.contentDocument?.currentScript?.remove();
-      link.hear(JSON.stringify(object));
+      // In the frame it was made of the frame's own Object and Array.
+      link.take(structuredClone(object), JSON.stringify(object));
     };
+    if (isForeign) addEventListener("message", posted);
+    else globalThis[callback] = called;
+    const parameters = { format: "iframe", ...(isForeign ? { origin: page } : { callback }) };
     frame.hidden = true;
     frame.title = "Ringway stream";
-    const parameters = { format: "iframe", callback };
     frame.src = link.address("stream", parameters);
     // A frame that breaks off tells nobody, at least in Chromium: then only silence does.
     frame.onload = () =>
@@ -54,6 +63,7 @@ const TRANSPORTS = {
     const end = () => {
       frame.remove();
       delete globalThis[callback];
+      removeEventListener("message", posted);
     };
     return { end };
   },
@@ -104,34 +114,41 @@ function polling(link, waitSeconds, pause) {
 
 /**
  * Why a stream or a WebSocket was refused, which browsers do not tell. A HEAD request opens no
- * session; only when it is refused is there a body worth reading. Undefined: it was not refused.
+ * session; only when it is refused is there a body worth reading. Undefined: it was not refused, or
+ * not by a gateway.
  */
 async function diagnose(address, limit) {
   try {
     const signal = AbortSignal.timeout(limit);
     const options = { cache: "no-store", signal };
     const head = await fetch(address, { ...options, method: "HEAD" });
-    if (head.ok || head.status === 426) return undefined;
+    if (head.ok) return undefined;
     const response = await fetch(address, options);
-    const text = response.ok ? "" : await response.text();
-    return response.ok ? response.body?.cancel() : refusal(response, text);
+    const refused = refusal(response, response.ok ? "" : await response.text());
+    return refused.isOurs ? refused : undefined;
   } catch {
     return undefined; // unreachable, which the next attempt will find out, too
   }
 }
 
-/** What an HTTP refusal says: our error object, or a problem (RFC 9457), or neither. */
+/**
+ * What an HTTP refusal says: a problem of the gateway (RFC 9457), which knows whether another
+ * attempt may succeed, or its error object, or neither, from a proxy.
+ */
 function refusal(response, text) {
   let body;
   try {
-    body = JSON.parse(text);
+    body = JSON.parse(text) ?? {};
   } catch {
     body = {}; // a proxy's own page
   }
   const { status } = response;
+  const isOurs = typeof body.temporary === "boolean";
+  const permanent = isOurs ? !body.temporary : FINAL_STATUSES.includes(status);
   const reason = body.message ?? body.detail ?? body.title ?? `HTTP status ${status}`;
-  const retryAfter = Number(response.headers.get("Retry-After")) * 1000 || 0;
-  return { status, error: body.code ?? `http_${status}`, reason, retryAfter };
+  const seconds = Number(body.retry_after ?? response.headers.get("Retry-After"));
+  const code = body.code ?? `http_${status}`;
+  return { status, isOurs, permanent, error: code, reason, retryAfter: seconds * 1000 || 0 };
 }
 
 /** The first topics, as many as an address has room for. */
@@ -201,6 +218,12 @@ class Link {
     } catch {
       return this.lose({ reason: "what came is not JSON" });
     }
+    this.take(object, text);
+  }
+
+  /** One object, and its text. */
+  take(object, text) {
+    if (this.over) return;
     this.heardAt = Date.now();
     this.watch(this.times.silence);
     this.session.hear(this, object, text);
@@ -239,7 +262,8 @@ class Link {
 
   /**
    * The transport ended by itself, or was refused. Why is only asked where it never worked: when a
-   * gateway restarts, its clients shall not come back twice each.
+   * gateway restarts, its clients shall not come back twice each. A WebSocket's address only speaks
+   * WebSocket, so a poll is asked for instead: its parameters are judged alike.
    */
   async break(cause, path, parameters) {
     if (this.over) return;

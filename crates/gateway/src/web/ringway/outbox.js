@@ -138,8 +138,9 @@ class Outbox {
       const response = await fetch(await this.#address(), { method: "POST", body, signal });
       const answer = await response.text();
       if (response.ok) return JSON.parse(answer);
-      if (BUSY_STATUSES.includes(response.status) || response.status >= 500) return undefined;
-      const { error, reason } = refusal(response, answer);
+      const { isOurs, permanent, status, error, reason } = refusal(response, answer);
+      const passes = BUSY_STATUSES.includes(status) || status >= 500;
+      if (isOurs ? !permanent : passes) return undefined;
       return { type: "error", code: error, message: reason };
     } catch {
       // Where the way up is broken, the way down may be, and not know it yet.

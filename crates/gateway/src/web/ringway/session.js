@@ -10,7 +10,7 @@ const SUBPROTOCOL = "ringway.v1.json";
 const ATTEMPTS_OF_A_PROVEN_ONE = 3;
 // After these another connection would only meet the same fate.
 const FINAL_CODES = [1000, 1002, 1003, 1007, 1008, 1009, 1010];
-const FINAL_STATUSES = [400, 401, 403];
+const FINAL_STATUSES = [400, 401, 403]; // of others than a gateway, which says so itself
 // With these the gateway leaves, or is busy, and would be so on any transport.
 const PASSING_CODES = [1001, 1012, 1013];
 
@@ -319,9 +319,9 @@ class Ringway extends EventTarget {
     if (link !== this.#link || this.#readyState === CLOSED) return;
     this.#link = undefined;
     this.#outbox.by(undefined);
-    const { code, status, reason = "", wasClean = false } = cause;
+    const { code, permanent, reason = "", wasClean = false } = cause;
     if (this.#readyState === CLOSING) return this.#finish(code ?? 1006, reason, wasClean);
-    if (FINAL_STATUSES.includes(status)) return this.#finish(1008, reason, false);
+    if (permanent) return this.#finish(1008, reason, false);
     if (FINAL_CODES.includes(code) || code >= 3000) return this.#finish(code, reason, wasClean);
     if (this.#switching?.transport === link.name)
       this.#endSwitching(failure("unavailable", reason));
