@@ -93,7 +93,7 @@ pub(crate) fn dropped_through(
 ) -> Sequence {
     let Some(postings) = history.index().topic(topic) else { return 0 };
     let Some(retention) = rules(topic) else { return 0 };
-    let runs @ [first, second] = postings.between(0, counted_to);
+    let runs @ [first, second] = postings.between(history.first() - 1, counted_to);
     let count = first.len() + second.len();
     let by_count =
         count.saturating_sub(usize::try_from(retention.events_max).unwrap_or(usize::MAX));
