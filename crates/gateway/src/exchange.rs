@@ -76,9 +76,10 @@ impl Exchange {
         };
         let directory = Arc::new(Directory::default());
         let losers = Arc::clone(&directory);
-        let log = Log::new(epoch, retention).telling(move |event| match event.address() {
+        let log = Log::new(epoch, retention).telling(move |event, part| match event.address() {
             Address::Recipients(recipients) => {
-                recipients.iter().for_each(|name| losers.lose(name, event.sequence()));
+                let names = recipients.iter().skip(part.start).take(part.len());
+                names.for_each(|name| losers.lose(name, event.sequence()));
             }
             // Who listens to a topic says from where on, or from now on.
             Address::Topic(_) => {}
@@ -138,7 +139,8 @@ impl Exchange {
         }
         let is_meant =
             |entry: &&(&'n str, Outcome)| matches!(entry.1, Outcome::Queued | Outcome::Delivered);
-        let recipients = Recipients::new(outcome.iter().filter(is_meant).map(|entry| entry.0));
+        let recipients =
+            Recipients::of_distinct(outcome.iter().filter(is_meant).map(|entry| entry.0));
         if recipients.is_empty() {
             return Notified { cursor: self.cursor(self.log.head()), outcome };
         }

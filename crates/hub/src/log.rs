@@ -5,7 +5,7 @@
 //! whole segments at a time. Never reads a clock, and never knows who receives an event.
 
 use std::fmt;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{
     Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError, Weak,
@@ -81,7 +81,7 @@ pub struct Log {
 struct Apart<T>(T);
 
 /// Who is told of events that leave.
-type Evicted = Box<dyn Fn(&Event) + Send + Sync>;
+type Evicted = Box<dyn Fn(&Event, Range<usize>) + Send + Sync>;
 
 /// A writer's place in the log. It keeps nothing alive, however long the writer is idle.
 ///
@@ -149,11 +149,12 @@ impl Log {
     }
 
     /// As this log, which tells `evicted` each event that leaves before its time is over: its own,
-    /// or where it has none, any. [`Log::first`] and a [`Gap`] say so only after that.
+    /// or where it has none, any. [`Log::first`] and a [`Gap`] say so only after that. An event with
+    /// many recipients is told several times, each time with the next range of them.
     ///
     /// The history is locked meanwhile: `evicted` must not use the log.
     #[must_use]
-    pub fn telling(self, evicted: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+    pub fn telling(self, evicted: impl Fn(&Event, Range<usize>) + Send + Sync + 'static) -> Self {
         Self { evicted: Some(Box::new(evicted)), ..self }
     }
 
@@ -192,7 +193,7 @@ impl Log {
         if segment.ledger().charge(bytes, &self.closed_bytes) == Kept::No
             && let Some(event) = segment.item(index)
         {
-            self.tell_evicted(event, now);
+            self.tell_evicted(event, 0..keys as usize, now);
         }
         if keys > 1 {
             segment.ledger().expect_keys(keys);
@@ -281,8 +282,8 @@ impl Log {
     pub fn holds(&self, key: Key<'_>) -> bool {
         let history = self.read_indexed(self.head());
         match key {
-            Key::Topic(topic) => history.index().topic(topic).is_some(),
-            Key::Recipient(name) => history.index().recipient(name).is_some(),
+            Key::Topic(topic) => history.holds(history.index().topic(topic)),
+            Key::Recipient(name) => history.holds(history.index().recipient(name)),
         }
     }
 

@@ -183,7 +183,7 @@ pub(crate) fn before_last(
         Key::Recipient(name) => history.index().recipient(name),
     };
     let Some(postings) = postings else { return through };
-    let [first, second] = postings.between(0, through);
+    let [first, second] = postings.between(history.first() - 1, through);
     let (mut place, mut count, mut bytes) = (through, 0, 0);
     for &sequence in second.iter().rev().chain(first.iter().rev()) {
         let Some((_, event)) = history.indexed(sequence) else { continue };

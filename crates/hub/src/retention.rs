@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// A segment holds at most this many events: enough that what is done once per segment costs an
 /// event nothing, and little enough that an empty log is small.
-const SEGMENT_EVENTS_MAX: u64 = 1_024;
+pub(crate) const SEGMENT_EVENTS_MAX: u64 = 1_024;
 
 /// The part of each bound that a segment may be.
 const SEGMENTS_PER_EVENTS_MAX: u64 = 16;
