@@ -8,6 +8,7 @@ mod compare;
 pub mod fanout;
 pub mod idle;
 mod merge;
+mod message;
 pub mod start;
 pub mod storm;
 mod sweep;
@@ -20,16 +21,14 @@ use std::{
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{
-    measure::arrivals::Pattern,
-    wire::{message::Content, sources::Sources},
-};
+use crate::{measure::arrivals::Pattern, wire::sources::Sources};
 
 pub use calibrate::CalibrateArgs;
 pub use compare::{CompareArgs, ContestArg, ContestantArgs, Named};
 pub use merge::MergeArgs;
+pub use message::MessageArgs;
 pub use sweep::SweepArgs;
-pub use values::{bytes, count, header, rate, time};
+pub use values::{bytes, count, header, rate, threads, time};
 
 /// A load generator for WebSocket servers.
 #[derive(Debug, Parser)]
@@ -58,12 +57,13 @@ EXAMPLES
 
 EXIT STATUS
   0  the run is valid, the ledger is clean, no connection failed
-  1  the server lost, doubled, reordered or corrupted messages, even if the run is also invalid;
-     or the run is valid and connections failed
+  1  the run is valid and the ledger is clean, but connections failed, or `sweep` found no rate
   2  a wrong command line
   3  the run is invalid and the ledger is clean: the tester was the bottleneck, the machine delayed
      it so much that no latency is the server's, or it was interrupted
-  4  nothing could be measured, such as when no connection could be opened";
+  4  nothing could be measured, such as when no connection could be opened
+  5  the ledger has faults: the server lost, doubled, reordered or corrupted messages, even if the
+     run is also invalid or connections failed. No other end has this status";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -112,7 +112,7 @@ pub struct CommonArgs {
     #[expect(missing_docs, reason = "its own type has them")]
     pub connect: ConnectArgs,
     /// Threads; one fewer than there are cores unless said
-    #[arg(long, value_parser = count)]
+    #[arg(long, value_parser = threads)]
     pub threads: Option<u32>,
     /// Pin the threads to these cores, such as 1,3
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
@@ -206,7 +206,7 @@ pub enum IoArg {
     Epoll,
 }
 
-/// What messages are made of, and how many of them there are when.
+/// What messages are made of, and when they are sent.
 #[derive(Debug, Clone, Args)]
 pub struct TrafficArgs {
     /// Messages a second over all connections, whatever comes back: an open loop
@@ -222,38 +222,13 @@ pub struct TrafficArgs {
     /// How long to measure
     #[arg(long, short = 'd', value_name = "TIME", default_value = "10s", value_parser = time)]
     pub duration: Duration,
-    /// Payload bytes of a message: 16 at least, 32 of text
-    #[arg(long, value_name = "BYTES", default_value = "64", value_parser = bytes)]
-    pub size: usize,
-    /// Send text messages of one- to four-byte characters, and not binary ones
-    #[arg(long)]
-    pub text: bool,
-    /// Send this text, in which {stamp} and {body} stand for the message of --size, as in `fanout`,
-    /// and the number of the connection for {n}: for a server that answers only its own language
-    // The escape sequence shows nothing, and keeps clap from taking {n} for the end of a line.
-    #[arg(
-        long,
-        value_name = "TEMPLATE",
-        conflicts_with = "text",
-        help = "Send this text, such as '{\"echo\":\"{stamp}{body}\"}': {stamp} and {body} stand for \
-                a message of --size, as in `fanout`, and {\u{1b}[mn} for the number of the connection"
-    )]
-    pub message: Option<String>,
-    /// Keep so many messages outstanding on each connection; in an open loop, send so many at once
-    #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
-    pub pipeline: u32,
-    /// Offer permessage-deflate, and compress if the server agrees
-    #[arg(long)]
-    pub deflate: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its own type has them")]
+    pub message: MessageArgs,
 }
 
 impl TrafficArgs {
-    /// What messages are made of.
-    pub fn content(&self) -> Content {
-        if self.text { Content::Text } else { Content::Binary }
-    }
-
-    /// How they are spread.
+    /// How messages are spread.
     pub fn pattern(&self) -> Pattern {
         self.arrivals.into()
     }

@@ -50,6 +50,7 @@ mod tests {
             events_max: 1_000,
             bytes_max: 1 << 20,
             age_max: Duration::from_secs(300),
+            topics: [].into(),
         };
         let exchange = Exchange::new(random().expect("random"), &history);
         let mut tail = Tail::default();

@@ -61,7 +61,7 @@ pub struct Waiting {
 /// What became of a notify.
 #[derive(Debug)]
 pub struct Notified<'n> {
-    /// Where the event stands in the log; where the log ends, if nobody may be addressed.
+    /// Where the event stands in the log; where the log ends, if no recipient gets it.
     pub cursor: Cursor,
     /// For each recipient, each named once.
     pub outcome: Vec<(&'n str, Outcome)>,
@@ -77,13 +77,23 @@ impl Exchange {
         };
         let directory = Arc::new(Directory::default());
         let losers = Arc::clone(&directory);
-        let log = Log::new(epoch, retention).telling(move |event| match event.address() {
+        let log = Log::new(epoch, retention).telling(move |event, part| match event.address() {
             Address::Recipients(recipients) => {
-                recipients.iter().for_each(|name| losers.lose(name, event.sequence()));
+                let names = recipients.iter().skip(part.start).take(part.len());
+                names.for_each(|name| losers.lose(name, event.sequence()));
             }
             // Who listens to a topic says from where on, or from now on.
             Address::Topic(_) => {}
         });
+        let log = match &*history.topics {
+            [] => log,
+            _ => {
+                let topics = Arc::clone(&history.topics);
+                log.keeping_topics(move |topic| {
+                    topics.iter().find(|(pattern, _)| pattern.allow(topic)).map(|one| one.1)
+                })
+            }
+        };
         Self {
             log,
             directory,
@@ -142,7 +152,8 @@ impl Exchange {
         }
         let is_meant =
             |entry: &&(&'n str, Outcome)| matches!(entry.1, Outcome::Queued | Outcome::Delivered);
-        let recipients = Recipients::new(outcome.iter().filter(is_meant).map(|entry| entry.0));
+        let recipients =
+            Recipients::of_distinct(outcome.iter().filter(is_meant).map(|entry| entry.0));
         if recipients.is_empty() {
             return Ok(Notified { cursor: self.cursor(self.log.head()), outcome });
         }
@@ -310,6 +321,7 @@ mod tests {
             events_max: 100_000,
             bytes_max: 64 << 20,
             age_max: Duration::from_secs(300),
+            topics: [].into(),
         };
         let (exchange, mut tail) = (Exchange::new(Epoch::new(1), &history), Tail::default());
         let notice = Notice { from: None, event: None, data: "1", ttl: None };

@@ -7,11 +7,11 @@ use std::{path::PathBuf, str::FromStr, time::Duration};
 use clap::{Args, ValueEnum};
 
 use super::{
-    ArrivalsArg, CommonArgs, ConnectArgs, EchoArgs, IoArg, TrafficArgs, bytes, count,
+    ArrivalsArg, CommonArgs, ConnectArgs, EchoArgs, IoArg, MessageArgs, TrafficArgs, count,
     fanout::{FanoutArgs, SubscribeArg},
-    rate, time,
+    rate, threads, time,
 };
-use crate::wire::{message::Content, template::MARKED_BYTES};
+use crate::wire::template::MARKED_BYTES;
 
 /// `compare`.
 #[derive(Debug, Clone, Args)]
@@ -64,15 +64,9 @@ pub struct CompareArgs {
     /// Connections to each server; of a fan-out, subscribers
     #[arg(long, short = 'c', default_value = "1000", value_parser = count)]
     pub connections: u32,
-    /// Payload bytes of a message: 16 at least, 32 of text, 34 of a fan-out's events
-    #[arg(long, value_name = "BYTES", default_value = "64", value_parser = bytes)]
-    pub size: usize,
-    /// Send text messages of one- to four-byte characters, and not binary ones
-    #[arg(long)]
-    pub text: bool,
-    /// Keep so many messages outstanding on each connection, or events of a fan-out; in an open loop, send so many at once
-    #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
-    pub pipeline: u32,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its own type has them")]
+    pub message: MessageArgs,
     /// Send the next message when the one before has come back; so it is unless there is a --rate
     #[arg(long)]
     pub closed: bool,
@@ -83,9 +77,6 @@ pub struct CompareArgs {
     /// How the messages of an open loop are spread over time
     #[arg(long, value_enum, default_value_t = ArrivalsArg::Constant)]
     pub arrivals: ArrivalsArg,
-    /// Offer permessage-deflate, and compress if the server agrees
-    #[arg(long)]
-    pub deflate: bool,
     /// How long a server has its turn
     #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = slot)]
     pub slot: Duration,
@@ -106,7 +97,7 @@ pub struct CompareArgs {
     #[expect(missing_docs, reason = "its own type has them")]
     pub connect: ConnectArgs,
     /// Threads of each tester; one, or as many as there are --cores, unless said
-    #[arg(long, value_parser = count)]
+    #[arg(long, value_parser = threads)]
     pub threads: Option<u32>,
     /// Pin the testers' threads to these cores, such as 1,3
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
@@ -172,11 +163,7 @@ impl CompareArgs {
             closed: self.rate.is_none(),
             arrivals: self.arrivals,
             duration: self.slot,
-            size: self.size,
-            text: self.text,
-            message: None,
-            pipeline: self.pipeline,
-            deflate: self.deflate,
+            message: self.message.clone(),
         };
         EchoArgs { common: self.common(url), traffic }
     }
@@ -200,18 +187,17 @@ impl CompareArgs {
             content_type: self.content_type.clone(),
             rate: self.rate.unwrap_or_default(),
             closed: self.rate.is_none(),
-            pipeline: self.pipeline,
+            pipeline: self.message.pipeline,
             arrivals: self.arrivals,
             duration: self.slot,
-            size: self.size,
+            size: self.message.size,
         }
     }
 
     /// The shortest message.
     pub fn size_min(&self) -> usize {
         match self.mode {
-            ContestArg::Echo if self.text => Content::Text.bytes_min(),
-            ContestArg::Echo => Content::Binary.bytes_min(),
+            ContestArg::Echo => self.message.bytes_min(),
             ContestArg::Fanout => MARKED_BYTES,
         }
     }

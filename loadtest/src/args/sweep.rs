@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{ArrivalsArg, CommonArgs, TrafficArgs, bytes, count, rate, time};
+use super::{ArrivalsArg, CommonArgs, MessageArgs, TrafficArgs, count, rate, time};
 
 /// `sweep`.
 #[derive(Debug, Clone, Args)]
@@ -38,18 +38,9 @@ pub struct SweepArgs {
     /// How messages are spread over time
     #[arg(long, value_enum, default_value_t = ArrivalsArg::Constant)]
     pub arrivals: ArrivalsArg,
-    /// Payload bytes of a message: 16 at least, 32 of text
-    #[arg(long, value_name = "BYTES", default_value = "64", value_parser = bytes)]
-    pub size: usize,
-    /// Send text messages of one- to four-byte characters, and not binary ones
-    #[arg(long)]
-    pub text: bool,
-    /// Send so many messages at once on a connection
-    #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
-    pub pipeline: u32,
-    /// Offer permessage-deflate, and compress if the server agrees
-    #[arg(long)]
-    pub deflate: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its own type has them")]
+    pub message: MessageArgs,
 }
 
 impl SweepArgs {
@@ -60,11 +51,7 @@ impl SweepArgs {
             closed: false,
             arrivals: self.arrivals,
             duration: self.step,
-            size: self.size,
-            text: self.text,
-            message: None,
-            pipeline: self.pipeline,
-            deflate: self.deflate,
+            message: self.message.clone(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Echo servers that are as slow as a test wants them: in threads of the test, or in a process
 //! whose CPU time can be measured.
 //!
-//! They never do more than echo.
+//! They never do more than echo, and one of them echoes only its own language.
 
 #![allow(dead_code, reason = "each test takes what it needs")]
 
@@ -24,23 +24,33 @@ type Work = Arc<dyn Fn() + Send + Sync>;
 
 /// Serves in threads of this process.
 pub fn start(work: Work) -> SocketAddr {
+    start_for("", work)
+}
+
+/// Echoes at once what begins with these words, and ignores everything else.
+pub fn of_language(words: &'static str) -> SocketAddr {
+    start_for(words, Arc::new(|| {}))
+}
+
+fn start_for(words: &'static str, work: Work) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         for socket in listener.incoming().map_while(Result::ok) {
             let work = work.clone();
-            thread::spawn(move || echo(socket, &work));
+            thread::spawn(move || echo(socket, words, &work));
         }
     });
     address
 }
 
 /// Ends with the client, however that ends.
-fn echo(stream: TcpStream, work: &Work) {
+fn echo(stream: TcpStream, words: &str, work: &Work) {
     let _ = stream.set_nodelay(true);
     let Ok(mut socket) = tungstenite::accept(stream) else { return };
     while let Ok(message) = socket.read() {
-        if message.is_text() || message.is_binary() {
+        let is_data = message.is_text() || message.is_binary();
+        if is_data && message.clone().into_data().starts_with(words.as_bytes()) {
             work();
             if socket.send(message).is_err() {
                 return;

@@ -61,7 +61,8 @@ fn each_line_has_its_answer_in_order(engine: Engine) {
     assert_eq!(answers.len(), lines.len());
     assert_eq!(answers[0]["outcome"], json!({ "ann": "queued", "bob": "queued" }));
     assert_eq!(answers[7]["outcome"], json!({ "ann": "offline" }));
-    assert_eq!([0, 6, 7, 8].map(|line| sequence(&answers[line])), [1, 2, 3, 4]);
+    // The event that is kept for nobody takes no place in the log: its cursor is the one before it.
+    assert_eq!([0, 6, 7, 8].map(|line| sequence(&answers[line])), [1, 2, 2, 3]);
     for (line, status, kind) in [
         (1, 400, "missing-field"),
         (2, 400, "not-json"),
@@ -73,7 +74,7 @@ fn each_line_has_its_answer_in_order(engine: Engine) {
     }
     assert!(application.posts_lines("/v1/publish", "").is_empty());
     // The connection is as good as before.
-    assert_eq!(sequence(&application.posts_lines("/v1/publish", publishes(1))[0]), 5);
+    assert_eq!(sequence(&application.posts_lines("/v1/publish", publishes(1))[0]), 4);
 }
 
 #[track_caller]

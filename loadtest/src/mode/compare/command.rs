@@ -21,6 +21,7 @@ use crate::{
     args::{CompareArgs, ContestArg, Named},
     engine::signal,
     exit::{Status, require},
+    mode::echo,
     output::{self, html},
     saved::write::{self, Line, Log},
 };
@@ -101,13 +102,22 @@ fn check(args: &CompareArgs) -> Result<()> {
         })?;
     }
     let size_min = args.size_min();
-    require(args.size >= size_min, || {
+    require(args.message.size >= size_min, || {
         format!(
             "--size {} is too small: a message carries its connection, number and time, \
              {size_min} bytes",
-            args.size
+            args.message.size
         )
-    })
+    })?;
+    match args.mode {
+        // Said once, and not by the tester of each server.
+        ContestArg::Echo => echo::command::echo_plan(&args.echo("").traffic).map(drop),
+        ContestArg::Fanout => require(args.message.message.is_none(), || {
+            "--message is what an echo is sent: with --mode fanout, say what is published to each \
+             server with --publish-message NAME=TEMPLATE"
+                .to_owned()
+        }),
+    }
 }
 
 /// The base once more. Events of a fan-out reach all subscribers of a server, those of a second

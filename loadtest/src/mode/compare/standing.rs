@@ -129,8 +129,8 @@ impl Comparison {
             mode: "compare".to_owned(),
             contest: args.mode.name().to_owned(),
             connections: args.connections,
-            size_bytes: args.size,
-            pipeline: args.pipeline,
+            size_bytes: args.message.size,
+            pipeline: args.message.pipeline,
             rate_asked: args.rate,
             slot_ms: args.slot.as_secs_f64() * 1e3,
             slots: rounds.run * count,
@@ -179,18 +179,16 @@ impl Comparison {
 
     /// How the command ends.
     pub fn status(&self) -> Status {
-        let is_faulty = |one: &Standing| {
-            one.failed.is_some() || !one.ledger.is_clean() || !one.errors.is_empty()
-        };
+        let has_failures = |one: &Standing| one.failed.is_some() || !one.errors.is_empty();
         if self.contestants.iter().all(|one| one.failed.is_some()) {
             Status::Failed
         } else if self.contestants.iter().any(|one| !one.ledger.is_clean()) {
             // A late tester changes times and not what became of the messages.
-            Status::Faulty
+            Status::LedgerFaults
         } else if !self.valid {
             Status::Invalid
-        } else if self.contestants.iter().any(is_faulty) {
-            Status::Faulty
+        } else if self.contestants.iter().any(has_failures) {
+            Status::Failures
         } else {
             Status::Clean
         }

@@ -18,10 +18,7 @@ use crate::{
     },
     prepare,
     report::Report,
-    wire::{
-        message::Form,
-        template::{MARKED_BYTES, Template},
-    },
+    wire::{message::Form, template::Template},
 };
 
 /// Runs it.
@@ -61,25 +58,24 @@ fn no_echo(foreign: Option<&str>) -> String {
 /// # Errors
 /// What is wrong with them, and how to mend it.
 pub fn plan(args: &EchoArgs) -> Result<Plan> {
-    let traffic = &args.traffic;
-    let content = traffic.content();
-    let bytes_min = if traffic.message.is_some() { MARKED_BYTES } else { content.bytes_min() };
-    require(traffic.size >= bytes_min, || {
+    let (traffic, message) = (&args.traffic, &args.traffic.message);
+    let bytes_min = message.bytes_min();
+    require(message.size >= bytes_min, || {
         format!(
             "--size {} is too small: a message carries its connection, number and time, {bytes_min} \
              bytes",
-            traffic.size
+            message.size
         )
     })?;
     let message_bytes = match echo_plan(traffic)?.template {
         Some(template) => template.draft(u32::MAX).bytes(),
-        None => traffic.size,
+        None => message.size,
     };
-    let form = if traffic.deflate { Form::Compressed } else { Form::Plain };
+    let form = if message.deflate { Form::Compressed } else { Form::Plain };
     let mut plan = prepare::plan(&args.common, form, message_bytes, traffic.duration)?;
     if traffic.closed {
         let outstanding =
-            u64::from(plan.connections) * u64::from(traffic.pipeline) * message_bytes as u64;
+            u64::from(plan.connections) * u64::from(message.pipeline) * message_bytes as u64;
         require(outstanding <= OUTSTANDING_BYTES_MAX, || {
             format!(
                 "--connections times --pipeline times --size are {} MiB outstanding, and may be \
@@ -111,26 +107,20 @@ pub fn start(args: &EchoArgs, plan: Plan) -> Result<Conductor<Ledger>> {
 /// What is echoed with these arguments.
 ///
 /// # Errors
-/// A template that carries no message, or does not go with other arguments.
+/// A template that carries no message.
 pub fn echo_plan(traffic: &TrafficArgs) -> Result<EchoPlan> {
-    let template = match &traffic.message {
-        Some(text) => {
-            require(!traffic.deflate, || {
-                "--message is sent as it is: leave out --deflate".to_owned()
-            })?;
-            Some(Arc::new(Template::parse(text, traffic.size).context("--message").map_err(usage)?))
-        }
-        None => None,
-    };
+    let message = &traffic.message;
+    let template = message.message.as_deref().map(|text| Template::parse(text, message.size));
+    let template = template.transpose().context("--message").map_err(usage)?;
     Ok(EchoPlan {
         pace: if traffic.closed {
             Pace::Closed
         } else {
             Pace::Open { rate: traffic.rate, pattern: traffic.pattern() }
         },
-        pipeline: traffic.pipeline,
-        content: traffic.content(),
-        bytes: traffic.size,
-        template,
+        pipeline: message.pipeline,
+        content: message.content(),
+        bytes: message.size,
+        template: template.map(Arc::new),
     })
 }
