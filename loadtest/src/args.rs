@@ -28,7 +28,7 @@ pub use compare::{CompareArgs, ContestArg, ContestantArgs, Named};
 pub use merge::MergeArgs;
 pub use message::MessageArgs;
 pub use sweep::SweepArgs;
-pub use values::{bytes, count, header, rate, time};
+pub use values::{bytes, count, header, rate, threads, time};
 
 /// A load generator for WebSocket servers.
 #[derive(Debug, Parser)]
@@ -57,12 +57,13 @@ EXAMPLES
 
 EXIT STATUS
   0  the run is valid, the ledger is clean, no connection failed
-  1  the server lost, doubled, reordered or corrupted messages, even if the run is also invalid;
-     or the run is valid and connections failed
+  1  the run is valid and the ledger is clean, but connections failed, or `sweep` found no rate
   2  a wrong command line
   3  the run is invalid and the ledger is clean: the tester was the bottleneck, the machine delayed
      it so much that no latency is the server's, or it was interrupted
-  4  nothing could be measured, such as when no connection could be opened";
+  4  nothing could be measured, such as when no connection could be opened
+  5  the ledger has faults: the server lost, doubled, reordered or corrupted messages, even if the
+     run is also invalid or connections failed. No other end has this status";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -111,7 +112,7 @@ pub struct CommonArgs {
     #[expect(missing_docs, reason = "its own type has them")]
     pub connect: ConnectArgs,
     /// Threads; one fewer than there are cores unless said
-    #[arg(long, value_parser = count)]
+    #[arg(long, value_parser = threads)]
     pub threads: Option<u32>,
     /// Pin the threads to these cores, such as 1,3
     #[arg(long, value_delimiter = ',', value_name = "LIST")]

@@ -35,15 +35,17 @@ impl std::error::Error for Usage {}
 pub enum Status {
     /// Valid, each message came once and in order, and no connection failed.
     Clean = 0,
-    /// The server lost, doubled, reordered or corrupted messages, whether or not the figures are
-    /// valid; or the run is valid, and connections failed.
-    Faulty = 1,
+    /// The figures are valid and each message came once and in order, but connections failed, or a
+    /// sweep found no rate.
+    Failures = 1,
     /// A wrong command line.
     Usage = 2,
     /// The figures say nothing of the server: the tester was the bottleneck, or was interrupted.
     Invalid = 3,
     /// Nothing could be measured.
     Failed = 4,
+    /// The server lost, doubled, reordered or corrupted messages, whatever else is to be said.
+    LedgerFaults = 5,
 }
 
 impl Status {
@@ -51,13 +53,13 @@ impl Status {
     pub fn of(report: &Report) -> Self {
         // A late tester changes times and not what became of the messages.
         if !report.ledger.is_clean() {
-            Self::Faulty
+            Self::LedgerFaults
         } else if !report.valid {
             Self::Invalid
         } else if report.errors.is_empty() {
             Self::Clean
         } else {
-            Self::Faulty
+            Self::Failures
         }
     }
 
@@ -79,14 +81,15 @@ mod tests {
     use crate::{measure::ledger::Ledger, report::tests::report};
 
     #[test]
-    fn faults_of_the_ledger_are_never_hidden() {
+    fn faults_of_the_ledger_are_never_hidden_and_have_a_status_of_their_own() {
         let faulty = Ledger { sent: 2, received: 1, lost: 1, ..Ledger::default() };
         for (is_valid, ledger, errors, status) in [
             (true, Ledger::default(), 0, Status::Clean),
-            (true, Ledger::default(), 1, Status::Faulty),
+            (true, Ledger::default(), 1, Status::Failures),
             (false, Ledger::default(), 1, Status::Invalid),
-            (true, faulty, 0, Status::Faulty),
-            (false, faulty, 1, Status::Faulty),
+            (true, faulty, 0, Status::LedgerFaults),
+            (true, faulty, 1, Status::LedgerFaults),
+            (false, faulty, 1, Status::LedgerFaults),
         ] {
             let mut report = report();
             (report.valid, report.ledger) = (is_valid, ledger);

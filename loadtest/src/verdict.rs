@@ -109,14 +109,8 @@ fn judge_open_loop<O>(report: &mut Report, run: &Run<O>) {
         // the rest.
         return;
     }
-    let seen = &run.seen;
-    for (name, what, own) in [
-        ("late_sends", "late to send", &seen.send_delays),
-        ("late_looks", "late to look at what had come", &seen.look_delays),
-    ] {
-        judge_delays(report, run, (name, what), own);
-    }
-    // Late sends tell of it sooner, unless the server is so slow that they do not matter.
+    // Late sends tell of it sooner, unless the server is so slow that they do not matter. It comes
+    // first all the same: no warning may then call any latency the server's.
     if run.occupied > BUSY_MAX {
         let advice = match cause(run) {
             Cause::Tester => "use more --threads, or several processes and `merge`",
@@ -124,22 +118,42 @@ fn judge_open_loop<O>(report: &mut Report, run: &Run<O>) {
         };
         report.invalidate(format!("{}; {advice}", limit(report.tester.busy, run.occupied)));
     }
+    let seen = &run.seen;
+    let kinds = [
+        ("late_sends", "late to send", &seen.send_delays),
+        ("late_looks", "late to look at what had come", &seen.look_delays),
+    ];
+    // Both kinds delay the same messages, so what is left of the latencies is for both to say.
+    let lowest = kinds.iter().filter_map(|(_, _, own)| first_affected(run, own)).min();
+    for (name, what, own) in kinds {
+        judge_delays(report, run, (name, what), own, lowest);
+    }
+}
+
+/// From which of the [`QUANTILES`] on the tester's own delays are much beside what was measured.
+fn first_affected<O>(run: &Run<O>, own: &Times) -> Option<usize> {
+    QUANTILES.iter().position(|quantile| {
+        let at = |times: &Times| micros(times.value_at_quantile(*quantile));
+        at(own) > (OWN_SHARE_MAX * at(&run.seen.latencies)).max(OWN_DELAY_MAX_US)
+    })
 }
 
 /// What helps where it is the machine that delays the tester.
 const OTHER_WORK: &str = "end other work on this machine, or give the tester a core of its own with \
      --cores; more threads or a lower rate do not help";
 
-/// Judges one kind of the tester's own delays.
-fn judge_delays<O>(report: &mut Report, run: &Run<O>, (name, what): (&str, &str), own: &Times) {
+/// Judges one kind of the tester's own delays, where any kind affects latencies from `lowest` on.
+fn judge_delays<O>(
+    report: &mut Report,
+    run: &Run<O>,
+    (name, what): (&str, &str),
+    own: &Times,
+    lowest: Option<usize>,
+) {
     let latencies = &run.seen.latencies;
     let at = |times: &Times, quantile| micros(times.value_at_quantile(quantile));
-    let is_much = |quantile: &f64| {
-        let allowed = (OWN_SHARE_MAX * at(latencies, *quantile)).max(OWN_DELAY_MAX_US);
-        at(own, *quantile) > allowed
-    };
     let (own_p99, p99) = (at(own, 0.99), at(latencies, 0.99));
-    let Some(first) = QUANTILES.iter().position(is_much) else {
+    let (Some(first), Some(lowest)) = (first_affected(run, own), lowest) else {
         if own_p99 > OWN_SHARE_MAX * p99 {
             report.warnings.push(format!(
                 "{name}: of the {p99:.0} us measured at p99, up to {own_p99:.0} us are the tester's own"
@@ -147,8 +161,8 @@ fn judge_delays<O>(report: &mut Report, run: &Run<O>, (name, what): (&str, &str)
         }
         return;
     };
-    let above = if first == 0 { 0.0 } else { QUANTILES[first - 1] };
-    report.affected_above = Some(report.affected_above.map_or(above, |before| before.min(above)));
+    let above = if lowest == 0 { 0.0 } else { QUANTILES[lowest - 1] };
+    report.affected_above = Some(above);
     let late = format!(
         "the tester was {:.0} us {what} at {}, of {:.0} us measured there",
         at(own, QUANTILES[first]),
@@ -156,7 +170,7 @@ fn judge_delays<O>(report: &mut Report, run: &Run<O>, (name, what): (&str, &str)
         at(latencies, QUANTILES[first]),
     );
     match cause(run) {
-        Cause::Tester if QUANTILES[first] <= AFFECTED_QUANTILE_MIN => report.invalidate(format!(
+        Cause::Tester if QUANTILES[lowest] <= AFFECTED_QUANTILE_MIN => report.invalidate(format!(
             "{name}: {late}; it worked {:.0}% of the time: use more --threads, a lower --rate, or \
              several processes and `merge`",
             100.0 * run.busy
@@ -164,16 +178,18 @@ fn judge_delays<O>(report: &mut Report, run: &Run<O>, (name, what): (&str, &str)
         Cause::Tester => report
             .warnings
             .push(format!("{name}: {late}; what is above {} is partly its own", percentile(above))),
-        Cause::Machine if first == 0 => report.invalidate(format!(
+        Cause::Machine if lowest == 0 => report.invalidate(format!(
             "{name}: {late}: no latency is the server's; {}; {OTHER_WORK}",
             evidence(run)
         )),
-        Cause::Machine => report.warnings.push(format!(
-            "{name}: {late}: latencies above {} are partly the machine's, those below are the \
-             server's; {}; {OTHER_WORK}",
-            percentile(above),
-            evidence(run)
-        )),
+        Cause::Machine => {
+            let below = if report.valid { ", those below are the server's" } else { "" };
+            report.warnings.push(format!(
+                "{name}: {late}: latencies above {} are partly the machine's{below}; {}; {OTHER_WORK}",
+                percentile(above),
+                evidence(run)
+            ));
+        }
     }
 }
 

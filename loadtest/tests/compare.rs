@@ -28,13 +28,16 @@ fn median(comparison: &Value, name: &str, ratio: &str) -> f64 {
     median.as_f64().unwrap_or_else(|| panic!("{name} {ratio}: {comparison:#}"))
 }
 
+const US: Duration = Duration::from_micros(1);
+
 /// Whatever else the machine does, rounds count.
 const SHORT: [&str; 10] =
     ["-c", "4", "--slot", "100ms", "--rounds", "6", "--calm", "1000", "-q", "--json"];
 
 #[test]
 fn a_server_that_costs_more_is_seen_to_and_the_control_is_not() {
-    let (quick, slow) = (Process::start(Duration::ZERO), Process::start(Duration::from_micros(50)));
+    // Both burn much more than an echo costs, which is twice as much on a busy machine.
+    let (quick, slow) = (Process::start(200 * US), Process::start(1000 * US));
     let url = |name: &str, process: &Process| format!("{name}=ws://{}/", process.address);
     let pid = |name: &str, process: &Process| format!("{name}={}", process.pid());
     let (quick_url, quick_pid) = (url("quick", &quick), pid("quick", &quick));
@@ -61,7 +64,7 @@ fn a_server_that_costs_more_is_seen_to_and_the_control_is_not() {
     let quick = contestant(&found, "quick");
     assert_eq!((&quick["rounds"], &quick["ledger"]["lost"]), (&6.into(), &0.into()));
     assert!(quick["latency_us"]["count"].as_u64().unwrap() > 100, "{quick:#}");
-    assert!(quick["server_cpu_ns_per_message"].as_f64().unwrap() > 100.0, "{quick:#}");
+    assert!(quick["server_cpu_ns_per_message"].as_f64().unwrap() > 200e3, "{quick:#}");
 
     // One that is not there takes nothing from the others.
     let nobody = contestant(&found, "nobody");
@@ -89,7 +92,10 @@ fn a_server_that_dies_is_left_out_and_the_others_go_on() {
     let dead = contestant(&found, "b");
     assert!(dead["failed"].as_str().unwrap().contains("there is no process"), "{dead:#}");
     assert!(dead["rounds"].as_u64().unwrap() < 20, "{dead:#}");
-    assert!(matches!(output.status.code(), Some(1 | 3)), "{output:?}");
+    // It may have died in its own slot, and then what it was sent is lost.
+    let has_lost = dead["ledger"]["lost"] != 0;
+    let status = output.status.code();
+    assert!(if has_lost { status == Some(5) } else { matches!(status, Some(1 | 3)) }, "{output:?}");
 }
 
 #[test]

@@ -71,10 +71,14 @@ impl Sending {
         self.state != State::Clear
     }
 
-    /// Bytes that are kept for the socket until it takes them.
+    /// Bytes that are kept until the client reads: those that the socket has not taken, and while
+    /// there are some, as many as the kernel keeps for a full socket.
     #[inline]
-    pub fn owed_bytes(&self) -> usize {
-        self.unsent as usize
+    pub fn owed_bytes(&self, kernel_queue_bytes: usize) -> usize {
+        match self.state {
+            State::Clear => 0,
+            State::Backlogged | State::Paused => self.unsent as usize + kernel_queue_bytes,
+        }
     }
 
     /// Whether nothing is read until all that is owed has left.
@@ -265,6 +269,17 @@ mod tests {
         outbox.write_owned(vec![4; 10], 5);
         assert_eq!(outbox.bytes_of_turn(), 8);
         assert!(sending.is_unsettled(first) && !sending.is_unsettled(second));
+    }
+
+    #[test]
+    fn what_the_kernel_keeps_counts_while_the_socket_is_full() {
+        let (mut sending, mut operations) = (Sending::default(), Operations::default());
+        let connection = Connection::new(0, 0);
+        assert_eq!(sending.owed_bytes(1000), 0);
+        sending.backlogged(connection, 10, 100, &mut operations);
+        assert_eq!(sending.owed_bytes(1000), 1010);
+        sending.drained(connection, &mut operations);
+        assert_eq!(sending.owed_bytes(1000), 0);
     }
 
     #[test]

@@ -2,16 +2,18 @@
 //!
 //! It is the configuration as the data path wants it; it reads no file.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use ringway_frame::{
     ReadLimits,
     deflate::{ContextTakeover, Level, MemoryLevel, Policy, WindowBits},
 };
+use ringway_hub::TopicRetention;
 
 use crate::{
-    config::{Automatic, Clients, Config, Deflate, SlowReader},
+    config::{Automatic, Clients, Config, Deflate, SlowReader, Socket, TopicHistory},
     http::{api_host::ApiHosts, cors::Origins, head::HeadLimits, visit::VisitLimits},
+    limits::KERNEL_QUEUE_BYTES,
     permission::{Patterns, Permissions},
 };
 
@@ -46,6 +48,8 @@ pub struct Settings {
     pub close_timeout: Duration,
     /// Bytes kept for a slow reader before its input is paused.
     pub queue_bytes_max: usize,
+    /// Bytes that the kernel may keep for a socket that takes no more.
+    pub kernel_queue_bytes: usize,
     /// What becomes of a slow reader whose events have left the history.
     pub slow_reader: SlowReader,
     /// Recipients of one event.
@@ -75,7 +79,7 @@ pub struct Settings {
 }
 
 /// The bounds of the history; whichever is reached first counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistorySettings {
     /// Events that are kept.
     pub events_max: u64,
@@ -83,12 +87,14 @@ pub struct HistorySettings {
     pub bytes_max: u64,
     /// How long each is kept.
     pub age_max: Duration,
+    /// Topics that keep less; the first that matches counts.
+    pub topics: Arc<[(Patterns, TopicRetention)]>,
 }
 
 impl Settings {
     /// The part of the configuration that peers go by.
     pub fn from_config(config: &Config) -> Self {
-        let Config { server, websocket, clients, history, http, cors, limits, .. } = config;
+        let Config { server, socket, websocket, clients, history, http, cors, limits, .. } = config;
         Self {
             head: HeadLimits {
                 bytes_max: limits.header_bytes_max,
@@ -112,6 +118,7 @@ impl Settings {
             pong_timeout: websocket.pong_timeout,
             close_timeout: websocket.close_timeout,
             queue_bytes_max: clients.queue_bytes_max,
+            kernel_queue_bytes: kernel_queue_bytes(socket),
             slow_reader: clients.slow_reader,
             recipients_max: clients.recipients_max,
             data_depth_max: clients.data_depth_max,
@@ -123,6 +130,7 @@ impl Settings {
                 events_max: history.events_max,
                 bytes_max: history.bytes_max,
                 age_max: history.age_max,
+                topics: history.topics.iter().map(topic_retention).collect(),
             },
             poll_wait: http.poll_wait,
             poll_wait_max: http.poll_wait_max,
@@ -131,6 +139,12 @@ impl Settings {
             drain_time: server.drain_time,
         }
     }
+}
+
+/// What TCP_NOTSENT_LOWAT and SO_SNDBUF let the kernel keep for a client that does not read.
+fn kernel_queue_bytes(socket: &Socket) -> usize {
+    let bounds = [socket.notsent_lowat_bytes.exactly(), socket.send_buffer_bytes.exactly()];
+    bounds.into_iter().flatten().min().map_or(KERNEL_QUEUE_BYTES as usize, |bytes| bytes as usize)
 }
 
 /// Without a bound of its own a frame is bounded by its message alone, whose compressed form may
@@ -152,6 +166,14 @@ fn permissions(clients: &Clients) -> Permissions {
         publish: patterns(&clients.may_publish),
         subscribe: patterns(&clients.may_subscribe),
     }
+}
+
+fn topic_retention(topic: &TopicHistory) -> (Patterns, TopicRetention) {
+    let retention = TopicRetention {
+        events_max: topic.events_max.unwrap_or(u64::MAX),
+        age_max: topic.age_max.unwrap_or(Duration::MAX),
+    };
+    (Patterns::new([&*topic.pattern]), retention)
 }
 
 fn policy(deflate: &Deflate) -> Policy {

@@ -229,7 +229,7 @@ impl Shard {
             for &slot in &self.slots {
                 if let Some(peer) = self.peers.in_slot_mut(slot) {
                     peer.deliver(&mut run, &mut self.core.turn(now, operations));
-                    peer.account(&mut self.core.memory);
+                    peer.account(&mut self.core.memory, &self.core.settings);
                 }
             }
             self.core.desk.dispatch.put_front(run);
@@ -332,7 +332,7 @@ impl Shard {
     ) {
         if let Some(peer) = self.peers.lookup_mut(connection) {
             serve(peer, &mut self.core.turn(now, operations));
-            peer.account(&mut self.core.memory);
+            peer.account(&mut self.core.memory, &self.core.settings);
         }
     }
 
@@ -345,7 +345,7 @@ impl Shard {
     ) {
         if let Some(peer) = self.peers.in_slot_mut(slot) {
             serve(peer, &mut self.core.turn(now, operations));
-            peer.account(&mut self.core.memory);
+            peer.account(&mut self.core.memory, &self.core.settings);
         }
     }
 

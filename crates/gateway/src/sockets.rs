@@ -168,6 +168,7 @@ mod tests {
     fn the_defaults_bound_what_a_vanished_or_slow_client_costs() {
         let options = socket_options(&Config::default().socket);
         assert_eq!(options.user_timeout, Some(Duration::from_secs(30)));
+        assert_eq!(options.notsent_lowat_bytes, Some(32 << 10));
         let keepalive = options.keepalive.unwrap();
         assert_eq!(keepalive.idle, Duration::from_secs(30));
         assert_eq!(keepalive.interval, Some(Duration::from_secs(5)));

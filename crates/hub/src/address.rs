@@ -46,20 +46,29 @@ impl Recipients {
     /// A name contains a line feed: it has not been through [`crate::name::check`].
     #[must_use]
     pub fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
-        let mut joined = String::new();
         let mut first_ones = Vec::new();
         let mut others = HashSet::new();
-        let mut count = 0;
-        for name in names {
-            assert!(!name.as_bytes().contains(&b'\n'), "names have no control characters");
-            if first_ones.contains(&name) {
-                continue;
+        Self::of_distinct(names.into_iter().filter(|name| {
+            if first_ones.contains(name) {
+                return false;
             }
             if first_ones.len() < COMPARED_MAX {
-                first_ones.push(name);
-            } else if !others.insert(name) {
-                continue;
+                first_ones.push(*name);
+                return true;
             }
+            others.insert(*name)
+        }))
+    }
+
+    /// As [`Recipients::new`], of names that are known to be distinct.
+    ///
+    /// # Panics
+    /// A name contains a line feed: it has not been through [`crate::name::check`].
+    #[must_use]
+    pub fn of_distinct<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
+        let (mut joined, mut count) = (String::new(), 0);
+        for name in names {
+            assert!(!name.as_bytes().contains(&b'\n'), "names have no control characters");
             joined.push_str(name);
             joined.push('\n');
             count += 1;
@@ -95,6 +104,7 @@ mod tests {
         assert_eq!(recipients.iter().collect::<Vec<_>>(), kept);
         assert_eq!(recipients.len(), kept.len());
         assert_eq!(recipients.is_empty(), kept.is_empty());
+        assert_eq!(recipients, Recipients::of_distinct(kept.iter().copied()));
     }
 
     #[test]

@@ -1,26 +1,33 @@
 //! The segments that are kept, and the index of what is in them.
 //!
 //! Segments are appended elsewhere; the history finds them by following the chain. It decides what
-//! leaves (retention) and takes it out of the index. Never waits for a slot to be filled.
+//! leaves (retention) and takes it out of the index, a bounded number of keys at a time. Never waits
+//! for a slot to be filled.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::cursor::Sequence;
 use crate::event::Event;
 use crate::index::Index;
 use crate::ledger::{ClosedBytes, Nanos, nanos};
-use crate::retention::Retention;
+use crate::postings::Postings;
+use crate::retention::{Retention, SEGMENT_EVENTS_MAX};
 use crate::segment::{Segment, Step};
 
 /// The window of the log that can be replayed.
 ///
 /// Invariants: `kept` is never empty, is in order without holes, and its segments but the last are
-/// closed. Every event of a kept segment up to `indexed_to` is in the index, and nothing else is;
-/// `kept[indexing]` is where the event after it is or will be.
+/// closed. Every event from `first` up to `indexed_to` is in the index, and nothing else is but some
+/// keys of the event before `first`; `kept[indexing]` is where the event after it is or will be.
+/// `first` is in `kept[0]`, and is its first event unless that segment is leaving.
 #[derive(Debug)]
 pub(crate) struct History {
     kept: VecDeque<Kept>,
+    /// The oldest event that can be replayed.
+    first: Sequence,
+    leaving: Option<Leaving>,
     index: Index,
     indexed_to: Sequence,
     indexing: usize,
@@ -43,16 +50,68 @@ impl Kept {
 /// longer than anything that is done under it.
 pub(crate) type Retired = Vec<Arc<Segment<Event>>>;
 
+/// What has been done with the oldest event of a segment that leaves.
+///
+/// An event is told to those who lose it, then `first` moves past it, then its keys are removed: a
+/// replay never finds only some of its keys, and whoever finds it gone has been told.
+#[derive(Debug)]
+struct Leaving {
+    /// The event: `first` while it is being told, the one before that afterwards.
+    sequence: Sequence,
+    step: LeavingStep,
+    /// How many of its keys have been through the step.
+    keys: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LeavingStep {
+    Telling,
+    Removing,
+}
+
+/// How much leaves in one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// So many keys that nobody waits for long, see [`KEYS_LEFT_AT_ONCE`].
+    Steady,
+    /// Also all that is left of a segment that has begun to leave.
+    Hurried,
+}
+
+/// So many keys leave while the history is locked: about as many as a core enters in a turn, so that
+/// a segment has left before the next one is closed. Of events with one key, all of a segment's.
+pub(crate) const KEYS_LEFT_AT_ONCE: usize = 2_048;
+
+/// Each key goes through two steps.
+const STEPS_AT_ONCE: usize = 2 * KEYS_LEFT_AT_ONCE;
+
+const _: () = assert!(KEYS_LEFT_AT_ONCE as u64 > SEGMENT_EVENTS_MAX);
+
+/// What a call of [`History::trim`] has done.
+#[must_use]
+pub(crate) struct Trimmed {
+    /// What has left.
+    pub(crate) retired: Retired,
+    /// Whether more is to leave, for which there was no room.
+    pub(crate) is_complete: bool,
+}
+
 impl History {
     pub(crate) fn new(segment: Arc<Segment<Event>>) -> Self {
-        let indexed_to = segment.first() - 1;
+        let first = segment.first();
         let kept = VecDeque::from([Kept::new(segment)]);
-        Self { kept, index: Index::default(), indexed_to, indexing: 0 }
+        let (indexed_to, indexing) = (first - 1, 0);
+        Self { kept, first, leaving: None, index: Index::default(), indexed_to, indexing }
     }
 
     /// The oldest sequence that is kept, or will be.
     pub(crate) fn first(&self) -> Sequence {
-        self.kept[0].first
+        self.first
+    }
+
+    /// Whether an event that can be replayed has one of these postings.
+    pub(crate) fn holds(&self, postings: Option<&Postings>) -> bool {
+        postings.is_some_and(|postings| postings.newest() >= self.first)
     }
 
     pub(crate) fn index(&self) -> &Index {
@@ -71,8 +130,11 @@ impl History {
         &self.kept[after.saturating_sub(1)].segment
     }
 
-    /// An event that is in the index.
+    /// An event that is in the index, unless it has left.
     pub(crate) fn indexed(&self, sequence: Sequence) -> Option<(&Segment<Event>, &Event)> {
+        if sequence < self.first {
+            return None;
+        }
         let segment = self.segment_of(sequence);
         let event = segment.item(usize::try_from(sequence.checked_sub(segment.first())?).ok()?)?;
         Some((segment, event))
@@ -97,52 +159,103 @@ impl History {
         }
     }
 
-    /// Lets go of the oldest segments while what is closed exceeds its share of the bounds. Each
-    /// event is told to `evicted` before.
+    /// Lets go of the oldest segments while what is closed exceeds its share of the bounds, and of
+    /// no more keys in this call than `pace` says. Each event is told to `evicted` before: a part of
+    /// its recipients at a time.
     pub(crate) fn trim(
         &mut self,
         bounds: &Retention,
         closed: &ClosedBytes,
         now: Nanos,
-        mut evicted: impl FnMut(&Event),
-    ) -> Retired {
+        pace: Pace,
+        mut evicted: impl FnMut(&Event, Range<usize>),
+    ) -> Trimmed {
         self.extend();
-        let age_max = nanos(bounds.age_max);
         let mut retired = Vec::new();
-        while self.kept.len() > 1 {
-            let oldest = &self.kept[0].segment;
-            let events = self.kept[self.kept.len() - 1].first - oldest.first();
-            let bytes = closed.sum() + self.index.weight();
-            let is_over = events > bounds.closed_events_max()
-                || bytes > bounds.closed_bytes_max()
-                || oldest.ledger().closed_at().saturating_add(age_max) <= now;
-            if !is_over {
-                break;
+        let mut steps_left = match (pace, &self.leaving) {
+            (Pace::Hurried, Some(_)) => usize::MAX,
+            _ => STEPS_AT_ONCE,
+        };
+        let is_complete = loop {
+            if self.leaving.is_none() {
+                if !self.is_over(bounds, closed, now) {
+                    break true;
+                }
+                // First, so that a slot that is filled too late for this is told by its writer.
+                self.kept[0].segment.ledger().retire(closed);
+                let (sequence, step) = (self.first, LeavingStep::Telling);
+                self.leaving = Some(Leaving { sequence, step, keys: 0 });
             }
-            // First, so that a slot that is filled too late for this is told by its writer.
-            oldest.ledger().retire(closed);
-            retired.extend(self.retire(&mut evicted));
-        }
+            match self.leave(&mut steps_left, &mut evicted) {
+                Some(segment) => {
+                    retired.push(segment);
+                    steps_left = steps_left.min(STEPS_AT_ONCE);
+                }
+                None => break false,
+            }
+        };
         if !retired.is_empty() {
             self.index.shrink();
         }
-        retired
+        Trimmed { retired, is_complete }
     }
 
-    /// Takes the oldest segment out, and its events out of the index.
-    fn retire(&mut self, evicted: &mut impl FnMut(&Event)) -> Option<Arc<Segment<Event>>> {
-        let Kept { first, segment } = self.kept.pop_front()?;
-        let end = self.first() - 1;
-        for sequence in first..=end {
-            let Some(event) = segment.item((sequence - first) as usize) else { continue };
-            if sequence <= self.indexed_to {
-                self.index.remove(event, end);
-            }
-            evicted(event);
+    /// Whether the oldest segment is to leave.
+    fn is_over(&self, bounds: &Retention, closed: &ClosedBytes, now: Nanos) -> bool {
+        if self.kept.len() == 1 {
+            return false;
         }
-        self.indexed_to = self.indexed_to.max(end);
+        let events = self.kept[self.kept.len() - 1].first - self.first;
+        let bytes = closed.sum() + self.index.weight();
+        events > bounds.closed_events_max()
+            || bytes > bounds.closed_bytes_max()
+            || self.kept[0].segment.ledger().closed_at().saturating_add(nanos(bounds.age_max))
+                <= now
+    }
+
+    /// Takes events out of the segment that is leaving, until `steps_left` is used up; then the
+    /// segment, when it has no more.
+    fn leave(
+        &mut self,
+        steps_left: &mut usize,
+        evicted: &mut impl FnMut(&Event, Range<usize>),
+    ) -> Option<Arc<Segment<Event>>> {
+        let leaving = self.leaving.as_mut()?;
+        let end = self.kept[1].first;
+        let segment = &self.kept[0].segment;
+        while leaving.sequence < end {
+            if *steps_left == 0 {
+                return None;
+            }
+            let event = segment.item((leaving.sequence - segment.first()) as usize);
+            let keys = event.map_or(0, |event| event.keys() as usize);
+            let part = leaving.keys..keys.min(leaving.keys.saturating_add(*steps_left));
+            *steps_left = steps_left.saturating_sub(part.len().max(1));
+            leaving.keys = part.end;
+            match (leaving.step, event) {
+                (LeavingStep::Telling, Some(event)) => evicted(event, part),
+                (LeavingStep::Removing, Some(event)) => self.index.remove(event, part),
+                (_, None) => {}
+            }
+            if leaving.keys < keys {
+                continue;
+            }
+            leaving.keys = 0;
+            match leaving.step {
+                LeavingStep::Telling => {
+                    self.first = leaving.sequence + 1;
+                    self.indexed_to = self.indexed_to.max(leaving.sequence);
+                    leaving.step = LeavingStep::Removing;
+                }
+                LeavingStep::Removing => {
+                    leaving.sequence += 1;
+                    leaving.step = LeavingStep::Telling;
+                }
+            }
+        }
+        self.leaving = None;
         self.indexing = self.indexing.saturating_sub(1);
-        Some(segment)
+        self.kept.pop_front().map(|kept| kept.segment)
     }
 
     /// Follows the chain to its end.
@@ -161,7 +274,8 @@ impl History {
     /// The sum that the log keeps of them, counted.
     #[cfg(test)]
     pub(crate) fn closed_bytes(&self) -> u64 {
-        let closed = self.kept.iter().take(self.kept.len() - 1);
+        let closed =
+            self.kept.iter().take(self.kept.len() - 1).skip(usize::from(self.leaving.is_some()));
         closed.map(|kept| kept.segment.ledger().bytes()).sum()
     }
 

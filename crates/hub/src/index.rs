@@ -2,6 +2,7 @@
 //! what the log holds. Never holds an event, only its sequence.
 
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
 
 use hashbrown::{HashTable, hash_table::Entry};
 
@@ -36,13 +37,15 @@ impl Index {
         }
     }
 
-    /// Removes what the keys of `event` have up to `end`.
-    pub(crate) fn remove(&mut self, event: &Event, end: Sequence) {
+    /// Removes what some of the keys of `event` have up to it.
+    pub(crate) fn remove(&mut self, event: &Event, part: Range<usize>) {
         let (topics, recipients) = self.keys_of(event);
+        let end = event.sequence();
         match event.address() {
             Address::Topic(topic) => topics.remove(topic, end),
             Address::Recipients(names) => {
-                names.iter().for_each(|name| recipients.remove(name, end));
+                let names = names.iter().skip(part.start).take(part.len());
+                names.for_each(|name| recipients.remove(name, end));
             }
         }
     }

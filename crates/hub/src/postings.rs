@@ -34,6 +34,13 @@ impl Postings {
         }
     }
 
+    pub(crate) fn newest(&self) -> Sequence {
+        match self {
+            Self::One(only) => *only,
+            Self::Many(many) => many.back().copied().unwrap_or(0),
+        }
+    }
+
     /// Removes what is not after `end`.
     pub(crate) fn remove_through(&mut self, end: Sequence) -> Left {
         match self {

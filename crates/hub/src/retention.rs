@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// A segment holds at most this many events: enough that what is done once per segment costs an
 /// event nothing, and little enough that an empty log is small.
-const SEGMENT_EVENTS_MAX: u64 = 1_024;
+pub(crate) const SEGMENT_EVENTS_MAX: u64 = 1_024;
 
 /// The part of each bound that a segment may be.
 const SEGMENTS_PER_EVENTS_MAX: u64 = 16;
@@ -23,6 +23,17 @@ pub struct Retention {
     /// Bytes of events with all their encodings, and of the index. Less than 16 times the largest
     /// event is too little: such events leave before all cores have read them.
     pub bytes_max: u64,
+    /// Time since an event was appended.
+    pub age_max: Duration,
+}
+
+/// How long the events of one topic are kept, where that is shorter than the log keeps them.
+///
+/// They count as gone once the first of these bounds is reached, and leave memory with the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TopicRetention {
+    /// The newest events, whether or not their own time is over.
+    pub events_max: u64,
     /// Time since an event was appended.
     pub age_max: Duration,
 }

@@ -118,6 +118,40 @@ fn a_machine_that_delays_an_idle_tester_marks_figures_and_does_not_reject_them()
 }
 
 #[test]
+fn no_warning_calls_a_latency_the_server_s_in_a_run_without_one() {
+    let busy = |busy| Run { busy, occupied: busy + 0.01, ..late_run(900 * US, 4000 * US) };
+    // All sends were late, and half of the looks: nothing is left below p50.
+    let all_late = |run: Run<()>| {
+        let mut run = run;
+        run.seen.look_delays = run.seen.send_delays.clone();
+        for _ in 0..9000 {
+            record(&mut run.seen.send_delays, 4000 * US);
+        }
+        run
+    };
+    let behind = Duration::from_millis(1500);
+    for run in [
+        all_late(busy(0.02)),
+        all_late(busy(0.6)),
+        Run { behind, ..busy(0.02) },
+        Run { interrupted: Some(Interruption::Signal), ..busy(0.02) },
+        Run { occupied: 0.98, ..busy(0.02) },
+    ] {
+        let report = report_of(Some(200.0), &run);
+        assert!(!report.valid);
+        let said = report.warnings.join("; ");
+        assert!(!said.contains("the server's"), "{:?}: {said}", report.invalid_because);
+    }
+    // Both kinds of delays say the same of the run.
+    let report = report_of(Some(200.0), &all_late(busy(0.02)));
+    let because = report.invalid_because.join("; ");
+    assert!(because.contains("late_sends") && because.contains("late_looks"), "{because}");
+    assert_eq!((report.warnings.len(), report.affected_above), (0, Some(0.0)));
+    let report = report_of(Some(200.0), &busy(0.02));
+    assert!(report.valid && report.warnings[0].contains("those below are the server's"));
+}
+
+#[test]
 fn a_tail_that_is_the_tester_s_own_is_said() {
     let mut run = run();
     for _ in 0..3 {

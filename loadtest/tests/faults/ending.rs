@@ -6,7 +6,7 @@ use std::{thread, time::Duration};
 use ringway_frame::CloseCode;
 
 use crate::{
-    run::{Outcome, echo, engines},
+    run::{LEDGER_FAULTS, Outcome, echo, engines},
     server::{Fault, Opening, Server},
 };
 
@@ -35,7 +35,7 @@ fn each_way_to_end_is_a_reason_and_connections_are_opened_again() {
             assert_complete(&outcome, 900);
             assert!(outcome.count("ledger.lost") >= failures, "{outcome:?}");
             assert!(outcome.count("connections_open") >= 2, "{outcome:?}");
-            outcome.assert_status(1);
+            outcome.assert_status(LEDGER_FAULTS);
         }
     }
 }
@@ -60,7 +60,7 @@ fn a_server_may_die_and_come_back() {
         assert!(outcome.failures("connect_refused") >= 1, "{outcome:?}");
         assert!(outcome.failures("not_connected") > 0, "{outcome:?}");
         assert_eq!(outcome.count("connections_open"), 10, "{outcome:?}");
-        outcome.assert_status(1);
+        outcome.assert_status(LEDGER_FAULTS);
         drop(fate);
     }
 }
@@ -79,6 +79,6 @@ fn a_server_may_die_for_good() {
         assert_complete(&outcome, 2000);
         assert_eq!(outcome.count("connections_open"), 0, "{outcome:?}");
         assert!(outcome.count("ledger.received") > 0, "{outcome:?}");
-        outcome.assert_status(1);
+        outcome.assert_status(LEDGER_FAULTS);
     }
 }

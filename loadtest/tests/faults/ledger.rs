@@ -1,7 +1,7 @@
 //! Messages that are lost, doubled, reordered or changed: each is counted once, and none besides.
 
 use crate::{
-    run::{echo, engines},
+    run::{LEDGER_FAULTS, echo, engines},
     server::{Fault, Server},
 };
 
@@ -13,7 +13,7 @@ fn assert_ledger(fault: Fault, arguments: &str, expected: [u64; 6]) {
         let outcome = echo(&server.url(), engine, &arguments);
         assert_eq!(outcome.ledger(), expected, "{fault:?} {engine} {outcome:?}");
         assert_eq!(outcome.report["errors"], serde_json::json!({}), "{fault:?} {engine}");
-        outcome.assert_status(if expected[2..] == [0; 4] { 0 } else { 1 });
+        outcome.assert_status(if expected[2..] == [0; 4] { 0 } else { LEDGER_FAULTS });
     }
 }
 
@@ -70,7 +70,7 @@ fn a_ping_and_a_fragment_are_no_fault() {
 fn a_server_that_does_not_echo_is_explained() {
     let server = Server::start(Fault::Says("{\"error\":\"unknown command\"}"));
     let outcome = echo(&server.url(), "auto", "-c 2 --rate 100 -d 200ms --drain 200ms");
-    assert_eq!(outcome.status, 1, "{outcome:?}");
+    assert_eq!(outcome.status, LEDGER_FAULTS, "{outcome:?}");
     let said = outcome.report["warnings"].to_string();
     for part in ["no_echo", "unknown command", "--message", "fanout"] {
         assert!(said.contains(part), "{part}: {said}");

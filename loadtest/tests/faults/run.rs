@@ -7,6 +7,9 @@ use std::process::{Command, Output};
 use ringway_acceptor::engine::{Io, choose};
 use serde_json::Value;
 
+/// The exit status that only faults of the ledger have.
+pub const LEDGER_FAULTS: i32 = 5;
+
 /// What a run said.
 #[derive(Debug)]
 pub struct Outcome {
@@ -77,5 +80,6 @@ impl Outcome {
         let is_faulty = self.ledger()[2..] != [0; 4];
         let expected = if is_valid || is_faulty { status } else { 3 };
         assert_eq!(self.status, expected, "{self:?}");
+        assert_eq!(self.status == LEDGER_FAULTS, is_faulty, "{self:?}");
     }
 }

@@ -144,8 +144,8 @@ pub(super) static KEYS: &[Key] = &[
         path: "socket.notsent_lowat_bytes",
         kind: Kind::Size(limits::NOTSENT_LOWAT_BYTES),
         meaning: "The kernel takes no more for a client while it holds as many bytes that were \
-                  never sent (TCP_NOTSENT_LOWAT); \"auto\" is net.ipv4.tcp_notsent_lowat, which \
-                  is no bound.",
+                  never sent (TCP_NOTSENT_LOWAT); the rest waits in the gateway, or \
+                  stays in the history. \"auto\" is net.ipv4.tcp_notsent_lowat, which is no bound.",
     },
     Key {
         path: "socket.keepalive_idle",

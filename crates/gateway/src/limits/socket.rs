@@ -15,12 +15,17 @@ pub const DEFER_ACCEPT_MS: Bound = bound(
 );
 
 /// Bytes that were never sent, with which a socket takes no more.
-pub const NOTSENT_LOWAT_BYTES: Bound = automatic(
+pub const NOTSENT_LOWAT_BYTES: Bound = unless_automatic(
     KIB,
+    32 * KIB,
     64 * MIB,
-    "128KiB saves two megabytes of the kernel's memory for each slow reader, and makes messages of \
-     1 MiB cost a seventh more on epoll",
+    "without it, each client that does not read takes over three megabytes of the host's memory \
+     for TCP; more helps a server of mostly large messages, which wakes up less often",
 );
+
+/// What the kernel may keep for a client that does not read, where no key bounds it: the most of
+/// net.ipv4.tcp_wmem in a kernel that was not tuned.
+pub const KERNEL_QUEUE_BYTES: u64 = 4 * MIB;
 
 /// Silence before the kernel's first probe. TCP_KEEPIDLE: at most 32,767 s (tcp(7)).
 pub const KEEPALIVE_IDLE_MS: Bound = bound(

@@ -9,12 +9,13 @@ use ringway_frame::CloseCode;
 use super::{Life, Peer, Stage, Turn};
 use crate::{
     connection_log::EndReason, http::refusal::Refusal, memory::CoreMemory, outbox::Outbox,
+    settings::Settings,
 };
 
 impl Peer {
     /// Bytes that are kept for this peer alone: what it sent and what it is still to be sent.
     #[inline]
-    pub fn held_bytes(&self) -> usize {
+    pub fn held_bytes(&self, settings: &Settings) -> usize {
         let deferred = self.deferred.as_ref().map_or(0, |deferred| deferred.bytes.capacity());
         let protocol = match &self.stage {
             Stage::WebSocket(socket) => socket.held_bytes(),
@@ -22,13 +23,13 @@ impl Peer {
             Stage::Poll(poll) => poll.held_bytes(),
             Stage::Stream(_) | Stage::Lingering | Stage::Leaving | Stage::Closing => 0,
         };
-        deferred + protocol + self.sending.owed_bytes()
+        deferred + protocol + self.sending.owed_bytes(settings.kernel_queue_bytes)
     }
 
     /// Corrects the core's account by what has changed since the last time.
     #[inline]
-    pub fn account(&mut self, memory: &mut CoreMemory) {
-        let held = u32::try_from(self.held_bytes()).unwrap_or(u32::MAX);
+    pub fn account(&mut self, memory: &mut CoreMemory, settings: &Settings) {
+        let held = u32::try_from(self.held_bytes(settings)).unwrap_or(u32::MAX);
         if held != self.counted {
             memory.change(self.counted, held);
             self.counted = held;

@@ -115,7 +115,7 @@ fn slow_readers_cost_one_cursor_each(engine: Engine) {
         (0..READERS).map(|number| subscriber(&gateway, &format!("bob {number}"))).collect();
     let before = gateway.resident_bytes();
     publisher.outruns(&gateway, READERS);
-    (0..64).for_each(|_| publisher.publishes());
+    (0..128).for_each(|_| publisher.publishes());
     let history = gateway.metric("ringway_history_bytes");
     let grown = gateway.resident_bytes().saturating_sub(before);
     // Each holds what its socket did not take of one turn, at most `queue_bytes_max` and an event.

@@ -84,7 +84,7 @@ fn connections_have_the_defaults(engine: Engine) {
     let client = Client::upgrade(&gateway);
     let Some(socket) = served(&gateway, client.stream().local_addr().unwrap()) else { return };
     assert!(socket.tcp_nodelay().unwrap());
-    assert_eq!(socket.tcp_notsent_lowat().unwrap(), 0);
+    assert_eq!(socket.tcp_notsent_lowat().unwrap(), 32 << 10);
     assert!(socket.keepalive().unwrap());
     assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(30));
     assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(5));
@@ -92,10 +92,12 @@ fn connections_have_the_defaults(engine: Engine) {
 }
 
 fn auto_leaves_a_connection_to_the_kernel(engine: Engine) {
-    let settings = ["socket.keepalive_idle=0s", "socket.user_timeout=auto"];
+    let settings =
+        ["socket.keepalive_idle=0s", "socket.user_timeout=auto", "socket.notsent_lowat_bytes=auto"];
     let gateway = Gateway::start_with(engine, &settings);
     let client = Client::upgrade(&gateway);
     let Some(socket) = served(&gateway, client.stream().local_addr().unwrap()) else { return };
+    assert_eq!(socket.tcp_notsent_lowat().unwrap(), 0);
     assert!(!socket.keepalive().unwrap());
     assert_eq!(socket.tcp_user_timeout().unwrap(), None);
 }

@@ -1,16 +1,18 @@
 //! When the log's segments are closed, and what leaves it then.
 //!
 //! A segment is closed by count, bytes or age, before the next event; then the oldest ones are let
-//! go. Never waits for a replay unless it did without once already: the log may exceed its bounds
-//! by one segment so, not by two.
+//! go, those with many recipients in parts: the rest when somebody has read the log. Never waits for
+//! a replay, and never lets go of more than a part, unless it did so without once already: the log
+//! may exceed its bounds by one segment so, not by two.
 
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLockWriteGuard};
 use std::time::Duration;
 
 use super::Log;
 use crate::event::{Event, Keep};
-use crate::history::{History, Retired};
+use crate::history::{History, Pace, Trimmed};
 use crate::ledger::{Nanos, nanos};
 use crate::segment::Segment;
 
@@ -24,7 +26,15 @@ impl Log {
             self.roll(tail, now);
         }
         self.rolled_at.fetch_max(now, Ordering::Relaxed);
-        drop(self.trim(self.write(), now));
+        loop {
+            let Trimmed { retired, is_complete } = self.trim(self.write(), now, Pace::Steady);
+            drop(retired);
+            if is_complete {
+                break;
+            }
+            // Whoever waits for the history gets it now.
+            std::thread::yield_now();
+        }
     }
 
     /// Whether the segment is to be closed before anything is appended. It is not closed sooner, so
@@ -59,39 +69,46 @@ impl Log {
         from.ledger().close(newest_at, &self.closed_bytes);
         self.rolled_at.fetch_max(now, Ordering::Relaxed);
         let retired = match waited.or_else(|| self.try_write()) {
-            Some(history) => self.trim(history, now),
+            // A segment that nobody has seen out leaves wholly before the next one begins to.
+            Some(history) => Some(self.trim(history, now, Pace::Hurried).retired),
             None => {
                 self.trim_is_due.store(true, Ordering::Relaxed);
-                Retired::new()
+                None
             }
         };
         drop(rolling);
-        drop((from, retired));
-        // Whoever was reading trims when done, unless that was before the mark was set.
-        self.trim_if_due();
+        drop(from);
+        if retired.is_none() {
+            // Whoever was reading trims when done, unless that was before the mark was set.
+            self.trim_if_due();
+        }
         next
     }
 
-    /// Lets go of what is too much. What has left is for the caller to drop, without a lock.
-    #[must_use]
-    fn trim(&self, mut history: RwLockWriteGuard<'_, History>, now: Nanos) -> Retired {
+    /// Lets go of what is too much, a part of it if that has many keys. What has left is for the
+    /// caller to drop, without a lock.
+    fn trim(&self, mut history: RwLockWriteGuard<'_, History>, now: Nanos, pace: Pace) -> Trimmed {
         self.trim_is_due.store(false, Ordering::Relaxed);
         self.late_bytes.store(0, Ordering::Relaxed);
-        let evicted = |event: &Event| self.tell_evicted(event, now);
-        let retired = history.trim(&self.retention, &self.closed_bytes, now, evicted);
+        let evicted = |event: &Event, part| self.tell_evicted(event, part, now);
+        let trimmed = history.trim(&self.retention, &self.closed_bytes, now, pace, evicted);
+        if !trimmed.is_complete {
+            self.trim_is_due.store(true, Ordering::Relaxed);
+        }
         self.first.store(history.first(), Ordering::Release);
         self.indexed_to.0.store(history.indexed_to(), Ordering::Relaxed);
-        retired
+        trimmed
     }
 
-    /// Says that an event is no longer there, unless its time was over anyway.
+    /// Says to a part of its recipients that an event is no longer there, unless its time was over
+    /// anyway.
     #[cold]
-    pub(super) fn tell_evicted(&self, event: &Event, now: Nanos) {
+    pub(super) fn tell_evicted(&self, event: &Event, part: Range<usize>, now: Nanos) {
         if let Some(evicted) = &self.evicted
             && event.keep() != Keep::Never
             && !event.has_expired(Duration::from_nanos(now))
         {
-            evicted(event);
+            evicted(event, part);
         }
     }
 
@@ -100,7 +117,8 @@ impl Log {
         let is_due = self.trim_is_due.load(Ordering::Relaxed)
             || self.late_bytes.load(Ordering::Relaxed) > self.segment_bytes;
         if is_due && let Some(history) = self.try_write() {
-            drop(self.trim(history, self.rolled_at.load(Ordering::Relaxed)));
+            let now = self.rolled_at.load(Ordering::Relaxed);
+            drop(self.trim(history, now, Pace::Steady).retired);
         }
     }
 }

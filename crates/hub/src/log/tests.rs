@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use super::*;
-use crate::address::Address;
+use crate::address::{Address, Recipients};
 use crate::cursor::Cursor;
 use crate::event::Keep;
 
@@ -178,3 +178,5 @@ fn closed_bytes_do_not_drift() {
         assert_eq!(log.closed_bytes.sum(), closed);
     }
 }
+
+mod leaving;

@@ -179,18 +179,16 @@ impl Comparison {
 
     /// How the command ends.
     pub fn status(&self) -> Status {
-        let is_faulty = |one: &Standing| {
-            one.failed.is_some() || !one.ledger.is_clean() || !one.errors.is_empty()
-        };
+        let has_failures = |one: &Standing| one.failed.is_some() || !one.errors.is_empty();
         if self.contestants.iter().all(|one| one.failed.is_some()) {
             Status::Failed
         } else if self.contestants.iter().any(|one| !one.ledger.is_clean()) {
             // A late tester changes times and not what became of the messages.
-            Status::Faulty
+            Status::LedgerFaults
         } else if !self.valid {
             Status::Invalid
-        } else if self.contestants.iter().any(is_faulty) {
-            Status::Faulty
+        } else if self.contestants.iter().any(has_failures) {
+            Status::Failures
         } else {
             Status::Clean
         }

@@ -84,9 +84,9 @@ pub fn run(args: &SweepArgs) -> Result<Status> {
         output,
         || output::save_only(&report, Some(&sweep.opening), &sweep.last, output),
     )?;
-    Ok(match (&ending, report.valid) {
-        (Ending::Nothing, true) => Status::Faulty,
-        _ => Status::of(&report),
+    Ok(match (&ending, Status::of(&report)) {
+        (Ending::Nothing, Status::Clean) => Status::Failures,
+        (_, status) => status,
     })
 }
 

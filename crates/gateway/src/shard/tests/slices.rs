@@ -145,7 +145,8 @@ fn bombs_are_served_over_many_turns_and_others_in_between() {
             back.entry(slot).or_default().extend(bytes);
         }
         turns += 1;
-        let held = world.shard.peers.iter_mut().map(|peer| peer.held_bytes()).sum::<usize>();
+        let Shard { peers, core, .. } = &mut world.shard;
+        let held = peers.iter_mut().map(|peer| peer.held_bytes(&core.settings)).sum::<usize>();
         assert!(held < 3 * BOMB_BYTES, "{held} bytes are held for ten messages");
     }
     let least = 10 * BOMB_BYTES / (TURN_EVENT_BYTES_MAX + OVERSHOOT);
@@ -245,7 +246,7 @@ fn recipients_are_looked_up_over_several_turns() {
     let everybody = crate::permission::Patterns::new(["*"]);
     for _ in 0..10 {
         let exchange = &world.shard.desk().exchange;
-        exchange.notify(&mut Tail::default(), notice, &to, &everybody, world.now);
+        exchange.notify(&mut Tail::default(), notice, &to, &everybody, world.now).unwrap();
     }
     let mut turns = 0;
     while world.shard.desk().position() < 10 {

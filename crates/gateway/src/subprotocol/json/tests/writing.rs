@@ -109,6 +109,7 @@ fn codes_are_what_the_subprotocol_says() {
     assert_eq!(
         codes.join(" "),
         "not_json unknown_type missing_field unknown_field wrong_type bad_name bad_cursor \
-         too_many_recipients too_many_subscriptions not_allowed not_on_this_transport going_away"
+         too_many_recipients too_many_subscriptions not_allowed not_on_this_transport going_away \
+         out_of_memory"
     );
 }

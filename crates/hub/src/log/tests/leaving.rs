@@ -1,0 +1,142 @@
+//! Events with many recipients leave in parts: what each part costs is bounded, and nobody sees
+//! that an event is half gone.
+
+use std::cmp;
+use std::ops::RangeInclusive;
+
+use super::*;
+use crate::history::KEYS_LEFT_AT_ONCE;
+
+const RECIPIENTS: u64 = 1_500;
+const NAMES: u64 = 2 * RECIPIENTS;
+
+/// A segment of the log has four events, and leaves in several parts.
+const EVENTS_MAX: u64 = 64;
+const SEGMENT: u64 = EVENTS_MAX / 16;
+const EVENTS: u64 = 100;
+
+/// The numbers of the names that an event is for, from one that differs with each event.
+fn numbers(sequence: Sequence) -> impl Iterator<Item = u64> {
+    let start = sequence * 7_919;
+    (0..RECIPIENTS).map(move |number| (start + number) % NAMES)
+}
+
+fn is_for(sequence: Sequence, number: u64) -> bool {
+    (number + NAMES - sequence * 7_919 % NAMES) % NAMES < RECIPIENTS
+}
+
+fn draft_for_many(sequence: Sequence) -> Draft {
+    let names: Vec<String> = numbers(sequence).map(|number| number.to_string()).collect();
+    let recipients = Recipients::new(names.iter().map(String::as_str));
+    Draft { address: Address::Recipients(recipients), ..draft() }
+}
+
+/// How many recipients of each event were told that it has left.
+type Told = Arc<Mutex<Vec<usize>>>;
+
+fn log_and_told() -> (Log, Told) {
+    let told = Told::new(Mutex::new(vec![0; EVENTS as usize + 1]));
+    let tells = Arc::clone(&told);
+    let retention =
+        Retention { events_max: EVENTS_MAX, bytes_max: 1 << 40, age_max: Duration::from_secs(60) };
+    let log = Log::new(Epoch::new(1), retention).telling(move |event, part| {
+        let told = &mut tells.lock().expect("whole")[event.sequence() as usize];
+        assert_eq!(*told, part.start, "each recipient once, in order");
+        *told = part.end;
+    });
+    (log, told)
+}
+
+fn sum(told: &Told) -> usize {
+    told.lock().expect("whole").iter().sum()
+}
+
+/// All that can be seen from outside agrees on what has left.
+fn check(log: &Log, told: &Told, newest: Sequence) {
+    let first = log.first();
+    for (sequence, told) in told.lock().expect("whole").iter().enumerate().skip(1) {
+        let is_told = match (sequence as Sequence).cmp(&first) {
+            cmp::Ordering::Less => *told == RECIPIENTS as usize,
+            cmp::Ordering::Equal => *told < RECIPIENTS as usize,
+            cmp::Ordering::Greater => *told == 0,
+        };
+        assert!(is_told, "{told} recipients of {sequence}, the first is {first}");
+    }
+    for number in (0..NAMES).step_by(61) {
+        let name = number.to_string();
+        let key = Key::Recipient(&name);
+        let replay = |after| {
+            let mut found = Vec::new();
+            let interest = Interest { key, after, live_after: None };
+            log.replay(&[interest], newest, Duration::ZERO, |event| {
+                found.push(event.sequence());
+                ControlFlow::Continue(())
+            })
+            .map(|_| found)
+        };
+        let for_it = |range: RangeInclusive<Sequence>| -> Vec<Sequence> {
+            range.filter(|sequence| is_for(*sequence, number)).collect()
+        };
+        // A replay takes part in letting go when it has ended.
+        let first = log.first();
+        let kept = for_it(first..=newest);
+        assert_eq!(replay(first - 1), Ok(kept.clone()));
+        let first = log.first();
+        if first > 1 {
+            assert_eq!(replay(first - 2), Err(Gap { from: first - 2, to: first - 1 }));
+        }
+        let kept = for_it(first..=newest);
+        assert_eq!(log.holds(key), !kept.is_empty());
+        let place = log.before_last(key, newest, (usize::MAX, usize::MAX), Duration::ZERO);
+        assert_eq!(place, kept.first().map_or(newest, |oldest| oldest - 1));
+    }
+}
+
+#[test]
+fn a_part_is_bounded() {
+    let (log, told) = log_and_told();
+    let (mut tail, mut reader) = (Tail::default(), log.reader());
+    let mut partly = 0;
+    for sequence in 1..=EVENTS {
+        let before = sum(&told);
+        log.append(&mut tail, draft_for_many(sequence), Duration::ZERO);
+        let appended = sum(&told);
+        let followed = reader.follow(&log, |_| ControlFlow::Continue(()));
+        followed.expect("no gap");
+        for told in [appended - before, sum(&told) - appended] {
+            assert!(told <= 2 * KEYS_LEFT_AT_ONCE, "{told} at once");
+        }
+        assert!(log.size().events <= EVENTS_MAX + SEGMENT, "as before, but for a segment");
+        partly += usize::from(appended % RECIPIENTS as usize != 0);
+    }
+    assert!(log.first() > EVENTS - EVENTS_MAX - SEGMENT);
+    assert!(partly > 0, "no event was left in the middle");
+}
+
+#[test]
+fn an_event_that_is_half_gone_is_gone() {
+    let (log, told) = log_and_told();
+    let (mut tail, mut reader) = (Tail::default(), log.reader());
+    for sequence in 1..=EVENTS {
+        log.append(&mut tail, draft_for_many(sequence), Duration::ZERO);
+        reader.follow(&log, |_| ControlFlow::Continue(())).expect("no gap");
+        if sequence > EVENTS_MAX - SEGMENT {
+            check(&log, &told, sequence);
+        }
+    }
+}
+
+#[test]
+fn a_writer_whom_nobody_reads_stays_within_the_bounds() {
+    let (log, told) = log_and_told();
+    let mut tail = Tail::default();
+    for sequence in 1..=EVENTS {
+        log.append(&mut tail, draft_for_many(sequence), Duration::ZERO);
+        assert!(log.size().events <= EVENTS_MAX + SEGMENT, "as before, but for a segment");
+    }
+    log.expire(Duration::from_secs(3_600));
+    assert_eq!(log.size().events, 0);
+    assert_eq!(sum(&told), (EVENTS * RECIPIENTS) as usize);
+    assert!(!(0..NAMES).any(|number| log.holds(Key::Recipient(&number.to_string()))));
+    assert_eq!(log.read().index().weight(), 0);
+}
