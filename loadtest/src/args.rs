@@ -28,7 +28,7 @@ pub use compare::{CompareArgs, ContestArg, ContestantArgs, Named};
 pub use merge::MergeArgs;
 pub use message::MessageArgs;
 pub use sweep::SweepArgs;
-pub use values::{bytes, count, header, rate, time};
+pub use values::{bytes, count, header, rate, threads, time};
 
 /// A load generator for WebSocket servers.
 #[derive(Debug, Parser)]
@@ -112,7 +112,7 @@ pub struct CommonArgs {
     #[expect(missing_docs, reason = "its own type has them")]
     pub connect: ConnectArgs,
     /// Threads; one fewer than there are cores unless said
-    #[arg(long, value_parser = count)]
+    #[arg(long, value_parser = threads)]
     pub threads: Option<u32>,
     /// Pin the threads to these cores, such as 1,3
     #[arg(long, value_delimiter = ',', value_name = "LIST")]

@@ -72,9 +72,11 @@ pub enum Completion<'a> {
         /// Bytes that it has not: those that the driver keeps, and those in the kernel's queue.
         unacknowledged_bytes: usize,
     },
-    /// The last completion of a connection, after [`Operation::Close`]: its name is void now.
+    /// The last completion of a connection, after [`Operation::Close`] or
+    /// [`Operation::Reset`]: its name is void now.
     ///
     /// [`Operation::Close`]: crate::Operation::Close
+    /// [`Operation::Reset`]: crate::Operation::Reset
     Closed {
         /// Which connection.
         connection: Connection,

@@ -14,8 +14,8 @@ use crate::{Completion, Operations};
 /// - A send that the socket does not take whole is reported as
 ///   [`Completion::Backlogged`] by the end of the turn that follows its submission. So once that
 ///   turn is over, silence means that the kernel has all of it.
-/// - After [`Operation::Close`](crate::Operation::Close) exactly one
-///   [`Completion::Closed`] follows, and nothing else for that name after it.
+/// - After [`Operation::Close`](crate::Operation::Close) or
+///   [`Operation::Reset`](crate::Operation::Reset) exactly one [`Completion::Closed`] follows, and nothing else for that name after it.
 /// - An operation on a name that is void, or already closing, is ignored.
 pub trait Driver {
     /// Takes the operations; `operations` is empty afterwards and may be filled again at once.

@@ -31,6 +31,9 @@ pub enum Operation {
     Shutdown(Connection),
     /// Drop the connection now, with what it still had to send.
     Close(Connection),
+    /// The same by a reset (SO_LINGER of zero in socket(7)): the kernel does not go on sending what
+    /// it has taken, so its memory is free at once, too.
+    Reset(Connection),
     /// Close the listeners. Connections stay.
     StopAccepting,
     /// Wake another core, after what it shall see was written.
@@ -46,7 +49,8 @@ impl Operation {
             | Self::ResumeReceive(connection)
             | Self::MeasureProgress(connection)
             | Self::Shutdown(connection)
-            | Self::Close(connection) => Some(*connection),
+            | Self::Close(connection)
+            | Self::Reset(connection) => Some(*connection),
             Self::StopAccepting | Self::Wake(_) => None,
         }
     }

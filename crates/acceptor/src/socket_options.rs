@@ -4,7 +4,7 @@
 //! of its listener's, options and all, and this file's tests read each one back from such a copy.
 //! It never touches a connection and costs none a system call.
 
-use std::{fmt, io, time::Duration};
+use std::{fmt, io, os::fd::AsFd, time::Duration};
 
 use nix::{errno::Errno, getsockopt_impl, setsockopt_impl, sockopt_impl, sys::socket::setsockopt};
 use socket2::{Socket, TcpKeepalive};
@@ -194,6 +194,13 @@ impl Keepalive {
         }
         parameters
     }
+}
+
+/// Makes the close of a socket a reset that drops what the kernel has not sent yet (SO_LINGER with a
+/// time-out of zero, socket(7)).
+pub(crate) fn reset_at_close(socket: impl AsFd) {
+    // It cannot fail on a TCP socket; without it the close would be an ordinary one.
+    let _ = rustix::net::sockopt::set_socket_linger(socket, Some(Duration::ZERO));
 }
 
 fn set(option: SocketOption, result: io::Result<()>) -> Result<(), RefusedOption> {

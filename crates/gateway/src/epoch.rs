@@ -50,12 +50,13 @@ mod tests {
             events_max: 1_000,
             bytes_max: 1 << 20,
             age_max: Duration::from_secs(300),
+            topics: [].into(),
         };
         let exchange = Exchange::new(random().expect("random"), &history);
         let mut tail = Tail::default();
         let notice = Notice { from: None, event: None, data: "1", ttl: None };
         for _ in 0..events {
-            exchange.publish(&mut tail, notice, "news", Echo::Yes, Duration::ZERO);
+            exchange.publish(&mut tail, notice, "news", Echo::Yes, Duration::ZERO).unwrap();
         }
         exchange
     }

@@ -13,6 +13,7 @@ use ringway_hub::{
 
 use crate::{
     limits::{AWAY_MAX, RECEIPTS_AGE_MAX, RECEIPTS_BYTES_MAX, RECEIPTS_MAX, WAITING_COUNTED_MAX},
+    memory::{OutOfMemory, make_room},
     permission::Patterns,
     settings::HistorySettings,
     subprotocol::{
@@ -84,6 +85,15 @@ impl Exchange {
             // Who listens to a topic says from where on, or from now on.
             Address::Topic(_) => {}
         });
+        let log = match &*history.topics {
+            [] => log,
+            _ => {
+                let topics = Arc::clone(&history.topics);
+                log.keeping_topics(move |topic| {
+                    topics.iter().find(|(pattern, _)| pattern.allow(topic)).map(|one| one.1)
+                })
+            }
+        };
         Self {
             log,
             directory,
@@ -115,6 +125,9 @@ impl Exchange {
     ///
     /// Who is here is asked after the event has its place: a client that comes later finds it kept.
     /// For an event that is not kept it is asked before, and it is for those who are here alone.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; nothing was appended.
     pub fn notify<'n, S: AsRef<str>>(
         &self,
         tail: &mut Tail,
@@ -122,7 +135,7 @@ impl Exchange {
         to: &'n [S],
         allowed: &Patterns,
         now: Duration,
-    ) -> Notified<'n> {
+    ) -> Result<Notified<'n>, OutOfMemory> {
         let mut seen = HashSet::with_capacity(to.len());
         let names = to.iter().map(AsRef::as_ref).filter(|name| seen.insert(*name));
         let mut outcome: Vec<(&str, Outcome)> = names
@@ -142,14 +155,14 @@ impl Exchange {
         let recipients =
             Recipients::of_distinct(outcome.iter().filter(is_meant).map(|entry| entry.0));
         if recipients.is_empty() {
-            return Notified { cursor: self.cursor(self.log.head()), outcome };
+            return Ok(Notified { cursor: self.cursor(self.log.head()), outcome });
         }
-        let draft = Self::draft(notice, Address::Recipients(recipients), Echo::Yes, keep);
+        let draft = Self::draft(notice, Address::Recipients(recipients), Echo::Yes, keep)?;
         let sequence = self.log.append(tail, draft, now);
         if !matches!(keep, Keep::Never) {
             self.find(&mut outcome, Outcome::Queued);
         }
-        Notified { cursor: self.cursor(sequence), outcome }
+        Ok(Notified { cursor: self.cursor(sequence), outcome })
     }
 
     /// Says of each recipient that may be addressed whether it is here, or else is `away`.
@@ -163,6 +176,9 @@ impl Exchange {
     }
 
     /// Appends an event for the subscribers of `topic`.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; nothing was appended.
     pub fn publish(
         &self,
         tail: &mut Tail,
@@ -170,10 +186,10 @@ impl Exchange {
         topic: &str,
         echo: Echo,
         now: Duration,
-    ) -> Cursor {
+    ) -> Result<Cursor, OutOfMemory> {
         let keep = self.keep(notice.ttl, now);
-        let draft = Self::draft(notice, Address::Topic(topic.into()), echo, keep);
-        self.cursor(self.log.append(tail, draft, now))
+        let draft = Self::draft(notice, Address::Topic(topic.into()), echo, keep)?;
+        Ok(self.cursor(self.log.append(tail, draft, now)))
     }
 
     /// Where a client that comes without a cursor begins to read what is its own. `since` is what the
@@ -264,25 +280,34 @@ impl Exchange {
     }
 
     /// The event as the text frame that most clients get, so that sending it copies nothing else.
-    fn draft(notice: Notice<'_>, address: Address, echo: Echo, keep: Keep) -> Draft {
+    ///
+    /// Its buffers are the only ones here that are as large as a client likes.
+    fn draft(
+        notice: Notice<'_>,
+        address: Address,
+        echo: Echo,
+        keep: Keep,
+    ) -> Result<Draft, OutOfMemory> {
         let Notice { from, event, data, .. } = notice;
         let topic = match &address {
             Address::Topic(topic) => Some(&**topic),
             Address::Recipients(_) => None,
         };
-        let mut text = Vec::with_capacity(data.len() + 160);
-        let cursor_at = write::event(&mut text, EventParts { from, topic, name: event, data });
-        let mut bytes = Vec::with_capacity(text.len() + ringway_frame::HEADER_BYTES_MAX);
+        let parts = EventParts { from, topic, name: event, data };
+        let (mut text, mut bytes) = (Vec::new(), Vec::new());
+        make_room(&mut text, parts.bytes_max())?;
+        let cursor_at = write::event(&mut text, parts);
+        make_room(&mut bytes, text.len() + ringway_frame::HEADER_BYTES_MAX)?;
         emit_frame(&mut bytes, None, Opcode::Text, &text);
         let cursor_at = cursor_at + bytes.len() - text.len();
-        Draft {
+        Ok(Draft {
             name: event.map(Into::into),
             except: from.filter(|_| echo == Echo::No).map(Into::into),
             address,
             keep,
             bytes,
             cursor_at,
-        }
+        })
     }
 }
 
@@ -296,11 +321,12 @@ mod tests {
             events_max: 100_000,
             bytes_max: 64 << 20,
             age_max: Duration::from_secs(300),
+            topics: [].into(),
         };
         let (exchange, mut tail) = (Exchange::new(Epoch::new(1), &history), Tail::default());
         let notice = Notice { from: None, event: None, data: "1", ttl: None };
         let everybody = Patterns::new(["*"]);
-        exchange.notify(&mut tail, notice, &["awaited"], &everybody, Duration::ZERO);
+        exchange.notify(&mut tail, notice, &["awaited"], &everybody, Duration::ZERO).unwrap();
         let visit = |name: &str| {
             exchange.directory.arrive(name);
             exchange.directory.leave(name, 1);

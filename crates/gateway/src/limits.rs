@@ -356,6 +356,10 @@ pub const HISTORY_AGE_MS: Bound = bound(
      application anyway",
 );
 
+/// Tables of `[[history.topic]]`: each topic that a client reads on from is compared with them in
+/// their order.
+pub const HISTORY_TOPICS_MAX: u64 = 64;
+
 // ---- [http] ----
 
 /// How long a poll waits when the client does not say.

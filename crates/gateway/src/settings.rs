@@ -2,15 +2,16 @@
 //!
 //! It is the configuration as the data path wants it; it reads no file.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use ringway_frame::{
     ReadLimits,
     deflate::{ContextTakeover, Level, MemoryLevel, Policy, WindowBits},
 };
+use ringway_hub::TopicRetention;
 
 use crate::{
-    config::{Automatic, Clients, Config, Deflate, SlowReader, Socket},
+    config::{Automatic, Clients, Config, Deflate, SlowReader, Socket, TopicHistory},
     http::{api_host::ApiHosts, cors::Origins, head::HeadLimits, visit::VisitLimits},
     limits::KERNEL_QUEUE_BYTES,
     permission::{Patterns, Permissions},
@@ -78,7 +79,7 @@ pub struct Settings {
 }
 
 /// The bounds of the history; whichever is reached first counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistorySettings {
     /// Events that are kept.
     pub events_max: u64,
@@ -86,6 +87,8 @@ pub struct HistorySettings {
     pub bytes_max: u64,
     /// How long each is kept.
     pub age_max: Duration,
+    /// Topics that keep less; the first that matches counts.
+    pub topics: Arc<[(Patterns, TopicRetention)]>,
 }
 
 impl Settings {
@@ -127,6 +130,7 @@ impl Settings {
                 events_max: history.events_max,
                 bytes_max: history.bytes_max,
                 age_max: history.age_max,
+                topics: history.topics.iter().map(topic_retention).collect(),
             },
             poll_wait: http.poll_wait,
             poll_wait_max: http.poll_wait_max,
@@ -162,6 +166,14 @@ fn permissions(clients: &Clients) -> Permissions {
         publish: patterns(&clients.may_publish),
         subscribe: patterns(&clients.may_subscribe),
     }
+}
+
+fn topic_retention(topic: &TopicHistory) -> (Patterns, TopicRetention) {
+    let retention = TopicRetention {
+        events_max: topic.events_max.unwrap_or(u64::MAX),
+        age_max: topic.age_max.unwrap_or(Duration::MAX),
+    };
+    (Patterns::new([&*topic.pattern]), retention)
 }
 
 fn policy(deflate: &Deflate) -> Policy {

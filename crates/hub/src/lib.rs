@@ -13,6 +13,7 @@ mod address;
 mod chain;
 mod cursor;
 mod directory;
+mod dropped;
 mod event;
 mod history;
 mod index;
@@ -40,7 +41,7 @@ pub use outcome::Outcome;
 pub use reader::Reader;
 pub use receipts::{First, Receipts};
 pub use replay::{Complete, Interest, Key, Replayed, UNKEPT_GRACE};
-pub use retention::Retention;
+pub use retention::{Retention, TopicRetention};
 pub use subscriptions::{Subscriptions, TopicId};
 
 /// For the model checker alone, which drives the log's protocol without the log.

@@ -14,12 +14,13 @@ use std::time::Duration;
 
 use crate::chain::Chain;
 use crate::cursor::{Epoch, Sequence};
+use crate::dropped::{self, Dropped, TopicRules};
 use crate::event::{Draft, Event};
 use crate::history::History;
 use crate::ledger::{ClosedBytes, Kept, Nanos, nanos};
 use crate::reader::Reader;
 use crate::replay::{self, Complete, Interest, Key, Replayed};
-use crate::retention::Retention;
+use crate::retention::{Retention, TopicRetention};
 use crate::segment::Segment;
 
 /// A reader indexes this many events more than it has read, so that the index catches up with what
@@ -70,6 +71,7 @@ pub struct Log {
     rolled_at: AtomicU64,
     postings_touched: AtomicU64,
     evicted: Option<Evicted>,
+    topic_rules: Option<TopicRules>,
     /// The newest sequence that was claimed.
     head: Apart<AtomicU64>,
 }
@@ -144,6 +146,7 @@ impl Log {
             rolled_at: AtomicU64::new(0),
             postings_touched: AtomicU64::new(0),
             evicted: None,
+            topic_rules: None,
             head: Apart::default(),
         }
     }
@@ -156,6 +159,18 @@ impl Log {
     #[must_use]
     pub fn telling(self, evicted: impl Fn(&Event, Range<usize>) + Send + Sync + 'static) -> Self {
         Self { evicted: Some(Box::new(evicted)), ..self }
+    }
+
+    /// As this log, which keeps the events of a topic for as long as `retention` says, where it says
+    /// something, and not for longer than all others.
+    ///
+    /// The history is locked meanwhile: `retention` must not use the log.
+    #[must_use]
+    pub fn keeping_topics(
+        self,
+        retention: impl Fn(&str) -> Option<TopicRetention> + Send + Sync + 'static,
+    ) -> Self {
+        Self { topic_rules: Some(Box::new(retention)), ..self }
     }
 
     /// Which life of the log this is.
@@ -235,8 +250,8 @@ impl Log {
     /// not waited for. The visitor must not append to this log nor replay it.
     ///
     /// # Errors
-    /// Some event after the smallest `after` has left the log. Nothing was visited; go on from
-    /// the gap's `to`.
+    /// Some event after the smallest `after` has left the log, or was dropped by its topic's own
+    /// retention. All before the gap was visited; go on from the gap's `to`.
     pub fn replay(
         &self,
         interests: &[Interest<'_>],
@@ -252,15 +267,28 @@ impl Log {
         if from < to {
             return Err(Gap { from, to });
         }
-        let replayed = replay::merge(&history, interests, through, now, |segment, event| {
+        let mut last = from;
+        let visit = |segment: &Segment<Event>, event: &Event| {
+            last = event.sequence();
             let flow = visit(event);
             self.charge_second(segment, event);
             flow
-        });
+        };
+        let dropped = self
+            .topic_rules
+            .as_ref()
+            .map(|rules| Dropped::find(&history, rules, interests, through, now));
+        let interests = dropped.as_ref().map_or(interests, |dropped| &dropped.kept);
+        let first_dropped = dropped.as_ref().and_then(|dropped| Some((dropped, dropped.first?)));
+        let until = first_dropped.map_or(through, |(_, first)| first - 1);
+        let replayed = replay::merge(&history, interests, until, now, visit);
+        let gap = first_dropped
+            .filter(|_| replayed.complete == Complete::All)
+            .map(|(dropped, first)| dropped.gap(&history, last, first, through));
         drop(history);
         self.postings_touched.fetch_add(replayed.touched, Ordering::Relaxed);
         self.trim_if_due();
-        Ok(replayed)
+        gap.map_or(Ok(replayed), Err)
     }
 
     /// The place just before the last events of a key up to `through`: as many as `events_max`, and
@@ -274,7 +302,13 @@ impl Log {
         now: Duration,
     ) -> Sequence {
         let history = self.read_indexed(through);
-        replay::before_last(&history, key, through, (events_max, bytes_max), now)
+        let dropped = match (key, &self.topic_rules) {
+            (Key::Topic(topic), Some(rules)) => {
+                dropped::dropped_through(&history, rules, topic, Sequence::MAX, now)
+            }
+            _ => 0,
+        };
+        replay::before_last(&history, key, (dropped, through), (events_max, bytes_max), now)
     }
 
     /// Whether the log keeps an event for this key, expired or not.

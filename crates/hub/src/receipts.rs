@@ -4,6 +4,7 @@
 //! request is.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -111,16 +112,31 @@ impl<V: Clone> Receipts<V> {
         now: Duration,
         make: impl FnOnce() -> V,
     ) -> (V, First) {
+        let Ok(once) = self.try_once(sender, id, now, || Ok::<V, Infallible>(make()));
+        once
+    }
+
+    /// As [`once`](Self::once); a request that fails is not remembered, and may come again.
+    ///
+    /// # Errors
+    /// What `make` says.
+    pub fn try_once<E>(
+        &self,
+        sender: &str,
+        id: &str,
+        now: Duration,
+        make: impl FnOnce() -> Result<V, E>,
+    ) -> Result<(V, First), E> {
         let hash = self.hasher.hash_one((sender, id));
         let mut shard = lock(&self.shards[(hash >> 48) as usize % self.shards.len()]);
         shard.expire(now, self.age_max);
         if let Some(found) = shard.find(hash, sender, id) {
             // One that came with an older clock may be behind one that is not over.
             if !found.is_over(now, self.age_max) {
-                return (found.value.clone(), First::No);
+                return Ok((found.value.clone(), First::No));
             }
         }
-        let value = make();
+        let value = make()?;
         if self.shard_entries_max > 0 {
             while shard.entries.len() >= self.shard_entries_max {
                 shard.forget_oldest();
@@ -134,7 +150,7 @@ impl<V: Clone> Receipts<V> {
             let (sender_bytes, value) = (sender.len(), value.clone());
             shard.remember(Receipt { key, sender_bytes, weight, hash, at: now, value });
         }
-        (value, First::Yes)
+        Ok((value, First::Yes))
     }
 
     /// The answer to the sender's request of this id, if it came before.

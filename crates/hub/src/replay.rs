@@ -147,6 +147,21 @@ pub(crate) fn merge(
     Replayed { visited, touched, complete: Complete::All }
 }
 
+/// The next event after `after` and up to `through` that a merge may visit; one after `through`
+/// when there is none.
+pub(crate) fn next_after(
+    history: &History,
+    interests: &[Interest<'_>],
+    after: Sequence,
+    through: Sequence,
+) -> Sequence {
+    let first_of = |interest: &Interest<'_>| {
+        let rest = Interest { after: interest.after.max(after), ..*interest };
+        lanes_of(history, &rest, through).filter_map(|mut lane| lane.next()).min()
+    };
+    interests.iter().filter_map(first_of).min().unwrap_or(through.saturating_add(1))
+}
+
 fn lanes_of<'h>(
     history: &'h History,
     interest: &Interest<'_>,
@@ -169,12 +184,13 @@ fn lanes_of<'h>(
     lane(kept, after, Passing::None).into_iter().chain(passing)
 }
 
-/// The place just before the last events of a key up to `through`: as many as `events_max`, and at
-/// least one but no more than `bytes_max` in all. `through` when there are none.
+/// The place just before the last events of a key after `after` and up to `through`: as many as
+/// `events_max`, and at least one but no more than `bytes_max` in all. `through` when there are
+/// none.
 pub(crate) fn before_last(
     history: &History,
     key: Key<'_>,
-    through: Sequence,
+    (after, through): (Sequence, Sequence),
     (events_max, bytes_max): (usize, usize),
     now: Duration,
 ) -> Sequence {
@@ -183,7 +199,7 @@ pub(crate) fn before_last(
         Key::Recipient(name) => history.index().recipient(name),
     };
     let Some(postings) = postings else { return through };
-    let [first, second] = postings.between(history.first() - 1, through);
+    let [first, second] = postings.between(after.max(history.first() - 1), through);
     let (mut place, mut count, mut bytes) = (through, 0, 0);
     for &sequence in second.iter().rev().chain(first.iter().rev()) {
         let Some((_, event)) = history.indexed(sequence) else { continue };

@@ -27,6 +27,17 @@ pub struct Retention {
     pub age_max: Duration,
 }
 
+/// How long the events of one topic are kept, where that is shorter than the log keeps them.
+///
+/// They count as gone once the first of these bounds is reached, and leave memory with the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TopicRetention {
+    /// The newest events, whether or not their own time is over.
+    pub events_max: u64,
+    /// Time since an event was appended.
+    pub age_max: Duration,
+}
+
 impl Default for Retention {
     /// 100,000 events, 64 MiB, 10 minutes.
     fn default() -> Self {

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use super::{
     ArrivalsArg, CommonArgs, ConnectArgs, EchoArgs, IoArg, MessageArgs, TrafficArgs, count,
     fanout::{FanoutArgs, SubscribeArg},
-    rate, time,
+    rate, threads, time,
 };
 use crate::wire::template::MARKED_BYTES;
 
@@ -97,7 +97,7 @@ pub struct CompareArgs {
     #[expect(missing_docs, reason = "its own type has them")]
     pub connect: ConnectArgs,
     /// Threads of each tester; one, or as many as there are --cores, unless said
-    #[arg(long, value_parser = count)]
+    #[arg(long, value_parser = threads)]
     pub threads: Option<u32>,
     /// Pin the testers' threads to these cores, such as 1,3
     #[arg(long, value_delimiter = ',', value_name = "LIST")]

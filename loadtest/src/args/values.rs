@@ -23,6 +23,22 @@ pub fn count(text: &str) -> Result<u32, String> {
     Ok(number as u32)
 }
 
+/// A number of threads: at least one, and not many more than there can be any use for.
+pub fn threads(text: &str) -> Result<u32, String> {
+    let (number, cores) = (count(text)?, ringway_acceptor::cores::allowed());
+    let max = cores.map_or(0, |cores| cores.len() as u32).max(THREADS_ALWAYS);
+    if number <= max {
+        return Ok(number);
+    }
+    Err(format!(
+        "it may be at most {max} here: more threads than cores take the CPU from one another, and \
+         each has buffers of its own of up to 64 MiB and hands over histograms four times a second"
+    ))
+}
+
+/// So many threads may be had on a machine of fewer cores, too.
+const THREADS_ALWAYS: u32 = 64;
+
 /// A number a second: 50000, 50k or 0.5. More than 0.
 pub fn rate(text: &str) -> Result<f64, String> {
     let number = scaled(text)?;

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    measure::quantiles::{LATENCY_DIGITS, Times, record, times},
+    measure::quantiles::{LATENCY_DIGITS, Times, clear, record, times},
     wire::failure::Reason,
 };
 
@@ -108,10 +108,10 @@ impl Interval {
 
     /// Empties it.
     pub fn clear(&mut self) {
-        self.latencies.reset();
-        self.send_delays.reset();
-        self.look_delays.reset();
-        self.openings.reset();
+        clear(&mut self.latencies);
+        clear(&mut self.send_delays);
+        clear(&mut self.look_delays);
+        clear(&mut self.openings);
         (self.sent, self.received, self.received_bytes) = (0, 0, 0);
         (self.opened, self.ended) = (0, 0);
         self.errors.clear();
@@ -128,9 +128,9 @@ impl Interval {
     /// Empties it but for failures and openings: a measurement begins, and what is counted before
     /// it must not be lost.
     pub fn forget_times(&mut self) {
-        self.latencies.reset();
-        self.send_delays.reset();
-        self.look_delays.reset();
+        clear(&mut self.latencies);
+        clear(&mut self.send_delays);
+        clear(&mut self.look_delays);
         (self.sent, self.received, self.received_bytes) = (0, 0, 0);
     }
 

@@ -33,6 +33,8 @@ fn a_wrong_command_line_is_2_and_says_how_to_mend_it() {
         ("echo --url ws://127.0.0.1:9 -H Upgrade:x", "twice"),
         ("echo --url ws://127.0.0.1:9 -H Host:a -H Host:b", "one Host"),
         ("echo --url ws://127.0.0.1:9 --threads 0", "1 or more"),
+        ("echo --url ws://127.0.0.1:9 --threads 5000", "at most"),
+        ("compare --url a=ws://127.0.0.1:9 --control --threads 5000", "at most"),
         ("echo --url ws://127.0.0.1:9 --json /no/such/a", "--json: /no/such/a"),
         ("storm --url ws://127.0.0.1:9 --html /proc/a", "--html: /proc/a"),
         ("calibrate --save /", "--save: / is a folder"),

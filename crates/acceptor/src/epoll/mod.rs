@@ -138,11 +138,21 @@ impl EpollDriver {
                 }
             }
             Operation::Shutdown(_) => socket.shut_down(),
-            Operation::Close(_) if socket.close() => {
-                self.tell(Completion::Closed { connection });
-                self.acceptor.descriptor_freed(&self.poll);
+            Operation::Reset(_) => {
+                socket.reset_at_close();
+                self.close(connection);
             }
-            Operation::Close(_) | Operation::StopAccepting | Operation::Wake(_) => {}
+            Operation::Close(_) => self.close(connection),
+            Operation::StopAccepting | Operation::Wake(_) => {}
+        }
+    }
+
+    fn close(&mut self, connection: Connection) {
+        if let Some(socket) = self.sockets.lookup_mut(connection)
+            && socket.close()
+        {
+            self.tell(Completion::Closed { connection });
+            self.acceptor.descriptor_freed(&self.poll);
         }
     }
 

@@ -19,7 +19,7 @@ use super::{
     backlog::{Backlog, SLICES_MAX},
     poll::Interest,
 };
-use crate::{Failure, Outgoing, tcp_progress::Progress};
+use crate::{Failure, Outgoing, socket_options, tcp_progress::Progress};
 
 const SEND_FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 
@@ -230,6 +230,13 @@ impl Socket {
             if self.backlog.is_none() {
                 self.finish();
             }
+        }
+    }
+
+    /// Makes the close a reset, so that the kernel drops what it has taken.
+    pub(super) fn reset_at_close(&self) {
+        if let Some(descriptor) = &self.descriptor {
+            socket_options::reset_at_close(descriptor);
         }
     }
 

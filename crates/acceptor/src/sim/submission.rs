@@ -59,7 +59,8 @@ impl SimDriver {
                     world.links[socket.link].finish();
                 }
             }
-            Operation::Close(_) => self.close(world, connection),
+            Operation::Close(_) => self.close(world, connection, Unread::None),
+            Operation::Reset(_) => self.close(world, connection, Unread::Some),
             _ => {}
         }
     }
@@ -107,10 +108,11 @@ impl SimDriver {
         }
     }
 
-    fn close(&mut self, world: &mut World, connection: Connection) {
+    /// With bytes unread it is a reset, as [`Operation::Reset`] is.
+    fn close(&mut self, world: &mut World, connection: Connection, unread: Unread) {
         let Some(socket) = self.sockets.lookup_mut(connection) else { return };
         let recalled = socket.recall_received();
-        let unread = if recalled.is_empty() { Unread::None } else { Unread::Some };
+        let unread = if recalled.is_empty() { unread } else { Unread::Some };
         recalled.into_iter().for_each(|lease| self.leases.give_back(lease));
         socket.recall_sent();
         world.gates[self.gate].backlog_bytes -= std::mem::take(&mut socket.backlog).len();

@@ -276,6 +276,15 @@ fn a_reader_that_stops_fills_the_backlog_and_drains_it() {
 }
 
 #[test]
+fn a_reset_ends_with_one_word_and_no_fin() {
+    let (network, mut driver, client, name) = calm();
+    assert_eq!(submit(&mut driver, |to| to.push(Operation::Reset(name))), ["Closed"]);
+    assert!(client.saw_reset() && !client.saw_fin());
+    assert_eq!(submit(&mut driver, |to| to.push(Operation::Reset(name))), [""; 0]);
+    assert!(network.is_quiet());
+}
+
+#[test]
 fn closing_ends_with_one_word() {
     let (network, mut driver, client, name) = calm();
     client.send(b"too late");

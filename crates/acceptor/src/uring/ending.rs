@@ -9,7 +9,7 @@ use super::{
     socket::{Ending, Receiving},
     user_data::{self, Kind},
 };
-use crate::{Completion, Connection};
+use crate::{Completion, Connection, socket_options};
 
 impl UringDriver {
     pub(super) fn want_end(&mut self, connection: Connection, ending: Ending) {
@@ -20,6 +20,16 @@ impl UringDriver {
             socket.ending = ending;
             self.to_end.push(connection);
         }
+    }
+
+    /// Closes so that the kernel drops what it has taken.
+    pub(super) fn want_reset(&mut self, connection: Connection) {
+        if let Some(socket) = self.sockets.lookup(connection)
+            && !socket.is_closing()
+        {
+            socket_options::reset_at_close(&socket.descriptor);
+        }
+        self.want_end(connection, Ending::Closing);
     }
 
     /// Shuts down and closes what this turn asked for, now that its sends have run.

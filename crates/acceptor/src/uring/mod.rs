@@ -206,6 +206,7 @@ impl UringDriver {
             Operation::MeasureProgress(connection) => self.measure_progress(*connection),
             Operation::Shutdown(connection) => self.want_end(*connection, Ending::ShutdownWanted),
             Operation::Close(connection) => self.want_end(*connection, Ending::Closing),
+            Operation::Reset(connection) => self.want_reset(*connection),
             Operation::StopAccepting => self.stop_accepting(),
             Operation::Wake(waker) => {
                 if waker.notify() {

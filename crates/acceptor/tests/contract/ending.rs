@@ -50,6 +50,38 @@ pub fn a_close_drops_the_backlog<D: Subject>() {
     assert_eq!(rig.seen.last(), Some(&Seen::Closed(name)));
 }
 
+/// What is in the kernel's send queue never arrives.
+pub fn a_reset_drops_what_the_kernel_has<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    let (mut client, name) = rig.client();
+    let bytes = 24 << 20;
+    rig.send(name, &vec![1; bytes]);
+    rig.until("a backlog", |rig| rig.count(|seen| matches!(seen, Seen::Backlogged(..))) == 1);
+    // What has reached the client's side stays readable there.
+    let arrived = rustix::io::ioctl_fionread(&client).unwrap();
+    rig.push(Operation::Reset(name));
+    rig.until_seen(Seen::Closed(name));
+    rig.push(Operation::Reset(name));
+    rig.push(Operation::Close(name));
+    rig.settle();
+    assert_eq!(rig.count(|seen| *seen == Seen::Closed(name)), 1);
+    let mut received = Vec::new();
+    let error = client.read_to_end(&mut received).expect_err("RST and not FIN");
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    // A segment may just have been on its way.
+    let more = received.len() as u64 - arrived;
+    assert!(more < 256 << 10, "{more} bytes came after the reset");
+}
+
+pub fn a_reset_of_a_quiet_connection_is_one<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    let (mut client, name) = rig.client();
+    rig.push(Operation::Reset(name));
+    rig.until_seen(Seen::Closed(name));
+    let error = client.read(&mut [0; 1]).expect_err("RST and not FIN");
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+}
+
 pub fn a_close_with_bytes_unread_is_noticed<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (mut client, name) = rig.client();

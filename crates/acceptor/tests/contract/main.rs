@@ -71,6 +71,8 @@ macro_rules! contract {
                 ending::a_closed_peer_notices_at_once,
                 ending::the_last_send_arrives_before_the_close,
                 ending::a_close_drops_the_backlog,
+                ending::a_reset_drops_what_the_kernel_has,
+                ending::a_reset_of_a_quiet_connection_is_one,
                 ending::a_close_with_bytes_unread_is_noticed,
                 ending::closing_twice_is_told_once,
                 ending::an_ended_or_broken_connection_closes,

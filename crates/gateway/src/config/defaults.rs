@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use super::keys::{Key, Kind};
 use super::table::{KEYS, SECTIONS};
+use super::topics::{TOPIC_KEYS, TOPIC_SECTION, TopicHistory};
 use super::value;
 use crate::limits::Bound;
 
@@ -34,8 +35,24 @@ pub fn defaults_text() -> String {
         for key in KEYS.iter().filter(|key| key.section() == section.path) {
             write_key(&mut text, key);
         }
+        if section.path == "history" {
+            write_topics(&mut text);
+        }
     }
     text
+}
+
+/// The section has no default, so that all of it is a comment.
+fn write_topics(text: &mut String) {
+    text.push('\n');
+    comment(text, TOPIC_SECTION.meaning);
+    comment(text, &TOPIC_SECTION.header());
+    for key in TOPIC_KEYS {
+        comment(text, "");
+        comment(text, key.meaning);
+        comment(text, &format!("Allowed: {}.", value::range_text(&key.kind)));
+        comment(text, &format!("{} = {}", key.name(), TopicHistory::example(key)));
+    }
 }
 
 fn write_key(text: &mut String, key: &Key) {
@@ -61,6 +78,7 @@ fn bound(kind: &Kind) -> Option<&Bound> {
         | Kind::Word(..)
         | Kind::Address(_)
         | Kind::Networks(_)
+        | Kind::Pattern
         | Kind::Patterns(_)
         | Kind::Origins
         | Kind::Hosts

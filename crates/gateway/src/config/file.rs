@@ -11,22 +11,25 @@ use toml::de::{DeTable, DeValue};
 use super::error::{Faults, Origin};
 use super::keys::{self, Key, Repeats, Section};
 use super::source::{ADDRESS, Assigned, Values};
-use super::table::{KEYS, SECTIONS};
+use super::topics;
 use super::value;
 
 /// What a file sets.
 #[derive(Debug, Default)]
 pub(super) struct FileValues {
-    /// Everything but the listeners.
+    /// Everything but the sections that may be repeated.
     pub values: Values,
     /// One for each `[[listener]]`; empty when the file has none.
     pub listeners: Vec<Values>,
+    /// One for each `[[history.topic]]`.
+    pub topics: Vec<Values>,
 }
 
 /// Reads the text of the file that errors call `name`.
 pub(super) fn parse(name: &str, text: &str, faults: &mut Faults) -> FileValues {
     let newlines = text.match_indices('\n').map(|(offset, _)| offset).collect();
-    let mut reader = Reader { name: name.into(), text, newlines, faults, listeners: Vec::new() };
+    let (listeners, topics) = (Vec::new(), Vec::new());
+    let mut reader = Reader { name: name.into(), text, newlines, faults, listeners, topics };
     let (document, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let origin = match error.span() {
@@ -41,7 +44,7 @@ pub(super) fn parse(name: &str, text: &str, faults: &mut Faults) -> FileValues {
     }
     let mut values = Values::new();
     reader.table("", document.get_ref(), &mut values);
-    FileValues { values, listeners: reader.listeners }
+    FileValues { values, listeners: reader.listeners, topics: reader.topics }
 }
 
 struct Reader<'a> {
@@ -51,6 +54,7 @@ struct Reader<'a> {
     newlines: Vec<usize>,
     faults: &'a mut Faults,
     listeners: Vec<Values>,
+    topics: Vec<Values>,
 }
 
 impl Reader<'_> {
@@ -62,7 +66,7 @@ impl Reader<'_> {
             };
             // A quoted name with a dot in it is no path.
             let is_path = !name.get_ref().contains('.');
-            if let Some(key) = keys::find(&full).filter(|_| is_path) {
+            if let Some(key) = keys::of_file().find(|key| key.path == full).filter(|_| is_path) {
                 self.value(key, written, values);
             } else if let Some(section) = keys::find_section(&full).filter(|_| is_path) {
                 self.section(section, name.span(), written, values);
@@ -94,7 +98,7 @@ impl Reader<'_> {
             (Repeats::Once, DeValue::Table(table)) => self.table(section.path, table, values),
             (Repeats::Each, DeValue::Array(tables)) if !tables.is_empty() => {
                 for table in tables.iter() {
-                    self.listener(section, table);
+                    self.repeated(section, table);
                 }
             }
             (Repeats::Once, _) => {
@@ -112,21 +116,31 @@ impl Reader<'_> {
         }
     }
 
-    fn listener(&mut self, section: &Section, written: &Spanned<DeValue<'_>>) {
+    fn repeated(&mut self, section: &Section, written: &Spanned<DeValue<'_>>) {
         let DeValue::Table(table) = written.get_ref() else {
             let message = format!("{} holds sections, not values", section.header());
             return self.faults.add(self.line(written.span()), message);
         };
         let mut values = Values::new();
         self.table(section.path, table, &mut values);
-        // Without an address that can be used, the listener would get the default
-        // one and be judged by it.
-        if values.contains_key(ADDRESS) {
-            return self.listeners.push(values);
+        let (needed, example, tables) = match section.path {
+            topics::SECTION => (topics::PATTERN, "pattern = \"news.*\"", &mut self.topics),
+            _ => (ADDRESS, "address = \"127.0.0.1:8080\"", &mut self.listeners),
+        };
+        // Without an address that can be used, a listener would get the default one and be judged
+        // by it; without a pattern, limits belong to no topic.
+        if values.contains_key(needed) {
+            tables.push(values);
+            let is_topic = section.path == topics::SECTION;
+            if let Some(message) = topics::limits_nothing(table).filter(|_| is_topic) {
+                self.faults.add(self.line(written.span()), message);
+            }
+            return;
         }
-        if !table.contains_key("address") {
-            let message = "[[listener]] has no address; add one such as \
-                           address = \"127.0.0.1:8080\"";
+        let (_, name) = needed.rsplit_once('.').expect("every key is in a section");
+        if !table.contains_key(name) {
+            let header = section.header();
+            let message = format!("{header} has no {name}; add one such as {example}");
             self.faults.add(self.line(written.span()), message);
         }
     }
@@ -159,14 +173,14 @@ fn unknown(path: &str, name: &str, written: &DeValue<'_>) -> String {
     };
     if is_section {
         let full = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-        let near = keys::nearest(&full, SECTIONS.iter().map(|section| section.path))
+        let near = keys::nearest(&full, keys::sections().map(|section| section.path))
             .and_then(keys::find_section);
         return match near {
             Some(section) => {
                 format!("unknown section [{full}]; did you mean {}?", section.header())
             }
             None => {
-                let headers: Vec<_> = SECTIONS.iter().map(Section::header).collect();
+                let headers: Vec<_> = keys::sections().map(Section::header).collect();
                 format!("unknown section [{full}]; the sections are {}", headers.join(", "))
             }
         };
@@ -180,18 +194,18 @@ fn unknown(path: &str, name: &str, written: &DeValue<'_>) -> String {
 }
 
 fn hint(path: &str, name: &str) -> String {
-    let siblings = || KEYS.iter().filter(|key| key.section() == path);
+    let siblings = || keys::of_file().filter(|key| key.section() == path);
     if let Some(near) = keys::nearest(name, siblings().map(Key::name)) {
         return format!("did you mean {}?", value::quoted(near));
     }
-    let near = keys::nearest(name, KEYS.iter().map(Key::name));
-    if let Some(key) = KEYS.iter().find(|key| Some(key.name()) == near) {
+    let near = keys::nearest(name, keys::of_file().map(Key::name));
+    if let Some(key) = keys::of_file().find(|key| Some(key.name()) == near) {
         let section = keys::find_section(key.section()).expect("every key is in a section");
         return format!("did you mean {} in {}?", value::quoted(key.name()), section.header());
     }
     let names: Vec<_> = siblings().map(Key::name).collect();
     if names.is_empty() {
-        let headers: Vec<_> = SECTIONS.iter().map(Section::header).collect();
+        let headers: Vec<_> = keys::sections().map(Section::header).collect();
         return format!("the sections are {}", headers.join(", "));
     }
     format!("its keys are {}", names.join(", "))

@@ -2,6 +2,7 @@
 //! name, or by nearly their name. It never says which there are: that is `table`.
 
 use super::table::{KEYS, SECTIONS};
+use super::topics::{TOPIC_KEYS, TOPIC_SECTION};
 use crate::limits::Bound;
 
 /// What may be written for a key.
@@ -27,6 +28,8 @@ pub(super) enum Kind {
     Networks(&'static [&'static str]),
     /// Name patterns such as `chat.*`, and the default.
     Patterns(&'static [&'static str]),
+    /// One name pattern.
+    Pattern,
     /// Origins of web pages, or `*`; by default none.
     Origins,
     /// Host names, or `*`; by default none.
@@ -109,8 +112,21 @@ pub(super) fn find(path: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.path == path)
 }
 
+/// The keys that a file may set, those of repeated sections that may be absent with them.
+pub(super) fn of_file() -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().chain(TOPIC_KEYS)
+}
+
+/// The sections that a file may have.
+pub(super) fn sections() -> impl Iterator<Item = &'static Section> {
+    SECTIONS.iter().flat_map(|section| {
+        let within = TOPIC_SECTION.path.starts_with(&format!("{}.", section.path));
+        std::iter::once(section).chain(within.then_some(&TOPIC_SECTION))
+    })
+}
+
 pub(super) fn find_section(path: &str) -> Option<&'static Section> {
-    SECTIONS.iter().find(|section| section.path == path)
+    sections().find(|section| section.path == path)
 }
 
 /// The known name that differs least from `name`, if it is at all like it.

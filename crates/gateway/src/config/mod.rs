@@ -13,6 +13,7 @@ mod summary;
 mod table;
 #[cfg(test)]
 mod tests;
+mod topics;
 mod units;
 mod value;
 
@@ -29,6 +30,7 @@ pub use error::ConfigError;
 pub use keys::{FILE_VARIABLE, VARIABLE_PREFIX};
 pub use source::{Flag, Sources};
 pub use summary::{DescriptorsError, check};
+pub use topics::TopicHistory;
 
 /// What the gateway runs with. It comes from [`Config::load`] (or is the
 /// default); the fields are for reading.
@@ -270,6 +272,9 @@ pub struct History {
     /// How long an event is kept.
     #[serde(deserialize_with = "milliseconds")]
     pub age_max: Duration,
+    /// `[[history.topic]]`: topics that keep less.
+    #[serde(rename = "topic")]
+    pub topics: Vec<TopicHistory>,
 }
 
 /// `[http]`: the transports beside WebSocket.

@@ -15,7 +15,7 @@ use super::file::{self, FileValues};
 use super::keys::{self, Key, LISTENER};
 use super::source::{ADDRESS, Assigned, Overrides, Sources, Values};
 use super::table::KEYS;
-use super::{Config, Reach, units, value};
+use super::{Config, Reach, topics, units, value};
 use crate::limits;
 
 impl Config {
@@ -81,12 +81,18 @@ pub(super) fn resolve(
     }
     let tables = listeners.iter().map(|listener| Value::Table(listener_table(listener)));
     document.insert(LISTENER.to_owned(), Value::Array(tables.collect()));
+    let tables = file.topics.iter().map(|topic| Value::Table(topics::document(topic)));
+    let history = document.get_mut("history").and_then(Value::as_table_mut);
+    history
+        .expect("it has keys of its own")
+        .insert("topic".to_owned(), Value::Array(tables.collect()));
     let config: Config = Value::Table(document)
         .try_into()
         .expect("the table of keys and Config agree; a test loads every key");
 
     check_listeners(&config, &listeners, &values, &mut faults);
     check_relations(&config, &values, &mut faults);
+    topics::check(&config.history, &file.topics, &mut faults);
     faults.check()?;
     Ok(config)
 }

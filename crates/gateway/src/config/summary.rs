@@ -8,7 +8,9 @@ use std::{
 };
 
 use super::table::KEYS;
-use super::{Automatic, Config, ConfigError, Cores, Limits, Reach, SlowReader, Sources, units};
+use super::{
+    Automatic, Config, ConfigError, Cores, Limits, Reach, SlowReader, Sources, topics, units,
+};
 use crate::limits;
 
 /// Loads the sources as a start would, and says what would run: the text of
@@ -200,10 +202,11 @@ impl Config {
     fn history_text(&self) -> String {
         let history = &self.history;
         format!(
-            "{} events, {}, {}",
+            "{} events, {}, {}{}",
             history.events_max,
             units::size_text(history.bytes_max),
             milliseconds_text(history.age_max),
+            topics::text(&history.topics),
         )
     }
 

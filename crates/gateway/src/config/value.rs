@@ -42,6 +42,7 @@ pub(super) fn default_text(kind: &Kind) -> String {
         Kind::Word(_, default) => quoted(default),
         Kind::Address(default) => quoted(default),
         Kind::Networks(defaults) | Kind::Patterns(defaults) => format!("[{}]", list(defaults)),
+        Kind::Pattern => quoted("*"),
         Kind::Origins | Kind::Hosts => "[]".to_owned(),
         Kind::Cores => quoted(AUTO),
     }
@@ -67,6 +68,7 @@ pub(super) fn range_text(kind: &Kind) -> String {
         Kind::Address(_) => "an IP address and a port".to_owned(),
         Kind::Networks(_) => "a list of networks, such as \"10.0.0.0/8\"".to_owned(),
         Kind::Patterns(_) => "a list of names, such as \"news\" or \"chat.*\"".to_owned(),
+        Kind::Pattern => "a name, or the beginning of names and \"*\"".to_owned(),
         Kind::Origins => "\"*\", or a list of origins, such as \"https://example.org\"".to_owned(),
         Kind::Hosts => "\"*\", or a list of host names, such as \"ringway.internal\"".to_owned(),
         Kind::Cores => "\"auto\", a count, or a list of core numbers in a string".to_owned(),
@@ -101,6 +103,7 @@ fn canonical(kind: &Kind, written: &DeValue<'_>) -> Result<Value, String> {
         Kind::Address(_) => address(written),
         Kind::Networks(_) => networks(written),
         Kind::Patterns(_) => patterns(written),
+        Kind::Pattern => pattern(written),
         Kind::Origins => origins(written),
         Kind::Hosts => hosts(written),
         Kind::Cores => cores(written),
@@ -263,14 +266,23 @@ fn patterns(written: &DeValue<'_>) -> Result<Value, String> {
     }
     let pattern = |text: &str| match permission::check(text) {
         Ok(()) => Ok(Value::String(text.to_owned())),
-        Err(fault) => Err(format!(
-            "has {}, which {}; write a name, or the beginning of names and \"*\", such as \
-             \"chat.*\"",
-            quoted(text),
-            fault.reason()
-        )),
+        Err(fault) => {
+            Err(format!("has {}, which {}; {PATTERN_FORM}", quoted(text), fault.reason()))
+        }
     };
     texts.into_iter().map(pattern).collect::<Result<_, _>>().map(Value::Array)
+}
+
+const PATTERN_FORM: &str = "write a name, or the beginning of names and \"*\", such as \"chat.*\"";
+
+fn pattern(written: &DeValue<'_>) -> Result<Value, String> {
+    let Some(text) = written.as_str() else {
+        return Err(format!("is not a string; {PATTERN_FORM}"));
+    };
+    match permission::check(text) {
+        Ok(()) => Ok(Value::String(text.to_owned())),
+        Err(fault) => Err(format!("{}; {PATTERN_FORM}", fault.reason())),
+    }
 }
 
 fn origins(written: &DeValue<'_>) -> Result<Value, String> {

@@ -280,7 +280,12 @@ impl Peer {
             self.stage = Stage::Closing;
             self.deferred = None;
             turn.wheel.cancel(self.connection.slot());
-            turn.operations.push(Operation::Close(self.connection));
+            // A backlog is cut off, so what the kernel still has is no whole message either. It is
+            // not to take memory for as long as the client does not read.
+            turn.operations.push(match self.sending.is_backlogged() {
+                true => Operation::Reset(self.connection),
+                false => Operation::Close(self.connection),
+            });
         }
     }
 

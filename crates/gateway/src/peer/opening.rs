@@ -167,7 +167,7 @@ impl Peer {
         let status = match verdict {
             Verdict::Done | Verdict::DoneBehind(_) => 200,
             Verdict::Refused => 400,
-            Verdict::GoingAway => 503,
+            Verdict::GoingAway | Verdict::NoMemory => 503,
         };
         let after = match verdict {
             Verdict::GoingAway => After::Close,

@@ -89,7 +89,7 @@ impl HalfSent {
         let data = format!("\"{}\"", "x".repeat(LONG));
         let notice = Notice { from: None, event: None, data: &data, ttl: None };
         let desk = world.shard.desk();
-        desk.exchange.publish(&mut Tail::default(), notice, "a", Echo::Yes, world.now);
+        desk.exchange.publish(&mut Tail::default(), notice, "a", Echo::Yes, world.now).unwrap();
         assert_eq!(world.turn(), listeners[..1], "a turn sends it once");
         let desk = world.shard.desk();
         assert_eq!((desk.position(), desk.settled()), (1, 0), "it was read, and is being sent");
@@ -212,7 +212,7 @@ fn clients_stay_until_no_core_takes_events() {
     // The other core had taken one more before it closed.
     let notice = Notice { from: None, event: None, data: "1", ttl: None };
     let exchange = Arc::clone(&world.shard.desk().exchange);
-    exchange.publish(&mut Tail::default(), notice, "a", Echo::Yes, world.now);
+    exchange.publish(&mut Tail::default(), notice, "a", Echo::Yes, world.now).unwrap();
     orders.close_intake();
     assert!(world.is_gathering());
     world.turn();

@@ -29,11 +29,13 @@ pub enum ErrorCode {
     NotOnThisTransport,
     /// The gateway is going away and takes no more events; the command may be sent again to another.
     GoingAway,
+    /// There is no memory for the event now; the command may be sent again.
+    OutOfMemory,
 }
 
 impl ErrorCode {
     /// Every code.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::NotJson,
         Self::UnknownType,
         Self::MissingField,
@@ -45,6 +47,7 @@ impl ErrorCode {
         Self::NotAllowed,
         Self::NotOnThisTransport,
         Self::GoingAway,
+        Self::OutOfMemory,
     ];
 
     /// As it is written.
@@ -66,6 +69,7 @@ impl ErrorCode {
             Self::NotAllowed => "not_allowed",
             Self::NotOnThisTransport => "not_on_this_transport",
             Self::GoingAway => "going_away",
+            Self::OutOfMemory => "out_of_memory",
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::{
     exchange::{Missed, Notice},
     http::visit::is_wildcard,
     limits::{COMMAND_COST, RECIPIENT_COST},
+    memory::OutOfMemory,
     orders::{Change, Order},
     session::{Session, TooMany},
     settings::Settings,
@@ -58,6 +59,8 @@ pub enum Verdict {
     Refused,
     /// It was not, because the gateway is going away; another one may do it.
     GoingAway,
+    /// It was not, because there is no memory for it now.
+    NoMemory,
 }
 
 /// Carries out the command in `text` and appends the answer to `out`.
@@ -81,6 +84,7 @@ pub fn carry_out(
             write::error(out, &error);
             match error.code {
                 ErrorCode::GoingAway => Verdict::GoingAway,
+                ErrorCode::OutOfMemory => Verdict::NoMemory,
                 _ => Verdict::Refused,
             }
         }
@@ -127,17 +131,18 @@ fn perform<'t>(
             }
             desk.spend(to.len() * RECIPIENT_COST);
             let Desk { exchange, tail, news, .. } = desk;
-            let (ack, _) = exchange.receipts.once(client, &id, now, || {
+            let notified = exchange.receipts.try_once(client, &id, now, || {
                 let notice = Notice { from: Some(client), event: event.as_deref(), data, ttl };
                 let notified =
-                    exchange.notify(tail, notice, &to, &settings.permissions.notify, now);
+                    exchange.notify(tail, notice, &to, &settings.permissions.notify, now)?;
                 *news = News::Some;
                 let cursor = notified.cursor.to_string();
                 let outcome = notified.outcome.iter().map(|(name, of)| (*name, of.as_str()));
                 let mut ack = Vec::new();
                 write::ack_with_outcome(&mut ack, &id, &cursor, outcome);
-                ack.into()
+                Ok(ack.into())
             });
+            let (ack, _) = notified.map_err(|fault| no_memory(fault, id))?;
             out.extend_from_slice(&ack);
         }
         Command::Publish { id, topic, event, data, echo, ttl } => {
@@ -153,14 +158,15 @@ fn perform<'t>(
                 return answer_again(client, id, desk, now, out);
             }
             let Desk { exchange, tail, news, .. } = desk;
-            let (ack, _) = exchange.receipts.once(client, &id, now, || {
+            let published = exchange.receipts.try_once(client, &id, now, || {
                 let notice = Notice { from: Some(client), event: event.as_deref(), data, ttl };
-                let cursor = exchange.publish(tail, notice, &topic, echo, now);
+                let cursor = exchange.publish(tail, notice, &topic, echo, now)?;
                 *news = News::Some;
                 let mut ack = Vec::new();
                 write::ack(&mut ack, &id, &cursor.to_string());
-                Arc::<[u8]>::from(ack)
+                Ok(Arc::<[u8]>::from(ack))
             });
+            let (ack, _) = published.map_err(|fault| no_memory(fault, id))?;
             out.extend_from_slice(&ack);
         }
         Command::Subscribe { id, topic, since, last, connection } => {
@@ -181,6 +187,11 @@ fn perform<'t>(
         }
     }
     Ok(None)
+}
+
+/// Nothing was appended, and the command is not remembered.
+fn no_memory(OutOfMemory: OutOfMemory, id: Cow<'_, str>) -> CommandError<'_> {
+    error(ErrorCode::OutOfMemory, id, "the gateway has no memory for this now; send it again later")
 }
 
 /// While the gateway goes away: a command that was carried out is acknowledged again, and no other.

@@ -22,6 +22,7 @@ on_each_engine!(
     pipelined_polls_that_nobody_reads_cost_little,
     bodies_of_the_application_have_a_bound,
     without_memory_one_client_is_closed_and_not_the_process,
+    without_memory_one_event_is_refused_and_not_the_process_ended,
 );
 
 const MIB: u64 = 1 << 20;
@@ -147,4 +148,25 @@ fn without_memory_one_client_is_closed_and_not_the_process(engine: Engine) {
     eventually("all is given back", || gateway.metric("ringway_buffered_bytes") < MIB);
     let refused = gateway.metric("ringway_refused_requests_total{reason=\"memory\"}");
     assert!(refused > 0, "every allocation has succeeded");
+}
+
+/// The history may become larger than the address space.
+fn without_memory_one_event_is_refused_and_not_the_process_ended(engine: Engine) {
+    let mut gateway = Launch::with_address_space(engine, 600 << 10)
+        .set(&["limits.memory_bytes=64GiB", "history.bytes_max=64GiB"])
+        .start();
+    let mut good = Client::upgrade(&gateway);
+    let mut application = Application::of(&gateway);
+    let event = json!({"topic": "news", "data": "n".repeat(1_000_000)}).to_string();
+    let mut publish = || application.posts("/v1/publish", event.clone());
+    let refused = (0..1_000).map(|_| publish()).find(|answer| answer.status != 200);
+    let refused = refused.expect("every allocation has succeeded");
+    refused.is_problem(503, "out-of-memory");
+    // It goes on refusing, and what is small still has room.
+    for _ in 0..20 {
+        publish();
+        good.sends(frame(FIN | TEXT, "still here"));
+        good.receives_text("still here");
+    }
+    assert!(gateway.is_running(), "{:#?}", gateway.log());
 }

@@ -51,6 +51,7 @@ mod steady_readers;
 mod stop;
 mod streaming;
 mod third_party;
+mod topic_retention;
 mod turns;
 mod upgrade;
 mod vanishing;

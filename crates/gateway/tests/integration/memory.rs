@@ -23,6 +23,9 @@ on_each_engine!(
 
 const MIB: u64 = 1 << 20;
 
+/// Clients that each send a byte at a time.
+const SLOW_CLIENTS: u64 = 300;
+
 /// 128 bodies of which each is some 900 KiB long so far: seven times the budget.
 fn bodies_that_are_never_whole_are_refused_past_the_budget(engine: Engine) {
     let settings = ["limits.memory_bytes=16MiB"];
@@ -78,10 +81,13 @@ fn a_message_that_comes_too_slowly_is_closed(engine: Engine) {
     let mut slow = Client::upgrade(&gateway);
     let mut quick = Client::upgrade(&gateway);
     let mut pinging = Client::upgrade(&gateway);
+    let mut crowd: Vec<Client> = (0..SLOW_CLIENTS).map(|_| Client::upgrade(&gateway)).collect();
+    crowd.iter_mut().for_each(|client| client.sends(header(FIN | BINARY, 1000)));
     slow.sends(header(FIN | BINARY, 1000));
     pinging.sends(frame(TEXT, "the first of many"));
     while start.elapsed() < Duration::from_millis(1500) {
         slow.sends_what_is_taken(b"a");
+        crowd.iter_mut().for_each(|client| client.sends_what_is_taken(b"a"));
         pinging.sends_what_is_taken(frame(FIN | PING, ""));
         // Its messages overlap with each other's reads, and each is in time.
         quick.sends(&frame(FIN | TEXT, "hello")[..8]);
@@ -93,7 +99,11 @@ fn a_message_that_comes_too_slowly_is_closed(engine: Engine) {
     assert!(reason.starts_with("message_timeout"), "{reason}");
     slow.is_cut_off();
     pinging.is_cut_off();
-    assert_eq!(gateway.metric("ringway_closed_total{reason=\"message_timeout\"}"), 2);
+    crowd.iter_mut().for_each(Client::is_cut_off);
+    assert_eq!(
+        gateway.metric("ringway_closed_total{reason=\"message_timeout\"}"),
+        2 + SLOW_CLIENTS
+    );
     assert!(start.elapsed() < Duration::from_secs(8));
     quick.sends(frame(FIN | TEXT, "still here"));
     quick.receives_text("still here");

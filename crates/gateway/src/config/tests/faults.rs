@@ -61,7 +61,7 @@ ringway.toml:24: unknown section [limit]; did you mean [limits]?"#;
 fn a_single_fault_says_where_and_how_to_mend_it() {
     let unit = "(B, KiB, MiB or GiB), such as \"64KiB\"";
     let sections = "[server], [[listener]], [socket], [websocket], [websocket.deflate], [clients], \
-                    [history], [http], [cors], [limits], [log]";
+                    [history], [[history.topic]], [http], [cors], [limits], [log]";
     let each = "listener is a section for each of several; write [[listener]], with two brackets";
     let table = [
         ("[limits]\nhandshake_timeout = 10s", "2:21: string values must be quoted, expected literal string".to_owned()),
@@ -210,4 +210,66 @@ fn a_file_that_cannot_be_read_is_one_fault() {
         Config::load(&sources).unwrap_err().to_string(),
         "/dev/zero: cannot be read: it has more than 1 MiB; is this the right file?"
     );
+}
+
+#[test]
+fn a_topic_that_keeps_more_or_nothing_less_is_a_fault() {
+    let topic = |lines: &str| format!("[[history.topic]]\n{lines}");
+    let table = [
+        (
+            topic("events_max = 5"),
+            "1: [[history.topic]] has no pattern; add one such as pattern = \"news.*\"",
+        ),
+        (
+            topic("pattern = \"a*b\""),
+            "2:11: history.topic.pattern = \"a*b\" has a \"*\" that is not at its end; write a name, or the beginning of names and \"*\", such as \"chat.*\"",
+        ),
+        (
+            topic("pattern = 5"),
+            "2:11: history.topic.pattern = 5 is not a string; write a name, or the beginning of names and \"*\", such as \"chat.*\"",
+        ),
+        (
+            topic("pattern = \"a\""),
+            "1: [[history.topic]] limits nothing; add events_max or age_max",
+        ),
+        (
+            topic("pattern = \"a\"\nevents_max = 0"),
+            "3:14: history.topic.events_max = 0 is out of range; it may be from 1 to 16777216",
+        ),
+        (
+            topic("pattern = \"a\"\nevents = 5\nage_max = \"1m\""),
+            "3: unknown key \"events\" in [[history.topic]]; its keys are pattern, events_max, age_max",
+        ),
+        (
+            topic("pattern = \"a\"\nevents_max = 100001"),
+            "3:14: history.topic.events_max = 100001 is more than history.events_max = 100000, which bounds every topic; lower the first or raise the second",
+        ),
+        (
+            topic("pattern = \"a\"\nage_max = \"6m\""),
+            "3:11: history.topic.age_max = \"6m\" is more than history.age_max = \"5m\", which bounds every topic; lower the first or raise the second",
+        ),
+        (
+            topic(
+                "pattern = \"a*\"\nevents_max = 1\n[[history.topic]]\npattern = \"ab\"\nevents_max = 1",
+            ),
+            "5:11: history.topic.pattern = \"ab\" is never used: \"a*\" (ringway.toml:2:11) matches all its topics first; write the narrower pattern first",
+        ),
+        (
+            "[history.topic]\npattern = \"a\"".to_owned(),
+            "1: history.topic is a section for each of several; write [[history.topic]], with two brackets",
+        ),
+        (
+            "[[history.topics]]\npattern = \"a\"".to_owned(),
+            "1: unknown section [history.topics]; did you mean [[history.topic]]?",
+        ),
+    ];
+    for (text, expected) in table {
+        let found = from_file(&text).unwrap_err();
+        assert!(found.starts_with("ringway.toml:"), "{found}");
+        assert_eq!(found, format!("ringway.toml:{expected}"), "{text}");
+    }
+    let one = |number| topic(&format!("pattern = \"{number}\"\nevents_max = 1\n"));
+    assert!(from_file(&(100..164).map(one).collect::<String>()).is_ok());
+    let found = from_file(&(100..165).map(one).collect::<String>()).unwrap_err();
+    assert!(found.ends_with("history.topic: 65 of them; there may be at most 64"), "{found}");
 }

@@ -130,3 +130,30 @@ fn check_says_what_would_run() {
     ];
     assert_eq!(lines.collect::<Vec<_>>(), expected);
 }
+
+#[test]
+fn topics_may_keep_less_than_the_history() {
+    let text = "history.age_max = \"2m\"\n[[history.topic]]\npattern = \"news.*\"\nevents_max = 5\n\
+                age_max = \"1m\"\n[[history.topic]]\npattern = \"*\"\nage_max = \"2m\"\n";
+    let history = from_file(text).unwrap().history;
+    let topic = |pattern: &str, events_max, seconds| TopicHistory {
+        pattern: pattern.to_owned(),
+        events_max,
+        age_max: Some(Duration::from_secs(seconds)),
+    };
+    assert_eq!(history.topics, [topic("news.*", Some(5), 60), topic("*", None, 120)]);
+    assert_eq!(topics::text(&history.topics), "; news.* 5 events and 1m; * 2m");
+    assert_eq!(Config::default().history.topics, []);
+}
+
+/// The example of the printed defaults, without the marks of a comment.
+#[test]
+fn the_printed_example_of_a_topic_can_be_used() {
+    let text = defaults_text();
+    let example = text.lines().skip_while(|line| *line != "# [[history.topic]]");
+    let is_toml = |line: &&str| line.starts_with("# [[") || line.contains(" = ");
+    let lines = example.take_while(|line| line.starts_with('#')).filter(is_toml);
+    let toml: Vec<_> = lines.map(|line| line.trim_start_matches("# ")).collect();
+    let topics = from_file(&toml.join("\n")).unwrap().history.topics;
+    assert_eq!(topics::text(&topics), "; news.* 100 events and 1m");
+}

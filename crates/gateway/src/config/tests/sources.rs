@@ -34,6 +34,7 @@ fn another_value(key: &Key) -> String {
         Kind::Address(_) => "\"127.0.0.1:9999\"".to_owned(),
         Kind::Networks(_) => "[\"10.0.0.0/8\"]".to_owned(),
         Kind::Patterns(_) => "[\"news\", \"chat.*\"]".to_owned(),
+        Kind::Pattern => "\"news\"".to_owned(),
         Kind::Origins => "[\"https://example.org\", \"*\"]".to_owned(),
         Kind::Hosts => "[\"ringway.internal\"]".to_owned(),
         Kind::Cores => "\"0,2-3\"".to_owned(),

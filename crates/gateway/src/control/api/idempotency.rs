@@ -132,18 +132,17 @@ impl Ledger {
     /// time.
     ///
     /// # Errors
-    /// The key came with another submission.
+    /// The key came with another submission, or what `perform` says; that is not remembered.
     pub fn once(
         &self,
         key: &Key,
         submission: &Submission<'_>,
         now: Duration,
-        perform: impl FnOnce() -> Done,
+        perform: impl FnOnce() -> Result<Done, Problem>,
     ) -> Result<(Arc<Receipt>, First), Problem> {
         let fingerprint = self.hasher.hash_one(submission);
-        let (receipt, first) = self
-            .receipts
-            .once("", &key.0, now, || Arc::new(Receipt { fingerprint, done: perform() }));
+        let receipt = || Ok::<_, Problem>(Arc::new(Receipt { fingerprint, done: perform()? }));
+        let (receipt, first) = self.receipts.try_once("", &key.0, now, receipt)?;
         receipt.check(fingerprint)?;
         Ok((receipt, first))
     }
@@ -215,13 +214,16 @@ mod tests {
         let (same, _) = read(r#"{ "data" : [1], "topic" : "\u0061", "other": 1 }"#).unwrap();
         let (other, _) = read(r#"{"topic":"a","data":[ 1]}"#).unwrap();
         let done = |sequence| Done::published(Cursor { epoch: Epoch::new(1), sequence });
-        let (receipt, first) = ledger.once(&key, &one, now, || done(1)).unwrap();
+        let no_memory = || Err(Problem::new(Kind::OutOfMemory, "none"));
+        let problem = ledger.once(&key, &one, now, no_memory).unwrap_err();
+        assert_eq!(problem.kind, Kind::OutOfMemory, "and it may come again");
+        let (receipt, first) = ledger.once(&key, &one, now, || Ok(done(1))).unwrap();
         assert_eq!((&receipt.done, first), (&done(1), First::Yes));
         let (receipt, first) = ledger.once(&key, &same, now, || unreachable!()).unwrap();
         assert_eq!((&receipt.done, first), (&done(1), First::No));
         let problem = ledger.once(&key, &other, now, || unreachable!()).unwrap_err();
         assert_eq!(problem.kind, Kind::IdempotencyKeyReused);
         let later = IDEMPOTENCY_AGE_MAX;
-        assert_eq!(ledger.once(&key, &other, later, || done(2)).unwrap().1, First::Yes);
+        assert_eq!(ledger.once(&key, &other, later, || Ok(done(2))).unwrap().1, First::Yes);
     }
 }

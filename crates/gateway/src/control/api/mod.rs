@@ -32,12 +32,13 @@ use tokio::net::TcpListener;
 use self::{
     done::Done,
     idempotency::Ledger,
+    problem::Problem,
     submission::{Submission, To},
 };
 use crate::{
     exchange::Exchange,
     limits::BULK_BYTES_MAX,
-    memory::MemoryBudget,
+    memory::{MemoryBudget, OutOfMemory},
     metrics::{CoreMetrics, Counter},
     orders::Orders,
     permission::Patterns,
@@ -115,21 +116,27 @@ impl Api {
     }
 
     /// Appends an event. The cores are not woken by it.
-    fn perform(&self, submission: &Submission<'_>) -> Done {
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    fn perform(&self, submission: &Submission<'_>) -> Result<Done, Problem> {
         let (exchange, now) = (&self.exchange, self.now());
         let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
-        self.appended.add(1);
-        match &submission.to {
+        let done = match &submission.to {
             To::Recipients(names) => {
                 let notice = submission.notice();
-                let notified = exchange.notify(&mut tail, notice, names, &self.everyone, now);
-                Done::notified(notified.cursor, &notified.outcome)
+                exchange
+                    .notify(&mut tail, notice, names, &self.everyone, now)
+                    .map(|notified| Done::notified(notified.cursor, &notified.outcome))
             }
             To::Topic(topic) => {
                 let notice = submission.notice();
-                Done::published(exchange.publish(&mut tail, notice, topic, Echo::Yes, now))
+                exchange.publish(&mut tail, notice, topic, Echo::Yes, now).map(Done::published)
             }
-        }
+        };
+        let done = done.map_err(|OutOfMemory| body::out_of_memory())?;
+        self.appended.add(1);
+        Ok(done)
     }
 
     /// Has the cores look at the log.

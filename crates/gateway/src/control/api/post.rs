@@ -101,7 +101,7 @@ pub fn submit(
         return Ok(First::No);
     }
     let Some(key) = key else {
-        api.perform(&submission).write(&submission, out);
+        api.perform(&submission)?.write(&submission, out);
         return Ok(First::Yes);
     };
     let perform = || api.perform(&submission);

@@ -176,6 +176,7 @@ impl From<ErrorCode> for Kind {
             ErrorCode::BadCursor => Self::BadCursor,
             ErrorCode::TooManyRecipients => Self::TooManyRecipients,
             ErrorCode::GoingAway => Self::GoingAway,
+            ErrorCode::OutOfMemory => Self::OutOfMemory,
             ErrorCode::UnknownType
             | ErrorCode::TooManySubscriptions
             | ErrorCode::NotAllowed

@@ -246,7 +246,7 @@ fn recipients_are_looked_up_over_several_turns() {
     let everybody = crate::permission::Patterns::new(["*"]);
     for _ in 0..10 {
         let exchange = &world.shard.desk().exchange;
-        exchange.notify(&mut Tail::default(), notice, &to, &everybody, world.now);
+        exchange.notify(&mut Tail::default(), notice, &to, &everybody, world.now).unwrap();
     }
     let mut turns = 0;
     while world.shard.desk().position() < 10 {

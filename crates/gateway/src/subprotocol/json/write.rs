@@ -14,6 +14,9 @@ pub const CURSOR_BYTES: usize = Cursor::TEXT_BYTES;
 /// What stands in an event until its cursor is known.
 const CURSOR_PLACEHOLDER: &str = "000000000000-0000000000000000";
 
+/// More than what stands around the names and the data of an event.
+const EVENT_BYTES: usize = 128;
+
 const _: () = assert!(CURSOR_PLACEHOLDER.len() == CURSOR_BYTES);
 
 /// What an event says beside its cursor.
@@ -29,6 +32,15 @@ pub struct EventParts<'e> {
     pub data: &'e str,
 }
 
+impl EventParts<'_> {
+    /// No fewer bytes than the object has: a character is escaped with six at most.
+    pub fn bytes_max(&self) -> usize {
+        let names = [self.from, self.topic, self.name];
+        let names: usize = names.into_iter().flatten().map(|name| 16 + 6 * name.len()).sum();
+        EVENT_BYTES + names + self.data.len()
+    }
+}
+
 /// Appends `{"type":"event","cursor":"…","from":…,"topic":…,"event":…,"data":…}` and says where in
 /// `out` the [`CURSOR_BYTES`] are that the cursor must be written over.
 ///
@@ -42,7 +54,7 @@ pub struct EventParts<'e> {
 /// ```
 pub fn event(out: &mut Vec<u8>, parts: EventParts<'_>) -> usize {
     let EventParts { from, topic, name, data } = parts;
-    out.reserve(128 + data.len());
+    out.reserve(EVENT_BYTES + data.len());
     out.extend_from_slice(br#"{"type":"event","cursor":""#);
     let cursor_at = out.len();
     out.extend_from_slice(CURSOR_PLACEHOLDER.as_bytes());

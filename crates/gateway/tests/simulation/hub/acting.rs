@@ -352,12 +352,12 @@ impl World {
             Kind::Notify { to } => {
                 model.is_carried_out(token as usize);
                 let allowed = &model.settings.permissions.notify;
-                let notified = exchange.notify(tail, notice, to, allowed, now);
+                let notified = exchange.notify(tail, notice, to, allowed, now).unwrap();
                 let outcome = notified.outcome.iter().map(|(name, of)| (*name, of.as_str()));
                 model.commands[token as usize].judge(outcome, allowed, &mut model.story);
             }
             Kind::Publish { topic, .. } => {
-                exchange.publish(tail, notice, topic, Echo::Yes, now);
+                exchange.publish(tail, notice, topic, Echo::Yes, now).unwrap();
             }
         }
         model.learn();

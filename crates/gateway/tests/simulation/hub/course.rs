@@ -155,6 +155,7 @@ fn settings(rng: &mut Rng) -> Settings {
             events_max: rng.choice([16, 24, 40, 100, 10_000]).expect("a choice"),
             bytes_max: rng.choice([20 << 10, 64 << 10, 64 << 20]).expect("a choice"),
             age_max: Duration::from_millis(rng.choice([40, 600, 2_500, 60_000]).expect("a choice")),
+            topics: [].into(),
         },
         poll_bytes_max: rng.choice([1, 200, 1_000, 1 << 20]).expect("a choice"),
         permissions: Permissions {
