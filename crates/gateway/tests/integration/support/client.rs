@@ -287,6 +287,12 @@ impl Client {
         taken
     }
 
+    /// Takes what one receive brings, 64 KiB at most; it is looked at later.
+    #[track_caller]
+    pub fn takes_a_piece(&mut self) {
+        assert!(self.reads(), "ended after {} bytes", self.unread.len());
+    }
+
     /// Takes this many bytes evenly over this time; they are looked at later.
     #[track_caller]
     pub fn takes_slowly(&mut self, bytes: usize, time: Duration) {
