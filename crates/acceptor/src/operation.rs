@@ -23,8 +23,8 @@ pub enum Operation {
     PauseReceive(Connection),
     /// Read from a connection again.
     ResumeReceive(Connection),
-    /// Ask how far the peer has read. A connection that has not failed is told of once by
-    /// [`Completion::Progress`](crate::Completion::Progress), by the end of the turn that follows.
+    /// Ask how far the peer has read. For a connection that has not failed,
+    /// [`Completion::Progress`](crate::Completion::Progress) answers by the end of the next turn.
     /// It costs a system call or two: it is meant for when a deadline has come.
     MeasureProgress(Connection),
     /// Send FIN once all that was sent before has left; receiving goes on.

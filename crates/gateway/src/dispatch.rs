@@ -15,6 +15,7 @@ use crate::{
         DEFLATE_COST, LOOK_UP_BYTES, PENDING_BYTES_MAX, RUN_BYTES_MAX, RUN_EVENTS_MAX,
         TURN_READING_COST_MAX,
     },
+    memory::OutOfMemory,
     transport::encoding::{Encoded, Encoding, SHARED_ENCODINGS, SharedDeflate},
     workbench::Workbench,
 };
@@ -216,11 +217,32 @@ impl Run {
     }
 
     /// The run in the turn's buffer, written there when it is first asked for.
-    pub fn staged(&mut self, encoding: Encoding, operations: &mut Operations) -> Staged {
-        let entry = &mut self.staged[encoding as usize];
-        *entry.get_or_insert_with(|| {
-            operations.stage(|out| self.events.iter().for_each(|event| event.write(encoding, out)))
-        })
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; nothing was written.
+    #[inline]
+    pub fn staged(
+        &mut self,
+        encoding: Encoding,
+        operations: &mut Operations,
+    ) -> Result<Staged, OutOfMemory> {
+        match self.staged[encoding as usize] {
+            Some(staged) => Ok(staged),
+            None => self.stage(encoding, operations),
+        }
+    }
+
+    fn stage(
+        &mut self,
+        encoding: Encoding,
+        operations: &mut Operations,
+    ) -> Result<Staged, OutOfMemory> {
+        let bytes = self.events.iter().map(|event| event.frame().bytes_max(encoding)).sum();
+        operations.try_reserve(bytes).map_err(|_| OutOfMemory)?;
+        let staged =
+            operations.stage(|out| self.events.iter().for_each(|event| event.write(encoding, out)));
+        self.staged[encoding as usize] = Some(staged);
+        Ok(staged)
     }
 
     fn may_grow(&self, audience: &Audience, bytes: usize, queue_bytes_max: usize) -> bool {

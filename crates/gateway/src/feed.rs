@@ -12,6 +12,7 @@ use crate::{
     config::SlowReader,
     desk::Desk,
     dispatch::Run,
+    memory::OutOfMemory,
     metrics::CoreMetrics,
     outbox::Outbox,
     session::{Pace, Session, Settled},
@@ -115,6 +116,8 @@ pub enum Progress {
     More,
     /// It was too slow, and the policy is to end it; it may resume from here.
     TooSlow(Sequence),
+    /// There is no memory for what it is to be sent, and the client has not seen it.
+    NoMemory,
 }
 
 /// Sends a run to a live session, or lets it fall behind; says whether it was sent.
@@ -142,13 +145,21 @@ pub fn deliver(
         // A backlog tells when it is gone; a turn that was full does not.
         return if outbox.is_backlogged() { Progress::Idle } else { Progress::More };
     }
-    match form.shared() {
+    let room = match form.shared() {
         Some(encoding) => outbox.write_run(run, encoding),
         None => {
-            for event in &run.events {
-                form.event(event.frame(), serving.bench, outbox);
-            }
+            let bytes = run.events.iter().map(|event| event.frame().bytes_max(None)).sum();
+            outbox.make_room(bytes).map(|()| {
+                for event in &run.events {
+                    form.event(event.frame(), serving.bench, outbox);
+                }
+            })
         }
+    };
+    if let Err(OutOfMemory) = room {
+        // It reads on by itself when this turn's buffer is free.
+        session.fall_behind(run.before, desk);
+        return Progress::More;
     }
     serving.metrics.deliveries.add(run.events.len() as u64);
     session.sent(run.before, run.through, settled);
@@ -176,10 +187,16 @@ pub fn read_on(
         }
         let epoch = desk.exchange.log.epoch();
         let client = session.client().clone();
+        let mut room = Ok(());
         let read = session.read_on(desk, serving.now, |event| {
             let before = outbox.bytes_of_turn();
             if event.except() != Some(&*client) {
-                form.event(Frame::of(event, epoch), serving.bench, outbox);
+                let frame = Frame::of(event, epoch);
+                room = outbox.make_room(frame.bytes_max(form.shared()));
+                if room.is_err() {
+                    return ControlFlow::Break(());
+                }
+                form.event(frame, serving.bench, outbox);
                 serving.metrics.deliveries.add(1);
             }
             // Another one like it would not fit.
@@ -189,6 +206,9 @@ pub fn read_on(
                 false => ControlFlow::Break(()),
             }
         });
+        if let Err(OutOfMemory) = room {
+            return Progress::NoMemory;
+        }
         match read {
             Ok(()) if session.pace() != Pace::Live => return Progress::More,
             Ok(()) => {}

@@ -209,15 +209,24 @@ impl<'a> Outbox<'a> {
     }
 
     /// Sends a run of events, which is in the turn's buffer once for all who share its form.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; nothing is sent.
     #[inline]
-    pub fn write_run(&mut self, run: &mut Run, encoding: Encoding) {
-        let staged = run.staged(encoding, self.operations);
+    pub fn write_run(&mut self, run: &mut Run, encoding: Encoding) -> Result<(), OutOfMemory> {
+        let staged = run.staged(encoding, self.operations)?;
+        let written = self.bytes_of_turn();
+        if written > 0 {
+            // What it is sent already may have to be copied to stand before it.
+            self.make_room(written + staged.len())?;
+        }
         self.count(staged.len());
         match self.sending.channel {
             Channel::Plain => {
                 self.operations.send_staged(self.connection, &mut self.sending.mark, staged);
             }
         }
+        Ok(())
     }
 
     #[inline]

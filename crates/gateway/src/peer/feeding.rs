@@ -89,6 +89,7 @@ impl Peer {
         match progress {
             Progress::Idle => {}
             Progress::More => self.be_ready(turn),
+            Progress::NoMemory => self.end_unanswered(turn),
             Progress::TooSlow(seen) => {
                 let reason = format!("too slow; resume from {}", turn.desk.exchange.cursor(seen));
                 self.note_end(EndReason::TooSlow);
@@ -172,7 +173,8 @@ impl Peer {
         turn.bench.put_scratch(body);
     }
 
-    /// Ends a poll for whose answer there is no memory; the client asks again from where it was.
+    /// Ends a connection when there is no memory for what it is to be sent; the client comes again
+    /// and goes on from where it was.
     fn end_unanswered(&mut self, turn: &mut Turn<'_>) {
         turn.metrics.closed_for_memory.add(1);
         self.retire(Settled::No, turn);

@@ -31,6 +31,15 @@ pub enum Encoding {
 /// How many there are.
 pub const SHARED_ENCODINGS: usize = 5;
 
+/// More than a chunk's size, the fields of a block, or the call of a script have around an event.
+const AROUND_EVENT_BYTES: usize = 160;
+
+/// What an event stream has before each further line.
+const SSE_LINE_BYTES: usize = "data: ".len();
+
+/// A character in a script takes this many bytes for one; compressing adds less.
+const ESCAPED_BYTES_MAX: usize = 6;
+
 /// Compresses an event once for all who agreed on it.
 #[derive(Debug, Clone, Copy)]
 pub struct SharedDeflate {
@@ -129,6 +138,24 @@ impl<'e> Frame<'e> {
         std::str::from_utf8(text_of(self.bytes)).expect("it was made from strings")
     }
 
+    /// No fewer bytes than the event has in a shared form, or in a form of one client alone where
+    /// that is `None`.
+    pub fn bytes_max(&self, encoding: impl Into<Option<Encoding>>) -> usize {
+        let bytes = self.bytes.len();
+        match encoding.into() {
+            Some(Encoding::Text) => bytes,
+            Some(Encoding::Deflated) => bytes.max(self.deflated.map_or(0, <[u8]>::len)),
+            Some(Encoding::Line) => bytes + AROUND_EVENT_BYTES,
+            Some(Encoding::Sse | Encoding::SseUnnamed) => {
+                let is_break = |byte: &&u8| matches!(byte, b'\r' | b'\n');
+                let breaks = self.bytes.iter().filter(is_break).count();
+                let name = self.name.map_or(0, str::len);
+                bytes + breaks * SSE_LINE_BYTES + name + AROUND_EVENT_BYTES
+            }
+            None => bytes * ESCAPED_BYTES_MAX + AROUND_EVENT_BYTES,
+        }
+    }
+
     /// Appends the event in a shared form; uncompressed where [`Encoding::Deflated`] is asked for,
     /// as every client reads that too (RFC 7692 §6).
     pub fn write(&self, encoding: Encoding, out: &mut Vec<u8>) {
@@ -153,4 +180,39 @@ fn text_of(frame: &[u8]) -> &[u8] {
         _ => 2,
     };
     &frame[header..]
+}
+
+#[cfg(test)]
+mod tests {
+    use ringway_frame::emit_frame;
+
+    use super::*;
+    use crate::transport::iframe;
+
+    #[test]
+    fn no_form_of_an_event_is_longer_than_it_is_said_to_be() {
+        let hostile = ["{\"data\":\"x\"}".to_owned(), "\n".repeat(5_000), "<".repeat(70_000)];
+        let name = "n".repeat(255);
+        for text in hostile {
+            let mut bytes = Vec::new();
+            emit_frame(&mut bytes, None, Opcode::Text, text.as_bytes());
+            let cursor = Cursor { epoch: Epoch::new(1), sequence: 1 };
+            let frame = Frame { cursor, name: Some(&name), bytes: &bytes, deflated: None };
+            for encoding in [
+                Encoding::Text,
+                Encoding::Deflated,
+                Encoding::Sse,
+                Encoding::SseUnnamed,
+                Encoding::Line,
+            ] {
+                let mut out = Vec::new();
+                frame.write(encoding, &mut out);
+                let most = frame.bytes_max(encoding);
+                assert!((out.len()..=out.len() + 512).contains(&most), "{encoding:?}: {most}");
+            }
+            let mut out = Vec::new();
+            chunk::write(&mut out, |out| iframe::script(out, frame.text()));
+            assert!(out.len() <= frame.bytes_max(None));
+        }
+    }
 }

@@ -69,8 +69,10 @@ impl LongPoll {
             return Progress::Idle;
         }
         let collected = self.collected.get_or_insert_default();
-        if !collected.is_empty() && collected.len() + run.bytes() > bytes_max {
+        let is_full = !collected.is_empty() && collected.len() + run.bytes() > bytes_max;
+        if is_full || make_room(collected, run.bytes() + run.events.len()).is_err() {
             session.fall_behind(run.before, desk);
+            self.collected.take_if(|collected| collected.is_empty());
         } else {
             run.events.iter().for_each(|event| append(collected, event.frame().text().as_bytes()));
             metrics.deliveries.add(run.events.len() as u64);

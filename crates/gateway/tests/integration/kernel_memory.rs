@@ -113,7 +113,7 @@ fn stay_small<T: Send>(
         io::stderr(),
         "KERNEL MEMORY {transport}: {DEAF} clients that do not read hold {} KiB each, {} KiB at \
          most; p99 of {} deliveries to {GOOD} that do {p99:?}",
-        sum / DEAF as u64 >> 10,
+        (sum / DEAF as u64) >> 10,
         most >> 10,
         latencies.len(),
     );
