@@ -94,7 +94,7 @@ fn converse(sent: &[u8], cut: usize, settings: &Settings) -> (String, End) {
 /// Answers what is left to the peer with what was understood.
 fn serve(progress: &Progress) -> Option<(String, After)> {
     Some(match progress {
-        Progress::Opened(Opened { route, visit, cors, after }) => {
+        Progress::Opened(Opened { route, visit, cors, after, .. }) => {
             (format!("{route:?} {:?} {cors:?}\n", sound(visit)), *after)
         }
         Progress::Polled(Polled { visit, cors, after }) => {

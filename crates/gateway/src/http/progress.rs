@@ -7,6 +7,7 @@ use ringway_frame::deflate::Agreement;
 use super::{
     cors::Cors,
     refusal::{After, Refusal},
+    response::Framing,
     routes::Route,
     visit::Visit,
 };
@@ -87,6 +88,8 @@ impl Subprotocol {
 pub struct Opened {
     /// Which of the two.
     pub route: Route,
+    /// How the end of the response is told.
+    pub framing: Framing,
     /// Who asks for what.
     pub visit: Visit,
     /// What the head of the response says of who may read it.

@@ -19,7 +19,7 @@ pub enum Refusal {
     HeadTooLarge,
     /// RFC 6585 §5: more fields than `header_fields_max`.
     TooManyFields,
-    /// RFC 9110 §15.6.6: not HTTP/1, or not the HTTP/1.1 that a stream needs.
+    /// RFC 9110 §15.6.6: not HTTP/1.
     Version,
     /// RFC 9112 §3.2: no Host, or two.
     Host,
@@ -194,9 +194,7 @@ impl Refusal {
             Self::TargetTooLong => "The request target is too long.",
             Self::HeadTooLarge => "The request's header is too large.",
             Self::TooManyFields => "The request has too many header fields.",
-            Self::Version => {
-                "This server speaks HTTP/1, and streams need HTTP/1.1: read events with /poll."
-            }
+            Self::Version => "This server speaks HTTP/1.",
             Self::Host => "A request has exactly one Host field.",
             Self::Framing => "The length of the request's body is ambiguous.",
             Self::Coding => "The only transfer coding known here is chunked.",

@@ -11,7 +11,7 @@ use super::{
     head::Head,
     progress::{Opened, Polled, Posted, Progress, Subprotocol, Upgrade},
     refusal::{After, Methods, Refusal},
-    response::{self, Part, Response},
+    response::{self, Framing, Part, Response},
     routes::{self, Route},
     site::{self, Site},
     visit::{Format, Visit, VisitFault},
@@ -176,11 +176,13 @@ fn visit(
         }
         _ if head.method == "HEAD" => Served::Now(describe(route, &visit, head, cors, outbox)),
         Route::Poll => Served::Now(Progress::Polled(Polled { visit, cors, after })),
-        // RFC 9112 §7.1: HTTP/1.0 knows no chunks, of which a stream consists.
-        _ if head.minor == 0 => return Err(Refusal::Version),
         _ => {
             visit.resume(head.fields).map_err(Refusal::Visit)?;
-            Served::Now(Progress::Opened(Opened { route, visit, cors, after }))
+            let framing = match head.minor {
+                0 => Framing::UntilClose,
+                _ => Framing::Chunked,
+            };
+            Served::Now(Progress::Opened(Opened { route, framing, visit, cors, after }))
         }
     })
 }

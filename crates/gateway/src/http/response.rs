@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use serde_json::json;
 
 use super::{
+    chunk,
     cors::Cors,
     refusal::{After, Refusal},
 };
@@ -21,6 +22,25 @@ pub enum Part {
     Whole,
     /// The head alone, as HEAD asks for (RFC 9110 §9.3.2).
     Head,
+}
+
+/// How the end of a stream is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// By the last chunk.
+    Chunked,
+    /// By the end of the connection: HTTP/1.0 has no chunks (RFC 9112 §6.1).
+    UntilClose,
+}
+
+impl Framing {
+    /// Writes a piece of the body that `data` appends.
+    pub fn write(self, out: &mut Vec<u8>, data: impl FnOnce(&mut Vec<u8>)) {
+        match self {
+            Self::Chunked => chunk::write(out, data),
+            Self::UntilClose => data(out),
+        }
+    }
 }
 
 /// A response without its body.
@@ -62,7 +82,8 @@ impl Response<'_> {
         out[length_at..length_at + LENGTH_DIGITS].copy_from_slice(length.as_bytes());
     }
 
-    /// Writes a head that no body follows: of a 204 or a 304 (RFC 9110 §8.6).
+    /// Writes a head that no body follows, of a 204 or a 304 (RFC 9110 §8.6), or one whose body ends
+    /// with the connection.
     pub fn write_bodiless(&self, out: &mut Vec<u8>) {
         self.emit_fields(out);
         out.extend_from_slice(b"\r\n");
@@ -148,14 +169,24 @@ pub fn json(
     Response { status, content_type, fields, cors, after }.write_with(out, body);
 }
 
-/// Writes the head of a stream of events; `chunk` writes what follows.
-pub fn stream(out: &mut Vec<u8>, content_type: &str, more: &str, cors: &Cors, after: After) {
+/// Writes the head of a stream of events; `framing` writes what follows.
+pub fn stream(
+    out: &mut Vec<u8>,
+    content_type: &str,
+    more: &str,
+    cors: &Cors,
+    (framing, after): (Framing, After),
+) {
     // RFC 9111 §5.2.2.6: a proxy that compresses would hold events back. The last field is how
     // nginx and those after it are told not to buffer.
     let fields = "Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n\
                   X-Content-Type-Options: nosniff\r\n";
     let fields = &format!("{fields}{more}");
-    Response { status: 200, content_type, fields, cors, after }.write_chunked(out);
+    let response = Response { status: 200, content_type, fields, cors, after };
+    match framing {
+        Framing::Chunked => response.write_chunked(out),
+        Framing::UntilClose => response.write_bodiless(out),
+    }
 }
 
 /// RFC 9110 §15, RFC 6585 §4 and §5: the phrase beside the code, of those that are sent.
@@ -252,7 +283,13 @@ mod tests {
     fn a_stream_is_neither_stored_nor_held_back() {
         let cors = Cors::Origin("https://a".into());
         assert_eq!(
-            written(|out| stream(out, "text/event-stream", "", &cors, After::KeepAlive)),
+            written(|out| stream(
+                out,
+                "text/event-stream",
+                "",
+                &cors,
+                (Framing::Chunked, After::KeepAlive)
+            )),
             "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
              Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n\
              X-Content-Type-Options: nosniff\r\nAccess-Control-Allow-Origin: https://a\r\n\

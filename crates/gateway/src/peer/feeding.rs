@@ -39,7 +39,7 @@ impl Peer {
                 None => Progress::Idle,
             },
             Stage::Stream(stream) => {
-                let (session, format) = (&mut stream.session, &mut stream.format);
+                let (session, format) = (&mut stream.session, &mut stream.form);
                 feed::deliver(session, format, run, desk, serving, &mut outbox)
             }
             Stage::Poll(poll) => {
@@ -80,7 +80,7 @@ impl Peer {
                 None => Progress::Idle,
             },
             Stage::Stream(stream) => {
-                let (session, format) = (&mut stream.session, &mut stream.format);
+                let (session, format) = (&mut stream.session, &mut stream.form);
                 feed::read_on(session, format, desk, serving, &mut outbox)
             }
             Stage::Poll(_) => return self.try_to_answer(turn),
@@ -138,7 +138,7 @@ impl Peer {
                     frames.word(gap, turn.bench, &mut outbox);
                 }
             }
-            Stage::Stream(stream) => stream.format.word(gap, turn.bench, &mut outbox),
+            Stage::Stream(stream) => stream.form.word(gap, turn.bench, &mut outbox),
             Stage::Poll(poll) => {
                 poll.note((from, to));
                 self.be_ready(turn);

@@ -232,7 +232,7 @@ impl Peer {
                     stream.session.settle();
                 }
                 let cursor = stream.session.cursor(turn.desk);
-                stream.format.word(Word::Heartbeat { cursor }, serving.bench, &mut outbox);
+                stream.form.word(Word::Heartbeat { cursor }, serving.bench, &mut outbox);
             }
             _ => {}
         }

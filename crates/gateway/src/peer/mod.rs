@@ -28,7 +28,7 @@ use crate::{
     http::{
         connection::HttpConnection,
         refusal::{After, Refusal},
-        response::{self, Part},
+        response::{self, Framing, Part},
     },
     memory::MemoryBudget,
     metrics::CoreMetrics,
@@ -38,7 +38,7 @@ use crate::{
     settings::Settings,
     transport::{
         long_poll::LongPoll,
-        stream::{Stream, StreamFormat},
+        stream::{self, Stream},
         websocket::{Outcome, WebSocket},
     },
     workbench::Workbench,
@@ -294,7 +294,7 @@ impl Peer {
         let Turn { desk, metrics, .. } = turn;
         let count = match &self.stage {
             Stage::WebSocket(_) => &metrics.sessions.websocket,
-            Stage::Stream(stream) => metrics.sessions.of_stream(&stream.format),
+            Stage::Stream(stream) => metrics.sessions.of_stream(&stream.form.format),
             _ => &metrics.sessions.long_poll,
         };
         let session = match &mut self.stage {
@@ -349,6 +349,10 @@ impl Peer {
             _ => {}
         }
         self.retire(self.settled(turn), turn);
+        let framing = match &self.stage {
+            Stage::Stream(stream) => stream.form.framing,
+            _ => Framing::Chunked,
+        };
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         match &mut self.stage {
             Stage::WebSocket(socket) => {
@@ -362,7 +366,7 @@ impl Peer {
             }
             Stage::Stream(_) | Stage::Poll(_) | Stage::Lingering => {
                 if self.life != Life::EndDue {
-                    StreamFormat::end(&mut outbox);
+                    stream::end(framing, &mut outbox);
                     self.linger(turn);
                 }
             }

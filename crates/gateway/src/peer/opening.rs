@@ -25,7 +25,7 @@ use crate::{
         encoding::Encoding,
         iframe,
         long_poll::LongPoll,
-        stream::{Stream, StreamFormat},
+        stream::{Stream, StreamForm, StreamFormat},
         websocket::{Outcome, WebSocket},
     },
 };
@@ -111,15 +111,17 @@ impl Peer {
             StreamFormat::Iframe(_) => iframe::policy(&turn.settings.origins.ancestors()),
             _ => String::new(),
         };
-        let mut stream = Stream { session: Box::new(session), format };
+        let form = StreamForm { format, framing: opened.framing };
+        let mut stream = Stream { session: Box::new(session), form };
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         outbox.write(|out| {
-            let Opened { cors, after, .. } = &opened;
-            response::stream(out, stream.format.content_type(), &policy, cors, *after);
+            let Opened { framing, cors, after, .. } = &opened;
+            let content_type = stream.form.format.content_type();
+            response::stream(out, content_type, &policy, cors, (*framing, *after));
         });
-        stream.format.begin(turn.settings.retry, &mut outbox);
-        let Stream { session, format } = &mut stream;
-        self.greet(session, format, gap, turn);
+        stream.form.begin(turn.settings.retry, &mut outbox);
+        let Stream { session, form } = &mut stream;
+        self.greet(session, form, gap, turn);
         self.stage = Stage::Stream(stream);
         self.is_alive(turn);
         self.after_commands(turn);

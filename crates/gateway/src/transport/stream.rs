@@ -1,4 +1,5 @@
-//! An endless response: Server-Sent Events, lines, or script blocks, each in a chunk of its own.
+//! An endless response: Server-Sent Events, lines, or script blocks, each in a chunk of its own, or
+//! without chunks for HTTP/1.0.
 //!
 //! It holds a session and no buffer. It never reads what the client sends meanwhile.
 
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::{
     feed::{Form, Word},
-    http::{chunk, visit::Names},
+    http::{chunk, response::Framing, visit::Names},
     outbox::Outbox,
     session::Session,
     workbench::Workbench,
@@ -22,7 +23,15 @@ pub struct Stream {
     /// Its place in the hub.
     pub session: Box<Session>,
     /// How it is written.
+    pub form: StreamForm,
+}
+
+/// A format, and how its pieces are framed.
+pub struct StreamForm {
+    /// The format.
     pub format: StreamFormat,
+    /// The framing.
+    pub framing: Framing,
 }
 
 /// How an endless response is written.
@@ -44,49 +53,56 @@ impl StreamFormat {
             Self::Iframe(_) => "text/html; charset=utf-8",
         }
     }
+}
 
+/// The response is over.
+pub fn end(framing: Framing, outbox: &mut Outbox<'_>) {
+    if framing == Framing::Chunked {
+        outbox.write(chunk::write_last);
+    }
+    outbox.finish();
+}
+
+impl StreamForm {
     /// What comes before the first object.
     pub fn begin(&self, retry: Duration, outbox: &mut Outbox<'_>) {
-        match self {
-            Self::Sse(_) => {
-                outbox.write(|out| chunk::write(out, |out| sse::retry(out, retry)));
+        outbox.write(|out| match &self.format {
+            StreamFormat::Sse(_) => self.framing.write(out, |out| sse::retry(out, retry)),
+            StreamFormat::Lines => {}
+            StreamFormat::Iframe(receiver) => {
+                self.framing.write(out, |out| iframe::prologue(out, receiver));
             }
-            Self::Lines => {}
-            Self::Iframe(receiver) => {
-                outbox.write(|out| chunk::write(out, |out| iframe::prologue(out, receiver)));
-            }
-        }
-    }
-
-    /// The response is over.
-    pub fn end(outbox: &mut Outbox<'_>) {
-        outbox.write(chunk::write_last);
-        outbox.finish();
+        });
     }
 
     fn object(&self, name: Option<&str>, cursor: &str, text: &str, out: &mut Vec<u8>) {
-        chunk::write(out, |out| match self {
-            Self::Sse(_) => sse::event(out, cursor, name, text),
-            Self::Lines => ndjson::line(out, text),
-            Self::Iframe(_) => iframe::script(out, text),
+        self.framing.write(out, |out| match &self.format {
+            StreamFormat::Sse(_) => sse::event(out, cursor, name, text),
+            StreamFormat::Lines => ndjson::line(out, text),
+            StreamFormat::Iframe(_) => iframe::script(out, text),
         });
     }
 }
 
-impl Form for StreamFormat {
+impl Form for StreamForm {
+    /// The shared forms are chunks.
     fn shared(&self) -> Option<Encoding> {
-        match self {
-            Self::Sse(Names::On) => Some(Encoding::Sse),
-            Self::Sse(Names::Off) => Some(Encoding::SseUnnamed),
-            Self::Lines => Some(Encoding::Line),
-            Self::Iframe(_) => None,
+        match (&self.format, self.framing) {
+            (_, Framing::UntilClose) | (StreamFormat::Iframe(_), _) => None,
+            (StreamFormat::Sse(Names::On), _) => Some(Encoding::Sse),
+            (StreamFormat::Sse(Names::Off), _) => Some(Encoding::SseUnnamed),
+            (StreamFormat::Lines, _) => Some(Encoding::Line),
         }
     }
 
     fn event(&mut self, frame: Frame<'_>, _: &mut Workbench, outbox: &mut Outbox<'_>) {
         outbox.write(|out| match self.shared() {
             Some(encoding) => frame.write(encoding, out),
-            None => self.object(None, "", frame.text(), out),
+            None => {
+                let name =
+                    frame.name.filter(|_| matches!(self.format, StreamFormat::Sse(Names::On)));
+                self.object(name, &frame.cursor.to_string(), frame.text(), out);
+            }
         });
     }
 
@@ -95,8 +111,8 @@ impl Form for StreamFormat {
         outbox.write(|out| {
             // The comment keeps the place of an `EventSource`, which reconnects by itself; no
             // program sees it. One that asked for no names reconnects on its own, and is told.
-            if let (Self::Sse(Names::On), Word::Heartbeat { .. }) = (&self, word) {
-                return chunk::write(out, |out| sse::heartbeat(out, &cursor));
+            if let (StreamFormat::Sse(Names::On), Word::Heartbeat { .. }) = (&self.format, word) {
+                return self.framing.write(out, |out| sse::heartbeat(out, &cursor));
             }
             let mut text = Vec::with_capacity(160);
             word.write_json(&mut text);

@@ -2,7 +2,9 @@
 //!
 //! What the routes are for is tested elsewhere.
 
-use crate::support::{Client, Engine, Gateway, Request, on_each_engine};
+use std::io::Read;
+
+use crate::support::{Application, Client, Engine, Gateway, Request, on_each_engine};
 
 on_each_engine!(
     each_route_says_its_methods,
@@ -46,14 +48,28 @@ fn each_route_says_its_methods(engine: Engine) {
         ("GET /poll?wait=0 HTTP/1.0", 200),
         ("POST /send HTTP/1.0", 400),
         ("GET / HTTP/1.0", 200),
-        ("GET /sse HTTP/1.0", 505),
-        ("GET /stream HTTP/1.0", 505),
         ("GET /ws HTTP/1.0", 400),
     ] {
         let mut client = Client::connect(&gateway);
         let response = client.requests(&Request::of("/").line(line).without("Host"));
         assert_eq!(response.status, status, "{line}");
         client.receives_end();
+    }
+    // RFC 9112 §6.1: without chunks, a stream ends with the connection.
+    for target in ["/sse", "/stream", "/stream?format=iframe"] {
+        let query = if target.contains('?') { "&client=old" } else { "?client=old" };
+        let mut old = Client::connect(&gateway);
+        old.sends(format!("GET {target}{query} HTTP/1.0\r\n\r\n"));
+        let head = old.receives_head();
+        assert_eq!((head.status, head.field("Transfer-Encoding")), (200, None), "{target}");
+        assert_eq!(head.field("Connection"), Some("close"));
+        let mut application = Application::of(&gateway);
+        application.posts("/v1/notify", r#"{"to":["old"],"event":"e","data":"here"}"#);
+        application.asks("DELETE /v1/clients/old");
+        let mut body = String::new();
+        old.stream().read_to_string(&mut body).unwrap();
+        assert!(body.contains("here") && !body.contains("\r\n"), "{target}: {body}");
+        assert_eq!(body.contains("event: e\n"), target == "/sse", "{body}");
     }
     for (line, status) in [("GET /poll?wait=0 HTTP/1.2", 200), ("GET / HTTP/1.9", 200)] {
         assert_eq!(client.requests(&Request::of("/").line(line)).status, status, "{line}");
