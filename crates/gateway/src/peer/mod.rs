@@ -348,11 +348,12 @@ impl Peer {
             Stage::Poll(_) => self.answer_poll(turn),
             _ => {}
         }
-        self.retire(self.settled(turn), turn);
+        // A client that has retired is no stream any more.
         let framing = match &self.stage {
             Stage::Stream(stream) => stream.form.framing,
             _ => Framing::Chunked,
         };
+        self.retire(self.settled(turn), turn);
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         match &mut self.stage {
             Stage::WebSocket(socket) => {
