@@ -97,7 +97,7 @@ impl Peer {
         let format = match (opened.route, opened.visit.format) {
             (Route::Stream, Format::Lines) => StreamFormat::Lines,
             (Route::Stream, Format::Iframe) => {
-                StreamFormat::Iframe(opened.visit.receiver.take().unwrap_or_default())
+                StreamFormat::Iframe(Box::new(opened.visit.receiver.take().unwrap_or_default()))
             }
             _ => StreamFormat::Sse(opened.visit.names),
         };

@@ -40,8 +40,9 @@ pub enum StreamFormat {
     Sse(Names),
     /// `application/x-ndjson`
     Lines,
-    /// `text/html` with a script block for each object.
-    Iframe(Receiver),
+    /// `text/html` with a script block for each object. The receiver is on the heap, so that the
+    /// other formats stay small.
+    Iframe(Box<Receiver>),
 }
 
 impl StreamFormat {
