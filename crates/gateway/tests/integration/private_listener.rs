@@ -11,6 +11,8 @@ use crate::support::{
 };
 
 on_each_engine!(
+    a_head_request_gets_the_head_of_a_get,
+    the_dashboard_says_what_may_run_in_it,
     silent_connections_are_bounded_and_keep_nobody_out,
     connections_that_drip_keep_nobody_out,
     an_idle_connection_is_closed,
@@ -159,4 +161,37 @@ fn other_versions_are_served_without_chunks(engine: Engine) {
         .sends("HEAD /healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(client.receives_head().field("Content-Length"), Some("3"));
     assert_eq!(client.receives_response().body, b"ok\n");
+}
+
+/// RFC 9110 §9.3.2: the same fields, the length included, and no body.
+fn a_head_request_gets_the_head_of_a_get(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    for target in ["/healthz", "/readyz", "/", "/v1/openapi.json", "/v1/topics/news/history"] {
+        let mut client = Client::connect_to(gateway.api);
+        let mut heads = ["GET", "HEAD"].map(|method| {
+            client.sends(format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+            let response = match method {
+                "GET" => client.receives_response(),
+                _ => client.receives_head(),
+            };
+            response.head.lines().map(str::to_owned).collect::<Vec<_>>()
+        });
+        heads.iter_mut().for_each(|head| head.retain(|line| !line.starts_with("Date:")));
+        heads.iter_mut().for_each(|head| head.sort());
+        assert_eq!(heads[0], heads[1], "{target}");
+        // Nothing follows the head: the next answer begins at once.
+        client.sends("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        assert_eq!(client.receives_response().status, 200, "{target}");
+    }
+}
+
+fn the_dashboard_says_what_may_run_in_it(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut client = Client::connect_to(gateway.api);
+    client.sends("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let page = client.receives_response();
+    let policy = page.field("Content-Security-Policy").expect("a policy");
+    assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"));
+    assert_eq!(page.field("X-Content-Type-Options"), Some("nosniff"));
+    assert_eq!(page.field("Referrer-Policy"), Some("no-referrer"));
 }

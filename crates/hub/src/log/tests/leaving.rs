@@ -107,7 +107,7 @@ fn a_part_is_bounded() {
             assert!(told <= 2 * KEYS_LEFT_AT_ONCE, "{told} at once");
         }
         assert!(log.size().events <= EVENTS_MAX + SEGMENT, "as before, but for a segment");
-        partly += usize::from(appended % RECIPIENTS as usize != 0);
+        partly += usize::from(!appended.is_multiple_of(RECIPIENTS as usize));
     }
     assert!(log.first() > EVENTS - EVENTS_MAX - SEGMENT);
     assert!(partly > 0, "no event was left in the middle");
