@@ -73,6 +73,13 @@ impl Outcome {
             .map(|name| self.count(&format!("ledger.{name}")))
     }
 
+    /// That the status says that connections broke, or that messages were lost with them: whether
+    /// any was on its way then is chance.
+    pub fn assert_status_of_broken_connections(&self) {
+        let is_whole = self.ledger()[2..] == [0; 4];
+        self.assert_status(if is_whole { 1 } else { LEDGER_FAULTS });
+    }
+
     /// That the status says so, unless a busy machine has made the run invalid.
     pub fn assert_status(&self, status: i32) {
         let is_valid = self.report["valid"].as_bool().unwrap();

@@ -65,9 +65,15 @@ fn each_route_says_its_methods(engine: Engine) {
         assert_eq!(head.field("Connection"), Some("close"));
         let mut application = Application::of(&gateway);
         application.posts("/v1/notify", r#"{"to":["old"],"event":"e","data":"here"}"#);
+        let (mut stream, mut body) = (old.stream(), String::new());
+        while !body.contains("here") {
+            let mut piece = [0; 4096];
+            let length = stream.read(&mut piece).unwrap();
+            assert_ne!(length, 0, "{target} ended after {body:?}");
+            body.push_str(str::from_utf8(&piece[..length]).unwrap());
+        }
         application.asks("DELETE /v1/clients/old");
-        let mut body = String::new();
-        old.stream().read_to_string(&mut body).unwrap();
+        stream.read_to_string(&mut body).unwrap();
         assert!(body.contains("here") && !body.contains("\r\n"), "{target}: {body}");
         assert_eq!(body.contains("event: e\n"), target == "/sse", "{body}");
     }
