@@ -7,8 +7,8 @@ import { Proxy } from "./proxy.mjs";
 const TITLES = { websocket: "WebSocket", sse: "Server-Sent Events", "long-poll": "Long-poll" };
 // What Chromium says of requests without a network.
 const OFFLINE = [/Failed to load resource: net::ERR_/, /WebSocket connection to .* failed/];
-// Three seconds for the answer to a probe, and as much again for a slow machine.
-const NOTICED_MS = 6_000;
+// Three seconds for the answer to a probe, and the rest for a busy machine; the heartbeat alone takes 35.
+const NOTICED_MS = 10_000;
 
 let serial = 0;
 

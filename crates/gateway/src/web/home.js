@@ -407,6 +407,11 @@ function state(name, words) {
 
 // ---- the session ----
 
+/** A connection may be lost before the browser says that it is offline, or after. */
+function showLost() {
+  state("lost", navigator.onLine ? "Reconnecting" : "Offline");
+}
+
 function join(name) {
   sessionStorage.setItem("ringway.name", name);
   localStorage.setItem("ringway.name", name);
@@ -431,7 +436,7 @@ function join(name) {
     showTransport();
   });
   session.addEventListener("reconnecting", ({ detail: { transport, delay, reason } }) => {
-    state("lost", navigator.onLine ? "Reconnecting" : "Offline");
+    showLost();
     const when = delay < 100 ? "now" : `in ${(delay / 1000).toFixed(1)} s`;
     note(`Connection lost${reason ? `: ${reason}` : ""}. Next: ${TITLES[transport]}, ${when}`);
     tick("cut");
@@ -485,6 +490,9 @@ $("clear").addEventListener("click", () => {
   $("quiet").hidden = false;
 });
 addEventListener("pagehide", bye);
+for (const sign of ["offline", "online"]) {
+  addEventListener(sign, () => document.body.dataset.state === "lost" && session && showLost());
+}
 setInterval(() => {
   if (session) showPeople();
 }, 1000);
