@@ -41,6 +41,8 @@ pub struct Shard {
     slots: Vec<u32>,
     reading: Reading,
     relief: Relief,
+    /// Peers whose deadline has come, and how far they have read.
+    measured: Vec<(Connection, Progress)>,
 }
 
 /// How far the log was read in the last turn.
@@ -111,6 +113,7 @@ impl Shard {
             census,
             drain: None,
             slots: Vec::new(),
+            measured: Vec::new(),
             reading: Reading::Ended,
             relief: Relief::default(),
         }
@@ -146,10 +149,10 @@ impl Shard {
                 self.with(connection, now, operations, Peer::drained);
             }
             Completion::Progress { connection, acknowledged_bytes, unacknowledged_bytes } => {
+                // Judged when all completions of the turn were taken: until then a backlog of the
+                // last turn's sends may not have been told.
                 let progress = Progress { acknowledged_bytes, unacknowledged_bytes };
-                self.with(connection, now, operations, |peer, turn| {
-                    peer.due_after(progress, turn);
-                });
+                self.measured.push((connection, progress));
             }
             Completion::Closed { connection } => self.forget(connection, now),
             // A gateway never begins a connection.
@@ -239,6 +242,11 @@ impl Shard {
 
     /// Does what has become due.
     pub fn expire(&mut self, now: Duration, operations: &mut Operations) {
+        let mut measured = std::mem::take(&mut self.measured);
+        for (connection, progress) in measured.drain(..) {
+            self.with(connection, now, operations, |peer, turn| peer.due_after(progress, turn));
+        }
+        self.measured = measured;
         // What clients send in the next turn is bounded on its own.
         self.core.desk.spent.set(0);
         while let Some(slot) = self.core.wheel.expire(now) {

@@ -189,6 +189,8 @@ impl Peer {
             return;
         };
         let slot = self.connection.slot();
+        // Behind a backlog it is not taken yet.
+        let settled = if self.sending.is_backlogged() { Settled::No } else { Settled::Yes };
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         let LongPoll { session, cors, after, http, .. } = poll;
         outbox.write(|out| {
@@ -197,7 +199,7 @@ impl Peer {
             });
         });
         turn.metrics.sessions.long_poll.subtract(1);
-        session.leave(slot, Settled::Yes, turn.desk);
+        session.leave(slot, settled, turn.desk);
         self.stage = Stage::Http(http);
         match after {
             After::KeepAlive => self.await_request(turn),
