@@ -95,7 +95,7 @@ impl SimDriver {
 
     fn accept(&mut self, world: &mut World) {
         while let Some(link) = world.gates[self.gate].waiting.pop_front() {
-            // io_uring never tells of such a client, epoll does.
+            // io_uring never reports such a client; epoll does.
             if world.links[link].tail == Tail::Reset && world.chance(0.5) {
                 continue;
             }

@@ -112,7 +112,7 @@ impl UringDriver {
     }
 
     fn admit(&mut self, listener: u32, descriptor: OwnedFd) -> Option<Completion<'static>> {
-        // getpeername(2), ENOTCONN: the client has reset the connection already, and is let go.
+        // getpeername(2), ENOTCONN: the client has already reset the connection, so it is closed.
         let peer = rustix::net::getpeername(&descriptor).ok().flatten()?;
         let peer = SocketAddr::try_from(peer).ok()?;
         match self.adopt(descriptor) {

@@ -1,4 +1,4 @@
-//! The enter of a turn: what is submitted with it, how long it waits, and what is due right after.
+//! The enter of a turn: what is submitted with it, how long it waits, and what follows it.
 //!
 //! Once it has returned without an error, the kernel reads nothing of the turn's buffers any more.
 

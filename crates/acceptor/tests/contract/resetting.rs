@@ -158,7 +158,7 @@ pub fn a_peer_that_speaks_and_resets_at_once_fails<D: Subject>() {
     all_fail(&mut rig, &names);
 }
 
-/// The kernel holds a part of what is owed when the bytes and the reset arrive.
+/// A backlog is still queued when the bytes and the reset arrive.
 pub fn bytes_and_a_reset_behind_a_backlog_are_told<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let mut names = Vec::new();
