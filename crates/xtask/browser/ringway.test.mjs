@@ -602,3 +602,24 @@ test("what nobody offers is refused", () => {
   assert.throws(() => new Ringway("https://edge.example/", { open: "5s" }), /'open'/);
   assert.throws(() => new Ringway({ client: "ann" }), /after the URL/);
 });
+
+test("a limit that was met is told with its key and its value", async () => {
+  const limited = { key: "clients.recipients_max", limit: 2 };
+  const { made, told } = await session();
+  sockets[0].welcomes();
+  const answer = made.notify(["bob", "carl", "dora"], 1);
+  const [{ id }] = sockets[0].sent;
+  sockets[0].says({ type: "error", id, code: "too_many_recipients", message: "no", ...limited });
+  await assert.rejects(answer, { name: "RingwayError", code: "too_many_recipients", ...limited });
+  sockets[0].says({ type: "error", code: "not_json", message: "no" });
+  assert.deepEqual(told.at(-1), ["error", { code: "not_json", message: "no" }]);
+  answers(() => {
+    const problem = { status: 400, code: "too_many_subscriptions", temporary: false, detail: "no" };
+    return Response.json({ ...problem, ...limited }, { status: 400 });
+  });
+  const { told: refused } = await session({ transports: ["poll"] });
+  await new Promise((done) => setImmediate(done));
+  await settle();
+  const error = refused.find(([type]) => type === "error");
+  assert.deepEqual(error, ["error", { code: 1008, message: "no", ...limited }]);
+});

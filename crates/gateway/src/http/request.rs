@@ -11,7 +11,7 @@ use super::{
     head::Head,
     progress::{Opened, Polled, Posted, Progress, Subprotocol, Upgrade},
     refusal::{After, Methods, Refusal},
-    response::{self, Framing, Part, Response},
+    response::{Framing, Part, Refused, Response},
     routes::{self, Route},
     site::{self, Site},
     visit::{Format, Visit, VisitFault},
@@ -50,8 +50,14 @@ impl Posting {
     }
 
     /// Says what is wrong with the body; where it ends is not known any more.
-    pub fn refuse(self, refusal: Refusal, outbox: &mut Outbox<'_>) -> Progress {
-        refuse(refusal, &self.cors, Part::Whole, After::Close, outbox)
+    pub fn refuse(
+        self,
+        refusal: Refusal,
+        settings: &Settings,
+        outbox: &mut Outbox<'_>,
+    ) -> Progress {
+        let refused = Refused::by(refusal, settings);
+        refuse(refused, &self.cors, Part::Whole, After::Close, outbox)
     }
 }
 
@@ -59,7 +65,8 @@ impl Posting {
 pub fn serve(head: &Head<'_>, settings: &Settings, outbox: &mut Outbox<'_>) -> Served {
     let part = if head.method == "HEAD" { Part::Head } else { Part::Whole };
     let refused = |refusal, outbox: &mut Outbox<'_>| {
-        refuse(refusal, &settings.origins.judge(head.fields), part, head.after(), outbox)
+        let cors = settings.origins.judge(head.fields);
+        refuse(Refused::by(refusal, settings), &cors, part, head.after(), outbox)
     };
     Served::Now(match routes::find(head.path) {
         None => refused(Refusal::NotFound, outbox),
@@ -81,7 +88,10 @@ pub fn serve(head: &Head<'_>, settings: &Settings, outbox: &mut Outbox<'_>) -> S
             let cors = settings.origins.judge(head.fields);
             match visit(route, head, &cors, settings, outbox) {
                 Ok(served) => return served,
-                Err(refusal) => refuse(refusal, &cors, part, head.after(), outbox),
+                Err(refusal) => {
+                    let refused = Refused::by(refusal, settings);
+                    refuse(refused, &cors, part, head.after(), outbox)
+                }
             }
         }
     })
@@ -226,17 +236,18 @@ fn preflight(
 
 /// Refuses; the connection is kept where both the refusal and the request allow it.
 pub fn refuse(
-    refusal: Refusal,
+    refused: Refused,
     cors: &Cors,
     part: Part,
     head_after: After,
     outbox: &mut Outbox<'_>,
 ) -> Progress {
+    let refusal = refused.refusal();
     let both = match (refusal.after(), head_after) {
         (After::KeepAlive, After::KeepAlive) => After::KeepAlive,
         _ => After::Close,
     };
-    outbox.write(|out| response::refuse_to(out, refusal, cors, part, both));
+    outbox.write(|out| refused.write(out, cors, part, both));
     if both == After::Close {
         outbox.finish();
     }

@@ -68,9 +68,17 @@ interface RingwayAck {
  * `http_413` and the like for a refused `POST /send`, or `timeout`, `closed`, `unavailable` (the
  * transport could not be opened) or `superseded` (another one was asked for meanwhile).
  */
-interface RingwayError extends Error {
+interface RingwayError extends Error, RingwayLimit {
   name: "RingwayError";
   code: string;
+}
+
+/** Where the gateway refused something by its configuration; its message says the same. */
+interface RingwayLimit {
+  /** The configuration key, such as `clients.subscriptions_max`. */
+  key?: string;
+  /** The value of a limit that was met: a count, bytes, or seconds. */
+  limit?: number;
 }
 
 interface RingwayEvent {
@@ -89,7 +97,7 @@ interface RingwayEventMap {
   /** The text of an `event` or `gap`, or of the answer to what `send` was given. */
   message: MessageEvent<string>;
   /** What the gateway found wrong with what `send` was given, or why the session failed. */
-  error: CustomEvent<{ code: string | number; message: string }>;
+  error: CustomEvent<{ code: string | number; message: string } & RingwayLimit>;
   /** Once. The session does not come back. */
   close: CloseEvent;
   /** Each event once, in the order of the log. */
@@ -101,13 +109,15 @@ interface RingwayEventMap {
   /** Another transport is in use. */
   transport: CustomEvent<{ transport: RingwayTransport; previous: RingwayTransport | null }>;
   /** The connection, or an attempt at one, is lost; the next attempt is in `delay`. */
-  reconnecting: CustomEvent<{
-    transport: RingwayTransport;
-    attempt: number;
-    delay: number;
-    code?: number;
-    reason: string;
-  }>;
+  reconnecting: CustomEvent<
+    {
+      transport: RingwayTransport;
+      attempt: number;
+      delay: number;
+      code?: number;
+      reason: string;
+    } & RingwayLimit
+  >;
 }
 
 /**

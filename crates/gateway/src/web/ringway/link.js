@@ -148,7 +148,10 @@ function refusal(response, text) {
   const reason = body.message ?? body.detail ?? body.title ?? `HTTP status ${status}`;
   const seconds = Number(body.retry_after ?? response.headers.get("Retry-After"));
   const code = body.code ?? `http_${status}`;
-  return { status, isOurs, permanent, error: code, reason, retryAfter: seconds * 1000 || 0 };
+  // The configuration key of the limit that was met, and its value.
+  const { key, limit } = isOurs || body.type === "error" ? body : {};
+  const retryAfter = seconds * 1000 || 0;
+  return { status, isOurs, permanent, error: code, reason, key, limit, retryAfter };
 }
 
 /** The first topics, as many as an address has room for. */

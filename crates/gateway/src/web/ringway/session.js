@@ -319,16 +319,18 @@ class Ringway extends EventTarget {
     if (link !== this.#link || this.#readyState === CLOSED) return;
     this.#link = undefined;
     this.#outbox.by(undefined);
-    const { code, permanent, reason = "", wasClean = false } = cause;
+    const { code, permanent, reason = "", wasClean = false, key, limit } = cause;
+    const limited = present({ key, limit });
     if (this.#readyState === CLOSING) return this.#finish(code ?? 1006, reason, wasClean);
-    if (permanent) return this.#finish(1008, reason, false);
+    if (permanent) return this.#finish(1008, reason, false, limited);
     if (FINAL_CODES.includes(code) || code >= 3000) return this.#finish(code, reason, wasClean);
     if (this.#switching?.transport === link.name)
-      this.#endSwitching(failure("unavailable", reason));
+      this.#endSwitching(failure("unavailable", reason, limited));
     const delay = this.#judge(link, cause);
     this.#after(delay, "retry", () => this.#connect());
     const transport = this.#order[this.#rank];
-    this.#tell("reconnecting", { transport, attempt: this.#attempt, delay, code, reason });
+    const attempt = this.#attempt;
+    this.#tell("reconnecting", { transport, attempt, delay, code, reason, ...limited });
   }
 
   /** After a loss: which transport is next, as `#rank`, and in how many milliseconds. */
@@ -352,9 +354,9 @@ class Ringway extends EventTarget {
     return delay;
   }
 
-  #candidateLost(link, { reason }) {
+  #candidateLost(link, { reason, ...cause }) {
     this.#candidate = undefined;
-    if (this.#switching) return this.#endSwitching(failure("unavailable", reason));
+    if (this.#switching) return this.#endSwitching(failure("unavailable", reason, cause));
     const next = this.#order.indexOf(link.name) + 1;
     if (next < this.#rank) this.#candidate = this.#open(this.#order[next]);
     else this.#climbLater();
@@ -408,8 +410,8 @@ class Ringway extends EventTarget {
     }
   }
 
-  #unclaimed({ type, code, message }, text) {
-    if (type === "error") this.#pass(type, { code, message }, text);
+  #unclaimed({ type, id, ...detail }, text) {
+    if (type === "error") this.#pass(type, detail, text);
     else this.#pass(type, undefined, text);
   }
 
@@ -423,7 +425,7 @@ class Ringway extends EventTarget {
     this.dispatchEvent(detail ? new CustomEvent(type, { detail }) : new Event(type));
   }
 
-  #finish(code, reason, wasClean) {
+  #finish(code, reason, wasClean, limited) {
     if (this.#readyState === CLOSED) return;
     this.#readyState = CLOSED;
     this.#link?.end();
@@ -432,7 +434,7 @@ class Ringway extends EventTarget {
     for (const timer of Object.values(this.#timers)) clearTimeout(timer);
     this.#signs.end();
     this.#outbox.end();
-    if (!wasClean) this.#tell("error", { code, message: reason });
+    if (!wasClean) this.#tell("error", { code, message: reason, ...limited });
     this.dispatchEvent(new CloseEvent("close", { code, reason, wasClean }));
   }
 }

@@ -29,10 +29,11 @@ use super::{
 use crate::{
     http::{
         body::{self, Expectation},
+        cors::Cors,
         head::{self, FIELDS_MAX, Head},
         head_reader::HeadReader,
         refusal::{After, Refusal},
-        response::{self as edge, Part},
+        response::{Part, Refused},
     },
     limits::API_DISCARDED_BYTES_MAX,
 };
@@ -175,7 +176,12 @@ impl Shared {
     ) -> End {
         self.log_refusal(refusal, address);
         let mut out = Vec::new();
-        edge::refuse(&mut out, refusal, Part::Whole, After::Close);
+        Refused::by(refusal, &self.settings).write(
+            &mut out,
+            &Cors::Silent,
+            Part::Whole,
+            After::Close,
+        );
         match response::write_all(writer, &out).await {
             Ok(()) => End::after_answer("refused"),
             Err(_) => End::now("connection_lost"),
@@ -288,7 +294,8 @@ fn request(head: &Head<'_>, body: Body) -> Result<Request<Body>, Refusal> {
 /// Says that there is no room, as far as the socket takes it at once.
 pub fn turn_away(stream: &TcpStream) {
     let mut out = Vec::new();
-    edge::refuse(&mut out, Refusal::Full, Part::Whole, After::Close);
+    // The bound is a share of the open files.
+    Refused::by_itself(Refusal::Full).write(&mut out, &Cors::Silent, Part::Whole, After::Close);
     // The client learns from the end of the connection, if not from this.
     let _ = stream.try_write(&out);
 }
