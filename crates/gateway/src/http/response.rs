@@ -178,6 +178,15 @@ impl Refused {
     }
 }
 
+/// The header lines of an answer in JSON.
+const JSON_FIELDS: &str = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n";
+
+/// Writes the head of an answer in JSON whose length is not known.
+pub fn json_without_body(out: &mut Vec<u8>, cors: &Cors, after: After) {
+    let (status, content_type, fields) = (200, "application/json", JSON_FIELDS);
+    Response { status, content_type, fields, cors, after }.write_bodiless(out);
+}
+
 /// Writes the JSON that `body` appends.
 pub fn json(
     out: &mut Vec<u8>,
@@ -189,7 +198,7 @@ pub fn json(
     let fields = match status {
         // RFC 9110 §10.2.3: another server may take it at once.
         503 => "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nRetry-After: 1\r\n",
-        _ => "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n",
+        _ => JSON_FIELDS,
     };
     let content_type = "application/json";
     Response { status, content_type, fields, cors, after }.write_with(out, body);
