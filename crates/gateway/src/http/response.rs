@@ -154,6 +154,7 @@ impl Refused {
         let content_type = "application/problem+json";
         let mut detail = refusal.reason().to_owned();
         let mut problem = json!({
+            "type": "about:blank",
             "title": phrase(status),
             "status": status,
             "code": refusal.code(),
