@@ -17,6 +17,11 @@ interface RingwayOptions {
   token?: string | Promise<string> | (() => string | Promise<string>);
   /** Topics to subscribe from the start. */
   topics?: Iterable<string>;
+  /**
+   * Begin with so many of the last events of each of these topics, where there is no `cursor`; the
+   * gateway's `clients.last_events_max` bounds it.
+   */
+  last?: number;
   /** Preferred first. Default: `websocket`, `sse`, `long-poll`, `poll`. */
   transports?: Iterable<RingwayTransport>;
   /** Resume after this one: everything at or before it has been seen. */
@@ -200,8 +205,15 @@ declare class Ringway extends EventTarget {
     options?: { event?: string; echo?: boolean; ttl?: number },
   ): Promise<RingwayAck>;
 
-  /** With `since`, the topic's events after that cursor come first. */
-  subscribe(topic: string, options?: { since?: RingwayCursor }): Promise<RingwayAck>;
+  /**
+   * With `since`, the topic's events after that cursor come first; with `last`, so many of its last
+   * events, unless it is subscribed already.
+   * Rejected with a TypeError when `last` is no number of events.
+   */
+  subscribe(
+    topic: string,
+    options?: { since?: RingwayCursor; last?: number },
+  ): Promise<RingwayAck>;
   unsubscribe(topic: string): Promise<RingwayAck>;
 
   /**

@@ -25,6 +25,7 @@ class Ringway extends EventTarget {
   #client;
   #times;
   #topics;
+  #last; // events of each of the first topics
   #position;
   #outbox;
   #readyState = CONNECTING;
@@ -47,7 +48,10 @@ class Ringway extends EventTarget {
   constructor(url = "/", options = {}) {
     super();
     this.#base = parseUrl(url);
-    const { client, token, topics = [], transports = BEST_FIRST, cursor, ...times } = options;
+    const { client, token, topics = [], last, ...others } = options;
+    const { transports = BEST_FIRST, cursor, ...times } = others;
+    checkLast(last);
+    this.#last = last;
     this.#times = checkedTimes(times);
     this.#order = [...new Set(transports)];
     this.#order.forEach(checkTransport);
@@ -148,11 +152,18 @@ class Ringway extends EventTarget {
     return this.#request({ type: "publish", topic, event, data: data ?? null, echo, ttl });
   }
 
-  async subscribe(topic, { since } = {}) {
-    if (since) this.#position.rewind(topic, since, this.#topics.has(topic));
+  async subscribe(topic, { since, last } = {}) {
+    checkLast(last);
+    const live = this.#topics.has(topic);
+    // Of a topic that is listened to, the last events have been heard.
+    return this.#subscribe(topic, since, since || live ? undefined : last, live);
+  }
+
+  async #subscribe(topic, since, last, live) {
+    if (since || last) this.#position.rewind(topic, since, live, last);
     this.#topics.add(topic);
     try {
-      const ack = await this.#request({ type: "subscribe", topic, since });
+      const ack = await this.#request({ type: "subscribe", topic, since, last });
       this.#position.acknowledge(topic);
       return ack;
     } catch (error) {
@@ -216,6 +227,11 @@ class Ringway extends EventTarget {
       topics: this.#topics,
       cursor: () => this.cursor,
       token: () => this.#freshToken(),
+      awaited: () => this.#position.awaited(),
+      pastOf: (topic, last, token) => {
+        const extra = { last, wait: 0, cursor: null };
+        return this.#address("poll", { topics: [topic], token, extra });
+      },
       worked: (transport) => this.#worked.has(transport),
       address: (path, parts) => this.#address(path, parts),
       hear: (link, object, text) => this.#hear(link, object, text),
@@ -228,7 +244,8 @@ class Ringway extends EventTarget {
     const address = new URL(`${path}${this.#base.search}`, this.#base);
     // A name that the gateway made up is asked for again, so that the session keeps it.
     const who = { client: this.#client, token };
-    const where = topics ? { cursor: this.cursor } : {};
+    const { cursor } = this;
+    const where = topics ? { cursor, last: cursor ? null : this.#last } : {};
     for (const topic of topics ?? []) address.searchParams.append("topic", topic);
     for (const [name, value] of Object.entries({ ...who, ...where, ...extra })) {
       if (value != null) address.searchParams.set(name, value);
@@ -305,7 +322,12 @@ class Ringway extends EventTarget {
     const ignore = () => {}; // the page has had its answer to its own request
     for (const topic of this.#topics) {
       if (link.topics.has(topic) || this.#outbox.concerns(topic)) continue;
-      this.subscribe(topic, { since: link.cursor ?? undefined }).catch(ignore);
+      const last = link.cursor ? undefined : this.#last;
+      this.#subscribe(topic, link.cursor ?? undefined, last, true).catch(ignore);
+    }
+    // Asked for over a connection that was lost before they came.
+    for (const [topic, last] of this.#position.awaited()) {
+      if (!this.#outbox.concerns(topic)) this.#subscribe(topic, undefined, last, false).catch(ignore);
     }
     for (const topic of link.topics) {
       if (this.#topics.has(topic) || this.#outbox.concerns(topic)) continue;
