@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use super::cases::Load;
-use super::compare::{Contestant, Publisher};
+use super::compare::{Target, Publisher};
 use super::peers::{Dialect, Launch, Peer, nchan_module, nginx_program};
 use crate::process;
 use crate::server::free_address;
@@ -91,7 +91,7 @@ impl Running {
     }
 
     /// How the load generator is told of it.
-    pub fn contestant(&self, peer: Peer, load: Load) -> Contestant {
+    pub fn target(&self, peer: Peer, load: Load) -> Target {
         let Self { address, dialect, pid, .. } = self;
         let (path, publisher) = match (load, dialect) {
             (Load::Echo { .. }, Dialect::Ringway) => ("/echo", None),
@@ -116,7 +116,7 @@ impl Running {
             message: message.to_owned(),
         });
         let url = format!("{scheme}://{address}{path}");
-        Contestant { name: peer.name(), pid: *pid, url, cursor, publisher }
+        Target { name: peer.name(), pid: *pid, url, cursor, publisher }
     }
 
     /// Waits for a line with `ws://`.
@@ -244,10 +244,10 @@ mod tests {
         let launch = program("echo listens on ws://127.0.0.1:9 >&2; exec sleep 60");
         let running = Running::start(&launch, scratch).unwrap();
         let pid = running.pid;
-        let contestant = running.contestant(Peer::Bun, Load::Fanout { outstanding: 1 });
-        assert_eq!((contestant.name, contestant.pid), ("bun", pid));
-        assert_eq!(contestant.url, "ws://127.0.0.1:9/subscribe");
-        assert_eq!(contestant.publisher.unwrap().url, "ws://127.0.0.1:9/publish");
+        let target = running.target(Peer::Bun, Load::Fanout { outstanding: 1 });
+        assert_eq!((target.name, target.pid), ("bun", pid));
+        assert_eq!(target.url, "ws://127.0.0.1:9/subscribe");
+        assert_eq!(target.publisher.unwrap().url, "ws://127.0.0.1:9/publish");
         let began = Instant::now();
         drop(running);
         assert!(began.elapsed() < STOP_LIMIT);
