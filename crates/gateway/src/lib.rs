@@ -10,6 +10,7 @@ pub mod channel;
 pub mod config;
 pub mod connection_log;
 pub mod control;
+pub mod departures;
 pub mod desk;
 pub mod dispatch;
 pub mod doctor;
