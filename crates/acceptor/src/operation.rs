@@ -70,6 +70,43 @@ pub enum Outgoing {
     },
     /// Shared with other connections: encoded once, sent many times.
     Shared(Bytes),
+    /// Several pieces in order, so that what is shared is not copied to stand beside what is not.
+    Pieces(Vec<Piece>),
+}
+
+/// A part of a send.
+#[derive(Debug, Clone)]
+pub enum Piece {
+    /// In the turn's own buffer.
+    Turn(Range<usize>),
+    /// Shared with other connections.
+    Shared(Bytes),
+}
+
+impl Piece {
+    /// The bytes, given the turn's buffer.
+    pub fn bytes<'b>(&'b self, turn: &'b [u8]) -> &'b [u8] {
+        match self {
+            Self::Turn(range) => &turn[range.clone()],
+            Self::Shared(bytes) => bytes,
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Turn(range) => range.len(),
+            Self::Shared(bytes) => bytes.len(),
+        }
+    }
+}
+
+impl From<Piece> for Outgoing {
+    fn from(piece: Piece) -> Self {
+        match piece {
+            Piece::Turn(range) => Self::Turn(range),
+            Piece::Shared(bytes) => Self::Shared(bytes),
+        }
+    }
 }
 
 /// Where a connection's send of the current turn is, kept by the caller beside the connection.
@@ -148,7 +185,11 @@ impl Operations {
                     write(bytes);
                 }
             }
-            Some(_) => {
+            Some(Outgoing::Shared(_) | Outgoing::Pieces(_)) => {
+                write(&mut self.bytes);
+                self.append(*mark, Piece::Turn(end..self.bytes.len()));
+            }
+            Some(Outgoing::Turn(_)) => {
                 self.move_to_end(*mark);
                 write(&mut self.bytes);
                 self.extend_last(*mark);
@@ -180,12 +221,15 @@ impl Operations {
         }
     }
 
-    /// Sends shared bytes, without copying them unless the connection already sends in this turn.
+    /// Sends shared bytes, without copying them unless the connection already sends a buffer of its
+    /// own in this turn.
     pub fn send_shared(&mut self, connection: Connection, mark: &mut SendMark, bytes: &Bytes) {
-        if self.marked(connection, *mark).is_none() {
-            self.push_send(connection, mark, Outgoing::Shared(bytes.clone()));
-        } else {
-            self.send(connection, mark, |out| out.extend_from_slice(bytes));
+        match self.marked(connection, *mark) {
+            None => self.push_send(connection, mark, Outgoing::Shared(bytes.clone())),
+            Some(Outgoing::Owned { .. }) => {
+                self.send(connection, mark, |out| out.extend_from_slice(bytes));
+            }
+            Some(_) => self.append(*mark, Piece::Shared(bytes.clone())),
         }
     }
 
@@ -220,7 +264,10 @@ impl Operations {
                     bytes.extend_from_slice(&self.bytes[start..end]);
                 }
             }
-            Some(_) => {
+            Some(Outgoing::Shared(_) | Outgoing::Pieces(_)) => {
+                self.append(*mark, Piece::Turn(start..end));
+            }
+            Some(Outgoing::Turn(_)) => {
                 self.move_to_end(*mark);
                 self.bytes.extend_from_within(start..end);
                 self.set_end(*mark, self.bytes.len());
@@ -267,6 +314,9 @@ impl Operations {
                 bytes.len() - start
             }
             Operation::Send { outgoing: Outgoing::Shared(bytes), .. } => bytes.len(),
+            Operation::Send { outgoing: Outgoing::Pieces(pieces), .. } => {
+                pieces.iter().map(Piece::len).sum()
+            }
             _ => 0,
         });
         bytes.sum::<usize>() as u64
@@ -314,14 +364,36 @@ impl Operations {
 
     /// Copies a send's bytes to the end of the turn's buffer, where it can grow.
     fn move_to_end(&mut self, mark: SendMark) {
-        let Operation::Send { outgoing, .. } = &mut self.list[mark.0 as usize] else { return };
-        let start = self.bytes.len();
-        match outgoing {
-            Outgoing::Turn(range) => self.bytes.extend_from_within(range.clone()),
-            Outgoing::Shared(bytes) => self.bytes.extend_from_slice(bytes),
-            Outgoing::Owned { bytes, start } => self.bytes.extend_from_slice(&bytes[*start..]),
+        if let Operation::Send { outgoing: Outgoing::Turn(range), .. } =
+            &mut self.list[mark.0 as usize]
+        {
+            let start = self.bytes.len();
+            self.bytes.extend_from_within(range.clone());
+            *range = start..self.bytes.len();
         }
-        *outgoing = Outgoing::Turn(start..self.bytes.len());
+    }
+
+    /// Adds a piece to a send that has no buffer of its own.
+    fn append(&mut self, mark: SendMark, piece: Piece) {
+        let Operation::Send { outgoing, .. } = &mut self.list[mark.0 as usize] else { return };
+        if piece.len() == 0 {
+            return;
+        }
+        match outgoing {
+            Outgoing::Pieces(pieces) => match (pieces.last_mut(), &piece) {
+                (Some(Piece::Turn(last)), Piece::Turn(next)) if last.end == next.start => {
+                    last.end = next.end;
+                }
+                _ => pieces.push(piece),
+            },
+            Outgoing::Turn(range) => {
+                *outgoing = Outgoing::Pieces(vec![Piece::Turn(range.clone()), piece]);
+            }
+            Outgoing::Shared(bytes) => {
+                *outgoing = Outgoing::Pieces(vec![Piece::Shared(std::mem::take(bytes)), piece]);
+            }
+            Outgoing::Owned { .. } => unreachable!("a buffer of its own is appended to"),
+        }
     }
 }
 
@@ -337,6 +409,9 @@ mod tests {
                     Outgoing::Turn(range) => turn[range].to_vec(),
                     Outgoing::Owned { bytes, start } => bytes[start..].to_vec(),
                     Outgoing::Shared(bytes) => bytes.to_vec(),
+                    Outgoing::Pieces(pieces) => {
+                        pieces.iter().flat_map(|piece| piece.bytes(turn).to_vec()).collect()
+                    }
                 };
                 Some((connection.slot(), bytes))
             }
@@ -375,6 +450,32 @@ mod tests {
         assert_eq!(operations.bytes_to_send(), 3 * 5);
         let expected = |slot| (slot, b"abcde".to_vec());
         assert_eq!(sends(&mut operations), [expected(0), expected(1), expected(2)]);
+    }
+
+    #[test]
+    fn shared_bytes_are_copied_for_nobody() {
+        let mut operations = Operations::default();
+        let (name, mut mark) = (Connection::new(7, 0), SendMark::default());
+        let shared = Bytes::from_static(b"<shared>");
+        let staged = operations.stage(|out| out.extend_from_slice(b"(staged)"));
+        operations.send(name, &mut mark, |out| out.extend_from_slice(b"he"));
+        operations.send(Connection::new(8, 0), &mut SendMark::default(), |out| out.push(b'_'));
+        operations.send(name, &mut mark, |out| out.extend_from_slice(b"ad"));
+        operations.send_shared(name, &mut mark, &shared);
+        operations.send(name, &mut mark, |_| ());
+        operations.send(name, &mut mark, |out| out.extend_from_slice(b"ta"));
+        operations.send(name, &mut mark, |out| out.extend_from_slice(b"il"));
+        operations.send_shared(name, &mut mark, &shared);
+        operations.send_staged(name, &mut mark, staged);
+        assert_eq!(operations.bytes(), b"(staged)he_headtail", "the head moves, nothing else");
+        assert_eq!(operations.bytes_to_send(), 1 + 4 + 8 + 4 + 8 + 8);
+        let Operation::Send { outgoing: Outgoing::Pieces(pieces), .. } = &operations.list()[0]
+        else {
+            panic!("{:?}", operations.list()[0]);
+        };
+        assert_eq!(pieces.len(), 5);
+        let expected = [(7, b"head<shared>tail<shared>(staged)".to_vec()), (8, b"_".to_vec())];
+        assert_eq!(sends(&mut operations), expected);
     }
 
     #[test]
