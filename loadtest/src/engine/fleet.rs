@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     measure::quantiles::record,
-    wire::{failure::Reason, http::ResponseReader, message::Form, opening::Progress},
+    wire::{failure::Reason, message::Form, opening::Progress, response::ResponseReader},
 };
 
 /// Messages up to this are received, however short those are that are sent; it bounds what a server

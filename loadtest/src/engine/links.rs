@@ -69,6 +69,8 @@ pub struct Links {
     owned_bytes: Option<usize>,
     /// By link, where the server wants TLS; otherwise empty.
     pub(super) sessions: Vec<Option<Box<Session>>>,
+    /// By link, how far the server said that it has read; empty unless connections come back so.
+    cursors: Vec<Box<str>>,
     /// What is about to be encrypted.
     plain: Vec<u8>,
     /// What is seen.
@@ -161,6 +163,7 @@ impl Links {
             owned_bytes: (message_bytes >= OWNED_BYTES_MIN)
                 .then_some(message_bytes + OVERHEAD_BYTES),
             sessions: Vec::new(),
+            cursors: Vec::new(),
             plain: Vec::new(),
             seen: Box::default(),
         }
@@ -325,6 +328,17 @@ impl Links {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         self.unsent_bytes = self.unsent_bytes - *unsent as usize + bytes as usize;
         *unsent = bytes;
+    }
+
+    /// How far a connection has read, which its next handshake says to the server.
+    pub fn set_cursor(&mut self, link: u32, cursor: &str) {
+        self.cursors.resize(self.list.len(), Box::default());
+        self.cursors[link as usize] = cursor.into();
+    }
+
+    /// How far a connection has read, if the server has said so.
+    pub fn cursor(&self, link: u32) -> Option<&str> {
+        self.cursors.get(link as usize).map(|cursor| &**cursor).filter(|cursor| !cursor.is_empty())
     }
 
     /// When connect(2) was called last.

@@ -233,7 +233,8 @@ impl<'p> Opener<'p> {
     pub(super) fn connected(&mut self, link: u32, links: &mut Links) {
         let Some(under_way) = self.under_way.get_mut(&link) else { return };
         let mut request = Vec::new();
-        match self.terms.begin(links.number(link), &mut request) {
+        let cursor = self.plan.cursor.as_deref().zip(links.cursor(link));
+        match self.terms.begin(links.number(link), cursor, &mut request) {
             Ok(opening) => {
                 under_way.opening = Some(opening);
                 if self.secure(link, links) == Secured::Yes {

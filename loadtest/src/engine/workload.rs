@@ -8,7 +8,7 @@ use std::time::Duration;
 use ringway_frame::DataKind;
 
 use super::links::Links;
-use crate::wire::http::Part;
+use crate::wire::response::Part;
 
 /// When a workload wants to be called again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -31,6 +31,8 @@ pub enum Manner {
     RefusesHalf,
     /// It sends this text first.
     Greets(&'static str),
+    /// It first says how far a client has read, which is as far as its request said, and one more.
+    Counts,
     /// It closes each connection with 1001 after this time.
     GoesAway(Duration),
     /// It listens no more once so many connections have been taken.
@@ -53,6 +55,7 @@ struct Counts {
     closes: AtomicU32,
     cuts: AtomicU32,
     resets: AtomicU32,
+    cursors: Mutex<Vec<u32>>,
     pondering: Mutex<()>,
 }
 
@@ -95,6 +98,13 @@ impl Server {
         self.counts.cuts.load(Ordering::SeqCst)
     }
 
+    /// The cursor of each handshake that had one, in their order.
+    pub fn cursors(&self) -> Vec<u32> {
+        let mut cursors = self.counts.cursors.lock().unwrap().clone();
+        cursors.sort_unstable();
+        cursors
+    }
+
     /// Connections that a client reset.
     pub fn resets(&self) -> u32 {
         self.counts.resets.load(Ordering::SeqCst)
@@ -108,7 +118,7 @@ enum Farewell {
 }
 
 fn serve(mut socket: TcpStream, manner: Manner, counts: &Counts) -> io::Result<Farewell> {
-    let Some(key) = read_request(&mut socket)? else { return Ok(Farewell::Cut) };
+    let Some((path, key)) = read_request(&mut socket)? else { return Ok(Farewell::Cut) };
     let request = counts.requests.fetch_add(1, Ordering::SeqCst);
     if manner == Manner::RefusesHalf && request % 2 == 1 {
         socket.write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")?;
@@ -124,6 +134,12 @@ fn serve(mut socket: TcpStream, manner: Manner, counts: &Counts) -> io::Result<F
     out.extend_from_slice(&accept_key(&key));
     out.extend_from_slice(b"\r\n\r\n");
     if let Manner::Greets(text) = manner {
+        emit_frame(&mut out, None, Opcode::Text, text.as_bytes());
+    }
+    if manner == Manner::Counts {
+        let cursor = path.split_once("&at=").map(|(_, cursor)| cursor.parse().unwrap());
+        counts.cursors.lock().unwrap().extend(cursor);
+        let text = format!("{{\"type\":\"welcome\",\"at\":\"{}\"}}", cursor.unwrap_or(0) + 1);
         emit_frame(&mut out, None, Opcode::Text, text.as_bytes());
     }
     socket.write_all(&out)?;
@@ -166,8 +182,8 @@ fn converse(socket: &mut TcpStream, manner: Manner) -> io::Result<Farewell> {
     }
 }
 
-/// The `Sec-WebSocket-Key` of a request; `None` if the client leaves before it is whole.
-fn read_request(socket: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
+/// The path and the `Sec-WebSocket-Key` of a request; `None` if the client leaves before it is whole.
+fn read_request(socket: &mut TcpStream) -> io::Result<Option<(String, Vec<u8>)>> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -178,5 +194,6 @@ fn read_request(socket: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
     }
     let text = String::from_utf8(head).expect("a request of the load generator is ASCII");
     let line = text.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
-    Ok(Some(line.expect("a key").as_bytes().to_vec()))
+    let path = text.split(' ').nth(1).expect("a path").to_owned();
+    Ok(Some((path, line.expect("a key").as_bytes().to_vec())))
 }

@@ -16,6 +16,7 @@ use super::{
     frames::Frames,
 };
 use crate::{
+    config_reference::ConfigReference,
     desk::Desk,
     feed::{Form, Serving, Word},
     http::progress::Upgrade,
@@ -160,7 +161,7 @@ impl WebSocket {
                     desk.ready.begin_inflating(connection);
                     return Outcome::Deferred;
                 }
-                Err(fault) => return self.fail(fault, outbox),
+                Err(fault) => return self.fail(fault, serving.settings, outbox),
             };
             let (opcode, payload) = match message {
                 // RFC 6455 §5.5.1: our Close was the last frame.
@@ -190,7 +191,7 @@ impl WebSocket {
             }
             // A message that was lent is copied; a larger one goes back in its own buffer.
             if outbox.make_room(payload.len().min(COPIED_BYTES_MAX)).is_err() {
-                return self.fail(ProtocolError::OutOfMemory, outbox);
+                return self.fail(ProtocolError::OutOfMemory, serving.settings, outbox);
             }
             let compression = self.compression.as_deref_mut();
             match &mut self.service {
@@ -314,9 +315,36 @@ impl WebSocket {
     }
 
     /// RFC 6455 §7.1.7: says why, then nothing more.
-    fn fail(&mut self, fault: ProtocolError, outbox: &mut Outbox<'_>) -> Outcome {
-        self.close(fault.close_code(), &fault.to_string(), outbox);
+    fn fail(
+        &mut self,
+        fault: ProtocolError,
+        settings: &Settings,
+        outbox: &mut Outbox<'_>,
+    ) -> Outcome {
+        let reason = match self.limit(fault, settings) {
+            Some(limit) => format!("{fault}: {limit}"),
+            None => fault.to_string(),
+        };
+        self.close(fault.close_code(), &reason, outbox);
         Outcome::Ended
+    }
+
+    /// The limit that a fault has met.
+    fn limit(&self, fault: ProtocolError, settings: &Settings) -> Option<ConfigReference> {
+        let limits = self.limits(settings);
+        let message_key = match self.service {
+            Service::Echo => "websocket.echo_message_bytes_max",
+            Service::Session(_) | Service::None => "websocket.message_bytes_max",
+        };
+        let bytes = |key, bytes: u64| Some(ConfigReference::bytes(key, bytes as usize));
+        match fault {
+            ProtocolError::FrameTooBig => {
+                bytes("websocket.frame_bytes_max", limits.frame_bytes_max)
+            }
+            ProtocolError::TooBig => bytes(message_key, limits.message_bytes_max),
+            ProtocolError::OutOfMemory => Some(ConfigReference::memory(settings.memory_bytes)),
+            _ => None,
+        }
     }
 }
 

@@ -22,7 +22,7 @@ pub enum Contest {
     /// The server sends back what it is sent.
     Echo(Box<Conductor<Ledger>>),
     /// The server delivers what is published to all subscribers.
-    Fanout(Box<fanout::command::Both>),
+    Fanout(Box<fanout::participants::Participants>),
 }
 
 impl Contest {
@@ -44,9 +44,9 @@ impl Contest {
             }
             ContestArg::Fanout => {
                 let args = args.fanout(name, url);
-                let plans = fanout::command::plans(&args)?;
+                let plans = fanout::plans::Plans::new(&args)?;
                 let heading = prepare::heading("fanout", &plans.subscribers, None);
-                let mut both = fanout::command::Both::start(&args, plans)?;
+                let mut both = fanout::participants::Participants::start(plans)?;
                 let mut seen = both.open(&mut quiet())?;
                 let warning = both.probe(args.common.drain, &mut seen)?;
                 Ok((Self::Fanout(Box::new(both)), opened(&seen, heading, warning)))
@@ -67,7 +67,7 @@ impl Contest {
             }
             Self::Fanout(both) => {
                 let (mut heard, told) = both.measure(time, &mut quiet())?;
-                let ledger = fanout::command::together(&mut heard, &told);
+                let ledger = fanout::participants::together(&mut heard, &told);
                 Ok(Slot::of(&heard, ledger))
             }
         }

@@ -12,14 +12,12 @@ use super::{
     tester::{Tester, total},
 };
 use crate::{
-    engine::{
-        conductor::{MachineLoad, Run, ServerLoad},
-        signal,
-    },
+    engine::signal,
     measure::{
         ledger::Ledger,
         process::{self, Scheduled},
         quantiles::{add, micros},
+        run::{MachineLoad, Run, ServerLoad},
         spread::Spread,
         timeline::Seen,
     },

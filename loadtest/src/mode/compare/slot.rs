@@ -8,8 +8,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    engine::conductor::Run,
-    measure::{encoding, ledger::Ledger, quantiles, timeline::Seen},
+    measure::{encoding, ledger::Ledger, quantiles, run::Run, timeline::Seen},
     wire::failure::Reason,
 };
 

@@ -18,8 +18,9 @@ use crate::{
     mode::REOPEN_DELAY,
     wire::{
         failure::Reason,
-        http::{self, Part},
         opening::Approach,
+        request,
+        response::Part,
         stamp::Stamp,
         template::{Draft, Template, greeting},
     },
@@ -75,7 +76,7 @@ impl Way {
         match self {
             Self::Messages(_) => draft,
             Self::Requests { approach, content_type } => {
-                let head = http::post(approach, number, content_type, draft.bytes());
+                let head = request::post(approach, number, content_type, draft.bytes());
                 draft.after(&head)
             }
         }

@@ -7,12 +7,12 @@ use anyhow::Result;
 use super::{Held, Idle};
 use crate::{
     args::idle::IdleArgs,
-    engine::{
-        conductor::{Conductor, Run},
-        plan::Plan,
-    },
+    engine::{conductor::Conductor, plan::Plan},
     exit::{Status, require},
-    measure::{kernel::KernelMemory, ledger::Ledger, process, server::ServerState, timeline::Seen},
+    measure::{
+        kernel::KernelMemory, ledger::Ledger, process, run::Run, server::ServerState,
+        timeline::Seen,
+    },
     mode::ready,
     output::{
         self,

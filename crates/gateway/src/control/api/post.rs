@@ -21,7 +21,7 @@ use super::{
     problem::{Kind, Problem},
     submission::{Submission, Verb},
 };
-use crate::subprotocol::{depth, service};
+use crate::subprotocol::{depth, json::fields::Fault};
 
 /// `POST /v1/notify`
 pub async fn notify(State(api): State<Arc<Api>>, request: Request) -> Response {
@@ -37,7 +37,7 @@ async fn post(verb: Verb, api: Arc<Api>, request: Request) -> Response {
     let (head, mut body) = request.into_parts();
     let answered = match examine(&head) {
         Ok((Media::Json, key)) => one(verb, &api, key, &mut body).await,
-        Ok((Media::Lines, None)) => match body::check_length(&body, api.bulk_bytes_max()) {
+        Ok((Media::Lines, None)) => match body::check_length(&body, &api.bulk_limit()) {
             Ok(()) => return bulk::answer(verb, api, body),
             Err(problem) => Err(problem),
         },
@@ -65,7 +65,7 @@ async fn one(
     key: Option<Key>,
     body: &mut Body,
 ) -> Result<Response, Problem> {
-    let whole = body::whole(body, api.message_bytes_max(), &api.memory).await?;
+    let whole = body::whole(body, &api.message_limit(), &api.memory).await?;
     let mut answer = Vec::new();
     let first = submit(verb, api, key, &whole.bytes, &mut answer)?;
     api.wake_cores();
@@ -92,7 +92,7 @@ pub fn submit(
     let (submission, own_key) = Submission::read(verb, object, api.recipients_max())?;
     let depth_max = api.settings.data_depth_max;
     if !depth::is_within(submission.data, depth_max) {
-        return Err(Problem::new(Kind::WrongType, service::depth_message(depth_max)));
+        return Err(Fault::too_deep(depth_max).into());
     }
     let key = Key::agree(key, own_key)?;
     if api.orders.is_draining() {

@@ -104,8 +104,8 @@ impl<'t> Submission<'t> {
 }
 
 impl From<Fault> for Problem {
-    fn from(Fault { code, message }: Fault) -> Self {
-        Self::new(code.into(), message)
+    fn from(Fault { code, message, reference }: Fault) -> Self {
+        Self { kind: code.into(), detail: message, reference }
     }
 }
 
