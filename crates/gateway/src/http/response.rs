@@ -212,8 +212,6 @@ pub fn json(
     Response { status, content_type, fields, cors, after }.write_with(out, body);
 }
 
-const JSON_FIELDS: &str = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n";
-
 /// Writes a head and the beginning of a JSON body of `length` bytes, whose rest the caller sends.
 pub fn json_begin(out: &mut Vec<u8>, cors: &Cors, after: After, beginning: &[u8], length: usize) {
     let (status, content_type, fields) = (200, "application/json", JSON_FIELDS);

@@ -135,7 +135,7 @@ impl HalfSent {
         self.now += Duration::from_millis(1);
         let (operations, _) = self.operations.drain();
         let sends = operations.filter_map(|operation| match operation {
-            Operation::Send { connection, outgoing: Outgoing::Turn(bytes) } => {
+            Operation::Send { connection, outgoing: Outgoing::Shared(bytes) } => {
                 (bytes.len() > LONG).then_some(connection.slot())
             }
             _ => None,
