@@ -2,6 +2,7 @@
 //!
 //! Whether its figures are the server's or the tester's own is for [`verdict`] to say.
 
+pub mod beside;
 pub mod timeline;
 
 use std::{collections::BTreeMap, time::Duration};

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use ringway_acceptor::{Connection, Operation, Operations, SendMark};
 use ringway_frame::{CloseCode, MaskKeys, emit_close};
 
@@ -39,6 +40,9 @@ const UNSENT_BYTES_MAX: usize = 512 << 20;
 /// Messages from this size on have buffers of their own: what a socket does not take of them at
 /// once is then kept without a copy, and the turn's buffer stays small.
 const OWNED_BYTES_MIN: usize = 64 << 10;
+
+/// Shared frames up to this are copied, so that one send has all of a turn.
+const COPIED_BYTES_MAX: usize = 4096;
 
 /// The longest header of a frame, and a little of what compression may add.
 const OVERHEAD_BYTES: usize = 64;
@@ -218,7 +222,45 @@ impl Links {
     /// Sends what `write` writes, in the form that was agreed on for this connection.
     #[inline]
     pub fn send(&mut self, link: u32, write: impl FnOnce(Form, &mut Vec<u8>)) -> Sent {
-        let Link { connection, mark, state, form, unsent_bytes } = &mut self.list[link as usize];
+        if self.check_sendable(link) == Sent::No {
+            return Sent::No;
+        }
+        let form = self.list[link as usize].form;
+        if !self.sessions.is_empty() {
+            self.send_encrypted(link, |out| write(form, out));
+            return Sent::Yes;
+        }
+        let Link { connection, mark, .. } = &mut self.list[link as usize];
+        match self.owned_bytes {
+            None => self.operations.send(*connection, mark, |out| write(form, out)),
+            Some(bytes) => {
+                let mut message = Vec::with_capacity(bytes);
+                write(form, &mut message);
+                self.turn_owned_bytes += message.len();
+                self.operations.send_owned(*connection, mark, message, 0);
+            }
+        }
+        Sent::Yes
+    }
+
+    /// Sends a frame that is sent again and again, plain as it is.
+    #[inline]
+    pub fn send_shared(&mut self, link: u32, frame: &Bytes) -> Sent {
+        if frame.len() <= COPIED_BYTES_MAX || !self.sessions.is_empty() {
+            return self.send(link, |_, out| out.extend_from_slice(frame));
+        }
+        if self.check_sendable(link) == Sent::Yes {
+            let Link { connection, mark, .. } = &mut self.list[link as usize];
+            self.operations.send_shared(*connection, mark, frame);
+            return Sent::Yes;
+        }
+        Sent::No
+    }
+
+    /// Whether a message may be sent now; if not, that is counted.
+    #[inline]
+    fn check_sendable(&mut self, link: u32) -> Sent {
+        let Link { state, unsent_bytes, .. } = &self.list[link as usize];
         if *state != State::Open {
             self.seen.fail(Reason::NOT_CONNECTED);
             return Sent::No;
@@ -228,20 +270,6 @@ impl Links {
         if is_full || turn_bytes > UNSENT_BYTES_MAX {
             self.seen.fail(Reason::SERVER_DOES_NOT_READ);
             return Sent::No;
-        }
-        let form = *form;
-        if !self.sessions.is_empty() {
-            self.send_encrypted(link, |out| write(form, out));
-            return Sent::Yes;
-        }
-        match self.owned_bytes {
-            None => self.operations.send(*connection, mark, |out| write(form, out)),
-            Some(bytes) => {
-                let mut message = Vec::with_capacity(bytes);
-                write(form, &mut message);
-                self.turn_owned_bytes += message.len();
-                self.operations.send_owned(*connection, mark, message, 0);
-            }
         }
         Sent::Yes
     }

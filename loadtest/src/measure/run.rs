@@ -109,6 +109,15 @@ impl ServerLoad {
 }
 
 impl<O> Run<O> {
+    /// Adds what the tester's other threads did meanwhile.
+    pub fn add_threads<P>(&mut self, other: &Run<P>) {
+        self.busy = self.busy.max(other.busy);
+        self.occupied = self.occupied.max(other.occupied);
+        self.machine.waited = self.machine.waited.max(other.machine.waited);
+        self.machine.preempted += other.machine.preempted;
+        self.tester_cpu += other.tester_cpu;
+    }
+
     /// Adds another measurement of the same connections, as if it had come right after this one.
     pub fn append(&mut self, other: Self) {
         let weight = |of: &Self| of.elapsed.as_secs_f64();

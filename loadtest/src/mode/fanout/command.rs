@@ -3,9 +3,8 @@
 use anyhow::Result;
 
 use super::{
-    participants::{Participants, together},
+    participants::{FanoutRun, Participants},
     plans::Plans,
-    publish::Told,
     spread::{Spread, Spreads},
     subscribe::Heard,
 };
@@ -13,6 +12,7 @@ use crate::{
     args::fanout::FanoutArgs,
     exit::Status,
     measure::{
+        ledger::Ledger,
         quantiles::{Quantiles, Times},
         run::Run,
         timeline::Seen,
@@ -22,7 +22,7 @@ use crate::{
         progress::{Loudness, Progress},
     },
     prepare,
-    report::{Heading, Report},
+    report::{Heading, Report, beside::EchoBeside},
 };
 
 /// Runs it.
@@ -40,10 +40,10 @@ pub fn run(args: &FanoutArgs) -> Result<Status> {
     let mut opening = participants.open(&mut progress)?;
     let warning = participants.probe(args.common.drain, &mut opening)?;
     participants.await_start()?;
-    let (mut heard, told) = participants.measure(args.duration, &mut progress)?;
+    let mut run = participants.measure(args.duration, &mut progress)?;
     progress.finish();
-    let report = report(&heading, &opening, &mut heard, &told, warning);
-    output::finish(&report, Some(&opening), &heard.seen, &args.common.output)?;
+    let report = report(&heading, &opening, &mut run, warning);
+    output::finish(&report, Some(&opening), &run.received.seen, &args.common.output)?;
     participants.end();
     Ok(Status::of(&report))
 }
@@ -51,11 +51,11 @@ pub fn run(args: &FanoutArgs) -> Result<Status> {
 fn report(
     heading: &Heading,
     opening: &Seen,
-    heard: &mut Run<Heard>,
-    told: &Run<Told>,
+    run: &mut FanoutRun,
     warning: Option<String>,
 ) -> Report {
-    let ledger = together(heard, told);
+    let ledger = run.settle();
+    let FanoutRun { received: heard, published: told, echo } = run;
     let mut report = Report::new(heading, opening, heard, ledger);
     let Some(told_all) = told.outcomes.first() else { return report };
     let tables: Vec<&Spread> = heard.outcomes.iter().map(|one| &one.spread).collect();
@@ -79,6 +79,9 @@ fn report(
     note("stalls", told_all.stalls as f64);
     quantiles(&mut note, "spread_us", &times);
     quantiles(&mut note, "publish_ack_us", &told.seen.latencies);
+    if let Some(echo) = echo {
+        describe_echo(&mut report, echo);
+    }
     report.warnings.extend(warning);
     if told_all.behind > 0 {
         report.warnings.push(format!(
@@ -95,6 +98,23 @@ fn report(
         ));
     }
     report
+}
+
+/// How long the messages of others took meanwhile, and how much of that may be the tester's own.
+fn describe_echo(report: &mut Report, echo: &Run<Ledger>) {
+    let beside = EchoBeside::of(&echo.seen);
+    let EchoBeside { latency_us, own_delay_p99_us } = &beside;
+    report.detail("echo_sent", echo.seen.sent as f64);
+    report.detail("echo_received", echo.seen.received as f64);
+    for (name, value) in [
+        ("echo_us_p50", latency_us.p50),
+        ("echo_us_p99", latency_us.p99),
+        ("echo_us_max", latency_us.max),
+        ("echo_own_delay_us_p99", *own_delay_p99_us),
+    ] {
+        report.detail(name, value);
+    }
+    report.warnings.extend(beside.warning());
 }
 
 fn quantiles(note: &mut impl FnMut(&str, f64), name: &str, times: &Times) {

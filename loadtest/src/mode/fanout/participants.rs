@@ -1,6 +1,7 @@
-//! The two sides of a fan-out: subscribers and publishers are opened, probed and measured together.
+//! Who takes part in a fan-out: subscribers and publishers, and connections whose messages are echoed
+//! beside it, are opened, probed and measured together.
 //!
-//! It knows what either side saw, and says nothing of it to the user.
+//! It says nothing to the user.
 
 use std::{
     sync::Arc,
@@ -22,28 +23,58 @@ use crate::{
         signal,
     },
     measure::{ledger::Ledger, run::Run, timeline::Seen},
-    mode::ready,
+    mode::{echo, pace::Dial, ready},
     output::progress::Progress,
 };
 
 /// A probe is published at once.
 const PROBE_DURATION: Duration = Duration::from_millis(1);
 
-/// Subscribers and publishers.
+/// Subscribers and publishers, and perhaps echoes beside them.
 pub struct Participants {
     traffic: Arc<Traffic>,
     subscribers: Conductor<Heard>,
     publishers: Conductor<Told>,
+    echo: Option<Conductor<Ledger>>,
+    dial: Dial,
+}
+
+/// What all of them saw in one measurement.
+pub struct FanoutRun {
+    /// Of the subscribers.
+    pub received: Run<Heard>,
+    /// Of the publishers.
+    pub published: Run<Told>,
+    /// Of the echoes beside them.
+    pub echo: Option<Run<Ledger>>,
+}
+
+impl FanoutRun {
+    /// Adds everything to what subscribers received: what is asked of a report is about deliveries,
+    /// and the tester's own part is of all its threads. What became of all deliveries and echoes.
+    pub fn settle(&mut self) -> Ledger {
+        let Self { received, published, echo } = self;
+        let mut ledger = Ledger::sum(received.outcomes.iter().map(|one| &one.ledger));
+        received.seen.add_published(&published.seen, ledger.sent);
+        received.add_threads(published);
+        if let Some(echo) = echo {
+            received.add_threads(echo);
+            add_errors(&mut received.seen, &echo.seen);
+            ledger += Ledger::sum(&echo.outcomes);
+        }
+        ledger
+    }
 }
 
 impl Participants {
-    /// Starts the threads of both, which begin to open connections.
+    /// Starts the threads, which begin to open connections.
     ///
     /// # Errors
     /// A thread or its driver cannot be had.
     pub fn start(plans: Plans) -> Result<Self> {
-        let Plans { subscribers: plan, publishers: publish_plan, subscribe, publish } = plans;
-        let traffic = Arc::new(Traffic::new(publish_plan.connections));
+        let Plans { subscribers: plan, publishers: publish_plan, subscribe, publish, echo } = plans;
+        let (traffic, dial) =
+            (Arc::new(Traffic::new(publish_plan.connections)), publish.dial.clone());
         let shared = traffic.clone();
         let subscribers = Conductor::start(plan, move |share, plan| {
             let (subscribe, approach) = (subscribe.clone(), plan.approach.clone());
@@ -57,18 +88,24 @@ impl Participants {
         for waker in publishers.wakers() {
             traffic.set_waker(waker);
         }
-        Ok(Self { traffic, subscribers, publishers })
+        let echo =
+            echo.map(|(echo, plan)| echo::command::start_by(clock, echo, plan)).transpose()?;
+        Ok(Self { traffic, subscribers, publishers, echo, dial })
     }
 
-    /// Waits for all connections. What was seen of the subscribers', and failures of both.
+    /// Waits for all connections. What was seen of the subscribers', and failures of all.
     ///
     /// # Errors
-    /// No subscriber, or no publisher, could be opened.
+    /// No subscriber, no publisher, or no connection of an echo could be opened.
     pub fn open(&mut self, progress: &mut Progress) -> Result<Seen> {
         let mut opening = ready::await_open(&mut self.subscribers, progress)?;
         let publishers =
             ready::await_open(&mut self.publishers, &mut Unwatched).context("the publishers")?;
         add_errors(&mut opening, &publishers);
+        if let Some(echo) = &mut self.echo {
+            let echo = ready::await_open(echo, &mut Unwatched).context("the echo")?;
+            add_errors(&mut opening, &echo);
+        }
         Ok(opening)
     }
 
@@ -91,12 +128,13 @@ impl Participants {
         let mut samples = Samples::default();
         loop {
             self.traffic.begin(Phase::Probing);
-            let (heard, told) = self.measure_both(PROBE_DURATION, &mut Unwatched)?;
-            add_errors(opening, &heard.seen);
-            add_errors(opening, &told.seen);
-            samples.add(&heard, &told);
+            let FanoutRun { received, published, .. } =
+                self.measure_all(PROBE_DURATION, &mut Unwatched)?;
+            add_errors(opening, &received.seen);
+            add_errors(opening, &published.seen);
+            samples.add(&received, &published);
             let outstanding = self.traffic.outstanding();
-            let received: u64 = heard.outcomes.iter().map(|one| one.ledger.received).sum();
+            let received: u64 = received.outcomes.iter().map(|one| one.ledger.received).sum();
             if outstanding == 0 && received > 0 || signal::seen().is_some() {
                 return Ok(None);
             }
@@ -113,6 +151,11 @@ impl Participants {
         }
     }
 
+    /// In an open loop, the next measurement publishes so many events a second.
+    pub fn set_rate(&self, rate: Option<f64>) {
+        self.dial.set(rate);
+    }
+
     /// Publishes for `duration`, and hears what is delivered.
     ///
     /// # Errors
@@ -121,30 +164,41 @@ impl Participants {
         &mut self,
         duration: Duration,
         observer: &mut dyn Observer,
-    ) -> Result<(Run<Heard>, Run<Told>)> {
+    ) -> Result<FanoutRun> {
         self.traffic.begin(Phase::Measuring);
-        self.measure_both(duration, observer)
+        self.measure_all(duration, observer)
     }
 
-    /// Participants measure at the same time.
-    fn measure_both(
+    /// All measure at the same time; in a probe, nothing is echoed.
+    fn measure_all(
         &mut self,
         duration: Duration,
         observer: &mut dyn Observer,
-    ) -> Result<(Run<Heard>, Run<Told>)> {
+    ) -> Result<FanoutRun> {
         let start = self.subscribers.clock().now() + START_DELAY;
-        let publishers = &mut self.publishers;
+        let is_probe = self.traffic.phase() == Phase::Probing;
+        let Self { subscribers, publishers, echo, .. } = self;
+        let echo = echo.as_mut().filter(|_| !is_probe);
         thread::scope(|scope| {
-            let telling = scope.spawn(|| publishers.measure_from(start, duration, &mut Unwatched));
-            let heard = self.subscribers.measure_from(start, duration, observer);
-            let told = telling.join().map_err(|_| anyhow!("the publishers' thread panicked"))?;
-            Ok((heard?, told?))
+            let publishing =
+                scope.spawn(move || publishers.measure_from(start, duration, &mut Unwatched));
+            let echoing = echo.map(|echo| {
+                scope.spawn(move || echo.measure_from(start, duration, &mut Unwatched))
+            });
+            let received = subscribers.measure_from(start, duration, observer);
+            let published =
+                publishing.join().map_err(|_| anyhow!("the publishers' thread panicked"))?;
+            let echo = echoing.map(|thread| {
+                thread.join().map_err(|_| anyhow!("the echo's thread panicked")).flatten()
+            });
+            Ok(FanoutRun { received: received?, published: published?, echo: echo.transpose()? })
         })
     }
 
     /// Closes all connections politely.
     pub fn end(self) {
         self.publishers.end();
+        self.echo.into_iter().for_each(Conductor::end);
         self.subscribers.end();
     }
 }
@@ -197,17 +251,4 @@ impl Samples {
         }
         text
     }
-}
-
-/// Adds the publishers' part to what subscribers heard: what is asked of a report is about
-/// deliveries, and the tester's own part is of both.
-pub fn together(heard: &mut Run<Heard>, told: &Run<Told>) -> Ledger {
-    let ledger = Ledger::sum(heard.outcomes.iter().map(|one| &one.ledger));
-    heard.seen.add_published(&told.seen, ledger.sent);
-    heard.busy = heard.busy.max(told.busy);
-    heard.occupied = heard.occupied.max(told.occupied);
-    heard.machine.waited = heard.machine.waited.max(told.machine.waited);
-    heard.machine.preempted += told.machine.preempted;
-    heard.tester_cpu += told.tester_cpu;
-    ledger
 }

@@ -8,17 +8,21 @@ use ringway_frame::DataKind;
 
 use super::{
     feed::Transport,
-    publish::{Pace, PublishPlan, Way},
+    publish::{PublishPlan, Way},
     subscribe::SubscribePlan,
     traffic::PUBLISHERS_MAX,
 };
 use crate::{
     args::{
-        CommonArgs, ConnectArgs,
+        ArrivalsArg, CommonArgs, ConnectArgs, EchoArgs, MessageArgs, TrafficArgs,
         fanout::{FanoutArgs, SubscribeArg},
     },
     engine::plan::{Plan, Punctuality},
     exit::{require, usage},
+    mode::{
+        echo::{self, EchoPlan},
+        pace::Dial,
+    },
     prepare,
     wire::{
         message::Form,
@@ -37,6 +41,8 @@ pub struct Plans {
     pub subscribe: SubscribePlan,
     /// What publishers do.
     pub publish: PublishPlan,
+    /// What is echoed beside it.
+    pub echo: Option<(EchoPlan, Plan)>,
 }
 
 impl Plans {
@@ -55,16 +61,14 @@ impl Plans {
             transport: transport(args),
         };
         let publish = PublishPlan {
-            pace: if args.closed {
-                Pace::Closed { outstanding: args.pipeline }
-            } else {
-                Pace::Open { rate: args.rate, pattern: args.pattern() }
-            },
+            dial: Dial::new((!args.closed).then_some(args.rate), args.pattern()),
+            outstanding: args.pipeline,
             hello: args.publish_hello.clone(),
             template,
             way: way(args, &publishers.approach),
         };
-        Ok(Self { subscribers, publishers, subscribe, publish })
+        let echo = echo_plan(args)?;
+        Ok(Self { subscribers, publishers, subscribe, publish, echo })
     }
 }
 
@@ -116,22 +120,9 @@ fn transport(args: &FanoutArgs) -> Transport {
 }
 
 fn publish_plan(args: &FanoutArgs, message_bytes: usize) -> Result<Plan> {
-    let mut common = CommonArgs {
-        url: args.publish_url.clone().unwrap_or_else(|| args.common.url.clone()),
-        connections: args.publishers,
-        first_number: 0,
-        connect: ConnectArgs {
-            ramp: None,
-            header: args.publish_header.clone(),
-            ..args.common.connect.clone()
-        },
-        threads: Some(1),
-        // Never one that was not given: it may be the server's.
-        cores: args.common.cores.last().copied().into_iter().collect(),
-        pid: None,
-        ..args.common.clone()
-    };
-    distrust(&mut common, &args.common.url);
+    let url = args.publish_url.clone().unwrap_or_else(|| args.common.url.clone());
+    let mut common = common_beside(args, url, args.publishers);
+    common.connect.header.clone_from(&args.publish_header);
     let mut plan = prepare::plan(&common, Form::Plain, message_bytes, args.duration)?;
     let cores = match args.common.cores.len() {
         0 => cores::allowed()?.len(),
@@ -148,6 +139,45 @@ fn publish_plan(args: &FanoutArgs, message_bytes: usize) -> Result<Plan> {
         plan.approach = plan.approach.with_requests();
     }
     Ok(plan)
+}
+
+fn echo_plan(args: &FanoutArgs) -> Result<Option<(EchoPlan, Plan)>> {
+    let Some(url) = &args.echo_url else { return Ok(None) };
+    let message = MessageArgs { size: ECHO_BYTES, ..MessageArgs::default() };
+    let echo = EchoArgs {
+        common: common_beside(args, url.clone(), args.echo_connections),
+        traffic: TrafficArgs {
+            rate: args.echo_rate,
+            closed: false,
+            arrivals: ArrivalsArg::Constant,
+            duration: args.duration,
+            message,
+        },
+    };
+    let mut plan = echo::command::plan(&echo).context("--echo-url").map_err(usage)?;
+    // Subscribers or publishers are on the same core.
+    plan.punctuality = Punctuality::Sleeps;
+    Ok(Some((echo::command::echo_plan(&echo.traffic)?, plan)))
+}
+
+/// Payload bytes of a message that is echoed beside a fan-out.
+const ECHO_BYTES: usize = 64;
+
+/// What is asked of the few connections that are not subscribers'; they have a thread of their own.
+fn common_beside(args: &FanoutArgs, url: String, connections: u32) -> CommonArgs {
+    let mut common = CommonArgs {
+        url,
+        connections,
+        first_number: 0,
+        connect: ConnectArgs { ramp: None, ..args.common.connect.clone() },
+        threads: Some(1),
+        // Never one that was not given: it may be the server's.
+        cores: args.common.cores.last().copied().into_iter().collect(),
+        pid: None,
+        ..args.common.clone()
+    };
+    distrust(&mut common, &args.common.url);
+    common
 }
 
 /// What is trusted may be said for one side's TLS, and is of no interest to the other side.

@@ -14,8 +14,11 @@ use crate::{
         links::{Links, Sent},
         workload::{Ended, Next, Then, Workload},
     },
-    measure::arrivals::{Arrivals, Pattern, Share},
-    mode::REOPEN_DELAY,
+    measure::arrivals::{Arrivals, Share},
+    mode::{
+        REOPEN_DELAY,
+        pace::{Dial, Pace},
+    },
     wire::{
         failure::Reason,
         opening::Approach,
@@ -26,28 +29,13 @@ use crate::{
     },
 };
 
-/// When events leave.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Pace {
-    /// So many a second over all publishers.
-    Open {
-        /// Events a second.
-        rate: f64,
-        /// How they are spread.
-        pattern: Pattern,
-    },
-    /// When those before have reached all subscribers.
-    Closed {
-        /// Events that may be outstanding.
-        outstanding: u32,
-    },
-}
-
 /// What publishers do.
 #[derive(Debug, Clone)]
 pub struct PublishPlan {
-    /// When events leave.
-    pub pace: Pace,
+    /// When events leave: in a closed loop, when those before have reached all subscribers.
+    pub dial: Dial,
+    /// In a closed loop, events that may be outstanding.
+    pub outstanding: u32,
     /// Sent when a connection is open, in this order.
     pub hello: Vec<String>,
     /// What events look like.
@@ -308,7 +296,7 @@ impl Workload for Publish {
     type Outcome = Told;
 
     fn start(&mut self, start: Duration, links: &mut Links) {
-        self.running = match (self.traffic.phase(), self.plan.pace) {
+        self.running = match (self.traffic.phase(), self.plan.dial.pace()) {
             (Phase::Probing, _) => Running::Probe,
             (Phase::Measuring, Pace::Open { rate, pattern }) => {
                 let alone = Share { index: 0, of: 1 };
@@ -316,8 +304,8 @@ impl Workload for Publish {
                 let due = start + arrivals.next_due();
                 Running::Open { start, arrivals, due }
             }
-            (Phase::Measuring, Pace::Closed { outstanding }) => Running::Closed {
-                outstanding: u64::from(outstanding),
+            (Phase::Measuring, Pace::Closed) => Running::Closed {
+                outstanding: u64::from(self.plan.outstanding),
                 settled: self.traffic.settled(),
                 moved_at: links.now(),
             },
