@@ -12,11 +12,12 @@ use self::relief::Relief;
 use crate::{
     census::Census,
     connection_log::{ConnectionLog, EndReason},
-    desk::{Departed, Desk, Intake, News},
+    desk::{Desk, Intake, News},
     dispatch::{Encoder, Room},
     drain::Drain,
     exchange::Exchange,
     http::refusal::Refusal,
+    large_events::SWEEP_INTERVAL,
     limits::{TURN_BATCH_MAX, TURN_EVENT_BYTES_MAX, TURN_SENDS_MAX},
     memory::{CoreMemory, MemoryBudget},
     metrics::CoreMetrics,
@@ -140,9 +141,9 @@ impl Shard {
             Completion::Failed { connection, .. } => {
                 self.with(connection, now, operations, Peer::fail);
             }
-            Completion::Backlogged { connection, unsent_bytes } => {
+            Completion::Backlogged { connection, unsent_bytes, shared_bytes } => {
                 self.with(connection, now, operations, |peer, turn| {
-                    peer.backlogged(unsent_bytes, turn);
+                    peer.backlogged(unsent_bytes, shared_bytes, turn);
                 });
             }
             Completion::Drained { connection } => {
@@ -172,22 +173,19 @@ impl Shard {
             desk.news = News::None;
             desk.orders.wake_others(desk.core, operations);
         }
-        self.note_departures();
+        self.judge_departures(now);
         self.read_log();
         self.dispatch(now, operations);
         self.core.desk.dispatch.end_turn();
         self.serve_ready(now, operations);
     }
 
-    /// All completions of the turn were taken: a socket without a backlog has taken what was written
-    /// before this turn.
-    fn note_departures(&mut self) {
-        let Desk { departed, exchange, .. } = &mut self.core.desk;
-        for Departed { connection, client, at } in departed.drain(..) {
-            if self.peers.lookup_mut(connection).is_some_and(|peer| !peer.is_backlogged()) {
-                exchange.directory.was_served(&client, at);
-            }
-        }
+    fn judge_departures(&mut self, now: Duration) {
+        let Desk { departures, exchange, .. } = &mut self.core.desk;
+        let peers = &mut self.peers;
+        departures.judge(now, &exchange.directory, |connection| {
+            peers.lookup_mut(connection).is_some_and(|peer| peer.is_backlogged())
+        });
     }
 
     fn read_log(&mut self) {
@@ -254,23 +252,24 @@ impl Shard {
         }
         self.see_off(now, operations);
         self.core.log.catch_up(now);
+        let (before, held) = self.core.desk.large_events.sweep();
+        self.core.memory.change(before, held);
         self.relieve(now, operations);
         self.core.before = now;
     }
 
     /// How long the core may sleep; `None`: until something happens.
     pub fn next_deadline(&self, now: Duration) -> Option<Duration> {
-        let Desk { ready, dispatch, news, .. } = &self.core.desk;
+        let Desk { ready, dispatch, departures, news, .. } = &self.core.desk;
         // What was put off may have appended events after the log was read.
         let may_be_unread = self.reading == Reading::Halted || *news == News::Some;
-        if may_be_unread || !ready.is_empty() || !dispatch.is_empty() {
+        if may_be_unread || departures.are_due() || !ready.is_empty() || !dispatch.is_empty() {
             return Some(Duration::ZERO);
         }
         let drain = self.drain.as_ref().map(|drain| drain.next_deadline(now));
-        let next = match (self.core.wheel.next_deadline(), drain) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        };
+        let is_swept = self.core.desk.large_events.is_empty();
+        let sweep = (!is_swept).then(|| now + SWEEP_INTERVAL);
+        let next = [self.core.wheel.next_deadline(), drain, sweep].into_iter().flatten().min();
         next.map(|deadline| deadline.saturating_sub(now))
     }
 

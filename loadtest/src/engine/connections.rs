@@ -158,7 +158,7 @@ impl<'p, W: Workload> Connections<'p, W> {
                     self.fail(connection, failure);
                 }
             }
-            Completion::Backlogged { connection: id, unsent_bytes } => {
+            Completion::Backlogged { connection: id, unsent_bytes, .. } => {
                 if let Some(connection) = self.connection(id) {
                     self.table.set_unsent(connection, unsent_bytes);
                 }

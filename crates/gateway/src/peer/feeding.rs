@@ -18,7 +18,10 @@ use crate::{
     outbox::Outbox,
     session::{Pace, Settled},
     subprotocol::service,
-    transport::long_poll::{Found, LongPoll},
+    transport::{
+        long_poll::{Found, LongPoll},
+        pieces::Pieces,
+    },
 };
 
 /// More than the head of an answer has.
@@ -130,6 +133,11 @@ impl Peer {
 
     fn tell_of_gap(&mut self, (from, to): Missed, turn: &mut Turn<'_>) {
         turn.metrics.gaps.add(1);
+        if self.settled(turn) == Settled::Yes
+            && let Some(session) = self.session_mut()
+        {
+            session.settle();
+        }
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         let gap = Word::Gap { from, to };
         match &mut self.stage {
@@ -150,27 +158,27 @@ impl Peer {
     /// Answers a held poll if there is something to answer.
     pub(super) fn try_to_answer(&mut self, turn: &mut Turn<'_>) {
         let Stage::Poll(poll) = &mut self.stage else { return };
-        let mut body = turn.bench.take_scratch();
+        let mut body = Pieces::new(turn.bench.take_scratch());
         let bytes_max = turn.memory.answer_bytes(turn.settings.poll_bytes_max);
         match poll.read(turn.desk, turn.now, bytes_max, turn.metrics, &mut body) {
-            Found::Something => self.write_answer(&body, turn),
+            Found::Something => self.write_answer(&body, Found::Something, turn),
             Found::Nothing if poll.session.pace() != Pace::Live => self.be_ready(turn),
             Found::Nothing => {}
             Found::NoMemory => self.end_unanswered(turn),
         }
-        turn.bench.put_scratch(body);
+        turn.bench.put_scratch(body.text);
     }
 
     /// Answers a held poll with what there is, were it nothing.
     pub(super) fn answer_poll(&mut self, turn: &mut Turn<'_>) {
         let Stage::Poll(poll) = &mut self.stage else { return };
-        let mut body = turn.bench.take_scratch();
+        let mut body = Pieces::new(turn.bench.take_scratch());
         let bytes_max = turn.memory.answer_bytes(turn.settings.poll_bytes_max);
         match poll.read(turn.desk, turn.now, bytes_max, turn.metrics, &mut body) {
-            Found::Something | Found::Nothing => self.write_answer(&body, turn),
+            found @ (Found::Something | Found::Nothing) => self.write_answer(&body, found, turn),
             Found::NoMemory => self.end_unanswered(turn),
         }
-        turn.bench.put_scratch(body);
+        turn.bench.put_scratch(body.text);
     }
 
     /// Ends a connection when there is no memory for what it is to be sent; the client comes again
@@ -181,29 +189,41 @@ impl Peer {
         self.end(turn);
     }
 
-    fn write_answer(&mut self, body: &[u8], turn: &mut Turn<'_>) {
-        if turn.operations.try_reserve(body.len() + RESPONSE_HEAD_BYTES).is_err() {
+    fn write_answer(&mut self, body: &Pieces, found: Found, turn: &mut Turn<'_>) {
+        if turn.operations.try_reserve(body.text.len() + RESPONSE_HEAD_BYTES).is_err() {
             return self.end_unanswered(turn);
         }
         let Stage::Poll(poll) = std::mem::replace(&mut self.stage, Stage::Lingering) else {
             return;
         };
-        let slot = self.connection.slot();
-        // Behind a backlog it is not taken yet.
-        let settled = if self.sending.is_backlogged() { Settled::No } else { Settled::Yes };
+        // An earlier answer may be on its way.
+        let earlier = self.settled(turn);
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         let LongPoll { session, cors, after, http, .. } = poll;
-        outbox.write(|out| {
-            response::json(out, 200, cors.as_deref().unwrap_or(&Cors::Silent), after, |out| {
-                out.extend_from_slice(body)
-            });
-        });
+        write_body(body, cors.as_deref().unwrap_or(&Cors::Silent), after, &mut outbox);
         turn.metrics.sessions.long_poll.subtract(1);
-        session.leave(slot, settled, turn.desk);
+        let settled = match (earlier, found) {
+            (Settled::Yes | Settled::Unknown { .. }, Found::Something) => {
+                Settled::Unknown { sent_in: turn.now }
+            }
+            (earlier, _) => earlier,
+        };
+        self.depart(*session, settled, turn);
         self.stage = Stage::Http(http);
         match after {
             After::KeepAlive => self.await_request(turn),
             After::Close => self.finish(turn),
         }
+    }
+}
+
+/// The answer to a poll; what is large in it is not copied.
+fn write_body(body: &Pieces, cors: &Cors, after: After, outbox: &mut Outbox<'_>) {
+    outbox.write(|out| {
+        response::json_begin(out, cors, after, body.beginning(), body.len());
+    });
+    for (large, text) in body.rest() {
+        outbox.write_shared(large);
+        outbox.write(|out| out.extend_from_slice(text));
     }
 }

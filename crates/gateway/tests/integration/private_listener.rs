@@ -225,6 +225,12 @@ fn the_dashboard_says_what_may_run_in_it(engine: Engine) {
     let page = client.receives_response();
     let policy = page.field("Content-Security-Policy").expect("a policy");
     assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"));
+    assert!(!policy.contains("unsafe"), "{policy}");
+    let text = String::from_utf8(page.body.clone()).unwrap();
+    for (inline, file) in [("<style", "dashboard.css"), ("<script>", "dashboard.js")] {
+        assert!(!text.contains(inline) && text.contains(file), "{text}");
+        assert_eq!(gateway.api(&format!("/{file}")).status, 200);
+    }
     assert_eq!(page.field("X-Content-Type-Options"), Some("nosniff"));
     assert_eq!(page.field("Referrer-Policy"), Some("no-referrer"));
 }

@@ -105,6 +105,8 @@ fn head_has_the_fields_of_get_on_every_route(engine: Engine) {
     ];
     let private = [
         "/",
+        "/dashboard.js",
+        "/dashboard.css",
         "/metrics",
         "/healthz",
         "/readyz",

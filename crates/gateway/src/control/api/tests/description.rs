@@ -97,7 +97,9 @@ fn check_text(text: &str, media: &str, content: &Value, document: &Value) {
                 check(&serde_json::from_str(line).unwrap(), &content["x-line-schema"], document);
             }
         }
-        "text/plain" | "text/html" => assert!(text.ends_with('\n'), "{text:?}"),
+        "text/plain" | "text/html" | "text/css" | "text/javascript" => {
+            assert!(text.ends_with('\n'), "{text:?}")
+        }
         other => panic!("{other}"),
     }
 }
