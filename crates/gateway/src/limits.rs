@@ -107,3 +107,8 @@ pub const PLENTY_BYTES: u64 = 32 * MIB;
 /// Beyond that it is answered with about this much, and asks again: a request of a hundred bytes must
 /// not make the gateway keep a megabyte for a client that does not read it.
 pub const SPARSE_ANSWER_BYTES: usize = 16 << 10;
+
+/// An event of as many bytes is encoded once for all clients of a core that do not take it at once.
+/// Below it a copy for each costs less than what the kernel keeps for its socket; and with an answer
+/// as short as that, no client keeps more of its own.
+pub const LARGE_EVENT_BYTES: usize = SPARSE_ANSWER_BYTES;
