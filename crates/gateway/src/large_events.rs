@@ -17,7 +17,8 @@ use ringway_hub::Sequence;
 use crate::{
     limits::LARGE_EVENT_BYTES,
     memory::{OutOfMemory, make_room},
-    transport::encoding::{Encoding, Frame},
+    transport::encoding::{Encoding, Frame, SharedDeflate},
+    workbench::Workbench,
 };
 
 /// While something is kept, it is looked at least this often whether anybody still holds it.
@@ -53,7 +54,36 @@ impl LargeEvents {
             _ => encoding,
         };
         let key = (sequence, sequence, encoding);
-        self.run(key, || frame.bytes_max(encoding), |out| frame.write(encoding, out))
+        self.run(
+            key,
+            || frame.bytes_max(encoding),
+            |out| match (encoding, frame.deflated) {
+                (Encoding::Deflated, Some(deflated)) => out.extend_from_slice(deflated),
+                _ => frame.write(encoding, out),
+            },
+        )
+    }
+
+    /// An event compressed for all who share that, which it was not before.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; nothing has changed.
+    pub fn compressed(
+        &self,
+        frame: &Frame<'_>,
+        deflate: SharedDeflate,
+        bench: &mut Workbench,
+    ) -> Result<Bytes, OutOfMemory> {
+        let key = (frame.cursor.sequence, frame.cursor.sequence, Encoding::Deflated);
+        self.run(
+            key,
+            || frame.bytes.len(),
+            |out| {
+                let text = frame.text().as_bytes();
+                out.extend_from_slice(&deflate.frame(text, bench));
+                bench.count_compressed(text.len());
+            },
+        )
     }
 
     /// The JSON object of an event.
@@ -136,6 +166,8 @@ mod tests {
         assert_eq!(first.as_ptr_range().end, object.as_ptr_range().end, "one buffer for both");
         let plain = large.event(&frame, Encoding::Deflated).unwrap();
         assert_eq!(plain.as_ptr(), first.as_ptr(), "nobody has compressed it");
+        let compressed = Frame { deflated: Some(b"shorter"), ..frame };
+        assert_eq!(&large.event(&compressed, Encoding::Deflated).unwrap()[..], b"shorter");
         let length = first.len() as u32;
         assert_eq!(large.sweep(), (0, length));
         drop((first, plain));

@@ -55,7 +55,8 @@ impl SharedDeflate {
         Self { level: policy.level, memory_level: policy.memory_level }
     }
 
-    fn frame(self, text: &[u8], bench: &mut Workbench) -> Box<[u8]> {
+    /// The compressed text frame of `text`.
+    pub fn frame(self, text: &[u8], bench: &mut Workbench) -> Box<[u8]> {
         let mut deflater = bench.pool.take_deflater(self.level, WindowBits::MAX, self.memory_level);
         let mut compressed = bench.take_scratch();
         deflater.deflate(text, &mut compressed);
