@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use super::cases::Load;
-use super::compare::{Target, Publisher};
+use super::compare::{Publisher, Target};
 use super::peers::{Dialect, Launch, Peer, nchan_module, nginx_program};
 use crate::process;
 use crate::server::free_address;
