@@ -12,7 +12,6 @@ use toml::de::DeValue;
 
 use super::error::{Faults, Origin};
 use super::keys::{self, FILE_VARIABLE, Key, VARIABLE_PREFIX};
-use super::table::KEYS;
 use super::value;
 use crate::spelling;
 
@@ -95,7 +94,7 @@ impl Overrides {
             return;
         }
         let origin = Origin::Variable(name.to_string());
-        let Some(key) = KEYS.iter().find(|key| key.variable() == name) else {
+        let Some(key) = keys::settable().find(|key| key.variable() == name) else {
             let hint = match nearest_variable(&name) {
                 Some(near) => format!("did you mean {near}?"),
                 None => "unset it; \"ringway defaults\" shows every name".to_owned(),
@@ -114,12 +113,14 @@ impl Overrides {
             return faults.add(origin, "has no \"=\"; write --set key=value");
         };
         let path = path.trim();
-        match keys::find(path) {
+        match keys::settable().find(|key| key.path == path) {
             Some(key) => self.assign_text(key, text.trim(), origin, faults),
             None => {
                 // The full path first; then the name alone, as in `--set io=epoll`.
-                let near = spelling::nearest(path, KEYS.iter().map(|key| key.path))
-                    .or_else(|| KEYS.iter().find(|key| key.name() == path).map(|key| key.path));
+                let near =
+                    spelling::nearest(path, keys::settable().map(|key| key.path)).or_else(|| {
+                        keys::settable().find(|key| key.name() == path).map(|key| key.path)
+                    });
                 let hint = match near {
                     Some(near) => format!("did you mean {}?", value::quoted(near)),
                     None => "\"ringway defaults\" prints every key".to_owned(),
@@ -160,13 +161,13 @@ impl Overrides {
 
 /// The full name first; then the name without its section.
 fn nearest_variable(name: &str) -> Option<String> {
-    let variables: Vec<_> = KEYS.iter().map(Key::variable).collect();
+    let variables: Vec<_> = keys::settable().map(Key::variable).collect();
     let known = variables.iter().map(String::as_str).chain([FILE_VARIABLE]);
     if let Some(near) = spelling::nearest(name, known) {
         return Some(near.to_owned());
     }
     let rest = name.strip_prefix(VARIABLE_PREFIX)?;
-    let key = KEYS.iter().find(|key| key.name().eq_ignore_ascii_case(rest))?;
+    let key = keys::settable().find(|key| key.name().eq_ignore_ascii_case(rest))?;
     Some(key.variable())
 }
 

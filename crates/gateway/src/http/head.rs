@@ -7,10 +7,9 @@ use std::mem::MaybeUninit;
 use httparse::{Error, Header, ParserConfig, Request, Status};
 
 use super::refusal::{After, Refusal};
-use crate::limits;
 
-/// The most header fields that the configuration may allow.
-pub const FIELDS_MAX: usize = limits::HEADER_FIELDS.most as usize;
+/// The most header fields that a limit may allow: a head is parsed into an array of so many.
+pub const FIELDS_MAX: usize = 256;
 
 /// Bounds of a head.
 #[derive(Debug, Clone, Copy)]

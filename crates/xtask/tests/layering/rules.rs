@@ -1,22 +1,30 @@
 //! The rules, each a function from the repository to the faults in it. A fault
 //! says what, where and how to mend it. Never reads a file.
 
-use crate::workspace::{Manifest, SourceFile, Workspace};
+use xtask::layering::{Manifest, SourceFile, Workspace, is_root};
 
 pub type Rule = fn(&Workspace) -> Vec<String>;
 
 /// Each package of ours, and the packages of ours that it may use. `frame`, `acceptor`
 /// and `hub` do not know each other; they meet only in the gateway.
-const MAY_USE: [(&str, &[&str]); 8] = [
+const MAY_USE: [(&str, &[&str]); 9] = [
     ("ringway-frame", &[]),
     ("ringway-acceptor", &[]),
     ("ringway-hub", &[]),
-    ("ringway", &["ringway-frame", "ringway-acceptor", "ringway-hub"]),
+    ("ringway", &["ringway-frame", "ringway-acceptor", "ringway-hub", TESTBED]),
     ("ringway-loadtest", &["ringway-frame", "ringway-acceptor"]),
-    ("ringway-benches", &["ringway-frame", "ringway-acceptor", "ringway-hub"]),
+    ("ringway-benches", &["ringway-frame", "ringway-acceptor", "ringway-hub", TESTBED]),
     ("ringway-peers", &[]),
-    ("xtask", &[]),
+    (TESTBED, &[]),
+    ("xtask", &[TESTBED]),
 ];
+
+/// For tests and tools alone.
+const TESTBED: &str = "ringway-testbed";
+
+/// Packages that are built into something a user runs.
+const SHIPPED: [&str; 5] =
+    ["ringway-frame", "ringway-acceptor", "ringway-hub", "ringway", "ringway-loadtest"];
 
 /// Where unsafe code may be; everything whose path begins so. The last one is no part of the product:
 /// the floor is what io_uring costs without a layer of ours above it, so it has its own.
@@ -45,13 +53,19 @@ fn allowed(package: &str) -> Option<&'static [&'static str]> {
 
 pub fn dependencies(workspace: &Workspace) -> Vec<String> {
     let mut faults = Vec::new();
-    for Manifest { folder, package, dependencies } in &workspace.manifests {
+    for Manifest { folder, package, dependencies, built_in } in &workspace.manifests {
         let Some(allowed) = allowed(package) else {
             faults.push(format!(
                 "{folder}/Cargo.toml: {package} has no place in the layering; add it to MAY_USE"
             ));
             continue;
         };
+        if SHIPPED.contains(&package.as_str()) && built_in.contains(TESTBED) {
+            faults.push(format!(
+                "{folder}/Cargo.toml: {package} is shipped and {TESTBED} is not; name it in \
+                 dev-dependencies"
+            ));
+        }
         for dependency in dependencies {
             if is_ours(dependency) && !allowed.contains(&dependency.as_str()) {
                 faults.push(format!(
@@ -131,15 +145,6 @@ pub fn crate_roots(workspace: &Workspace) -> Vec<String> {
         }
     }
     faults
-}
-
-/// Whether a file is where a library or a program of the package begins.
-fn is_root(folder: &str, path: &str) -> bool {
-    let Some(path) = path.strip_prefix(folder).and_then(|path| path.strip_prefix("/src/")) else {
-        return false;
-    };
-    let program = path.strip_prefix("bin/").map(|path| path.trim_end_matches("/main.rs"));
-    path == "lib.rs" || path == "main.rs" || program.is_some_and(|name| !name.contains('/'))
 }
 
 /// Whether a place where unsafe code may be is below the folder of this root.

@@ -136,7 +136,7 @@ impl Model {
                     self.receives(line, bytes.len());
                 }
             }
-            Completion::Backlogged { connection, unsent_bytes } => {
+            Completion::Backlogged { connection, unsent_bytes, .. } => {
                 if let Some(line) = line_of(connection) {
                     self.bound(line, *unsent_bytes);
                     self.trouble(line);
