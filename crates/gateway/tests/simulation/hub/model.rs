@@ -177,6 +177,7 @@ impl Model {
             }
             Completion::Accepted { .. }
             | Completion::Connected { .. }
+            | Completion::ConnectFailed { .. }
             | Completion::Progress { .. }
             | Completion::Refused { .. } => {}
         }
