@@ -40,4 +40,5 @@ pub mod sockets;
 pub mod spelling;
 pub mod subprotocol;
 pub mod transport;
+pub mod upstream;
 pub mod workbench;
