@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{
-    http::refusal::{Ground, Refusal},
+    refusal::{Ground, Refusal},
     transport::stream::StreamFormat,
 };
 

@@ -3,11 +3,15 @@
 
 use std::fmt::Write;
 
-use super::keys::{Key, Kind};
-use super::table::{KEYS, SECTIONS};
-use super::topics::{TOPIC_KEYS, TOPIC_SECTION, TopicHistory};
-use super::value;
-use crate::limits::Bound;
+use crate::{
+    config::{
+        keys::{Key, Kind},
+        table::{KEYS, SECTIONS},
+        topics::{TOPIC_KEYS, TOPIC_SECTION, TopicHistory},
+        value,
+    },
+    limits::Bound,
+};
 
 const TEXT_COLUMNS: usize = 80;
 

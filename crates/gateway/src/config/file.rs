@@ -8,12 +8,12 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::error::{Faults, Origin};
-use super::keys::{self, Key, Repeats, Section};
-use super::source::{ADDRESS, Assigned, Values};
-use super::topics;
-use super::value;
-use crate::spelling;
+use crate::config::{
+    error::{Faults, Origin},
+    keys::{self, Key, Repeats, Section},
+    source::{ADDRESS, Assigned, Values},
+    spelling, topics, value,
+};
 
 /// What a file sets.
 #[derive(Debug, Default)]

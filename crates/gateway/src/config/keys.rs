@@ -1,9 +1,13 @@
 //! What a key and a section of the configuration are, and how they are found by
 //! name, or by nearly their name. It never says which there are: that is `table`.
 
-use super::table::{KEYS, SECTIONS};
-use super::topics::{TOPIC_KEYS, TOPIC_SECTION};
-use crate::limits::Bound;
+use crate::{
+    config::{
+        table::{KEYS, SECTIONS},
+        topics::{TOPIC_KEYS, TOPIC_SECTION},
+    },
+    limits::Bound,
+};
 
 /// What may be written for a key.
 #[derive(Clone, Copy, Debug)]
@@ -162,7 +166,7 @@ mod tests {
             ("", None),
         ];
         for (name, expected) in table {
-            assert_eq!(crate::spelling::nearest(name, names()), expected, "{name:?}");
+            assert_eq!(crate::config::spelling::nearest(name, names()), expected, "{name:?}");
         }
     }
 }

@@ -2,13 +2,20 @@
 //! immutable. Whoever holds a `Config` may rely on every range and relation in
 //! `limits`. Nothing here opens a socket or asks the kernel for its limits.
 
+pub mod api_hosts;
 mod cores;
 mod defaults;
 mod error;
 mod file;
 mod keys;
+pub mod origins;
+mod page_origin;
+pub mod patterns;
+pub mod reference;
 mod resolve;
+pub mod settings;
 mod source;
+pub mod spelling;
 mod summary;
 mod table;
 #[cfg(test)]
@@ -308,7 +315,7 @@ pub struct Cors {
 pub struct Limits {
     /// Connections of the process; see [`Limits::connections_max_within`].
     pub connections_max: Automatic<u32>,
-    /// Bytes buffered for all clients; see [`crate::memory::limit::of`].
+    /// Bytes buffered for all clients; see [`crate::process::memory_limit::of`].
     pub memory_bytes: Automatic<u64>,
     /// Connections from one address.
     pub connections_per_address_max: u32,

@@ -10,13 +10,18 @@ use std::time::Duration;
 use toml::de::DeValue;
 use toml::{Table, Value};
 
-use super::error::{ConfigError, Faults, Origin};
-use super::file::{self, FileValues};
-use super::keys::{self, Key, LISTENER};
-use super::source::{ADDRESS, Assigned, Overrides, Sources, Values};
-use super::table::KEYS;
-use super::{Config, Reach, topics, units, value};
-use crate::limits;
+use crate::{
+    config::{
+        Config, Reach,
+        error::{ConfigError, Faults, Origin},
+        file::{self, FileValues},
+        keys::{self, Key, LISTENER},
+        source::{ADDRESS, Assigned, Overrides, Sources, Values},
+        table::KEYS,
+        topics, units, value,
+    },
+    limits,
+};
 
 impl Config {
     /// Reads all sources, of which the file is read anew. The error holds every

@@ -7,11 +7,13 @@ use std::{
     net::SocketAddr,
 };
 
-use super::table::KEYS;
-use super::{
-    Automatic, Config, ConfigError, Cores, Limits, Reach, SlowReader, Sources, topics, units,
+use crate::{
+    config::{
+        Automatic, Config, ConfigError, Cores, Limits, Reach, SlowReader, Sources, table::KEYS,
+        topics, units,
+    },
+    limits,
 };
-use crate::limits;
 
 /// Loads the sources as a start would, and says what would run: the text of
 /// `ringway check FILE`, which begins with `FILE: ok`.

@@ -2,8 +2,10 @@
 //! nearest-name search and `ringway defaults` all work from it, so that they
 //! cannot disagree. It never holds a bound: those are in `limits`.
 
-use super::keys::{Key, Kind, LISTENER, Repeats, Section};
-use crate::limits;
+use crate::{
+    config::keys::{Key, Kind, LISTENER, Repeats, Section},
+    limits,
+};
 
 pub(super) static SECTIONS: &[Section] = &[
     Section {
@@ -85,7 +87,7 @@ pub(super) static KEYS: &[Key] = &[
     Key {
         path: "server.drain_time",
         kind: Kind::Duration(limits::DRAIN_TIME_MS),
-        meaning: "After SIGTERM, the time over which clients are told to leave.",
+        meaning: "KeepAlive SIGTERM, the time over which clients are told to leave.",
     },
     Key {
         path: "server.api_listen",
@@ -150,7 +152,7 @@ pub(super) static KEYS: &[Key] = &[
     Key {
         path: "socket.keepalive_idle",
         kind: Kind::WholeSeconds(limits::KEEPALIVE_IDLE_MS),
-        meaning: "After so much silence the kernel asks the client's for a sign of life \
+        meaning: "KeepAlive so much silence the kernel asks the client's for a sign of life \
                   (SO_KEEPALIVE, TCP_KEEPIDLE); \"0s\" never asks.",
     },
     Key {

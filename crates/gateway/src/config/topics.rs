@@ -9,11 +9,16 @@ use serde::{Deserialize, Deserializer};
 use toml::Table;
 use toml::de::DeTable;
 
-use super::error::{Faults, Origin};
-use super::keys::{Key, Kind, Repeats, Section};
-use super::source::{Assigned, Values};
-use super::{History, units, value};
-use crate::limits;
+use crate::{
+    config::{
+        History,
+        error::{Faults, Origin},
+        keys::{Key, Kind, Repeats, Section},
+        source::{Assigned, Values},
+        units, value,
+    },
+    limits,
+};
 
 /// One `[[history.topic]]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -1,6 +1,6 @@
 //! The bounds of what all clients together may make the process buffer.
 
-use super::{Bound, HOUR_MS, MIB, MINUTE_MS, SECOND_MS, automatic, bound};
+use crate::limits::{Bound, HOUR_MS, MIB, MINUTE_MS, SECOND_MS, automatic, bound};
 
 /// Bytes that the process buffers for all its peers.
 pub const MEMORY_BYTES: Bound = automatic(

@@ -1,6 +1,6 @@
 //! How the bounds relate, asserted when the gateway is built. It holds no bound.
 
-use super::*;
+use crate::limits::*;
 
 // ---- how the bounds relate ----
 const _: () = {

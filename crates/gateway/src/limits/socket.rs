@@ -3,7 +3,9 @@
 //! Where a default is "auto", nothing is set and the kernel's own holds. It never asks the kernel
 //! what it allows: that is known when the listeners are bound.
 
-use super::{Bound, HOUR_MS, KIB, MIB, MINUTE_MS, SECOND_MS, automatic, bound, unless_automatic};
+use crate::limits::{
+    Bound, HOUR_MS, KIB, MIB, MINUTE_MS, SECOND_MS, automatic, bound, unless_automatic,
+};
 
 /// How long the kernel keeps a connection to itself until its client speaks.
 pub const DEFER_ACCEPT_MS: Bound = bound(

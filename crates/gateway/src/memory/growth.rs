@@ -1,7 +1,7 @@
 //! Buffers whose size a peer chose grow by these: without memory that peer is refused, and the
 //! process goes on.
 
-use super::OutOfMemory;
+use crate::memory::OutOfMemory;
 
 /// Makes room for `additional` bytes more, at least doubling the buffer where it grows.
 ///

@@ -7,7 +7,6 @@
 mod budget;
 mod core_memory;
 mod growth;
-pub mod limit;
 pub mod release;
 
 pub use self::{

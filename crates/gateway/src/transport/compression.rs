@@ -8,7 +8,7 @@ use ringway_frame::{
     emit_compressed_frame, emit_frame,
 };
 
-use crate::{limits::DEFLATED_AT_ONCE, outbox::Outbox, workbench::Workbench};
+use crate::{encoding::scratch::Workbench, limits::DEFLATED_AT_ONCE, outbox::Outbox};
 
 /// Shorter messages are sent as they are: deflate's overhead exceeds what it saves.
 const COMPRESSED_BYTES_MIN: usize = 64;

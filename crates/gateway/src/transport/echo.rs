@@ -5,8 +5,7 @@
 
 use ringway_frame::{Opcode, Payload, emit_frame};
 
-use super::compression::Compression;
-use crate::{outbox::Outbox, workbench::Workbench};
+use crate::{encoding::scratch::Workbench, outbox::Outbox, transport::compression::Compression};
 
 /// Sends `payload` back; of one that is to be compressed and is large, the first part.
 #[inline]

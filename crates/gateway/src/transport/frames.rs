@@ -4,14 +4,11 @@
 
 use ringway_frame::{Opcode, emit_frame};
 
-use super::{
-    compression::{Compression, Sharing},
-    encoding::{Encoding, Frame},
-};
 use crate::{
-    feed::{Form, Word},
+    encoding::{Encoding, Frame, scratch::Workbench},
     outbox::Outbox,
-    workbench::Workbench,
+    session::delivery::{Form, Word},
+    transport::compression::{Compression, Sharing},
 };
 
 /// The sending half of a WebSocket, without or with compression.

@@ -5,17 +5,22 @@
 
 use std::{ops::ControlFlow, time::Duration};
 
-use super::{encoding::Frame, poll::Body};
 use crate::{
-    desk::Desk,
-    dispatch::Run,
-    exchange::Missed,
-    feed::{Progress, Word},
-    http::{connection::HttpConnection, cors::Cors, refusal::After},
+    broker::Missed,
+    edge::{cors::Cors, requests::HttpConnection},
+    encoding::Frame,
     memory::make_room,
     metrics::CoreMetrics,
-    session::{Pace, Session, Settled},
+    session::{
+        Pace, Session, Settled,
+        core_hub::Desk,
+        delivery::{Progress, Word},
+        dispatch::Run,
+    },
+    transport::poll::Body,
 };
+
+use ringway_http::KeepAlive;
 
 /// Beside an event: the comma before it, and the end of the answer.
 const ITEM_BYTES: usize = 256;
@@ -27,7 +32,7 @@ pub struct LongPoll {
     /// Who may read the answer, where that is to be said.
     pub cors: Option<Box<Cors>>,
     /// What becomes of the connection after it.
-    pub after: After,
+    pub after: KeepAlive,
     /// The connection, which goes on after the answer.
     pub http: HttpConnection,
     /// What is to be answered before anything is read: objects, with commas between them. Boxed, as

@@ -2,7 +2,7 @@
 //!
 //! The events are written in one pass before it is known which is the last. It writes no head.
 
-use crate::subprotocol::json::write::CURSOR_BYTES;
+use crate::encoding::native::CURSOR_BYTES;
 
 const BEGIN: &[u8] = br#"{"cursor":""#;
 const PLACEHOLDER: &[u8; CURSOR_BYTES] = &[b'0'; CURSOR_BYTES];

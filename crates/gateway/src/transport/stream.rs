@@ -5,18 +5,21 @@
 
 use std::time::Duration;
 
-use super::{
-    encoding::{Encoding, Frame},
-    iframe::{self, Receiver},
-    ndjson, sse,
-};
 use crate::{
-    feed::{Form, Word},
-    http::{chunk, response::Framing, visit::Names},
+    encoding::{
+        Encoding, Frame, ndjson,
+        scratch::Workbench,
+        sse::{self, Names},
+    },
     outbox::Outbox,
-    session::Session,
-    workbench::Workbench,
+    session::{
+        Session,
+        delivery::{Form, Word},
+    },
+    transport::iframe::{self, Receiver},
 };
+
+use ringway_http::{Framing, chunk};
 
 /// A client that reads an endless response.
 pub struct Stream {

@@ -10,21 +10,23 @@ use ringway_frame::{
     Unfinished, emit_close, emit_ping, emit_pong,
 };
 
-use super::{
-    compression::{Compression, Sharing},
-    echo,
-    frames::Frames,
-};
 use crate::{
-    config_reference::ConfigReference,
-    desk::Desk,
-    feed::{Form, Serving, Word},
-    http::progress::Upgrade,
+    config::{reference::ConfigReference, settings::Settings},
+    edge::action::Upgrade,
     limits::{MESSAGE_COST, PLAIN_BYTES_PER_COST},
     outbox::Outbox,
-    session::Session,
-    settings::Settings,
-    subprotocol::service::{self, Speaker, Verdict},
+    session::{
+        Session,
+        core_hub::Desk,
+        delivery::{Form, Serving, Word},
+        perform as service,
+        perform::{Speaker, Verdict},
+    },
+    transport::{
+        compression::{Compression, Sharing},
+        echo,
+        frames::Frames,
+    },
 };
 
 /// More than a message that is lent from what was received may have.

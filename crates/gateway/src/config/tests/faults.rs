@@ -2,8 +2,10 @@
 //!
 //! That a sound configuration is taken is tested in `mod` and `sources`.
 
-use super::{environment, flags, from_file, load, settings};
-use crate::config::{Config, Sources};
+use crate::config::{
+    Config, Sources,
+    tests::{environment, flags, from_file, load, settings},
+};
 
 #[test]
 fn a_file_says_all_its_faults_by_line() {

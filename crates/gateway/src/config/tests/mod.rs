@@ -5,8 +5,7 @@
 mod faults;
 mod sources;
 
-use super::error::Faults;
-use super::*;
+use crate::config::{error::Faults, *};
 
 /// A configuration from the text of a file that is called `ringway.toml`.
 fn load(text: &str, sources: &Sources) -> Result<Config, String> {

@@ -3,13 +3,17 @@
 
 use std::collections::BTreeSet;
 
-use super::{environment, flags, from_file, load, settings};
-use crate::config::error::Faults;
-use crate::config::keys::{Key, Kind};
-use crate::config::table::KEYS;
-use crate::config::value::default_text;
-use crate::config::*;
-use crate::limits::{Bound, Preset};
+use crate::{
+    config::{
+        error::Faults,
+        keys::{Key, Kind},
+        table::KEYS,
+        tests::{environment, flags, from_file, load, settings},
+        value::default_text,
+        *,
+    },
+    limits::{Bound, Preset},
+};
 
 /// Keys of which the most is more than the default of the key that bounds them.
 const OF_ANOTHER: [&str; 3] =

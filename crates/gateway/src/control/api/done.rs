@@ -7,7 +7,7 @@ use std::io::Write;
 
 use ringway_hub::{Cursor, Outcome};
 
-use super::submission::{Submission, To};
+use crate::control::api::submission::{Submission, To};
 
 /// What became of a submission.
 #[derive(Debug, PartialEq, Eq)]

@@ -7,11 +7,11 @@ use std::fmt::{Display, Write};
 
 use axum::http::HeaderValue;
 
-use super::Api;
 use crate::{
-    http::refusal::Ground,
+    control::api::Api,
     log,
     metrics::{CoreMetrics, Counter},
+    refusal::Ground,
 };
 
 /// The version of the format.

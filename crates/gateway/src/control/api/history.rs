@@ -13,19 +13,19 @@ use axum::{
 };
 use ringway_hub::{Complete, Cursor, Gap, Interest, Key, Sequence};
 
-use super::{
-    Api,
-    parameters::{name_in, of_query},
-    problem::{Kind, Problem},
-};
 use crate::{
+    control::api::{
+        Api,
+        parameters::{name_in, of_query},
+        problem::{Kind, Problem},
+    },
+    encoding::Frame,
     limits::{HISTORY_PAGE_BYTES, HISTORY_PAGE_EVENTS, HISTORY_PAGE_EVENTS_MAX},
-    transport::encoding::Frame,
 };
 
 /// What is asked for.
 struct Query {
-    /// After this one.
+    /// KeepAlive this one.
     since: Option<Cursor>,
     /// Before this one.
     before: Option<Cursor>,

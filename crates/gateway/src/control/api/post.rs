@@ -12,16 +12,18 @@ use axum::{
 };
 use ringway_hub::First;
 
-use super::{
-    Api,
-    body::{self, Media},
-    bulk,
-    idempotency::{self, Key},
-    parameters::none_in,
-    problem::{Kind, Problem},
-    submission::{Submission, Verb},
+use crate::{
+    control::api::{
+        Api,
+        body::{self, Media},
+        bulk,
+        idempotency::{self, Key},
+        parameters::none_in,
+        problem::{Kind, Problem},
+        submission::{Submission, Verb},
+    },
+    subprotocol::{depth, native::fields::Fault},
 };
-use crate::subprotocol::{depth, json::fields::Fault};
 
 /// `POST /v1/notify`
 pub async fn notify(State(api): State<Arc<Api>>, request: Request) -> Response {

@@ -4,18 +4,15 @@
 
 use std::{borrow::Cow, collections::HashSet};
 
-use super::{
-    idempotency::Key,
-    problem::{Kind, Problem},
-};
 use crate::{
-    exchange::Notice,
-    subprotocol::{
-        Ttl,
-        json::{
-            fields::{Fault, Field, Fields},
-            read,
-        },
+    broker::{Notice, Ttl},
+    control::api::{
+        idempotency::Key,
+        problem::{Kind, Problem},
+    },
+    subprotocol::native::{
+        fields::{Fault, Field, Fields},
+        read,
     },
 };
 

@@ -9,7 +9,7 @@ use std::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::*;
+use crate::transport::iframe::*;
 
 #[test]
 fn a_callback_is_one_identifier() {

@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, fmt::Write};
 
 use fastrand::Rng;
-use ringway::permission::Patterns;
+use ringway::config::patterns::Patterns;
 use ringway_hub::Cursor;
 
 use super::world::Story;

@@ -1,0 +1,219 @@
+//! The forms in which an event goes out, and how each is made from the text frame in the log.
+//!
+//! Forms that are the same for many clients are shared; what only one connection can read (its
+//! own compression context, its own callback) is not here.
+
+use ringway_frame::{
+    Opcode,
+    deflate::{Level, MemoryLevel, Policy, WindowBits},
+    emit_compressed_frame,
+};
+use ringway_hub::{Cursor, Epoch, Event};
+
+use crate::encoding::{ndjson, scratch::Workbench, sse};
+
+use ringway_http::chunk;
+
+/// A form that many clients share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// A WebSocket text frame.
+    Text,
+    /// The same, compressed without context takeover in a window of 15 bits (RFC 7692 §7.1).
+    Deflated,
+    /// A block of an event stream, with the event's name.
+    Sse,
+    /// A block of an event stream that does not name its event.
+    SseUnnamed,
+    /// A line.
+    Line,
+}
+
+/// How many there are.
+pub const SHARED_ENCODINGS: usize = 5;
+
+/// More than a chunk's size, the fields of a block, or the call of a script have around an event.
+const AROUND_EVENT_BYTES: usize = 160;
+
+/// What an event stream has before each further line.
+const SSE_LINE_BYTES: usize = "data: ".len();
+
+/// A character in a script takes this many bytes for one; compressing adds less.
+const ESCAPED_BYTES_MAX: usize = 6;
+
+/// Compresses an event once for all who agreed on it.
+#[derive(Debug, Clone, Copy)]
+pub struct SharedDeflate {
+    level: Level,
+    memory_level: MemoryLevel,
+}
+
+impl SharedDeflate {
+    /// With the effort of `policy`.
+    pub fn new(policy: &Policy) -> Self {
+        Self { level: policy.level, memory_level: policy.memory_level }
+    }
+
+    fn frame(self, text: &[u8], bench: &mut Workbench) -> Box<[u8]> {
+        let mut deflater = bench.pool.take_deflater(self.level, WindowBits::MAX, self.memory_level);
+        let mut compressed = bench.take_scratch();
+        deflater.deflate(text, &mut compressed);
+        let mut frame = Vec::with_capacity(compressed.len() + ringway_frame::HEADER_BYTES_MAX);
+        emit_compressed_frame(&mut frame, None, Opcode::Text, &compressed);
+        bench.put_scratch(compressed);
+        bench.pool.put_deflater(deflater);
+        frame.into()
+    }
+}
+
+/// An event that is on its way to the clients of a core.
+pub struct Encoded {
+    cursor: Cursor,
+    name: Option<Box<str>>,
+    frame: Box<[u8]>,
+    deflated: Option<Box<[u8]>>,
+}
+
+impl Encoded {
+    /// A copy of what goes out; compressed too, if anybody here wants that.
+    pub fn new(
+        event: &Event,
+        epoch: Epoch,
+        deflate: Option<SharedDeflate>,
+        bench: &mut Workbench,
+    ) -> Self {
+        let cursor = Cursor { epoch, sequence: event.sequence() };
+        let deflated = deflate.map(|deflate| {
+            event.second_encoding(|frame| deflate.frame(text_of(frame), bench)).into()
+        });
+        let name = event.name().map(Into::into);
+        Self { cursor, name, frame: event.bytes().into(), deflated }
+    }
+
+    /// Bytes of the text frame.
+    pub fn bytes(&self) -> usize {
+        self.frame.len()
+    }
+
+    /// The event as its text frame.
+    pub fn frame(&self) -> Frame<'_> {
+        Frame {
+            cursor: self.cursor,
+            name: self.name.as_deref(),
+            bytes: &self.frame,
+            deflated: self.deflated.as_deref(),
+        }
+    }
+
+    /// Appends the event in a shared form.
+    pub fn write(&self, encoding: Encoding, out: &mut Vec<u8>) {
+        match (encoding, &self.deflated) {
+            (Encoding::Deflated, Some(deflated)) => out.extend_from_slice(deflated),
+            _ => self.frame().write(encoding, out),
+        }
+    }
+}
+
+/// An event of the log, as its text frame.
+#[derive(Debug, Clone, Copy)]
+pub struct Frame<'e> {
+    /// Its place.
+    pub cursor: Cursor,
+    /// Its name.
+    pub name: Option<&'e str>,
+    /// The text frame.
+    pub bytes: &'e [u8],
+    /// The same compressed for many, if that was done.
+    pub deflated: Option<&'e [u8]>,
+}
+
+impl<'e> Frame<'e> {
+    /// The frame of an event.
+    pub fn of(event: &'e Event, epoch: Epoch) -> Self {
+        let cursor = Cursor { epoch, sequence: event.sequence() };
+        Self { cursor, name: event.name(), bytes: event.bytes(), deflated: event.second() }
+    }
+
+    /// The event as a JSON object.
+    pub fn text(&self) -> &'e str {
+        std::str::from_utf8(text_of(self.bytes)).expect("it was made from strings")
+    }
+
+    /// No fewer bytes than the event has in a shared form, or in a form of one client alone where
+    /// that is `None`.
+    pub fn bytes_max(&self, encoding: impl Into<Option<Encoding>>) -> usize {
+        let bytes = self.bytes.len();
+        match encoding.into() {
+            Some(Encoding::Text) => bytes,
+            Some(Encoding::Deflated) => bytes.max(self.deflated.map_or(0, <[u8]>::len)),
+            Some(Encoding::Line) => bytes + AROUND_EVENT_BYTES,
+            Some(Encoding::Sse | Encoding::SseUnnamed) => {
+                let is_break = |byte: &&u8| matches!(byte, b'\r' | b'\n');
+                let breaks = self.bytes.iter().filter(is_break).count();
+                let name = self.name.map_or(0, str::len);
+                bytes + breaks * SSE_LINE_BYTES + name + AROUND_EVENT_BYTES
+            }
+            None => bytes * ESCAPED_BYTES_MAX + AROUND_EVENT_BYTES,
+        }
+    }
+
+    /// Appends the event in a shared form; uncompressed where [`Encoding::Deflated`] is asked for,
+    /// as every client reads that too (RFC 7692 §6).
+    pub fn write(&self, encoding: Encoding, out: &mut Vec<u8>) {
+        match encoding {
+            Encoding::Text | Encoding::Deflated => out.extend_from_slice(self.bytes),
+            Encoding::Sse | Encoding::SseUnnamed => {
+                let name = self.name.filter(|_| encoding == Encoding::Sse);
+                let cursor = self.cursor.text();
+                let cursor = std::str::from_utf8(&cursor).expect("a cursor is ASCII");
+                chunk::write(out, |out| sse::event(out, cursor, name, self.text()));
+            }
+            Encoding::Line => chunk::write(out, |out| ndjson::line(out, self.text())),
+        }
+    }
+}
+
+/// The payload of an unmasked frame (RFC 6455 §5.2).
+fn text_of(frame: &[u8]) -> &[u8] {
+    let header = match frame[1] & 0x7F {
+        126 => 4,
+        127 => 10,
+        _ => 2,
+    };
+    &frame[header..]
+}
+
+#[cfg(test)]
+mod tests {
+    use ringway_frame::emit_frame;
+
+    use super::*;
+    use crate::transport::iframe;
+
+    #[test]
+    fn no_form_of_an_event_is_longer_than_it_is_said_to_be() {
+        let hostile = ["{\"data\":\"x\"}".to_owned(), "\n".repeat(5_000), "<".repeat(70_000)];
+        let name = "n".repeat(255);
+        for text in hostile {
+            let mut bytes = Vec::new();
+            emit_frame(&mut bytes, None, Opcode::Text, text.as_bytes());
+            let cursor = Cursor { epoch: Epoch::new(1), sequence: 1 };
+            let frame = Frame { cursor, name: Some(&name), bytes: &bytes, deflated: None };
+            for encoding in [
+                Encoding::Text,
+                Encoding::Deflated,
+                Encoding::Sse,
+                Encoding::SseUnnamed,
+                Encoding::Line,
+            ] {
+                let mut out = Vec::new();
+                frame.write(encoding, &mut out);
+                let most = frame.bytes_max(encoding);
+                assert!((out.len()..=out.len() + 512).contains(&most), "{encoding:?}: {most}");
+            }
+            let mut out = Vec::new();
+            chunk::write(&mut out, |out| iframe::script(out, frame.text()));
+            assert!(out.len() <= frame.bytes_max(None));
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The forms in which events and the gateway's own messages go out.
+//!
+//! Pure code: it appends to buffers, and never sends anything.
+
+pub mod event;
+pub mod native;
+pub mod ndjson;
+pub mod scratch;
+pub mod sse;
+
+pub use event::{Encoded, Encoding, Frame, SHARED_ENCODINGS, SharedDeflate};
