@@ -304,7 +304,7 @@ impl Peer {
         let Turn { desk, metrics, .. } = turn;
         let count = match &self.stage {
             Stage::WebSocket(_) => &metrics.sessions.websocket,
-            Stage::Stream(stream) => metrics.sessions.of_stream(&stream.form.format),
+            Stage::Stream(stream) => stream.form.format.counter(&metrics.sessions),
             _ => &metrics.sessions.long_poll,
         };
         let session = match &mut self.stage {

@@ -82,12 +82,14 @@ impl Peer {
     fn upgrade(&mut self, upgrade: &Upgrade, turn: &mut Turn<'_>) {
         if upgrade.route != Route::Ws {
             self.transport = Transport::Echo;
-            self.stage = Stage::WebSocket(WebSocket::new(upgrade, turn.settings, None));
+            self.stage =
+                Stage::WebSocket(WebSocket::new(upgrade.agreement.as_ref(), turn.settings, None));
             return self.is_alive(turn);
         }
         let (session, gap) = self.enter(&upgrade.visit, turn);
         self.transport = Transport::WebSocket;
-        let mut socket = WebSocket::new(upgrade, turn.settings, Some(Box::new(session)));
+        let mut socket =
+            WebSocket::new(upgrade.agreement.as_ref(), turn.settings, Some(Box::new(session)));
         if let Some((session, mut frames)) = socket.feed() {
             turn.metrics.sessions.websocket.add(1);
             if frames.shared() == Some(Encoding::Deflated) {
@@ -108,7 +110,7 @@ impl Peer {
             StreamFormat::Iframe(_) => Transport::Iframe,
             StreamFormat::Sse(_) => Transport::Sse,
         };
-        turn.metrics.sessions.of_stream(&format).add(1);
+        format.counter(&turn.metrics.sessions).add(1);
         let form = StreamForm { format, framing: opened.framing };
         let mut stream = Stream { session: Box::new(session), form };
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);

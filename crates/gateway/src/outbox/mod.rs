@@ -7,11 +7,9 @@ pub mod channel;
 
 use std::time::Duration;
 
-use ringway_acceptor::{Connection, Operation, Operations, SendMark};
+use ringway_acceptor::{Connection, Operation, Operations, SendMark, Staged};
 
-use crate::{
-    encoding::Encoding, memory::OutOfMemory, outbox::channel::Channel, session::dispatch::Run,
-};
+use crate::{memory::OutOfMemory, outbox::channel::Channel};
 
 /// The sending side of a connection, kept beside its peer.
 #[derive(Debug, Default)]
@@ -212,13 +210,16 @@ impl<'a> Outbox<'a> {
         }
     }
 
-    /// Sends a run of events, which is in the turn's buffer once for all who share its form.
+    /// Sends bytes that `stage` puts into the turn's buffer once for all who share them.
     ///
     /// # Errors
     /// [`OutOfMemory`]; nothing is sent.
     #[inline]
-    pub fn write_run(&mut self, run: &mut Run, encoding: Encoding) -> Result<(), OutOfMemory> {
-        let staged = run.staged(encoding, self.operations)?;
+    pub fn write_staged(
+        &mut self,
+        stage: impl FnOnce(&mut Operations) -> Result<Staged, OutOfMemory>,
+    ) -> Result<(), OutOfMemory> {
+        let staged = stage(self.operations)?;
         let written = self.bytes_of_turn();
         if written > 0 {
             // What it is sent already may have to be copied to stand before it.

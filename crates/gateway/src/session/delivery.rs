@@ -141,7 +141,7 @@ pub fn deliver(
         return if outbox.is_backlogged() { Progress::Idle } else { Progress::More };
     }
     let room = match form.shared() {
-        Some(encoding) => outbox.write_run(run, encoding),
+        Some(encoding) => outbox.write_staged(|operations| run.staged(encoding, operations)),
         None => {
             let bytes = run.events.iter().map(|event| event.frame().bytes_max(None)).sum();
             outbox.make_room(bytes).map(|()| {

@@ -11,6 +11,7 @@ use crate::{
         scratch::Workbench,
         sse::{self, Names},
     },
+    metrics::{Counter, SessionCounts},
     outbox::Outbox,
     session::{
         Session,
@@ -49,6 +50,15 @@ pub enum StreamFormat {
 }
 
 impl StreamFormat {
+    /// The counter of its sessions.
+    pub fn counter<'c>(&self, sessions: &'c SessionCounts) -> &'c Counter {
+        match self {
+            Self::Sse(_) => &sessions.sse,
+            Self::Lines => &sessions.stream,
+            Self::Iframe(_) => &sessions.iframe,
+        }
+    }
+
     /// Its media type.
     pub fn content_type(&self) -> &'static str {
         match self {

@@ -7,12 +7,11 @@ use std::time::Duration;
 use ringway_acceptor::Connection;
 use ringway_frame::{
     Allowance, CloseCode, Message, MessageReader, Opcode, ProtocolError, ReadLimits, Reading, Role,
-    Unfinished, emit_close, emit_ping, emit_pong,
+    Unfinished, deflate::Agreement, emit_close, emit_ping, emit_pong,
 };
 
 use crate::{
     config::{reference::ConfigReference, settings::Settings},
-    edge::action::Upgrade,
     limits::{MESSAGE_COST, PLAIN_BYTES_PER_COST},
     outbox::Outbox,
     session::{
@@ -89,8 +88,12 @@ pub enum Outcome {
 
 impl WebSocket {
     /// A WebSocket that has just been agreed on; one of `/ws` is given its session.
-    pub fn new(upgrade: &Upgrade, settings: &Settings, session: Option<Box<Session>>) -> Self {
-        let (reader, compression) = match (&upgrade.agreement, &settings.deflate) {
+    pub fn new(
+        agreement: Option<&Agreement>,
+        settings: &Settings,
+        session: Option<Box<Session>>,
+    ) -> Self {
+        let (reader, compression) = match (agreement, &settings.deflate) {
             (Some(agreement), Some(policy)) => (
                 MessageReader::with_deflate(Role::Server, agreement),
                 Some(Box::new(Compression::new(*agreement, *policy))),
