@@ -64,7 +64,8 @@ pub enum Names {
     /// An event with a name is dispatched under it.
     #[default]
     On,
-    /// Each event is a `message`, and a heartbeat is a `pong` that a program can see.
+    /// Each object is a `message`, so that `onmessage` hears all of them: events, `welcome`, `gap`,
+    /// and heartbeats as `pong`.
     Off,
 }
 
