@@ -64,8 +64,7 @@ pub enum Names {
     /// An event with a name is dispatched under it.
     #[default]
     On,
-    /// Each object is a `message`, so that `onmessage` hears all of them: events, `welcome`, `gap`,
-    /// and heartbeats as `pong`.
+    /// Each object is a `message`, heartbeats (as `pong`) among them.
     Off,
 }
 
