@@ -15,7 +15,7 @@ use crate::config::{
     keys::{self, FILE_VARIABLE, Key, VARIABLE_PREFIX},
     spelling,
     table::KEYS,
-    value,
+    topics, value,
 };
 
 /// Everything that a configuration is read from. Loading the same sources again
@@ -98,6 +98,9 @@ impl Overrides {
         }
         let origin = Origin::Variable(name.to_string());
         let Some(key) = KEYS.iter().find(|key| key.variable() == name) else {
+            if let Some(message) = topics::only_in_a_file(&name) {
+                return faults.add(origin, message);
+            }
             let hint = match nearest_variable(&name) {
                 Some(near) => format!("did you mean {near}?"),
                 None => "unset it; \"ringway defaults\" shows every name".to_owned(),
@@ -116,6 +119,9 @@ impl Overrides {
             return faults.add(origin, "has no \"=\"; write --set key=value");
         };
         let path = path.trim();
+        if let Some(message) = topics::only_in_a_file(path) {
+            return faults.add(origin, message);
+        }
         match keys::find(path) {
             Some(key) => self.assign_text(key, text.trim(), origin, faults),
             None => {

@@ -65,6 +65,16 @@ pub(super) static TOPIC_KEYS: &[Key] = &[
     },
 ];
 
+/// Why a key of the section is not set elsewhere, if `name` is one: `history.topic.events_max` in
+/// `--set`, `RINGWAY_HISTORY_TOPIC_EVENTS_MAX` in the environment.
+pub(super) fn only_in_a_file(name: &str) -> Option<&'static str> {
+    let name = name.to_ascii_lowercase().replace('_', ".");
+    name.trim_start_matches("ringway.").starts_with(SECTION).then_some(
+        "can only be set in a file, since there may be many: write a [[history.topic]] table for each \
+         pattern, and name the file with --config or RINGWAY_CONFIG",
+    )
+}
+
 /// A table as `[history]` holds it.
 pub(super) fn document(values: &Values) -> Table {
     let field = |key: &Key| Some((key.name().to_owned(), values.get(key.path)?.value.clone()));

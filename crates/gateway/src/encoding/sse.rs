@@ -10,7 +10,7 @@ pub enum Names {
     /// An event with a name is dispatched under it.
     #[default]
     On,
-    /// Each event is a `message`, and a heartbeat is a `pong` that a program can see.
+    /// Each object is a `message`, heartbeats (as `pong`) among them.
     Off,
 }
 

@@ -89,6 +89,11 @@ impl StreamForm {
         });
     }
 
+    /// The name, where the stream has names.
+    fn named<'n>(&self, name: Option<&'n str>) -> Option<&'n str> {
+        name.filter(|_| matches!(self.format, StreamFormat::Sse(Names::On)))
+    }
+
     fn object(&self, name: Option<&str>, cursor: &str, text: &str, out: &mut Vec<u8>) {
         self.framing.write(out, |out| match &self.format {
             StreamFormat::Sse(_) => sse::event(out, cursor, name, text),
@@ -113,8 +118,7 @@ impl Form for StreamForm {
         outbox.write(|out| match self.shared() {
             Some(encoding) => frame.write(encoding, out),
             None => {
-                let name =
-                    frame.name.filter(|_| matches!(self.format, StreamFormat::Sse(Names::On)));
+                let name = self.named(frame.name);
                 self.object(name, &frame.cursor.to_string(), frame.text(), out);
             }
         });
@@ -131,7 +135,7 @@ impl Form for StreamForm {
             let mut text = Vec::with_capacity(160);
             word.write_json(&mut text);
             let text = str::from_utf8(&text).expect("it was made from strings");
-            self.object(word.name(), &cursor, text, out);
+            self.object(self.named(word.name()), &cursor, text, out);
         });
     }
 }

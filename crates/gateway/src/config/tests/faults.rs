@@ -130,6 +130,14 @@ fn a_fault_outside_the_file_names_its_source() {
             "RINGWAY_LIMITS_HANDSHAKE_TIMOUT: unknown variable; did you mean RINGWAY_LIMITS_HANDSHAKE_TIMEOUT?",
         ),
         (
+            environment(&[("RINGWAY_HISTORY_TOPIC_EVENTS_MAX", "5")]),
+            "RINGWAY_HISTORY_TOPIC_EVENTS_MAX: can only be set in a file, since there may be many: write a [[history.topic]] table for each pattern, and name the file with --config or RINGWAY_CONFIG",
+        ),
+        (
+            settings(&["history.topic.events_max=5"]),
+            "--set history.topic.events_max=5: can only be set in a file, since there may be many: write a [[history.topic]] table for each pattern, and name the file with --config or RINGWAY_CONFIG",
+        ),
+        (
             environment(&[("RINGWAY_COMFIG", "x")]),
             "RINGWAY_COMFIG: unknown variable; did you mean RINGWAY_CONFIG?",
         ),
