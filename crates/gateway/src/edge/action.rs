@@ -12,10 +12,11 @@ use crate::{
         response,
         routes::Route,
     },
+    encoding::iframe,
     outbox::Outbox,
     refusal::Refusal,
     subprotocol::native as json,
-    transport::{iframe, stream::StreamFormat},
+    transport::stream::StreamFormat,
 };
 
 use ringway_http::{Framing, KeepAlive};

@@ -10,8 +10,8 @@ use ringway_hub::{Cursor, NameFault, name};
 
 use crate::{
     config::origins,
+    encoding::iframe::{Callback, Receiver},
     encoding::sse::Names,
-    transport::iframe::{Callback, Receiver},
 };
 
 use crate::refusal::{Parameter, VisitFault};

@@ -20,9 +20,9 @@ use crate::{
         routes::{self, Route},
         site::{self, Site},
     },
+    encoding::iframe::Receiver,
     outbox::Outbox,
     refusal::{Methods, Refusal, VisitFault},
-    transport::iframe::Receiver,
 };
 
 /// What comes of a head.

@@ -3,8 +3,12 @@
 //! Pure code: it appends to buffers, and never sends anything.
 
 pub mod event;
+pub mod iframe;
+pub mod large_events;
 pub mod native;
 pub mod ndjson;
+pub mod pieces;
+pub mod poll;
 pub mod scratch;
 pub mod sse;
 

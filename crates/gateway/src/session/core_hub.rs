@@ -3,6 +3,8 @@
 //!
 //! It is lent to whichever peer is served, and never holds one.
 
+use crate::encoding::large_events::LargeEvents;
+
 use std::{cell::Cell, sync::Arc, time::Duration};
 
 use ringway_hub::{Key, Reader, Sequence, Subscriptions, Tail};
@@ -29,6 +31,8 @@ pub struct Desk {
     pub reader: Reader,
     /// What was read and is not sent yet.
     pub dispatch: Dispatch,
+    /// What is being sent of large events.
+    pub large_events: LargeEvents,
     /// Peers that have something to do in the next turn, without anything happening to them.
     pub ready: ReadyQueue,
     /// Those who have left, and whose sockets may yet turn out not to have taken all.
@@ -75,6 +79,7 @@ impl Desk {
             subscriptions: Subscriptions::default(),
             tail: Tail::default(),
             dispatch: Dispatch::default(),
+            large_events: LargeEvents::default(),
             ready: ReadyQueue::default(),
             departures: Departures::default(),
             news: News::None,

@@ -3,12 +3,15 @@
 //! While it is held it has a session like any other client. What a turn brings it is collected and
 //! answered at the end of the turn; what it has missed it reads from the log when it is answered.
 
+use crate::{encoding::pieces::Pieces, memory::OutOfMemory};
+
 use std::{ops::ControlFlow, time::Duration};
 
 use crate::{
     broker::Missed,
     edge::{cors::Cors, requests::HttpConnection},
     encoding::Frame,
+    encoding::poll::Body,
     memory::make_room,
     metrics::CoreMetrics,
     session::{
@@ -17,7 +20,6 @@ use crate::{
         delivery::{Progress, Word},
         dispatch::Run,
     },
-    transport::poll::Body,
 };
 
 use ringway_http::KeepAlive;
@@ -37,7 +39,7 @@ pub struct LongPoll {
     pub http: HttpConnection,
     /// What is to be answered before anything is read: objects, with commas between them. Boxed, as
     /// it is there for a turn at most.
-    pub collected: Option<Box<Vec<u8>>>,
+    pub collected: Option<Box<Pieces>>,
 }
 
 /// Whether there is something to answer.
@@ -55,7 +57,7 @@ pub enum Found {
 impl LongPoll {
     /// Bytes of memory that are kept for it.
     pub fn held_bytes(&self) -> usize {
-        let collected = self.collected.as_ref().map_or(0, |collected| collected.capacity());
+        let collected = self.collected.as_ref().map_or(0, |collected| collected.text.capacity());
         collected + self.http.held_bytes()
     }
 
@@ -75,11 +77,10 @@ impl LongPoll {
         }
         let collected = self.collected.get_or_insert_default();
         let is_full = !collected.is_empty() && collected.len() + run.bytes() > bytes_max;
-        if is_full || make_room(collected, run.bytes() + run.events.len()).is_err() {
+        if is_full || collect(collected, run, desk).is_err() {
             session.fall_behind(run.before, desk);
             self.collected.take_if(|collected| collected.is_empty());
         } else {
-            run.events.iter().for_each(|event| append(collected, event.frame().text().as_bytes()));
             metrics.deliveries.add(run.events.len() as u64);
             session.sent(run.before, run.through, Settled::No);
         }
@@ -90,7 +91,9 @@ impl LongPoll {
     pub fn note(&mut self, (from, to): Missed) {
         let mut text = Vec::new();
         Word::Gap { from, to }.write_json(&mut text);
-        append(self.collected.get_or_insert_default(), &text);
+        let collected = self.collected.get_or_insert_default();
+        separate(collected);
+        collected.text.extend_from_slice(&text);
     }
 
     /// Reads what there is into `body`, up to about `bytes_max`.
@@ -100,15 +103,15 @@ impl LongPoll {
         now: Duration,
         bytes_max: usize,
         metrics: &CoreMetrics,
-        body: &mut Vec<u8>,
+        body: &mut Pieces,
     ) -> Found {
-        let mut answer = Body::begin(body);
+        let mut answer = Body::begin(&mut body.text);
         let mut found = Found::Nothing;
         if let Some(objects) = self.collected.take() {
-            if make_room(body, objects.len() + ITEM_BYTES).is_err() {
+            answer.next(&mut body.text);
+            if body.append(*objects).is_err() || make_room(&mut body.text, ITEM_BYTES).is_err() {
                 return Found::NoMemory;
             }
-            answer.item(body, text_of(&objects));
             found = Found::Something;
         }
         let epoch = desk.exchange.log.epoch();
@@ -117,16 +120,17 @@ impl LongPoll {
             let mut full = ControlFlow::Continue(());
             let read = self.session.read_on(desk, now, |event| {
                 if event.except() != Some(&*client) {
-                    if make_room(body, event.bytes().len() + ITEM_BYTES).is_err() {
+                    answer.next(&mut body.text);
+                    let written = body.object(&Frame::of(event, epoch), &desk.large_events);
+                    if written.is_err() || make_room(&mut body.text, ITEM_BYTES).is_err() {
                         found = Found::NoMemory;
                         full = ControlFlow::Break(());
                         return full;
                     }
-                    answer.item(body, Frame::of(event, epoch).text());
                     metrics.deliveries.add(1);
                     found = Found::Something;
                 }
-                if answer.bytes(body) > bytes_max {
+                if body.len() > bytes_max {
                     full = ControlFlow::Break(());
                 }
                 full
@@ -141,23 +145,33 @@ impl LongPoll {
                     let [from, to] = [gap.from, gap.to].map(|place| desk.exchange.cursor(place));
                     let mut text = Vec::new();
                     Word::Gap { from, to }.write_json(&mut text);
-                    answer.item(body, text_of(&text));
+                    answer.next(&mut body.text);
+                    body.text.extend_from_slice(&text);
                     found = Found::Something;
                 }
             }
         }
-        answer.end(body, &self.session.cursor(desk).to_string());
+        answer.end(&mut body.text, &self.session.cursor(desk).to_string());
         found
     }
 }
 
-fn append(objects: &mut Vec<u8>, text: &[u8]) {
-    if !objects.is_empty() {
-        objects.push(b',');
+/// Appends a run, with commas between its events; all of it or nothing.
+fn collect(collected: &mut Pieces, run: &Run, desk: &Desk) -> Result<(), OutOfMemory> {
+    let (text, large) = (collected.text.len(), collected.large_events());
+    make_room(&mut collected.text, run.events.len())?;
+    for event in &run.events {
+        separate(collected);
+        if let Err(error) = collected.object(&event.frame(), &desk.large_events) {
+            collected.truncate(text, large);
+            return Err(error);
+        }
     }
-    objects.extend_from_slice(text);
+    Ok(())
 }
 
-fn text_of(objects: &[u8]) -> &str {
-    str::from_utf8(objects).expect("it was made from strings")
+fn separate(objects: &mut Pieces) {
+    if !objects.is_empty() {
+        objects.text.push(b',');
+    }
 }

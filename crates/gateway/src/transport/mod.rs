@@ -5,8 +5,6 @@
 pub mod compression;
 pub mod echo;
 pub mod frames;
-pub mod iframe;
 pub mod long_poll;
-pub mod poll;
 pub mod stream;
 pub mod websocket;

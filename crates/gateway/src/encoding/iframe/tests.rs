@@ -9,7 +9,7 @@ use std::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::transport::iframe::*;
+use crate::encoding::iframe::*;
 
 #[test]
 fn a_callback_is_one_identifier() {
