@@ -123,6 +123,9 @@ pub struct Operations {
 /// messages does not stay resident.
 const TURN_BYTES_KEPT: usize = 4 << 20;
 
+/// More than a small send has: a control frame, the head of a response.
+const LITTLE_BYTES: usize = 1024;
+
 impl Operations {
     /// Appends what `write` writes to the connection's send of this turn.
     pub fn send(
@@ -132,6 +135,9 @@ impl Operations {
         write: impl FnOnce(&mut Vec<u8>),
     ) {
         let end = self.bytes.len();
+        if !self.has_room_for_little() {
+            return write(self.own_buffer(connection, mark));
+        }
         match self.marked(connection, *mark) {
             None => {
                 write(&mut self.bytes);
@@ -162,6 +168,44 @@ impl Operations {
     /// There is no memory for them.
     pub fn try_reserve(&mut self, additional: usize) -> Result<(), TryReserveError> {
         self.bytes.try_reserve(additional)
+    }
+
+    /// Makes room for `additional` bytes more of the connection's send of this turn, so that writing
+    /// or staging them cannot fail. What it is sent already may have to be moved to stand before
+    /// them.
+    ///
+    /// ```
+    /// use ringway_acceptor::{Connection, Operations, SendMark};
+    /// let (mut operations, mut mark) = (Operations::default(), SendMark::default());
+    /// let connection = Connection::new(0, 0);
+    /// operations.send_owned(connection, &mut mark, b"one".to_vec(), 0);
+    /// assert!(operations.try_reserve_send(connection, mark, 1 << 10).is_ok());
+    /// assert!(operations.try_reserve_send(connection, mark, isize::MAX as usize).is_err());
+    /// ```
+    ///
+    /// # Errors
+    /// There is no memory for them.
+    pub fn try_reserve_send(
+        &mut self,
+        connection: Connection,
+        mark: SendMark,
+        additional: usize,
+    ) -> Result<(), TryReserveError> {
+        let moved = match self.marked(connection, mark) {
+            None => 0,
+            Some(Outgoing::Turn(range)) if range.end == self.bytes.len() => 0,
+            Some(Outgoing::Turn(range)) => range.len(),
+            Some(Outgoing::Shared(bytes)) => bytes.len(),
+            Some(Outgoing::Owned { .. }) => {
+                let Operation::Send { outgoing: Outgoing::Owned { bytes, .. }, .. } =
+                    &mut self.list[mark.0 as usize]
+                else {
+                    return Ok(());
+                };
+                return bytes.try_reserve(additional);
+            }
+        };
+        self.bytes.try_reserve(moved.saturating_add(additional))
     }
 
     /// Sends a buffer of its own, without copying it unless the connection already sends in this
@@ -283,6 +327,43 @@ impl Operations {
         self.bytes.clear();
         if self.bytes.capacity() > TURN_BYTES_KEPT {
             self.bytes = Vec::new();
+        }
+    }
+
+    /// Whether a small send fits into the turn's buffer. Where that is as large as what all peers are
+    /// sent and cannot grow, it does not.
+    #[inline]
+    fn has_room_for_little(&mut self) -> bool {
+        self.bytes.capacity() - self.bytes.len() >= LITTLE_BYTES
+            || self.bytes.try_reserve(LITTLE_BYTES).is_ok()
+    }
+
+    /// A buffer for the connection's send alone, which begins with what it is sent already.
+    #[cold]
+    fn own_buffer(&mut self, connection: Connection, mark: &mut SendMark) -> &mut Vec<u8> {
+        match self.marked(connection, *mark) {
+            None => {
+                self.push_send(connection, mark, Outgoing::Owned { bytes: Vec::new(), start: 0 })
+            }
+            Some(Outgoing::Owned { .. }) => {}
+            Some(Outgoing::Turn(range)) => {
+                let bytes = self.bytes[range.clone()].to_vec();
+                self.replace(*mark, bytes);
+            }
+            Some(Outgoing::Shared(shared)) => {
+                let bytes = shared.to_vec();
+                self.replace(*mark, bytes);
+            }
+        }
+        match &mut self.list[mark.0 as usize] {
+            Operation::Send { outgoing: Outgoing::Owned { bytes, .. }, .. } => bytes,
+            other => unreachable!("it was just made an owned send: {other:?}"),
+        }
+    }
+
+    fn replace(&mut self, mark: SendMark, bytes: Vec<u8>) {
+        if let Operation::Send { outgoing, .. } = &mut self.list[mark.0 as usize] {
+            *outgoing = Outgoing::Owned { bytes, start: 0 };
         }
     }
 

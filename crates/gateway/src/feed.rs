@@ -27,8 +27,16 @@ pub trait Form {
     /// The form that it shares with others; `None`: each event is written for it alone.
     fn shared(&self) -> Option<Encoding>;
 
-    /// Writes one event.
-    fn event(&mut self, frame: Frame<'_>, bench: &mut Workbench, outbox: &mut Outbox<'_>);
+    /// Writes one event, for which there is room in the outbox.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] for what it is written with; nothing was written.
+    fn event(
+        &mut self,
+        frame: Frame<'_>,
+        bench: &mut Workbench,
+        outbox: &mut Outbox<'_>,
+    ) -> Result<(), OutOfMemory>;
 
     /// Writes a message of the gateway's own, with the cursor that it takes the client to.
     fn word(&mut self, word: Word<'_>, bench: &mut Workbench, outbox: &mut Outbox<'_>);
@@ -58,8 +66,6 @@ pub enum Word<'a> {
         /// The place.
         cursor: Cursor,
     },
-    /// An answer, as JSON.
-    Answer(&'a [u8]),
 }
 
 impl Word<'_> {
@@ -71,7 +77,6 @@ impl Word<'_> {
             }
             Self::Gap { from, to } => write::gap(out, &from.to_string(), &to.to_string()),
             Self::Heartbeat { cursor } => write::pong(out, &cursor.to_string(), None),
-            Self::Answer(text) => out.extend_from_slice(text),
         }
     }
 
@@ -80,7 +85,6 @@ impl Word<'_> {
         match self {
             Self::Welcome { cursor, .. } | Self::Heartbeat { cursor } => Some(cursor),
             Self::Gap { to, .. } => Some(to),
-            Self::Answer(_) => None,
         }
     }
 
@@ -90,7 +94,6 @@ impl Word<'_> {
             Self::Welcome { .. } => Some("welcome"),
             Self::Gap { .. } => Some("gap"),
             Self::Heartbeat { .. } => Some("pong"),
-            Self::Answer(_) => None,
         }
     }
 }
@@ -139,26 +142,30 @@ pub fn deliver(
     let settled = if outbox.is_settled() { Settled::Yes } else { Settled::No };
     let written = outbox.bytes_of_turn();
     let is_full = written > 0 && written + run.bytes() > serving.settings.queue_bytes_max;
-    if outbox.is_backlogged() || is_full {
+    if outbox.is_backlogged() || is_full || run.is_unread() {
         serving.metrics.lagged.add(1);
         session.fall_behind(run.before, desk);
-        // A backlog tells when it is gone; a turn that was full does not.
+        // A backlog tells when it is gone; a turn that was full does not, nor does memory.
         return if outbox.is_backlogged() { Progress::Idle } else { Progress::More };
     }
-    let room = match form.shared() {
+    let mut through = run.before;
+    let sent = match form.shared() {
         Some(encoding) => outbox.write_run(run, encoding),
         None => {
             let bytes = run.events.iter().map(|event| event.frame().bytes_max(None)).sum();
-            outbox.make_room(bytes).map(|()| {
-                for event in &run.events {
-                    form.event(event.frame(), serving.bench, outbox);
-                }
+            outbox.make_room(bytes).and_then(|()| {
+                run.events.iter().try_for_each(|event| {
+                    let frame = event.frame();
+                    form.event(frame, serving.bench, outbox)?;
+                    through = frame.cursor.sequence;
+                    Ok(())
+                })
             })
         }
     };
-    if let Err(OutOfMemory) = room {
+    if let Err(OutOfMemory) = sent {
         // It reads on by itself when this turn's buffer is free.
-        session.fall_behind(run.before, desk);
+        session.fall_behind(through, desk);
         return Progress::More;
     }
     serving.metrics.deliveries.add(run.events.len() as u64);
@@ -193,10 +200,10 @@ pub fn read_on(
             if event.except() != Some(&*client) {
                 let frame = Frame::of(event, epoch);
                 room = outbox.make_room(frame.bytes_max(form.shared()));
+                room = room.and_then(|()| form.event(frame, serving.bench, outbox));
                 if room.is_err() {
                     return ControlFlow::Break(());
                 }
-                form.event(frame, serving.bench, outbox);
                 serving.metrics.deliveries.add(1);
             }
             // Another one like it would not fit.

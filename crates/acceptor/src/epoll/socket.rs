@@ -184,14 +184,19 @@ impl Socket {
             return Some(self.backlog.as_ref().map_or(Sent::All, |b| Sent::Backlogged(b.len())));
         }
         let backlog = self.backlog.get_or_insert_default();
-        match outgoing {
+        let kept = match outgoing {
             Outgoing::Turn(range) => backlog.copy(&turn[range][sent..]),
             Outgoing::Owned { bytes, start } => {
-                backlog.keep(Bytes::from(bytes).slice(start + sent..));
+                backlog.keep(Bytes::from(bytes).slice(start + sent..))
             }
             Outgoing::Shared(bytes) => backlog.keep(bytes.slice(sent..)),
-        }
-        Some(Sent::Backlogged(backlog.len()))
+        };
+        let unsent_bytes = backlog.len();
+        // Without the rest the stream has a hole: the connection has failed.
+        Some(match kept {
+            Ok(()) => Sent::Backlogged(unsent_bytes),
+            Err(_) => Sent::Failed(self.fail(Errno::NOMEM)),
+        })
     }
 
     /// One sendmsg(2) of the backlog, then FIN if that was asked for and all is gone. `None`: the

@@ -16,7 +16,7 @@ use crate::{
     desk::{Desk, Intake, News},
     exchange::{Missed, Notice},
     limits::{COMMAND_COST, RECIPIENT_COST},
-    memory::OutOfMemory,
+    memory::{self, OutOfMemory, make_room},
     orders::{Change, Order},
     session::{Session, TooMany},
     settings::Settings,
@@ -132,17 +132,19 @@ fn perform<'t>(
             let Desk { exchange, tail, news, .. } = desk;
             let notified = exchange.receipts.try_once(client, &id, now, || {
                 let notice = Notice { from: Some(client), event: event.as_deref(), data, ttl };
+                // Before anything is appended, which has to be acknowledged.
+                let mut ack = Vec::new();
+                make_room(&mut ack, write::ack_bytes_max(&id, &to))?;
                 let notified =
                     exchange.notify(tail, notice, &to, &settings.permissions.notify, now)?;
                 *news = News::Some;
                 let cursor = notified.cursor.to_string();
                 let outcome = notified.outcome.iter().map(|(name, of)| (*name, of.as_str()));
-                let mut ack = Vec::new();
                 write::ack_with_outcome(&mut ack, &id, &cursor, outcome);
-                Ok(ack.into())
+                Ok(Arc::new(ack))
             });
-            let (ack, _) = notified.map_err(|fault| no_memory(fault, id))?;
-            out.extend_from_slice(&ack);
+            let appended = notified.and_then(|(ack, _)| memory::append(out, &ack));
+            appended.map_err(|fault| no_memory(fault, id))?;
         }
         Command::Publish { id, topic, event, data, echo, ttl } => {
             let client = speaker.client();
@@ -163,7 +165,7 @@ fn perform<'t>(
                 *news = News::Some;
                 let mut ack = Vec::new();
                 write::ack(&mut ack, &id, &cursor.to_string());
-                Ok(Arc::<[u8]>::from(ack))
+                Ok(Arc::new(ack))
             });
             let (ack, _) = published.map_err(|fault| no_memory(fault, id))?;
             out.extend_from_slice(&ack);
@@ -188,7 +190,8 @@ fn perform<'t>(
     Ok(None)
 }
 
-/// Nothing was appended, and the command is not remembered.
+/// Nothing was appended, and the command is not remembered; or it was acknowledged, and there is no
+/// memory for saying so: then it is remembered, and acknowledged again when it is sent again.
 fn no_memory(OutOfMemory: OutOfMemory, id: Cow<'_, str>) -> CommandError<'_> {
     error(ErrorCode::OutOfMemory, id, "the gateway has no memory for this now; send it again later")
 }
@@ -205,7 +208,7 @@ fn answer_again<'t>(
         let message = "the gateway is going away; send the command again after reconnecting";
         return Err(error(ErrorCode::GoingAway, id, message));
     };
-    out.extend_from_slice(&ack);
+    memory::append(out, &ack).map_err(|fault| no_memory(fault, id))?;
     Ok(None)
 }
 

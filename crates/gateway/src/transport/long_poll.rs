@@ -69,7 +69,8 @@ impl LongPoll {
             return Progress::Idle;
         }
         let collected = self.collected.get_or_insert_default();
-        let is_full = !collected.is_empty() && collected.len() + run.bytes() > bytes_max;
+        let is_full =
+            run.is_unread() || !collected.is_empty() && collected.len() + run.bytes() > bytes_max;
         if is_full || make_room(collected, run.bytes() + run.events.len()).is_err() {
             session.fall_behind(run.before, desk);
             self.collected.take_if(|collected| collected.is_empty());

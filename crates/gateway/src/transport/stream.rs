@@ -13,6 +13,7 @@ use super::{
 use crate::{
     feed::{Form, Word},
     http::{chunk, response::Framing, visit::Names},
+    memory::OutOfMemory,
     outbox::Outbox,
     session::Session,
     workbench::Workbench,
@@ -96,7 +97,12 @@ impl Form for StreamForm {
         }
     }
 
-    fn event(&mut self, frame: Frame<'_>, _: &mut Workbench, outbox: &mut Outbox<'_>) {
+    fn event(
+        &mut self,
+        frame: Frame<'_>,
+        _: &mut Workbench,
+        outbox: &mut Outbox<'_>,
+    ) -> Result<(), OutOfMemory> {
         outbox.write(|out| match self.shared() {
             Some(encoding) => frame.write(encoding, out),
             None => {
@@ -105,6 +111,7 @@ impl Form for StreamForm {
                 self.object(name, &frame.cursor.to_string(), frame.text(), out);
             }
         });
+        Ok(())
     }
 
     fn word(&mut self, word: Word<'_>, _: &mut Workbench, outbox: &mut Outbox<'_>) {

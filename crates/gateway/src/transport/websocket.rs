@@ -20,14 +20,13 @@ use crate::{
     feed::{Form, Serving, Word},
     http::progress::Upgrade,
     limits::{MESSAGE_COST, PLAIN_BYTES_PER_COST},
+    memory::OutOfMemory,
+    metrics::CoreMetrics,
     outbox::Outbox,
     session::Session,
     settings::Settings,
     subprotocol::service::{self, Speaker, Verdict},
 };
-
-/// More than a message that is lent from what was received may have.
-const COPIED_BYTES_MAX: usize = 128 << 10;
 
 /// A WebSocket in the server's role.
 pub struct WebSocket {
@@ -123,10 +122,13 @@ impl WebSocket {
             }
             if let Some(compression) = self.compression.as_deref_mut().filter(|own| own.is_parted())
             {
-                compression.send_part(serving.bench, outbox);
+                let sent = compression.send_part(serving.bench, outbox);
                 desk.spend(serving.bench.take_cost());
                 if !compression.is_parted() {
                     desk.ready.end_inflating(connection);
+                }
+                if let Err(OutOfMemory) = sent {
+                    return self.fail(ProtocolError::OutOfMemory, serving.metrics, outbox);
                 }
                 continue;
             }
@@ -160,7 +162,7 @@ impl WebSocket {
                     desk.ready.begin_inflating(connection);
                     return Outcome::Deferred;
                 }
-                Err(fault) => return self.fail(fault, outbox),
+                Err(fault) => return self.fail(fault, serving.metrics, outbox),
             };
             let (opcode, payload) = match message {
                 // RFC 6455 §5.5.1: our Close was the last frame.
@@ -188,12 +190,8 @@ impl WebSocket {
             if inflated == 0 {
                 desk.spend(payload.len() / PLAIN_BYTES_PER_COST);
             }
-            // A message that was lent is copied; a larger one goes back in its own buffer.
-            if outbox.make_room(payload.len().min(COPIED_BYTES_MAX)).is_err() {
-                return self.fail(ProtocolError::OutOfMemory, outbox);
-            }
             let compression = self.compression.as_deref_mut();
-            match &mut self.service {
+            let served = match &mut self.service {
                 Service::Echo => echo::echo(opcode, payload, compression, serving.bench, outbox),
                 Service::Session(session) => {
                     let Some(text) = payload.as_str() else {
@@ -203,13 +201,16 @@ impl WebSocket {
                         return Outcome::Ended;
                     };
                     let mut speaker = Speaker::Session { session, connection };
-                    carry_out(text, &mut speaker, Frames(compression), desk, serving, outbox);
+                    carry_out(text, &mut speaker, Frames(compression), desk, serving, outbox)
                 }
-                Service::None => {}
-            }
+                Service::None => Ok(()),
+            };
             desk.spend(serving.bench.take_cost());
             if inflated > 0 && !self.is_in_large_message() {
                 desk.ready.end_inflating(connection);
+            }
+            if let Err(OutOfMemory) = served {
+                return self.fail(ProtocolError::OutOfMemory, serving.metrics, outbox);
             }
         }
     }
@@ -314,13 +315,24 @@ impl WebSocket {
     }
 
     /// RFC 6455 §7.1.7: says why, then nothing more.
-    fn fail(&mut self, fault: ProtocolError, outbox: &mut Outbox<'_>) -> Outcome {
+    fn fail(
+        &mut self,
+        fault: ProtocolError,
+        metrics: &CoreMetrics,
+        outbox: &mut Outbox<'_>,
+    ) -> Outcome {
+        if fault == ProtocolError::OutOfMemory {
+            metrics.closed_for_memory.add(1);
+        }
         self.close(fault.close_code(), &fault.to_string(), outbox);
         Outcome::Ended
     }
 }
 
 /// Carries out a command, and answers it.
+///
+/// # Errors
+/// [`OutOfMemory`] for the answer.
 fn carry_out(
     text: &str,
     speaker: &mut Speaker<'_>,
@@ -328,14 +340,15 @@ fn carry_out(
     desk: &mut Desk,
     serving: &mut Serving<'_>,
     outbox: &mut Outbox<'_>,
-) {
+) -> Result<(), OutOfMemory> {
     let mut answer = serving.bench.take_scratch();
     let (settings, now) = (serving.settings, serving.now);
     let verdict = service::carry_out(text, speaker, desk, settings, now, &mut answer);
-    frames.word(Word::Answer(&answer), serving.bench, outbox);
+    let answered = frames.answer(&answer, serving.bench, outbox);
     if let Verdict::DoneBehind((from, to)) = verdict {
         serving.metrics.gaps.add(1);
         frames.word(Word::Gap { from, to }, serving.bench, outbox);
     }
     serving.bench.put_scratch(answer);
+    answered
 }

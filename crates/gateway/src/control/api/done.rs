@@ -8,6 +8,7 @@ use std::io::Write;
 use ringway_hub::{Cursor, Outcome};
 
 use super::submission::{Submission, To};
+use crate::subprotocol::json::write::ack_bytes_max;
 
 /// What became of a submission.
 #[derive(Debug, PartialEq, Eq)]
@@ -58,6 +59,14 @@ impl Done {
             out.push(b'}');
         }
         out.push(b'}');
+    }
+
+    /// No fewer bytes than the answer to a submission has.
+    pub fn bytes_max(submission: &Submission<'_>) -> usize {
+        match &submission.to {
+            To::Recipients(names) => ack_bytes_max("", names),
+            To::Topic(_) => ack_bytes_max::<&str>("", &[]),
+        }
     }
 
     /// Bytes on the heap.

@@ -16,12 +16,16 @@ use super::{
     Api,
     body::{self, Media},
     bulk,
+    done::Done,
     idempotency::{self, Key},
     parameters::none_in,
     problem::{Kind, Problem},
     submission::{Submission, Verb},
 };
-use crate::subprotocol::{depth, service};
+use crate::{
+    memory::{OutOfMemory, make_room},
+    subprotocol::{depth, service},
+};
 
 /// `POST /v1/notify`
 pub async fn notify(State(api): State<Arc<Api>>, request: Request) -> Response {
@@ -94,6 +98,8 @@ pub fn submit(
     if !depth::is_within(submission.data, depth_max) {
         return Err(Problem::new(Kind::WrongType, service::depth_message(depth_max)));
     }
+    // Before anything is appended, which has to be answered.
+    make_room(out, Done::bytes_max(&submission)).map_err(|OutOfMemory| body::out_of_memory())?;
     let key = Key::agree(key, own_key)?;
     if api.orders.is_draining() {
         // This thread is the one that begins to drain, so that no event comes after it.

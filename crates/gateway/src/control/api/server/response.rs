@@ -15,6 +15,7 @@ use tokio::{io::AsyncWriteExt, net::tcp::WriteHalf, time::timeout};
 use crate::{
     http::{chunk, refusal::After},
     limits::API_WRITE_STALL_MAX,
+    memory,
 };
 
 /// What of the request shapes its response.
@@ -110,6 +111,8 @@ async fn write_body(
         let frame = frame.map_err(io::Error::other)?;
         // What is no data is trailers, which nothing here sends.
         let data: Bytes = frame.into_data().unwrap_or_default();
+        // The size of a chunk and the line feeds beside it.
+        memory::make_room(out, data.len() + 64).map_err(|_| io::ErrorKind::OutOfMemory)?;
         match framing {
             Framing::Chunked => chunk::write(out, |out| out.extend_from_slice(&data)),
             _ => out.extend_from_slice(&data),
