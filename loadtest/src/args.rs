@@ -9,6 +9,7 @@ pub mod fanout;
 pub mod idle;
 mod merge;
 mod message;
+mod named;
 pub mod start;
 pub mod storm;
 mod sweep;
@@ -24,9 +25,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::{measure::arrivals::Pattern, wire::sources::Sources};
 
 pub use calibrate::CalibrateArgs;
-pub use compare::{CompareArgs, ContestArg, ContestantArgs, Named};
+pub use compare::{CompareArgs, ContestArg, ContestantArgs, RateArg};
 pub use merge::MergeArgs;
 pub use message::MessageArgs;
+pub use named::Named;
 pub use sweep::SweepArgs;
 pub use values::{bytes, count, header, rate, threads, time};
 

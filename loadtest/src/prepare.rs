@@ -98,6 +98,7 @@ pub fn plan(
         drain_time_max: args.drain,
         server_pid: args.pid,
         seed: args.seed,
+        cursor: None,
         cut: Cut::default(),
     })
 }

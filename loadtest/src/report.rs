@@ -2,6 +2,7 @@
 //!
 //! Whether its figures are the server's or the tester's own is for [`verdict`] to say.
 
+pub mod beside;
 pub mod timeline;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -9,11 +10,11 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    engine::conductor::Run,
     machine::Machine,
     measure::{
         ledger::Ledger,
         quantiles::{Percentile, Quantiles, curve},
+        run::Run,
         server::ServerThread,
         timeline::Seen,
     },
@@ -293,7 +294,7 @@ pub(crate) mod tests {
             lasted: Duration::from_secs(1),
             busy: 0.0,
             occupied: 0.0,
-            machine: crate::engine::conductor::MachineLoad::default(),
+            machine: crate::measure::run::MachineLoad::default(),
             behind: Duration::ZERO,
             tester_cpu: Duration::ZERO,
             server_cpu: None,

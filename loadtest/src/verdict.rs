@@ -4,8 +4,10 @@
 //! It never changes a figure.
 
 use crate::{
-    engine::conductor::{Interruption, MachineLoad, Run},
-    measure::quantiles::{Times, micros},
+    measure::{
+        quantiles::{Times, micros},
+        run::{Interruption, MachineLoad, Run},
+    },
     report::Report,
     wire::advice::advice,
 };

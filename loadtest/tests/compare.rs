@@ -150,6 +150,99 @@ fn fan_outs_are_compared_and_the_control_has_no_subscribers_of_its_own() {
 }
 
 #[test]
+fn connections_that_come_and_go_are_compared() {
+    let (quick, slow) = (Process::start(Duration::ZERO), Process::start(3000 * US));
+    let url = |name: &str, process: &Process| format!("{name}=ws://{}/", process.address);
+    let pid = |name: &str, process: &Process| format!("{name}={}", process.pid());
+    let (a_url, a_pid) = (url("a", &quick), pid("a", &quick));
+    let (b_url, b_pid) = (url("b", &slow), pid("b", &slow));
+    let of_both = ["--url", &a_url, "--pid", &a_pid, "--url", &b_url, "--pid", &b_pid];
+    let nobody = ["--url", "nobody=ws://127.0.0.1:9/", "--handshake-timeout", "1s"];
+    let words = ["compare", "--mode", "churn", "--control"];
+    let found = json(&run(&[&words[..], &of_both, &nobody, &SHORT].concat()));
+    assert_eq!(found["contest"], "churn");
+    for name in ["a", "b", "control"] {
+        let one = contestant(&found, name);
+        assert_eq!((&one["rounds"], &one["ledger"]["lost"]), (&6.into(), &0.into()), "{one:#}");
+        assert_eq!((&one["ledger"]["corrupted"], &one["connections_open"]), (&0.into(), &0.into()));
+        assert!(one["latency_us"]["count"].as_u64().unwrap() > 24, "{one:#}");
+        assert!(!one["invalid_because"].to_string().contains("connections_missing"), "{one:#}");
+    }
+    assert!(median(&found, "b", "ratio") > 1.5, "its messages cost more: {found:#}");
+    let failed = contestant(&found, "nobody")["failed"].as_str().unwrap();
+    assert!(failed.contains("connect_refused"), "{failed}");
+}
+
+#[test]
+fn half_of_what_the_first_server_does_is_asked_of_all() {
+    // Both could do more, but nothing is asked of them that the first could not do twice.
+    let first = servers::of_capacity(400, Duration::from_millis(20));
+    let (a, b) = (format!("a=ws://{first}/"), format!("b=ws://{}/", servers::plain()));
+    let words = ["compare", "--url", &a, "--url", &b, "--rate", "half"];
+    let found = json(&run(&[&words[..], &SHORT].concat()));
+    let (asked, saturated) = (&found["rate_asked"], &found["saturated_rate"]);
+    let (asked, saturated) = (asked.as_f64().unwrap(), saturated.as_f64().unwrap());
+    assert!((150.0..600.0).contains(&saturated), "{found:#}");
+    assert!((asked - saturated / 2.0).abs() < 1e-6, "{found:#}");
+    for name in ["a", "b"] {
+        let one = contestant(&found, name);
+        // A slot ends with its last answer.
+        let rate = one["rate"].as_f64().unwrap();
+        assert!((0.5 * asked..1.1 * asked).contains(&rate), "{one:#}");
+        assert_eq!(one["ledger"]["lost"], 0, "{one:#}");
+    }
+    let nobody = ["compare", "--url", "a=ws://127.0.0.1:9/", "--url", &b, "--rate", "half", "-q"];
+    let output = run(&nobody);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(4) && said.contains("half of what a does"), "{said}");
+}
+
+#[test]
+fn messages_without_stamps_are_compared_by_what_they_cost() {
+    let (a, b) = (servers::plain(), servers::plain());
+    let (a, b) = (format!("a=ws://{a}/"), format!("b=ws://{b}/"));
+    let words = ["compare", "--url", &a, "--url", &b, "--unstamped"];
+    let output = run(&[&words[..], &SHORT].concat());
+    let found = json(&output);
+    for name in ["a", "b"] {
+        let one = contestant(&found, name);
+        assert_eq!((&one["latency_us"]["count"], &one["ratio_p50"]), (&0.into(), &Value::Null));
+        assert!(one["ledger"]["received"].as_u64().unwrap() > 100, "{one:#}");
+        assert_eq!(one["ledger"]["lost"], 0, "{one:#}");
+    }
+    assert!(found["warnings"].to_string().contains("no latency is measured"), "{found:#}");
+    assert!(median(&found, "b", "ratio_rate") > 0.1, "{found:#}");
+}
+
+#[test]
+fn echoes_beside_fan_outs_are_compared() {
+    let relays = [Relay::start(Fault::None), Relay::start(Fault::None)];
+    let urls = |path: &str| {
+        let [a, b] = relays.each_ref().map(|relay| relay.url("ws", path));
+        [format!("a={a}"), format!("b={b}")]
+    };
+    let options = [("--url", "/subscribe"), ("--publish-url", "/publish"), ("--echo-url", "/echo")];
+    let named = options.map(|(option, path)| (option, urls(path)));
+    let mut words = vec!["compare", "--mode", "fanout", "--rate", "half", "--echo-rate", "100"];
+    for (option, urls) in &named {
+        words.extend(urls.iter().flat_map(|url| [*option, url]));
+    }
+    let found = json(&run(&[&words[..], &SHORT].concat()));
+    for name in ["a", "b"] {
+        let one = contestant(&found, name);
+        let echo = &one["echo_beside"];
+        // Of 6 slots of 100 ms.
+        assert_eq!(echo["latency_us"]["count"], 60, "{one:#}");
+        assert!(echo["own_delay_p99_us"].as_f64().unwrap() > 0.0, "{one:#}");
+        assert_eq!(one["ledger"]["lost"], 0, "{one:#}");
+    }
+    // Four subscribers receive each event.
+    let (asked, saturated) = (&found["rate_asked"], &found["saturated_rate"]);
+    let events = saturated.as_f64().unwrap() / 4.0;
+    assert!((asked.as_f64().unwrap() - events / 2.0).abs() < 1e-6, "{found:#}");
+}
+
+#[test]
 fn what_cannot_be_compared_is_said() {
     for (words, why) in [
         (&["--url", "a=ws://127.0.0.1:9/"][..], "--control"),
@@ -164,6 +257,11 @@ fn what_cannot_be_compared_is_said() {
             &["--url", "a=ws://h/", "--control", "--mode", "fanout", "--message", "{stamp}"],
             "--publish-message",
         ),
+        (&["--url", "a=ws://h/", "--control", "--echo-url", "a=ws://h/"], "--mode fanout"),
+        (&["--url", "a=ws://h/", "--control", "--rate", "half", "--unstamped"], "--unstamped"),
+        (&["--url", "a=ws://h/", "--control", "--mode", "churn", "--unstamped"], "--unstamped"),
+        (&["--url", "a=ws://h/", "--control", "--mode", "churn", "--pipeline", "2"], "--pipeline"),
+        (&["--url", "a=ws://h/", "--control", "--rate", "third"], "half"),
     ] {
         let output = run(&[&["compare", "-q"][..], words].concat());
         let said = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -105,6 +105,36 @@ fn an_open_loop_publishes_what_was_asked_for() {
 }
 
 #[test]
+fn messages_are_echoed_on_other_connections_beside_it() {
+    let relay = Relay::start(Fault::None);
+    let (url, publish) = (relay.url("ws", "/subscribe"), relay.url("ws", "/publish"));
+    let load = ["--url", &url, "--publish-url", &publish, "-c", "10", "--rate", "50", "-d", "1s"];
+    let echo = ["--echo-url", &relay.url("ws", "/echo"), "--echo-rate", "100"];
+    let run = run(&[&load[..], &echo, &["--echo-connections", "3"]].concat());
+    assert_eq!(run.detail("echo_sent"), 100.0, "{}", run.report);
+    assert_eq!(run.detail("echo_received"), 100.0);
+    // The ledger is of both.
+    assert_eq!(run.ledger("sent") as f64, 100.0 + 10.0 * run.detail("events"));
+    run.has([0; 4]);
+    let [p50, p99] = ["echo_us_p50", "echo_us_p99"].map(|name| run.detail(name));
+    assert!(0.0 < p50 && p50 <= p99 && run.detail("echo_own_delay_us_p99") > 0.0, "{}", run.report);
+    // Deliveries are counted by themselves.
+    let deliveries = run.report["latency_us"]["count"].as_f64().unwrap();
+    assert_eq!(deliveries, 10.0 * run.detail("events"));
+}
+
+#[test]
+fn an_echo_that_does_not_come_back_is_in_the_ledger() {
+    let relay = Relay::start(Fault::None);
+    let (url, publish) = (relay.url("ws", "/subscribe"), relay.url("ws", "/publish"));
+    let load = ["--url", &url, "--publish-url", &publish, "-c", "2", "--rate", "50", "-d", "300ms"];
+    // At this path nothing is echoed.
+    let run = run(&[&load[..], &["--echo-url", &relay.url("ws", "/join")]].concat());
+    assert_eq!((run.status, run.detail("echo_received")), (5, 0.0), "{}", run.report);
+    assert_eq!(run.ledger("lost") as f64, run.detail("echo_sent"));
+}
+
+#[test]
 fn each_fault_is_counted_as_what_it_is() {
     let relay = Relay::start(Fault::Drops(10));
     run_open(&relay, "ws").has([relay.faults(), 0, 0, 0]);

@@ -43,8 +43,10 @@ pub enum ProtocolError {
     InvalidUtf8,
     /// RFC 7692 §7.2.2: a compressed message that does not inflate.
     CorruptDeflate,
-    /// RFC 6455 §10.4: a frame or a message over the reader's limits.
+    /// RFC 6455 §10.4: a message over the reader's limit.
     TooBig,
+    /// RFC 6455 §10.4: a frame over the reader's limit, in a message that is not.
+    FrameTooBig,
     /// No fault of the peer's: there is no memory for its message.
     OutOfMemory,
 }
@@ -55,7 +57,7 @@ impl ProtocolError {
     pub const fn close_code(self) -> CloseCode {
         match self {
             Self::InvalidUtf8 | Self::CorruptDeflate => CloseCode::INVALID_PAYLOAD,
-            Self::TooBig => CloseCode::TOO_BIG,
+            Self::TooBig | Self::FrameTooBig => CloseCode::TOO_BIG,
             Self::OutOfMemory => CloseCode::TRY_AGAIN_LATER,
             _ => CloseCode::PROTOCOL,
         }
@@ -80,6 +82,7 @@ impl ProtocolError {
             Self::InvalidUtf8 => "text is not UTF-8",
             Self::CorruptDeflate => "compressed message does not inflate",
             Self::TooBig => "message is too big",
+            Self::FrameTooBig => "frame is too big",
             Self::OutOfMemory => "no memory for the message",
         }
     }

@@ -81,8 +81,11 @@ impl Open {
         let message_bytes_max =
             if self.compressed { limits.compressed_bytes_max() } else { limits.message_bytes_max };
         let message_bytes = message_bytes.saturating_add(header.length);
-        if header.length > limits.frame_bytes_max || message_bytes > message_bytes_max {
+        if message_bytes > message_bytes_max {
             return Err(ProtocolError::TooBig);
+        }
+        if header.length > limits.frame_bytes_max {
+            return Err(ProtocolError::FrameTooBig);
         }
         Ok(())
     }

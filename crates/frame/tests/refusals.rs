@@ -29,6 +29,7 @@ fn each_fault_has_its_close_code() {
     assert_eq!(code(InvalidUtf8), 1007);
     assert_eq!(code(CorruptDeflate), 1007);
     assert_eq!(code(TooBig), 1009);
+    assert_eq!(code(FrameTooBig), 1009);
 }
 
 // RFC 6455 §5.1.
@@ -200,7 +201,7 @@ fn a_text_that_ends_inside_a_code_point_is_refused() {
 #[test]
 fn what_is_declared_too_big_is_refused_by_its_header() {
     let server = || Peer::server().limited(1000, 1500);
-    refuses(server, &frame(BINARY, [0; 1001]).bytes(), TooBig, 7);
+    refuses(server, &frame(BINARY, [0; 1001]).bytes(), FrameTooBig, 7);
     refuses(server, &[0x82, 0xFF, 0x7F, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4], TooBig, 13);
 
     let opened = frame(BINARY, [0; 1000]).unfinished();

@@ -8,6 +8,7 @@ pub mod args;
 pub mod census;
 pub mod channel;
 pub mod config;
+pub mod config_reference;
 pub mod connection_log;
 pub mod control;
 pub mod desk;

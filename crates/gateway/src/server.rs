@@ -135,7 +135,11 @@ impl Bound {
     ) -> anyhow::Result<Running> {
         let start = Instant::now();
         let census = Arc::new(Census::new(census_limits(config, self.connections_max)));
-        let settings = Arc::new(Settings::from_config(config));
+        let settings = Arc::new(Settings {
+            connections_max: self.connections_max,
+            memory_bytes: self.memory_bytes,
+            ..Settings::from_config(config)
+        });
         let memory = Arc::new(MemoryBudget::new(self.memory_bytes));
         let exchange = Arc::new(Exchange::new(epoch::random()?, &settings.history));
         let driver_settings = driver_settings(config, self.connections_max);

@@ -28,6 +28,12 @@ pub struct Settings {
     pub keep_alive_timeout: Duration,
     /// Requests of one connection.
     pub requests_per_connection_max: u32,
+    /// Connections of the process, as far as it is known.
+    pub connections_max: u32,
+    /// Connections from one address.
+    pub connections_per_address_max: u32,
+    /// Bytes buffered for all clients, as far as it is known.
+    pub memory_bytes: u64,
     /// Bounds of what is asked for by a query, and by `POST /send`.
     pub visits: VisitLimits,
     /// Whose pages may read the answers.
@@ -104,6 +110,9 @@ impl Settings {
             handshake_timeout: limits.handshake_timeout,
             keep_alive_timeout: limits.keep_alive_timeout,
             requests_per_connection_max: limits.requests_per_connection_max,
+            connections_max: limits.connections_max.exactly().unwrap_or(u32::MAX),
+            connections_per_address_max: limits.connections_per_address_max,
+            memory_bytes: limits.memory_bytes.exactly().unwrap_or(u64::MAX),
             visits: VisitLimits {
                 topics_max: clients.subscriptions_max,
                 body_bytes_max: websocket.message_bytes_max,

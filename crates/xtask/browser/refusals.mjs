@@ -28,8 +28,10 @@ async function isToldTheLimit({ browser, open }, transport) {
     ([url, name]) => {
       const topics = Array.from({ length: 150 }, (_, number) => `t${number}`);
       const made = new Ringway(url, { client: "greedy", topics, transports: [name] });
+      let error;
+      made.onerror = ({ detail }) => (error = detail);
       const closed = new Promise((done) => {
-        made.onclose = ({ code, reason }) => done({ code, reason });
+        made.onclose = ({ code, reason }) => done({ code, reason, error });
       });
       const late = new Promise((done) => setTimeout(() => done("no close"), 10_000));
       return Promise.race([closed, late]);
@@ -38,7 +40,10 @@ async function isToldTheLimit({ browser, open }, transport) {
   );
   leave();
   expect(close.code, 1008, `the code on ${transport}, told ${JSON.stringify(close)}`);
-  expectTrue(/clients\.subscriptions_max/.test(close.reason), `the key in '${close.reason}'`);
+  const text = /at most 100 topics per client \(clients\.subscriptions_max\)/;
+  expectTrue(text.test(close.reason), `the limit in '${close.reason}'`);
+  const { key, limit } = close.error;
+  expect(`${key} = ${limit}`, "clients.subscriptions_max = 100", `the fields on ${transport}`);
 }
 
 async function isServed({ browser, open }, transport) {

@@ -602,3 +602,53 @@ test("what nobody offers is refused", () => {
   assert.throws(() => new Ringway("https://edge.example/", { open: "5s" }), /'open'/);
   assert.throws(() => new Ringway({ client: "ann" }), /after the URL/);
 });
+
+test("a limit that was met is told with its key and its value", async () => {
+  const limited = { key: "clients.recipients_max", limit: 2 };
+  const { made, told } = await session();
+  sockets[0].welcomes();
+  const answer = made.notify(["bob", "carl", "dora"], 1);
+  const [{ id }] = sockets[0].sent;
+  sockets[0].says({ type: "error", id, code: "too_many_recipients", message: "no", ...limited });
+  await assert.rejects(answer, { name: "RingwayError", code: "too_many_recipients", ...limited });
+  sockets[0].says({ type: "error", code: "not_json", message: "no" });
+  assert.deepEqual(told.at(-1), ["error", { code: "not_json", message: "no" }]);
+  answers(() => {
+    const problem = { status: 400, code: "too_many_subscriptions", temporary: false, detail: "no" };
+    return Response.json({ ...problem, ...limited }, { status: 400 });
+  });
+  const { told: refused } = await session({ transports: ["poll"] });
+  await new Promise((done) => setImmediate(done));
+  await settle();
+  const error = refused.find(([type]) => type === "error");
+  assert.deepEqual(error, ["error", { code: 1008, message: "no", ...limited }]);
+});
+
+test("the last events of a topic are asked for until they came", async () => {
+  const { made, told } = await session({ topics: ["news"], last: 5 });
+  assert.equal(sockets[0].url.searchParams.get("last"), "5");
+  sockets[0].welcomes(at(90));
+  sockets[0].says({ type: "pong", cursor: at(100) });
+  const ack = made.subscribe("sport", { last: 2 });
+  const [{ id, ...asked }] = sockets[0].sent;
+  assert.deepEqual(asked, { type: "subscribe", topic: "sport", last: 2 });
+  sockets[0].says({ type: "ack", id, cursor: at(40) });
+  await ack;
+  made.drop();
+  mock.timers.tick(600);
+  await settle();
+  assert.equal(sockets[1].url.searchParams.get("last"), null, "a cursor says where to go on");
+  assert.equal(sockets[1].url.searchParams.get("cursor"), at(100));
+  sockets[1].welcomes(at(100));
+  assert.equal(sockets[1].sent.at(-1).last, 2, "they are asked for again");
+  for (const sequence of [41, 43]) {
+    sockets[1].says({ type: "event", topic: "sport", cursor: at(sequence), data: sequence });
+  }
+  const heard = told.filter(([type]) => type === "event").map(([, { data }]) => data);
+  assert.deepEqual(heard, [41, 43], "although they are older than what was heard");
+  const before = sockets[1].sent.length;
+  made.subscribe("news", { last: 3 });
+  assert.equal(sockets[1].sent[before].last, undefined, "of news all has been heard");
+  await assert.rejects(made.subscribe("a", { last: 0 }), TypeError);
+  assert.throws(() => new Ringway("https://edge.example/", { last: "5" }), /'last'/);
+});

@@ -89,6 +89,27 @@ async function brings(browser, gateway, transport) {
   expect((await listener.heard()).at(-1), "subscribed", "the newest after unsubscribing");
 }
 
+/** A topic's last events come first: of topics from the start, and of one that is subscribed later. */
+async function beginsWithTheLast(browser, gateway, transport) {
+  const [first, second] = [`first of ${transport}`, `second of ${transport}`];
+  const speaker = await session(browser, gateway, { topics: [] });
+  await eventually(speaker.transport, "websocket", "transport");
+  await publish(speaker, first, 4);
+  await publish(speaker, second, 4);
+  const options = { transports: [transport], topics: [first], last: 3 };
+  const listener = await session(browser, gateway, options);
+  await eventually(() => listener.heard().then((all) => all.join()), "2,3,4", "the last three");
+  await listener.page.evaluate((topic) => session.subscribe(topic, { last: 2 }), second);
+  const heard = () => listener.heard().then((all) => all.join());
+  await eventually(heard, "2,3,4,3,4", "the last two of the other topic");
+  await speaker.page.evaluate((topic) => session.publish(topic, "new"), first);
+  await speaker.page.evaluate((topic) => session.publish(topic, "newer"), second);
+  await eventually(heard, "2,3,4,3,4,new,newer", "what is new, once");
+  await listener.page.evaluate(() => session.drop());
+  await speaker.page.evaluate((topic) => session.publish(topic, "after"), second);
+  await eventually(heard, "2,3,4,3,4,new,newer,after", "what came after a cut");
+}
+
 /** With this fault, the session is to come to this transport by itself. */
 async function falls(browser, gateway, fault, wanted, options) {
   const proxy = new Proxy(gateway);
@@ -113,6 +134,12 @@ export const transports = {
     brings(browser, gateway, "long-poll"),
   "poll brings events in order": ({ browser, gateway }) => brings(browser, gateway, "poll"),
   "iframe brings events in order": ({ browser, gateway }) => brings(browser, gateway, "iframe"),
+
+  async "the last events of a topic come first, on every transport"({ browser, gateway }) {
+    for (const transport of ["websocket", "sse", "long-poll", "poll", "iframe"]) {
+      await beginsWithTheLast(browser, gateway, transport);
+    }
+  },
 
   async "without WebSocket it falls to sse, and climbs back"({ browser, gateway }) {
     const fault = { refuses: path("/ws") };

@@ -27,6 +27,7 @@ session.addEventListener("transport", ({ detail: { transport, previous } }) => {
 export async function talk(): Promise<RingwayOutcome | undefined> {
   await session.use("poll");
   await session.subscribe("sport", { since: session.cursor ?? undefined });
+  await session.subscribe("weather", { last: 50 });
   await session.publish("news", { text: "hello" }, { echo: false, ttl: 0 });
   try {
     const { outcome } = await session.notify(["bob"], 1, { event: "count" });

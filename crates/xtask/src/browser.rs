@@ -57,7 +57,8 @@ pub fn run(checkout: &Checkout, options: &Options) -> Result<Outcome> {
         let open = Server::start_with(&binary, *engine, &OPEN)?;
         let mut scenarios = Command::new("node");
         scenarios.arg(scripts.join("scenarios.mjs"));
-        scenarios.args([server.page_url(), forgetful.page_url(), open.page_url()]).arg(&artefacts);
+        scenarios.args([server.page_url(), format!("http://{}/", server.api_address())]);
+        scenarios.args([forgetful.page_url(), open.page_url()]).arg(&artefacts);
         scenarios.args(&options.only);
         process::check(scenarios, SCENARIOS_LIMIT)
             .with_context(|| format!("Chromium and the gateway on {engine} disagree"))?;

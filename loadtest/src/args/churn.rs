@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{ArrivalsArg, CommonArgs, rate, time};
+use super::{ArrivalsArg, CommonArgs, bytes, rate, time};
 use crate::measure::arrivals::Pattern;
 
 const EXAMPLES: &str = "\
 EXAMPLES
   ringway-loadtest churn --url ws://127.0.0.1:8080/echo --pid 4711
   ringway-loadtest churn --url ws://127.0.0.1:8080/echo --rate 2k --arrivals poisson -c 1000
+  ringway-loadtest churn --url ws://127.0.0.1:8080/echo --echo 64
   ringway-loadtest churn --url ws://10.0.0.5/echo --source 10.0.0.10-10.0.0.17
 
 Who ends a connection first keeps its port for a minute: the server after a Close frame, this host
@@ -41,6 +42,10 @@ pub struct ChurnArgs {
     /// How the connections of an open loop are spread over time
     #[arg(long, value_enum, default_value_t = ArrivalsArg::Constant, requires = "rate")]
     pub arrivals: ArrivalsArg,
+    /// Have a message of so many bytes echoed on each connection before it is closed: a connection
+    /// then counts, and its time ends, when its message is back
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub echo: Option<usize>,
     /// How long to measure
     #[arg(long, short = 'd', value_name = "TIME", default_value = "10s", value_parser = time)]
     pub duration: Duration,

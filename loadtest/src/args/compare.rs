@@ -7,14 +7,33 @@ use std::{path::PathBuf, str::FromStr, time::Duration};
 use clap::{Args, ValueEnum};
 
 use super::{
-    ArrivalsArg, CommonArgs, ConnectArgs, EchoArgs, IoArg, MessageArgs, TrafficArgs, count,
+    ArrivalsArg, CommonArgs, ConnectArgs, EchoArgs, IoArg, MessageArgs, TrafficArgs,
+    churn::ChurnArgs,
+    count,
     fanout::{FanoutArgs, SubscribeArg},
+    named::Named,
     rate, threads, time,
 };
-use crate::wire::template::MARKED_BYTES;
+use crate::wire::{message::Content, template::MARKED_BYTES};
+
+const EXAMPLES: &str = "\
+EXAMPLES
+  What an echo costs the second server, beside the first, which is measured twice to show the noise:
+    ringway-loadtest compare --url a=ws://127.0.0.1:8080/echo --pid a=4711 \\
+                             --url b=ws://127.0.0.1:8081/echo --pid b=4712 --control --cores 1
+  Latencies of both at half of what the first can do:
+    ringway-loadtest compare --url a=ws://127.0.0.1:8080/echo --url b=ws://127.0.0.1:8081/echo --rate half
+  Connections that come, have one message echoed, and go, 32 at a time:
+    ringway-loadtest compare --mode churn -c 32 --url a=ws://127.0.0.1:8080/echo --pid a=4711 --control
+  The server is so quick that the tester is the bottleneck:
+    ringway-loadtest compare --unstamped --url a=ws://127.0.0.1:8080/echo --pid a=4711 --control
+  How long other clients wait while 9,000 subscribers are sent events:
+    ringway-loadtest compare --mode fanout -c 9000 --url a=ws://127.0.0.1:8080/room \\
+                             --echo-url a=ws://127.0.0.1:8080/echo --control";
 
 /// `compare`.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
 pub struct CompareArgs {
     /// A server and what to call it; `{n}` in the URL stands for the number of the connection.
     // The escape sequence shows nothing, and keeps clap from taking {n} for the end of a line.
@@ -55,13 +74,22 @@ pub struct CompareArgs {
     /// Fan-out: publishers of each server
     #[arg(long, value_name = "M", default_value = "1", value_parser = count)]
     pub publishers: u32,
+    /// Fan-out: beside it, have messages echoed on other connections, to this ws: URL of that server
+    #[arg(long, value_name = "NAME=URL")]
+    pub echo_url: Vec<Named>,
+    /// Fan-out: those messages a second
+    #[arg(long, value_name = "RATE", default_value = "200", value_parser = rate)]
+    pub echo_rate: f64,
+    /// Fan-out: connections that those are sent on, in turn
+    #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
+    pub echo_connections: u32,
     /// Fan-out: what the bodies of POST requests are
     #[arg(long, value_name = "TYPE", default_value = "application/json")]
     pub content_type: String,
     /// Measure the first server a second time, as `control`: shows the noise
     #[arg(long)]
     pub control: bool,
-    /// Connections to each server; of a fan-out, subscribers
+    /// Connections to each server; of a fan-out, subscribers; of churn, at a time
     #[arg(long, short = 'c', default_value = "1000", value_parser = count)]
     pub connections: u32,
     #[command(flatten)]
@@ -70,10 +98,11 @@ pub struct CompareArgs {
     /// Send the next message when the one before has come back; so it is unless there is a --rate
     #[arg(long)]
     pub closed: bool,
-    /// Messages a second to each server, or events of a fan-out, whatever comes back: an open loop,
-    /// for latencies
-    #[arg(long, value_parser = rate, conflicts_with = "closed")]
-    pub rate: Option<f64>,
+    /// Messages a second to each server, or events of a fan-out, or connections of churn, whatever
+    /// comes back: an open loop, for latencies. `half` is half of what the first server does in a
+    /// closed loop, which is measured first
+    #[arg(long, value_name = "RATE|half", conflicts_with = "closed")]
+    pub rate: Option<RateArg>,
     /// How the messages of an open loop are spread over time
     #[arg(long, value_enum, default_value_t = ArrivalsArg::Constant)]
     pub arrivals: ArrivalsArg,
@@ -132,6 +161,28 @@ pub enum ContestArg {
     Echo,
     /// They deliver what is published to all subscribers.
     Fanout,
+    /// Connections come, have one message echoed, and go.
+    Churn,
+}
+
+/// Messages a second in an open loop.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum RateArg {
+    /// Half of what the first server does when it is saturated.
+    Half,
+    /// So many.
+    PerSecond(f64),
+}
+
+impl FromStr for RateArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "half" {
+            return Ok(Self::Half);
+        }
+        rate(text).map(Self::PerSecond).map_err(|why| format!("{why}, or `half`"))
+    }
 }
 
 impl ContestArg {
@@ -140,6 +191,7 @@ impl ContestArg {
         match self {
             Self::Echo => "echo",
             Self::Fanout => "fanout",
+            Self::Churn => "churn",
         }
     }
 }
@@ -159,8 +211,8 @@ impl CompareArgs {
     /// What a run of `echo` with one of the servers would be told.
     pub fn echo(&self, url: &str) -> EchoArgs {
         let traffic = TrafficArgs {
-            rate: self.rate.unwrap_or_default(),
-            closed: self.rate.is_none(),
+            rate: self.rate_asked().unwrap_or_default(),
+            closed: self.rate_asked().is_none(),
             arrivals: self.arrivals,
             duration: self.slot,
             message: self.message.clone(),
@@ -185,12 +237,35 @@ impl CompareArgs {
             message: of(&self.publish_message).pop().unwrap_or_else(|| EVENT.to_owned()),
             binary: false,
             content_type: self.content_type.clone(),
-            rate: self.rate.unwrap_or_default(),
-            closed: self.rate.is_none(),
+            rate: self.rate_asked().unwrap_or_default(),
+            closed: self.rate_asked().is_none(),
             pipeline: self.message.pipeline,
             arrivals: self.arrivals,
             duration: self.slot,
+            echo_url: of(&self.echo_url).pop(),
+            echo_rate: self.echo_rate,
+            echo_connections: self.echo_connections,
             size: self.message.size,
+        }
+    }
+
+    /// What a run of `churn` with one of the servers would be told.
+    pub fn churn(&self, url: &str) -> ChurnArgs {
+        ChurnArgs {
+            common: self.common(url),
+            rate: self.rate_asked(),
+            arrivals: self.arrivals,
+            echo: Some(self.message.size),
+            duration: self.slot,
+            abrupt: false,
+        }
+    }
+
+    /// The rate of an open loop, as far as it is known before anything is measured.
+    pub fn rate_asked(&self) -> Option<f64> {
+        match self.rate? {
+            RateArg::Half => None,
+            RateArg::PerSecond(rate) => Some(rate),
         }
     }
 
@@ -199,6 +274,7 @@ impl CompareArgs {
         match self.mode {
             ContestArg::Echo => self.message.bytes_min(),
             ContestArg::Fanout => MARKED_BYTES,
+            ContestArg::Churn => Content::Binary.bytes_min(),
         }
     }
 
@@ -210,6 +286,7 @@ impl CompareArgs {
             ("--cursor", &self.cursor),
             ("--hello", &self.hello),
             ("--publish-hello", &self.publish_hello),
+            ("--echo-url", &self.echo_url),
         ];
         let pids = self.pid.iter().map(|one| ("--pid", &one.name[..]));
         let texts = texts
@@ -241,34 +318,6 @@ impl CompareArgs {
 /// What is published unless said.
 const EVENT: &str = "{stamp}{body}";
 
-/// Something that belongs to the server of this name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Named<T = String> {
-    /// The server's name.
-    pub name: String,
-    /// What belongs to it.
-    pub value: T,
-}
-
-/// Names are also tags of histogram logs, and columns of tables.
-const NAME_CHARS_MAX: usize = 40;
-
-impl<T: FromStr> FromStr for Named<T> {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
-        let is_plain = |char: char| char.is_alphanumeric() || "-_.+".contains(char);
-        if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || !name.chars().all(is_plain) {
-            return Err(format!(
-                "`{name}` is no name: write NAME=VALUE, with letters, digits and -_.+ in the name"
-            ));
-        }
-        let value = value.parse().map_err(|_| format!("`{value}` is not what belongs there"))?;
-        Ok(Self { name: name.to_owned(), value })
-    }
-}
-
 /// No slot is longer: nobody else would have a turn in the same conditions.
 const SLOT_TIME_MAX: Duration = Duration::from_secs(60);
 
@@ -288,14 +337,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_stands_before_the_first_equals_sign() {
-        let named: Named = "new-1.4=ws://a/?b=c".parse().unwrap();
-        assert_eq!((&named.name[..], &named.value[..]), ("new-1.4", "ws://a/?b=c"));
-        assert_eq!("a=7".parse(), Ok(Named { name: "a".to_owned(), value: 7u32 }));
-        for bad in ["ws://a/", "=ws://a/", "ws://a/?b=c", "a b=c"] {
-            assert!(bad.parse::<Named>().is_err(), "{bad}");
+    fn a_rate_is_a_number_or_half() {
+        assert_eq!("half".parse(), Ok(RateArg::Half));
+        assert_eq!("20k".parse(), Ok(RateArg::PerSecond(20_000.0)));
+        for bad in ["", "0", "-1", "halves", "third"] {
+            assert!(bad.parse::<RateArg>().unwrap_err().contains("half"), "{bad}");
         }
-        assert!("a=b".parse::<Named<u32>>().is_err());
     }
 
     #[test]

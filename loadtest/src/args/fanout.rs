@@ -71,6 +71,16 @@ pub struct FanoutArgs {
     /// How long to measure
     #[arg(long, short = 'd', value_name = "TIME", default_value = "10s", value_parser = time)]
     pub duration: Duration,
+    /// Beside the fan-out, have messages of 64 bytes echoed on other connections, to this ws: URL of
+    /// the same server: how long others wait while events are delivered
+    #[arg(long, value_name = "URL")]
+    pub echo_url: Option<String>,
+    /// Those messages a second
+    #[arg(long, value_name = "RATE", default_value = "200", value_parser = rate)]
+    pub echo_rate: f64,
+    /// Connections that they are sent on, in turn
+    #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
+    pub echo_connections: u32,
     /// Bytes of an event's stamp and body: 34 at least
     #[arg(long, value_name = "BYTES", default_value = "64", value_parser = bytes)]
     pub size: usize,
@@ -94,7 +104,9 @@ EXAMPLES
     ringway-loadtest fanout --url ws://127.0.0.1:8080/room --connections 1000 --rate 20
   Subscribers join by a message, and publishers publish over HTTP:
     ringway-loadtest fanout --url ws://127.0.0.1:8080/ws --hello '{\"join\":\"news\"}' \\
-      --publish-url http://127.0.0.1:9090/publish --message '{\"topic\":\"news\",\"data\":\"{stamp}{body}\"}'";
+      --publish-url http://127.0.0.1:9090/publish --message '{\"topic\":\"news\",\"data\":\"{stamp}{body}\"}'
+  How long the messages of other clients of the same server take meanwhile:
+    ringway-loadtest fanout --url ws://127.0.0.1:8080/room -c 9000 --closed --echo-url ws://127.0.0.1:8080/echo";
 
 impl FanoutArgs {
     /// How events are spread.

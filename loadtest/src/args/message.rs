@@ -28,9 +28,20 @@ pub struct MessageArgs {
     /// Keep so many messages outstanding on each connection; in an open loop, send so many at once
     #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
     pub pipeline: u32,
+    /// Send the same message again and again, without a stamp, and count the replies: the tester then
+    /// takes less CPU than a server. Latencies are not measured, and only the kind and the length of
+    /// replies are checked, and the bytes of one in 64. For a closed loop
+    #[arg(long, conflicts_with_all = ["message", "deflate"])]
+    pub unstamped: bool,
     /// Offer permessage-deflate, and compress if the server agrees
     #[arg(long, conflicts_with = "message")]
     pub deflate: bool,
+}
+
+impl Default for MessageArgs {
+    fn default() -> Self {
+        Self { size: 64, text: false, message: None, pipeline: 1, unstamped: false, deflate: false }
+    }
 }
 
 impl MessageArgs {
@@ -41,6 +52,10 @@ impl MessageArgs {
 
     /// The shortest message of an echo.
     pub fn bytes_min(&self) -> usize {
-        if self.message.is_some() { MARKED_BYTES } else { self.content().bytes_min() }
+        match (&self.message, self.unstamped) {
+            (Some(_), _) => MARKED_BYTES,
+            (None, true) => 1,
+            (None, false) => self.content().bytes_min(),
+        }
     }
 }

@@ -12,7 +12,7 @@ use super::{CommonArgs, count, time};
 const EXAMPLES: &str = "\
 EXAMPLES
   ringway-loadtest storm --url ws://127.0.0.1:8080/echo
-  ringway-loadtest storm --url 'ws://127.0.0.1:8080/ws?client=load-{\u{1b}[mn}' --expect welcome --rounds 3
+  ringway-loadtest storm --url 'ws://127.0.0.1:8080/ws?client=load-{\u{1b}[mn}' --expect welcome --cursor cursor
   ringway-loadtest storm --url wss://chat.example/ --how reset --return-within 10s
 
 The table's latency is from the moment of the drop (or when a connection was to return) to its
@@ -46,6 +46,10 @@ pub struct StormArgs {
     /// `welcome`, and not already when it is open
     #[arg(long, value_name = "TEXT")]
     pub expect: Option<String>,
+    /// A string field of the server's messages, such as `cursor`, by which a connection comes back
+    /// where it was: its latest value goes into the query of the next handshake, under that name
+    #[arg(long, value_name = "FIELD")]
+    pub cursor: Option<String>,
     /// Storms one after the other
     #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
     pub rounds: u32,

@@ -12,20 +12,22 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use ringway_acceptor::{Settings, Waker, engine::Engine, epoll::EpollDriver, uring::UringDriver};
 
 use super::{
+    channels::{self, Channels, Said, WorkerCommand, WorkerEvent, WorkerRun},
     links::Clock,
     plan::Plan,
     signal,
-    worker::{self, Channels, Done, Order, Word, Worker},
+    worker::{self, Worker},
     workload::Workload,
 };
 use crate::measure::{
     arrivals::Share,
     interval::{INTERVAL, Interval},
     process::{self, Scheduled},
+    run::{Interruption, MachineLoad, Run, ServerLoad},
     timeline::Seen,
 };
 
@@ -44,141 +46,12 @@ pub trait Observer {
     fn running(&mut self, seen: &Seen, elapsed: Duration);
 }
 
-/// What a measurement brought.
-#[derive(Debug)]
-pub struct Run<O> {
-    /// What was seen during it.
-    pub seen: Seen,
-    /// When it started, since 1970.
-    pub started_at: Duration,
-    /// What each thread's workload knows.
-    pub outcomes: Vec<O>,
-    /// From the start to the last answer, the longest of all threads.
-    pub elapsed: Duration,
-    /// From the start to the end of the sending.
-    pub lasted: Duration,
-    /// The share of the time that the busiest thread worked; spinning is not work.
-    pub busy: f64,
-    /// The largest share of the time that a thread worked, or could not for want of a CPU.
-    pub occupied: f64,
-    /// What the machine kept from the threads.
-    pub machine: MachineLoad,
-    /// By so much the sending was behind what was due when it was told to stop.
-    pub behind: Duration,
-    /// CPU time of all threads.
-    pub tester_cpu: Duration,
-    /// CPU time of the server meanwhile, if its process is known and was there at the end.
-    pub server_cpu: Option<Duration>,
-    /// What else is known of the server then.
-    pub server: Option<ServerLoad>,
-    /// Connections open at the end.
-    pub open: u32,
-    /// Why it was cut short.
-    pub interrupted: Option<Interruption>,
-}
-
-/// What a machine kept from the tester's threads.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct MachineLoad {
-    /// The largest share of the time that a thread had work and waited for a CPU.
-    pub waited: f64,
-    /// How often threads were taken off their CPUs although they had work.
-    pub preempted: u64,
-    /// The share of the time of all CPUs that the host of a virtual machine used for others.
-    pub stolen: f64,
-}
-
-impl MachineLoad {
-    /// The larger of each share, and all preemptions.
-    fn worse(self, other: Self) -> Self {
-        Self {
-            waited: self.waited.max(other.waited),
-            preempted: self.preempted + other.preempted,
-            stolen: self.stolen.max(other.stolen),
-        }
-    }
-}
-
-/// How much of its CPUs a server used.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ServerLoad {
-    /// The share of the time that its busiest thread was on a CPU.
-    pub busiest: f64,
-    /// The share of all the CPUs that it may use.
-    pub used: f64,
-    /// The share of the time that its threads wanted a CPU and waited for one, of the time that
-    /// they wanted one.
-    pub starved: f64,
-}
-
-impl ServerLoad {
-    /// The larger of each share.
-    fn worse(self, other: Self) -> Self {
-        Self {
-            busiest: self.busiest.max(other.busiest),
-            used: self.used.max(other.used),
-            starved: self.starved.max(other.starved),
-        }
-    }
-
-    /// What its threads did between two looks at them.
-    pub fn between(
-        before: &BTreeMap<u32, Scheduled>,
-        after: &BTreeMap<u32, Scheduled>,
-        cores: u32,
-        elapsed: Duration,
-    ) -> Self {
-        let (mut busiest, mut cpu, mut waited) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
-        for (thread, now) in after {
-            let then = before.get(thread).copied().unwrap_or_default();
-            let spent = now.cpu.saturating_sub(then.cpu);
-            busiest = busiest.max(spent);
-            cpu += spent;
-            waited += now.waited.saturating_sub(then.waited);
-        }
-        let seconds = elapsed.as_secs_f64().max(1e-9);
-        Self {
-            busiest: busiest.as_secs_f64() / seconds,
-            used: cpu.as_secs_f64() / seconds / f64::from(cores.max(1)),
-            starved: waited.as_secs_f64() / (cpu + waited).as_secs_f64().max(1e-9),
-        }
-    }
-}
-
-impl<O> Run<O> {
-    /// Adds another measurement of the same connections, as if it had come right after this one.
-    pub fn append(&mut self, other: Self) {
-        let weight = |of: &Self| of.elapsed.as_secs_f64();
-        let whole = (weight(self) + weight(&other)).max(1e-9);
-        self.busy = (self.busy * weight(self) + other.busy * weight(&other)) / whole;
-        self.seen.append(other.seen, self.elapsed);
-        self.outcomes.extend(other.outcomes);
-        self.elapsed += other.elapsed;
-        self.lasted += other.lasted;
-        self.occupied = self.occupied.max(other.occupied);
-        self.behind = self.behind.max(other.behind);
-        self.machine = self.machine.worse(other.machine);
-        self.server = self.server.zip(other.server).map(|(one, two)| one.worse(two));
-        self.tester_cpu += other.tester_cpu;
-        self.server_cpu = self.server_cpu.zip(other.server_cpu).map(|(a, b)| a + b);
-        self.open = other.open;
-        self.interrupted = self.interrupted.or(other.interrupted);
-    }
-}
-
-/// Why a measurement was cut short.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Interruption {
-    /// The user asked for it.
-    Signal,
-}
-
 /// The threads of a run, whose connections stay open between measurements.
 pub struct Conductor<O> {
     plan: Arc<Plan>,
     clock: Clock,
     workers: Vec<Hand>,
-    words: Receiver<(usize, Word<O>)>,
+    events: Receiver<Said<O>>,
     seen: Seen,
     start: Duration,
 }
@@ -186,7 +59,7 @@ pub struct Conductor<O> {
 /// A worker as the conductor sees it.
 struct Hand {
     thread: Option<JoinHandle<()>>,
-    orders: Sender<Order>,
+    commands: Sender<WorkerCommand>,
     waker: Waker,
     spare: Sender<Box<Interval>>,
 }
@@ -215,22 +88,22 @@ impl<O: Send + 'static> Conductor<O> {
     {
         signal::watch()?;
         let (plan, make) = (Arc::new(plan), Arc::new(make));
-        let (word_in, words) = mpsc::channel();
+        let (event_in, events) = channels::events(plan.threads);
         let mut workers = Vec::new();
         for thread in 0..plan.threads {
-            let (plan, make, word_in) = (plan.clone(), make.clone(), word_in.clone());
-            let (orders, order_out) = mpsc::channel();
+            let (plan, make, event_in) = (plan.clone(), make.clone(), event_in.clone());
+            let (commands, command_out) = mpsc::channel();
             let (spare, spare_out) = mpsc::channel();
             let (waker_in, waker) = mpsc::channel();
             let body = move || {
                 let index = thread as usize;
-                let words = word_in.clone();
-                let channels = Channels { orders: order_out, words, index, spare: spare_out };
+                let events = event_in.clone();
+                let channels = Channels { commands: command_out, events, index, spare: spare_out };
                 let share = Share { index: thread, of: plan.threads };
                 let workload = make(share, &plan);
                 if let Err(error) = work(&plan, thread, clock, workload, channels, &waker_in) {
                     // Nobody may be there to hear it.
-                    let _ = word_in.send((index, Word::Failed(error)));
+                    let _ = event_in.send((index, WorkerEvent::Failed(error)));
                 }
             };
             let name = format!("load-{thread}");
@@ -238,18 +111,12 @@ impl<O: Send + 'static> Conductor<O> {
             match waker.recv() {
                 Ok(waker) => {
                     let thread = Some(handle);
-                    workers.push(Hand { thread, orders, waker, spare });
+                    workers.push(Hand { thread, commands, waker, spare });
                 }
-                Err(_) => {
-                    let failed = words.recv_timeout(SILENCE_TIME_MAX);
-                    match failed {
-                        Ok((_, Word::Failed(error))) => return Err(error),
-                        _ => bail!("a thread ended before it began"),
-                    }
-                }
+                Err(_) => return Err(why_it_failed(&events)),
             }
         }
-        Ok(Self { plan, clock, workers, words, seen: Seen::new(), start: Duration::ZERO })
+        Ok(Self { plan, clock, workers, events, seen: Seen::new(), start: Duration::ZERO })
     }
 
     /// Waits until each connection is open or was tried. What was seen meanwhile.
@@ -259,7 +126,7 @@ impl<O: Send + 'static> Conductor<O> {
     pub fn await_ready(&mut self, observer: &mut dyn Observer) -> Result<Seen> {
         let mut awaited = self.workers.len();
         while awaited > 0 && signal::seen().is_none() {
-            if let Some(Word::Ready) = self.next_word()? {
+            if let Some(WorkerEvent::Ready) = self.next_event()? {
                 awaited -= 1;
             }
             observer.opening(&self.seen, self.plan.connections);
@@ -308,8 +175,8 @@ impl<O: Send + 'static> Conductor<O> {
     ) -> Result<Run<O>> {
         // What came between two measurements belongs to none.
         let mut errors = std::mem::take(&mut self.seen.errors);
-        while let Ok((_, word)) = self.words.try_recv() {
-            if let Word::Interval(interval) = word {
+        while let Ok((_, event)) = self.events.try_recv() {
+            if let WorkerEvent::Interval(interval) = event {
                 for (reason, count) in &interval.errors {
                     *errors.entry(reason.clone()).or_default() += count;
                 }
@@ -322,15 +189,15 @@ impl<O: Send + 'static> Conductor<O> {
         self.start = start;
         let server_before = self.server();
         let stolen_before = process::stolen();
-        self.order(Order::Run { start, duration });
-        let mut done: Vec<Done<O>> = Vec::new();
+        self.command(WorkerCommand::Run { start, duration });
+        let mut done: Vec<WorkerRun<O>> = Vec::new();
         let mut interrupted = None;
         while done.len() < self.workers.len() {
             if interrupted.is_none() && signal::seen().is_some() {
                 interrupted = Some(Interruption::Signal);
-                self.order(Order::Stop);
+                self.command(WorkerCommand::Stop);
             }
-            if let Some(Word::Done(one)) = self.next_word()? {
+            if let Some(WorkerEvent::Done(one)) = self.next_event()? {
                 done.push(one);
             }
             observer.running(&self.seen, self.clock.now().saturating_sub(start));
@@ -347,10 +214,10 @@ impl<O: Send + 'static> Conductor<O> {
         let cores = self.plan.server_pid.and_then(|pid| process::cores(pid).ok()).unwrap_or(1);
         let load =
             server.map(|(before, after)| ServerLoad::between(&before, &after, cores, elapsed));
-        let share = |one: &Done<O>, time: Duration| {
+        let share = |one: &WorkerRun<O>, time: Duration| {
             time.as_secs_f64() / one.elapsed.as_secs_f64().max(1e-9)
         };
-        let most = |of: &dyn Fn(&Done<O>) -> f64| done.iter().map(of).fold(0.0, f64::max);
+        let most = |of: &dyn Fn(&WorkerRun<O>) -> f64| done.iter().map(of).fold(0.0, f64::max);
         Ok(Run {
             started_at,
             seen: std::mem::take(&mut self.seen),
@@ -375,7 +242,9 @@ impl<O: Send + 'static> Conductor<O> {
 
     /// Closes all connections politely.
     pub fn end(mut self) {
-        self.order(Order::End);
+        self.command(WorkerCommand::End);
+        // Until all threads have ended: none may wait for room to say something.
+        while self.events.recv().is_ok() {}
         for hand in &mut self.workers {
             if let Some(thread) = hand.thread.take() {
                 // A worker that failed has said so before.
@@ -398,40 +267,50 @@ impl<O: Send + 'static> Conductor<O> {
         process::threads(self.plan.server_pid?).ok()
     }
 
-    fn order(&self, order: Order) {
+    fn command(&self, command: WorkerCommand) {
         for hand in &self.workers {
             // One that has failed does not hear.
-            let _ = hand.orders.send(order);
+            let _ = hand.commands.send(command);
             hand.waker.wake();
         }
     }
 
-    /// The next word that is not an interval; intervals are added up. `None` after a while.
-    fn next_word(&mut self) -> Result<Option<Word<O>>> {
+    /// The next event that is not an interval; intervals are added up. `None` after a while.
+    fn next_event(&mut self) -> Result<Option<WorkerEvent<O>>> {
         let has_ended = |hand: &Hand| hand.thread.as_ref().is_some_and(JoinHandle::is_finished);
-        match self.words.recv_timeout(INTERVAL) {
-            Ok((index, word)) => self.take(index, word),
+        match self.events.recv_timeout(INTERVAL) {
+            Ok((index, event)) => self.take(index, event),
             Err(RecvTimeoutError::Timeout) if !self.workers.iter().any(has_ended) => Ok(None),
-            // Its last word may have come just now.
-            Err(_) => match self.words.try_recv() {
-                Ok((index, word)) => self.take(index, word),
+            // The last it said may have come just now.
+            Err(_) => match self.events.try_recv() {
+                Ok((index, event)) => self.take(index, event),
                 Err(_) => bail!("a thread has ended too early"),
             },
         }
     }
 
-    fn take(&mut self, index: usize, word: Word<O>) -> Result<Option<Word<O>>> {
-        match word {
-            Word::Interval(interval) => {
+    fn take(&mut self, index: usize, event: WorkerEvent<O>) -> Result<Option<WorkerEvent<O>>> {
+        match event {
+            WorkerEvent::Interval(interval) => {
                 self.seen.add(&interval, self.start);
                 // A worker that is gone needs it no more.
                 let _ = self.workers[index].spare.send(interval);
                 Ok(None)
             }
-            Word::Failed(error) => Err(error),
-            word => Ok(Some(word)),
+            WorkerEvent::Failed(error) => Err(error),
+            event => Ok(Some(event)),
         }
     }
+}
+
+/// Why a thread ended before it began; others may have something to say meanwhile.
+fn why_it_failed<O>(events: &Receiver<Said<O>>) -> anyhow::Error {
+    while let Ok((_, event)) = events.recv_timeout(SILENCE_TIME_MAX) {
+        if let WorkerEvent::Failed(error) = event {
+            return error;
+        }
+    }
+    anyhow!("a thread ended before it began")
 }
 
 fn work<W: Workload>(

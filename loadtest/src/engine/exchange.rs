@@ -9,9 +9,9 @@ use super::{
 };
 use crate::wire::{
     failure::Reason,
-    http::{Ending, Part, Persistence, ResponseError, ResponseReader},
     message::Form,
     opening::Exchange,
+    response::{Ending, Part, Persistence, ResponseError, ResponseReader},
 };
 
 /// A thread's readers of responses: one for each link, or none at all.

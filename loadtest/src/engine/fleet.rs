@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     measure::quantiles::record,
-    wire::{failure::Reason, http::ResponseReader, message::Form, opening::Progress},
+    wire::{failure::Reason, message::Form, opening::Progress, response::ResponseReader},
 };
 
 /// Messages up to this are received, however short those are that are sent; it bounds what a server
@@ -263,6 +263,10 @@ impl<'p, W: Workload> Fleet<'p, W> {
         let Some(reader) = &mut self.readers[link as usize] else {
             return self.read_responses(link, bytes);
         };
+        if reader.is_idle() {
+            let taken = self.workload.skim(link, bytes, &mut self.links);
+            bytes = &mut bytes[taken..];
+        }
         loop {
             match reader.read(&mut bytes, &self.limits) {
                 Ok(Some(Message::Binary(payload))) => {

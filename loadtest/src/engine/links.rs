@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use ringway_acceptor::{Connection, Operation, Operations, SendMark};
 use ringway_frame::{CloseCode, MaskKeys, emit_close};
 
@@ -40,6 +41,9 @@ const UNSENT_BYTES_MAX: usize = 512 << 20;
 /// once is then kept without a copy, and the turn's buffer stays small.
 const OWNED_BYTES_MIN: usize = 64 << 10;
 
+/// Shared frames up to this are copied, so that one send has all of a turn.
+const COPIED_BYTES_MAX: usize = 4096;
+
 /// The longest header of a frame, and a little of what compression may add.
 const OVERHEAD_BYTES: usize = 64;
 
@@ -69,6 +73,8 @@ pub struct Links {
     owned_bytes: Option<usize>,
     /// By link, where the server wants TLS; otherwise empty.
     pub(super) sessions: Vec<Option<Box<Session>>>,
+    /// By link, how far the server said that it has read; empty unless connections come back so.
+    cursors: Vec<Box<str>>,
     /// What is about to be encrypted.
     plain: Vec<u8>,
     /// What is seen.
@@ -161,6 +167,7 @@ impl Links {
             owned_bytes: (message_bytes >= OWNED_BYTES_MIN)
                 .then_some(message_bytes + OVERHEAD_BYTES),
             sessions: Vec::new(),
+            cursors: Vec::new(),
             plain: Vec::new(),
             seen: Box::default(),
         }
@@ -215,7 +222,45 @@ impl Links {
     /// Sends what `write` writes, in the form that was agreed on for this connection.
     #[inline]
     pub fn send(&mut self, link: u32, write: impl FnOnce(Form, &mut Vec<u8>)) -> Sent {
-        let Link { connection, mark, state, form, unsent_bytes } = &mut self.list[link as usize];
+        if self.check_sendable(link) == Sent::No {
+            return Sent::No;
+        }
+        let form = self.list[link as usize].form;
+        if !self.sessions.is_empty() {
+            self.send_encrypted(link, |out| write(form, out));
+            return Sent::Yes;
+        }
+        let Link { connection, mark, .. } = &mut self.list[link as usize];
+        match self.owned_bytes {
+            None => self.operations.send(*connection, mark, |out| write(form, out)),
+            Some(bytes) => {
+                let mut message = Vec::with_capacity(bytes);
+                write(form, &mut message);
+                self.turn_owned_bytes += message.len();
+                self.operations.send_owned(*connection, mark, message, 0);
+            }
+        }
+        Sent::Yes
+    }
+
+    /// Sends a frame that is sent again and again, plain as it is.
+    #[inline]
+    pub fn send_shared(&mut self, link: u32, frame: &Bytes) -> Sent {
+        if frame.len() <= COPIED_BYTES_MAX || !self.sessions.is_empty() {
+            return self.send(link, |_, out| out.extend_from_slice(frame));
+        }
+        if self.check_sendable(link) == Sent::Yes {
+            let Link { connection, mark, .. } = &mut self.list[link as usize];
+            self.operations.send_shared(*connection, mark, frame);
+            return Sent::Yes;
+        }
+        Sent::No
+    }
+
+    /// Whether a message may be sent now; if not, that is counted.
+    #[inline]
+    fn check_sendable(&mut self, link: u32) -> Sent {
+        let Link { state, unsent_bytes, .. } = &self.list[link as usize];
         if *state != State::Open {
             self.seen.fail(Reason::NOT_CONNECTED);
             return Sent::No;
@@ -225,20 +270,6 @@ impl Links {
         if is_full || turn_bytes > UNSENT_BYTES_MAX {
             self.seen.fail(Reason::SERVER_DOES_NOT_READ);
             return Sent::No;
-        }
-        let form = *form;
-        if !self.sessions.is_empty() {
-            self.send_encrypted(link, |out| write(form, out));
-            return Sent::Yes;
-        }
-        match self.owned_bytes {
-            None => self.operations.send(*connection, mark, |out| write(form, out)),
-            Some(bytes) => {
-                let mut message = Vec::with_capacity(bytes);
-                write(form, &mut message);
-                self.turn_owned_bytes += message.len();
-                self.operations.send_owned(*connection, mark, message, 0);
-            }
         }
         Sent::Yes
     }
@@ -325,6 +356,17 @@ impl Links {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         self.unsent_bytes = self.unsent_bytes - *unsent as usize + bytes as usize;
         *unsent = bytes;
+    }
+
+    /// How far a connection has read, which its next handshake says to the server.
+    pub fn set_cursor(&mut self, link: u32, cursor: &str) {
+        self.cursors.resize(self.list.len(), Box::default());
+        self.cursors[link as usize] = cursor.into();
+    }
+
+    /// How far a connection has read, if the server has said so.
+    pub fn cursor(&self, link: u32) -> Option<&str> {
+        self.cursors.get(link as usize).map(|cursor| &**cursor).filter(|cursor| !cursor.is_empty())
     }
 
     /// When connect(2) was called last.

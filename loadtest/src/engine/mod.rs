@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows what a message means.
 
+mod channels;
 pub mod conductor;
 mod exchange;
 pub mod fleet;

@@ -233,7 +233,8 @@ impl<'p> Opener<'p> {
     pub(super) fn connected(&mut self, link: u32, links: &mut Links) {
         let Some(under_way) = self.under_way.get_mut(&link) else { return };
         let mut request = Vec::new();
-        match self.terms.begin(links.number(link), &mut request) {
+        let cursor = self.plan.cursor.as_deref().zip(links.cursor(link));
+        match self.terms.begin(links.number(link), cursor, &mut request) {
             Ok(opening) => {
                 under_way.opening = Some(opening);
                 if self.secure(link, links) == Secured::Yes {
@@ -305,7 +306,7 @@ mod tests {
         args::{CommonArgs, IoArg},
         engine::conductor::{Conductor, Observer},
         measure::timeline::Seen,
-        mode::idle::Idle,
+        mode::idle::{Idle, IdlePlan},
         prepare,
         wire::{message::Form, opening::Approach, target::Target},
     };
@@ -327,9 +328,10 @@ mod tests {
         let target = Target::parse(url).unwrap().at(addresses);
         // Open as soon as they are connected.
         plan.approach = Approach::new(target, Form::Plain).with_requests();
-        let mut conductor =
-            Conductor::start(plan, |share, plan| Idle::new(None, plan.share(share.index).1))
-                .unwrap();
+        let mut conductor = Conductor::start(plan, |share, plan| {
+            Idle::new(IdlePlan::default(), plan.share(share.index).1)
+        })
+        .unwrap();
         let seen = conductor.await_ready(&mut Nobody).unwrap();
         conductor.end();
         Some(seen)

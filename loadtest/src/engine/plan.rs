@@ -50,6 +50,9 @@ pub struct Plan {
     pub server_pid: Option<u32>,
     /// What is random comes of this.
     pub seed: u64,
+    /// What the field is called in whose value the server says how far a connection has read, and
+    /// that the next handshake has in its query.
+    pub cursor: Option<String>,
     /// What a connection that is cut looks like to the server.
     pub cut: Cut,
 }

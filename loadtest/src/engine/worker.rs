@@ -3,25 +3,21 @@
 //! A turn submits, waits and reads, as a gateway's does. It spins only while something is due so
 //! soon that a sleep might oversleep it.
 
-use std::{
-    io,
-    num::NonZeroU64,
-    sync::mpsc::{Receiver, Sender, TryRecvError},
-    time::Duration,
-};
+use std::{io, num::NonZeroU64, sync::mpsc::TryRecvError, time::Duration};
 
 use anyhow::{Context, Result};
 use ringway_acceptor::{Connect, cores};
 use rustix::thread;
 
 use super::{
+    channels::{Channels, WorkerCommand, WorkerEvent, WorkerRun},
     fleet::Fleet,
     links::{Clock, Links},
     plan::{Plan, Punctuality},
     workload::{Next, Workload},
 };
 use crate::measure::{
-    interval::{Grid, Interval},
+    interval::Grid,
     process::{self, Scheduled},
     quantiles::record,
 };
@@ -48,61 +44,6 @@ const SLEEP_TIME_MAX: Duration = Duration::from_millis(100);
 
 /// After the end, servers have this long to answer the Close frames.
 const PARTING_TIME_MAX: Duration = Duration::from_secs(3);
-
-/// What a worker is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
-    /// Measure from `start` on, for `duration`.
-    Run { start: Duration, duration: Duration },
-    /// Begin nothing new.
-    Stop,
-    /// Close all connections.
-    End,
-}
-
-/// What a worker says.
-pub(super) enum Word<O> {
-    /// Each connection is open, or was tried.
-    Ready,
-    /// What it saw lately.
-    Interval(Box<Interval>),
-    /// A measurement is over.
-    Done(Done<O>),
-    /// It cannot go on.
-    Failed(anyhow::Error),
-}
-
-/// A measurement as one worker had it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Done<O> {
-    pub(super) outcome: O,
-    /// From the start to the last answer.
-    pub(super) elapsed: Duration,
-    /// From the start to the end of the sending.
-    pub(super) lasted: Duration,
-    /// CPU time of the thread, without what it spun for.
-    pub(super) busy: Duration,
-    /// CPU time of the thread.
-    pub(super) cpu: Duration,
-    /// Time that it waited for a CPU.
-    pub(super) waited: Duration,
-    /// How often it was taken off its CPU although it had work.
-    pub(super) preempted: u64,
-    /// How far the workload was behind when it was told to stop.
-    pub(super) behind: Duration,
-    /// Connections open at the end.
-    pub(super) open: u32,
-}
-
-/// The ends of a worker's channels.
-pub(super) struct Channels<O> {
-    pub(super) orders: Receiver<Order>,
-    /// With the thread's index.
-    pub(super) words: Sender<(usize, Word<O>)>,
-    pub(super) index: usize,
-    /// Intervals come back here to be used again.
-    pub(super) spare: Receiver<Box<Interval>>,
-}
 
 /// Where a worker is in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -312,11 +253,11 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
     }
 
     fn obey(&mut self) -> Result<()> {
-        match self.channels.orders.try_recv() {
-            Ok(Order::Run { start, duration }) => {
+        match self.channels.commands.try_recv() {
+            Ok(WorkerCommand::Run { start, duration }) => {
                 self.stage = Stage::Armed { start, duration };
             }
-            Ok(Order::Stop) => {
+            Ok(WorkerCommand::Stop) => {
                 let now = self.fleet.links.now();
                 match &mut self.stage {
                     Stage::Running { end, latest, .. } => (*end, *latest) = (now.min(*end), now),
@@ -324,7 +265,7 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
                     _ => {}
                 }
             }
-            Ok(Order::End) => self.part(),
+            Ok(WorkerCommand::End) => self.part(),
             Err(TryRecvError::Empty) => {}
             Err(TryRecvError::Disconnected) => {
                 if !matches!(self.stage, Stage::Parting { .. }) {
@@ -346,7 +287,7 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
             Stage::Opening if !W::OPENS_FIRST || self.fleet.all_tried() => {
                 self.stage = Stage::Waiting;
                 self.flush(self.grid.begun_at())?;
-                self.say(Word::Ready)?;
+                self.channels.say(WorkerEvent::Ready)?;
             }
             Stage::Armed { start, duration } if now >= start => {
                 let end = start + duration;
@@ -370,7 +311,7 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
                 self.flush(self.grid.begun_at())?;
                 let scheduled = process::scheduled_here()?;
                 let cpu = scheduled.cpu.saturating_sub(self.before.cpu);
-                self.say(Word::Done(Done {
+                self.channels.say(WorkerEvent::Done(WorkerRun {
                     outcome,
                     elapsed: self.answered_at.max(end).saturating_sub(start),
                     lasted: end.saturating_sub(start),
@@ -401,19 +342,14 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
 
     /// Hands over what was seen since the last time, in the interval that began at `begun_at`.
     fn flush(&mut self, begun_at: Duration) -> Result<()> {
-        let mut fresh = self.channels.spare.try_recv().unwrap_or_default();
-        fresh.clear();
-        self.received_before = 0;
-        let mut seen = std::mem::replace(&mut self.fleet.links.seen, fresh);
-        seen.at = begun_at;
         if matches!(self.stage, Stage::Parting { .. }) {
             return Ok(());
         }
-        self.say(Word::Interval(seen))
-    }
-
-    fn say(&self, word: Word<W::Outcome>) -> Result<()> {
-        self.channels.words.send((self.channels.index, word)).ok().context("the conductor is gone")
+        let seen = &mut self.fleet.links.seen;
+        seen.at = begun_at;
+        self.channels.hand_over(seen)?;
+        self.received_before = seen.received;
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ringway_frame::DataKind;
 
 use super::links::Links;
-use crate::wire::http::Part;
+use crate::wire::response::Part;
 
 /// When a workload wants to be called again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +57,14 @@ pub trait Workload {
 
     /// A message has come.
     fn message(&mut self, link: u32, kind: DataKind, payload: &[u8], links: &mut Links);
+
+    /// Takes whole messages off the front of `bytes` before they are read as such, and returns how
+    /// many bytes those were, for a workload that only counts. What it leaves is read as usual.
+    /// Called between two messages, or where an earlier call has taken the first part of one.
+    fn skim(&mut self, link: u32, bytes: &[u8], links: &mut Links) -> usize {
+        let _ = (link, bytes, links);
+        0
+    }
 
     /// A part of a response has come, where connections speak HTTP.
     fn response(&mut self, link: u32, part: Part<'_>, links: &mut Links) {

@@ -140,12 +140,18 @@ impl Interval {
         *self.errors.entry(reason).or_default() += 1;
     }
 
+    /// Counts an answer whose time is not known.
+    #[inline]
+    pub fn count(&mut self, bytes: usize) {
+        self.received += 1;
+        self.received_bytes += bytes as u64;
+    }
+
     /// Records the answer to a message that was to be sent at `at`.
     #[inline]
     pub fn answered(&mut self, at: Duration, now: Duration, bytes: usize) {
         record(&mut self.latencies, now.saturating_sub(at));
-        self.received += 1;
-        self.received_bytes += bytes as u64;
+        self.count(bytes);
     }
 }
 

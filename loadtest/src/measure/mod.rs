@@ -9,6 +9,7 @@ pub mod kernel;
 pub mod ledger;
 pub mod process;
 pub mod quantiles;
+pub mod run;
 pub mod server;
 pub mod sparse;
 pub mod spread;

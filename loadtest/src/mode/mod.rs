@@ -11,6 +11,7 @@ pub mod echo;
 pub mod fanout;
 pub mod idle;
 pub mod merge;
+pub mod pace;
 pub mod ready;
 pub mod storm;
 pub mod sweep;

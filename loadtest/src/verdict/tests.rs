@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    engine::conductor::ServerLoad,
-    measure::{ledger::Ledger, quantiles::record, timeline::Seen},
+    measure::{ledger::Ledger, quantiles::record, run::ServerLoad, timeline::Seen},
     report::Heading,
 };
 

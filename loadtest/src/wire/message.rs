@@ -83,14 +83,15 @@ impl Messages {
     /// Messages of `bytes` each, no fewer than [`Content::bytes_min`].
     pub fn new(content: Content, bytes: usize) -> Self {
         let mut plain = vec![b'0'; content.bytes_min()];
-        match content {
-            Content::Binary => {
-                let mut random = fastrand::Rng::with_seed(SEED);
-                plain.resize_with(bytes.max(plain.len()), || random.u8(..));
-            }
-            Content::Text => fill_with_text(&mut plain, bytes),
-        }
+        fill(content, &mut plain, bytes);
         Self { content, plain, keys: MaskKeys::new(), deflater: None }
+    }
+
+    /// A message of `bytes` without a stamp.
+    pub fn body(content: Content, bytes: usize) -> Vec<u8> {
+        let mut body = Vec::new();
+        fill(content, &mut body, bytes);
+        body
     }
 
     /// Bytes of each message.
@@ -133,6 +134,17 @@ impl Messages {
         } else {
             Err(Corruption::Body(stamp))
         }
+    }
+}
+
+/// Makes a message `bytes` long, or leaves it as it is if it is longer.
+fn fill(content: Content, plain: &mut Vec<u8>, bytes: usize) {
+    match content {
+        Content::Binary => {
+            let mut random = fastrand::Rng::with_seed(SEED);
+            plain.resize_with(bytes.max(plain.len()), || random.u8(..));
+        }
+        Content::Text => fill_with_text(plain, bytes),
     }
 }
 

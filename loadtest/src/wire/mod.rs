@@ -3,11 +3,13 @@
 //! Nothing here waits, and nothing here counts.
 
 pub mod advice;
+pub mod cursor;
 pub mod delivery;
 pub mod failure;
-pub mod http;
 pub mod message;
 pub mod opening;
+pub mod request;
+pub mod response;
 pub mod sources;
 pub mod stamp;
 pub mod target;

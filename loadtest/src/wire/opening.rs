@@ -11,7 +11,7 @@ use ringway_frame::{
     handshake::client::{Accepted, Request, Verdict, random_nonce},
 };
 
-use super::{failure::Reason, message::Form, target::Target};
+use super::{cursor, failure::Reason, message::Form, target::Target};
 
 /// A response head longer than this is not one.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -76,7 +76,9 @@ impl Approach {
         ensure!(hosts.len() <= 1, "--header: a request has one Host (RFC 9112 §3.2)");
         self.host = hosts.into_iter().next().map(|(_, host)| host);
         self.headers = others;
-        Terms::of(&self).begin(0, &mut Vec::new()).context("the request cannot be written")?;
+        Terms::of(&self)
+            .begin(0, None, &mut Vec::new())
+            .context("the request cannot be written")?;
         Ok(self)
     }
 
@@ -133,13 +135,20 @@ impl<'p> Terms<'p> {
         }
     }
 
-    /// Appends the request of the connection with this number to `out`.
+    /// Appends the request of the connection with this number to `out`; `cursor` is added to its
+    /// query.
     ///
     /// # Errors
     /// No random source, or a request that cannot be written.
-    pub fn begin(&self, link: u32, out: &mut Vec<u8>) -> Result<Opening> {
-        let nonce = random_nonce()?;
-        self.request(&self.approach.path(link)).emit(nonce, out)?;
+    pub fn begin(
+        &self,
+        link: u32,
+        cursor: Option<(&str, &str)>,
+        out: &mut Vec<u8>,
+    ) -> Result<Opening> {
+        let (nonce, path) = (random_nonce()?, self.approach.path(link));
+        let path = cursor.map_or(path.clone(), |field| cursor::add(&path, field).into());
+        self.request(&path).emit(nonce, out)?;
         Ok(Opening { nonce, head: Vec::new(), skipped_bytes: 0 })
     }
 
@@ -266,7 +275,7 @@ mod tests {
         let terms = Terms::of(&approach);
         for step in [1, 7, 64, 4096] {
             let mut request = Vec::new();
-            let mut opening = terms.begin(0, &mut request).unwrap();
+            let mut opening = terms.begin(0, None, &mut request).unwrap();
             let request = String::from_utf8(request).unwrap();
             let key = request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
             let mut response =
@@ -287,7 +296,7 @@ mod tests {
             let (taken, of) = opened.expect("it opens");
             assert_eq!(given - of + taken, head_bytes, "{step}");
         }
-        let mut opening = terms.begin(0, &mut Vec::new()).unwrap();
+        let mut opening = terms.begin(0, None, &mut Vec::new()).unwrap();
         let endless = b"HTTP/1.1 102 Processing\r\n\r\n".repeat(1000);
         assert!(terms.receive(&mut opening, &endless).is_err(), "some server never comes to it");
     }
@@ -299,7 +308,7 @@ mod tests {
         {
             let approach = approach(headers).unwrap();
             let mut request = Vec::new();
-            Terms::of(&approach).begin(0, &mut request).unwrap();
+            Terms::of(&approach).begin(0, None, &mut request).unwrap();
             let request = String::from_utf8(request).unwrap();
             let hosts: Vec<&str> = request
                 .lines()

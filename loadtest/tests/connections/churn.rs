@@ -25,6 +25,39 @@ fn each_connection_is_opened_closed_and_followed_by_the_next() {
 }
 
 #[test]
+fn each_connection_may_have_a_message_echoed() {
+    let server = Server::start(Manner::Good);
+    let url = server.url();
+    let load = ["-c", "5", "--duration", "500ms"];
+    let good = report(&[&["churn", "--url", &url, "--echo", "64"][..], &load].concat());
+    assert_eq!(good.errors.len(), 0, "{:?}", good.errors);
+    let completed = detail(&good, "connections_completed");
+    assert!(completed > 10.0, "{completed}");
+    assert_eq!((good.ledger.sent as f64, good.ledger.received as f64), (completed, completed));
+    assert_eq!((good.latency_us.count as f64, f64::from(server.closes())), (completed, completed));
+    assert!(good.latency_us.p50 > good.opening_us.p50, "{:?}", good.latency_us);
+
+    let server = Server::start(Manner::Alters);
+    let url = server.url();
+    let output = run(&[&["churn", "--url", &url, "--echo", "64"][..], &load].concat());
+    let altered: Report = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(altered.ledger.received > 10, "{:?}", altered.ledger);
+    assert_eq!((altered.ledger.corrupted, altered.ledger.lost), (altered.ledger.received, 0));
+    assert_eq!(output.status.code(), Some(5));
+}
+
+#[test]
+fn a_message_that_does_not_come_back_is_lost() {
+    let server = Server::start(Manner::Mute);
+    let url = server.url();
+    let load = ["-c", "3", "--duration", "200ms", "--drain", "300ms", "--echo", "16"];
+    let said = failure(&[&["churn", "--url", &url][..], &load].concat());
+    assert!(said.contains("3 not_finished"), "{said}");
+    let output = run(&["churn", "--url", &url, "--echo", "15"]);
+    assert_eq!(output.status.code(), Some(2), "too small for a stamp");
+}
+
+#[test]
 fn an_abrupt_end_is_one_without_a_close_frame() {
     let server = Server::start(Manner::Good);
     let url = server.url();

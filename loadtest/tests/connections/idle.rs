@@ -92,3 +92,39 @@ fn a_server_that_uses_memory_again_is_said_to() {
     let said = report.warnings.join("; ");
     assert!(said.contains("memory_reused"), "{said}");
 }
+
+#[test]
+fn what_is_held_may_be_a_response() {
+    let server = Server::start(Manner::Good);
+    let hold = |path: &str| {
+        report(&["idle", "--url", &server.http_url(path), "-c", "5", "--hold", "300ms"])
+    };
+    for path in ["/stream?n={n}", "/held"] {
+        let good = hold(path);
+        assert_eq!((good.errors.len(), good.connections_open), (0, 5), "{path} {:?}", good.errors);
+    }
+    for (path, reason) in [
+        ("/ends", "response_ended"),
+        ("/leaves", "closed_without_response"),
+        ("/nowhere", "response_status_404"),
+    ] {
+        let lost = hold(path);
+        assert_eq!(only_error(&lost), (reason, 5), "{path}");
+        assert_eq!((lost.connections_open, detail(&lost, "connections_lost")), (0, 5.0), "{path}");
+    }
+    let ping = ["--ping", "1s"];
+    let output = run(&[&["idle", "--url", &server.http_url("/held")][..], &ping].concat());
+    assert_eq!(output.status.code(), Some(2), "{}", error_of(&output));
+}
+
+#[test]
+fn a_hello_is_sent_on_each_connection_before_it_is_idle() {
+    let server = Server::start(Manner::Good);
+    let url = server.url();
+    let hello = ["--hello", "I am {n}", "--hello", "hello"];
+    let report =
+        report(&[&["idle", "--url", &url, "-c", "7", "--hold", "400ms"][..], &hello].concat());
+    // They come back, before or after the holding begins.
+    assert!(detail(&report, "messages_unasked") <= 14.0);
+    assert_eq!((server.messages(), report.errors.len()), (14, 0));
+}

@@ -21,8 +21,10 @@ use ringway_frame::{
 /// How a server treats its connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
-    /// As it should.
+    /// As it should; messages come back.
     Good,
+    /// As it should, but the last byte of each message that comes back is another.
+    Alters,
     /// It answers Close frames and never ends the stream.
     KeepsStreams,
     /// It answers neither Pings nor Close frames.
@@ -31,6 +33,8 @@ pub enum Manner {
     RefusesHalf,
     /// It sends this text first.
     Greets(&'static str),
+    /// It first says how far a client has read, which is as far as its request said, and one more.
+    Counts,
     /// It closes each connection with 1001 after this time.
     GoesAway(Duration),
     /// It listens no more once so many connections have been taken.
@@ -53,6 +57,8 @@ struct Counts {
     closes: AtomicU32,
     cuts: AtomicU32,
     resets: AtomicU32,
+    messages: AtomicU32,
+    cursors: Mutex<Vec<u32>>,
     pondering: Mutex<()>,
 }
 
@@ -80,9 +86,18 @@ impl Server {
         format!("ws://{}/", self.address)
     }
 
+    pub fn http_url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
     /// Handshakes that it agreed to.
     pub fn upgrades(&self) -> u32 {
         self.counts.upgrades.load(Ordering::SeqCst)
+    }
+
+    /// Messages that came.
+    pub fn messages(&self) -> u32 {
+        self.counts.messages.load(Ordering::SeqCst)
     }
 
     /// Connections that a client ended with a Close frame.
@@ -93,6 +108,13 @@ impl Server {
     /// Connections that a client ended without.
     pub fn cuts(&self) -> u32 {
         self.counts.cuts.load(Ordering::SeqCst)
+    }
+
+    /// The cursor of each handshake that had one, in their order.
+    pub fn cursors(&self) -> Vec<u32> {
+        let mut cursors = self.counts.cursors.lock().unwrap().clone();
+        cursors.sort_unstable();
+        cursors
     }
 
     /// Connections that a client reset.
@@ -108,7 +130,8 @@ enum Farewell {
 }
 
 fn serve(mut socket: TcpStream, manner: Manner, counts: &Counts) -> io::Result<Farewell> {
-    let Some(key) = read_request(&mut socket)? else { return Ok(Farewell::Cut) };
+    let Some((path, key)) = read_request(&mut socket)? else { return Ok(Farewell::Cut) };
+    let Some(key) = key else { return respond(&mut socket, &path) };
     let request = counts.requests.fetch_add(1, Ordering::SeqCst);
     if manner == Manner::RefusesHalf && request % 2 == 1 {
         socket.write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")?;
@@ -126,6 +149,12 @@ fn serve(mut socket: TcpStream, manner: Manner, counts: &Counts) -> io::Result<F
     if let Manner::Greets(text) = manner {
         emit_frame(&mut out, None, Opcode::Text, text.as_bytes());
     }
+    if manner == Manner::Counts {
+        let cursor = path.split_once("&at=").map(|(_, cursor)| cursor.parse().unwrap());
+        counts.cursors.lock().unwrap().extend(cursor);
+        let text = format!("{{\"type\":\"welcome\",\"at\":\"{}\"}}", cursor.unwrap_or(0) + 1);
+        emit_frame(&mut out, None, Opcode::Text, text.as_bytes());
+    }
     socket.write_all(&out)?;
     counts.upgrades.fetch_add(1, Ordering::SeqCst);
     if let Manner::GoesAway(time) = manner {
@@ -134,10 +163,25 @@ fn serve(mut socket: TcpStream, manner: Manner, counts: &Counts) -> io::Result<F
         emit_close(&mut out, None, Some(CloseCode::GOING_AWAY), "");
         socket.write_all(&out)?;
     }
-    converse(&mut socket, manner)
+    converse(&mut socket, manner, counts)
 }
 
-fn converse(socket: &mut TcpStream, manner: Manner) -> io::Result<Farewell> {
+/// Answers a request that asks for no WebSocket.
+fn respond(socket: &mut TcpStream, path: &str) -> io::Result<Farewell> {
+    let response: &[u8] = match path.split('?').next() {
+        Some("/stream") => b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n",
+        Some("/held") => b"",
+        Some("/ends") => b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi",
+        Some("/leaves") => return Ok(Farewell::Closed),
+        _ => b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+    };
+    socket.write_all(response)?;
+    // Until the client goes.
+    while socket.read(&mut [0; 64])? > 0 {}
+    Ok(Farewell::Cut)
+}
+
+fn converse(socket: &mut TcpStream, manner: Manner, counts: &Counts) -> io::Result<Farewell> {
     let mut reader = MessageReader::new(Role::Server);
     let (mut buffer, mut is_closed) = ([0; 4096], false);
     loop {
@@ -147,13 +191,22 @@ fn converse(socket: &mut TcpStream, manner: Manner) -> io::Result<Farewell> {
         }
         let (mut input, mut out) = (&mut buffer[..bytes], Vec::new());
         while let Ok(Some(message)) = reader.read(&mut input, &ReadLimits::default()) {
+            let is_data = matches!(message, Message::Text(_) | Message::Binary(_));
+            counts.messages.fetch_add(u32::from(is_data), Ordering::SeqCst);
             match message {
                 Message::Ping(payload) => emit_pong(&mut out, None, payload),
                 Message::Close(code, _) => {
                     is_closed = true;
                     emit_close(&mut out, None, code, "");
                 }
-                _ => {}
+                Message::Text(payload) => emit_frame(&mut out, None, Opcode::Text, &payload),
+                Message::Binary(payload) => {
+                    emit_frame(&mut out, None, Opcode::Binary, &payload);
+                    if manner == Manner::Alters {
+                        *out.last_mut().expect("a payload") ^= 1;
+                    }
+                }
+                Message::Pong(_) => {}
             }
         }
         if manner == Manner::Mute {
@@ -166,8 +219,9 @@ fn converse(socket: &mut TcpStream, manner: Manner) -> io::Result<Farewell> {
     }
 }
 
-/// The `Sec-WebSocket-Key` of a request; `None` if the client leaves before it is whole.
-fn read_request(socket: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
+/// The path of a request, and its `Sec-WebSocket-Key` if it has one; `None` if the client leaves before
+/// it is whole.
+fn read_request(socket: &mut TcpStream) -> io::Result<Option<(String, Option<Vec<u8>>)>> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -178,5 +232,6 @@ fn read_request(socket: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
     }
     let text = String::from_utf8(head).expect("a request of the load generator is ASCII");
     let line = text.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
-    Ok(Some(line.expect("a key").as_bytes().to_vec()))
+    let path = text.split(' ').nth(1).expect("a path").to_owned();
+    Ok(Some((path, line.map(|key| key.as_bytes().to_vec()))))
 }

@@ -99,3 +99,20 @@ fn a_return_may_be_spread_over_a_time() {
     assert!(storm.back_100_ms.unwrap() > 500.0, "{storm:?}");
     assert!(report.latency_us.p50 < 400_000.0, "{:?}", report.latency_us);
 }
+
+#[test]
+fn connections_come_back_where_they_were() {
+    let server = Server::start(Manner::Counts);
+    let url = format!("{}?n={{n}}", server.url());
+    let words = ["storm", "--url", &url, "-c", "10", "--hold", "100ms", "--rounds", "2"];
+    let expect = ["--expect", "welcome"];
+    let good = report(&[&words[..], &expect, &["--cursor", "at"]].concat());
+    assert_eq!(good.errors.len(), 0, "{:?}", good.errors);
+    assert_eq!(detail(&good, "connections_returned_with_cursor"), 20.0);
+    // Each came back once with what the first welcome said, and once with what the next one did.
+    assert_eq!(server.cursors(), [[1; 10], [2; 10]].concat());
+
+    let none = report(&[&words[..], &expect, &["--cursor", "position"]].concat());
+    assert_eq!(server.cursors().len(), 20, "nothing was added to a query");
+    assert!(none.warnings.iter().any(|text| text.starts_with("no_cursor")), "{:?}", none.warnings);
+}

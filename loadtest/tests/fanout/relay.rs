@@ -1,5 +1,5 @@
 //! A relay with a known fault: what comes to `/publish`, by WebSocket or POST, goes to all who are
-//! at `/subscribe`, or who have said so at `/join`.
+//! at `/subscribe`, or who have said so at `/join`. What comes to `/echo` goes back.
 //!
 //! It counts what it does wrong, and never more than that.
 
@@ -223,7 +223,11 @@ impl Room {
     }
 
     fn hear(&self, request: &str, event: &[u8], mut output: &TcpStream) {
-        if request.contains("/publish") {
+        if request.contains("/echo") {
+            let mut reply = Vec::new();
+            emit_frame(&mut reply, None, Opcode::Binary, event);
+            let _ = output.write_all(&reply);
+        } else if request.contains("/publish") {
             self.relay(event);
             let mut acknowledgement = Vec::new();
             emit_frame(&mut acknowledgement, None, Opcode::Text, b"taken");

@@ -71,8 +71,7 @@ impl Room {
             let news = self.inside().history[at..].to_vec();
             for event in news {
                 at += 1;
-                if self.fault == Fault::Closes(at as u64) && self.faults() == 0 {
-                    self.faults.fetch_add(1, Ordering::AcqRel);
+                if self.fault == Fault::Closes(at as u64) && self.is_first_fault() {
                     let _ = output.write_all(b"0\r\n\r\n");
                     return None;
                 }
@@ -85,7 +84,8 @@ impl Room {
         None
     }
 
-    fn faults(&self) -> u64 {
-        self.faults.load(Ordering::Acquire)
+    /// Counts a fault, unless another subscriber had it.
+    fn is_first_fault(&self) -> bool {
+        self.faults.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 }

@@ -15,6 +15,7 @@ mod opening;
 mod run;
 mod server;
 mod timeline;
+mod unstamped;
 mod usage;
 mod validity;
 mod whole;

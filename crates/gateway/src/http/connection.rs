@@ -13,7 +13,7 @@ use super::{
     progress::Progress,
     refusal::{After, Refusal},
     request::{self, Posting, Served},
-    response::Part,
+    response::{Part, Refused},
 };
 use crate::{limits::PIPELINED_BYTES_MAX, outbox::Outbox, settings::Settings};
 
@@ -39,7 +39,7 @@ impl HttpConnection {
         outbox: &mut Outbox<'_>,
     ) -> Progress {
         if let Some(posting) = self.posting.take() {
-            return self.read_body(posting, input, outbox);
+            return self.read_body(posting, input, settings, outbox);
         }
         let bytes = match self.head.read(input, &settings.head) {
             Err(refusal) => return refuse(refusal, settings, outbox),
@@ -59,7 +59,7 @@ impl HttpConnection {
                 if expectation == Expectation::Continue && input.is_empty() {
                     outbox.write(|out| out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n"));
                 }
-                self.read_body(Box::new(posting), input, outbox)
+                self.read_body(Box::new(posting), input, settings, outbox)
             }
         }
     }
@@ -77,6 +77,7 @@ impl HttpConnection {
         &mut self,
         mut posting: Box<Posting>,
         input: &mut &mut [u8],
+        settings: &Settings,
         outbox: &mut Outbox<'_>,
     ) -> Progress {
         let mut unread = &**input;
@@ -89,14 +90,14 @@ impl HttpConnection {
                 self.posting = Some(posting);
                 Progress::More
             }
-            Err(refusal) => posting.refuse(refusal, outbox),
+            Err(refusal) => posting.refuse(refusal, settings, outbox),
         }
     }
 
     /// Refuses what has come of a request: the rest of it is not waited for.
     pub fn give_up(&mut self, refusal: Refusal, settings: &Settings, outbox: &mut Outbox<'_>) {
         match self.posting.take() {
-            Some(posting) => posting.refuse(refusal, outbox),
+            Some(posting) => posting.refuse(refusal, settings, outbox),
             None => refuse(refusal, settings, outbox),
         };
     }
@@ -123,5 +124,6 @@ fn serve(bytes: &[u8], most: After, settings: &Settings, outbox: &mut Outbox<'_>
 
 /// Refuses what is no request; nothing that follows can be trusted.
 fn refuse(refusal: Refusal, settings: &Settings, outbox: &mut Outbox<'_>) -> Progress {
-    request::refuse(refusal, &settings.origins.unread(), Part::Whole, After::Close, outbox)
+    let refused = Refused::by(refusal, settings);
+    request::refuse(refused, &settings.origins.unread(), Part::Whole, After::Close, outbox)
 }

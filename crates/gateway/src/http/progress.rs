@@ -7,11 +7,16 @@ use ringway_frame::deflate::Agreement;
 use super::{
     cors::Cors,
     refusal::{After, Refusal},
-    response::Framing,
+    response::{self, Framing},
     routes::Route,
-    visit::Visit,
+    visit::{Format, Visit},
 };
-use crate::{outbox::Outbox, subprotocol::json};
+use crate::{
+    outbox::Outbox,
+    settings::Settings,
+    subprotocol::json,
+    transport::{iframe, stream::StreamFormat},
+};
 
 /// What became of the bytes.
 #[derive(Debug)]
@@ -96,6 +101,30 @@ pub struct Opened {
     pub cors: Cors,
     /// What becomes of the connection after the response.
     pub after: After,
+}
+
+impl Opened {
+    /// How the stream is written.
+    pub fn format(&self) -> StreamFormat {
+        match (self.route, self.visit.format) {
+            (Route::Stream, Format::Lines) => StreamFormat::Lines,
+            (Route::Stream, Format::Iframe) => {
+                StreamFormat::Iframe(Box::new(self.visit.receiver.clone().unwrap_or_default()))
+            }
+            _ => StreamFormat::Sse(self.visit.names),
+        }
+    }
+
+    /// Writes the head of the response.
+    pub fn emit_head(&self, settings: &Settings, out: &mut Vec<u8>) {
+        let format = self.format();
+        let policy = match format {
+            StreamFormat::Iframe(_) => iframe::policy(&settings.origins.ancestors()),
+            _ => String::new(),
+        };
+        let end = (self.framing, self.after);
+        response::stream(out, format.content_type(), &policy, &self.cors, end);
+    }
 }
 
 /// `GET /poll`.

@@ -5,7 +5,7 @@
 use ringway_frame::handshake::HandshakeError;
 
 use super::visit::VisitFault;
-use crate::memory::OutOfMemory;
+use crate::{config_reference::ConfigReference, memory::OutOfMemory, settings::Settings};
 
 /// A refused request. The connection is closed after all but those whose head was sound, so that
 /// the end of the request is known.
@@ -249,21 +249,44 @@ impl Refusal {
         }
     }
 
-    /// The configuration key of the limit that was met.
-    pub fn key(self) -> Option<&'static str> {
+    /// What it says of the configuration.
+    pub fn reference(self, settings: &Settings) -> Option<ConfigReference> {
+        let (head, visits) = (&settings.head, &settings.visits);
         Some(match self {
-            Self::TargetTooLong => "limits.target_bytes_max",
-            Self::HeadTooLarge => "limits.header_bytes_max",
-            Self::TooManyFields => "limits.header_fields_max",
-            Self::BodyTooLarge => "websocket.message_bytes_max",
-            Self::Timeout => "limits.handshake_timeout",
-            Self::ForeignOrigin | Self::Visit(VisitFault::ForeignOrigin) => "cors.allowed_origins",
-            Self::Visit(VisitFault::Forbidden) => "clients.may_subscribe",
-            Self::Visit(VisitFault::TooManyTopics) => "clients.subscriptions_max",
-            Self::ForeignHost => "server.api_allowed_hosts",
-            Self::Full => "limits.connections_max",
-            Self::AddressFull => "limits.connections_per_address_max",
-            Self::Memory => "limits.memory_bytes",
+            Self::TargetTooLong => {
+                ConfigReference::bytes("limits.target_bytes_max", head.target_bytes_max)
+            }
+            Self::HeadTooLarge => ConfigReference::bytes("limits.header_bytes_max", head.bytes_max),
+            Self::TooManyFields => {
+                ConfigReference::count("limits.header_fields_max", head.fields_max, "header fields")
+            }
+            Self::BodyTooLarge => {
+                ConfigReference::bytes("websocket.message_bytes_max", visits.body_bytes_max)
+            }
+            Self::Timeout => {
+                ConfigReference::time("limits.handshake_timeout", settings.handshake_timeout)
+            }
+            Self::ForeignOrigin | Self::Visit(VisitFault::ForeignOrigin) => {
+                ConfigReference::list("cors.allowed_origins")
+            }
+            Self::Visit(VisitFault::Forbidden) => ConfigReference::list("clients.may_subscribe"),
+            Self::Visit(VisitFault::TooManyTopics) => ConfigReference::count(
+                "clients.subscriptions_max",
+                visits.topics_max,
+                "topics per client",
+            ),
+            Self::ForeignHost => ConfigReference::list("server.api_allowed_hosts"),
+            Self::Full => ConfigReference::count(
+                "limits.connections_max",
+                settings.connections_max as usize,
+                "connections",
+            ),
+            Self::AddressFull => ConfigReference::count(
+                "limits.connections_per_address_max",
+                settings.connections_per_address_max as usize,
+                "connections per address",
+            ),
+            Self::Memory => ConfigReference::memory(settings.memory_bytes),
             _ => return None,
         })
     }
@@ -312,5 +335,89 @@ impl Methods {
             Self::Events => "Allow: GET, HEAD, OPTIONS\r\n",
             Self::Send => "Allow: POST, OPTIONS\r\n",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringway_frame::handshake::HandshakeError;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::{
+        config::Config,
+        http::{
+            cors::Cors,
+            response::{Part, Refused},
+        },
+    };
+
+    /// All that have no parts, and one of each kind that has.
+    const ALL: [Refusal; 27] = [
+        Refusal::Malformed,
+        Refusal::TargetTooLong,
+        Refusal::HeadTooLarge,
+        Refusal::TooManyFields,
+        Refusal::Version,
+        Refusal::Host,
+        Refusal::Framing,
+        Refusal::Coding,
+        Refusal::Chunk,
+        Refusal::TrailersTooLarge,
+        Refusal::BodyTooLarge,
+        Refusal::MediaType,
+        Refusal::Expectation,
+        Refusal::Timeout,
+        Refusal::NotFound,
+        Refusal::Method(Methods::Page),
+        Refusal::Visit(VisitFault::Cursor),
+        Refusal::Visit(VisitFault::TooManyTopics),
+        Refusal::Visit(VisitFault::Forbidden),
+        Refusal::Visit(VisitFault::ForeignOrigin),
+        Refusal::Handshake(HandshakeError::Body),
+        Refusal::ForeignOrigin,
+        Refusal::ForeignHost,
+        Refusal::Full,
+        Refusal::AddressFull,
+        Refusal::Memory,
+        Refusal::Method(Methods::Send),
+    ];
+
+    /// Keys that list what is allowed, and limit no number.
+    const LISTS: [&str; 3] =
+        ["cors.allowed_origins", "clients.may_subscribe", "server.api_allowed_hosts"];
+
+    #[test]
+    fn every_refusal_with_a_key_says_the_value_of_its_limit() {
+        let settings = Settings::from_config(&Config::default());
+        let settings = Settings { connections_max: 7, memory_bytes: 1 << 30, ..settings };
+        let mut limits = 0;
+        for refusal in ALL {
+            let mut out = Vec::new();
+            Refused::by(refusal, &settings).write(
+                &mut out,
+                &Cors::Silent,
+                Part::Whole,
+                After::Close,
+            );
+            let text = String::from_utf8(out).unwrap();
+            let body = text.split_once("\r\n\r\n").unwrap().1;
+            let problem: Value = serde_json::from_str(body).unwrap();
+            let detail = problem["detail"].as_str().unwrap();
+            let Some(key) = problem["key"].as_str() else {
+                let of_limit = [408, 413, 414, 429, 431, 503].contains(&refusal.status());
+                assert!(!of_limit || refusal == Refusal::TrailersTooLarge, "{problem}");
+                continue;
+            };
+            assert!(detail.contains(key), "{problem}");
+            if LISTS.contains(&key) {
+                assert_eq!(problem.get("limit"), None, "{problem}");
+                continue;
+            }
+            let limit = problem["limit"].as_u64().unwrap_or_else(|| panic!("{problem}"));
+            assert!(detail.contains(&format!("at most {limit} ")), "{problem}");
+            limits += 1;
+        }
+        assert_eq!(limits, 9);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! It sees one request at a time, and reads no body.
 
-use ringway_frame::handshake::server;
+use ringway_frame::handshake::{HandshakeError, server};
 
 use super::{
     body::{self, BodyReader, Expectation},
@@ -11,7 +11,7 @@ use super::{
     head::Head,
     progress::{Opened, Polled, Posted, Progress, Subprotocol, Upgrade},
     refusal::{After, Methods, Refusal},
-    response::{self, Framing, Part, Response},
+    response::{self, Framing, Part, Refused, Response},
     routes::{self, Route},
     site::{self, Site},
     visit::{Format, Visit, VisitFault},
@@ -50,8 +50,14 @@ impl Posting {
     }
 
     /// Says what is wrong with the body; where it ends is not known any more.
-    pub fn refuse(self, refusal: Refusal, outbox: &mut Outbox<'_>) -> Progress {
-        refuse(refusal, &self.cors, Part::Whole, After::Close, outbox)
+    pub fn refuse(
+        self,
+        refusal: Refusal,
+        settings: &Settings,
+        outbox: &mut Outbox<'_>,
+    ) -> Progress {
+        let refused = Refused::by(refusal, settings);
+        refuse(refused, &self.cors, Part::Whole, After::Close, outbox)
     }
 }
 
@@ -59,7 +65,8 @@ impl Posting {
 pub fn serve(head: &Head<'_>, settings: &Settings, outbox: &mut Outbox<'_>) -> Served {
     let part = if head.method == "HEAD" { Part::Head } else { Part::Whole };
     let refused = |refusal, outbox: &mut Outbox<'_>| {
-        refuse(refusal, &settings.origins.judge(head.fields), part, head.after(), outbox)
+        let cors = settings.origins.judge(head.fields);
+        refuse(Refused::by(refusal, settings), &cors, part, head.after(), outbox)
     };
     Served::Now(match routes::find(head.path) {
         None => refused(Refusal::NotFound, outbox),
@@ -81,7 +88,10 @@ pub fn serve(head: &Head<'_>, settings: &Settings, outbox: &mut Outbox<'_>) -> S
             let cors = settings.origins.judge(head.fields);
             match visit(route, head, &cors, settings, outbox) {
                 Ok(served) => return served,
-                Err(refusal) => refuse(refusal, &cors, part, head.after(), outbox),
+                Err(refusal) => {
+                    let refused = Refused::by(refusal, settings);
+                    refuse(refused, &cors, part, head.after(), outbox)
+                }
             }
         }
     })
@@ -105,8 +115,12 @@ fn upgrade(
     settings: &Settings,
     outbox: &mut Outbox<'_>,
 ) -> Result<Upgrade, Refusal> {
-    let request =
-        server::examine(head.method, head.minor, head.fields).map_err(Refusal::Handshake)?;
+    // RFC 9110 §9.3.2: where a GET would be refused, HEAD is told the same.
+    let method = if head.method == "HEAD" { "GET" } else { head.method };
+    let request = server::examine(method, head.minor, head.fields).map_err(Refusal::Handshake)?;
+    if head.method == "HEAD" {
+        return Err(Refusal::Handshake(HandshakeError::Method));
+    }
     // RFC 6455 §10.2: browsers let every page open one, and leave the judgement to the server.
     if !settings.origins.admit(head.fields) {
         return Err(Refusal::ForeignOrigin);
@@ -174,37 +188,34 @@ fn visit(
             let after = head.wish;
             Served::AfterBody(Posting { visit, cors, after, body }, expectation)
         }
-        _ if head.method == "HEAD" => Served::Now(describe(route, &visit, head, cors, outbox)),
-        Route::Poll => Served::Now(Progress::Polled(Polled { visit, cors, after })),
+        Route::Poll if head.method == "GET" => {
+            Served::Now(Progress::Polled(Polled { visit, cors, after }))
+        }
         _ => {
-            visit.resume(head.fields).map_err(Refusal::Visit)?;
+            if route != Route::Poll {
+                visit.resume(head.fields).map_err(Refusal::Visit)?;
+            }
             let framing = match head.minor {
                 0 => Framing::UntilClose,
                 _ => Framing::Chunked,
             };
-            Served::Now(Progress::Opened(Opened { route, framing, visit, cors, after }))
+            let opened = Opened { route, framing, visit, cors, after };
+            Served::Now(match head.method {
+                "HEAD" => describe(opened, settings, outbox),
+                _ => Progress::Opened(opened),
+            })
         }
     })
 }
 
-/// RFC 9110 §9.3.2: what a GET would be answered with, at once and without a session.
-fn describe(
-    route: Route,
-    visit: &Visit,
-    head: &Head<'_>,
-    cors: Cors,
-    outbox: &mut Outbox<'_>,
-) -> Progress {
-    let content_type = match (route, visit.format) {
-        (Route::Poll, _) => "application/json",
-        (Route::Sse, _) => "text/event-stream",
-        (_, Format::Lines) => "application/x-ndjson",
-        (_, Format::Iframe) => "text/html; charset=utf-8",
-    };
-    let fields = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n";
-    let after = head.after();
-    let response = Response { status: 200, content_type, fields, cors: &cors, after };
-    outbox.write(|out| response.write_bodiless(out));
+/// RFC 9110 §9.3.2: the head of what a GET would be answered with, at once and without a session.
+/// The length of a poll's answer is not known before there is one.
+fn describe(opened: Opened, settings: &Settings, outbox: &mut Outbox<'_>) -> Progress {
+    let after = opened.after;
+    outbox.write(|out| match opened.route {
+        Route::Poll => response::json_without_body(out, &opened.cors, after),
+        _ => opened.emit_head(settings, out),
+    });
     Progress::answered(after, outbox)
 }
 
@@ -226,17 +237,18 @@ fn preflight(
 
 /// Refuses; the connection is kept where both the refusal and the request allow it.
 pub fn refuse(
-    refusal: Refusal,
+    refused: Refused,
     cors: &Cors,
     part: Part,
     head_after: After,
     outbox: &mut Outbox<'_>,
 ) -> Progress {
+    let refusal = refused.refusal();
     let both = match (refusal.after(), head_after) {
         (After::KeepAlive, After::KeepAlive) => After::KeepAlive,
         _ => After::Close,
     };
-    outbox.write(|out| response::refuse_to(out, refusal, cors, part, both));
+    outbox.write(|out| refused.write(out, cors, part, both));
     if both == After::Close {
         outbox.finish();
     }

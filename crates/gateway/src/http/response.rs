@@ -11,6 +11,7 @@ use super::{
     cors::Cors,
     refusal::{After, Refusal},
 };
+use crate::{config_reference::ConfigReference, settings::Settings};
 
 /// Room for the length of a body that is not written yet.
 const LENGTH_DIGITS: usize = 10;
@@ -118,38 +119,73 @@ impl Response<'_> {
     }
 }
 
-/// Writes why a request was refused.
-pub fn refuse(out: &mut Vec<u8>, refusal: Refusal, part: Part, after: After) {
-    refuse_to(out, refusal, &Cors::Silent, part, after);
-}
-
 /// Seconds after which a request that was refused for the moment may be sent again.
 pub const RETRY_SECONDS: u32 = 5;
 
-/// Writes why a request was refused, for the pages of other origins, too: a problem (RFC 9457) with
-/// a code, with the key of the limit that was met, and with `temporary`, which says whether the same
-/// request may succeed later.
-pub fn refuse_to(out: &mut Vec<u8>, refusal: Refusal, cors: &Cors, part: Part, after: After) {
-    let (status, fields) = (refusal.status(), refusal.fields());
-    let content_type = "application/problem+json";
-    let mut detail = refusal.reason().to_owned();
-    let mut problem = json!({
-        "title": phrase(status),
-        "status": status,
-        "code": refusal.code(),
-        "temporary": refusal.is_temporary(),
-    });
-    if let Some(key) = refusal.key() {
-        detail += &format!(" The configuration key is {key}.");
-        problem["key"] = key.into();
+/// Why a request is refused, with the limit that was met.
+#[derive(Debug, Clone, Copy)]
+pub struct Refused {
+    refusal: Refusal,
+    reference: Option<ConfigReference>,
+}
+
+impl Refused {
+    /// By these settings.
+    pub fn by(refusal: Refusal, settings: &Settings) -> Self {
+        Self { refusal, reference: refusal.reference(settings) }
     }
-    problem["detail"] = detail.into();
-    if refusal.is_temporary() {
-        problem["retry_after"] = RETRY_SECONDS.into();
+
+    /// Why.
+    pub fn refusal(self) -> Refusal {
+        self.refusal
     }
-    let fields = &format!("{fields}X-Content-Type-Options: nosniff\r\n");
-    let body = format!("{problem}\n");
-    Response { status, content_type, fields, cors, after }.write(out, body.as_bytes(), part);
+
+    /// For a reason that no setting moves.
+    pub fn by_itself(refusal: Refusal) -> Self {
+        Self { refusal, reference: None }
+    }
+
+    /// Writes it for those whom `cors` lets read it: a problem (RFC 9457) with a code, with the key
+    /// and the value of the limit that was met, and with `temporary`, which says whether the same
+    /// request may succeed later.
+    pub fn write(self, out: &mut Vec<u8>, cors: &Cors, part: Part, after: After) {
+        let Self { refusal, reference } = self;
+        let (status, fields) = (refusal.status(), refusal.fields());
+        let content_type = "application/problem+json";
+        let mut detail = refusal.reason().to_owned();
+        let mut problem = json!({
+            "type": "about:blank",
+            "title": phrase(status),
+            "status": status,
+            "code": refusal.code(),
+            "temporary": refusal.is_temporary(),
+        });
+        if let Some(reference @ ConfigReference { key, limit }) = reference {
+            problem["key"] = key.into();
+            if let Some(limit) = limit {
+                detail = format!("{}: {reference}.", detail.trim_end_matches('.'));
+                problem["limit"] = limit.to_number().into();
+            } else {
+                detail += &format!(" The configuration key is {key}.");
+            }
+        }
+        problem["detail"] = detail.into();
+        if refusal.is_temporary() {
+            problem["retry_after"] = RETRY_SECONDS.into();
+        }
+        let fields = &format!("{fields}X-Content-Type-Options: nosniff\r\n");
+        let body = format!("{problem}\n");
+        Response { status, content_type, fields, cors, after }.write(out, body.as_bytes(), part);
+    }
+}
+
+/// The header lines of an answer in JSON.
+const JSON_FIELDS: &str = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n";
+
+/// Writes the head of an answer in JSON whose length is not known.
+pub fn json_without_body(out: &mut Vec<u8>, cors: &Cors, after: After) {
+    let (status, content_type, fields) = (200, "application/json", JSON_FIELDS);
+    Response { status, content_type, fields, cors, after }.write_bodiless(out);
 }
 
 /// Writes the JSON that `body` appends.
@@ -163,7 +199,7 @@ pub fn json(
     let fields = match status {
         // RFC 9110 §10.2.3: another server may take it at once.
         503 => "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nRetry-After: 1\r\n",
-        _ => "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n",
+        _ => JSON_FIELDS,
     };
     let content_type = "application/json";
     Response { status, content_type, fields, cors, after }.write_with(out, body);

@@ -8,8 +8,8 @@ use ringway_frame::CloseCode;
 
 use super::{Life, Peer, Stage, Turn};
 use crate::{
-    connection_log::EndReason, http::refusal::Refusal, memory::CoreMemory, outbox::Outbox,
-    settings::Settings,
+    config_reference::ConfigReference, connection_log::EndReason, http::refusal::Refusal,
+    memory::CoreMemory, outbox::Outbox, settings::Settings,
 };
 
 impl Peer {
@@ -50,7 +50,8 @@ impl Peer {
         if self.sending.is_backlogged() {
             return self.end(turn);
         }
-        let reason = "memory: the server has none for this now";
+        let limit = ConfigReference::memory(turn.settings.memory_bytes);
+        let reason = &format!("memory: the server has none for this now: {limit}");
         match self.stage {
             Stage::WebSocket(_) => self.fail_socket(CloseCode::TRY_AGAIN_LATER, reason, turn),
             Stage::Http(_) => self.refuse_request(Refusal::Memory, turn),
@@ -73,7 +74,9 @@ impl Peer {
     pub(super) fn end_overdue_message(&mut self, turn: &mut Turn<'_>) {
         turn.metrics.messages_timed_out.add(1);
         self.note_end(EndReason::MessageTimeout);
-        let reason = "message_timeout: the message took too long";
+        let time = turn.settings.message_timeout;
+        let limit = ConfigReference::time("websocket.message_timeout", time);
+        let reason = &format!("message_timeout: the message took too long: {limit}");
         self.fail_socket(CloseCode::POLICY, reason, turn);
     }
 

@@ -28,7 +28,7 @@ use crate::{
     http::{
         connection::HttpConnection,
         refusal::{After, Refusal},
-        response::{self, Framing, Part},
+        response::{Framing, Part, Refused},
     },
     memory::MemoryBudget,
     metrics::CoreMetrics,
@@ -165,7 +165,8 @@ impl Peer {
         peer.note_end(EndReason::TurnedAway);
         let mut outbox = Outbox::new(connection, &mut peer.sending, turn.operations, turn.now);
         let cors = turn.settings.origins.unread();
-        outbox.write(|out| response::refuse_to(out, refusal, &cors, Part::Whole, After::Close));
+        let refused = Refused::by(refusal, turn.settings);
+        outbox.write(|out| refused.write(out, &cors, Part::Whole, After::Close));
         outbox.finish();
         if may_linger {
             peer.linger(turn);

@@ -16,14 +16,13 @@ use crate::{
         refusal::After,
         response,
         routes::Route,
-        visit::{Format, Visit},
+        visit::Visit,
     },
     outbox::Outbox,
     session::{Pace, Session, Start},
     subprotocol::service::{self, Speaker, Verdict},
     transport::{
         encoding::Encoding,
-        iframe,
         long_poll::LongPoll,
         stream::{Stream, StreamForm, StreamFormat},
         websocket::{Outcome, WebSocket},
@@ -92,33 +91,19 @@ impl Peer {
         self.heard(Outcome::Open, &[], turn);
     }
 
-    fn open_stream(&mut self, mut opened: Opened, turn: &mut Turn<'_>) {
+    fn open_stream(&mut self, opened: Opened, turn: &mut Turn<'_>) {
         let (session, gap) = self.enter(&opened.visit, turn);
-        let format = match (opened.route, opened.visit.format) {
-            (Route::Stream, Format::Lines) => StreamFormat::Lines,
-            (Route::Stream, Format::Iframe) => {
-                StreamFormat::Iframe(Box::new(opened.visit.receiver.take().unwrap_or_default()))
-            }
-            _ => StreamFormat::Sse(opened.visit.names),
-        };
+        let format = opened.format();
         self.transport = match format {
             StreamFormat::Lines => Transport::Stream,
             StreamFormat::Iframe(_) => Transport::Iframe,
             StreamFormat::Sse(_) => Transport::Sse,
         };
         turn.metrics.sessions.of_stream(&format).add(1);
-        let policy = match format {
-            StreamFormat::Iframe(_) => iframe::policy(&turn.settings.origins.ancestors()),
-            _ => String::new(),
-        };
         let form = StreamForm { format, framing: opened.framing };
         let mut stream = Stream { session: Box::new(session), form };
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
-        outbox.write(|out| {
-            let Opened { framing, cors, after, .. } = &opened;
-            let content_type = stream.form.format.content_type();
-            response::stream(out, content_type, &policy, cors, (*framing, *after));
-        });
+        outbox.write(|out| opened.emit_head(turn.settings, out));
         stream.form.begin(turn.settings.retry, &mut outbox);
         let Stream { session, form } = &mut stream;
         self.greet(session, form, gap, turn);

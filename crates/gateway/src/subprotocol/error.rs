@@ -4,6 +4,8 @@
 
 use std::{borrow::Cow, fmt};
 
+use crate::config_reference::ConfigReference;
+
 /// The stable code of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorCode {
@@ -93,4 +95,6 @@ pub struct CommandError<'t> {
     pub id: Option<Cow<'t, str>>,
     /// For people. It repeats nothing that the client sent but names of fields.
     pub message: Cow<'static, str>,
+    /// The configuration key that it comes from, which `message` names, too.
+    pub reference: Option<ConfigReference>,
 }

@@ -10,9 +10,10 @@ use ringway_hub::Cursor;
 
 use super::{
     Command, CommandError, CommandLimits, ErrorCode, depth,
-    json::{self, write},
+    json::{self, fields::Fault, write},
 };
 use crate::{
+    config_reference::ConfigReference,
     desk::{Desk, Intake, News},
     exchange::{Missed, Notice},
     limits::{COMMAND_COST, RECIPIENT_COST},
@@ -96,15 +97,10 @@ fn check_depth(command: Command<'_>, depth_max: usize) -> Result<Command<'_>, Co
         Command::Notify { id, data, .. } | Command::Publish { id, data, .. }
             if !depth::is_within(data, depth_max) =>
         {
-            Err(error(ErrorCode::WrongType, id, depth_message(depth_max)))
+            Err(Fault::too_deep(depth_max).of(id))
         }
         command => Ok(command),
     }
-}
-
-/// What is wrong with data that is too deep.
-pub fn depth_message(depth_max: usize) -> String {
-    format!("\"data\" is nested in more than {depth_max} levels (clients.data_depth_max)")
 }
 
 fn perform<'t>(
@@ -126,7 +122,7 @@ fn perform<'t>(
         Command::Notify { id, to, event, data, ttl } => {
             let client = speaker.client();
             if desk.intake == Intake::Closed {
-                return answer_again(client, id, desk, now, out);
+                return answer_again(client, id, desk, settings, now, out);
             }
             desk.spend(to.len() * RECIPIENT_COST);
             let Desk { exchange, tail, news, .. } = desk;
@@ -144,19 +140,15 @@ fn perform<'t>(
                 Ok(Arc::new(ack))
             });
             let appended = notified.and_then(|(ack, _)| memory::append(out, &ack));
-            appended.map_err(|fault| no_memory(fault, id))?;
+            appended.map_err(|fault| no_memory(fault, settings).of(id))?;
         }
         Command::Publish { id, topic, event, data, echo, ttl } => {
             let client = speaker.client();
             if !settings.permissions.publish.allow(&topic) {
-                return Err(error(
-                    ErrorCode::NotAllowed,
-                    id,
-                    "this client may not publish to this topic",
-                ));
+                return Err(not_allowed("publish", "clients.may_publish").of(id));
             }
             if desk.intake == Intake::Closed {
-                return answer_again(client, id, desk, now, out);
+                return answer_again(client, id, desk, settings, now, out);
             }
             let Desk { exchange, tail, news, .. } = desk;
             let published = exchange.receipts.try_once(client, &id, now, || {
@@ -167,13 +159,13 @@ fn perform<'t>(
                 write::ack(&mut ack, &id, &cursor.to_string());
                 Ok(Arc::new(ack))
             });
-            let (ack, _) = published.map_err(|fault| no_memory(fault, id))?;
+            let (ack, _) = published.map_err(|fault| no_memory(fault, settings).of(id))?;
             out.extend_from_slice(&ack);
         }
         Command::Subscribe { id, topic, since, last, connection } => {
             let since = match begin_of(&topic, since.as_deref(), settings) {
                 Ok(since) => since,
-                Err((code, message)) => return Err(error(code, id, message)),
+                Err(fault) => return Err(fault.of(id)),
             };
             let since = since.or_else(|| {
                 let after = desk.before_last(&topic, last?, settings.last_events_max, now);
@@ -192,8 +184,17 @@ fn perform<'t>(
 
 /// Nothing was appended, and the command is not remembered; or it was acknowledged, and there is no
 /// memory for saying so: then it is remembered, and acknowledged again when it is sent again.
-fn no_memory(OutOfMemory: OutOfMemory, id: Cow<'_, str>) -> CommandError<'_> {
-    error(ErrorCode::OutOfMemory, id, "the gateway has no memory for this now; send it again later")
+fn no_memory(OutOfMemory: OutOfMemory, settings: &Settings) -> Fault {
+    let message = "the memory for buffers is used up, send it again later";
+    let limit = ConfigReference::memory(settings.memory_bytes);
+    Fault::of_limit(ErrorCode::OutOfMemory, message, limit)
+}
+
+/// The operator does not let clients do this with the topic.
+fn not_allowed(verb: &str, key: &'static str) -> Fault {
+    let reference = ConfigReference::list(key);
+    let message = format!("this client may not {verb} to this topic {reference}").into();
+    Fault { code: ErrorCode::NotAllowed, message, reference: Some(reference) }
 }
 
 /// While the gateway goes away: a command that was carried out is acknowledged again, and no other.
@@ -201,6 +202,7 @@ fn answer_again<'t>(
     client: &str,
     id: Cow<'t, str>,
     desk: &Desk,
+    settings: &Settings,
     now: Duration,
     out: &mut Vec<u8>,
 ) -> Result<Option<Missed>, CommandError<'t>> {
@@ -208,7 +210,7 @@ fn answer_again<'t>(
         let message = "the gateway is going away; send the command again after reconnecting";
         return Err(error(ErrorCode::GoingAway, id, message));
     };
-    memory::append(out, &ack).map_err(|fault| no_memory(fault, id))?;
+    memory::append(out, &ack).map_err(|fault| no_memory(fault, settings).of(id))?;
     Ok(None)
 }
 
@@ -217,20 +219,21 @@ fn begin_of(
     topic: &str,
     since: Option<&str>,
     settings: &Settings,
-) -> Result<Option<Cursor>, (ErrorCode, &'static str)> {
+) -> Result<Option<Cursor>, Fault> {
     if !settings.permissions.subscribe.allow(topic) {
-        return Err((ErrorCode::NotAllowed, "this client may not subscribe to this topic"));
+        return Err(not_allowed("subscribe", "clients.may_subscribe"));
     }
     since
         .map(str::parse)
         .transpose()
-        .map_err(|_| (ErrorCode::BadCursor, "`since` is not a cursor of this gateway"))
+        .map_err(|_| Fault::new(ErrorCode::BadCursor, "`since` is not a cursor of this gateway"))
 }
 
 /// Refuses what is not even text.
 pub fn refuse_bytes(out: &mut Vec<u8>) -> Verdict {
     let message = "a command is JSON in UTF-8".into();
-    write::error(out, &CommandError { code: ErrorCode::NotJson, id: None, message });
+    let (code, id, reference) = (ErrorCode::NotJson, None, None);
+    write::error(out, &CommandError { code, id, message, reference });
     Verdict::Refused
 }
 
@@ -260,8 +263,13 @@ fn listen<'t>(
                     (missed.map_or_else(|| session.cursor(desk), |(from, _)| from), missed)
                 }
                 Err(TooMany) => {
-                    let message = format!("at most {} topics", settings.subscriptions_max);
-                    return Err(error(ErrorCode::TooManySubscriptions, id, message));
+                    let (code, message) = (ErrorCode::TooManySubscriptions, "too many topics");
+                    let limit = ConfigReference::count(
+                        "clients.subscriptions_max",
+                        settings.subscriptions_max,
+                        "topics per client",
+                    );
+                    return Err(Fault::of_limit(code, message, limit).of(id));
                 }
             }
         }
@@ -333,5 +341,5 @@ fn error<'t>(
     id: Cow<'t, str>,
     message: impl Into<Cow<'static, str>>,
 ) -> CommandError<'t> {
-    CommandError { code, id: Some(id), message: message.into() }
+    Fault::new(code, message).of(id)
 }

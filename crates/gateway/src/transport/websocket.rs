@@ -16,12 +16,12 @@ use super::{
     frames::Frames,
 };
 use crate::{
+    config_reference::ConfigReference,
     desk::Desk,
     feed::{Form, Serving, Word},
     http::progress::Upgrade,
     limits::{MESSAGE_COST, PLAIN_BYTES_PER_COST},
     memory::OutOfMemory,
-    metrics::CoreMetrics,
     outbox::Outbox,
     session::Session,
     settings::Settings,
@@ -128,7 +128,7 @@ impl WebSocket {
                     desk.ready.end_inflating(connection);
                 }
                 if let Err(OutOfMemory) = sent {
-                    return self.fail(ProtocolError::OutOfMemory, serving.metrics, outbox);
+                    return self.fail(ProtocolError::OutOfMemory, serving, outbox);
                 }
                 continue;
             }
@@ -162,7 +162,7 @@ impl WebSocket {
                     desk.ready.begin_inflating(connection);
                     return Outcome::Deferred;
                 }
-                Err(fault) => return self.fail(fault, serving.metrics, outbox),
+                Err(fault) => return self.fail(fault, serving, outbox),
             };
             let (opcode, payload) = match message {
                 // RFC 6455 §5.5.1: our Close was the last frame.
@@ -210,7 +210,7 @@ impl WebSocket {
                 desk.ready.end_inflating(connection);
             }
             if let Err(OutOfMemory) = served {
-                return self.fail(ProtocolError::OutOfMemory, serving.metrics, outbox);
+                return self.fail(ProtocolError::OutOfMemory, serving, outbox);
             }
         }
     }
@@ -318,14 +318,36 @@ impl WebSocket {
     fn fail(
         &mut self,
         fault: ProtocolError,
-        metrics: &CoreMetrics,
+        serving: &Serving<'_>,
         outbox: &mut Outbox<'_>,
     ) -> Outcome {
         if fault == ProtocolError::OutOfMemory {
-            metrics.closed_for_memory.add(1);
+            serving.metrics.closed_for_memory.add(1);
         }
-        self.close(fault.close_code(), &fault.to_string(), outbox);
+        let reason = match self.limit(fault, serving.settings) {
+            Some(limit) => format!("{fault}: {limit}"),
+            None => fault.to_string(),
+        };
+        self.close(fault.close_code(), &reason, outbox);
         Outcome::Ended
+    }
+
+    /// The limit that a fault has met.
+    fn limit(&self, fault: ProtocolError, settings: &Settings) -> Option<ConfigReference> {
+        let limits = self.limits(settings);
+        let message_key = match self.service {
+            Service::Echo => "websocket.echo_message_bytes_max",
+            Service::Session(_) | Service::None => "websocket.message_bytes_max",
+        };
+        let bytes = |key, bytes: u64| Some(ConfigReference::bytes(key, bytes as usize));
+        match fault {
+            ProtocolError::FrameTooBig => {
+                bytes("websocket.frame_bytes_max", limits.frame_bytes_max)
+            }
+            ProtocolError::TooBig => bytes(message_key, limits.message_bytes_max),
+            ProtocolError::OutOfMemory => Some(ConfigReference::memory(settings.memory_bytes)),
+            _ => None,
+        }
     }
 }
 

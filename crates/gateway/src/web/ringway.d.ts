@@ -17,6 +17,11 @@ interface RingwayOptions {
   token?: string | Promise<string> | (() => string | Promise<string>);
   /** Topics to subscribe from the start. */
   topics?: Iterable<string>;
+  /**
+   * Begin with so many of the last events of each of these topics, where there is no `cursor`; the
+   * gateway's `clients.last_events_max` bounds it.
+   */
+  last?: number;
   /** Preferred first. Default: `websocket`, `sse`, `long-poll`, `poll`. */
   transports?: Iterable<RingwayTransport>;
   /** Resume after this one: everything at or before it has been seen. */
@@ -68,9 +73,17 @@ interface RingwayAck {
  * `http_413` and the like for a refused `POST /send`, or `timeout`, `closed`, `unavailable` (the
  * transport could not be opened) or `superseded` (another one was asked for meanwhile).
  */
-interface RingwayError extends Error {
+interface RingwayError extends Error, RingwayLimit {
   name: "RingwayError";
   code: string;
+}
+
+/** Where the gateway refused something by its configuration; its message says the same. */
+interface RingwayLimit {
+  /** The configuration key, such as `clients.subscriptions_max`. */
+  key?: string;
+  /** The value of a limit that was met: a count, bytes, or seconds. */
+  limit?: number;
 }
 
 interface RingwayEvent {
@@ -89,7 +102,7 @@ interface RingwayEventMap {
   /** The text of an `event` or `gap`, or of the answer to what `send` was given. */
   message: MessageEvent<string>;
   /** What the gateway found wrong with what `send` was given, or why the session failed. */
-  error: CustomEvent<{ code: string | number; message: string }>;
+  error: CustomEvent<{ code: string | number; message: string } & RingwayLimit>;
   /** Once. The session does not come back. */
   close: CloseEvent;
   /** Each event once, in the order of the log. */
@@ -101,13 +114,15 @@ interface RingwayEventMap {
   /** Another transport is in use. */
   transport: CustomEvent<{ transport: RingwayTransport; previous: RingwayTransport | null }>;
   /** The connection, or an attempt at one, is lost; the next attempt is in `delay`. */
-  reconnecting: CustomEvent<{
-    transport: RingwayTransport;
-    attempt: number;
-    delay: number;
-    code?: number;
-    reason: string;
-  }>;
+  reconnecting: CustomEvent<
+    {
+      transport: RingwayTransport;
+      attempt: number;
+      delay: number;
+      code?: number;
+      reason: string;
+    } & RingwayLimit
+  >;
 }
 
 /**
@@ -190,8 +205,15 @@ declare class Ringway extends EventTarget {
     options?: { event?: string; echo?: boolean; ttl?: number },
   ): Promise<RingwayAck>;
 
-  /** With `since`, the topic's events after that cursor come first. */
-  subscribe(topic: string, options?: { since?: RingwayCursor }): Promise<RingwayAck>;
+  /**
+   * With `since`, the topic's events after that cursor come first; with `last`, so many of its last
+   * events, unless it is subscribed already.
+   * Rejected with a TypeError when `last` is no number of events.
+   */
+  subscribe(
+    topic: string,
+    options?: { since?: RingwayCursor; last?: number },
+  ): Promise<RingwayAck>;
   unsubscribe(topic: string): Promise<RingwayAck>;
 
   /**

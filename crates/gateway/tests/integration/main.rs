@@ -47,6 +47,7 @@ mod sending;
 mod slow_readers;
 mod sockets;
 mod start;
+mod stated_limits;
 mod steady_readers;
 mod stop;
 mod streaming;

@@ -12,6 +12,7 @@ use crate::support::{
 
 on_each_engine!(
     a_head_request_gets_the_head_of_a_get,
+    every_status_is_described,
     the_dashboard_says_what_may_run_in_it,
     silent_connections_are_bounded_and_keep_nobody_out,
     connections_that_drip_keep_nobody_out,
@@ -185,6 +186,38 @@ fn a_head_request_gets_the_head_of_a_get(engine: Engine) {
     }
 }
 
+/// The description that the listener serves names each status that it can be made to answer with.
+fn every_status_is_described(engine: Engine) {
+    let gateway = Gateway::start_with(engine, &["limits.handshake_timeout=300ms"]);
+    let description = gateway.api("/v1/openapi.json").json();
+    let head = |fields: &str| format!("GET /healthz HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+    let long = "x".repeat(20_000);
+    for (request, status) in [
+        ("GET /healthz HTTP/1.1\n\n".to_owned(), 400),
+        ("GET /healthz HTTP/1.1\r\n\r\n".to_owned(), 400),
+        ("GET /healthz HTTP/1.1\r\n".to_owned(), 408),
+        (head("Content-Length: 18446744073709551615\r\n"), 413),
+        (format!("GET /healthz?{} HTTP/1.1\r\nHost: a\r\n\r\n", &long[..9000]), 414),
+        (head("Expect: more\r\n"), 417),
+        (head("").replace("Host: a", "Host: shop.example"), 421),
+        (head(&format!("A: {long}\r\n")), 431),
+        (head("Transfer-Encoding: gzip\r\n"), 501),
+        (head("").replace("HTTP/1.1", "HTTP/2.0"), 505),
+    ] {
+        let mut client = Client::connect_to(gateway.api);
+        client.sends_what_is_taken(&request);
+        let response = client.receives_response();
+        assert_eq!(response.status, status, "{}", response.head);
+        assert_eq!(response.json()["type"], "about:blank");
+        for (path, item) in description["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let said = &operation["responses"][status.to_string()];
+                assert!(said.is_object(), "{status} of {method} {path}");
+            }
+        }
+    }
+}
+
 fn the_dashboard_says_what_may_run_in_it(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::connect_to(gateway.api);
@@ -192,6 +225,12 @@ fn the_dashboard_says_what_may_run_in_it(engine: Engine) {
     let page = client.receives_response();
     let policy = page.field("Content-Security-Policy").expect("a policy");
     assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"));
+    assert!(!policy.contains("unsafe"), "{policy}");
+    let text = String::from_utf8(page.body.clone()).unwrap();
+    for (inline, file) in [("<style", "dashboard.css"), ("<script>", "dashboard.js")] {
+        assert!(!text.contains(inline) && text.contains(file), "{text}");
+        assert_eq!(gateway.api(&format!("/{file}")).status, 200);
+    }
     assert_eq!(page.field("X-Content-Type-Options"), Some("nosniff"));
     assert_eq!(page.field("Referrer-Policy"), Some("no-referrer"));
 }

@@ -43,7 +43,7 @@ fn head_is_the_page_without_its_body(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::connect(&gateway);
     let length_of_get = client.requests(&Request::of("/")).body.len().to_string();
-    for (target, status) in [("/", 200), ("/none", 404), ("/echo", 405)] {
+    for (target, status) in [("/", 200), ("/none", 404), ("/echo", 426)] {
         client.sends(Request::of(target).line(&format!("HEAD {target} HTTP/1.1")).bytes());
         let response = client.receives_head();
         assert_eq!(response.status, status, "{target}");

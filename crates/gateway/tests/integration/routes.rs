@@ -8,6 +8,7 @@ use crate::support::{Application, Client, Engine, Gateway, Request, on_each_engi
 
 on_each_engine!(
     each_route_says_its_methods,
+    head_has_the_fields_of_get_on_every_route,
     a_preflight_is_answered,
     unsound_queries_are_a_400,
     the_files_of_the_client_are_served_once,
@@ -80,6 +81,66 @@ fn each_route_says_its_methods(engine: Engine) {
     for (line, status) in [("GET /poll?wait=0 HTTP/1.2", 200), ("GET / HTTP/1.9", 200)] {
         assert_eq!(client.requests(&Request::of("/").line(line)).status, status, "{line}");
     }
+}
+
+/// RFC 9110 §9.3.2: all but what is only known when there is a body, the length of a poll's answer.
+fn head_has_the_fields_of_get_on_every_route(engine: Engine) {
+    let gateway = Gateway::start_with(engine, &["cors.allowed_origins=[\"https://a\"]"]);
+    let edge = [
+        "/",
+        "/home.js",
+        "/home.css",
+        "/ringway.js",
+        "/ringway.d.ts",
+        "/ws",
+        "/echo",
+        "/sse",
+        "/sse?names=off",
+        "/stream",
+        "/stream?format=iframe&callback=f",
+        "/poll?wait=0",
+        "/sse?topic=",
+        "/send",
+        "/none",
+    ];
+    let private = [
+        "/",
+        "/dashboard.js",
+        "/dashboard.css",
+        "/metrics",
+        "/healthz",
+        "/readyz",
+        "/v1/openapi.json",
+        "/v1/topics/news/history",
+        "/v1/topics/news/history?limit=x",
+        "/v1/clients/ann",
+        "/problems/bad-name",
+        "/v1/publish",
+        "/none",
+    ];
+    let edge = edge.map(|target| (gateway.address, target));
+    let private = private.map(|target| (gateway.api, target));
+    for (address, target) in edge.into_iter().chain(private) {
+        let [got, described] = ["GET", "HEAD"].map(|method| {
+            let line = format!("{method} {target} HTTP/1.1");
+            let mut client = Client::connect_to(address);
+            let request = Request::of(target).with("Host", "localhost").line(&line);
+            client.sends(request.and("Origin", "https://a").bytes());
+            let head = client.receives_head();
+            if method == "HEAD" && head.field("Connection") != Some("close") {
+                // Nothing follows the head: the next answer begins at once.
+                client.sends("GET /none HTTP/1.1\r\nHost: localhost\r\n\r\n");
+                assert_eq!(client.receives_response().status, 404, "{target}");
+            }
+            let names = head.head.lines().skip(1).filter_map(|line| line.split_once(':'));
+            let mut names: Vec<_> = names.map(|(name, _)| name.to_ascii_lowercase()).collect();
+            names.retain(|name| name != "content-length" || !target.starts_with("/poll"));
+            names.sort();
+            (head.status, head.field("Content-Type").map(str::to_owned), names)
+        });
+        assert_eq!(got, described, "{target}");
+    }
+    assert_eq!(gateway.metric("ringway_sessions"), 0);
 }
 
 /// Fetch §3.3.5; RFC 9110 §8.6: a 204 has no length. No origin is allowed unless the operator

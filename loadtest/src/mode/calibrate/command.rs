@@ -6,9 +6,9 @@ use ringway_acceptor::cores;
 use super::{BYTES_MIN, Calibration, Errors, echo::Site};
 use crate::{
     args::{CalibrateArgs, CommonArgs},
-    engine::conductor::{Conductor, Run},
+    engine::conductor::Conductor,
     exit::{Status, require},
-    measure::quantiles::Quantiles,
+    measure::{quantiles::Quantiles, run::Run},
     mode::ready,
     output::{
         self,

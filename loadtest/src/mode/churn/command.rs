@@ -2,20 +2,20 @@
 
 use anyhow::Result;
 
-use super::{Churn, ChurnPlan, Churned, Farewell, Pace};
+use super::{Churn, ChurnPlan, Churned, Farewell};
 use crate::{
     args::churn::ChurnArgs,
-    engine::conductor::Conductor,
-    exit::Status,
-    measure::{kernel::KernelMemory, ledger::Ledger, timeline::Seen},
-    mode::ready,
+    engine::{conductor::Conductor, plan::Plan},
+    exit::{Status, require},
+    measure::{kernel::KernelMemory, timeline::Seen},
+    mode::{pace::Dial, ready},
     output::{
         self,
         progress::{Goal, Loudness, Progress},
     },
     prepare,
     report::Report,
-    wire::message::Form,
+    wire::message::{Content, Form},
 };
 
 /// Runs it.
@@ -24,19 +24,13 @@ use crate::{
 /// Nothing can be measured: what is wrong and how to mend it.
 pub fn run(args: &ChurnArgs) -> Result<Status> {
     let common = &args.common;
-    let pace = match args.rate {
-        Some(rate) => Pace::Open { rate, pattern: args.pattern() },
-        None => Pace::Closed,
-    };
-    let farewell = if args.abrupt { Farewell::Abrupt } else { Farewell::Polite };
-    let plan = prepare::plan(common, Form::Plain, 0, args.duration)?;
+    let churn = churn_plan(args)?;
+    let bytes = args.echo.unwrap_or(0);
+    let plan = prepare::plan(common, Form::Plain, bytes, args.duration)?;
     let heading = prepare::heading("churn", &plan, args.rate);
     let goal = Goal::Churning(args.duration);
     let mut progress = Progress::towards(goal, Loudness::of(&common.output));
-    let mut conductor = Conductor::start(plan, move |share, plan| {
-        let churn = ChurnPlan { pace, farewell };
-        Churn::new(churn, share, plan.share(share.index).1, plan.seed)
-    })?;
+    let mut conductor = start(churn, plan)?;
     conductor.await_ready(&mut progress)?;
     conductor.await_start()?;
     let run = conductor.measure(args.duration, &mut progress)?;
@@ -44,13 +38,45 @@ pub fn run(args: &ChurnArgs) -> Result<Status> {
     if run.seen.received == 0 {
         return Err(ready::nothing_open(&run.seen));
     }
-    let mut churned = Churned::default();
-    run.outcomes.iter().for_each(|one| churned += *one);
-    let mut report = Report::new(&heading, &Seen::new(), &run, Ledger::default());
+    let churned = sum(&run.outcomes);
+    let mut report = Report::new(&heading, &Seen::new(), &run, churned.ledger);
     describe(&mut report, churned);
     output::finish(&report, None, &run.seen, &common.output)?;
     conductor.end();
     Ok(Status::of(&report))
+}
+
+/// What is done to each connection with these arguments.
+///
+/// # Errors
+/// What is wrong with them, and how to mend it.
+pub fn churn_plan(args: &ChurnArgs) -> Result<ChurnPlan> {
+    let content = Content::Binary;
+    require(args.echo.is_none_or(|bytes| bytes >= content.bytes_min()), || {
+        format!("--echo is too small: a message carries its number, {} bytes", content.bytes_min())
+    })?;
+    Ok(ChurnPlan {
+        dial: Dial::new(args.rate, args.pattern()),
+        farewell: if args.abrupt { Farewell::Abrupt } else { Farewell::Polite },
+        echo: args.echo.map(|bytes| (content, bytes)),
+    })
+}
+
+/// Starts the threads; nothing is opened before a measurement.
+///
+/// # Errors
+/// A thread or its driver cannot be had.
+pub fn start(churn: ChurnPlan, plan: Plan) -> Result<Conductor<Churned>> {
+    Conductor::start(plan, move |share, plan| {
+        Churn::new(churn.clone(), share, plan.share(share.index).1, plan.seed)
+    })
+}
+
+/// What became of the connections of all threads.
+pub fn sum(threads: &[Churned]) -> Churned {
+    let mut sum = Churned::default();
+    threads.iter().for_each(|one| sum += *one);
+    sum
 }
 
 fn describe(report: &mut Report, churned: Churned) {

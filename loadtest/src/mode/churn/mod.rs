@@ -1,7 +1,9 @@
-//! `churn`: a connection is opened and closed again, and then the next.
+//! `churn`: a connection is opened and closed again, and then the next. It may have one message
+//! echoed in between.
 //!
 //! In an open loop connections are due at intended times, whatever becomes of those before, and the
-//! time to 101 counts from there. In a closed loop one that has ended is followed by the next.
+//! time to 101, or to the echo, counts from there. In a closed loop one that has ended is followed by
+//! the next.
 
 pub mod command;
 
@@ -9,28 +11,22 @@ use std::{collections::VecDeque, ops::AddAssign, time::Duration};
 
 use ringway_frame::DataKind;
 
+use super::pace::{Dial, Pace};
 use crate::{
     engine::{
-        links::Links,
+        links::{Links, Sent},
         workload::{Ended, Next, Then, Workload},
     },
-    measure::arrivals::{Arrivals, Pattern, Share},
-    wire::failure::Reason,
-};
-
-/// When connections begin.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Pace {
-    /// So many a second over all threads.
-    Open {
-        /// Connections a second.
-        rate: f64,
-        /// How they are spread.
-        pattern: Pattern,
+    measure::{
+        arrivals::{Arrivals, Share},
+        ledger::Ledger,
     },
-    /// When the one before has ended.
-    Closed,
-}
+    wire::{
+        failure::Reason,
+        message::{Content, Corruption, Messages},
+        stamp::Stamp,
+    },
+};
 
 /// How connections end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,12 +38,14 @@ pub enum Farewell {
 }
 
 /// What is churned.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct ChurnPlan {
     /// When connections begin.
-    pub pace: Pace,
+    pub dial: Dial,
     /// How they end.
     pub farewell: Farewell,
+    /// What each has echoed before it ends.
+    pub echo: Option<(Content, usize)>,
 }
 
 /// In a closed loop, a connection that could not be had is tried again after this.
@@ -61,12 +59,25 @@ pub struct Churn {
     plan: ChurnPlan,
     share: Share,
     seed: u64,
-    /// By link, when its connection was to begin; `None` when it has none.
-    begun: Vec<Option<Duration>>,
+    /// What is echoed, if anything is.
+    messages: Option<Messages>,
+    /// By link, its connection; `None` when it has none.
+    visits: Vec<Option<Visit>>,
     under_way: u32,
     /// `None` when nothing is begun.
     running: Option<Running>,
     churned: Churned,
+}
+
+/// One connection.
+#[derive(Debug, Clone, Copy)]
+struct Visit {
+    /// When it was to begin.
+    due: Duration,
+    /// How many were begun before it.
+    sequence: u32,
+    /// Whether the echo of its message is awaited.
+    awaits_echo: bool,
 }
 
 enum Running {
@@ -91,6 +102,8 @@ pub struct Churned {
     pub waited: u64,
     /// Those that were open, and ended as they should.
     pub completed: u64,
+    /// What became of their messages.
+    pub ledger: Ledger,
 }
 
 impl AddAssign for Churned {
@@ -98,6 +111,7 @@ impl AddAssign for Churned {
         self.begun += other.begun;
         self.waited += other.waited;
         self.completed += other.completed;
+        self.ledger += other.ledger;
     }
 }
 
@@ -105,10 +119,11 @@ impl Churn {
     /// One thread's share.
     pub fn new(plan: ChurnPlan, share: Share, connections: u32, seed: u64) -> Self {
         Self {
+            messages: plan.echo.map(|(content, bytes)| Messages::new(content, bytes)),
             plan,
             share,
             seed,
-            begun: vec![None; connections as usize],
+            visits: vec![None; connections as usize],
             under_way: 0,
             running: None,
             churned: Churned::default(),
@@ -116,10 +131,31 @@ impl Churn {
     }
 
     fn begin(&mut self, link: u32, due: Duration, links: &mut Links) {
-        self.begun[link as usize] = Some(due);
+        let sequence = self.churned.begun as u32;
+        self.visits[link as usize] = Some(Visit { due, sequence, awaits_echo: false });
         self.under_way += 1;
         self.churned.begun += 1;
         links.open_at(link, due);
+    }
+
+    /// Sends the message that is to be echoed.
+    fn send(&mut self, link: u32, links: &mut Links) {
+        let (Some(messages), Some(visit)) = (&mut self.messages, &mut self.visits[link as usize])
+        else {
+            return;
+        };
+        let stamp = Stamp { link: links.number(link), sequence: visit.sequence, at: visit.due };
+        visit.awaits_echo =
+            links.send(link, |form, out| messages.write(stamp, form, out)) == Sent::Yes;
+        self.churned.ledger.sent += u64::from(visit.awaits_echo);
+    }
+
+    /// Closes a connection that has done what it was for.
+    fn part(&self, link: u32, links: &mut Links) {
+        match self.plan.farewell {
+            Farewell::Polite => links.close(link),
+            Farewell::Abrupt => links.cut(link),
+        }
     }
 
     /// The link has no connection any more: what it does next.
@@ -150,8 +186,8 @@ impl Workload for Churn {
 
     fn start(&mut self, start: Duration, links: &mut Links) {
         links.open_without_bound();
-        let idle = (0..links.len()).filter(|link| self.begun[*link as usize].is_none());
-        match self.plan.pace {
+        let idle = (0..links.len()).filter(|link| self.visits[*link as usize].is_none());
+        match self.plan.dial.pace() {
             Pace::Open { rate, pattern } => {
                 let mut arrivals = Arrivals::new(pattern, rate, self.share, self.seed);
                 let (due, free) = (start + arrivals.next_due(), idle.rev().collect());
@@ -169,21 +205,48 @@ impl Workload for Churn {
     }
 
     fn opened(&mut self, link: u32, links: &mut Links) {
-        if let Some(due) = self.begun[link as usize] {
-            links.seen.answered(due, links.now(), 0);
+        if self.messages.is_some() {
+            return self.send(link, links);
         }
-        match self.plan.farewell {
-            Farewell::Polite => links.close(link),
-            Farewell::Abrupt => links.cut(link),
+        if let Some(visit) = self.visits[link as usize] {
+            links.seen.answered(visit.due, links.now(), 0);
+        }
+        self.part(link, links);
+    }
+
+    fn message(&mut self, link: u32, kind: DataKind, payload: &[u8], links: &mut Links) {
+        let (Some(messages), Some(visit)) = (&self.messages, &mut self.visits[link as usize])
+        else {
+            return;
+        };
+        let ledger = &mut self.churned.ledger;
+        let stamp = match messages.check(kind, payload) {
+            Ok(stamp) => stamp,
+            Err(corruption) => {
+                ledger.corrupted += 1;
+                let Corruption::Body(stamp) = corruption else {
+                    links.seen.note_foreign(payload);
+                    return;
+                };
+                stamp
+            }
+        };
+        if (stamp.link, stamp.sequence) != (links.number(link), visit.sequence) {
+            ledger.corrupted += 1;
+        } else if !std::mem::take(&mut visit.awaits_echo) {
+            ledger.doubled += 1;
+        } else {
+            ledger.received += 1;
+            links.seen.answered(visit.due, links.now(), payload.len());
+            self.part(link, links);
         }
     }
 
-    fn message(&mut self, _link: u32, _kind: DataKind, _payload: &[u8], _links: &mut Links) {}
-
     fn ended(&mut self, link: u32, why: Ended, links: &mut Links) -> Then {
-        if self.begun[link as usize].take().is_some() {
+        if let Some(visit) = self.visits[link as usize].take() {
             self.under_way -= 1;
             self.churned.completed += u64::from(why == Ended::Closed);
+            self.churned.ledger.lost += u64::from(visit.awaits_echo);
         }
         self.go_on(link, why, links)
     }
@@ -233,10 +296,9 @@ impl Workload for Churn {
     }
 
     fn finish(&mut self, links: &mut Links) -> Churned {
-        for begun in &mut self.begun {
-            if begun.take().is_some() {
-                links.seen.fail(Reason::named("not_finished"));
-            }
+        for visit in self.visits.iter_mut().filter_map(Option::take) {
+            links.seen.fail(Reason::named("not_finished"));
+            self.churned.ledger.lost += u64::from(visit.awaits_echo);
         }
         self.under_way = 0;
         std::mem::take(&mut self.churned)

@@ -13,12 +13,12 @@ use indicatif::ProgressBar;
 use super::{
     rounds::{self, Contestant, Plan, Pool, Standby},
     slot::Opened,
-    standing::Comparison,
+    standing::{Asked, Comparison},
     table,
     tester::Tester,
 };
 use crate::{
-    args::{CompareArgs, ContestArg, Named},
+    args::{CompareArgs, ContestArg, MessageArgs, Named, RateArg},
     engine::signal,
     exit::{Status, require},
     mode::echo,
@@ -45,14 +45,27 @@ pub fn run(args: &CompareArgs) -> Result<Status> {
         contestants.push(control(args, &contestants[0], &mut testers)?);
     }
     let progress = Progress::new(args);
-    let plan = Plan {
+    let mut plan = Plan {
         rounds: args.rounds as usize,
         warm_up: args.warm_up as usize,
         rounds_max: args.rounds_max.unwrap_or(2 * args.rounds).max(args.rounds) as usize,
         slot: args.slot,
         drain: args.drain,
+        rate: args.rate_asked(),
         waiting_max: args.calm / 100.0,
     };
+    let saturated_rate = match args.rate {
+        Some(RateArg::Half) => Some(rounds::saturated_rate(&mut contestants, &mut testers, &plan)?),
+        _ => None,
+    };
+    if let Some(rate) = saturated_rate {
+        // An event of a fan-out is received by all.
+        let each = match args.mode {
+            ContestArg::Fanout => contestants[0].opened.connections.max(1) as f64,
+            ContestArg::Echo | ContestArg::Churn => 1.0,
+        };
+        plan.rate = Some(rate / each / 2.0);
+    }
     let rounds =
         rounds::run(&mut contestants, &mut testers, &plan, |counted| progress.show(counted));
     progress.finish();
@@ -60,7 +73,8 @@ pub fn run(args: &CompareArgs) -> Result<Status> {
         tester.end();
     }
     let lines = args.save.iter().flat_map(|_| contestants.iter().map(line)).collect();
-    let comparison = Comparison::new(args, started_at, contestants, &testers, &rounds);
+    let pace = Asked { rate: plan.rate, saturated_rate };
+    let comparison = Comparison::new(args, started_at, contestants, &testers, &rounds, pace);
     let shown = output::write(&comparison, || table::render(&comparison), args.json.as_deref());
     if let Some(path) = &args.html {
         fs::write(path, html::comparison::render(&comparison))
@@ -117,7 +131,24 @@ fn check(args: &CompareArgs) -> Result<()> {
              server with --publish-message NAME=TEMPLATE"
                 .to_owned()
         }),
-    }
+        ContestArg::Churn => {
+            let MessageArgs { text, message, pipeline, deflate, .. } = &args.message;
+            require(!text && message.is_none() && *pipeline == 1 && !deflate, || {
+                "with --mode churn, each connection has one binary message of --size echoed: leave out \
+                 --text, --message, --pipeline and --deflate"
+                    .to_owned()
+            })
+        }
+    }?;
+    require(args.mode == ContestArg::Fanout || args.echo_url.is_empty(), || {
+        "--echo-url is for what is echoed beside --mode fanout".to_owned()
+    })?;
+    let has_stamps = args.mode != ContestArg::Echo || args.rate.is_some();
+    require(!(has_stamps && args.message.unstamped), || {
+        "--unstamped is for echoes in a closed loop: without stamps there are no latencies, which are \
+         what a --rate is for"
+            .to_owned()
+    })
 }
 
 /// The base once more. Events of a fan-out reach all subscribers of a server, those of a second
@@ -128,7 +159,7 @@ fn control(
     testers: &mut Vec<Standby>,
 ) -> Result<Contestant> {
     match args.mode {
-        ContestArg::Echo => open(args, &args.url[0], CONTROL, testers),
+        ContestArg::Echo | ContestArg::Churn => open(args, &args.url[0], CONTROL, testers),
         ContestArg::Fanout => Ok(Contestant {
             name: CONTROL.to_owned(),
             url: base.url.clone(),

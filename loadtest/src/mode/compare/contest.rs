@@ -5,25 +5,37 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use ringway_acceptor::WaitMode;
 
 use super::slot::{Opened, Slot, counts};
 use crate::{
     args::{CompareArgs, ContestArg},
-    engine::conductor::Conductor,
+    engine::{conductor::Conductor, plan::Plan},
     measure::{ledger::Ledger, timeline::Seen},
-    mode::{echo, fanout, ready},
+    mode::{
+        churn::{self, Churned},
+        echo, fanout,
+        pace::Dial,
+        ready,
+    },
     output::progress::{Loudness, Progress},
     prepare,
     report::Heading,
+    wire::message::Form,
 };
 
-/// One contestant's connections.
+/// The connections to one server, and what they are for.
 pub enum Contest {
     /// The server sends back what it is sent.
-    Echo(Box<Conductor<Ledger>>),
+    Echo(Box<Conductor<Ledger>>, Dial),
     /// The server delivers what is published to all subscribers.
-    Fanout(Box<fanout::command::Both>),
+    Fanout(Box<fanout::participants::Participants>),
+    /// Connections come, have a message echoed, and go.
+    Churn(Box<Conductor<Churned>>, Dial),
 }
+
+/// Before the first slot of connections that come and go, it is seen for so long whether any does.
+const CHURN_PROBE_TIME: Duration = Duration::from_millis(50);
 
 impl Contest {
     /// Opens the connections to the server of this name.
@@ -33,42 +45,75 @@ impl Contest {
     pub fn open(args: &CompareArgs, name: &str) -> Result<(Self, Opened)> {
         let url = args.url.iter().find(|url| url.name == name);
         let url = &url.with_context(|| format!("no --url is named {name}"))?.value;
+        let heading = |plan: &Plan| prepare::heading(args.mode.name(), plan, None);
+        let timed = |mut plan: Plan| {
+            if args.rate.is_some() {
+                // Also while it is still to be found what half of the saturated rate is.
+                plan.wait = WaitMode::Latency;
+            }
+            plan
+        };
         match args.mode {
             ContestArg::Echo => {
                 let args = args.echo(url);
-                let plan = echo::command::plan(&args)?;
-                let heading = prepare::heading("echo", &plan, None);
-                let mut conductor = echo::command::start(&args, plan)?;
+                let plan = timed(echo::command::plan(&args)?);
+                let (heading, echo) = (heading(&plan), echo::command::echo_plan(&args.traffic)?);
+                let dial = echo.dial.clone();
+                let mut conductor = echo::command::start(echo, plan)?;
                 let seen = ready::await_connections(&mut conductor, &mut quiet())?;
-                Ok((Self::Echo(Box::new(conductor)), opened(&seen, heading, None)))
+                Ok((Self::Echo(Box::new(conductor), dial), opened(&seen, heading, None)))
             }
             ContestArg::Fanout => {
                 let args = args.fanout(name, url);
-                let plans = fanout::command::plans(&args)?;
-                let heading = prepare::heading("fanout", &plans.subscribers, None);
-                let mut both = fanout::command::Both::start(&args, plans)?;
-                let mut seen = both.open(&mut quiet())?;
-                let warning = both.probe(args.common.drain, &mut seen)?;
-                Ok((Self::Fanout(Box::new(both)), opened(&seen, heading, warning)))
+                let mut plans = fanout::plans::Plans::new(&args)?;
+                plans.subscribers = timed(plans.subscribers);
+                let heading = heading(&plans.subscribers);
+                let mut participants = fanout::participants::Participants::start(plans)?;
+                let mut seen = participants.open(&mut quiet())?;
+                let warning = participants.probe(args.common.drain, &mut seen)?;
+                Ok((Self::Fanout(Box::new(participants)), opened(&seen, heading, warning)))
+            }
+            ContestArg::Churn => {
+                let args = args.churn(url);
+                let bytes = args.echo.unwrap_or_default();
+                let plan = prepare::plan(&args.common, Form::Plain, bytes, args.duration)?;
+                let (heading, churn) = (heading(&plan), churn::command::churn_plan(&args)?);
+                let dial = churn.dial.clone();
+                let mut conductor = churn::command::start(churn, plan)?;
+                conductor.await_ready(&mut quiet())?;
+                let probe = conductor.measure(CHURN_PROBE_TIME, &mut quiet())?;
+                if probe.seen.received == 0 {
+                    return Err(ready::nothing_open(&probe.seen));
+                }
+                Ok((Self::Churn(Box::new(conductor), dial), opened(&Seen::new(), heading, None)))
             }
         }
     }
 
-    /// Has the server work for a while.
+    /// Has the server work for a while, at this rate; in a closed loop without.
     ///
     /// # Errors
     /// A thread cannot go on.
-    pub fn measure(&mut self, time: Duration) -> Result<Slot> {
+    pub fn measure(&mut self, time: Duration, rate: Option<f64>) -> Result<Slot> {
         match self {
-            Self::Echo(conductor) => {
+            Self::Echo(conductor, dial) => {
+                dial.set(rate);
                 let run = conductor.measure(time, &mut quiet())?;
                 let ledger = Ledger::sum(&run.outcomes);
                 Ok(Slot::of(&run, ledger))
             }
-            Self::Fanout(both) => {
-                let (mut heard, told) = both.measure(time, &mut quiet())?;
-                let ledger = fanout::command::together(&mut heard, &told);
-                Ok(Slot::of(&heard, ledger))
+            Self::Fanout(participants) => {
+                participants.set_rate(rate);
+                let mut run = participants.measure(time, &mut quiet())?;
+                let ledger = run.settle();
+                let echo = run.echo.as_ref().map(|echo| &echo.seen);
+                Ok(Slot::of(&run.received, ledger).beside(echo))
+            }
+            Self::Churn(conductor, dial) => {
+                dial.set(rate);
+                let run = conductor.measure(time, &mut quiet())?;
+                let ledger = churn::command::sum(&run.outcomes).ledger;
+                Ok(Slot::of(&run, ledger))
             }
         }
     }
@@ -76,8 +121,9 @@ impl Contest {
     /// Closes the connections politely.
     pub fn end(self) {
         match self {
-            Self::Echo(conductor) => conductor.end(),
-            Self::Fanout(both) => both.end(),
+            Self::Echo(conductor, _) => conductor.end(),
+            Self::Fanout(participants) => participants.end(),
+            Self::Churn(conductor, _) => conductor.end(),
         }
     }
 }

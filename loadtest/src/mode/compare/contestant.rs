@@ -39,8 +39,9 @@ fn serve(args: &ContestantArgs) -> Result<()> {
     let (mut contest, opened) = Contest::open(&args.compare, &args.contestant)?;
     say(&Answer::Ready(opened))?;
     for line in io::stdin().lock().lines() {
-        let Order::Measure(micros) = serde_json::from_str(&line?).context("that is no order")?;
-        let slot = contest.measure(Duration::from_micros(micros))?;
+        let Order::Measure { micros, rate } =
+            serde_json::from_str(&line?).context("that is no order")?;
+        let slot = contest.measure(Duration::from_micros(micros), rate)?;
         say(&Answer::Slot(Box::new(slot)))?;
     }
     contest.end();

@@ -5,21 +5,19 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, bail, ensure};
 
 use super::{
     slot::{Opened, Slot},
     tester::{Tester, total},
 };
 use crate::{
-    engine::{
-        conductor::{MachineLoad, Run, ServerLoad},
-        signal,
-    },
+    engine::signal,
     measure::{
         ledger::Ledger,
         process::{self, Scheduled},
         quantiles::{add, micros},
+        run::{MachineLoad, Run, ServerLoad},
         spread::Spread,
         timeline::Seen,
     },
@@ -58,6 +56,8 @@ pub struct Plan {
     pub slot: Duration,
     /// How long answers are awaited after it.
     pub drain: Duration,
+    /// How often something is asked of each; in a closed loop not at all.
+    pub rate: Option<f64>,
     /// A round counts only if no server and no tester waited for its CPU for a larger share of
     /// its slot: then the machine had other work.
     pub waiting_max: f64,
@@ -68,6 +68,8 @@ pub struct Plan {
 pub struct Pool {
     /// In slots that count.
     pub seen: Seen,
+    /// In those, of what was echoed beside a fan-out.
+    pub beside: Option<Seen>,
     /// Length of those.
     pub elapsed: Duration,
     /// How long was sent in those.
@@ -162,6 +164,33 @@ pub fn run(
     rounds
 }
 
+/// Rounds that find what a server does in a closed loop, after a first one.
+const SATURATED_ROUNDS: usize = 3;
+
+/// What the first contestant does in a closed loop, in messages received a second.
+///
+/// # Errors
+/// It fails, or sends nothing back.
+pub fn saturated_rate(
+    contestants: &mut [Contestant],
+    testers: &mut [Standby],
+    plan: &Plan,
+) -> Result<f64> {
+    let base = &mut contestants[..1];
+    let mut rates = Vec::new();
+    for round in 0..=SATURATED_ROUNDS {
+        let sample = run_round(base, testers, round, plan).pop().flatten();
+        rates.extend(sample.map(|sample| sample.figures.rate));
+    }
+    let name = &base[0].name;
+    if let Err(why) = &testers[base[0].tester] {
+        bail!("half of what {name} does is not known, as it failed: {why}");
+    }
+    let rate = Spread::of(rates.into_iter().skip(1)).map_or(0.0, |spread| spread.median);
+    ensure!(rate > 0.0, "half of what {name} does is not known: nothing came back from it");
+    Ok(rate)
+}
+
 /// One slot for each that is still there.
 fn run_round(
     contestants: &mut [Contestant],
@@ -194,6 +223,7 @@ fn run_round(
 struct Sample {
     slot: Slot,
     seen: Seen,
+    beside: Option<Seen>,
     server: Option<Scheduled>,
     load: Load,
     figures: Figures,
@@ -202,7 +232,7 @@ struct Sample {
 impl Sample {
     fn take(tester: &mut Tester, pids: &[u32], plan: &Plan) -> Result<Self> {
         let (server_before, tester_before) = (threads(pids)?, tester.scheduled()?);
-        let slot = tester.measure(plan.slot, plan.drain)?;
+        let slot = tester.measure(plan.slot, plan.drain, plan.rate)?;
         let own = since(tester.scheduled()?, tester_before);
         let server_after = threads(pids)?;
         let server = (!pids.is_empty())
@@ -215,11 +245,11 @@ impl Sample {
             behind: slot.behind,
             server: server.map(between),
         };
-        let seen = slot.seen()?;
+        let (seen, beside) = (slot.seen()?, slot.seen_beside()?);
         let seconds = slot.elapsed.as_secs_f64().max(1e-9);
         let each = |time: Duration| time.as_nanos() as f64 / slot.received as f64;
-        // Without an answer there is no latency, and no ratio of any.
-        let at = |quantile| match slot.received {
+        // Where nothing was timed there is no latency, and no ratio of any.
+        let at = |quantile| match seen.latencies.len() {
             0 => f64::NAN,
             _ => micros(seen.latencies.value_at_quantile(quantile)),
         };
@@ -234,7 +264,7 @@ impl Sample {
             tester_busy: slot.busy,
             tester_waiting: own.waited.as_secs_f64() / seconds,
         };
-        Ok(Self { slot, seen, server, load, figures })
+        Ok(Self { slot, seen, beside, server, load, figures })
     }
 }
 
@@ -255,10 +285,11 @@ impl Pool {
     }
 
     fn add(&mut self, sample: &Sample) {
-        let Sample { slot, seen, server, .. } = sample;
-        add(&mut self.seen.latencies, &seen.latencies);
-        add(&mut self.seen.send_delays, &seen.send_delays);
-        add(&mut self.seen.look_delays, &seen.look_delays);
+        let Sample { slot, seen, beside, server, .. } = sample;
+        add_times(&mut self.seen, seen);
+        if let Some(beside) = beside {
+            add_times(self.beside.get_or_insert_default(), beside);
+        }
         self.seen.sent += slot.sent;
         self.seen.received += slot.received;
         self.seen.received_bytes += slot.received_bytes;
@@ -304,6 +335,12 @@ impl Pool {
             interrupted: None,
         }
     }
+}
+
+fn add_times(sum: &mut Seen, part: &Seen) {
+    add(&mut sum.latencies, &part.latencies);
+    add(&mut sum.send_delays, &part.send_delays);
+    add(&mut sum.look_delays, &part.look_delays);
 }
 
 /// All threads of all processes of a server.

@@ -8,8 +8,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    engine::conductor::Run,
-    measure::{encoding, ledger::Ledger, quantiles, timeline::Seen},
+    measure::{encoding, ledger::Ledger, quantiles, run::Run, timeline::Seen},
     wire::failure::Reason,
 };
 
@@ -17,8 +16,13 @@ use crate::{
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
-    /// It is its turn for so many microseconds.
-    Measure(u64),
+    /// It is its turn.
+    Measure {
+        /// For so many microseconds.
+        micros: u64,
+        /// At this rate; in a closed loop without.
+        rate: Option<f64>,
+    },
 }
 
 /// A line from a tester.
@@ -77,15 +81,41 @@ pub struct Slot {
     pub errors: BTreeMap<String, u64>,
     /// Whether a signal cut it short.
     pub interrupted: bool,
+    times: EncodedTimes,
+    /// Of what is echoed beside a fan-out.
+    beside: Option<EncodedTimes>,
+}
+
+/// Histograms in the form of a histogram log.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct EncodedTimes {
     latencies: String,
     send_delays: String,
     look_delays: String,
 }
 
+impl EncodedTimes {
+    fn of(seen: &Seen) -> Self {
+        Self {
+            latencies: encoding::encode(&seen.latencies),
+            send_delays: encoding::encode(&seen.send_delays),
+            look_delays: encoding::encode(&seen.look_delays),
+        }
+    }
+
+    /// The same as a [`Seen`] that has nothing else.
+    fn seen(&self) -> Result<Seen> {
+        let mut seen = Seen::new();
+        quantiles::add(&mut seen.latencies, &encoding::decode(&self.latencies)?);
+        quantiles::add(&mut seen.send_delays, &encoding::decode(&self.send_delays)?);
+        quantiles::add(&mut seen.look_delays, &encoding::decode(&self.look_delays)?);
+        Ok(seen)
+    }
+}
+
 impl Slot {
     /// Of a measurement.
     pub fn of<O>(run: &Run<O>, ledger: Ledger) -> Self {
-        let Seen { latencies, send_delays, look_delays, .. } = &run.seen;
         Self {
             elapsed: run.elapsed,
             lasted: run.lasted,
@@ -100,10 +130,23 @@ impl Slot {
             ledger,
             errors: counts(&run.seen.errors),
             interrupted: run.interrupted.is_some(),
-            latencies: encoding::encode(latencies),
-            send_delays: encoding::encode(send_delays),
-            look_delays: encoding::encode(look_delays),
+            times: EncodedTimes::of(&run.seen),
+            beside: None,
         }
+    }
+
+    /// The same with what was echoed beside it.
+    #[must_use]
+    pub fn beside(self, echo: Option<&Seen>) -> Self {
+        Self { beside: echo.map(EncodedTimes::of), ..self }
+    }
+
+    /// The times of what was echoed beside it.
+    ///
+    /// # Errors
+    /// A histogram is not one.
+    pub fn seen_beside(&self) -> Result<Option<Seen>> {
+        self.beside.as_ref().map(EncodedTimes::seen).transpose()
     }
 
     /// The same as a [`Seen`], with all but the moments and the openings.
@@ -111,10 +154,7 @@ impl Slot {
     /// # Errors
     /// A histogram is not one.
     pub fn seen(&self) -> Result<Seen> {
-        let mut seen = Seen::new();
-        quantiles::add(&mut seen.latencies, &encoding::decode(&self.latencies)?);
-        quantiles::add(&mut seen.send_delays, &encoding::decode(&self.send_delays)?);
-        quantiles::add(&mut seen.look_delays, &encoding::decode(&self.look_delays)?);
+        let mut seen = self.times.seen()?;
         let errors = self.errors.iter();
         seen.errors = errors.map(|(name, count)| (Reason::named(name.clone()), *count)).collect();
         (seen.sent, seen.received) = (self.sent, self.received);

@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::rounds::{Contestant, Figures, Rounds, Standby};
 use crate::{
-    args::CompareArgs,
+    args::{CompareArgs, ContestArg},
     exit::Status,
     machine::Machine,
     measure::{ledger::Ledger, quantiles::Quantiles, spread::Spread, timeline::Seen},
-    report::{Heading, Report},
+    mode::echo,
+    report::{Heading, Report, beside::EchoBeside},
 };
 
 /// What a comparison found.
@@ -36,8 +37,12 @@ pub struct Comparison {
     pub size_bytes: usize,
     /// Messages outstanding on each connection, or events, or messages sent at once.
     pub pipeline: u32,
-    /// Messages a second asked of each server, or events of a fan-out; none in a closed loop.
+    /// Messages a second asked of each server, or events of a fan-out, or connections of churn; none
+    /// in a closed loop.
     pub rate_asked: Option<f64>,
+    /// Where half of that was asked for: what the first server received a second in a closed loop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saturated_rate: Option<f64>,
     /// How long a server had its turn, in milliseconds.
     pub slot_ms: f64,
     /// Slots in all, after the warm-up.
@@ -92,6 +97,9 @@ pub struct Standing {
     pub tester_waiting: f64,
     /// From the intended send time to the answer.
     pub latency_us: Quantiles,
+    /// Of messages that were echoed on other connections beside a fan-out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub echo_beside: Option<EchoBeside>,
     /// Rounds that count and in which it had its slot.
     pub rounds: usize,
     /// Connections open at the end.
@@ -110,6 +118,15 @@ pub struct Standing {
     pub warnings: Vec<String>,
 }
 
+/// How often something was asked of each server.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Asked {
+    /// Times a second, in an open loop.
+    pub rate: Option<f64>,
+    /// What the first server did in a closed loop, if that was measured.
+    pub saturated_rate: Option<f64>,
+}
+
 impl Comparison {
     /// Adds up what was seen of all contestants.
     pub fn new(
@@ -118,6 +135,7 @@ impl Comparison {
         contestants: Vec<Contestant>,
         testers: &[Standby],
         rounds: &Rounds,
+        asked: Asked,
     ) -> Self {
         let count = contestants.len();
         let standings = contestants.into_iter().enumerate();
@@ -131,7 +149,8 @@ impl Comparison {
             connections: args.connections,
             size_bytes: args.message.size,
             pipeline: args.message.pipeline,
-            rate_asked: args.rate,
+            rate_asked: asked.rate,
+            saturated_rate: asked.saturated_rate,
             slot_ms: args.slot.as_secs_f64() * 1e3,
             slots: rounds.run * count,
             rounds_asked: args.rounds as usize,
@@ -141,13 +160,16 @@ impl Comparison {
             contestants: standings
                 .map(|(index, one)| {
                     let failed = testers[one.tester].as_ref().err().cloned();
-                    standing(args, started_at, one, failed, index, rounds)
+                    standing(args, asked.rate, started_at, one, failed, index, rounds)
                 })
                 .collect(),
             valid: true,
             invalid_because: Vec::new(),
             warnings: Vec::new(),
         };
+        if args.message.unstamped {
+            comparison.warnings.push(echo::command::unverified());
+        }
         comparison.judge(rounds);
         comparison
     }
@@ -197,6 +219,7 @@ impl Comparison {
 
 fn standing(
     args: &CompareArgs,
+    rate_asked: Option<f64>,
     started_at: Duration,
     contestant: Contestant,
     failed: Option<String>,
@@ -219,6 +242,7 @@ fn standing(
     };
     let is_silent = own().count() > 0 && pool.seen.received == 0;
     let (ledger, mut errors) = (pool.ledger, pool.errors.clone());
+    let echo_beside = pool.beside.as_ref().map(EchoBeside::of);
     for (reason, count) in &opened.errors {
         *errors.entry(reason.clone()).or_default() += count;
     }
@@ -227,18 +251,20 @@ fn standing(
         mode: args.mode.name(),
         url: url.clone(),
         connections: args.connections,
-        rate_asked: args.rate,
+        rate_asked,
         threads: opened.threads,
         engine: opened.engine,
     };
     // A report judges whether figures are the server's.
     let mut report = Report::new(&heading, &Seen::new(), &pool.into_run(started_at), ledger);
     report.warnings.extend(opened.warning);
+    report.warnings.extend(echo_beside.as_ref().and_then(EchoBeside::warning));
     let failed = failed.or(is_silent.then(|| "nothing came back".to_owned()));
     if let Some(why) = &failed {
         report.invalidate(format!("failed: {why}"));
     }
-    if failed.is_none() && report.connections_open < args.connections {
+    let stay_open = args.mode != ContestArg::Churn;
+    if stay_open && failed.is_none() && report.connections_open < args.connections {
         let (open, of) = (report.connections_open, args.connections);
         // Fewer connections are cheaper to serve.
         report.invalidate(format!("connections_missing: {open} of {of} connections are open"));
@@ -258,6 +284,7 @@ fn standing(
         tester_busy: median(|figures| figures.tester_busy),
         tester_waiting: median(|figures| figures.tester_waiting),
         latency_us: report.latency_us,
+        echo_beside,
         rounds: own().count(),
         connections_open: report.connections_open,
         ledger,

@@ -5,7 +5,11 @@
 use std::fmt::Write;
 
 use super::standing::{Comparison, Standing};
-use crate::{measure::spread::Spread, output::table::time};
+use crate::{
+    measure::{quantiles::Quantiles, spread::Spread},
+    output::table::time,
+    report::beside::EchoBeside,
+};
 
 /// The comparison as text.
 pub fn render(comparison: &Comparison) -> String {
@@ -19,7 +23,11 @@ fn write(comparison: &Comparison, out: &mut String) -> std::fmt::Result {
     let Comparison { contest, connections, size_bytes, slot_ms, rounds, rounds_run, .. } =
         comparison;
     let pace = match comparison.rate_asked {
-        Some(rate) => format!("{rate:.0}/s"),
+        Some(rate) => match comparison.saturated_rate {
+            Some(_) => format!("{rate:.0}/s, half of what the first does"),
+            None => format!("{rate:.0}/s"),
+        },
+        None if contest == "churn" => "each followed by the next".to_owned(),
         None => format!("closed loop, {} outstanding", comparison.pipeline),
     };
     writeln!(
@@ -27,14 +35,15 @@ fn write(comparison: &Comparison, out: &mut String) -> std::fmt::Result {
         "compare, {contest}: {connections} connections each, {size_bytes} bytes, {pace}, slots of \
          {slot_ms:.0} ms, {rounds} of {rounds_run} rounds count"
     )?;
+    let counted = if contest == "churn" { "conn" } else { "msg" };
     let names = comparison.contestants.iter().map(|one| one.name.chars().count());
     let width = names.max().unwrap_or_default().max("server".len());
     writeln!(
         out,
         "{:width$}  {:>21} {:>10} {:>9} {:>21} {:>21} {:>9} {:>9} {:>6} {:>6}",
         "server",
-        "CPU/msg ratio",
-        "CPU/msg",
+        format!("CPU/{counted} ratio"),
+        format!("CPU/{counted}"),
         "rate/s",
         "rate ratio",
         "p99 ratio",
@@ -66,6 +75,7 @@ fn write_standing(one: &Standing, width: usize, out: &mut String) -> std::fmt::R
     let spread = |spread: &Option<Spread>| spread.map_or("-".to_owned(), |it| it.to_string());
     let percent = |share: f64| format!("{:.0}%", 100.0 * share);
     let cpu = one.server_cpu_ns_per_message;
+    let latency = |us: f64| if one.latency_us.count > 0 { time(us) } else { "-".to_owned() };
     writeln!(
         out,
         "{:width$}  {:>21} {:>10} {:>9.0} {:>21} {:>21} {:>9} {:>9} {:>6} {:>6}",
@@ -75,8 +85,8 @@ fn write_standing(one: &Standing, width: usize, out: &mut String) -> std::fmt::R
         one.rate,
         spread(&one.ratio_rate),
         spread(&one.ratio_p99),
-        time(one.latency_us.p50),
-        time(one.latency_us.p99),
+        latency(one.latency_us.p50),
+        latency(one.latency_us.p99),
         one.server_busy.map_or("-".to_owned(), percent),
         percent(one.tester_busy),
     )
@@ -89,6 +99,18 @@ fn write_remarks(one: &Standing, out: &mut String) -> std::fmt::Result {
             out,
             "ledger     {name}: {} sent, {} lost, {} doubled, {} reordered, {} corrupted",
             ledger.sent, ledger.lost, ledger.doubled, ledger.reordered, ledger.corrupted
+        )?;
+    }
+    if let Some(echo) = &one.echo_beside {
+        let EchoBeside { latency_us: Quantiles { p50, p99, max, .. }, own_delay_p99_us } = echo;
+        writeln!(
+            out,
+            "echo       {name}: {} at p50, {} at p99, {} at most beside the fan-out; the tester was up \
+             to {} late (p99)",
+            time(*p50),
+            time(*p99),
+            time(*max),
+            time(*own_delay_p99_us)
         )?;
     }
     for (reason, count) in &one.errors {

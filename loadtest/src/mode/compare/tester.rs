@@ -76,12 +76,13 @@ impl Tester {
         }
     }
 
-    /// Its turn.
+    /// Its turn, at this rate; in a closed loop without.
     ///
     /// # Errors
     /// The tester has ended or hangs.
-    pub fn measure(&mut self, slot: Duration, drain: Duration) -> Result<Slot> {
-        let order = serde_json::to_string(&Order::Measure(slot.as_micros() as u64))?;
+    pub fn measure(&mut self, slot: Duration, drain: Duration, rate: Option<f64>) -> Result<Slot> {
+        let micros = slot.as_micros() as u64;
+        let order = serde_json::to_string(&Order::Measure { micros, rate })?;
         let orders = self.orders.as_mut().context("the tester was told to end")?;
         writeln!(orders, "{order}").context("the tester has ended")?;
         match self.read(slot + drain + SLOT_EXTRA_TIME_MAX)? {

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use ringway_acceptor::WaitMode;
 
-use super::{Echo, EchoPlan, Pace};
+use super::{
+    Echo, EchoPlan, Marking,
+    unstamped::{SAMPLE_INTERVAL, Unstamped},
+};
 use crate::{
     args::{EchoArgs, TrafficArgs},
-    engine::{conductor::Conductor, plan::Plan},
+    engine::{conductor::Conductor, links::Clock, plan::Plan},
     exit::{Status, require, usage},
     measure::ledger::Ledger,
-    mode::ready,
+    mode::{pace::Dial, ready},
     output::{
         self,
         progress::{Loudness, Progress},
@@ -30,17 +33,29 @@ pub fn run(args: &EchoArgs) -> Result<Status> {
     let plan = plan(args)?;
     let heading = prepare::heading("echo", &plan, (!traffic.closed).then_some(traffic.rate));
     let mut progress = Progress::new(traffic.duration, Loudness::of(&common.output));
-    let mut conductor = start(args, plan)?;
+    let mut conductor = start(echo_plan(traffic)?, plan)?;
     let opening = ready::await_connections(&mut conductor, &mut progress)?;
     let run = conductor.measure(traffic.duration, &mut progress)?;
     progress.finish();
     let mut report = Report::new(&heading, &opening, &run, Ledger::sum(&run.outcomes));
+    if traffic.message.unstamped {
+        report.warnings.push(unverified());
+    }
     if report.ledger.sent > 0 && report.ledger.received == 0 {
         report.warnings.push(no_echo(run.seen.foreign.as_deref()));
     }
     output::finish(&report, Some(&opening), &run.seen, &common.output)?;
     conductor.end();
     Ok(Status::of(&report))
+}
+
+/// What a run without stamps does not know.
+pub fn unverified() -> String {
+    format!(
+        "unstamped: no latency is measured, and of replies only the kind and the length are checked, \
+         and the bytes of one in {SAMPLE_INTERVAL}: their order is not known, and one that comes \
+         twice is taken for the next"
+    )
 }
 
 /// What to do about a server that sends nothing back.
@@ -97,9 +112,21 @@ const OUTSTANDING_BYTES_MAX: u64 = 2 << 30;
 ///
 /// # Errors
 /// A thread or its driver cannot be had.
-pub fn start(args: &EchoArgs, plan: Plan) -> Result<Conductor<Ledger>> {
-    let echo = echo_plan(&args.traffic)?;
-    Conductor::start(plan, move |share, plan| {
+pub fn start(echo: EchoPlan, plan: Plan) -> Result<Conductor<Ledger>> {
+    start_by(Clock::start(), echo, plan)
+}
+
+/// The same by a clock that other threads go by already.
+///
+/// # Errors
+/// As above.
+pub fn start_by(clock: Clock, echo: EchoPlan, plan: Plan) -> Result<Conductor<Ledger>> {
+    if echo.marking == Marking::Unstamped {
+        return Conductor::start_by(clock, plan, move |share, plan| {
+            Unstamped::new(&echo, plan.share(share.index).1)
+        });
+    }
+    Conductor::start_by(clock, plan, move |share, plan| {
         Echo::new(echo.clone(), share, plan.share(share.index).1, plan.seed)
     })
 }
@@ -110,17 +137,19 @@ pub fn start(args: &EchoArgs, plan: Plan) -> Result<Conductor<Ledger>> {
 /// A template that carries no message.
 pub fn echo_plan(traffic: &TrafficArgs) -> Result<EchoPlan> {
     let message = &traffic.message;
+    require(traffic.closed || !message.unstamped, || {
+        "--unstamped is for a closed loop: without stamps there are no latencies, which are what an \
+         open loop is for; add --closed"
+            .to_owned()
+    })?;
     let template = message.message.as_deref().map(|text| Template::parse(text, message.size));
     let template = template.transpose().context("--message").map_err(usage)?;
     Ok(EchoPlan {
-        pace: if traffic.closed {
-            Pace::Closed
-        } else {
-            Pace::Open { rate: traffic.rate, pattern: traffic.pattern() }
-        },
+        dial: Dial::new((!traffic.closed).then_some(traffic.rate), traffic.pattern()),
         pipeline: message.pipeline,
         content: message.content(),
         bytes: message.size,
         template: template.map(Arc::new),
+        marking: if message.unstamped { Marking::Unstamped } else { Marking::Stamped },
     })
 }

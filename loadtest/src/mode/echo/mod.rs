@@ -5,12 +5,16 @@
 
 pub mod command;
 mod payloads;
+pub mod unstamped;
 
 use std::{sync::Arc, time::Duration};
 
 use ringway_frame::DataKind;
 
-use super::REOPEN_DELAY;
+use super::{
+    REOPEN_DELAY,
+    pace::{Dial, Pace},
+};
 use crate::{
     engine::{
         links::{Links, Sent},
@@ -29,25 +33,11 @@ use crate::{
 
 use payloads::Payloads;
 
-/// When messages leave.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Pace {
-    /// So many a second over all threads.
-    Open {
-        /// Messages a second.
-        rate: f64,
-        /// How they are spread.
-        pattern: Pattern,
-    },
-    /// When the one before has come back.
-    Closed,
-}
-
 /// What is echoed.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct EchoPlan {
     /// When messages leave.
-    pub pace: Pace,
+    pub dial: Dial,
     /// Messages outstanding on each connection in a closed loop; sent at once in an open one.
     pub pipeline: u32,
     /// What they are made of.
@@ -56,6 +46,17 @@ pub struct EchoPlan {
     pub bytes: usize,
     /// What they are put into, for a server that understands only that.
     pub template: Option<Arc<Template>>,
+    /// What each carries.
+    pub marking: Marking,
+}
+
+/// What a message carries of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Marking {
+    /// Its connection, its number there and its time: everything can be checked and timed.
+    Stamped,
+    /// Nothing: replies are counted.
+    Unstamped,
 }
 
 /// Messages sent between two looks at what came back ...
@@ -67,6 +68,8 @@ const TURN_BYTES_MAX: usize = 1 << 20;
 /// One thread's echoes.
 pub struct Echo {
     plan: EchoPlan,
+    /// Of this measurement.
+    pace: Pace,
     share: Share,
     seed: u64,
     payloads: Payloads,
@@ -109,6 +112,7 @@ impl Echo {
         Self {
             payloads: Payloads::new(&plan),
             plan,
+            pace: Pace::Closed,
             share,
             seed,
             flows,
@@ -130,13 +134,6 @@ impl Echo {
             self.ledger.sent += 1;
             self.outstanding += 1;
             links.note_sent(due);
-        }
-    }
-
-    /// In an open loop, messages of the next measurement leave at this rate over all threads.
-    pub fn set_rate(&mut self, to: f64) {
-        if let Pace::Open { rate, .. } = &mut self.plan.pace {
-            *rate = to;
         }
     }
 
@@ -166,7 +163,7 @@ impl Echo {
             if *left == 0 {
                 // The burst is complete: the next one is another connection's.
                 *due = burst_due(*start, arrivals, self.plan.pipeline);
-                *next = match self.plan.pace {
+                *next = match self.pace {
                     Pace::Open { pattern: Pattern::Poisson, .. } => self.random.u32(..links.len()),
                     _ => (link + 1) % links.len(),
                 };
@@ -217,7 +214,8 @@ impl Workload for Echo {
     type Outcome = Ledger;
 
     fn start(&mut self, start: Duration, _links: &mut Links) {
-        self.running = Some(match self.plan.pace {
+        self.pace = self.plan.dial.pace();
+        self.running = Some(match self.pace {
             Pace::Open { rate, pattern } => {
                 let mut arrivals = Arrivals::new(pattern, rate, self.share, self.seed);
                 let due = burst_due(start, &mut arrivals, self.plan.pipeline);
@@ -282,7 +280,7 @@ impl Workload for Echo {
     }
 
     fn is_awaiting(&self, _links: &Links) -> bool {
-        self.outstanding > 0 && self.plan.pace != Pace::Closed
+        self.outstanding > 0 && self.pace != Pace::Closed
     }
 
     fn stop(&mut self, _links: &mut Links) {

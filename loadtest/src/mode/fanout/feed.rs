@@ -3,12 +3,9 @@
 //!
 //! A poll tells the server how far the subscriber is, in the ways that servers have for that.
 
-use memchr::{memchr, memchr2, memmem};
+use memchr::memchr2;
 
-use crate::wire::{
-    http::{self, Head},
-    opening::Approach,
-};
+use crate::wire::{cursor, opening::Approach, request, response::Head};
 
 /// How subscribers receive.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -53,12 +50,12 @@ impl Feed {
     /// The next request of the subscriber with this number.
     pub fn request(&self, transport: &Transport, approach: &Approach, number: u32) -> Vec<u8> {
         let Transport::Polls { cursor } = transport else {
-            return http::get(approach, number, None, &[("Accept", "text/event-stream")]);
+            return request::get(approach, number, None, &[("Accept", "text/event-stream")]);
         };
         let query = cursor.as_deref().zip(Some(&*self.cursor)).filter(|(_, at)| !at.is_empty());
         let tags = [("If-None-Match", &*self.etag), ("If-Modified-Since", &*self.last_modified)];
         let known: Vec<_> = tags.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-        http::get(approach, number, query, &known)
+        request::get(approach, number, query, &known)
     }
 
     /// A response begins.
@@ -118,7 +115,7 @@ impl Feed {
     pub fn finish(&mut self, transport: &Transport) -> Vec<u8> {
         let body = std::mem::take(&mut self.pending);
         if let Transport::Polls { cursor: Some(name) } = transport
-            && let Some(cursor) = field(&body, name)
+            && let Some(cursor) = cursor::find(&body, name)
         {
             self.cursor.clear();
             self.cursor.push_str(cursor);
@@ -132,13 +129,6 @@ fn hear_data(line: &[u8], hear: &mut impl FnMut(&[u8])) {
     if let Some(data) = line.strip_prefix(b"data:") {
         hear(data);
     }
-}
-
-/// The first string of this name in a JSON text.
-fn field<'t>(text: &'t [u8], name: &str) -> Option<&'t str> {
-    let start = format!("\"{name}\":\"");
-    let value = &text[memmem::find(text, start.as_bytes())? + start.len()..];
-    std::str::from_utf8(&value[..memchr(b'"', value)?]).ok()
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 
 pub mod command;
 pub mod feed;
+pub mod participants;
+pub mod plans;
 pub mod publish;
 pub mod spread;
 pub mod subscribe;

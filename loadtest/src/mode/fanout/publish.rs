@@ -14,39 +14,28 @@ use crate::{
         links::{Links, Sent},
         workload::{Ended, Next, Then, Workload},
     },
-    measure::arrivals::{Arrivals, Pattern, Share},
-    mode::REOPEN_DELAY,
+    measure::arrivals::{Arrivals, Share},
+    mode::{
+        REOPEN_DELAY,
+        pace::{Dial, Pace},
+    },
     wire::{
         failure::Reason,
-        http::{self, Part},
         opening::Approach,
+        request,
+        response::Part,
         stamp::Stamp,
         template::{Draft, Template, greeting},
     },
 };
 
-/// When events leave.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Pace {
-    /// So many a second over all publishers.
-    Open {
-        /// Events a second.
-        rate: f64,
-        /// How they are spread.
-        pattern: Pattern,
-    },
-    /// When those before have reached all subscribers.
-    Closed {
-        /// Events that may be outstanding.
-        outstanding: u32,
-    },
-}
-
 /// What publishers do.
 #[derive(Debug, Clone)]
 pub struct PublishPlan {
-    /// When events leave.
-    pub pace: Pace,
+    /// When events leave: in a closed loop, when those before have reached all subscribers.
+    pub dial: Dial,
+    /// In a closed loop, events that may be outstanding.
+    pub outstanding: u32,
     /// Sent when a connection is open, in this order.
     pub hello: Vec<String>,
     /// What events look like.
@@ -75,7 +64,7 @@ impl Way {
         match self {
             Self::Messages(_) => draft,
             Self::Requests { approach, content_type } => {
-                let head = http::post(approach, number, content_type, draft.bytes());
+                let head = request::post(approach, number, content_type, draft.bytes());
                 draft.after(&head)
             }
         }
@@ -307,7 +296,7 @@ impl Workload for Publish {
     type Outcome = Told;
 
     fn start(&mut self, start: Duration, links: &mut Links) {
-        self.running = match (self.traffic.phase(), self.plan.pace) {
+        self.running = match (self.traffic.phase(), self.plan.dial.pace()) {
             (Phase::Probing, _) => Running::Probe,
             (Phase::Measuring, Pace::Open { rate, pattern }) => {
                 let alone = Share { index: 0, of: 1 };
@@ -315,8 +304,8 @@ impl Workload for Publish {
                 let due = start + arrivals.next_due();
                 Running::Open { start, arrivals, due }
             }
-            (Phase::Measuring, Pace::Closed { outstanding }) => Running::Closed {
-                outstanding: u64::from(outstanding),
+            (Phase::Measuring, Pace::Closed) => Running::Closed {
+                outstanding: u64::from(self.plan.outstanding),
                 settled: self.traffic.settled(),
                 moved_at: links.now(),
             },

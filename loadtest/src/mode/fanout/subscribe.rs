@@ -23,8 +23,8 @@ use crate::{
     wire::{
         delivery::{Deliveries, Found},
         failure::Reason,
-        http::Part,
         opening::Approach,
+        response::Part,
         stamp::Stamp,
         template::greeting,
     },

@@ -4,15 +4,15 @@ use std::net::IpAddr;
 
 use anyhow::Result;
 
-use super::{Held, Idle};
+use super::{Held, Idle, IdlePlan};
 use crate::{
     args::idle::IdleArgs,
-    engine::{
-        conductor::{Conductor, Run},
-        plan::Plan,
-    },
+    engine::{conductor::Conductor, plan::Plan},
     exit::{Status, require},
-    measure::{kernel::KernelMemory, ledger::Ledger, process, server::ServerState, timeline::Seen},
+    measure::{
+        kernel::KernelMemory, ledger::Ledger, process, run::Run, server::ServerState,
+        timeline::Seen,
+    },
     mode::ready,
     output::{
         self,
@@ -47,16 +47,29 @@ impl Sample {
 pub fn run(args: &IdleArgs) -> Result<Status> {
     let common = &args.common;
     require(!args.hold.is_zero(), || "--hold must be longer than 0".to_owned())?;
-    let plan = prepare::plan(common, Form::Plain, 0, args.hold)?;
+    let mut plan = prepare::plan(common, Form::Plain, 0, args.hold)?;
+    let is_http = common.url.starts_with("http");
+    require(!is_http || args.ping.is_none() && args.hello.is_empty(), || {
+        "--ping and --hello are for WebSockets; at an http: URL the response to a GET is held"
+            .to_owned()
+    })?;
+    if is_http {
+        plan.approach = plan.approach.with_requests();
+    }
     let rate = args.ping.map(|period| f64::from(plan.connections) / period.as_secs_f64());
     let heading = prepare::heading("idle", &plan, rate);
     let both_ends_here = common.pid.is_some() || is_here(&plan);
     let goal = Goal::Holding(args.hold);
     let mut progress = Progress::towards(goal, Loudness::of(&common.output));
     let before = Sample::take(common.pid)?;
-    let ping = args.ping;
-    let mut conductor =
-        Conductor::start(plan, move |share, plan| Idle::new(ping, plan.share(share.index).1))?;
+    let idle = IdlePlan {
+        ping: args.ping,
+        hello: args.hello.clone(),
+        request: is_http.then(|| plan.approach.clone()),
+    };
+    let mut conductor = Conductor::start(plan, move |share, plan| {
+        Idle::new(idle.clone(), plan.share(share.index).1)
+    })?;
     let opening = ready::await_connections(&mut conductor, &mut progress)?;
     let open = Sample::take(common.pid)?;
     let run = conductor.measure(args.hold, &mut progress)?;

@@ -1,13 +1,14 @@
-//! `idle`: connections are opened and held, and nothing is sent on them but what keeps them alive.
+//! `idle`: connections are opened and held, and nothing is sent on them but what makes the server hold
+//! them and what keeps them alive.
 //!
-//! One that is lost stays lost. Pings are spread evenly over their period, and leave at intended
+//! Over HTTP, what is held is the response to one request. One that is lost stays lost. Pings are spread evenly over their period, and leave at intended
 //! times.
 
 pub mod command;
 
-use std::{ops::AddAssign, time::Duration};
+use std::{collections::BTreeSet, ops::AddAssign, time::Duration};
 
-use ringway_frame::{DataKind, MaskKeys, emit_ping};
+use ringway_frame::{DataKind, MaskKeys, Opcode, emit_frame, emit_ping};
 
 use crate::{
     engine::{
@@ -16,12 +17,32 @@ use crate::{
     },
     wire::{
         failure::Reason,
+        opening::Approach,
+        request,
+        response::Part,
         stamp::{Coding, Stamp},
+        template::greeting,
     },
 };
 
+/// What is held.
+#[derive(Debug, Clone, Default)]
+pub struct IdlePlan {
+    /// How often each connection is pinged.
+    pub ping: Option<Duration>,
+    /// Sent when a connection is open, in this order.
+    pub hello: Vec<String>,
+    /// Where the request goes whose response is held; a WebSocket is held without.
+    pub request: Option<Approach>,
+}
+
 /// One thread's idle connections.
 pub struct Idle {
+    hello: Vec<String>,
+    request: Option<Approach>,
+    /// Connections whose response has ended.
+    gone: BTreeSet<u32>,
+    keys: MaskKeys,
     pings: Option<Pings>,
     held: Held,
 }
@@ -57,7 +78,8 @@ struct Pings {
 
 impl Idle {
     /// One thread's share.
-    pub fn new(ping: Option<Duration>, connections: u32) -> Self {
+    pub fn new(plan: IdlePlan, connections: u32) -> Self {
+        let IdlePlan { ping, hello, request } = plan;
         let pings = ping.map(|period| Pings {
             period,
             keys: MaskKeys::new(),
@@ -66,7 +88,17 @@ impl Idle {
             awaited: vec![0; connections as usize],
             outstanding: 0,
         });
-        Self { pings, held: Held::default() }
+        let gone = BTreeSet::new();
+        Self { hello, request, gone, keys: MaskKeys::new(), pings, held: Held::default() }
+    }
+
+    /// There is no response to hold on this connection any more.
+    fn lose(&mut self, link: u32, reason: Reason, links: &mut Links) {
+        if self.gone.insert(link) {
+            links.seen.fail(reason);
+            self.held.lost += 1;
+            links.cut(link);
+        }
     }
 }
 
@@ -109,6 +141,29 @@ impl Workload for Idle {
         }
     }
 
+    fn opened(&mut self, link: u32, links: &mut Links) {
+        let number = links.number(link);
+        if let Some(approach) = &self.request {
+            let request = request::get(approach, number, None, &[]);
+            links.send(link, |_, out| out.extend_from_slice(&request));
+        }
+        for hello in &self.hello {
+            let (text, key) = (greeting(hello, number), Some(self.keys.draw()));
+            links.send(link, |_, out| emit_frame(out, key, Opcode::Text, text.as_bytes()));
+        }
+    }
+
+    fn response(&mut self, link: u32, part: Part<'_>, links: &mut Links) {
+        match part {
+            Part::Head(head) if head.status != 200 => {
+                let reason = format!("response_status_{}", head.status);
+                self.lose(link, Reason::named(reason), links);
+            }
+            Part::Head(_) | Part::Body(_) => {}
+            Part::End(_) => self.lose(link, Reason::named("response_ended"), links),
+        }
+    }
+
     fn message(&mut self, _link: u32, _kind: DataKind, _payload: &[u8], _links: &mut Links) {
         self.held.messages += 1;
     }
@@ -124,8 +179,12 @@ impl Workload for Idle {
         }
     }
 
-    fn ended(&mut self, link: u32, why: Ended, _links: &mut Links) -> Then {
+    fn ended(&mut self, link: u32, why: Ended, links: &mut Links) -> Then {
         self.held.lost += u64::from(why == Ended::Lost);
+        if why == Ended::Closed && self.request.is_some() {
+            // Between two exchanges that would be no failure.
+            self.lose(link, Reason::named("closed_without_response"), links);
+        }
         if let Some(pings) = &mut self.pings {
             pings.give_up(link);
         }

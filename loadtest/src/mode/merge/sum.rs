@@ -166,7 +166,7 @@ fn shared_details(parts: &[Saved]) -> BTreeMap<String, f64> {
 const PROCESSES: &str = "processes";
 
 /// Counts of connections and what came on them: each process has its own.
-const COUNTS: [&str; 11] = [
+const COUNTS: [&str; 12] = [
     "connections_begun",
     "connections_completed",
     "connections_dropped",
@@ -175,6 +175,7 @@ const COUNTS: [&str; 11] = [
     "connections_opened",
     "connections_per_s",
     "connections_resumed",
+    "connections_returned_with_cursor",
     "connections_that_waited_for_another",
     "messages_unasked",
     "tries_failed",

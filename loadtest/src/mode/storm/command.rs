@@ -7,12 +7,9 @@ use anyhow::Result;
 use super::{Drop, Round, Storm, StormPlan, Turns};
 use crate::{
     args::storm::{HowArg, StormArgs},
-    engine::{
-        conductor::{Conductor, Run},
-        plan::Cut,
-    },
+    engine::{conductor::Conductor, plan::Cut},
     exit::{Status, require},
-    measure::ledger::Ledger,
+    measure::{ledger::Ledger, run::Run},
     mode::ready,
     output::{
         self,
@@ -43,10 +40,12 @@ pub fn run(args: &StormArgs) -> Result<Status> {
         expected: args.expect.as_ref().map(|text| text.as_bytes().to_vec()),
         expected_within: common.connect.handshake_timeout,
         timeout: args.storm_timeout,
+        cursor: args.cursor.clone(),
     };
     let mut plan = prepare::plan(common, Form::Plain, 0, args.storm_timeout)?;
     // What is awaited after the drop is the return of all.
     plan.drain_time_max = args.storm_timeout;
+    plan.cursor = args.cursor.clone();
     plan.cut = if args.how == HowArg::Reset { Cut::Reset } else { Cut::Fin };
     let heading = prepare::heading("storm", &plan, None);
     let goal = Goal::Resumed(u64::from(plan.connections));
@@ -56,7 +55,7 @@ pub fn run(args: &StormArgs) -> Result<Status> {
     })?;
     let mut opening = ready::await_connections(&mut conductor, &mut progress)?;
     let mut whole: Option<Run<Round>> = None;
-    let mut rounds = Vec::new();
+    let (mut rounds, mut with_cursor) = (Vec::new(), 0);
     for _ in 0..args.rounds {
         if !args.hold.is_zero() {
             let held = conductor.measure(args.hold, &mut progress)?;
@@ -67,6 +66,7 @@ pub fn run(args: &StormArgs) -> Result<Status> {
         let mut run = conductor.measure(Duration::ZERO, &mut progress)?;
         let mut round = Round::default();
         run.outcomes.drain(..).for_each(|one| round.add(one));
+        with_cursor += round.with_cursor;
         rounds.push(round.figures());
         let is_over = run.interrupted.is_some();
         match &mut whole {
@@ -81,6 +81,14 @@ pub fn run(args: &StormArgs) -> Result<Status> {
     let run = whole.expect("at least one round");
     let mut report = Report::new(&heading, &opening, &run, Ledger::default());
     describe(&mut report, rounds);
+    if let Some(name) = &args.cursor {
+        report.detail("connections_returned_with_cursor", with_cursor as f64);
+        if with_cursor == 0 {
+            report.warnings.push(format!(
+                "no_cursor: no message had a string field `{name}`, so connections came back without"
+            ));
+        }
+    }
     output::finish(&report, Some(&opening), &run.seen, &common.output)?;
     conductor.end();
     Ok(Status::of(&report))

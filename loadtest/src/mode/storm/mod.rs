@@ -16,7 +16,7 @@ use crate::{
         workload::{Ended, Next, Then, Workload},
     },
     report,
-    wire::failure::Reason,
+    wire::{cursor, failure::Reason},
 };
 
 /// How connections drop.
@@ -43,6 +43,8 @@ pub struct StormPlan {
     pub expected_within: Duration,
     /// Nothing is tried after this.
     pub timeout: Duration,
+    /// The field of a message that says how far a connection has read.
+    pub cursor: Option<String>,
 }
 
 /// What measurements there are.
@@ -67,6 +69,8 @@ pub struct Round {
     pub dropped: u64,
     /// From the storm's begin to each resumption.
     pub back: Vec<Duration>,
+    /// Of those, the ones that knew how far they had read.
+    pub with_cursor: u64,
     /// Tries in vain.
     pub tries_failed: u64,
     /// From the storm's begin to the last connect(2).
@@ -109,6 +113,7 @@ impl Round {
     /// Adds another thread's.
     pub fn add(&mut self, other: Self) {
         self.dropped += other.dropped;
+        self.with_cursor += other.with_cursor;
         self.back.extend(other.back);
         self.tries_failed += other.tries_failed;
         self.begun = self.begun.max(other.begun);
@@ -162,6 +167,7 @@ impl Storm {
             self.standings[link as usize] = Standing::Down { due, tries: 0 };
             self.down += 1;
             self.round.dropped += 1;
+            self.round.with_cursor += u64::from(links.cursor(link).is_some());
             links.note_sent(None);
             match self.plan.drop {
                 Drop::Cut => links.cut(link),
@@ -223,6 +229,10 @@ impl Workload for Storm {
     }
 
     fn message(&mut self, link: u32, _kind: DataKind, payload: &[u8], links: &mut Links) {
+        let name = self.plan.cursor.as_deref();
+        if let Some(cursor) = name.and_then(|name| cursor::find(payload, name)) {
+            links.set_cursor(link, cursor);
+        }
         let (Stage::Storming { start }, Standing::Down { due, .. }, Some(expected)) =
             (self.stage, self.standings[link as usize], &self.plan.expected)
         else {

@@ -8,7 +8,7 @@ use std::{
 use anyhow::Result;
 
 use super::{
-    Dial, Stepped, curve,
+    curve,
     search::Search,
     step::{Limit, Purpose, Step, judge},
 };
@@ -17,10 +17,7 @@ use crate::{
     engine::{conductor::Conductor, signal},
     exit::Status,
     measure::{ledger::Ledger, timeline::Seen},
-    mode::{
-        echo::{self, Echo},
-        ready,
-    },
+    mode::{echo, pace::Dial, ready},
     output::{
         self,
         progress::{Loudness, Progress},
@@ -51,12 +48,9 @@ pub fn run(args: &SweepArgs) -> Result<Status> {
     let plan = echo::command::plan(&echo)?;
     let heading = prepare::heading("sweep", &plan, Some(args.from));
     let mut progress = Progress::new(args.step, Loudness::of(&args.common.output));
-    let (dial, echo_plan) = (Dial::default(), echo::command::echo_plan(&echo.traffic)?);
-    let own_dial = dial.clone();
-    let mut conductor = Conductor::start(plan, move |share, plan| Stepped {
-        echo: Echo::new(echo_plan.clone(), share, plan.share(share.index).1, plan.seed),
-        dial: own_dial.clone(),
-    })?;
+    let echo_plan = echo::command::echo_plan(&echo.traffic)?;
+    let dial = echo_plan.dial.clone();
+    let mut conductor = echo::command::start(echo_plan, plan)?;
     let mut opening = ready::await_connections(&mut conductor, &mut progress)?;
     // Failures to open are the sweep's, and not the first step's.
     let failures = std::mem::take(&mut opening.errors);
@@ -188,7 +182,7 @@ impl Sweep<'_> {
         };
         let (mut too_much, mut late) = (0, 0);
         loop {
-            self.dial.set(rate);
+            self.dial.set(Some(rate));
             let run = self.conductor.measure(time, &mut self.progress)?;
             self.heading.rate_asked = Some(rate);
             let report =

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::problem::{Kind, Problem};
 use crate::{
+    config_reference::ConfigReference,
     limits::{API_DISCARDED_BYTES_MAX, API_PAUSE_MAX},
     memory::{self, Held, MemoryBudget, OutOfMemory},
 };
@@ -54,16 +55,40 @@ impl Media {
 ///
 /// # Errors
 /// It is.
-pub fn check_length(body: &Body, bytes_max: usize) -> Result<(), Problem> {
-    if body.size_hint().lower() > bytes_max as u64 {
-        return Err(too_large(bytes_max));
+pub fn check_length(body: &Body, limit: &BodyLimit) -> Result<(), Problem> {
+    if body.size_hint().lower() > limit.bytes_max as u64 {
+        return Err(limit.too_large());
     }
     Ok(())
 }
 
-/// A body has at most so many bytes.
-pub fn too_large(bytes_max: usize) -> Problem {
-    Problem::new(Kind::BodyTooLarge, format!("a body has at most {bytes_max} bytes"))
+/// The key that bounds one object.
+pub const MESSAGE_BYTES_KEY: &str = "websocket.message_bytes_max";
+
+/// How large a body may be.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyLimit {
+    /// Its bytes.
+    pub bytes_max: usize,
+    /// The configuration key of the bound; `None`: no setting moves it.
+    pub key: Option<&'static str>,
+}
+
+impl BodyLimit {
+    /// What is wrong with a larger one.
+    pub fn too_large(&self) -> Problem {
+        let Self { bytes_max, key } = *self;
+        match key {
+            Some(key) => {
+                let limit = ConfigReference::bytes(key, bytes_max);
+                Problem::of_limit(Kind::BodyTooLarge, "the body is too large", limit)
+            }
+            None => {
+                let detail = format!("a body of many events has at most {bytes_max} bytes");
+                Problem::new(Kind::BodyTooLarge, detail)
+            }
+        }
+    }
 }
 
 /// The next piece of a body; `None` at its end.
@@ -93,9 +118,9 @@ pub async fn piece(body: &mut Body) -> Result<Option<Bytes>, Problem> {
 }
 
 /// There is no memory for a body, or for a line of it.
-pub fn out_of_memory() -> Problem {
-    let detail = "bodies that are being read have their share of limits.memory_bytes; try again";
-    Problem::new(Kind::OutOfMemory, detail)
+pub fn out_of_memory(memory: &MemoryBudget) -> Problem {
+    let detail = "the memory for buffers is used up, try again later";
+    Problem::of_limit(Kind::OutOfMemory, detail, ConfigReference::memory(memory.limit()))
 }
 
 /// A body that has come whole, in the account of memory until it is dropped.
@@ -108,22 +133,22 @@ pub struct Whole {
 /// All of a body.
 ///
 /// # Errors
-/// It has more than `bytes_max` bytes, did not come, or there is no memory for it.
+/// It is larger than `limit`, did not come, or there is no memory for it.
 pub async fn whole(
     body: &mut Body,
-    bytes_max: usize,
+    limit: &BodyLimit,
     memory: &Arc<MemoryBudget>,
 ) -> Result<Whole, Problem> {
-    check_length(body, bytes_max)?;
-    let mut held = memory.hold(0).map_err(|OutOfMemory| out_of_memory())?;
+    check_length(body, limit)?;
+    let mut held = memory.hold(0).map_err(|OutOfMemory| out_of_memory(memory))?;
     let mut bytes = Vec::new();
     while let Some(piece) = piece(body).await? {
-        if bytes.len() + piece.len() > bytes_max {
-            return Err(too_large(bytes_max));
+        if bytes.len() + piece.len() > limit.bytes_max {
+            return Err(limit.too_large());
         }
         memory::append(&mut bytes, &piece)
             .and_then(|()| held.resize(bytes.capacity() as u64))
-            .map_err(|OutOfMemory| out_of_memory())?;
+            .map_err(|OutOfMemory| out_of_memory(memory))?;
     }
     Ok(Whole { bytes, _held: held })
 }

@@ -21,6 +21,7 @@ use super::{
     problem::{Kind, Problem},
     submission::Verb,
 };
+use crate::config_reference::ConfigReference;
 use crate::limits::{API_PAUSE_MAX, BULK_ANSWER_BYTES, BULK_ANSWERS_QUEUED};
 
 /// The answer, which is made while it is read.
@@ -61,8 +62,9 @@ async fn serve(
     let api = answers.api;
     let mut lines = Lines::new(api.message_bytes_max());
     let Ok(mut held) = api.memory.hold(0) else {
-        return answers.end(&body::out_of_memory(), sender).await;
+        return answers.end(&body::out_of_memory(&api.memory), sender).await;
     };
+    let limit = api.bulk_limit();
     let mut bytes = 0;
     loop {
         let piece = match body::piece(body).await {
@@ -71,8 +73,8 @@ async fn serve(
         };
         let Some(piece) = piece else { break };
         bytes += piece.len();
-        if bytes > api.bulk_bytes_max() {
-            return answers.end(&body::too_large(api.bulk_bytes_max()), sender).await;
+        if bytes > limit.bytes_max {
+            return answers.end(&limit.too_large(), sender).await;
         }
         let mut input = &*piece;
         while let Some(line) = lines.next(&mut input) {
@@ -83,7 +85,7 @@ async fn serve(
         }
         answers.flush(sender).await?;
         if held.resize(lines.held_bytes() as u64).is_err() {
-            return answers.end(&body::out_of_memory(), sender).await;
+            return answers.end(&body::out_of_memory(&api.memory), sender).await;
         }
     }
     if let Some(line) = lines.finish() {
@@ -106,12 +108,12 @@ impl Answers<'_> {
         let start = self.out.len();
         self.line += 1;
         let done = match line.bytes() {
-            None if *line == Line::NoMemory => Err(body::out_of_memory()),
+            None if *line == Line::NoMemory => Err(body::out_of_memory(&self.api.memory)),
             Some(line) => post::submit(self.verb, self.api, None, line, &mut self.out),
             None => {
                 let bytes_max = self.api.message_bytes_max();
-                let detail = format!("a line has at most {bytes_max} bytes");
-                Err(Problem::new(Kind::LineTooLong, detail))
+                let limit = ConfigReference::bytes(body::MESSAGE_BYTES_KEY, bytes_max);
+                Err(Problem::of_limit(Kind::LineTooLong, "the line is too long", limit))
             }
         };
         if let Err(mut problem) = done {

@@ -57,7 +57,7 @@ pub async fn history(
         limit: limit_of(limit.as_deref())?,
         order: order_of(order.as_deref())?,
     };
-    let page = read(&api, &topic, &query).map_err(|OutOfMemory| out_of_memory())?;
+    let page = read(&api, &topic, &query).map_err(|OutOfMemory| out_of_memory(&api.memory))?;
     let media = HeaderValue::from_static("application/json");
     Ok(([(header::CONTENT_TYPE, media)], page).into_response())
 }

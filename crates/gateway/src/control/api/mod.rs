@@ -30,6 +30,7 @@ use ringway_hub::Tail;
 use tokio::net::TcpListener;
 
 use self::{
+    body::{BodyLimit, MESSAGE_BYTES_KEY},
     done::Done,
     idempotency::Ledger,
     problem::Problem,
@@ -106,9 +107,17 @@ impl Api {
         self.settings.visits.body_bytes_max
     }
 
-    /// Bytes of a body of many objects.
-    fn bulk_bytes_max(&self) -> usize {
-        BULK_BYTES_MAX.max(self.message_bytes_max())
+    /// The bound of a body of one object.
+    fn message_limit(&self) -> BodyLimit {
+        BodyLimit { bytes_max: self.message_bytes_max(), key: Some(MESSAGE_BYTES_KEY) }
+    }
+
+    /// The bound of a body of many objects.
+    fn bulk_limit(&self) -> BodyLimit {
+        match self.message_limit() {
+            limit if limit.bytes_max > BULK_BYTES_MAX => limit,
+            _ => BodyLimit { bytes_max: BULK_BYTES_MAX, key: None },
+        }
     }
 
     fn recipients_max(&self) -> usize {
@@ -134,7 +143,7 @@ impl Api {
                 exchange.publish(&mut tail, notice, topic, Echo::Yes, now).map(Done::published)
             }
         };
-        let done = done.map_err(|OutOfMemory| body::out_of_memory())?;
+        let done = done.map_err(|OutOfMemory| body::out_of_memory(&self.memory))?;
         self.appended.add(1);
         Ok(done)
     }

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     memory::{OutOfMemory, make_room},
-    subprotocol::{depth, service},
+    subprotocol::{depth, json::fields::Fault},
 };
 
 /// `POST /v1/notify`
@@ -41,7 +41,7 @@ async fn post(verb: Verb, api: Arc<Api>, request: Request) -> Response {
     let (head, mut body) = request.into_parts();
     let answered = match examine(&head) {
         Ok((Media::Json, key)) => one(verb, &api, key, &mut body).await,
-        Ok((Media::Lines, None)) => match body::check_length(&body, api.bulk_bytes_max()) {
+        Ok((Media::Lines, None)) => match body::check_length(&body, &api.bulk_limit()) {
             Ok(()) => return bulk::answer(verb, api, body),
             Err(problem) => Err(problem),
         },
@@ -69,7 +69,7 @@ async fn one(
     key: Option<Key>,
     body: &mut Body,
 ) -> Result<Response, Problem> {
-    let whole = body::whole(body, api.message_bytes_max(), &api.memory).await?;
+    let whole = body::whole(body, &api.message_limit(), &api.memory).await?;
     let mut answer = Vec::new();
     let first = submit(verb, api, key, &whole.bytes, &mut answer)?;
     api.wake_cores();
@@ -96,10 +96,11 @@ pub fn submit(
     let (submission, own_key) = Submission::read(verb, object, api.recipients_max())?;
     let depth_max = api.settings.data_depth_max;
     if !depth::is_within(submission.data, depth_max) {
-        return Err(Problem::new(Kind::WrongType, service::depth_message(depth_max)));
+        return Err(Fault::too_deep(depth_max).into());
     }
     // Before anything is appended, which has to be answered.
-    make_room(out, Done::bytes_max(&submission)).map_err(|OutOfMemory| body::out_of_memory())?;
+    make_room(out, Done::bytes_max(&submission))
+        .map_err(|OutOfMemory| body::out_of_memory(&api.memory))?;
     let key = Key::agree(key, own_key)?;
     if api.orders.is_draining() {
         // This thread is the one that begins to drain, so that no event comes after it.

@@ -12,7 +12,7 @@ use axum::{
 };
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-use crate::subprotocol::ErrorCode;
+use crate::{config_reference::ConfigReference, subprotocol::ErrorCode};
 
 /// RFC 9457 §3.
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -27,6 +27,8 @@ pub struct Problem {
     pub kind: Kind,
     /// For people.
     pub detail: Cow<'static, str>,
+    /// The configuration key that it comes from, which `detail` names, too.
+    pub reference: Option<ConfigReference>,
 }
 
 /// The type of a problem.
@@ -196,7 +198,13 @@ impl From<ErrorCode> for Kind {
 impl Problem {
     /// A problem of this type.
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into() }
+        Self { kind, detail: detail.into(), reference: None }
+    }
+
+    /// A limit was met: `detail` is completed by what it is.
+    pub fn of_limit(kind: Kind, detail: &str, reference: ConfigReference) -> Self {
+        let detail = format!("{detail}: {reference}").into();
+        Self { kind, detail, reference: Some(reference) }
     }
 
     /// As it is sent.
@@ -207,11 +215,19 @@ impl Problem {
 
 impl Serialize for Problem {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("Problem", 4)?;
+        let limit = self.reference.and_then(|reference| reference.limit);
+        let members = 4 + usize::from(self.reference.is_some()) + usize::from(limit.is_some());
+        let mut object = serializer.serialize_struct("Problem", members)?;
         object.serialize_field("type", &format_args!("{TYPES}{}", self.kind.code()))?;
         object.serialize_field("title", self.kind.title())?;
         object.serialize_field("status", &self.kind.status().as_u16())?;
         object.serialize_field("detail", &self.detail)?;
+        if let Some(reference) = self.reference {
+            object.serialize_field("key", reference.key)?;
+        }
+        if let Some(limit) = limit {
+            object.serialize_field("limit", &limit.to_number())?;
+        }
         object.end()
     }
 }

@@ -5,7 +5,6 @@
 use std::{borrow::Cow, collections::HashSet};
 
 use super::{
-    body::out_of_memory,
     idempotency::Key,
     problem::{Kind, Problem},
 };
@@ -105,8 +104,8 @@ impl<'t> Submission<'t> {
 }
 
 impl From<Fault> for Problem {
-    fn from(Fault { code, message }: Fault) -> Self {
-        Self::new(code.into(), message)
+    fn from(Fault { code, message, reference }: Fault) -> Self {
+        Self { kind: code.into(), detail: message, reference }
     }
 }
 
@@ -115,9 +114,12 @@ impl From<Fault> for Problem {
 /// # Errors
 /// There is no memory for looking them up.
 fn each_once<'t>(mut names: Vec<Cow<'t, str>>) -> Result<Vec<Cow<'t, str>>, Problem> {
+    let no_memory = || {
+        Problem::new(Kind::OutOfMemory, "there is no memory for the list of recipients; try again")
+    };
     let (mut seen, mut is_first) = (HashSet::new(), Vec::new());
-    seen.try_reserve(names.len()).map_err(|_| out_of_memory())?;
-    is_first.try_reserve_exact(names.len()).map_err(|_| out_of_memory())?;
+    seen.try_reserve(names.len()).map_err(|_| no_memory())?;
+    is_first.try_reserve_exact(names.len()).map_err(|_| no_memory())?;
     is_first.extend(names.iter().map(|name| seen.insert(&**name)));
     let mut is_first = is_first.into_iter();
     names.retain(|_| is_first.next() == Some(true));

@@ -12,7 +12,10 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::fields::{Fault, Field, Fields, string};
-use crate::subprotocol::{Command, CommandError, CommandLimits, Echo, ErrorCode, Ttl};
+use crate::{
+    config_reference::ConfigReference,
+    subprotocol::{Command, CommandError, CommandLimits, Echo, ErrorCode, Ttl},
+};
 
 /// Reads one message.
 ///
@@ -25,7 +28,12 @@ use crate::subprotocol::{Command, CommandError, CommandLimits, Echo, ErrorCode, 
 /// # Errors
 /// The first thing that is wrong with it; the table is in [`json`](super).
 pub fn read<'t>(text: &'t str, limits: &CommandLimits) -> Result<Command<'t>, CommandError<'t>> {
-    let error = |Fault { code, message }: Fault, id| CommandError { code, id, message };
+    let error = |Fault { code, message, reference }: Fault, id| CommandError {
+        code,
+        id,
+        message,
+        reference,
+    };
     let fields = Fields::read(text).map_err(|fault| error(fault, None))?;
     command(&fields, limits).map_err(|fault| error(fault, id(&fields).ok()))
 }
@@ -215,8 +223,9 @@ impl<'t> Visitor<'t> for List<'_> {
 
 fn recipient(json: &str, position: usize, max: usize) -> Result<Cow<'_, str>, Fault> {
     if position >= max {
-        let message = format!("\"to\" has more than {max} recipients");
-        return Err(Fault::new(ErrorCode::TooManyRecipients, message));
+        let limit = ConfigReference::count("clients.recipients_max", max, "recipients");
+        let message = "\"to\" has too many recipients";
+        return Err(Fault::of_limit(ErrorCode::TooManyRecipients, message, limit));
     }
     let text = string(json).ok_or_else(|| wrong_type(Field::To, "a list of strings"))?;
     check_name(&text, "a recipient in \"to\"")?;

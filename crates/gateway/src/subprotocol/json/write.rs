@@ -5,7 +5,7 @@
 
 use ringway_hub::Cursor;
 
-use crate::subprotocol::CommandError;
+use crate::{config_reference::ConfigReference, subprotocol::CommandError};
 
 /// The bytes of a cursor in an event. All cursors are as long, so that an event can be written
 /// before its place in the log is known.
@@ -146,6 +146,12 @@ pub fn error(out: &mut Vec<u8>, error: &CommandError<'_>) {
     }
     member(out, "code", error.code.as_str());
     member(out, "message", &error.message);
+    if let Some(ConfigReference { key, limit }) = error.reference {
+        member(out, "key", key);
+        if let Some(limit) = limit {
+            out.extend_from_slice(format!(",\"limit\":{}", limit.to_number()).as_bytes());
+        }
+    }
     out.push(b'}');
 }
 

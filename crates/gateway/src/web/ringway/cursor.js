@@ -35,7 +35,7 @@ class Position {
   get cursor() {
     let cursor = this.#seen ?? this.#start ?? null;
     for (const { seen } of this.#behind.values()) {
-      if (!cursor || atOrBefore(seen, cursor)) cursor = seen;
+      if (seen && (!cursor || atOrBefore(seen, cursor))) cursor = seen;
     }
     return cursor;
   }
@@ -45,9 +45,15 @@ class Position {
     this.#start ??= cursor;
   }
 
-  /** A topic is asked for from an older cursor on. */
-  rewind(topic, since, live) {
-    this.#behind.set(topic, { seen: since, acknowledged: false, live });
+  /** A topic is asked for from an older cursor on; without one, with its `last` events. */
+  rewind(topic, since, live, last) {
+    this.#behind.set(topic, { seen: since, acknowledged: false, live, last });
+  }
+
+  /** Topics whose last events are still to come, and how many were asked for. */
+  awaited() {
+    const behind = [...this.#behind].filter(([, { seen, last }]) => last && !seen);
+    return behind.map(([topic, { last }]) => [topic, last]);
   }
 
   acknowledge(topic) {

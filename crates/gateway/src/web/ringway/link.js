@@ -88,6 +88,13 @@ function polling(link, waitSeconds, pause) {
     aborter?.abort();
     clearTimeout(timer);
   }
+  async function get(address, mine, signal) {
+    const response = await fetch(address, { cache: "no-store", signal });
+    const text = await response.text();
+    if (mine !== question) return undefined;
+    if (response.ok) return JSON.parse(text);
+    return link.lose(refusal(response, text));
+  }
   async function ask(seconds = waitSeconds, limit = link.times.open) {
     stop();
     const mine = question;
@@ -97,12 +104,17 @@ function polling(link, waitSeconds, pause) {
     link.watch(wait * 1000 + limit);
     try {
       await link.renewToken();
+      // A poll goes on from a cursor; the last events of a topic are asked for beside it.
+      for (const [topic, last] of link.proven ? link.session.awaited() : []) {
+        if (mine !== question) return;
+        const past = await get(link.session.pastOf(topic, last, link.token), mine, signal);
+        if (!past) return;
+        link.replay(topic, past.events);
+      }
       if (mine !== question) return;
-      const response = await fetch(link.address("poll", { wait }), { cache: "no-store", signal });
-      const text = await response.text();
-      if (mine !== question) return;
-      if (!response.ok) return link.lose(refusal(response, text));
-      link.answer(JSON.parse(text));
+      const answer = await get(link.address("poll", { wait }), mine, signal);
+      if (!answer) return;
+      link.answer(answer);
       if (mine === question) timer = setTimeout(() => ask(), pause);
     } catch (error) {
       if (mine === question) link.lose({ reason: String(error) });
@@ -148,7 +160,10 @@ function refusal(response, text) {
   const reason = body.message ?? body.detail ?? body.title ?? `HTTP status ${status}`;
   const seconds = Number(body.retry_after ?? response.headers.get("Retry-After"));
   const code = body.code ?? `http_${status}`;
-  return { status, isOurs, permanent, error: code, reason, retryAfter: seconds * 1000 || 0 };
+  // The configuration key of the limit that was met, and its value.
+  const { key, limit } = isOurs || body.type === "error" ? body : {};
+  const retryAfter = seconds * 1000 || 0;
+  return { status, isOurs, permanent, error: code, reason, key, limit, retryAfter };
 }
 
 /** The first topics, as many as an address has room for. */
@@ -239,6 +254,14 @@ class Link {
       this.session.hear(this, object, JSON.stringify(object));
     }
     if (!this.over) this.session.hear(this, { type: "pong", cursor });
+  }
+
+  /** What is past of a topic. */
+  replay(topic, events) {
+    for (const object of events) {
+      if (this.over) return;
+      if (object.topic === topic) this.session.hear(this, object, JSON.stringify(object));
+    }
   }
 
   /** Gives the link up unless something is heard in time. */

@@ -19,6 +19,12 @@ const TIMES = {
   betterMax: 600_000,
 };
 
+/** How many of the last events of a topic are asked for, if any. */
+function checkLast(last) {
+  if (last === undefined || (Number.isInteger(last) && last > 0)) return;
+  throw new TypeError("Ringway's option 'last' is a number of events, from 1 on.");
+}
+
 const REASON_BYTES_MAX = 123; // RFC 6455 §5.5: 125 bytes less the code
 
 /** The times of a session: the defaults, and over them what the page gives. */
@@ -31,7 +37,7 @@ function checkedTimes(given) {
 }
 
 function unknownOption(name) {
-  const known = ["client", "token", "topics", "transports", "cursor", ...Object.keys(TIMES)];
+  const known = ["client", "token", "topics", "last", "transports", "cursor", ...Object.keys(TIMES)];
   return `Ringway has no option '${name}'; it has ${known.join(", ")}.`;
 }
 

@@ -2,9 +2,17 @@
 // It keeps their order on every transport. A request is sent again, with the same id, by each link
 // that takes over: the gateway carries out one id once. It never opens a connection.
 
-/** An error that a program can tell from others by its `code`. */
-const failure = (code, message) =>
-  Object.assign(new Error(message), { name: "RingwayError", code });
+/**
+ * An error that a program can tell from others by its `code`; with the `key` and the value of the
+ * gateway's limit where one was met.
+ */
+const failure = (code, message, { key, limit } = {}) =>
+  Object.assign(new Error(message), { name: "RingwayError", code, ...present({ key, limit }) });
+
+/** The members that are there. */
+const present = (members) =>
+  Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined));
+
 const closedFailure = () => failure("closed", "the session is closed");
 
 /** Eight letters and digits that nobody else has drawn. */
@@ -83,7 +91,7 @@ class Outbox {
     this.#entries.delete(object.id);
     clearTimeout(entry.timer);
     if (object.type === "ack") entry.resolve(object);
-    else entry.reject(failure(object.code, object.message));
+    else entry.reject(failure(object.code, object.message, object));
   }
 
   /** Hands over what this link has not been given. */
@@ -138,10 +146,10 @@ class Outbox {
       const response = await fetch(await this.#address(), { method: "POST", body, signal });
       const answer = await response.text();
       if (response.ok) return JSON.parse(answer);
-      const { isOurs, permanent, status, error, reason } = refusal(response, answer);
+      const { isOurs, permanent, status, error, reason, key, limit } = refusal(response, answer);
       const passes = BUSY_STATUSES.includes(status) || status >= 500;
       if (isOurs ? !permanent : passes) return undefined;
-      return { type: "error", code: error, message: reason };
+      return { type: "error", code: error, message: reason, ...present({ key, limit }) };
     } catch {
       // Where the way up is broken, the way down may be, and not know it yet.
       if (link === this.#link) link.doubt(this.#times.answer);

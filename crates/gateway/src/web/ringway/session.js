@@ -25,6 +25,7 @@ class Ringway extends EventTarget {
   #client;
   #times;
   #topics;
+  #last; // events of each of the first topics
   #position;
   #outbox;
   #readyState = CONNECTING;
@@ -47,7 +48,10 @@ class Ringway extends EventTarget {
   constructor(url = "/", options = {}) {
     super();
     this.#base = parseUrl(url);
-    const { client, token, topics = [], transports = BEST_FIRST, cursor, ...times } = options;
+    const { client, token, topics = [], last, ...others } = options;
+    const { transports = BEST_FIRST, cursor, ...times } = others;
+    checkLast(last);
+    this.#last = last;
     this.#times = checkedTimes(times);
     this.#order = [...new Set(transports)];
     this.#order.forEach(checkTransport);
@@ -148,11 +152,18 @@ class Ringway extends EventTarget {
     return this.#request({ type: "publish", topic, event, data: data ?? null, echo, ttl });
   }
 
-  async subscribe(topic, { since } = {}) {
-    if (since) this.#position.rewind(topic, since, this.#topics.has(topic));
+  async subscribe(topic, { since, last } = {}) {
+    checkLast(last);
+    const live = this.#topics.has(topic);
+    // Of a topic that is listened to, the last events have been heard.
+    return this.#subscribe(topic, since, since || live ? undefined : last, live);
+  }
+
+  async #subscribe(topic, since, last, live) {
+    if (since || last) this.#position.rewind(topic, since, live, last);
     this.#topics.add(topic);
     try {
-      const ack = await this.#request({ type: "subscribe", topic, since });
+      const ack = await this.#request({ type: "subscribe", topic, since, last });
       this.#position.acknowledge(topic);
       return ack;
     } catch (error) {
@@ -216,6 +227,11 @@ class Ringway extends EventTarget {
       topics: this.#topics,
       cursor: () => this.cursor,
       token: () => this.#freshToken(),
+      awaited: () => this.#position.awaited(),
+      pastOf: (topic, last, token) => {
+        const extra = { last, wait: 0, cursor: null };
+        return this.#address("poll", { topics: [topic], token, extra });
+      },
       worked: (transport) => this.#worked.has(transport),
       address: (path, parts) => this.#address(path, parts),
       hear: (link, object, text) => this.#hear(link, object, text),
@@ -228,7 +244,8 @@ class Ringway extends EventTarget {
     const address = new URL(`${path}${this.#base.search}`, this.#base);
     // A name that the gateway made up is asked for again, so that the session keeps it.
     const who = { client: this.#client, token };
-    const where = topics ? { cursor: this.cursor } : {};
+    const { cursor } = this;
+    const where = topics ? { cursor, last: cursor ? null : this.#last } : {};
     for (const topic of topics ?? []) address.searchParams.append("topic", topic);
     for (const [name, value] of Object.entries({ ...who, ...where, ...extra })) {
       if (value != null) address.searchParams.set(name, value);
@@ -305,7 +322,12 @@ class Ringway extends EventTarget {
     const ignore = () => {}; // the page has had its answer to its own request
     for (const topic of this.#topics) {
       if (link.topics.has(topic) || this.#outbox.concerns(topic)) continue;
-      this.subscribe(topic, { since: link.cursor ?? undefined }).catch(ignore);
+      const last = link.cursor ? undefined : this.#last;
+      this.#subscribe(topic, link.cursor ?? undefined, last, true).catch(ignore);
+    }
+    // Asked for over a connection that was lost before they came.
+    for (const [topic, last] of this.#position.awaited()) {
+      if (!this.#outbox.concerns(topic)) this.#subscribe(topic, undefined, last, false).catch(ignore);
     }
     for (const topic of link.topics) {
       if (this.#topics.has(topic) || this.#outbox.concerns(topic)) continue;
@@ -319,16 +341,18 @@ class Ringway extends EventTarget {
     if (link !== this.#link || this.#readyState === CLOSED) return;
     this.#link = undefined;
     this.#outbox.by(undefined);
-    const { code, permanent, reason = "", wasClean = false } = cause;
+    const { code, permanent, reason = "", wasClean = false, key, limit } = cause;
+    const limited = present({ key, limit });
     if (this.#readyState === CLOSING) return this.#finish(code ?? 1006, reason, wasClean);
-    if (permanent) return this.#finish(1008, reason, false);
+    if (permanent) return this.#finish(1008, reason, false, limited);
     if (FINAL_CODES.includes(code) || code >= 3000) return this.#finish(code, reason, wasClean);
     if (this.#switching?.transport === link.name)
-      this.#endSwitching(failure("unavailable", reason));
+      this.#endSwitching(failure("unavailable", reason, limited));
     const delay = this.#judge(link, cause);
     this.#after(delay, "retry", () => this.#connect());
     const transport = this.#order[this.#rank];
-    this.#tell("reconnecting", { transport, attempt: this.#attempt, delay, code, reason });
+    const attempt = this.#attempt;
+    this.#tell("reconnecting", { transport, attempt, delay, code, reason, ...limited });
   }
 
   /** After a loss: which transport is next, as `#rank`, and in how many milliseconds. */
@@ -352,9 +376,9 @@ class Ringway extends EventTarget {
     return delay;
   }
 
-  #candidateLost(link, { reason }) {
+  #candidateLost(link, { reason, ...cause }) {
     this.#candidate = undefined;
-    if (this.#switching) return this.#endSwitching(failure("unavailable", reason));
+    if (this.#switching) return this.#endSwitching(failure("unavailable", reason, cause));
     const next = this.#order.indexOf(link.name) + 1;
     if (next < this.#rank) this.#candidate = this.#open(this.#order[next]);
     else this.#climbLater();
@@ -408,8 +432,8 @@ class Ringway extends EventTarget {
     }
   }
 
-  #unclaimed({ type, code, message }, text) {
-    if (type === "error") this.#pass(type, { code, message }, text);
+  #unclaimed({ type, id, ...detail }, text) {
+    if (type === "error") this.#pass(type, detail, text);
     else this.#pass(type, undefined, text);
   }
 
@@ -423,7 +447,7 @@ class Ringway extends EventTarget {
     this.dispatchEvent(detail ? new CustomEvent(type, { detail }) : new Event(type));
   }
 
-  #finish(code, reason, wasClean) {
+  #finish(code, reason, wasClean, limited) {
     if (this.#readyState === CLOSED) return;
     this.#readyState = CLOSED;
     this.#link?.end();
@@ -432,7 +456,7 @@ class Ringway extends EventTarget {
     for (const timer of Object.values(this.#timers)) clearTimeout(timer);
     this.#signs.end();
     this.#outbox.end();
-    if (!wasClean) this.#tell("error", { code, message: reason });
+    if (!wasClean) this.#tell("error", { code, message: reason, ...limited });
     this.dispatchEvent(new CloseEvent("close", { code, reason, wasClean }));
   }
 }

@@ -29,12 +29,14 @@ use super::{
 use crate::{
     http::{
         body::{self, Expectation},
+        cors::Cors,
         head::{self, FIELDS_MAX, Head},
         head_reader::HeadReader,
         refusal::{After, Refusal},
-        response::{self as edge, Part},
+        response::Part,
     },
     limits::API_DISCARDED_BYTES_MAX,
+    settings::Settings,
 };
 
 /// A client of the private API.
@@ -175,7 +177,8 @@ impl Shared {
     ) -> End {
         self.log_refusal(refusal, address);
         let mut out = Vec::new();
-        edge::refuse(&mut out, refusal, Part::Whole, After::Close);
+        let refused = super::refused(refusal, &self.settings);
+        refused.write(&mut out, &Cors::Silent, Part::Whole, After::Close);
         match response::write_all(writer, &out).await {
             Ok(()) => End::after_answer("refused"),
             Err(_) => End::now("connection_lost"),
@@ -286,9 +289,10 @@ fn request(head: &Head<'_>, body: Body) -> Result<Request<Body>, Refusal> {
 }
 
 /// Says that there is no room, as far as the socket takes it at once.
-pub fn turn_away(stream: &TcpStream) {
+pub fn turn_away(stream: &TcpStream, settings: &Settings) {
     let mut out = Vec::new();
-    edge::refuse(&mut out, Refusal::Full, Part::Whole, After::Close);
+    let refused = super::refused(Refusal::Full, settings);
+    refused.write(&mut out, &Cors::Silent, Part::Whole, After::Close);
     // The client learns from the end of the connection, if not from this.
     let _ = stream.try_write(&out);
 }

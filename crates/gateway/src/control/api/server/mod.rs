@@ -27,7 +27,10 @@ use tracing::{debug, info, warn};
 
 use self::connection::Connection;
 use crate::{
-    http::refusal::{Ground, Refusal},
+    http::{
+        refusal::{Ground, Refusal},
+        response::Refused,
+    },
     log::sampler::{Sampled, Sampler},
     settings::Settings,
 };
@@ -97,6 +100,15 @@ impl Stop {
     }
 }
 
+/// Why a request or a connection is refused before it reaches a route. How many connections there may
+/// be follows from the open files, and how long a body may be is the route's matter: neither is a key.
+pub fn refused(refusal: Refusal, settings: &Settings) -> Refused {
+    match refusal {
+        Refusal::Full | Refusal::BodyTooLarge => Refused::by_itself(refusal),
+        _ => Refused::by(refusal, settings),
+    }
+}
+
 /// Serves `router` on `listener`, to as many connections at a time as `connections_max`.
 pub fn start(
     listener: TcpListener,
@@ -158,7 +170,7 @@ async fn admit(
             Some(permit) => permit,
             None => {
                 shared.log_refusal(Refusal::Full, address);
-                return connection::turn_away(&stream);
+                return connection::turn_away(&stream, &shared.settings);
             }
         },
     };

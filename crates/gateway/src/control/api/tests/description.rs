@@ -3,19 +3,29 @@
 use std::collections::BTreeSet;
 
 use axum::http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     super::{
         problem::{Kind, TYPES},
         routes::{DESCRIPTION, ROUTES, router},
+        server,
     },
     Answer, api, ask,
     schema::{check, resolve},
 };
-use crate::limits::{
-    HISTORY_PAGE_EVENTS, HISTORY_PAGE_EVENTS_MAX, IDEMPOTENCY_AGE_MAX, IDEMPOTENCY_KEY_BYTES_MAX,
-    IDEMPOTENCY_KEYS_MAX,
+use crate::{
+    config::Config,
+    http::{
+        cors::Cors,
+        refusal::{After, Refusal},
+        response::Part,
+    },
+    limits::{
+        HISTORY_PAGE_EVENTS, HISTORY_PAGE_EVENTS_MAX, IDEMPOTENCY_AGE_MAX,
+        IDEMPOTENCY_KEY_BYTES_MAX, IDEMPOTENCY_KEYS_MAX,
+    },
+    settings::Settings,
 };
 
 const JSON: &str = "application/json";
@@ -87,7 +97,9 @@ fn check_text(text: &str, media: &str, content: &Value, document: &Value) {
                 check(&serde_json::from_str(line).unwrap(), &content["x-line-schema"], document);
             }
         }
-        "text/plain" | "text/html" => assert!(text.ends_with('\n'), "{text:?}"),
+        "text/plain" | "text/html" | "text/css" | "text/javascript" => {
+            assert!(text.ends_with('\n'), "{text:?}")
+        }
         other => panic!("{other}"),
     }
 }
@@ -181,18 +193,71 @@ fn numbers_and_types_are_those_of_the_code() {
     let document = document();
     assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
     let schemas = &document["components"]["schemas"];
-    let types: Vec<String> =
-        Kind::ALL.into_iter().map(|kind| format!("{TYPES}{}", kind.code())).collect();
+    let types = Kind::ALL.into_iter().map(|kind| format!("{TYPES}{}", kind.code()));
+    let types: Vec<String> = ["about:blank".to_owned()].into_iter().chain(types).collect();
     assert_eq!(schemas["Problem"]["properties"]["type"]["enum"], Value::from(types));
     assert_eq!(schemas["IdempotencyKey"]["maxLength"], IDEMPOTENCY_KEY_BYTES_MAX);
     assert_eq!(schemas["History"]["properties"]["events"]["maxItems"], HISTORY_PAGE_EVENTS_MAX);
     let limit = &document["paths"]["/v1/topics/{topic}/history"]["get"]["parameters"][2]["schema"];
     assert_eq!(limit["default"], HISTORY_PAGE_EVENTS);
     assert_eq!(limit["maximum"], HISTORY_PAGE_EVENTS_MAX);
+    let code = &document["paths"]["/v1/clients/{client}"]["delete"]["parameters"][1]["schema"];
+    assert_eq!(code["anyOf"][1], json!({"minimum": 3000, "maximum": 4999}));
     let key = &document["components"]["parameters"]["IdempotencyKey"]["description"];
     assert!(key.as_str().unwrap().contains("within 10 minutes"));
     assert!(key.as_str().unwrap().contains("The last 16,384 keys"));
     assert_eq!((IDEMPOTENCY_AGE_MAX.as_secs(), IDEMPOTENCY_KEYS_MAX), (600, 16_384));
+}
+
+/// What the listener refuses before it reaches a route.
+const OF_LISTENER: [Refusal; 13] = [
+    Refusal::Malformed,
+    Refusal::Host,
+    Refusal::Framing,
+    Refusal::Timeout,
+    Refusal::BodyTooLarge,
+    Refusal::TargetTooLong,
+    Refusal::Expectation,
+    Refusal::ForeignHost,
+    Refusal::HeadTooLarge,
+    Refusal::TooManyFields,
+    Refusal::Coding,
+    Refusal::Full,
+    Refusal::Version,
+];
+
+#[test]
+fn each_route_says_how_the_listener_refuses() {
+    let document = document();
+    let settings = Settings::from_config(&Config::default());
+    for refusal in OF_LISTENER {
+        let mut out = Vec::new();
+        server::refused(refusal, &settings).write(
+            &mut out,
+            &Cors::Silent,
+            Part::Whole,
+            After::Close,
+        );
+        let text = String::from_utf8(out).unwrap();
+        let (_, body) = text.split_once("\r\n\r\n").unwrap();
+        let problem: Value = serde_json::from_str(body).unwrap();
+        let schema = &document["components"]["schemas"]["Problem"];
+        for (name, _) in members(&problem) {
+            assert!(!schema["properties"][name].is_null(), "{name} is not described");
+        }
+        for (path, method, operation) in operations(&document) {
+            let said = &operation["responses"][refusal.status().to_string()];
+            let content = &resolve(said, &document)["content"][PROBLEM];
+            assert!(!content.is_null(), "{method} {path}: {refusal:?} is not described");
+            check_text(body, PROBLEM, content, &document);
+            let examples = members(&content["examples"]).map(|(_, example)| &example["value"]);
+            for example in examples.filter(|example| example["code"] == problem["code"]) {
+                for name in ["title", "temporary", "key", "detail"] {
+                    assert_eq!(example.get(name), problem.get(name), "{refusal:?}");
+                }
+            }
+        }
+    }
 }
 
 /// Every example of a problem is what the code says of its type.

@@ -32,7 +32,7 @@ fn what_is_not_json_says_where() {
         "\"\\q\"",
         "/* */{\"type\":\"ping\"}",
     ] {
-        let CommandError { code, id, message } = fault(text);
+        let CommandError { code, id, message, .. } = fault(text);
         assert_eq!((code, id), (ErrorCode::NotJson, None), "{text}");
         assert!(message.starts_with("not JSON: "), "{text}: {message}");
         assert!(message.contains(" at line 1 ") || text.contains('\n'), "{text}: {message}");

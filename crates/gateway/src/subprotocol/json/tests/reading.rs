@@ -249,5 +249,6 @@ fn names_and_their_number_are_bounded() {
     let four = notify("1", "[\"a\",\"b\",\"c\",\"d\"]", "e");
     let error = fault(&four);
     assert_eq!(error.code, ErrorCode::TooManyRecipients);
-    assert_eq!(error.message, "\"to\" has more than 3 recipients");
+    let limit = "at most 3 recipients (clients.recipients_max)";
+    assert_eq!(error.message, format!("\"to\" has too many recipients: {limit}"));
 }

@@ -2,9 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::subprotocol::{
-    CommandError, ErrorCode,
-    json::write::{self, CURSOR_BYTES, EventParts},
+use crate::{
+    config_reference::ConfigReference,
+    subprotocol::{
+        CommandError, ErrorCode,
+        json::write::{self, CURSOR_BYTES, EventParts},
+    },
 };
 
 const CURSOR: &str = "0193c5f2a1b4-0000000000000042";
@@ -60,6 +63,7 @@ fn an_error_has_an_id_only_if_the_command_had() {
         code: ErrorCode::BadCursor,
         id: Some(HOSTILE.into()),
         message: HOSTILE.into(),
+        reference: None,
     };
     assert_eq!(
         written(|out| write::error(out, &error)),
@@ -69,6 +73,11 @@ fn an_error_has_an_id_only_if_the_command_had() {
     assert_eq!(
         written(|out| write::error(out, &error)),
         json!({"type": "error", "code": "bad_cursor", "message": HOSTILE})
+    );
+    error.reference = Some(ConfigReference::count("a.b", 3, "topics"));
+    assert_eq!(
+        written(|out| write::error(out, &error)),
+        json!({"type": "error", "code": "bad_cursor", "message": HOSTILE, "key": "a.b", "limit": 3})
     );
 }
 

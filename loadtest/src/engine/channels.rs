@@ -1,0 +1,139 @@
+//! What the conductor and its workers say to each other.
+//!
+//! The conductor does not listen between two measurements, so what waits for it is bounded: while the
+//! queue is full, a worker goes on counting in the interval that it could not hand over.
+
+use std::{
+    sync::mpsc::{self, Receiver, SyncSender, TrySendError},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+
+use crate::measure::interval::Interval;
+
+/// Intervals of each worker that may wait for the conductor: four seconds of them, which is much
+/// longer than the conductor takes for anything while a measurement runs.
+const INTERVALS_WAITING_MAX: usize = 16;
+
+/// What a worker is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WorkerCommand {
+    /// Measure from `start` on, for `duration`.
+    Run { start: Duration, duration: Duration },
+    /// Begin nothing new.
+    Stop,
+    /// Close all connections.
+    End,
+}
+
+/// What a worker says.
+pub(super) enum WorkerEvent<O> {
+    /// Each connection is open, or was tried.
+    Ready,
+    /// What it saw lately.
+    Interval(Box<Interval>),
+    /// A measurement is over.
+    Done(WorkerRun<O>),
+    /// It cannot go on.
+    Failed(anyhow::Error),
+}
+
+/// A measurement as one worker had it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WorkerRun<O> {
+    pub(super) outcome: O,
+    /// From the start to the last answer.
+    pub(super) elapsed: Duration,
+    /// From the start to the end of the sending.
+    pub(super) lasted: Duration,
+    /// CPU time of the thread, without what it spun for.
+    pub(super) busy: Duration,
+    /// CPU time of the thread.
+    pub(super) cpu: Duration,
+    /// Time that it waited for a CPU.
+    pub(super) waited: Duration,
+    /// How often it was taken off its CPU although it had work.
+    pub(super) preempted: u64,
+    /// How far the workload was behind when it was told to stop.
+    pub(super) behind: Duration,
+    /// Connections open at the end.
+    pub(super) open: u32,
+}
+
+/// An event with the index of the worker that says it.
+pub(super) type Said<O> = (usize, WorkerEvent<O>);
+
+/// The queue of what so many workers say.
+pub(super) fn events<O>(workers: u32) -> (SyncSender<Said<O>>, Receiver<Said<O>>) {
+    mpsc::sync_channel(workers as usize * INTERVALS_WAITING_MAX)
+}
+
+/// The ends of a worker's channels.
+pub(super) struct Channels<O> {
+    pub(super) commands: Receiver<WorkerCommand>,
+    pub(super) events: SyncSender<Said<O>>,
+    pub(super) index: usize,
+    /// Intervals come back here to be used again.
+    pub(super) spare: Receiver<Box<Interval>>,
+}
+
+impl<O> Channels<O> {
+    /// Says something that the conductor waits for.
+    ///
+    /// # Errors
+    /// The conductor is gone.
+    pub(super) fn say(&self, event: WorkerEvent<O>) -> Result<()> {
+        self.events.send((self.index, event)).ok().context(GONE)
+    }
+
+    /// Hands over what was seen and leaves an empty interval in its place. While the queue is full,
+    /// what was seen stays, and is handed over together with what follows.
+    ///
+    /// # Errors
+    /// The conductor is gone.
+    pub(super) fn hand_over(&self, seen: &mut Box<Interval>) -> Result<()> {
+        let mut empty = self.spare.try_recv().unwrap_or_default();
+        empty.clear();
+        let full = std::mem::replace(seen, empty);
+        match self.events.try_send((self.index, WorkerEvent::Interval(full))) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full((_, WorkerEvent::Interval(full)))) => {
+                *seen = full;
+                Ok(())
+            }
+            Err(_) => Err(anyhow::anyhow!(GONE)),
+        }
+    }
+}
+
+const GONE: &str = "the conductor is gone";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_reads_is_bounded_and_not_lost() {
+        let (events, heard) = events::<()>(1);
+        let (_commands_in, commands) = mpsc::channel();
+        let (_spare_in, spare) = mpsc::channel();
+        let channels = Channels { commands, events, index: 0, spare };
+        let mut seen = Box::<Interval>::default();
+        let sent = |said: Said<()>| match said {
+            (0, WorkerEvent::Interval(interval)) => interval.sent,
+            _ => panic!("nothing else was said"),
+        };
+        for _ in 0..1000 {
+            seen.sent += 1;
+            channels.hand_over(&mut seen).unwrap();
+        }
+        let waiting: Vec<u64> = heard.try_iter().map(sent).collect();
+        assert_eq!(waiting, [1; INTERVALS_WAITING_MAX]);
+        assert_eq!(seen.sent, 1000 - INTERVALS_WAITING_MAX as u64);
+        channels.hand_over(&mut seen).unwrap();
+        assert_eq!((heard.try_iter().map(sent).collect(), seen.sent), (vec![984], 0));
+        drop(heard);
+        assert!(channels.hand_over(&mut seen).is_err());
+    }
+}

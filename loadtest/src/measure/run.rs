@@ -1,0 +1,146 @@
+//! What a measurement brought: what was seen, and what is known of the tester's and of the server's
+//! threads meanwhile.
+//!
+//! It never measures, and never judges.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{process::Scheduled, timeline::Seen};
+
+/// What a measurement brought.
+#[derive(Debug)]
+pub struct Run<O> {
+    /// What was seen during it.
+    pub seen: Seen,
+    /// When it started, since 1970.
+    pub started_at: Duration,
+    /// What each thread's workload knows.
+    pub outcomes: Vec<O>,
+    /// From the start to the last answer, the longest of all threads.
+    pub elapsed: Duration,
+    /// From the start to the end of the sending.
+    pub lasted: Duration,
+    /// The share of the time that the busiest thread worked; spinning is not work.
+    pub busy: f64,
+    /// The largest share of the time that a thread worked, or could not for want of a CPU.
+    pub occupied: f64,
+    /// What the machine kept from the threads.
+    pub machine: MachineLoad,
+    /// By so much the sending was behind what was due when it was told to stop.
+    pub behind: Duration,
+    /// CPU time of all threads.
+    pub tester_cpu: Duration,
+    /// CPU time of the server meanwhile, if its process is known and was there at the end.
+    pub server_cpu: Option<Duration>,
+    /// What else is known of the server then.
+    pub server: Option<ServerLoad>,
+    /// Connections open at the end.
+    pub open: u32,
+    /// Why it was cut short.
+    pub interrupted: Option<Interruption>,
+}
+
+/// What a machine kept from the tester's threads.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct MachineLoad {
+    /// The largest share of the time that a thread had work and waited for a CPU.
+    pub waited: f64,
+    /// How often threads were taken off their CPUs although they had work.
+    pub preempted: u64,
+    /// The share of the time of all CPUs that the host of a virtual machine used for others.
+    pub stolen: f64,
+}
+
+impl MachineLoad {
+    /// The larger of each share, and all preemptions.
+    fn worse(self, other: Self) -> Self {
+        Self {
+            waited: self.waited.max(other.waited),
+            preempted: self.preempted + other.preempted,
+            stolen: self.stolen.max(other.stolen),
+        }
+    }
+}
+
+/// How much of its CPUs a server used.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ServerLoad {
+    /// The share of the time that its busiest thread was on a CPU.
+    pub busiest: f64,
+    /// The share of all the CPUs that it may use.
+    pub used: f64,
+    /// The share of the time that its threads wanted a CPU and waited for one, of the time that
+    /// they wanted one.
+    pub starved: f64,
+}
+
+impl ServerLoad {
+    /// The larger of each share.
+    fn worse(self, other: Self) -> Self {
+        Self {
+            busiest: self.busiest.max(other.busiest),
+            used: self.used.max(other.used),
+            starved: self.starved.max(other.starved),
+        }
+    }
+
+    /// What its threads did between two looks at them.
+    pub fn between(
+        before: &BTreeMap<u32, Scheduled>,
+        after: &BTreeMap<u32, Scheduled>,
+        cores: u32,
+        elapsed: Duration,
+    ) -> Self {
+        let (mut busiest, mut cpu, mut waited) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+        for (thread, now) in after {
+            let then = before.get(thread).copied().unwrap_or_default();
+            let spent = now.cpu.saturating_sub(then.cpu);
+            busiest = busiest.max(spent);
+            cpu += spent;
+            waited += now.waited.saturating_sub(then.waited);
+        }
+        let seconds = elapsed.as_secs_f64().max(1e-9);
+        Self {
+            busiest: busiest.as_secs_f64() / seconds,
+            used: cpu.as_secs_f64() / seconds / f64::from(cores.max(1)),
+            starved: waited.as_secs_f64() / (cpu + waited).as_secs_f64().max(1e-9),
+        }
+    }
+}
+
+impl<O> Run<O> {
+    /// Adds what the tester's other threads did meanwhile.
+    pub fn add_threads<P>(&mut self, other: &Run<P>) {
+        self.busy = self.busy.max(other.busy);
+        self.occupied = self.occupied.max(other.occupied);
+        self.machine.waited = self.machine.waited.max(other.machine.waited);
+        self.machine.preempted += other.machine.preempted;
+        self.tester_cpu += other.tester_cpu;
+    }
+
+    /// Adds another measurement of the same connections, as if it had come right after this one.
+    pub fn append(&mut self, other: Self) {
+        let weight = |of: &Self| of.elapsed.as_secs_f64();
+        let whole = (weight(self) + weight(&other)).max(1e-9);
+        self.busy = (self.busy * weight(self) + other.busy * weight(&other)) / whole;
+        self.seen.append(other.seen, self.elapsed);
+        self.outcomes.extend(other.outcomes);
+        self.elapsed += other.elapsed;
+        self.lasted += other.lasted;
+        self.occupied = self.occupied.max(other.occupied);
+        self.behind = self.behind.max(other.behind);
+        self.machine = self.machine.worse(other.machine);
+        self.server = self.server.zip(other.server).map(|(one, two)| one.worse(two));
+        self.tester_cpu += other.tester_cpu;
+        self.server_cpu = self.server_cpu.zip(other.server_cpu).map(|(a, b)| a + b);
+        self.open = other.open;
+        self.interrupted = self.interrupted.or(other.interrupted);
+    }
+}
+
+/// Why a measurement was cut short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interruption {
+    /// The user asked for it.
+    Signal,
+}

@@ -1,0 +1,224 @@
+//! Echoes without stamps: every message is the same, and replies are counted.
+//!
+//! It costs less than any server that reads what it echoes. In return it measures no latency, and
+//! cannot tell one message from another: a reply that comes twice is taken for the next one.
+
+use bytes::Bytes;
+use ringway_frame::{DataKind, MaskKeys, Opcode, emit_frame};
+
+use super::{EchoPlan, TURN_BYTES_MAX, TURN_SENDS_MAX};
+use crate::{
+    engine::{
+        links::{Links, Sent},
+        workload::{Ended, Next, Then, Workload},
+    },
+    measure::ledger::Ledger,
+    mode::REOPEN_DELAY,
+    wire::message::Messages,
+};
+
+/// Frames of the same message with different keys, sent in turn.
+const KEYS: usize = 16;
+
+/// One reply in so many is compared byte by byte; of the others, the kind and the length.
+pub const SAMPLE_INTERVAL: u32 = 64;
+
+/// One thread's echoes.
+pub struct Unstamped {
+    pipeline: u32,
+    kind: DataKind,
+    body: Vec<u8>,
+    frames: Vec<Bytes>,
+    next_frame: usize,
+    /// How each reply begins (RFC 6455 §5.2).
+    reply_header: Vec<u8>,
+    until_sample: u32,
+    flows: Vec<ReplyCount>,
+    outstanding: u64,
+    ledger: Ledger,
+    /// `None` when nothing is sent; otherwise the first messages of the links below were sent.
+    begun: Option<u32>,
+}
+
+/// One connection's replies.
+#[derive(Debug, Clone, Copy, Default)]
+struct ReplyCount {
+    /// Replies that are to come.
+    outstanding: u32,
+    /// Payload bytes of the current reply that are still to come.
+    left: u32,
+    /// Whether they are compared.
+    is_compared: bool,
+}
+
+impl Unstamped {
+    /// One thread's share.
+    pub fn new(plan: &EchoPlan, connections: u32) -> Self {
+        let kind = plan.content.kind();
+        let body = Messages::body(plan.content, plan.bytes);
+        let mut keys = MaskKeys::new();
+        let frame = |key| {
+            let mut frame = Vec::new();
+            emit_frame(&mut frame, key, Opcode::from(kind), &body);
+            frame
+        };
+        let frames = (0..KEYS).map(|_| Bytes::from(frame(Some(keys.draw())))).collect();
+        let reply = frame(None);
+        Self {
+            pipeline: plan.pipeline,
+            kind,
+            frames,
+            next_frame: 0,
+            reply_header: reply[..reply.len() - body.len()].to_vec(),
+            body,
+            until_sample: 1,
+            flows: vec![ReplyCount::default(); connections as usize],
+            outstanding: 0,
+            ledger: Ledger::default(),
+            begun: None,
+        }
+    }
+
+    #[inline]
+    fn send(&mut self, link: u32, links: &mut Links) {
+        self.next_frame = (self.next_frame + 1) % KEYS;
+        if links.send_shared(link, &self.frames[self.next_frame]) == Sent::Yes {
+            self.flows[link as usize].outstanding += 1;
+            self.outstanding += 1;
+            self.ledger.sent += 1;
+            links.note_sent(None);
+        }
+    }
+
+    /// A reply is whole.
+    #[inline]
+    fn count(&mut self, link: u32, links: &mut Links) {
+        let flow = &mut self.flows[link as usize];
+        if flow.outstanding == 0 {
+            self.ledger.doubled += 1;
+            return;
+        }
+        flow.outstanding -= 1;
+        self.outstanding -= 1;
+        self.ledger.received += 1;
+        links.seen.count(self.body.len());
+        if self.begun.is_some() {
+            self.send(link, links);
+        }
+    }
+
+    #[inline]
+    fn is_sampled(&mut self) -> bool {
+        self.until_sample -= 1;
+        if self.until_sample == 0 {
+            self.until_sample = SAMPLE_INTERVAL;
+            return true;
+        }
+        false
+    }
+
+    /// Nothing outstanding on this connection comes any more.
+    fn give_up(&mut self, link: u32) -> u32 {
+        let lost = std::mem::take(&mut self.flows[link as usize]).outstanding;
+        self.outstanding -= u64::from(lost);
+        self.ledger.lost += u64::from(lost);
+        lost
+    }
+}
+
+impl Workload for Unstamped {
+    type Outcome = Ledger;
+
+    fn start(&mut self, _start: std::time::Duration, _links: &mut Links) {
+        self.begun = Some(0);
+        self.ledger = Ledger::default();
+    }
+
+    fn opened(&mut self, link: u32, links: &mut Links) {
+        if self.begun.is_some_and(|begun| link < begun) && links.is_open(link) {
+            for _ in 0..self.pipeline {
+                self.send(link, links);
+            }
+        }
+    }
+
+    #[inline]
+    fn skim(&mut self, link: u32, bytes: &[u8], links: &mut Links) -> usize {
+        let mut taken = 0;
+        loop {
+            let rest = &bytes[taken..];
+            if self.flows[link as usize].left == 0 {
+                if !rest.starts_with(&self.reply_header) {
+                    return taken;
+                }
+                taken += self.reply_header.len();
+                let is_compared = self.is_sampled();
+                let flow = &mut self.flows[link as usize];
+                (flow.left, flow.is_compared) = (self.body.len() as u32, is_compared);
+            }
+            let flow = &mut self.flows[link as usize];
+            let here = (bytes.len() - taken).min(flow.left as usize);
+            if flow.is_compared {
+                let expected = &self.body[self.body.len() - flow.left as usize..][..here];
+                if &bytes[taken..taken + here] != expected {
+                    self.ledger.corrupted += 1;
+                    flow.is_compared = false;
+                }
+            }
+            taken += here;
+            flow.left -= here as u32;
+            if flow.left > 0 {
+                return taken;
+            }
+            self.count(link, links);
+        }
+    }
+
+    /// A reply that did not begin as others do, or whose header came in pieces.
+    fn message(&mut self, link: u32, kind: DataKind, payload: &[u8], links: &mut Links) {
+        if kind != self.kind || payload != self.body {
+            self.ledger.corrupted += 1;
+            links.seen.note_foreign(payload);
+        }
+        self.count(link, links);
+    }
+
+    fn ended(&mut self, link: u32, _why: Ended, _links: &mut Links) -> Then {
+        self.give_up(link);
+        Then::Reopen(REOPEN_DELAY)
+    }
+
+    fn advance(&mut self, links: &mut Links) -> Next {
+        let turn_sends_max = (TURN_BYTES_MAX / self.body.len()).clamp(1, TURN_SENDS_MAX);
+        let mut sent = 0;
+        while sent < turn_sends_max {
+            let Some(begun) = &mut self.begun else { return Next::Idle };
+            if *begun == links.len() {
+                return Next::Idle;
+            }
+            let link = *begun;
+            *begun += 1;
+            self.opened(link, links);
+            sent += self.pipeline as usize;
+        }
+        Next::At(links.now())
+    }
+
+    fn stop(&mut self, _links: &mut Links) {
+        self.begun = None;
+    }
+
+    fn is_drained(&self, _links: &Links) -> bool {
+        self.outstanding == 0
+    }
+
+    fn finish(&mut self, links: &mut Links) -> Ledger {
+        for link in 0..links.len() {
+            if self.give_up(link) > 0 {
+                // A late reply would be taken for one of the next measurement.
+                links.cut(link);
+            }
+        }
+        std::mem::take(&mut self.ledger)
+    }
+}

@@ -1,0 +1,200 @@
+//! From the arguments of a fan-out to the plans of its two sides.
+//!
+//! It opens nothing.
+
+use anyhow::{Context, Result};
+use ringway_acceptor::{WaitMode, cores};
+use ringway_frame::DataKind;
+
+use super::{
+    feed::Transport,
+    publish::{PublishPlan, Way},
+    subscribe::SubscribePlan,
+    traffic::PUBLISHERS_MAX,
+};
+use crate::{
+    args::{
+        ArrivalsArg, CommonArgs, ConnectArgs, EchoArgs, MessageArgs, TrafficArgs,
+        fanout::{FanoutArgs, SubscribeArg},
+    },
+    engine::plan::{Plan, Punctuality},
+    exit::{require, usage},
+    mode::{
+        echo::{self, EchoPlan},
+        pace::Dial,
+    },
+    prepare,
+    wire::{
+        message::Form,
+        opening::{Approach, Exchange},
+        template::{MARKED_BYTES, Template},
+    },
+};
+
+/// What can be known before anything is opened.
+pub struct Plans {
+    /// The plan of the subscribers.
+    pub subscribers: Plan,
+    /// The plan of the publishers.
+    pub publishers: Plan,
+    /// What subscribers do.
+    pub subscribe: SubscribePlan,
+    /// What publishers do.
+    pub publish: PublishPlan,
+    /// What is echoed beside it.
+    pub echo: Option<(EchoPlan, Plan)>,
+}
+
+impl Plans {
+    /// Prepares a run with these arguments.
+    ///
+    /// # Errors
+    /// What is wrong with them, and how to mend it.
+    pub fn new(args: &FanoutArgs) -> Result<Self> {
+        let template = template(args)?;
+        let message_bytes = template.draft(u32::MAX).bytes();
+        let subscribers = subscribe_plan(args, message_bytes)?;
+        let publishers = publish_plan(args, message_bytes)?;
+        let subscribe = SubscribePlan {
+            hello: args.hello.clone(),
+            body: template.body().to_owned(),
+            transport: transport(args),
+        };
+        let publish = PublishPlan {
+            dial: Dial::new((!args.closed).then_some(args.rate), args.pattern()),
+            outstanding: args.pipeline,
+            hello: args.publish_hello.clone(),
+            template,
+            way: way(args, &publishers.approach),
+        };
+        let echo = echo_plan(args)?;
+        Ok(Self { subscribers, publishers, subscribe, publish, echo })
+    }
+}
+
+fn template(args: &FanoutArgs) -> Result<Template> {
+    require(args.size >= MARKED_BYTES, || {
+        format!(
+            "--size {} is too small: an event carries its publisher, number and time, \
+             {MARKED_BYTES} bytes",
+            args.size
+        )
+    })?;
+    require(args.publishers < PUBLISHERS_MAX, || {
+        format!(
+            "--publishers {} are too many; there may be {}",
+            args.publishers,
+            PUBLISHERS_MAX - 1
+        )
+    })?;
+    Template::parse(&args.message, args.size).context("--message").map_err(usage)
+}
+
+fn subscribe_plan(args: &FanoutArgs, message_bytes: usize) -> Result<Plan> {
+    let mut common = args.common.clone();
+    distrust(&mut common, args.publish_url.as_deref().unwrap_or_default());
+    if common.threads.is_none() && common.cores.len() > 1 {
+        // It is the publishers'.
+        common.cores.pop();
+    }
+    let mut plan = prepare::plan(&common, Form::Plain, message_bytes, args.duration)?;
+    if args.closed {
+        // Its latencies say little, so wake-ups may be saved.
+        plan.wait = WaitMode::Adaptive;
+    }
+    if transport(args) != Transport::WebSocket {
+        require(common.url.starts_with("http") && args.hello.is_empty(), || {
+            "--subscribe-by sse and long-poll take an http: URL and no --hello".to_owned()
+        })?;
+        plan.approach = plan.approach.with_requests();
+    }
+    Ok(plan)
+}
+
+fn transport(args: &FanoutArgs) -> Transport {
+    match args.subscribe_by {
+        SubscribeArg::WebSocket => Transport::WebSocket,
+        SubscribeArg::Sse => Transport::Stream,
+        SubscribeArg::LongPoll => Transport::Polls { cursor: args.cursor.clone() },
+    }
+}
+
+fn publish_plan(args: &FanoutArgs, message_bytes: usize) -> Result<Plan> {
+    let url = args.publish_url.clone().unwrap_or_else(|| args.common.url.clone());
+    let mut common = common_beside(args, url, args.publishers);
+    common.connect.header.clone_from(&args.publish_header);
+    let mut plan = prepare::plan(&common, Form::Plain, message_bytes, args.duration)?;
+    let cores = match args.common.cores.len() {
+        0 => cores::allowed()?.len(),
+        given => given,
+    };
+    if cores < 2 || args.common.threads.is_some_and(|threads| threads as usize >= cores) {
+        // Subscribers are on the same core.
+        plan.punctuality = Punctuality::Sleeps;
+    }
+    if common.url.starts_with("http") {
+        require(args.publish_hello.is_empty(), || {
+            "--publish-hello is for WebSockets, and --publish-url is for POST requests".to_owned()
+        })?;
+        plan.approach = plan.approach.with_requests();
+    }
+    Ok(plan)
+}
+
+fn echo_plan(args: &FanoutArgs) -> Result<Option<(EchoPlan, Plan)>> {
+    let Some(url) = &args.echo_url else { return Ok(None) };
+    let message = MessageArgs { size: ECHO_BYTES, ..MessageArgs::default() };
+    let echo = EchoArgs {
+        common: common_beside(args, url.clone(), args.echo_connections),
+        traffic: TrafficArgs {
+            rate: args.echo_rate,
+            closed: false,
+            arrivals: ArrivalsArg::Constant,
+            duration: args.duration,
+            message,
+        },
+    };
+    let mut plan = echo::command::plan(&echo).context("--echo-url").map_err(usage)?;
+    // Subscribers or publishers are on the same core.
+    plan.punctuality = Punctuality::Sleeps;
+    Ok(Some((echo::command::echo_plan(&echo.traffic)?, plan)))
+}
+
+/// Payload bytes of a message that is echoed beside a fan-out.
+const ECHO_BYTES: usize = 64;
+
+/// What is asked of the few connections that are not subscribers'; they have a thread of their own.
+fn common_beside(args: &FanoutArgs, url: String, connections: u32) -> CommonArgs {
+    let mut common = CommonArgs {
+        url,
+        connections,
+        first_number: 0,
+        connect: ConnectArgs { ramp: None, ..args.common.connect.clone() },
+        threads: Some(1),
+        // Never one that was not given: it may be the server's.
+        cores: args.common.cores.last().copied().into_iter().collect(),
+        pid: None,
+        ..args.common.clone()
+    };
+    distrust(&mut common, &args.common.url);
+    common
+}
+
+/// What is trusted may be said for one side's TLS, and is of no interest to the other side.
+fn distrust(common: &mut CommonArgs, other_url: &str) {
+    let is_encrypted = |url: &str| url.starts_with("wss:") || url.starts_with("https:");
+    if !is_encrypted(&common.url) && is_encrypted(other_url) {
+        (common.connect.ca, common.connect.insecure) = (None, false);
+    }
+}
+
+fn way(args: &FanoutArgs, approach: &Approach) -> Way {
+    match approach.exchange() {
+        Exchange::Requests => Way::Requests {
+            approach: Box::new(approach.clone()),
+            content_type: args.content_type.clone(),
+        },
+        Exchange::WebSocket if args.binary => Way::Messages(DataKind::Binary),
+        Exchange::WebSocket => Way::Messages(DataKind::Text),
+    }
+}

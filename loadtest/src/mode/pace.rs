@@ -1,0 +1,70 @@
+//! When messages leave, events are published or connections begin; it may change between two
+//! measurements.
+//!
+//! It never reads a clock.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use crate::measure::arrivals::Pattern;
+
+/// When something is done.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Pace {
+    /// An open loop: so often over all threads, whatever comes back.
+    Open {
+        /// Times a second.
+        rate: f64,
+        /// How they are spread.
+        pattern: Pattern,
+    },
+    /// A closed loop: when what was done before has been answered.
+    Closed,
+}
+
+/// The pace of the next measurement, for all threads.
+#[derive(Debug, Clone)]
+pub struct Dial {
+    /// The bits of the rate; 0 in a closed loop.
+    rate: Arc<AtomicU64>,
+    pattern: Pattern,
+}
+
+impl Dial {
+    /// An open loop if there is a rate, a closed one otherwise.
+    pub fn new(rate: Option<f64>, pattern: Pattern) -> Self {
+        let dial = Self { rate: Arc::default(), pattern };
+        dial.set(rate);
+        dial
+    }
+
+    /// Turns it. Threads that are told to measure after this find it so: the command that goes to
+    /// them through a channel comes after the store.
+    pub fn set(&self, rate: Option<f64>) {
+        self.rate.store(rate.unwrap_or(0.0).to_bits(), Ordering::Relaxed);
+    }
+
+    /// How it stands.
+    pub fn pace(&self) -> Pace {
+        match f64::from_bits(self.rate.load(Ordering::Relaxed)) {
+            0.0 => Pace::Closed,
+            rate => Pace::Open { rate, pattern: self.pattern },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dial_is_turned_for_all_who_have_it() {
+        let dial = Dial::new(Some(2.5), Pattern::Poisson);
+        let other = dial.clone();
+        assert_eq!(other.pace(), Pace::Open { rate: 2.5, pattern: Pattern::Poisson });
+        dial.set(None);
+        assert_eq!(other.pace(), Pace::Closed);
+    }
+}

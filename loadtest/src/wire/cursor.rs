@@ -1,0 +1,34 @@
+//! How far a client has read: a string field of what the server sends, which the client's next
+//! request has in its query under the same name.
+//!
+//! It knows no server's format beyond that.
+
+use memchr::{memchr, memmem};
+
+/// The first string of this name in a JSON text.
+pub fn find<'t>(text: &'t [u8], name: &str) -> Option<&'t str> {
+    let start = format!("\"{name}\":\"");
+    let value = &text[memmem::find(text, start.as_bytes())? + start.len()..];
+    std::str::from_utf8(&value[..memchr(b'"', value)?]).ok()
+}
+
+/// A path and query with one more field in it.
+pub fn add(path: &str, (name, value): (&str, &str)) -> String {
+    let separator = if path.contains('?') { '&' } else { '?' };
+    format!("{path}{separator}{name}={value}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_string_of_the_name_counts() {
+        let text = br#"{"at":7,"cursor":"a-1","data":{"cursor":"b"}}"#;
+        assert_eq!(find(text, "cursor"), Some("a-1"));
+        assert_eq!((find(text, "at"), find(text, "curso")), (None, None));
+        assert_eq!(find(br#"{"cursor":"cut"#, "cursor"), None);
+        assert_eq!(add("/ws?a=b", ("cursor", "x")), "/ws?a=b&cursor=x");
+        assert_eq!(add("/ws", ("cursor", "x")), "/ws?cursor=x");
+    }
+}
