@@ -5,10 +5,10 @@
 
 use std::{cell::Cell, sync::Arc, time::Duration};
 
-use ringway_acceptor::Connection;
-use ringway_hub::{Key, Name, Reader, Sequence, Subscriptions, Tail};
+use ringway_hub::{Key, Reader, Sequence, Subscriptions, Tail};
 
 use crate::{
+    departures::Departures,
     dispatch::Dispatch,
     exchange::Exchange,
     limits::{LOOK_UP_BYTES, TURN_EVENT_BYTES_MAX, TURN_SLICE_BYTES},
@@ -35,7 +35,7 @@ pub struct Desk {
     /// Peers that have something to do in the next turn, without anything happening to them.
     pub ready: ReadyQueue,
     /// Those who have left, and whose sockets may yet turn out not to have taken all.
-    pub departed: Vec<Departed>,
+    pub departures: Departures,
     /// Whether the other cores have something to read.
     pub news: News,
     /// Whether clients may send events.
@@ -47,16 +47,6 @@ pub struct Desk {
     pub spent: Cell<usize>,
     /// What one client may cost now before others are served.
     pub slice: Cell<usize>,
-}
-
-/// A client that has left, with what it was sent last being on its way to the socket.
-pub struct Departed {
-    /// The connection that it had.
-    pub connection: Connection,
-    /// The client.
-    pub client: Name,
-    /// Where it has left if the socket has taken all.
-    pub at: Sequence,
 }
 
 /// Whether the log has grown by this core's doing.
@@ -89,7 +79,7 @@ impl Desk {
             tail: Tail::default(),
             dispatch: Dispatch::default(),
             ready: ReadyQueue::default(),
-            departed: Vec::new(),
+            departures: Departures::default(),
             news: News::None,
             intake: Intake::Open,
             deflated: 0,

@@ -11,6 +11,7 @@ pub mod config;
 pub mod config_reference;
 pub mod connection_log;
 pub mod control;
+pub mod departures;
 pub mod desk;
 pub mod dispatch;
 pub mod doctor;

@@ -62,6 +62,9 @@ pub enum Start {
     Now {
         /// But with so many of the last events of each topic, at most so many.
         last: Option<(u32, usize)>,
+        /// It was sent everything up to here on the same connection, which the socket may not
+        /// have taken.
+        sent: Sequence,
     },
 }
 
@@ -96,6 +99,7 @@ impl Session {
             session.listen(desk.subscriptions.subscribe(topic, slot));
         }
         let mut gap = None;
+        let mut settled = Sequence::MAX;
         match start {
             Start::At(cursor) => {
                 session.cursor = match desk.exchange.judge(cursor) {
@@ -106,8 +110,12 @@ impl Session {
                     }
                 };
             }
-            Start::Now { last } => {
-                let own = desk.exchange.own_start(&session.client, arrival.since, gone, position);
+            Start::Now { last, sent } => {
+                let left = desk.exchange.own_start(&session.client, arrival.since, gone, position);
+                if left < sent {
+                    settled = left;
+                }
+                let own = left.max(sent);
                 // Close to what is kept, if anything is: the client may come back to here.
                 let exchange = &desk.exchange;
                 let (own, touched) = exchange.kept_after(&session.client, own, position, now);
@@ -123,7 +131,7 @@ impl Session {
             }
         }
         // Until the socket has taken the word of it, a gap is not told.
-        session.settled = if gap.is_some() { 0 } else { session.seen() };
+        session.settled = if gap.is_some() { 0 } else { session.seen().min(settled) };
         if session.cursor != position || session.late.is_some() {
             session.read_from_log(Pace::Replaying, desk);
         }
@@ -309,7 +317,7 @@ impl Session {
         };
         let at = match settled {
             Settled::Yes => sent,
-            Settled::No | Settled::Unknown => self.settled.min(sent),
+            Settled::No | Settled::Unknown { .. } => self.settled.min(sent),
         };
         for topic in &self.topics {
             desk.subscriptions.unsubscribe(*topic, slot);
@@ -391,6 +399,9 @@ pub enum Settled {
     Yes,
     /// It has not.
     No,
-    /// That will be known after what else has come in this turn.
-    Unknown,
+    /// That is known when all completions of the turn after the send were taken.
+    Unknown {
+        /// The turn of the send.
+        sent_in: Duration,
+    },
 }

@@ -12,7 +12,7 @@ use self::relief::Relief;
 use crate::{
     census::Census,
     connection_log::{ConnectionLog, EndReason},
-    desk::{Departed, Desk, Intake, News},
+    desk::{Desk, Intake, News},
     dispatch::{Encoder, Room},
     drain::Drain,
     exchange::Exchange,
@@ -175,22 +175,19 @@ impl Shard {
             desk.news = News::None;
             desk.orders.wake_others(desk.core, operations);
         }
-        self.note_departures();
+        self.judge_departures(now);
         self.read_log();
         self.dispatch(now, operations);
         self.core.desk.dispatch.end_turn();
         self.serve_ready(now, operations);
     }
 
-    /// All completions of the turn were taken: a socket without a backlog has taken what was written
-    /// before this turn.
-    fn note_departures(&mut self) {
-        let Desk { departed, exchange, .. } = &mut self.core.desk;
-        for Departed { connection, client, at } in departed.drain(..) {
-            if self.peers.lookup_mut(connection).is_some_and(|peer| !peer.is_backlogged()) {
-                exchange.directory.was_served(&client, at);
-            }
-        }
+    fn judge_departures(&mut self, now: Duration) {
+        let Desk { departures, exchange, .. } = &mut self.core.desk;
+        let peers = &mut self.peers;
+        departures.judge(now, &exchange.directory, |connection| {
+            peers.lookup_mut(connection).is_some_and(|peer| peer.is_backlogged())
+        });
     }
 
     fn read_log(&mut self) {
@@ -264,10 +261,10 @@ impl Shard {
 
     /// How long the core may sleep; `None`: until something happens.
     pub fn next_deadline(&self, now: Duration) -> Option<Duration> {
-        let Desk { ready, dispatch, news, .. } = &self.core.desk;
+        let Desk { ready, dispatch, departures, news, .. } = &self.core.desk;
         // What was put off may have appended events after the log was read.
         let may_be_unread = self.reading == Reading::Halted || *news == News::Some;
-        if may_be_unread || !ready.is_empty() || !dispatch.is_empty() {
+        if may_be_unread || departures.are_due() || !ready.is_empty() || !dispatch.is_empty() {
             return Some(Duration::ZERO);
         }
         let drain = self.drain.as_ref().map(|drain| drain.next_deadline(now));

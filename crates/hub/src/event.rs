@@ -32,6 +32,10 @@ pub enum Keep {
     Never,
 }
 
+/// For so long a recipient that has just left may come back to an event that is not kept: it was
+/// here when the event came, and its connection ended before it was sent.
+pub const UNKEPT_GRACE: Duration = Duration::from_secs(5);
+
 /// An event that is not in the log yet.
 #[derive(Debug)]
 pub struct Draft {
@@ -129,6 +133,16 @@ impl Event {
 
     pub(crate) fn has_expired(&self, now: Duration) -> bool {
         matches!(self.keep, Keep::Until(end) if end <= now)
+    }
+
+    /// Whether a client that comes now would be sent it, were it in the log: one that is not kept
+    /// is for those whose connection has just ended, too.
+    pub(crate) fn is_wanted(&self, now: Duration) -> bool {
+        match self.keep {
+            Keep::Window => true,
+            Keep::Until(end) => end > now,
+            Keep::Never => self.at + UNKEPT_GRACE > now,
+        }
     }
 
     /// Its number in the log's order.

@@ -34,13 +34,13 @@ mod sync;
 pub use address::{Address, Recipients};
 pub use cursor::{Cursor, CursorFault, Epoch, Sequence};
 pub use directory::{Arrival, Directory, Presence, Sighting, Since};
-pub use event::{Draft, Event, Keep};
+pub use event::{Draft, Event, Keep, UNKEPT_GRACE};
 pub use log::{Gap, Log, LogSize, Tail};
 pub use name::{Name, NameFault};
 pub use outcome::Outcome;
 pub use reader::Reader;
 pub use receipts::{First, Receipts};
-pub use replay::{Complete, Interest, Key, Replayed, UNKEPT_GRACE};
+pub use replay::{Complete, Interest, Key, Replayed};
 pub use retention::{Retention, TopicRetention};
 pub use subscriptions::{Subscriptions, TopicId};
 

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use crate::cursor::Sequence;
-use crate::event::Event;
+use crate::event::{Event, UNKEPT_GRACE};
 use crate::history::History;
 use crate::postings::Postings;
 use crate::segment::Segment;
@@ -26,10 +26,6 @@ pub struct Interest<'n> {
     /// before are visited for [`UNKEPT_GRACE`]. `None`: no such event is.
     pub live_after: Option<Sequence>,
 }
-
-/// For so long a recipient that has just left may come back to an event that is not kept: it was
-/// here when the event came, and its connection ended before it was sent.
-pub const UNKEPT_GRACE: Duration = Duration::from_secs(5);
 
 /// What events are looked up by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

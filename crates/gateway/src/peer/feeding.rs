@@ -130,6 +130,11 @@ impl Peer {
 
     fn tell_of_gap(&mut self, (from, to): Missed, turn: &mut Turn<'_>) {
         turn.metrics.gaps.add(1);
+        if self.settled(turn) == Settled::Yes
+            && let Some(session) = self.session_mut()
+        {
+            session.settle();
+        }
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         let gap = Word::Gap { from, to };
         match &mut self.stage {
@@ -153,7 +158,7 @@ impl Peer {
         let mut body = turn.bench.take_scratch();
         let bytes_max = turn.memory.answer_bytes(turn.settings.poll_bytes_max);
         match poll.read(turn.desk, turn.now, bytes_max, turn.metrics, &mut body) {
-            Found::Something => self.write_answer(&body, turn),
+            Found::Something => self.write_answer(&body, Found::Something, turn),
             Found::Nothing if poll.session.pace() != Pace::Live => self.be_ready(turn),
             Found::Nothing => {}
             Found::NoMemory => self.end_unanswered(turn),
@@ -167,7 +172,7 @@ impl Peer {
         let mut body = turn.bench.take_scratch();
         let bytes_max = turn.memory.answer_bytes(turn.settings.poll_bytes_max);
         match poll.read(turn.desk, turn.now, bytes_max, turn.metrics, &mut body) {
-            Found::Something | Found::Nothing => self.write_answer(&body, turn),
+            found @ (Found::Something | Found::Nothing) => self.write_answer(&body, found, turn),
             Found::NoMemory => self.end_unanswered(turn),
         }
         turn.bench.put_scratch(body);
@@ -181,16 +186,15 @@ impl Peer {
         self.end(turn);
     }
 
-    fn write_answer(&mut self, body: &[u8], turn: &mut Turn<'_>) {
+    fn write_answer(&mut self, body: &[u8], found: Found, turn: &mut Turn<'_>) {
         if turn.operations.try_reserve(body.len() + RESPONSE_HEAD_BYTES).is_err() {
             return self.end_unanswered(turn);
         }
         let Stage::Poll(poll) = std::mem::replace(&mut self.stage, Stage::Lingering) else {
             return;
         };
-        let slot = self.connection.slot();
-        // Behind a backlog it is not taken yet.
-        let settled = if self.sending.is_backlogged() { Settled::No } else { Settled::Yes };
+        // An earlier answer may be on its way.
+        let earlier = self.settled(turn);
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         let LongPoll { session, cors, after, http, .. } = poll;
         outbox.write(|out| {
@@ -199,7 +203,13 @@ impl Peer {
             });
         });
         turn.metrics.sessions.long_poll.subtract(1);
-        session.leave(slot, settled, turn.desk);
+        let settled = match (earlier, found) {
+            (Settled::Yes | Settled::Unknown { .. }, Found::Something) => {
+                Settled::Unknown { sent_in: turn.now }
+            }
+            (earlier, _) => earlier,
+        };
+        self.depart(*session, settled, turn);
         self.stage = Stage::Http(http);
         match after {
             After::KeepAlive => self.await_request(turn),

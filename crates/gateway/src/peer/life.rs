@@ -100,6 +100,7 @@ impl Peer {
             socket.grant_time(turn.now);
         }
         self.sending.drained(self.connection, turn.operations);
+        turn.desk.departures.drained(self.connection, &turn.desk.exchange.directory);
         match self.stage {
             Stage::Leaving => self.leave(turn),
             _ => self.progressed(turn),

@@ -23,7 +23,8 @@ pub use self::life::Progress;
 use crate::{
     census::Seat,
     connection_log::{ConnectionLog, EndReason, Transport},
-    desk::{Departed, Desk},
+    departures::Departure,
+    desk::Desk,
     feed::Serving,
     http::{
         connection::HttpConnection,
@@ -223,6 +224,7 @@ impl Peer {
             if must_wait && matches!(self.stage, Stage::Http(_) | Stage::Poll(_)) {
                 return self.put_off(input, turn);
             }
+            let earlier = self.settled(turn);
             let mut outbox =
                 Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
             match &mut self.stage {
@@ -231,7 +233,7 @@ impl Peer {
                     let serving = &mut serving!(turn);
                     let outcome =
                         socket.receive(&mut input, connection, turn.desk, serving, &mut outbox);
-                    return self.heard(outcome, input, turn);
+                    return self.heard(outcome, earlier, input, turn);
                 }
                 Stage::Http(http) => {
                     let progress = http.advance(&mut input, turn.settings, &mut outbox);
@@ -269,7 +271,6 @@ impl Peer {
         self.note_end(EndReason::ConnectionLost);
         if self.settled(turn) != Settled::Yes {
             self.retire(Settled::No, turn);
-            turn.desk.departed.retain(|departed| departed.connection != self.connection);
         }
         self.end(turn);
     }
@@ -277,7 +278,11 @@ impl Peer {
     /// The connection must end now.
     pub fn end(&mut self, turn: &mut Turn<'_>) {
         if !matches!(self.stage, Stage::Closing) {
-            self.retire(self.settled(turn), turn);
+            let settled = self.settled(turn);
+            self.retire(settled, turn);
+            if settled != Settled::Yes {
+                turn.desk.departures.cut(self.connection);
+            }
             self.stage = Stage::Closing;
             self.deferred = None;
             turn.wheel.cancel(self.connection.slot());
@@ -316,10 +321,17 @@ impl Peer {
         };
         let Some(session) = session else { return };
         count.subtract(1);
+        self.depart(session, settled, turn);
+    }
+
+    /// Gives up a place in the hub. What was sent last may not have been taken: if that is not
+    /// known yet, it is found out in the turn after the send.
+    fn depart(&self, session: Session, settled: Settled, turn: &mut Turn<'_>) {
         let client = Name::clone(session.client());
-        let at = session.leave(self.connection.slot(), settled, desk);
-        if settled == Settled::Unknown {
-            desk.departed.push(Departed { connection: self.connection, client, at });
+        let at = session.leave(self.connection.slot(), settled, turn.desk);
+        if let Settled::Unknown { sent_in } = settled {
+            let departure = Departure { connection: self.connection, client, at, sent_in };
+            turn.desk.departures.note(departure);
         }
     }
 
@@ -329,10 +341,10 @@ impl Peer {
         let is_unanswered = matches!(&self.stage, Stage::Poll(poll) if poll.collected.is_some());
         if is_unanswered || self.sending.is_backlogged() {
             Settled::No
-        } else if [turn.now, turn.before].iter().any(|turn| self.sending.is_unsettled(*turn)) {
-            Settled::Unknown
         } else {
-            Settled::Yes
+            let sent_in = [turn.now, turn.before];
+            let sent_in = sent_in.into_iter().find(|turn| self.sending.is_unsettled(*turn));
+            sent_in.map_or(Settled::Yes, |sent_in| Settled::Unknown { sent_in })
         }
     }
 
@@ -378,9 +390,11 @@ impl Peer {
 
     /// The peer of a WebSocket was heard.
     #[inline]
-    fn heard(&mut self, outcome: Outcome, rest: &[u8], turn: &mut Turn<'_>) {
+    fn heard(&mut self, outcome: Outcome, earlier: Settled, rest: &[u8], turn: &mut Turn<'_>) {
         match outcome {
             Outcome::Ended => {
+                // The answer to its Close is no event.
+                self.retire(earlier, turn);
                 self.note_end(match &self.stage {
                     Stage::WebSocket(socket) if socket.is_closing() => EndReason::ProtocolFault,
                     _ => EndReason::ClientClosed,

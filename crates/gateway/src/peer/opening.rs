@@ -25,7 +25,7 @@ use crate::{
         encoding::Encoding,
         long_poll::LongPoll,
         stream::{Stream, StreamForm, StreamFormat},
-        websocket::{Outcome, WebSocket},
+        websocket::WebSocket,
     },
 };
 
@@ -75,7 +75,7 @@ impl Peer {
         if upgrade.route != Route::Ws {
             self.transport = Transport::Echo;
             self.stage = Stage::WebSocket(WebSocket::new(upgrade, turn.settings, None));
-            return self.heard(Outcome::Open, &[], turn);
+            return self.is_alive(turn);
         }
         let (session, gap) = self.enter(&upgrade.visit, turn);
         self.transport = Transport::WebSocket;
@@ -88,7 +88,8 @@ impl Peer {
             self.greet(session, &mut frames, gap, turn);
         }
         self.stage = Stage::WebSocket(socket);
-        self.heard(Outcome::Open, &[], turn);
+        self.is_alive(turn);
+        self.after_commands(turn);
     }
 
     fn open_stream(&mut self, opened: Opened, turn: &mut Turn<'_>) {
@@ -178,14 +179,17 @@ impl Peer {
     }
 
     fn enter(&self, visit: &Visit, turn: &mut Turn<'_>) -> (Session, Option<Missed>) {
+        let client = client_of(visit);
         let start = match visit.cursor {
             Some(cursor) => Start::At(cursor),
             None => {
-                Start::Now { last: visit.last.map(|last| (last, turn.settings.last_events_max)) }
+                let last = visit.last.map(|last| (last, turn.settings.last_events_max));
+                let sent = turn.desk.departures.sent_to(self.connection, &client);
+                Start::Now { last, sent }
             }
         };
         let slot = self.connection.slot();
-        Session::enter(&client_of(visit), &visit.topics, start, slot, turn.now, turn.desk)
+        Session::enter(&client, &visit.topics, start, slot, turn.now, turn.desk)
     }
 
     /// The first words on any transport but a poll.

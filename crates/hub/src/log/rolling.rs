@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLockWriteGuard};
 use std::time::Duration;
 
 use super::Log;
-use crate::event::{Event, Keep};
+use crate::event::Event;
 use crate::history::{History, Pace, Trimmed};
 use crate::ledger::{Nanos, nanos};
 use crate::segment::Segment;
@@ -105,8 +105,7 @@ impl Log {
     #[cold]
     pub(super) fn tell_evicted(&self, event: &Event, part: Range<usize>, now: Nanos) {
         if let Some(evicted) = &self.evicted
-            && event.keep() != Keep::Never
-            && !event.has_expired(Duration::from_nanos(now))
+            && event.is_wanted(Duration::from_nanos(now))
         {
             evicted(event, part);
         }

@@ -154,6 +154,7 @@ impl World {
         let core = &mut self.cores[number];
         self.model.expect_a_gap(number, core.shard.desk().position());
         core.shard.follow_log(now, &mut core.operations);
+        self.model.caught_up(number, core.shard.desk().position());
         core.shard.expire(now, &mut core.operations);
         core.shard.count(&core.driver.counters(), &core.operations);
         // A turn takes time.

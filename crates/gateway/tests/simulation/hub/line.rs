@@ -172,6 +172,10 @@ pub struct Line {
     pub has_entered: bool,
     /// Whether the driver has ever kept bytes for it.
     pub was_backlogged: bool,
+    /// Whether it keeps some now.
+    pub is_backlogged: bool,
+    /// Whether the gateway reads its requests only when the backlog has left.
+    pub is_put_off: bool,
     /// The last event of the client's own that its socket has taken.
     pub taken_to: Sequence,
     /// As it was when the client left, if nothing was on its way to it.
@@ -217,6 +221,8 @@ impl Line {
             has_ended: false,
             has_entered: false,
             was_backlogged: false,
+            is_backlogged: false,
+            is_put_off: false,
             taken_to: 0,
             claimed: 0,
             settled: 0,

@@ -124,6 +124,8 @@ impl Model {
         match completion {
             Completion::Received { connection, bytes } => {
                 if let Some(line) = line_of(connection) {
+                    let of_line = &mut self.lines[line];
+                    of_line.is_put_off |= of_line.is_backlogged && of_line.route == Route::Poll;
                     for mark in self.lines[line].is_read(bytes.len()) {
                         self.is_done(line, mark, place);
                     }
@@ -134,6 +136,7 @@ impl Model {
                     self.bound(line, *unsent_bytes);
                     self.trouble(line);
                     self.lines[line].was_backlogged = true;
+                    self.lines[line].is_backlogged = true;
                 }
             }
             Completion::EndOfStream { connection } => {
@@ -162,9 +165,13 @@ impl Model {
                     line.settle();
                 }
             }
+            Completion::Drained { connection } => {
+                if let Some(line) = line_of(connection) {
+                    self.lines[line].is_backlogged = false;
+                }
+            }
             Completion::Accepted { .. }
             | Completion::Connected { .. }
-            | Completion::Drained { .. }
             | Completion::Progress { .. }
             | Completion::Refused { .. } => {}
         }
@@ -190,6 +197,19 @@ impl Model {
             let is_stream = matches!(line.route, Route::Sse(_) | Route::Lines | Route::Iframe);
             if is_here && is_stream && !line.was_backlogged && !line.has_ended {
                 line.settled = line.settled.max(line.taken_to);
+            }
+        }
+    }
+
+    /// A core has read the log up to `position`, and then the requests that it had put off.
+    pub fn caught_up(&mut self, core: usize, position: Sequence) {
+        for line in &mut self.lines {
+            let is_here = line.place.is_some_and(|(own, _)| own == core);
+            if is_here && line.is_put_off && !line.is_backlogged {
+                line.is_put_off = false;
+                if let Some(view) = &mut line.view {
+                    view.began_late(position);
+                }
             }
         }
     }

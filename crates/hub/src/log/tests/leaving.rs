@@ -5,6 +5,7 @@ use std::cmp;
 use std::ops::RangeInclusive;
 
 use super::*;
+use crate::UNKEPT_GRACE;
 use crate::history::KEYS_LEFT_AT_ONCE;
 
 const RECIPIENTS: u64 = 1_500;
@@ -139,4 +140,26 @@ fn a_writer_whom_nobody_reads_stays_within_the_bounds() {
     assert_eq!(sum(&told), (EVENTS * RECIPIENTS) as usize);
     assert!(!(0..NAMES).any(|number| log.holds(Key::Recipient(&number.to_string()))));
     assert_eq!(log.read().index().weight(), 0);
+}
+
+/// Whoever would have been sent an event that has left is told of it; nobody else is.
+#[test]
+fn only_an_event_that_is_still_wanted_is_told_of() {
+    let [early, late] = [UNKEPT_GRACE - Duration::from_secs(1), UNKEPT_GRACE];
+    for (keep, left_at, is_told) in [
+        (Keep::Window, early, true),
+        (Keep::Window, late, true),
+        (Keep::Until(late), early, true),
+        (Keep::Until(late), late, false),
+        (Keep::Never, early, true),
+        (Keep::Never, late, false),
+    ] {
+        let (log, told) = log_and_told();
+        let mut tail = Tail::default();
+        log.append(&mut tail, Draft { keep, ..draft_for_many(1) }, Duration::ZERO);
+        while log.first() == 1 {
+            log.append(&mut tail, draft(), left_at);
+        }
+        assert_eq!(told.lock().expect("whole")[1] > 0, is_told, "{keep:?} at {left_at:?}");
+    }
 }

@@ -1,0 +1,82 @@
+//! Clients that have left the hub while the last that they were sent is on its way to the socket.
+//!
+//! A driver tells of a backlog or of a failure in the turn after the send. Until then nobody knows
+//! whether the client was served; with a backlog, until that has left. It never decides what is
+//! sent.
+
+use std::{collections::HashMap, time::Duration};
+
+use ringway_acceptor::Connection;
+use ringway_hub::{Directory, Name, Sequence};
+
+/// A client that has left, with what it was sent last being on its way to the socket.
+#[derive(Debug)]
+pub struct Departure {
+    /// The connection that it had.
+    pub connection: Connection,
+    /// The client.
+    pub client: Name,
+    /// Where it has left if the socket has taken all.
+    pub at: Sequence,
+    /// The turn in which it was sent something last.
+    pub sent_in: Duration,
+}
+
+/// The departures of one core.
+#[derive(Debug, Default)]
+pub struct Departures {
+    /// Those of this turn and of the last one.
+    recent: Vec<Departure>,
+    /// Those with a backlog.
+    backlogged: HashMap<Connection, Vec<Departure>>,
+}
+
+impl Departures {
+    /// Notes a departure.
+    pub fn note(&mut self, departure: Departure) {
+        self.recent.push(departure);
+    }
+
+    /// Whether some can be judged in the next turn.
+    pub fn are_due(&self) -> bool {
+        !self.recent.is_empty()
+    }
+
+    /// Up to where a client was sent everything on the same connection, 0 if that is known to have
+    /// been taken.
+    pub fn sent_to(&self, connection: Connection, client: &str) -> Sequence {
+        let recent = self.recent.iter().filter(|departure| departure.connection == connection);
+        let same = recent.filter(|departure| &*departure.client == client);
+        same.map(|departure| departure.at).max().unwrap_or(0)
+    }
+
+    /// All completions of the turn were taken: what was sent before it has been served, unless a
+    /// backlog or a failure was told.
+    pub fn judge(
+        &mut self,
+        now: Duration,
+        directory: &Directory,
+        mut is_backlogged: impl FnMut(Connection) -> bool,
+    ) {
+        for departure in self.recent.extract_if(.., |departure| departure.sent_in != now) {
+            if is_backlogged(departure.connection) {
+                self.backlogged.entry(departure.connection).or_default().push(departure);
+            } else {
+                directory.was_served(&departure.client, departure.at);
+            }
+        }
+    }
+
+    /// The socket has taken all that was sent before this turn.
+    pub fn drained(&mut self, connection: Connection, directory: &Directory) {
+        for departure in self.backlogged.remove(&connection).into_iter().flatten() {
+            directory.was_served(&departure.client, departure.at);
+        }
+    }
+
+    /// The socket will not take what it was sent last: it is kept for the client's return.
+    pub fn cut(&mut self, connection: Connection) {
+        self.recent.retain(|departure| departure.connection != connection);
+        self.backlogged.remove(&connection);
+    }
+}
