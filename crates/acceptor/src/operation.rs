@@ -174,15 +174,6 @@ impl Operations {
     /// or staging them cannot fail. What it is sent already may have to be moved to stand before
     /// them.
     ///
-    /// ```
-    /// use ringway_acceptor::{Connection, Operations, SendMark};
-    /// let (mut operations, mut mark) = (Operations::default(), SendMark::default());
-    /// let connection = Connection::new(0, 0);
-    /// operations.send_owned(connection, &mut mark, b"one".to_vec(), 0);
-    /// assert!(operations.try_reserve_send(connection, mark, 1 << 10).is_ok());
-    /// assert!(operations.try_reserve_send(connection, mark, isize::MAX as usize).is_err());
-    /// ```
-    ///
     /// # Errors
     /// There is no memory for them.
     pub fn try_reserve_send(
