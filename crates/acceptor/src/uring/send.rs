@@ -18,7 +18,7 @@ use super::{
     socket::{Ending, Health, Stream},
     user_data::{self, Kind},
 };
-use crate::{Completion, Connection, Operation, Outgoing, tcp_progress::Progress};
+use crate::{Completion, Connection, Operation, Outgoing, Piece, tcp_progress::Progress};
 
 /// A backlog is sent in parts of this size, so that a slow reader's progress is seen.
 const ARMED_BYTES_MAX: usize = 256 << 10;
@@ -42,6 +42,7 @@ impl UringDriver {
             Outgoing::Turn(range) => &self.turn.bytes()[range.clone()],
             Outgoing::Owned { bytes, start } => &bytes[*start..],
             Outgoing::Shared(bytes) => bytes,
+            Outgoing::Pieces(_) => return self.submit_pieces(index),
         };
         if bytes.is_empty() {
             return;
@@ -70,8 +71,35 @@ impl UringDriver {
         if self.keep_rest(index, 0).is_err() {
             return self.fail_for_memory(connection);
         }
-        let unsent_bytes = self.unsent_bytes(connection);
-        self.events.push_back(Completion::Backlogged { connection, unsent_bytes });
+        self.tell_of_backlog(connection);
+    }
+
+    /// Sends several pieces, one after the other, as a backlog from the start: an inline send has
+    /// one buffer, and a second one would overtake a short first one.
+    fn submit_pieces(&mut self, index: usize) {
+        let Operation::Send { connection, .. } = &self.turn.list()[index] else { return };
+        let connection = *connection;
+        if self.keep_rest(index, 0).is_err() {
+            return self.fail_for_memory(connection);
+        }
+        if self.unsent_bytes(connection) > 0 {
+            if let Some(socket) = self.sockets.lookup_mut(connection) {
+                socket.health = Health::Sound;
+            }
+            self.arm_backlog(connection);
+            self.tell_of_backlog(connection);
+        }
+    }
+
+    fn tell_of_backlog(&mut self, connection: Connection) {
+        let told = self.backlogged(connection);
+        self.events.extend(told);
+    }
+
+    fn backlogged(&self, connection: Connection) -> Option<Completion<'static>> {
+        let backlog = self.sockets.lookup(connection)?.backlog.as_ref()?;
+        let (unsent_bytes, shared_bytes) = (backlog.unsent_bytes(), backlog.shared_bytes());
+        Some(Completion::Backlogged { connection, unsent_bytes, shared_bytes })
     }
 
     fn unsent_bytes(&self, connection: Connection) -> usize {
@@ -108,11 +136,10 @@ impl UringDriver {
         if kept.is_err() {
             return self.fail_for_memory(connection);
         }
-        let unsent_bytes = self.unsent_bytes(connection);
-        if unsent_bytes > 0 {
+        if self.unsent_bytes(connection) > 0 {
             self.counters.short_sends += 1;
             self.arm_backlog(connection);
-            self.events.push_back(Completion::Backlogged { connection, unsent_bytes });
+            self.tell_of_backlog(connection);
         }
     }
 
@@ -146,6 +173,13 @@ impl UringDriver {
                 *outgoing = Outgoing::Turn(rest.clone());
                 if rest.is_empty() { Ok(()) } else { backlog.push_copy(&self.turn.bytes()[rest]) }
             }
+            Outgoing::Pieces(pieces) => pieces.into_iter().try_for_each(|piece| match piece {
+                Piece::Turn(range) => backlog.push_copy(&self.turn.bytes()[range]),
+                Piece::Shared(bytes) => {
+                    backlog.push(Memory::Shared(bytes), 0);
+                    Ok(())
+                }
+            }),
             Outgoing::Owned { .. } | Outgoing::Shared(_) => Ok(()),
         };
         if backlog.is_empty() {
@@ -191,10 +225,9 @@ impl UringDriver {
             _ if matches!(-result, libc::EAGAIN | libc::EINTR) => {}
             _ => return self.fail(connection, -result),
         }
-        let unsent_bytes = backlog.unsent_bytes();
-        if unsent_bytes > 0 {
+        if !backlog.is_empty() {
             self.arm_backlog(connection);
-            return Some(Completion::Backlogged { connection, unsent_bytes });
+            return self.backlogged(connection);
         }
         socket.backlog = None;
         self.shutdown(connection);
