@@ -30,7 +30,7 @@ pub struct Exchange {
     /// Who is there, and since when others are not.
     pub directory: Arc<Directory>,
     /// Answers to commands that were carried out, for those that come twice.
-    pub receipts: Receipts<Arc<[u8]>>,
+    pub receipts: Receipts<Arc<Vec<u8>>>,
     age_max: Duration,
 }
 
@@ -99,7 +99,7 @@ impl Exchange {
             log,
             directory,
             receipts: Receipts::new(RECEIPTS_MAX, RECEIPTS_AGE_MAX)
-                .within(RECEIPTS_BYTES_MAX, |answer| answer.len()),
+                .within(RECEIPTS_BYTES_MAX, |answer| answer.capacity()),
             age_max: history.age_max,
         }
     }
@@ -137,14 +137,15 @@ impl Exchange {
         allowed: &Patterns,
         now: Duration,
     ) -> Result<Notified<'n>, OutOfMemory> {
-        let mut seen = HashSet::with_capacity(to.len());
+        let mut seen = HashSet::new();
+        seen.try_reserve(to.len()).map_err(|_| OutOfMemory)?;
         let names = to.iter().map(AsRef::as_ref).filter(|name| seen.insert(*name));
-        let mut outcome: Vec<(&str, Outcome)> = names
-            .map(|name| match allowed.allow(name) {
-                true => (name, Outcome::Queued),
-                false => (name, Outcome::Denied),
-            })
-            .collect();
+        let mut outcome: Vec<(&str, Outcome)> = Vec::new();
+        outcome.try_reserve_exact(to.len()).map_err(|_| OutOfMemory)?;
+        outcome.extend(names.map(|name| match allowed.allow(name) {
+            true => (name, Outcome::Queued),
+            false => (name, Outcome::Denied),
+        }));
         let keep = self.keep(notice.ttl, now);
         if matches!(keep, Keep::Never) {
             // Only for those who are here now. Each of them gets it: on its connection, or if that
@@ -154,7 +155,8 @@ impl Exchange {
         let is_meant =
             |entry: &&(&'n str, Outcome)| matches!(entry.1, Outcome::Queued | Outcome::Delivered);
         let recipients =
-            Recipients::of_distinct(outcome.iter().filter(is_meant).map(|entry| entry.0));
+            Recipients::try_of_distinct(outcome.iter().filter(is_meant).map(|entry| entry.0))
+                .map_err(|_| OutOfMemory)?;
         if recipients.is_empty() {
             return Ok(Notified { cursor: self.cursor(self.log.head()), outcome });
         }
@@ -281,8 +283,6 @@ impl Exchange {
     }
 
     /// The event as the text frame that most clients get, so that sending it copies nothing else.
-    ///
-    /// Its buffers are the only ones here that are as large as a client likes.
     fn draft(
         notice: Notice<'_>,
         address: Address,

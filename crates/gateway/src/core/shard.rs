@@ -142,7 +142,10 @@ impl Shard {
             Completion::EndOfStream { connection } => {
                 self.with(connection, now, operations, Peer::end_of_stream);
             }
-            Completion::Failed { connection, .. } => {
+            Completion::Failed { connection, failure } => {
+                if failure.is_out_of_memory() {
+                    self.core.metrics.closed_for_memory.add(1);
+                }
                 self.with(connection, now, operations, Peer::fail);
             }
             Completion::Backlogged { connection, unsent_bytes, shared_bytes } => {
@@ -200,7 +203,8 @@ impl Shard {
         };
         let Desk { exchange, subscriptions, reader, dispatch, .. } = desk;
         let (epoch, queue_bytes_max) = (exchange.log.epoch(), settings.queue_bytes_max);
-        let mut encoder = Encoder { epoch, deflate, queue_bytes_max, bench };
+        let slots = self.peers.slots();
+        let mut encoder = Encoder { epoch, deflate, queue_bytes_max, slots, bench };
         self.reading = Reading::Ended;
         let followed = reader.follow(&exchange.log, |event| {
             match dispatch.take(event, subscriptions, &mut encoder) {

@@ -3,12 +3,13 @@
 //! Forms that are the same for many clients are shared; what only one connection can read (its
 //! own compression context, its own callback) is not here.
 
+use crate::memory::{self, OutOfMemory, make_room};
+
 use crate::encoding::iframe;
 
 use ringway_frame::{
-    Opcode,
-    deflate::{Level, MemoryLevel, Policy, WindowBits},
-    emit_compressed_frame,
+    HEADER_BYTES_MAX, Header, Opcode, Rsv,
+    deflate::{Level, MemoryLevel, Policy, WindowBits, deflated_bytes_max},
 };
 use ringway_hub::{Cursor, Epoch, Event};
 
@@ -58,15 +59,24 @@ impl SharedDeflate {
         Self { level: policy.level, memory_level: policy.memory_level }
     }
 
-    fn frame(self, text: &[u8], bench: &mut Workbench) -> Box<[u8]> {
-        let mut deflater = bench.pool.take_deflater(self.level, WindowBits::MAX, self.memory_level);
+    /// `None`: there is no memory for it. It is sent uncompressed then.
+    fn frame(self, text: &[u8], bench: &mut Workbench) -> Option<Box<[u8]>> {
         let mut compressed = bench.take_scratch();
+        make_room(&mut compressed, deflated_bytes_max(text.len())).ok()?;
+        let mut deflater = bench.pool.take_deflater(self.level, WindowBits::MAX, self.memory_level);
         deflater.deflate(text, &mut compressed);
-        let mut frame = Vec::with_capacity(compressed.len() + ringway_frame::HEADER_BYTES_MAX);
-        emit_compressed_frame(&mut frame, None, Opcode::Text, &compressed);
-        bench.put_scratch(compressed);
         bench.pool.put_deflater(deflater);
-        frame.into()
+        let mut head = [0; HEADER_BYTES_MAX];
+        let header =
+            Header { rsv: Rsv::RSV1, ..Header::new(Opcode::Text, compressed.len() as u64) };
+        let head_bytes = header.emit(&mut head);
+        // As a box its buffer has nothing to spare, so that making one of it allocates nothing.
+        let mut frame = Vec::new();
+        frame.try_reserve_exact(head_bytes + compressed.len()).ok()?;
+        frame.extend_from_slice(&head[..head_bytes]);
+        frame.extend_from_slice(&compressed);
+        bench.put_scratch(compressed);
+        Some(frame.into())
     }
 }
 
@@ -74,24 +84,29 @@ impl SharedDeflate {
 pub struct Encoded {
     cursor: Cursor,
     name: Option<Box<str>>,
-    frame: Box<[u8]>,
-    deflated: Option<Box<[u8]>>,
+    frame: Vec<u8>,
+    deflated: Option<Vec<u8>>,
 }
 
 impl Encoded {
     /// A copy of what goes out; compressed too, if anybody here wants that.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]. Without memory for the compressed form alone there is none.
     pub fn new(
         event: &Event,
         epoch: Epoch,
         deflate: Option<SharedDeflate>,
         bench: &mut Workbench,
-    ) -> Self {
+    ) -> Result<Self, OutOfMemory> {
         let cursor = Cursor { epoch, sequence: event.sequence() };
-        let deflated = deflate.map(|deflate| {
-            event.second_encoding(|frame| deflate.frame(text_of(frame), bench)).into()
+        let frame = memory::copy(event.bytes())?;
+        let deflated = deflate.and_then(|deflate| {
+            event.second_encoding(|frame| deflate.frame(text_of(frame), bench))
         });
+        let deflated = deflated.and_then(|deflated| memory::copy(deflated).ok());
         let name = event.name().map(Into::into);
-        Self { cursor, name, frame: event.bytes().into(), deflated }
+        Ok(Self { cursor, name, frame, deflated })
     }
 
     /// Bytes of the text frame.

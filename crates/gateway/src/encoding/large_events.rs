@@ -4,6 +4,7 @@
 //! Without it, each client that does not read would make the gateway keep a copy of its own. It never
 //! sends anything, and never decides who shares what.
 
+use crate::memory::{self, OutOfMemory, make_room};
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
@@ -17,7 +18,6 @@ use ringway_hub::Sequence;
 use crate::{
     encoding::{Encoding, Frame},
     limits::LARGE_EVENT_BYTES,
-    memory::{OutOfMemory, make_room},
 };
 
 /// While something is kept, it is looked at least this often whether anybody still holds it.
@@ -82,7 +82,11 @@ impl LargeEvents {
                 make_room(&mut encoded, bytes_max())?;
                 write(&mut encoded);
                 // Some encodings may be several times as long as most events are in them.
-                encoded.shrink_to_fit();
+                if encoded.capacity() / 2 > encoded.len()
+                    && let Ok(exact) = memory::copy(&encoded)
+                {
+                    encoded = exact;
+                }
                 self.bytes.set(self.bytes.get() + encoded.len());
                 Ok(entry.insert(encoded.into()).clone())
             }

@@ -19,6 +19,9 @@ const EVENT_BYTES: usize = 128;
 
 const _: () = assert!(CURSOR_PLACEHOLDER.len() == CURSOR_BYTES);
 
+/// More than an outcome has with its quotes, and a recipient's.
+const OUTCOME_BYTES: usize = 24;
+
 /// What an event says beside its cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventParts<'e> {
@@ -85,6 +88,12 @@ pub fn ack(out: &mut Vec<u8>, id: &str, cursor: &str) {
     member(out, "id", id);
     member(out, "cursor", cursor);
     out.push(b'}');
+}
+
+/// No fewer bytes than [`ack_with_outcome`] writes: a character is escaped with six at most.
+pub fn ack_bytes_max<S: AsRef<str>>(id: &str, recipients: &[S]) -> usize {
+    let names = recipients.iter().map(|name| 6 * name.as_ref().len() + OUTCOME_BYTES);
+    128 + 6 * id.len() + names.sum::<usize>()
 }
 
 /// As [`ack`], with what became of the event for each recipient. Recipients must differ.

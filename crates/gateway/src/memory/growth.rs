@@ -12,6 +12,17 @@ pub fn make_room(buffer: &mut Vec<u8>, additional: usize) -> Result<(), OutOfMem
     buffer.try_reserve(additional).map_err(|_| OutOfMemory)
 }
 
+/// A copy of `bytes`, with nothing to spare.
+///
+/// # Errors
+/// [`OutOfMemory`].
+pub fn copy(bytes: &[u8]) -> Result<Vec<u8>, OutOfMemory> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(bytes.len()).map_err(|_| OutOfMemory)?;
+    copy.extend_from_slice(bytes);
+    Ok(copy)
+}
+
 /// Appends `bytes`.
 ///
 /// # Errors

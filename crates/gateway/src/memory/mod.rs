@@ -12,5 +12,5 @@ pub mod release;
 pub use self::{
     budget::{Held, MemoryBudget, OutOfMemory},
     core_memory::CoreMemory,
-    growth::{append, make_room},
+    growth::{append, copy, make_room},
 };

@@ -196,7 +196,8 @@ impl<'a> Outbox<'a> {
     /// [`OutOfMemory`]; nothing has changed.
     #[inline]
     pub fn make_room(&mut self, bytes: usize) -> Result<(), OutOfMemory> {
-        self.operations.try_reserve(bytes).map_err(|_| OutOfMemory)
+        let mark = self.sending.mark;
+        self.operations.try_reserve_send(self.connection, mark, bytes).map_err(|_| OutOfMemory)
     }
 
     /// Sends what `write` appends.
@@ -213,13 +214,20 @@ impl<'a> Outbox<'a> {
     }
 
     /// Sends a buffer of its own from `start` on, without a copy where the channel allows it.
-    pub fn write_owned(&mut self, bytes: Vec<u8>, start: usize) {
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] for the copy; nothing is sent.
+    pub fn write_owned(&mut self, bytes: Vec<u8>, start: usize) -> Result<(), OutOfMemory> {
+        if self.bytes_of_turn() > 0 {
+            self.make_room(bytes.len() - start)?;
+        }
         self.count(bytes.len() - start);
         match self.sending.channel {
             Channel::Plain => {
                 self.operations.send_owned(self.connection, &mut self.sending.mark, bytes, start);
             }
         }
+        Ok(())
     }
 
     /// Sends bytes that `stage` puts into the turn's buffer once for all who share them.
@@ -232,10 +240,8 @@ impl<'a> Outbox<'a> {
         stage: impl FnOnce(&mut Operations) -> Result<Staged, OutOfMemory>,
     ) -> Result<(), OutOfMemory> {
         let staged = stage(self.operations)?;
-        let written = self.bytes_of_turn();
-        if written > 0 {
-            // What it is sent already may have to be copied to stand before it.
-            self.make_room(written + staged.len())?;
+        if self.bytes_of_turn() > 0 {
+            self.make_room(staged.len())?;
         }
         self.count(staged.len());
         match self.sending.channel {
@@ -302,7 +308,7 @@ mod tests {
         let [first, second] = [1, 2].map(Duration::from_micros);
         let mut outbox = Outbox::new(connection, &mut sending, &mut operations, first);
         outbox.write(|out| out.extend([1, 2, 3]));
-        outbox.write_owned(vec![4; 10], 5);
+        outbox.write_owned(vec![4; 10], 5).unwrap();
         assert_eq!(outbox.bytes_of_turn(), 8);
         assert!(sending.is_unsettled(first) && !sending.is_unsettled(second));
     }

@@ -30,8 +30,16 @@ pub trait Form {
     /// alone; `None`: it is written for it alone, too.
     fn large(&self, memory: &MemoryBudget) -> Option<LargeForm>;
 
-    /// Writes one event.
-    fn event(&mut self, frame: Frame<'_>, bench: &mut Workbench, outbox: &mut Outbox<'_>);
+    /// Writes one event, for which there is room in the outbox.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] for what it is written with; nothing was written.
+    fn event(
+        &mut self,
+        frame: Frame<'_>,
+        bench: &mut Workbench,
+        outbox: &mut Outbox<'_>,
+    ) -> Result<(), OutOfMemory>;
 
     /// Writes a message of the gateway's own, with the cursor that it takes the client to.
     fn word(&mut self, word: Word<'_>, bench: &mut Workbench, outbox: &mut Outbox<'_>);
@@ -70,8 +78,6 @@ pub enum Word<'a> {
         /// The place.
         cursor: Cursor,
     },
-    /// An answer, as JSON.
-    Answer(&'a [u8]),
 }
 
 impl Word<'_> {
@@ -83,7 +89,6 @@ impl Word<'_> {
             }
             Self::Gap { from, to } => write::gap(out, &from.to_string(), &to.to_string()),
             Self::Heartbeat { cursor } => write::pong(out, &cursor.to_string(), None),
-            Self::Answer(text) => out.extend_from_slice(text),
         }
     }
 
@@ -92,7 +97,6 @@ impl Word<'_> {
         match self {
             Self::Welcome { cursor, .. } | Self::Heartbeat { cursor } => Some(cursor),
             Self::Gap { to, .. } => Some(to),
-            Self::Answer(_) => None,
         }
     }
 
@@ -102,7 +106,6 @@ impl Word<'_> {
             Self::Welcome { .. } => Some("welcome"),
             Self::Gap { .. } => Some("gap"),
             Self::Heartbeat { .. } => Some("pong"),
-            Self::Answer(_) => None,
         }
     }
 }
@@ -153,22 +156,23 @@ pub fn deliver(
     let settled = if outbox.is_settled() { Settled::Yes } else { Settled::No };
     let written = outbox.bytes_of_turn();
     let is_full = written > 0 && written + run.bytes() > serving.settings.queue_bytes_max;
-    if outbox.is_backlogged() || is_full {
+    if outbox.is_backlogged() || is_full || run.is_unread() {
         serving.metrics.lagged.add(1);
         session.fall_behind(run.before, desk);
-        // A backlog tells when it is gone; a turn that was full does not.
+        // A backlog tells when it is gone; a turn that was full does not, nor does memory.
         return if outbox.is_backlogged() { Progress::Idle } else { Progress::More };
     }
-    let room = match form.shared() {
+    let mut through = run.before;
+    let sent = match form.shared() {
         Some(encoding) if is_large(run.bytes()) => {
             run.encoded(encoding, &desk.large_events).map(|run| outbox.write_shared(&run))
         }
         Some(encoding) => outbox.write_staged(|operations| run.staged(encoding, operations)),
-        None => write_alone(form, run, desk, serving, outbox),
+        None => write_alone(form, run, &mut through, desk, serving, outbox),
     };
-    if let Err(OutOfMemory) = room {
+    if let Err(OutOfMemory) = sent {
         // It reads on by itself when this turn's buffer is free.
-        session.fall_behind(run.before, desk);
+        session.fall_behind(through, desk);
         return Progress::More;
     }
     serving.metrics.deliveries.add(run.events.len() as u64);
@@ -176,10 +180,11 @@ pub fn deliver(
     Progress::Idle
 }
 
-/// Writes a run in a form that is not shared; all of it or nothing.
+/// Writes a run in a form that is not shared, and says up to which event that came.
 fn write_alone(
     form: &mut impl Form,
     run: &Run,
+    through: &mut Sequence,
     desk: &Desk,
     serving: &mut Serving<'_>,
     outbox: &mut Outbox<'_>,
@@ -190,7 +195,9 @@ fn write_alone(
     }
     outbox.make_room(run.events.iter().map(|event| event.frame().bytes_max(None)).sum())?;
     for event in &run.events {
-        form.event(event.frame(), serving.bench, outbox);
+        let frame = event.frame();
+        form.event(frame, serving.bench, outbox)?;
+        *through = frame.cursor.sequence;
     }
     Ok(())
 }
@@ -214,8 +221,7 @@ fn write_event(
         return Ok(());
     }
     outbox.make_room(frame.bytes_max(form.shared()))?;
-    form.event(frame, serving.bench, outbox);
-    Ok(())
+    form.event(frame, serving.bench, outbox)
 }
 
 /// Sends what a session has missed, as far as there is room for it now.

@@ -40,7 +40,7 @@ pub struct Run {
     pub through: Sequence,
     /// The client that is left out.
     pub except: Option<Box<str>>,
-    /// The events.
+    /// The events. None: there was no memory for them here, so its clients read them from the log.
     pub events: Vec<Encoded>,
     bytes: usize,
     /// With the list of its clients.
@@ -57,6 +57,9 @@ pub struct Run {
 enum Audience {
     Topic(TopicId),
     Slots(Vec<u32>),
+    /// All slots before this one: there was no memory for the list of those that it is for. They
+    /// are sent nothing, but look into the log.
+    Everyone(u32),
 }
 
 #[derive(PartialEq, Eq)]
@@ -68,7 +71,7 @@ enum Growth {
 impl Audience {
     fn bytes(&self) -> usize {
         match self {
-            Self::Topic(_) => 0,
+            Self::Topic(_) | Self::Everyone(_) => 0,
             Self::Slots(slots) => size_of_val(&**slots),
         }
     }
@@ -82,6 +85,8 @@ pub struct Encoder<'a> {
     pub deflate: Option<SharedDeflate>,
     /// Bytes of events that a client may be sent at once, when it is not one event alone.
     pub queue_bytes_max: usize,
+    /// All clients of this core are in slots before this one.
+    pub slots: u32,
     /// Memory lent.
     pub bench: &'a mut Workbench,
 }
@@ -126,9 +131,10 @@ impl Dispatch {
             Address::Recipients(recipients) => {
                 self.cost += recipients.len() * LOOK_UP_BYTES;
                 let names = recipients.iter();
-                let slots: Vec<u32> =
-                    names.flat_map(|name| subscriptions.connections(name)).collect();
-                (!slots.is_empty()).then_some(Audience::Slots(slots))
+                match list(names.flat_map(|name| subscriptions.connections(name))) {
+                    Ok(slots) => (!slots.is_empty()).then_some(Audience::Slots(slots)),
+                    Err(OutOfMemory) => Some(Audience::Everyone(encoder.slots)),
+                }
             }
         };
         if let Some(audience) = audience {
@@ -139,8 +145,12 @@ impl Dispatch {
     }
 
     fn push(&mut self, event: &Event, audience: Audience, encoder: &mut Encoder<'_>) {
-        let Encoder { epoch, deflate, queue_bytes_max, bench } = encoder;
-        let encoded = Encoded::new(event, *epoch, *deflate, bench);
+        let Encoder { epoch, deflate, queue_bytes_max, bench, .. } = encoder;
+        let encoded = match audience {
+            Audience::Everyone(_) => Err(OutOfMemory),
+            _ => Encoded::new(event, *epoch, *deflate, bench),
+        };
+        let Ok(encoded) = encoded else { return self.push_unread(event, audience) };
         let bytes = encoded.bytes();
         if let Some(run) = self.runs.back_mut()
             && run.may_grow(&audience, bytes, *queue_bytes_max)
@@ -165,6 +175,24 @@ impl Dispatch {
             bytes,
             weight,
             growth: Growth::Open,
+            next: 0,
+            staged: [None; SHARED_ENCODINGS],
+        });
+    }
+
+    /// A run without events, whose clients read on from the log by themselves.
+    fn push_unread(&mut self, event: &Event, audience: Audience) {
+        let weight = audience.bytes();
+        self.bytes += weight;
+        self.runs.push_back(Run {
+            audience,
+            before: event.sequence() - 1,
+            through: event.sequence(),
+            except: None,
+            events: Vec::new(),
+            bytes: 0,
+            weight,
+            growth: Growth::Ended,
             next: 0,
             staged: [None; SHARED_ENCODINGS],
         });
@@ -196,6 +224,18 @@ impl Dispatch {
     }
 }
 
+/// The slots of an event's recipients: a client may have any number of connections.
+fn list(slots: impl Iterator<Item = u32>) -> Result<Vec<u32>, OutOfMemory> {
+    let mut list = Vec::new();
+    for slot in slots {
+        if list.len() == list.capacity() {
+            list.try_reserve(1).map_err(|_| OutOfMemory)?;
+        }
+        list.push(slot);
+    }
+    Ok(list)
+}
+
 impl Run {
     /// The slots to serve next, at most `count`, in `slots`; none: all have been served.
     /// Subscribers may come and go between two calls.
@@ -210,7 +250,16 @@ impl Run {
                 slots.extend(all.iter().skip(self.next as usize).take(count));
                 self.next += slots.len() as u32;
             }
+            Audience::Everyone(end) => {
+                slots.extend((self.next..*end).take(count));
+                self.next += slots.len() as u32;
+            }
         }
+    }
+
+    /// Whether its clients read it from the log, as there was no memory for it here.
+    pub fn is_unread(&self) -> bool {
+        self.events.is_empty()
     }
 
     /// Bytes of the events as text frames.

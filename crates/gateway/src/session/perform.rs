@@ -3,6 +3,7 @@
 //! It appends to the log and changes subscriptions; the answer is JSON text. It never writes to a
 //! connection and never parses.
 
+use crate::memory::{self, OutOfMemory, make_room};
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use ringway_acceptor::Connection;
@@ -16,7 +17,6 @@ use crate::{
     config::{reference::ConfigReference, settings::Settings},
     encoding::native as write,
     limits::{COMMAND_COST, RECIPIENT_COST},
-    memory::OutOfMemory,
     session::{
         Session, TooMany,
         command::{Command, CommandLimits},
@@ -125,23 +125,25 @@ fn perform<'t>(
         Command::Notify { id, to, event, data, ttl } => {
             let client = speaker.client();
             if desk.intake == Intake::Closed {
-                return answer_again(client, id, desk, now, out);
+                return answer_again(client, id, desk, settings, now, out);
             }
             desk.spend(to.len() * RECIPIENT_COST);
             let Desk { exchange, tail, news, .. } = desk;
             let notified = exchange.receipts.try_once(client, &id, now, || {
                 let notice = Notice { from: Some(client), event: event.as_deref(), data, ttl };
+                // Before anything is appended, which has to be acknowledged.
+                let mut ack = Vec::new();
+                make_room(&mut ack, write::ack_bytes_max(&id, &to))?;
                 let notified =
                     exchange.notify(tail, notice, &to, &settings.permissions.notify, now)?;
                 *news = News::Some;
                 let cursor = notified.cursor.to_string();
                 let outcome = notified.outcome.iter().map(|(name, of)| (*name, of.as_str()));
-                let mut ack = Vec::new();
                 write::ack_with_outcome(&mut ack, &id, &cursor, outcome);
-                Ok(ack.into())
+                Ok(Arc::new(ack))
             });
-            let (ack, _) = notified.map_err(|fault| no_memory(fault, settings).of(id))?;
-            out.extend_from_slice(&ack);
+            let appended = notified.and_then(|(ack, _)| memory::append(out, &ack));
+            appended.map_err(|fault| no_memory(fault, settings).of(id))?;
         }
         Command::Publish { id, topic, event, data, echo, ttl } => {
             let client = speaker.client();
@@ -149,7 +151,7 @@ fn perform<'t>(
                 return Err(not_allowed("publish", "clients.may_publish").of(id));
             }
             if desk.intake == Intake::Closed {
-                return answer_again(client, id, desk, now, out);
+                return answer_again(client, id, desk, settings, now, out);
             }
             let Desk { exchange, tail, news, .. } = desk;
             let published = exchange.receipts.try_once(client, &id, now, || {
@@ -158,7 +160,7 @@ fn perform<'t>(
                 *news = News::Some;
                 let mut ack = Vec::new();
                 write::ack(&mut ack, &id, &cursor.to_string());
-                Ok(Arc::<[u8]>::from(ack))
+                Ok(Arc::new(ack))
             });
             let (ack, _) = published.map_err(|fault| no_memory(fault, settings).of(id))?;
             out.extend_from_slice(&ack);
@@ -183,7 +185,8 @@ fn perform<'t>(
     Ok(None)
 }
 
-/// Nothing was appended, and the command is not remembered.
+/// Nothing was appended, and the command is not remembered; or it was acknowledged, and there is no
+/// memory for saying so: then it is remembered, and acknowledged again when it is sent again.
 fn no_memory(OutOfMemory: OutOfMemory, settings: &Settings) -> Fault {
     let message = "the memory for buffers is used up, send it again later";
     let limit = ConfigReference::memory(settings.memory_bytes);
@@ -202,6 +205,7 @@ fn answer_again<'t>(
     client: &str,
     id: Cow<'t, str>,
     desk: &Desk,
+    settings: &Settings,
     now: Duration,
     out: &mut Vec<u8>,
 ) -> Result<Option<Missed>, CommandError<'t>> {
@@ -209,7 +213,7 @@ fn answer_again<'t>(
         let message = "the gateway is going away; send the command again after reconnecting";
         return Err(error(ErrorCode::GoingAway, id, message));
     };
-    out.extend_from_slice(&ack);
+    memory::append(out, &ack).map_err(|fault| no_memory(fault, settings).of(id))?;
     Ok(None)
 }
 

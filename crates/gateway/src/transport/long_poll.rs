@@ -76,7 +76,8 @@ impl LongPoll {
             return Progress::Idle;
         }
         let collected = self.collected.get_or_insert_default();
-        let is_full = !collected.is_empty() && collected.len() + run.bytes() > bytes_max;
+        let is_full =
+            run.is_unread() || !collected.is_empty() && collected.len() + run.bytes() > bytes_max;
         if is_full || collect(collected, run, desk).is_err() {
             session.fall_behind(run.before, desk);
             self.collected.take_if(|collected| collected.is_empty());

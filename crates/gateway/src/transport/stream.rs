@@ -3,6 +3,8 @@
 //!
 //! It holds a session and no buffer. It never reads what the client sends meanwhile.
 
+use crate::memory::OutOfMemory;
+
 use crate::{memory::MemoryBudget, session::delivery::LargeForm};
 
 use std::time::Duration;
@@ -126,7 +128,12 @@ impl Form for StreamForm {
         Some(LargeForm { encoding: self.format.encoding(), framing: self.framing })
     }
 
-    fn event(&mut self, frame: Frame<'_>, _: &mut Workbench, outbox: &mut Outbox<'_>) {
+    fn event(
+        &mut self,
+        frame: Frame<'_>,
+        _: &mut Workbench,
+        outbox: &mut Outbox<'_>,
+    ) -> Result<(), OutOfMemory> {
         outbox.write(|out| match self.shared() {
             Some(encoding) => frame.write(encoding, out),
             None => {
@@ -134,6 +141,7 @@ impl Form for StreamForm {
                 self.object(name, &frame.cursor.to_string(), frame.text(), out);
             }
         });
+        Ok(())
     }
 
     fn word(&mut self, word: Word<'_>, _: &mut Workbench, outbox: &mut Outbox<'_>) {

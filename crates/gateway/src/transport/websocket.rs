@@ -13,6 +13,7 @@ use ringway_frame::{
 use crate::{
     config::{reference::ConfigReference, settings::Settings},
     limits::{MESSAGE_COST, PLAIN_BYTES_PER_COST},
+    memory::OutOfMemory,
     outbox::Outbox,
     session::{
         Session,
@@ -27,9 +28,6 @@ use crate::{
         frames::Frames,
     },
 };
-
-/// More than a message that is lent from what was received may have.
-const COPIED_BYTES_MAX: usize = 128 << 10;
 
 /// A WebSocket in the server's role.
 pub struct WebSocket {
@@ -129,10 +127,13 @@ impl WebSocket {
             }
             if let Some(compression) = self.compression.as_deref_mut().filter(|own| own.is_parted())
             {
-                compression.send_part(serving.bench, outbox);
+                let sent = compression.send_part(serving.bench, outbox);
                 desk.spend(serving.bench.take_cost());
                 if !compression.is_parted() {
                     desk.ready.end_inflating(connection);
+                }
+                if let Err(OutOfMemory) = sent {
+                    return self.fail(ProtocolError::OutOfMemory, serving, outbox);
                 }
                 continue;
             }
@@ -166,7 +167,7 @@ impl WebSocket {
                     desk.ready.begin_inflating(connection);
                     return Outcome::Deferred;
                 }
-                Err(fault) => return self.fail(fault, serving.settings, outbox),
+                Err(fault) => return self.fail(fault, serving, outbox),
             };
             let (opcode, payload) = match message {
                 // RFC 6455 §5.5.1: our Close was the last frame.
@@ -194,12 +195,8 @@ impl WebSocket {
             if inflated == 0 {
                 desk.spend(payload.len() / PLAIN_BYTES_PER_COST);
             }
-            // A message that was lent is copied; a larger one goes back in its own buffer.
-            if outbox.make_room(payload.len().min(COPIED_BYTES_MAX)).is_err() {
-                return self.fail(ProtocolError::OutOfMemory, serving.settings, outbox);
-            }
             let compression = self.compression.as_deref_mut();
-            match &mut self.service {
+            let served = match &mut self.service {
                 Service::Echo => echo::echo(opcode, payload, compression, serving.bench, outbox),
                 Service::Session(session) => {
                     let Some(text) = payload.as_str() else {
@@ -209,13 +206,16 @@ impl WebSocket {
                         return Outcome::Ended;
                     };
                     let mut speaker = Speaker::Session { session, connection };
-                    carry_out(text, &mut speaker, Frames(compression), desk, serving, outbox);
+                    carry_out(text, &mut speaker, Frames(compression), desk, serving, outbox)
                 }
-                Service::None => {}
-            }
+                Service::None => Ok(()),
+            };
             desk.spend(serving.bench.take_cost());
             if inflated > 0 && !self.is_in_large_message() {
                 desk.ready.end_inflating(connection);
+            }
+            if let Err(OutOfMemory) = served {
+                return self.fail(ProtocolError::OutOfMemory, serving, outbox);
             }
         }
     }
@@ -323,10 +323,13 @@ impl WebSocket {
     fn fail(
         &mut self,
         fault: ProtocolError,
-        settings: &Settings,
+        serving: &Serving<'_>,
         outbox: &mut Outbox<'_>,
     ) -> Outcome {
-        let reason = match self.limit(fault, settings) {
+        if fault == ProtocolError::OutOfMemory {
+            serving.metrics.closed_for_memory.add(1);
+        }
+        let reason = match self.limit(fault, serving.settings) {
             Some(limit) => format!("{fault}: {limit}"),
             None => fault.to_string(),
         };
@@ -354,6 +357,9 @@ impl WebSocket {
 }
 
 /// Carries out a command, and answers it.
+///
+/// # Errors
+/// [`OutOfMemory`] for the answer.
 fn carry_out(
     text: &str,
     speaker: &mut Speaker<'_>,
@@ -361,14 +367,15 @@ fn carry_out(
     desk: &mut Desk,
     serving: &mut Serving<'_>,
     outbox: &mut Outbox<'_>,
-) {
+) -> Result<(), OutOfMemory> {
     let mut answer = serving.bench.take_scratch();
     let (settings, now) = (serving.settings, serving.now);
     let verdict = service::carry_out(text, speaker, desk, settings, now, &mut answer);
-    frames.word(Word::Answer(&answer), serving.bench, outbox);
+    let answered = frames.answer(&answer, serving.bench, outbox);
     if let Verdict::DoneBehind((from, to)) = verdict {
         serving.metrics.gaps.add(1);
         frames.word(Word::Gap { from, to }, serving.bench, outbox);
     }
     serving.bench.put_scratch(answer);
+    answered
 }

@@ -209,7 +209,12 @@ impl<'t> Visitor<'t> for List<'_> {
         let mut names = Vec::new();
         while let Some(json) = list.next_element::<&RawValue>()? {
             match recipient(json.get(), names.len(), self.recipients_max) {
-                Ok(name) => names.push(name),
+                Ok(name) if names.try_reserve(1).is_ok() => names.push(name),
+                Ok(_) => {
+                    let message = "there is no memory for the list of recipients";
+                    *self.fault = Some(Fault::new(ErrorCode::OutOfMemory, message));
+                    return Err(A::Error::custom("no memory for the list"));
+                }
                 Err(fault) => {
                     *self.fault = Some(fault);
                     return Err(A::Error::custom("a fault in the list"));

@@ -2,6 +2,8 @@
 //!
 //! A body goes out as it is made. A client that does not read is given up after a while.
 
+use crate::{limits::API_WRITE_STALL_MAX, memory};
+
 use std::{io, time::SystemTime};
 
 use axum::{
@@ -13,8 +15,6 @@ use http_body_util::BodyExt;
 use tokio::{io::AsyncWriteExt, net::tcp::WriteHalf, time::timeout};
 
 use ringway_http::{KeepAlive, chunk};
-
-use crate::limits::API_WRITE_STALL_MAX;
 
 /// What of the request shapes its response.
 #[derive(Debug, Clone)]
@@ -109,6 +109,8 @@ async fn write_body(
         let frame = frame.map_err(io::Error::other)?;
         // What is no data is trailers, which nothing here sends.
         let data: Bytes = frame.into_data().unwrap_or_default();
+        // The size of a chunk and the line feeds beside it.
+        memory::make_room(out, data.len() + 64).map_err(|_| io::ErrorKind::OutOfMemory)?;
         match framing {
             Framing::Chunked => chunk::write(out, |out| out.extend_from_slice(&data)),
             _ => out.extend_from_slice(&data),
