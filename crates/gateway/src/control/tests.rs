@@ -15,7 +15,7 @@ use crate::{
     broker::mailbox::Order,
     config::{Flag, Sources},
     control::*,
-    process as server,
+    process::server,
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
