@@ -21,13 +21,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ringway::{
-    config::{Config, Flag, Sources},
-    control::{self, EarlySignals},
-    dispatch::{Dispatch, Encoder},
-    server,
-    workbench::Workbench,
-};
+use ringway::config::Config;
+use ringway::config::Flag;
+use ringway::config::Sources;
+use ringway::control;
+use ringway::control::EarlySignals;
+use ringway::encoding::scratch::Workbench;
+use ringway::process::server;
+use ringway::session::dispatch::Dispatch;
+use ringway::session::dispatch::Encoder;
 use ringway_hub::{Address, Draft, Epoch, Keep, Log, Recipients, Retention, Subscriptions, Tail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
