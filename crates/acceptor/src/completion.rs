@@ -55,6 +55,8 @@ pub enum Completion<'a> {
         connection: Connection,
         /// Bytes that the driver keeps for it now.
         unsent_bytes: usize,
+        /// Those of them that are in buffers which it shares with other connections.
+        shared_bytes: usize,
     },
     /// All that was backlogged has been handed to the kernel.
     Drained {

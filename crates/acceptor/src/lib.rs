@@ -31,7 +31,7 @@ pub use connection::Connection;
 pub use connector::{Connect, Connector};
 pub use driver::{Counters, Driver, Settings, WaitMode};
 pub use listener::{BindError, Listener};
-pub use operation::{Operation, Operations, Outgoing, SendMark, Staged};
+pub use operation::{Operation, Operations, Outgoing, Piece, SendMark, Staged};
 pub use socket_options::SocketOptions;
 pub use waker::Waker;
 pub use wheel::Wheel;

@@ -70,6 +70,43 @@ pub enum Outgoing {
     },
     /// Shared with other connections: encoded once, sent many times.
     Shared(Bytes),
+    /// Several pieces in order, so that what is shared is not copied to stand beside what is not.
+    Pieces(Vec<Piece>),
+}
+
+/// A part of a send.
+#[derive(Debug, Clone)]
+pub enum Piece {
+    /// In the turn's own buffer.
+    Turn(Range<usize>),
+    /// Shared with other connections.
+    Shared(Bytes),
+}
+
+impl Piece {
+    /// The bytes, given the turn's buffer.
+    pub fn bytes<'b>(&'b self, turn: &'b [u8]) -> &'b [u8] {
+        match self {
+            Self::Turn(range) => &turn[range.clone()],
+            Self::Shared(bytes) => bytes,
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Turn(range) => range.len(),
+            Self::Shared(bytes) => bytes.len(),
+        }
+    }
+}
+
+impl From<Piece> for Outgoing {
+    fn from(piece: Piece) -> Self {
+        match piece {
+            Piece::Turn(range) => Self::Turn(range),
+            Piece::Shared(bytes) => Self::Shared(bytes),
+        }
+    }
 }
 
 /// Where a connection's send of the current turn is, kept by the caller beside the connection.
@@ -148,7 +185,11 @@ impl Operations {
                     write(bytes);
                 }
             }
-            Some(_) => {
+            Some(Outgoing::Shared(_) | Outgoing::Pieces(_)) => {
+                write(&mut self.bytes);
+                self.append(*mark, Piece::Turn(end..self.bytes.len()));
+            }
+            Some(Outgoing::Turn(_)) => {
                 self.move_to_end(*mark);
                 write(&mut self.bytes);
                 self.extend_last(*mark);
@@ -180,12 +221,15 @@ impl Operations {
         }
     }
 
-    /// Sends shared bytes, without copying them unless the connection already sends in this turn.
+    /// Sends shared bytes, without copying them unless the connection already sends a buffer of its
+    /// own in this turn.
     pub fn send_shared(&mut self, connection: Connection, mark: &mut SendMark, bytes: &Bytes) {
-        if self.marked(connection, *mark).is_none() {
-            self.push_send(connection, mark, Outgoing::Shared(bytes.clone()));
-        } else {
-            self.send(connection, mark, |out| out.extend_from_slice(bytes));
+        match self.marked(connection, *mark) {
+            None => self.push_send(connection, mark, Outgoing::Shared(bytes.clone())),
+            Some(Outgoing::Owned { .. }) => {
+                self.send(connection, mark, |out| out.extend_from_slice(bytes));
+            }
+            Some(_) => self.append(*mark, Piece::Shared(bytes.clone())),
         }
     }
 
@@ -220,7 +264,10 @@ impl Operations {
                     bytes.extend_from_slice(&self.bytes[start..end]);
                 }
             }
-            Some(_) => {
+            Some(Outgoing::Shared(_) | Outgoing::Pieces(_)) => {
+                self.append(*mark, Piece::Turn(start..end));
+            }
+            Some(Outgoing::Turn(_)) => {
                 self.move_to_end(*mark);
                 self.bytes.extend_from_within(start..end);
                 self.set_end(*mark, self.bytes.len());
@@ -267,6 +314,9 @@ impl Operations {
                 bytes.len() - start
             }
             Operation::Send { outgoing: Outgoing::Shared(bytes), .. } => bytes.len(),
+            Operation::Send { outgoing: Outgoing::Pieces(pieces), .. } => {
+                pieces.iter().map(Piece::len).sum()
+            }
             _ => 0,
         });
         bytes.sum::<usize>() as u64
@@ -314,109 +364,38 @@ impl Operations {
 
     /// Copies a send's bytes to the end of the turn's buffer, where it can grow.
     fn move_to_end(&mut self, mark: SendMark) {
-        let Operation::Send { outgoing, .. } = &mut self.list[mark.0 as usize] else { return };
-        let start = self.bytes.len();
-        match outgoing {
-            Outgoing::Turn(range) => self.bytes.extend_from_within(range.clone()),
-            Outgoing::Shared(bytes) => self.bytes.extend_from_slice(bytes),
-            Outgoing::Owned { bytes, start } => self.bytes.extend_from_slice(&bytes[*start..]),
+        if let Operation::Send { outgoing: Outgoing::Turn(range), .. } =
+            &mut self.list[mark.0 as usize]
+        {
+            let start = self.bytes.len();
+            self.bytes.extend_from_within(range.clone());
+            *range = start..self.bytes.len();
         }
-        *outgoing = Outgoing::Turn(start..self.bytes.len());
+    }
+
+    /// Adds a piece to a send that has no buffer of its own.
+    fn append(&mut self, mark: SendMark, piece: Piece) {
+        let Operation::Send { outgoing, .. } = &mut self.list[mark.0 as usize] else { return };
+        if piece.len() == 0 {
+            return;
+        }
+        match outgoing {
+            Outgoing::Pieces(pieces) => match (pieces.last_mut(), &piece) {
+                (Some(Piece::Turn(last)), Piece::Turn(next)) if last.end == next.start => {
+                    last.end = next.end;
+                }
+                _ => pieces.push(piece),
+            },
+            Outgoing::Turn(range) => {
+                *outgoing = Outgoing::Pieces(vec![Piece::Turn(range.clone()), piece]);
+            }
+            Outgoing::Shared(bytes) => {
+                *outgoing = Outgoing::Pieces(vec![Piece::Shared(std::mem::take(bytes)), piece]);
+            }
+            Outgoing::Owned { .. } => unreachable!("a buffer of its own is appended to"),
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sends(operations: &mut Operations) -> Vec<(u32, Vec<u8>)> {
-        let (list, turn) = operations.drain();
-        list.filter_map(|operation| match operation {
-            Operation::Send { connection, outgoing } => {
-                let bytes = match outgoing {
-                    Outgoing::Turn(range) => turn[range].to_vec(),
-                    Outgoing::Owned { bytes, start } => bytes[start..].to_vec(),
-                    Outgoing::Shared(bytes) => bytes.to_vec(),
-                };
-                Some((connection.slot(), bytes))
-            }
-            _ => None,
-        })
-        .collect()
-    }
-
-    #[test]
-    fn interleaved_sends_stay_one_per_connection_and_in_order() {
-        let mut operations = Operations::default();
-        let names = [Connection::new(0, 0), Connection::new(1, 0)];
-        let mut marks = [SendMark::default(); 2];
-        for round in 0..4u8 {
-            for (name, mark) in names.iter().zip(&mut marks) {
-                operations.send(*name, mark, |out| out.push(round));
-            }
-        }
-        assert_eq!(sends(&mut operations), [(0, vec![0, 1, 2, 3]), (1, vec![0, 1, 2, 3])]);
-    }
-
-    #[test]
-    fn every_kind_of_send_can_be_continued() {
-        let mut operations = Operations::default();
-        for first in 0..3 {
-            let (name, mut mark) = (Connection::new(first, 0), SendMark::default());
-            match first {
-                0 => operations.send(name, &mut mark, |out| out.extend_from_slice(b"ab")),
-                1 => operations.send_owned(name, &mut mark, b"_ab".to_vec(), 1),
-                _ => operations.send_shared(name, &mut mark, &Bytes::from_static(b"ab")),
-            }
-            operations.send(name, &mut mark, |out| out.push(b'c'));
-            operations.send_owned(name, &mut mark, b"_d".to_vec(), 1);
-            operations.send_shared(name, &mut mark, &Bytes::from_static(b"e"));
-        }
-        assert_eq!(operations.bytes_to_send(), 3 * 5);
-        let expected = |slot| (slot, b"abcde".to_vec());
-        assert_eq!(sends(&mut operations), [expected(0), expected(1), expected(2)]);
-    }
-
-    #[test]
-    fn staged_bytes_are_shared_until_a_connection_goes_its_own_way() {
-        let mut operations = Operations::default();
-        let names = [0, 1, 2].map(|slot| Connection::new(slot, 0));
-        let mut marks = [SendMark::default(); 3];
-        operations.send_owned(names[2], &mut marks[2], b"_o".to_vec(), 1);
-        for text in [b"ab", b"cd"] {
-            let staged = operations.stage(|out| out.extend_from_slice(text));
-            for (name, mark) in names.iter().zip(&mut marks) {
-                operations.send_staged(*name, mark, staged);
-            }
-        }
-        assert_eq!(operations.bytes(), b"abcd", "both share what follows what they have");
-        operations.send(names[0], &mut marks[0], |out| out.push(b'!'));
-        let staged = operations.stage(|out| out.push(b'e'));
-        for (name, mark) in names.iter().zip(&mut marks) {
-            operations.send_staged(*name, mark, staged);
-        }
-        let expected = [(2, b"oabcde".to_vec()), (0, b"abcd!e".to_vec()), (1, b"abcde".to_vec())];
-        assert_eq!(sends(&mut operations), expected);
-    }
-
-    #[test]
-    fn a_stale_mark_starts_a_new_send() {
-        let mut operations = Operations::default();
-        let (one, two) = (Connection::new(1, 0), Connection::new(2, 0));
-        let (mut mark_one, mut mark_two) = (SendMark::default(), SendMark::default());
-        operations.send(one, &mut mark_one, |out| out.push(1));
-        operations.clear();
-        operations.send(two, &mut mark_two, |out| out.push(2));
-        operations.send(one, &mut mark_one, |out| out.push(3));
-        assert_eq!(sends(&mut operations), [(2, vec![2]), (1, vec![3])]);
-    }
-
-    #[test]
-    fn a_burst_does_not_stay_resident() {
-        let mut operations = Operations::default();
-        let mut mark = SendMark::default();
-        operations.send(Connection::new(0, 0), &mut mark, |out| out.resize(TURN_BYTES_KEPT + 1, 0));
-        operations.clear();
-        assert_eq!(operations.bytes.capacity(), 0);
-    }
-}
+mod tests;

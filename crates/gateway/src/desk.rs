@@ -11,6 +11,7 @@ use crate::{
     departures::Departures,
     dispatch::Dispatch,
     exchange::Exchange,
+    large_events::LargeEvents,
     limits::{LOOK_UP_BYTES, TURN_EVENT_BYTES_MAX, TURN_SLICE_BYTES},
     orders::Orders,
     ready::ReadyQueue,
@@ -32,6 +33,8 @@ pub struct Desk {
     pub reader: Reader,
     /// What was read and is not sent yet.
     pub dispatch: Dispatch,
+    /// What is being sent of large events.
+    pub large_events: LargeEvents,
     /// Peers that have something to do in the next turn, without anything happening to them.
     pub ready: ReadyQueue,
     /// Those who have left, and whose sockets may yet turn out not to have taken all.
@@ -78,6 +81,7 @@ impl Desk {
             subscriptions: Subscriptions::default(),
             tail: Tail::default(),
             dispatch: Dispatch::default(),
+            large_events: LargeEvents::default(),
             ready: ReadyQueue::default(),
             departures: Departures::default(),
             news: News::None,

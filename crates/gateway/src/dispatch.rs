@@ -7,10 +7,12 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use ringway_acceptor::{Operations, Staged};
 use ringway_hub::{Address, Epoch, Event, Sequence, Subscriptions, TopicId};
 
 use crate::{
+    large_events::LargeEvents,
     limits::{
         DEFLATE_COST, LOOK_UP_BYTES, PENDING_BYTES_MAX, RUN_BYTES_MAX, RUN_EVENTS_MAX,
         TURN_READING_COST_MAX,
@@ -230,6 +232,21 @@ impl Run {
             Some(staged) => Ok(staged),
             None => self.stage(encoding, operations),
         }
+    }
+
+    /// The run in a buffer that its clients share for as long as it takes them.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; nothing was written.
+    pub fn encoded(&self, encoding: Encoding, large: &LargeEvents) -> Result<Bytes, OutOfMemory> {
+        if let [event] = &self.events[..] {
+            return large.event(&event.frame(), encoding);
+        }
+        let key = (self.before + 1, self.through, encoding);
+        let bytes_max = || self.events.iter().map(|event| event.frame().bytes_max(encoding)).sum();
+        large.run(key, bytes_max, |out| {
+            self.events.iter().for_each(|event| event.write(encoding, out));
+        })
     }
 
     fn stage(

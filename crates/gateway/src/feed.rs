@@ -12,7 +12,9 @@ use crate::{
     config::SlowReader,
     desk::Desk,
     dispatch::Run,
-    memory::OutOfMemory,
+    http::{chunk, response::Framing},
+    large_events::is_large,
+    memory::{MemoryBudget, OutOfMemory},
     metrics::CoreMetrics,
     outbox::Outbox,
     session::{Pace, Session, Settled},
@@ -27,11 +29,24 @@ pub trait Form {
     /// The form that it shares with others; `None`: each event is written for it alone.
     fn shared(&self) -> Option<Encoding>;
 
+    /// The form of a large event, which is shared also where small ones are written for this client
+    /// alone; `None`: it is written for it alone, too.
+    fn large(&self, memory: &MemoryBudget) -> Option<LargeForm>;
+
     /// Writes one event.
     fn event(&mut self, frame: Frame<'_>, bench: &mut Workbench, outbox: &mut Outbox<'_>);
 
     /// Writes a message of the gateway's own, with the cursor that it takes the client to.
     fn word(&mut self, word: Word<'_>, bench: &mut Workbench, outbox: &mut Outbox<'_>);
+}
+
+/// How a client is sent a large event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LargeForm {
+    /// The encoding.
+    pub encoding: Encoding,
+    /// Whether it is sent the chunks of encodings that have them.
+    pub framing: Framing,
 }
 
 /// A message of the gateway's own.
@@ -103,6 +118,8 @@ pub struct Serving<'a> {
     pub settings: &'a Settings,
     /// Memory lent.
     pub bench: &'a mut Workbench,
+    /// What the process may buffer.
+    pub memory: &'a MemoryBudget,
     /// What is counted.
     pub metrics: &'a CoreMetrics,
 }
@@ -146,15 +163,11 @@ pub fn deliver(
         return if outbox.is_backlogged() { Progress::Idle } else { Progress::More };
     }
     let room = match form.shared() {
-        Some(encoding) => outbox.write_run(run, encoding),
-        None => {
-            let bytes = run.events.iter().map(|event| event.frame().bytes_max(None)).sum();
-            outbox.make_room(bytes).map(|()| {
-                for event in &run.events {
-                    form.event(event.frame(), serving.bench, outbox);
-                }
-            })
+        Some(encoding) if is_large(run.bytes()) => {
+            run.encoded(encoding, &desk.large_events).map(|run| outbox.write_shared(&run))
         }
+        Some(encoding) => outbox.write_run(run, encoding),
+        None => write_alone(form, run, desk, serving, outbox),
     };
     if let Err(OutOfMemory) = room {
         // It reads on by itself when this turn's buffer is free.
@@ -164,6 +177,48 @@ pub fn deliver(
     serving.metrics.deliveries.add(run.events.len() as u64);
     session.sent(run.before, run.through, settled);
     Progress::Idle
+}
+
+/// Writes a run in a form that is not shared; all of it or nothing.
+fn write_alone(
+    form: &mut impl Form,
+    run: &Run,
+    desk: &Desk,
+    serving: &mut Serving<'_>,
+    outbox: &mut Outbox<'_>,
+) -> Result<(), OutOfMemory> {
+    // A large event is a run of its own.
+    if let [event] = &run.events[..] {
+        return write_event(event.frame(), form, desk, serving, outbox);
+    }
+    outbox.make_room(run.events.iter().map(|event| event.frame().bytes_max(None)).sum())?;
+    for event in &run.events {
+        form.event(event.frame(), serving.bench, outbox);
+    }
+    Ok(())
+}
+
+/// Writes an event; one that is large without a copy of its own, where the form allows it.
+fn write_event(
+    frame: Frame<'_>,
+    form: &mut impl Form,
+    desk: &Desk,
+    serving: &mut Serving<'_>,
+    outbox: &mut Outbox<'_>,
+) -> Result<(), OutOfMemory> {
+    if is_large(frame.bytes.len())
+        && let Some(LargeForm { encoding, framing }) = form.large(serving.memory)
+    {
+        let chunk = desk.large_events.event(&frame, encoding)?;
+        outbox.write_shared(&match framing {
+            Framing::Chunked => chunk,
+            Framing::UntilClose => chunk.slice(chunk::data_of(chunk.len())),
+        });
+        return Ok(());
+    }
+    outbox.make_room(frame.bytes_max(form.shared()))?;
+    form.event(frame, serving.bench, outbox);
+    Ok(())
 }
 
 /// Sends what a session has missed, as far as there is room for it now.
@@ -191,12 +246,10 @@ pub fn read_on(
         let read = session.read_on(desk, serving.now, |event| {
             let before = outbox.bytes_of_turn();
             if event.except() != Some(&*client) {
-                let frame = Frame::of(event, epoch);
-                room = outbox.make_room(frame.bytes_max(form.shared()));
+                room = write_event(Frame::of(event, epoch), form, desk, serving, outbox);
                 if room.is_err() {
                     return ControlFlow::Break(());
                 }
-                form.event(frame, serving.bench, outbox);
                 serving.metrics.deliveries.add(1);
             }
             // Another one like it would not fit.

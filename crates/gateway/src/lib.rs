@@ -21,6 +21,7 @@ pub mod event_loop;
 pub mod exchange;
 pub mod feed;
 pub mod http;
+pub mod large_events;
 pub mod limits;
 pub mod log;
 pub mod memory;

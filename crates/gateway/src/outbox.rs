@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use ringway_acceptor::{Connection, Operation, Operations, SendMark};
 
 use crate::{channel::Channel, dispatch::Run, memory::OutOfMemory, transport::encoding::Encoding};
@@ -17,9 +18,14 @@ pub struct Sending {
     state: State,
     input: Input,
     written: Written,
-    /// Bytes that the driver keeps.
+    /// Bytes that the driver keeps for this connection alone.
     unsent: u32,
+    /// What it keeps of shared buffers, in units of [`SHARED_UNIT_BYTES`].
+    shared: u16,
 }
+
+/// So that what is kept of shared buffers takes two bytes of each connection.
+const SHARED_UNIT_BYTES: usize = 4 << 10;
 
 /// Whether the protocol has put off what was received.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -71,14 +77,19 @@ impl Sending {
         self.state != State::Clear
     }
 
-    /// Bytes that are kept until the client reads: those that the socket has not taken, and while
-    /// there are some, as many as the kernel keeps for a full socket.
+    /// Bytes that are kept for this client alone until it reads: those that the socket has not taken,
+    /// and while there are some, as many as the kernel keeps for a full socket.
     #[inline]
     pub fn owed_bytes(&self, kernel_queue_bytes: usize) -> usize {
         match self.state {
             State::Clear => 0,
             State::Backlogged | State::Paused => self.unsent as usize + kernel_queue_bytes,
         }
+    }
+
+    /// Bytes that are kept for it and for others, about.
+    pub fn shared_bytes(&self) -> usize {
+        usize::from(self.shared) * SHARED_UNIT_BYTES
     }
 
     /// Whether nothing is read until all that is owed has left.
@@ -107,15 +118,16 @@ impl Sending {
         self.written.in_turn(now) > 0
     }
 
-    /// The driver keeps `unsent_bytes`: pauses reading when that is too much.
+    /// The driver keeps `unsent_bytes`, some of them shared: pauses reading when that is too much.
     pub fn backlogged(
         &mut self,
         connection: Connection,
-        unsent_bytes: usize,
+        (unsent_bytes, shared_bytes): (usize, usize),
         queue_bytes_max: usize,
         operations: &mut Operations,
     ) {
-        self.unsent = u32::try_from(unsent_bytes).unwrap_or(u32::MAX);
+        self.unsent = u32::try_from(unsent_bytes - shared_bytes).unwrap_or(u32::MAX);
+        self.shared = u16::try_from(shared_bytes / SHARED_UNIT_BYTES).unwrap_or(u16::MAX);
         if self.state != State::Paused {
             self.state = State::Backlogged;
             if unsent_bytes > queue_bytes_max {
@@ -133,7 +145,7 @@ impl Sending {
             operations.push(Operation::ResumeReceive(connection));
         }
         self.state = State::Clear;
-        self.unsent = 0;
+        (self.unsent, self.shared) = (0, 0);
     }
 }
 
@@ -229,6 +241,16 @@ impl<'a> Outbox<'a> {
         Ok(())
     }
 
+    /// Sends shared bytes without a copy, where the channel allows it.
+    pub fn write_shared(&mut self, bytes: &Bytes) {
+        self.count(bytes.len());
+        match self.sending.channel {
+            Channel::Plain => {
+                self.operations.send_shared(self.connection, &mut self.sending.mark, bytes);
+            }
+        }
+    }
+
     #[inline]
     fn count(&mut self, written: usize) {
         let bytes = self.bytes_of_turn().saturating_add(written);
@@ -285,20 +307,22 @@ mod tests {
         let (mut sending, mut operations) = (Sending::default(), Operations::default());
         let connection = Connection::new(0, 0);
         assert_eq!(sending.owed_bytes(1000), 0);
-        sending.backlogged(connection, 10, 100, &mut operations);
+        sending.backlogged(connection, (10, 0), 100, &mut operations);
         assert_eq!(sending.owed_bytes(1000), 1010);
+        sending.backlogged(connection, (8202, 8192), 100, &mut operations);
+        assert_eq!((sending.owed_bytes(1000), sending.shared_bytes()), (1010, 8192));
         sending.drained(connection, &mut operations);
-        assert_eq!(sending.owed_bytes(1000), 0);
+        assert_eq!((sending.owed_bytes(1000), sending.shared_bytes()), (0, 0));
     }
 
     #[test]
     fn reading_pauses_one_byte_past_the_bound_and_resumes_when_all_has_left() {
         let (mut sending, mut operations) = (Sending::default(), Operations::default());
         let connection = Connection::new(0, 0);
-        sending.backlogged(connection, 100, 100, &mut operations);
+        sending.backlogged(connection, (100, 0), 100, &mut operations);
         assert!(pauses(&mut operations).is_empty());
-        sending.backlogged(connection, 101, 100, &mut operations);
-        sending.backlogged(connection, 102, 100, &mut operations);
+        sending.backlogged(connection, (101, 0), 100, &mut operations);
+        sending.backlogged(connection, (102, 0), 100, &mut operations);
         assert_eq!(pauses(&mut operations), ["pause"]);
         sending.drained(connection, &mut operations);
         sending.drained(connection, &mut operations);

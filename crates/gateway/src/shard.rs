@@ -17,6 +17,7 @@ use crate::{
     drain::Drain,
     exchange::Exchange,
     http::refusal::Refusal,
+    large_events::SWEEP_INTERVAL,
     limits::{TURN_BATCH_MAX, TURN_EVENT_BYTES_MAX, TURN_SENDS_MAX},
     memory::{CoreMemory, MemoryBudget},
     metrics::CoreMetrics,
@@ -140,9 +141,9 @@ impl Shard {
             Completion::Failed { connection, .. } => {
                 self.with(connection, now, operations, Peer::fail);
             }
-            Completion::Backlogged { connection, unsent_bytes } => {
+            Completion::Backlogged { connection, unsent_bytes, shared_bytes } => {
                 self.with(connection, now, operations, |peer, turn| {
-                    peer.backlogged(unsent_bytes, turn);
+                    peer.backlogged(unsent_bytes, shared_bytes, turn);
                 });
             }
             Completion::Drained { connection } => {
@@ -251,6 +252,8 @@ impl Shard {
         }
         self.see_off(now, operations);
         self.core.log.catch_up(now);
+        let (before, held) = self.core.desk.large_events.sweep();
+        self.core.memory.change(before, held);
         self.relieve(now, operations);
         self.core.before = now;
     }
@@ -264,10 +267,9 @@ impl Shard {
             return Some(Duration::ZERO);
         }
         let drain = self.drain.as_ref().map(|drain| drain.next_deadline(now));
-        let next = match (self.core.wheel.next_deadline(), drain) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        };
+        let is_swept = self.core.desk.large_events.is_empty();
+        let sweep = (!is_swept).then(|| now + SWEEP_INTERVAL);
+        let next = [self.core.wheel.next_deadline(), drain, sweep].into_iter().flatten().min();
         next.map(|deadline| deadline.saturating_sub(now))
     }
 

@@ -157,7 +157,7 @@ impl<'p, W: Workload> Fleet<'p, W> {
                     self.fail(link, failure);
                 }
             }
-            Completion::Backlogged { connection, unsent_bytes } => {
+            Completion::Backlogged { connection, unsent_bytes, .. } => {
                 if let Some(link) = self.link(connection) {
                     self.links.set_unsent(link, unsent_bytes);
                 }

@@ -17,26 +17,30 @@ pub(super) const SLICES_MAX: usize = 16;
 /// and its progress is seen.
 const LENT_BYTES_MAX: usize = 256 << 10;
 
-/// Invariant: no piece is empty, and `bytes` is the sum of their lengths.
+/// Invariant: no piece is empty, `bytes` is the sum of their lengths, and `shared_bytes` that of the
+/// shared ones.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
     pieces: VecDeque<Piece>,
     bytes: usize,
+    shared_bytes: usize,
 }
 
 #[derive(Debug)]
 enum Piece {
     /// Copied here; may grow while it is the last one.
     Copied { bytes: Vec<u8>, start: usize },
-    /// Not copied: a buffer of its own, or shared with other connections.
-    Kept(Bytes),
+    /// Not copied: a buffer of its own.
+    Owned(Bytes),
+    /// Not copied: shared with other connections.
+    Shared(Bytes),
 }
 
 impl Piece {
     fn unsent(&self) -> &[u8] {
         match self {
             Self::Copied { bytes, start } => &bytes[*start..],
-            Self::Kept(bytes) => bytes,
+            Self::Owned(bytes) | Self::Shared(bytes) => bytes,
         }
     }
 }
@@ -45,6 +49,11 @@ impl Backlog {
     /// How many bytes wait.
     pub(super) fn len(&self) -> usize {
         self.bytes
+    }
+
+    /// How many of them are in buffers of others, too.
+    pub(super) fn shared_bytes(&self) -> usize {
+        self.shared_bytes
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -67,13 +76,23 @@ impl Backlog {
         }
     }
 
-    /// Appends `bytes` by reference; copies them when that is cheaper.
+    /// Appends a buffer of its own by reference; copies it when that is cheaper.
     pub(super) fn keep(&mut self, bytes: Bytes) {
         if bytes.len() <= COPIED_BYTES_MAX / 16 {
             return self.copy(&bytes);
         }
         self.bytes += bytes.len();
-        self.pieces.push_back(Piece::Kept(bytes));
+        self.pieces.push_back(Piece::Owned(bytes));
+    }
+
+    /// Appends shared `bytes` by reference; copies them when that is cheaper.
+    pub(super) fn share(&mut self, bytes: Bytes) {
+        if bytes.len() <= COPIED_BYTES_MAX / 16 {
+            return self.copy(&bytes);
+        }
+        self.bytes += bytes.len();
+        self.shared_bytes += bytes.len();
+        self.pieces.push_back(Piece::Shared(bytes));
     }
 
     /// Lends the first bytes; returns how many slices of `slices` are filled.
@@ -97,16 +116,19 @@ impl Backlog {
         while sent > 0 {
             let first = self.pieces.front_mut().expect("as many bytes as were lent");
             let length = first.unsent().len();
-            if sent >= length {
-                sent -= length;
-                self.pieces.pop_front();
-                continue;
-            }
+            let gone = sent.min(length);
+            sent -= gone;
             match first {
-                Piece::Copied { start, .. } => *start += sent,
-                Piece::Kept(bytes) => bytes.advance(sent),
+                Piece::Copied { start, .. } => *start += gone,
+                Piece::Owned(bytes) => bytes.advance(gone),
+                Piece::Shared(bytes) => {
+                    bytes.advance(gone);
+                    self.shared_bytes -= gone;
+                }
             }
-            return;
+            if gone == length {
+                self.pieces.pop_front();
+            }
         }
     }
 }
@@ -127,10 +149,12 @@ mod tests {
             backlog.copy(&expected[..10]);
             backlog.keep(Bytes::copy_from_slice(&expected[10..2_010]));
             backlog.copy(&[]);
-            backlog.keep(Bytes::copy_from_slice(&expected[2_010..2_020]));
-            backlog.copy(&expected[2_020..]);
+            backlog.share(Bytes::copy_from_slice(&expected[2_010..2_020]));
+            backlog.share(Bytes::copy_from_slice(&expected[2_020..4_020]));
+            backlog.copy(&expected[4_020..]);
             backlog.consume(cut);
             assert_eq!(backlog.len(), 6_000 - cut);
+            assert_eq!(backlog.shared_bytes(), 4_020 - cut.clamp(2_020, 4_020), "{cut}");
             assert_eq!(unsent(&backlog), expected[cut..], "{cut}");
             assert_eq!(backlog.is_empty(), backlog.pieces.is_empty());
         }

@@ -20,7 +20,7 @@ use std::{
 use self::{
     accept::{Acceptor, Arrival, Room},
     poll::{EventFlags, Interest, Poll, Token},
-    socket::{Received, Sent, Socket},
+    socket::{Received, Sent, Socket, Unsent},
 };
 use crate::{
     Completion, Connection, Counters, Driver, Failure, Listener, Operation, Operations, Settings,
@@ -112,9 +112,9 @@ impl EpollDriver {
         match operation {
             Operation::Send { outgoing, .. } => match socket.send(outgoing, turn) {
                 None | Some(Sent::All) => {}
-                Some(Sent::Backlogged(unsent_bytes)) => {
+                Some(Sent::Backlogged(unsent)) => {
                     self.counters.short_sends += u64::from(!queues_behind);
-                    self.tell(Completion::Backlogged { connection, unsent_bytes });
+                    self.tell_of_backlog(connection, unsent);
                     self.widen(connection);
                 }
                 Some(Sent::Failed(failure)) => {
@@ -274,11 +274,16 @@ impl EpollDriver {
         }
     }
 
+    fn tell_of_backlog(&mut self, connection: Connection, unsent: Unsent) {
+        let Unsent { bytes: unsent_bytes, shared_bytes } = unsent;
+        self.tell(Completion::Backlogged { connection, unsent_bytes, shared_bytes });
+    }
+
     fn flushed(&mut self, connection: Connection, sent: Option<Sent>) {
         match sent {
             None => {}
-            Some(Sent::Backlogged(unsent_bytes)) => {
-                self.tell(Completion::Backlogged { connection, unsent_bytes });
+            Some(Sent::Backlogged(unsent)) => {
+                self.tell_of_backlog(connection, unsent);
             }
             Some(Sent::Failed(failure)) => {
                 self.tell(Completion::Failed { connection, failure });

@@ -65,13 +65,27 @@ pub(super) enum Received {
     Failed(Failure),
 }
 
+/// What a backlog holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unsent {
+    pub(super) bytes: usize,
+    /// Those of them that others hold, too.
+    pub(super) shared_bytes: usize,
+}
+
+impl Unsent {
+    fn of(backlog: &Backlog) -> Self {
+        Self { bytes: backlog.len(), shared_bytes: backlog.shared_bytes() }
+    }
+}
+
 /// How far sending came.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Sent {
     /// There is no backlog.
     All,
-    /// The backlog holds as many bytes.
-    Backlogged(usize),
+    /// The backlog holds something.
+    Backlogged(Unsent),
     Failed(Failure),
 }
 
@@ -162,6 +176,18 @@ impl Socket {
 
     /// Sends now what the socket takes and keeps the rest. `None`: nothing may be sent any more.
     pub(super) fn send(&mut self, outgoing: Outgoing, turn: &[u8]) -> Option<Sent> {
+        let Outgoing::Pieces(pieces) = outgoing else { return self.send_piece(outgoing, turn) };
+        let mut sent = None;
+        for piece in pieces {
+            sent = self.send_piece(piece.into(), turn);
+            if !matches!(sent, Some(Sent::All | Sent::Backlogged(_))) {
+                break;
+            }
+        }
+        sent
+    }
+
+    fn send_piece(&mut self, outgoing: Outgoing, turn: &[u8]) -> Option<Sent> {
         let descriptor = self.descriptor.as_ref()?;
         if self.sending != Sending::Open {
             return None;
@@ -170,6 +196,7 @@ impl Socket {
             Outgoing::Turn(range) => &turn[range.clone()],
             Outgoing::Owned { bytes, start } => &bytes[*start..],
             Outgoing::Shared(bytes) => bytes,
+            Outgoing::Pieces(_) => unreachable!("pieces are sent one by one"),
         };
         let sent = if self.backlog.is_some() {
             0
@@ -181,7 +208,9 @@ impl Socket {
             }
         };
         if sent == bytes.len() {
-            return Some(self.backlog.as_ref().map_or(Sent::All, |b| Sent::Backlogged(b.len())));
+            return Some(
+                self.backlog.as_ref().map_or(Sent::All, |b| Sent::Backlogged(Unsent::of(b))),
+            );
         }
         let backlog = self.backlog.get_or_insert_default();
         match outgoing {
@@ -189,9 +218,10 @@ impl Socket {
             Outgoing::Owned { bytes, start } => {
                 backlog.keep(Bytes::from(bytes).slice(start + sent..));
             }
-            Outgoing::Shared(bytes) => backlog.keep(bytes.slice(sent..)),
+            Outgoing::Shared(bytes) => backlog.share(bytes.slice(sent..)),
+            Outgoing::Pieces(_) => {}
         }
-        Some(Sent::Backlogged(backlog.len()))
+        Some(Sent::Backlogged(Unsent::of(backlog)))
     }
 
     /// One sendmsg(2) of the backlog, then FIN if that was asked for and all is gone. `None`: the
@@ -207,7 +237,7 @@ impl Socket {
             Err(errno) => return Some(Sent::Failed(self.fail(errno))),
         }
         if !backlog.is_empty() {
-            return Some(Sent::Backlogged(backlog.len()));
+            return Some(Sent::Backlogged(Unsent::of(backlog)));
         }
         self.backlog = None;
         if self.sending == Sending::Finishing {

@@ -250,7 +250,10 @@ impl SimDriver {
             }
             Event::EndOfStream => Completion::EndOfStream { connection },
             Event::Failed(failure) => Completion::Failed { connection, failure },
-            Event::Backlogged(unsent_bytes) => Completion::Backlogged { connection, unsent_bytes },
+            // It copies all that it keeps.
+            Event::Backlogged(unsent_bytes) => {
+                Completion::Backlogged { connection, unsent_bytes, shared_bytes: 0 }
+            }
             Event::Drained => Completion::Drained { connection },
             Event::Progress { acknowledged_bytes, unacknowledged_bytes } => {
                 Completion::Progress { connection, acknowledged_bytes, unacknowledged_bytes }

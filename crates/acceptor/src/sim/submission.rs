@@ -31,6 +31,10 @@ impl SimDriver {
                 Outgoing::Turn(range) => self.send(world, connection, &turn[range]),
                 Outgoing::Owned { bytes, start } => self.send(world, connection, &bytes[start..]),
                 Outgoing::Shared(bytes) => self.send(world, connection, &bytes),
+                Outgoing::Pieces(pieces) => {
+                    let pieces: Vec<&[u8]> = pieces.iter().map(|piece| piece.bytes(turn)).collect();
+                    self.send(world, connection, &pieces.concat());
+                }
             },
             Operation::PauseReceive(_) if socket.receiving == Receiving::Open => {
                 if world.chance(world.faults.late_cancel) {

@@ -58,7 +58,7 @@ impl Echo {
                     self.operations.push(Operation::Close(connection));
                 }
             }
-            Completion::Backlogged { connection, unsent_bytes } => {
+            Completion::Backlogged { connection, unsent_bytes, .. } => {
                 self.unsent.insert(connection, unsent_bytes);
             }
             Completion::Drained { connection } => {

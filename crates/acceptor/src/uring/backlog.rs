@@ -15,6 +15,7 @@ const MERGED_BYTES_MAX: usize = 64 << 10;
 pub(super) struct Backlog {
     pieces: VecDeque<Piece>,
     unsent_bytes: usize,
+    shared_bytes: usize,
     /// Whether the first piece is in the kernel's hands.
     armed: bool,
 }
@@ -32,6 +33,14 @@ pub(super) enum Memory {
 }
 
 impl Piece {
+    /// What is left of it, if that is in a buffer which others hold, too.
+    fn shared_bytes(&self) -> usize {
+        match self.memory {
+            Memory::Owned(_) => 0,
+            Memory::Shared(_) => self.rest().len(),
+        }
+    }
+
     /// What is left of the piece.
     pub(super) fn rest(&self) -> &[u8] {
         match &self.memory {
@@ -46,6 +55,7 @@ impl Backlog {
     pub(super) fn push(&mut self, memory: Memory, start: usize) {
         let piece = Piece { memory, sent: start };
         self.unsent_bytes += piece.rest().len();
+        self.shared_bytes += piece.shared_bytes();
         self.pieces.push_back(piece);
     }
 
@@ -92,7 +102,9 @@ impl Backlog {
     pub(super) fn advance(&mut self, sent: usize) {
         assert!(!self.armed, "the kernel still reads the piece");
         let first = self.pieces.front_mut().expect("bytes were sent from a piece");
+        self.shared_bytes -= first.shared_bytes();
         first.sent += sent;
+        self.shared_bytes += first.shared_bytes();
         self.unsent_bytes -= sent;
         if first.rest().is_empty() {
             self.pieces.pop_front();
@@ -101,6 +113,11 @@ impl Backlog {
 
     pub(super) fn unsent_bytes(&self) -> usize {
         self.unsent_bytes
+    }
+
+    /// How many of them are in buffers of others, too.
+    pub(super) fn shared_bytes(&self) -> usize {
+        self.shared_bytes
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -133,10 +150,12 @@ mod tests {
         let mut backlog = Backlog::default();
         backlog.push(Memory::Shared(Bytes::from_static(b"_abc")), 1);
         backlog.push(Memory::Owned(b"def".to_vec()), 0);
+        assert_eq!((backlog.unsent_bytes(), backlog.shared_bytes()), (6, 3));
         let mut seen = Vec::new();
         while let Some(first) = backlog.first() {
             seen.push(first.rest()[0]);
             backlog.advance(1);
+            assert_eq!(backlog.shared_bytes(), 3usize.saturating_sub(seen.len()));
         }
         assert_eq!(seen, b"abcdef");
         assert!(backlog.is_empty() && backlog.unsent_bytes() == 0);

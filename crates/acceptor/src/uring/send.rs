@@ -15,7 +15,7 @@ use super::{
     socket::{Ending, Health, Stream},
     user_data::{self, Kind},
 };
-use crate::{Completion, Connection, Operation, Outgoing, tcp_progress::Progress};
+use crate::{Completion, Connection, Operation, Outgoing, Piece, tcp_progress::Progress};
 
 /// A backlog is sent in parts of this size, so that a slow reader's progress is seen.
 const ARMED_BYTES_MAX: usize = 256 << 10;
@@ -39,6 +39,7 @@ impl UringDriver {
             Outgoing::Turn(range) => &self.turn.bytes()[range.clone()],
             Outgoing::Owned { bytes, start } => &bytes[*start..],
             Outgoing::Shared(bytes) => bytes,
+            Outgoing::Pieces(_) => return self.submit_pieces(index),
         };
         if bytes.is_empty() {
             return;
@@ -65,8 +66,33 @@ impl UringDriver {
         let Operation::Send { connection, .. } = &self.turn.list()[index] else { return };
         let connection = *connection;
         self.keep_rest(index, 0);
-        let unsent_bytes = self.unsent_bytes(connection);
-        self.events.push_back(Completion::Backlogged { connection, unsent_bytes });
+        self.tell_of_backlog(connection);
+    }
+
+    /// Sends several pieces, one after the other, as a backlog from the start: an inline send has
+    /// one buffer, and a second one would overtake a short first one.
+    fn submit_pieces(&mut self, index: usize) {
+        let Operation::Send { connection, .. } = &self.turn.list()[index] else { return };
+        let connection = *connection;
+        self.keep_rest(index, 0);
+        if self.unsent_bytes(connection) > 0 {
+            if let Some(socket) = self.sockets.lookup_mut(connection) {
+                socket.health = Health::Sound;
+            }
+            self.arm_backlog(connection);
+            self.tell_of_backlog(connection);
+        }
+    }
+
+    fn tell_of_backlog(&mut self, connection: Connection) {
+        let told = self.backlogged(connection);
+        self.events.extend(told);
+    }
+
+    fn backlogged(&self, connection: Connection) -> Option<Completion<'static>> {
+        let backlog = self.sockets.lookup(connection)?.backlog.as_ref()?;
+        let (unsent_bytes, shared_bytes) = (backlog.unsent_bytes(), backlog.shared_bytes());
+        Some(Completion::Backlogged { connection, unsent_bytes, shared_bytes })
     }
 
     fn unsent_bytes(&self, connection: Connection) -> usize {
@@ -100,11 +126,10 @@ impl UringDriver {
                 return self.events.extend(failed);
             }
         }
-        let unsent_bytes = self.unsent_bytes(connection);
-        if unsent_bytes > 0 {
+        if self.unsent_bytes(connection) > 0 {
             self.counters.short_sends += 1;
             self.arm_backlog(connection);
-            self.events.push_back(Completion::Backlogged { connection, unsent_bytes });
+            self.tell_of_backlog(connection);
         }
     }
 
@@ -127,6 +152,14 @@ impl UringDriver {
                 *outgoing = Outgoing::Turn(rest.clone());
                 if !rest.is_empty() {
                     backlog.push_copy(&self.turn.bytes()[rest]);
+                }
+            }
+            Outgoing::Pieces(pieces) => {
+                for piece in pieces {
+                    match piece {
+                        Piece::Turn(range) => backlog.push_copy(&self.turn.bytes()[range]),
+                        Piece::Shared(bytes) => backlog.push(Memory::Shared(bytes), 0),
+                    }
                 }
             }
             Outgoing::Owned { .. } | Outgoing::Shared(_) => {}
@@ -173,10 +206,9 @@ impl UringDriver {
             _ if matches!(-result, libc::EAGAIN | libc::EINTR) => {}
             _ => return self.fail(connection, -result),
         }
-        let unsent_bytes = backlog.unsent_bytes();
-        if unsent_bytes > 0 {
+        if !backlog.is_empty() {
             self.arm_backlog(connection);
-            return Some(Completion::Backlogged { connection, unsent_bytes });
+            return self.backlogged(connection);
         }
         socket.backlog = None;
         self.shutdown(connection);

@@ -77,6 +77,7 @@ pub struct Rig<D> {
     received: HashMap<Connection, Vec<u8>>,
     ended: HashSet<Connection>,
     void: HashSet<Connection>,
+    shared_bytes: HashMap<Connection, usize>,
 }
 
 pub fn loopback() -> SocketAddr {
@@ -107,6 +108,7 @@ impl<D: Subject> Rig<D> {
             received: HashMap::new(),
             ended: HashSet::new(),
             void: HashSet::new(),
+            shared_bytes: HashMap::new(),
         }
     }
 
@@ -136,8 +138,10 @@ impl<D: Subject> Rig<D> {
                     self.ended.insert(connection);
                     Seen::Failed(connection, failure)
                 }
-                Completion::Backlogged { connection, unsent_bytes } => {
+                Completion::Backlogged { connection, unsent_bytes, shared_bytes } => {
                     assert_ne!(unsent_bytes, 0);
+                    assert!(shared_bytes <= unsent_bytes);
+                    self.shared_bytes.insert(connection, shared_bytes);
                     Seen::Backlogged(connection, unsent_bytes)
                 }
                 Completion::Drained { connection } => Seen::Drained(connection),
@@ -176,6 +180,11 @@ impl<D: Subject> Rig<D> {
             Seen::Backlogged(of, unsent_bytes) if *of == name => Some(*unsent_bytes),
             _ => None,
         })
+    }
+
+    /// What was last told of the shared part of the connection's backlog.
+    pub fn shared_bytes(&self, name: Connection) -> usize {
+        self.shared_bytes[&name]
     }
 
     /// Turns until `done`.

@@ -58,6 +58,7 @@ macro_rules! contract {
                 resetting::bytes_and_a_reset_after_our_end_are_both_told,
                 resetting::bytes_without_a_reset_are_no_failure,
                 sending::every_kind_of_send_arrives,
+                sending::shared_pieces_are_kept_once_and_arrive_in_order,
                 sending::a_slow_reader_gets_every_byte_in_order,
                 sending::a_backlog_is_told_in_the_turn_of_its_send,
                 sending::sends_queue_behind_a_backlog,

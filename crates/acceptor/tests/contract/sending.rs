@@ -67,6 +67,40 @@ pub fn a_slow_reader_gets_every_byte_in_order<D: Subject>() {
     assert!(rig.settle() <= 4, "a drained connection spins");
 }
 
+pub fn shared_pieces_are_kept_once_and_arrive_in_order<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    let shared = Bytes::from(pattern(MORE_THAN_FITS));
+    let mut clients: Vec<_> = (0..2).map(|_| rig.client()).collect();
+    for (_, name) in &clients {
+        let mark = &mut SendMark::default();
+        rig.operations.send(*name, mark, |out| out.extend_from_slice(b"head"));
+        rig.operations.send_shared(*name, mark, &shared);
+        rig.operations.send(*name, mark, |out| out.extend_from_slice(b"tail"));
+        rig.operations.push(Operation::Shutdown(*name));
+    }
+    rig.turn(Duration::ZERO);
+    rig.settle();
+    for (_, name) in &clients {
+        let unsent = backlogged(&rig, *name).unwrap();
+        assert_eq!(unsent - rig.shared_bytes(*name), 4, "the tail is the client's own");
+    }
+    let expected = [b"head", &shared[..], b"tail"].concat();
+    for (client, name) in &mut clients {
+        assert!(read_exact(&mut rig, client, expected.len()) == expected);
+        rig.until_seen(Seen::Drained(*name));
+    }
+    // What fits is no less in order, and the buffer is nobody's any more.
+    let (mut client, name) = rig.client();
+    let mark = &mut SendMark::default();
+    rig.operations.send_shared(name, mark, &Bytes::from_static(b"one "));
+    rig.operations.send(name, mark, |out| out.extend_from_slice(b"two"));
+    rig.turn(Duration::ZERO);
+    assert_eq!(read_exact(&mut rig, &mut client, 7), b"one two");
+    rig.settle();
+    rig.turn(Duration::ZERO);
+    assert!(shared.is_unique(), "a driver keeps what it has sent");
+}
+
 pub fn a_backlog_is_told_in_the_turn_of_its_send<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (mut client, name) = rig.client();

@@ -46,6 +46,17 @@ pub fn write(out: &mut Vec<u8>, data: impl FnOnce(&mut Vec<u8>)) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// Where the data stands in a chunk of `bytes` bytes that [`write`] has written.
+///
+/// ```
+/// let mut out = Vec::new();
+/// ringway::http::chunk::write(&mut out, |out| out.extend_from_slice(b"hello"));
+/// assert_eq!(&out[ringway::http::chunk::data_of(out.len())], b"hello");
+/// ```
+pub fn data_of(bytes: usize) -> std::ops::Range<usize> {
+    WRITTEN_DIGITS + 2..bytes - 2
+}
+
 /// Appends the end of a body.
 pub fn write_last(out: &mut Vec<u8>) {
     out.extend_from_slice(b"0\r\n\r\n");

@@ -83,6 +83,13 @@ impl Response<'_> {
         out[length_at..length_at + LENGTH_DIGITS].copy_from_slice(length.as_bytes());
     }
 
+    /// Writes it with the beginning of a body of `length` bytes.
+    pub fn write_begin(&self, out: &mut Vec<u8>, beginning: &[u8], length: usize) {
+        self.emit_fields(out);
+        out.extend_from_slice(format!("Content-Length: {length}\r\n\r\n").as_bytes());
+        out.extend_from_slice(beginning);
+    }
+
     /// Writes a head that no body follows, of a 204 or a 304 (RFC 9110 §8.6), or one whose body ends
     /// with the connection.
     pub fn write_bodiless(&self, out: &mut Vec<u8>) {
@@ -203,6 +210,12 @@ pub fn json(
     };
     let content_type = "application/json";
     Response { status, content_type, fields, cors, after }.write_with(out, body);
+}
+
+/// Writes a head and the beginning of a JSON body of `length` bytes, whose rest the caller sends.
+pub fn json_begin(out: &mut Vec<u8>, cors: &Cors, after: After, beginning: &[u8], length: usize) {
+    let (status, content_type, fields) = (200, "application/json", JSON_FIELDS);
+    Response { status, content_type, fields, cors, after }.write_begin(out, beginning, length);
 }
 
 /// Writes the head of a stream of events; `framing` writes what follows.

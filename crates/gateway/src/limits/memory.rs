@@ -19,6 +19,11 @@ pub const PLENTY_BYTES: u64 = 32 * MIB;
 /// not make the gateway keep a megabyte for whoever does not read it.
 pub const SPARSE_ANSWER_BYTES: usize = 16 << 10;
 
+/// An event of as many bytes is encoded once for all clients of a core that do not take it at once.
+/// Below it a copy for each costs less than what the kernel keeps for its socket; and with an answer
+/// as short as that, no client keeps more of its own.
+pub const LARGE_EVENT_BYTES: usize = SPARSE_ANSWER_BYTES;
+
 /// How long a message may take from its first byte to its last.
 pub const MESSAGE_TIMEOUT_MS: Bound = bound(
     SECOND_MS,

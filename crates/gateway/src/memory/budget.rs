@@ -68,11 +68,12 @@ impl MemoryBudget {
 
     /// How long an answer may be that can be cut anywhere: `most`, unless much is held already.
     pub fn answer_bytes(&self, most: usize) -> usize {
-        if self.held() > PLENTY_BYTES.min(self.limit / 8) {
-            most.min(SPARSE_ANSWER_BYTES)
-        } else {
-            most
-        }
+        if self.is_plentiful() { most } else { most.min(SPARSE_ANSWER_BYTES) }
+    }
+
+    /// Whether little is held.
+    pub fn is_plentiful(&self) -> bool {
+        self.held() <= PLENTY_BYTES.min(self.limit / 8)
     }
 
     /// Adds what a core holds more (or, where `change` is negative, less) than it last said.

@@ -18,7 +18,10 @@ use crate::{
     outbox::Outbox,
     session::{Pace, Settled},
     subprotocol::service,
-    transport::long_poll::{Found, LongPoll},
+    transport::{
+        long_poll::{Found, LongPoll},
+        pieces::Pieces,
+    },
 };
 
 /// More than the head of an answer has.
@@ -155,7 +158,7 @@ impl Peer {
     /// Answers a held poll if there is something to answer.
     pub(super) fn try_to_answer(&mut self, turn: &mut Turn<'_>) {
         let Stage::Poll(poll) = &mut self.stage else { return };
-        let mut body = turn.bench.take_scratch();
+        let mut body = Pieces::new(turn.bench.take_scratch());
         let bytes_max = turn.memory.answer_bytes(turn.settings.poll_bytes_max);
         match poll.read(turn.desk, turn.now, bytes_max, turn.metrics, &mut body) {
             Found::Something => self.write_answer(&body, Found::Something, turn),
@@ -163,19 +166,19 @@ impl Peer {
             Found::Nothing => {}
             Found::NoMemory => self.end_unanswered(turn),
         }
-        turn.bench.put_scratch(body);
+        turn.bench.put_scratch(body.text);
     }
 
     /// Answers a held poll with what there is, were it nothing.
     pub(super) fn answer_poll(&mut self, turn: &mut Turn<'_>) {
         let Stage::Poll(poll) = &mut self.stage else { return };
-        let mut body = turn.bench.take_scratch();
+        let mut body = Pieces::new(turn.bench.take_scratch());
         let bytes_max = turn.memory.answer_bytes(turn.settings.poll_bytes_max);
         match poll.read(turn.desk, turn.now, bytes_max, turn.metrics, &mut body) {
             found @ (Found::Something | Found::Nothing) => self.write_answer(&body, found, turn),
             Found::NoMemory => self.end_unanswered(turn),
         }
-        turn.bench.put_scratch(body);
+        turn.bench.put_scratch(body.text);
     }
 
     /// Ends a connection when there is no memory for what it is to be sent; the client comes again
@@ -186,8 +189,8 @@ impl Peer {
         self.end(turn);
     }
 
-    fn write_answer(&mut self, body: &[u8], found: Found, turn: &mut Turn<'_>) {
-        if turn.operations.try_reserve(body.len() + RESPONSE_HEAD_BYTES).is_err() {
+    fn write_answer(&mut self, body: &Pieces, found: Found, turn: &mut Turn<'_>) {
+        if turn.operations.try_reserve(body.text.len() + RESPONSE_HEAD_BYTES).is_err() {
             return self.end_unanswered(turn);
         }
         let Stage::Poll(poll) = std::mem::replace(&mut self.stage, Stage::Lingering) else {
@@ -197,11 +200,7 @@ impl Peer {
         let earlier = self.settled(turn);
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         let LongPoll { session, cors, after, http, .. } = poll;
-        outbox.write(|out| {
-            response::json(out, 200, cors.as_deref().unwrap_or(&Cors::Silent), after, |out| {
-                out.extend_from_slice(body)
-            });
-        });
+        write_body(body, cors.as_deref().unwrap_or(&Cors::Silent), after, &mut outbox);
         turn.metrics.sessions.long_poll.subtract(1);
         let settled = match (earlier, found) {
             (Settled::Yes | Settled::Unknown { .. }, Found::Something) => {
@@ -215,5 +214,16 @@ impl Peer {
             After::KeepAlive => self.await_request(turn),
             After::Close => self.finish(turn),
         }
+    }
+}
+
+/// The answer to a poll; what is large in it is not copied.
+fn write_body(body: &Pieces, cors: &Cors, after: After, outbox: &mut Outbox<'_>) {
+    outbox.write(|out| {
+        response::json_begin(out, cors, after, body.beginning(), body.len());
+    });
+    for (large, text) in body.rest() {
+        outbox.write_shared(large);
+        outbox.write(|out| out.extend_from_slice(text));
     }
 }

@@ -41,6 +41,11 @@ impl Peer {
         self.counted
     }
 
+    /// Bytes that may be free when it is closed: those, and what it holds together with others.
+    pub fn burden_bytes(&self) -> u64 {
+        u64::from(self.counted) + self.sending.shared_bytes() as u64
+    }
+
     /// Ends the connection so that what is kept for it is free at once. Says why where that can
     /// still arrive.
     pub fn close_for_memory(&mut self, turn: &mut Turn<'_>) {

@@ -86,9 +86,10 @@ impl Peer {
     }
 
     /// The socket took less than it was given, or some of what it owed.
-    pub fn backlogged(&mut self, unsent_bytes: usize, turn: &mut Turn<'_>) {
+    pub fn backlogged(&mut self, unsent_bytes: usize, shared_bytes: usize, turn: &mut Turn<'_>) {
         let queue_bytes_max = turn.settings.queue_bytes_max;
-        self.sending.backlogged(self.connection, unsent_bytes, queue_bytes_max, turn.operations);
+        let unsent = (unsent_bytes, shared_bytes);
+        self.sending.backlogged(self.connection, unsent, queue_bytes_max, turn.operations);
         self.progressed(turn);
     }
 

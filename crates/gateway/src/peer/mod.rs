@@ -138,6 +138,7 @@ macro_rules! serving {
             now: $turn.now,
             settings: $turn.settings,
             bench: &mut *$turn.bench,
+            memory: $turn.memory,
             metrics: $turn.metrics,
         }
     };

@@ -31,18 +31,23 @@ impl Shard {
         }
         // A core that sleeps has a share, too.
         self.core.desk.orders.wake_others(self.core.desk.core, operations);
-        let mut holders: Vec<(Reverse<u32>, u32)> = self
+        let mut holders: Vec<(Reverse<u64>, u32)> = self
             .peers
             .iter_mut()
             .filter(|peer| peer.counted_bytes() > 0)
-            .map(|peer| (Reverse(peer.counted_bytes()), peer.connection().slot()))
+            .map(|peer| (Reverse(peer.burden_bytes()), peer.connection().slot()))
             .collect();
         holders.sort_unstable();
         let before = self.core.memory.held();
-        for (_, slot) in holders {
-            if before - self.core.memory.held().min(before) >= excess {
+        // What is shared is free, perhaps, when the last of those who hold it has gone; that is seen
+        // in the next turn.
+        let mut shared = 0;
+        for (Reverse(burden), slot) in holders {
+            if before.saturating_sub(self.core.memory.held()) + shared >= excess {
                 break;
             }
+            let counted = self.peers.in_slot_mut(slot).map_or(0, |peer| peer.counted_bytes());
+            shared += burden - u64::from(counted);
             self.with_slot(slot, now, operations, Peer::close_for_memory);
             self.relief.clients += 1;
         }

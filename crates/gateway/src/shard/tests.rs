@@ -5,7 +5,7 @@
 mod polls;
 mod slices;
 
-use ringway_acceptor::Outgoing;
+use ringway_acceptor::{Outgoing, Piece};
 use ringway_frame::{MaskKeys, Opcode, emit_frame};
 use ringway_hub::{Epoch, Tail};
 
@@ -136,8 +136,14 @@ impl HalfSent {
         self.now += Duration::from_millis(1);
         let (operations, _) = self.operations.drain();
         let sends = operations.filter_map(|operation| match operation {
-            Operation::Send { connection, outgoing: Outgoing::Turn(bytes) } => {
+            Operation::Send { connection, outgoing: Outgoing::Shared(bytes) } => {
                 (bytes.len() > LONG).then_some(connection.slot())
+            }
+            // Behind an answer of the same turn.
+            Operation::Send { connection, outgoing: Outgoing::Pieces(pieces) } => {
+                let is_event =
+                    |piece: &Piece| matches!(piece, Piece::Shared(bytes) if bytes.len() > LONG);
+                pieces.iter().any(is_event).then_some(connection.slot())
             }
             _ => None,
         });

@@ -10,11 +10,11 @@ use ringway_frame::{
 };
 use ringway_hub::{Cursor, Epoch, Event};
 
-use super::{ndjson, sse};
+use super::{iframe, ndjson, sse};
 use crate::{http::chunk, workbench::Workbench};
 
 /// A form that many clients share.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Encoding {
     /// A WebSocket text frame.
     Text,
@@ -26,10 +26,12 @@ pub enum Encoding {
     SseUnnamed,
     /// A line.
     Line,
+    /// A script block.
+    Script,
 }
 
 /// How many there are.
-pub const SHARED_ENCODINGS: usize = 5;
+pub const SHARED_ENCODINGS: usize = 6;
 
 /// More than a chunk's size, the fields of a block, or the call of a script have around an event.
 const AROUND_EVENT_BYTES: usize = 160;
@@ -138,6 +140,11 @@ impl<'e> Frame<'e> {
         std::str::from_utf8(text_of(self.bytes)).expect("it was made from strings")
     }
 
+    /// Bytes before the JSON object in the text frame.
+    pub fn header_bytes(&self) -> usize {
+        self.bytes.len() - text_of(self.bytes).len()
+    }
+
     /// No fewer bytes than the event has in a shared form, or in a form of one client alone where
     /// that is `None`.
     pub fn bytes_max(&self, encoding: impl Into<Option<Encoding>>) -> usize {
@@ -152,7 +159,7 @@ impl<'e> Frame<'e> {
                 let name = self.name.map_or(0, str::len);
                 bytes + breaks * SSE_LINE_BYTES + name + AROUND_EVENT_BYTES
             }
-            None => bytes * ESCAPED_BYTES_MAX + AROUND_EVENT_BYTES,
+            Some(Encoding::Script) | None => bytes * ESCAPED_BYTES_MAX + AROUND_EVENT_BYTES,
         }
     }
 
@@ -168,6 +175,7 @@ impl<'e> Frame<'e> {
                 chunk::write(out, |out| sse::event(out, cursor, name, self.text()));
             }
             Encoding::Line => chunk::write(out, |out| ndjson::line(out, self.text())),
+            Encoding::Script => chunk::write(out, |out| iframe::script(out, self.text())),
         }
     }
 }
@@ -187,7 +195,6 @@ mod tests {
     use ringway_frame::emit_frame;
 
     use super::*;
-    use crate::transport::iframe;
 
     #[test]
     fn no_form_of_an_event_is_longer_than_it_is_said_to_be() {
@@ -211,7 +218,8 @@ mod tests {
                 assert!((out.len()..=out.len() + 512).contains(&most), "{encoding:?}: {most}");
             }
             let mut out = Vec::new();
-            chunk::write(&mut out, |out| iframe::script(out, frame.text()));
+            frame.write(Encoding::Script, &mut out);
+            assert!(out.len() <= frame.bytes_max(Encoding::Script));
             assert!(out.len() <= frame.bytes_max(None));
         }
     }

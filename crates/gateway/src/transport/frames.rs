@@ -9,7 +9,9 @@ use super::{
     encoding::{Encoding, Frame},
 };
 use crate::{
-    feed::{Form, Word},
+    feed::{Form, LargeForm, Word},
+    http::response::Framing,
+    memory::MemoryBudget,
     outbox::Outbox,
     workbench::Workbench,
 };
@@ -35,6 +37,17 @@ impl Form for Frames<'_> {
                 Sharing::Impossible => None,
             },
         }
+    }
+
+    /// Compressed for one client alone, a large event is a copy of its own. While much is held it goes
+    /// out as it is, which every client reads, too (RFC 7692 §6), and which changes no context.
+    fn large(&self, memory: &MemoryBudget) -> Option<LargeForm> {
+        let encoding = match self.shared() {
+            None if memory.is_plentiful() => return None,
+            None => Encoding::Text,
+            Some(encoding) => encoding,
+        };
+        Some(LargeForm { encoding, framing: Framing::Chunked })
     }
 
     fn event(&mut self, frame: Frame<'_>, bench: &mut Workbench, outbox: &mut Outbox<'_>) {

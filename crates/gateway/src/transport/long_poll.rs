@@ -5,14 +5,14 @@
 
 use std::{ops::ControlFlow, time::Duration};
 
-use super::{encoding::Frame, poll::Body};
+use super::{encoding::Frame, pieces::Pieces, poll::Body};
 use crate::{
     desk::Desk,
     dispatch::Run,
     exchange::Missed,
     feed::{Progress, Word},
     http::{connection::HttpConnection, cors::Cors, refusal::After},
-    memory::make_room,
+    memory::{OutOfMemory, make_room},
     metrics::CoreMetrics,
     session::{Pace, Session, Settled},
 };
@@ -32,7 +32,7 @@ pub struct LongPoll {
     pub http: HttpConnection,
     /// What is to be answered before anything is read: objects, with commas between them. Boxed, as
     /// it is there for a turn at most.
-    pub collected: Option<Box<Vec<u8>>>,
+    pub collected: Option<Box<Pieces>>,
 }
 
 /// Whether there is something to answer.
@@ -50,7 +50,7 @@ pub enum Found {
 impl LongPoll {
     /// Bytes of memory that are kept for it.
     pub fn held_bytes(&self) -> usize {
-        let collected = self.collected.as_ref().map_or(0, |collected| collected.capacity());
+        let collected = self.collected.as_ref().map_or(0, |collected| collected.text.capacity());
         collected + self.http.held_bytes()
     }
 
@@ -70,11 +70,10 @@ impl LongPoll {
         }
         let collected = self.collected.get_or_insert_default();
         let is_full = !collected.is_empty() && collected.len() + run.bytes() > bytes_max;
-        if is_full || make_room(collected, run.bytes() + run.events.len()).is_err() {
+        if is_full || collect(collected, run, desk).is_err() {
             session.fall_behind(run.before, desk);
             self.collected.take_if(|collected| collected.is_empty());
         } else {
-            run.events.iter().for_each(|event| append(collected, event.frame().text().as_bytes()));
             metrics.deliveries.add(run.events.len() as u64);
             session.sent(run.before, run.through, Settled::No);
         }
@@ -85,7 +84,9 @@ impl LongPoll {
     pub fn note(&mut self, (from, to): Missed) {
         let mut text = Vec::new();
         Word::Gap { from, to }.write_json(&mut text);
-        append(self.collected.get_or_insert_default(), &text);
+        let collected = self.collected.get_or_insert_default();
+        separate(collected);
+        collected.text.extend_from_slice(&text);
     }
 
     /// Reads what there is into `body`, up to about `bytes_max`.
@@ -95,15 +96,15 @@ impl LongPoll {
         now: Duration,
         bytes_max: usize,
         metrics: &CoreMetrics,
-        body: &mut Vec<u8>,
+        body: &mut Pieces,
     ) -> Found {
-        let mut answer = Body::begin(body);
+        let mut answer = Body::begin(&mut body.text);
         let mut found = Found::Nothing;
         if let Some(objects) = self.collected.take() {
-            if make_room(body, objects.len() + ITEM_BYTES).is_err() {
+            answer.next(&mut body.text);
+            if body.append(*objects).is_err() || make_room(&mut body.text, ITEM_BYTES).is_err() {
                 return Found::NoMemory;
             }
-            answer.item(body, text_of(&objects));
             found = Found::Something;
         }
         let epoch = desk.exchange.log.epoch();
@@ -112,16 +113,17 @@ impl LongPoll {
             let mut full = ControlFlow::Continue(());
             let read = self.session.read_on(desk, now, |event| {
                 if event.except() != Some(&*client) {
-                    if make_room(body, event.bytes().len() + ITEM_BYTES).is_err() {
+                    answer.next(&mut body.text);
+                    let written = body.object(&Frame::of(event, epoch), &desk.large_events);
+                    if written.is_err() || make_room(&mut body.text, ITEM_BYTES).is_err() {
                         found = Found::NoMemory;
                         full = ControlFlow::Break(());
                         return full;
                     }
-                    answer.item(body, Frame::of(event, epoch).text());
                     metrics.deliveries.add(1);
                     found = Found::Something;
                 }
-                if answer.bytes(body) > bytes_max {
+                if body.len() > bytes_max {
                     full = ControlFlow::Break(());
                 }
                 full
@@ -136,23 +138,33 @@ impl LongPoll {
                     let [from, to] = [gap.from, gap.to].map(|place| desk.exchange.cursor(place));
                     let mut text = Vec::new();
                     Word::Gap { from, to }.write_json(&mut text);
-                    answer.item(body, text_of(&text));
+                    answer.next(&mut body.text);
+                    body.text.extend_from_slice(&text);
                     found = Found::Something;
                 }
             }
         }
-        answer.end(body, &self.session.cursor(desk).to_string());
+        answer.end(&mut body.text, &self.session.cursor(desk).to_string());
         found
     }
 }
 
-fn append(objects: &mut Vec<u8>, text: &[u8]) {
-    if !objects.is_empty() {
-        objects.push(b',');
+/// Appends a run, with commas between its events; all of it or nothing.
+fn collect(collected: &mut Pieces, run: &Run, desk: &Desk) -> Result<(), OutOfMemory> {
+    let (text, large) = (collected.text.len(), collected.large_events());
+    make_room(&mut collected.text, run.events.len())?;
+    for event in &run.events {
+        separate(collected);
+        if let Err(error) = collected.object(&event.frame(), &desk.large_events) {
+            collected.truncate(text, large);
+            return Err(error);
+        }
     }
-    objects.extend_from_slice(text);
+    Ok(())
 }
 
-fn text_of(objects: &[u8]) -> &str {
-    str::from_utf8(objects).expect("it was made from strings")
+fn separate(objects: &mut Pieces) {
+    if !objects.is_empty() {
+        objects.text.push(b',');
+    }
 }

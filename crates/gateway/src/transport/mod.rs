@@ -9,6 +9,7 @@ pub mod frames;
 pub mod iframe;
 pub mod long_poll;
 pub mod ndjson;
+pub mod pieces;
 pub mod poll;
 pub mod sse;
 pub mod stream;

@@ -7,14 +7,15 @@ use crate::subprotocol::json::write::CURSOR_BYTES;
 const BEGIN: &[u8] = br#"{"cursor":""#;
 const PLACEHOLDER: &[u8; CURSOR_BYTES] = &[b'0'; CURSOR_BYTES];
 
-/// A body that is being written: [`begin`](Self::begin), each [`item`](Self::item),
+/// A body that is being written: [`begin`](Self::begin), [`next`](Self::next) before each object,
 /// [`end`](Self::end), all with the same buffer.
 ///
 /// ```
 /// use ringway::transport::poll::Body;
 /// let mut out = Vec::new();
 /// let mut body = Body::begin(&mut out);
-/// body.item(&mut out, "{}");
+/// body.next(&mut out);
+/// out.extend_from_slice(b"{}");
 /// body.end(&mut out, "0193c5f2a1b4-0000000000000042");
 /// assert_eq!(out, br#"{"cursor":"0193c5f2a1b4-0000000000000042","events":[{}]}"#);
 /// ```
@@ -36,18 +37,12 @@ impl Body {
         Self { start, items: 0 }
     }
 
-    /// Adds one object.
-    pub fn item(&mut self, out: &mut Vec<u8>, text: &str) {
+    /// Begins the next object, which the caller appends.
+    pub fn next(&mut self, out: &mut Vec<u8>) {
         if self.items > 0 {
             out.push(b',');
         }
-        out.extend_from_slice(text.as_bytes());
         self.items += 1;
-    }
-
-    /// Bytes so far, to be held against a bound.
-    pub fn bytes(&self, out: &[u8]) -> usize {
-        out.len() - self.start
     }
 
     /// Ends the body; the next poll goes on from `cursor`, which has [`CURSOR_BYTES`].
@@ -73,9 +68,9 @@ mod tests {
             let mut out = b"head".to_vec();
             let mut body = Body::begin(&mut out);
             for object in objects {
-                body.item(&mut out, object);
+                body.next(&mut out);
+                out.extend_from_slice(object.as_bytes());
             }
-            assert_eq!(body.bytes(&out) + 4, out.len());
             body.end(&mut out, CURSOR);
             let read: Value = serde_json::from_slice(&out[4..]).expect("JSON");
             let events: Vec<Value> =

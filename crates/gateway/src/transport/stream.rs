@@ -11,8 +11,9 @@ use super::{
     ndjson, sse,
 };
 use crate::{
-    feed::{Form, Word},
+    feed::{Form, LargeForm, Word},
     http::{chunk, response::Framing, visit::Names},
+    memory::MemoryBudget,
     outbox::Outbox,
     session::Session,
     workbench::Workbench,
@@ -54,6 +55,16 @@ impl StreamFormat {
             Self::Iframe(_) => "text/html; charset=utf-8",
         }
     }
+
+    /// An event in this format, in a chunk.
+    fn encoding(&self) -> Encoding {
+        match self {
+            Self::Sse(Names::On) => Encoding::Sse,
+            Self::Sse(Names::Off) => Encoding::SseUnnamed,
+            Self::Lines => Encoding::Line,
+            Self::Iframe(_) => Encoding::Script,
+        }
+    }
 }
 
 /// The response is over.
@@ -93,12 +104,12 @@ impl StreamForm {
 impl Form for StreamForm {
     /// The shared forms are chunks.
     fn shared(&self) -> Option<Encoding> {
-        match (&self.format, self.framing) {
-            (_, Framing::UntilClose) | (StreamFormat::Iframe(_), _) => None,
-            (StreamFormat::Sse(Names::On), _) => Some(Encoding::Sse),
-            (StreamFormat::Sse(Names::Off), _) => Some(Encoding::SseUnnamed),
-            (StreamFormat::Lines, _) => Some(Encoding::Line),
-        }
+        (self.framing == Framing::Chunked).then(|| self.format.encoding())
+    }
+
+    /// Without chunks it is what stands in the chunk.
+    fn large(&self, _: &MemoryBudget) -> Option<LargeForm> {
+        Some(LargeForm { encoding: self.format.encoding(), framing: self.framing })
     }
 
     fn event(&mut self, frame: Frame<'_>, _: &mut Workbench, outbox: &mut Outbox<'_>) {

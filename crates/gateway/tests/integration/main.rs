@@ -25,6 +25,7 @@ mod heads;
 mod heartbeats;
 mod inflating;
 mod kernel_memory;
+mod large_events;
 mod last_events;
 mod limits;
 mod logging;

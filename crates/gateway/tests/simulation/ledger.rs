@@ -120,7 +120,7 @@ impl Ledger {
                 (5u8, failure.0).hash(&mut self.hasher);
                 *connection
             }
-            Completion::Backlogged { connection, unsent_bytes } => {
+            Completion::Backlogged { connection, unsent_bytes, .. } => {
                 (6u8, unsent_bytes).hash(&mut self.hasher);
                 self.bound(*connection, *unsent_bytes);
                 self.sees_life(*connection, now);

@@ -132,7 +132,11 @@ fn a_backlogged_answer_is_taken_when_the_backlog_has_left() {
     let mut world = World::new();
     world.poll(world.ann);
     world.turn();
-    world.complete(Completion::Backlogged { connection: world.ann, unsent_bytes: 10 });
+    world.complete(Completion::Backlogged {
+        connection: world.ann,
+        unsent_bytes: 10,
+        shared_bytes: 0,
+    });
     for _ in 0..3 {
         world.turn();
         assert_eq!(world.waiting(), 1);
@@ -149,7 +153,11 @@ fn a_backlogged_answer_is_kept_when_the_connection_fails() {
     let mut world = World::new();
     world.poll(world.ann);
     world.turn();
-    world.complete(Completion::Backlogged { connection: world.ann, unsent_bytes: 10 });
+    world.complete(Completion::Backlogged {
+        connection: world.ann,
+        unsent_bytes: 10,
+        shared_bytes: 0,
+    });
     world.turn();
     world.fails(world.ann);
     world.turn();

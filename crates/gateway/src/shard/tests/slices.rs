@@ -77,6 +77,7 @@ impl World {
                     Outgoing::Turn(range) => &turn[range.clone()],
                     Outgoing::Owned { bytes, start } => &bytes[*start..],
                     Outgoing::Shared(bytes) => bytes,
+                    Outgoing::Pieces(_) => panic!("nothing here is large"),
                 };
                 self.sent.entry(connection.slot()).or_default().extend_from_slice(bytes);
             }

@@ -21,6 +21,15 @@ const GOOD_CLIENTS: usize = 100;
 /// How often each thread has one of its clients send something.
 const PACE: Duration = Duration::from_millis(4);
 
+/// An attack is over when nothing has grown for so long.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// What the good clients make the gateway take and give back.
+const NOISE_BYTES: u64 = 256 << 10;
+
+/// However long it goes on to grow.
+const GROWTH_TIME_MAX: Duration = Duration::from_secs(10);
+
 /// What an attack cost.
 #[derive(Debug)]
 pub struct Cost {
@@ -52,8 +61,8 @@ pub fn attack<T>(name: &str, gateway: &Gateway, run: impl FnOnce() -> T) -> (Cos
         });
         let ends = Ends(is_over);
         let attackers = run();
-        // What was sent last is to arrive, too.
-        thread::sleep(Duration::from_millis(500));
+        // What was sent last is to arrive, too, and all that comes of it.
+        stops_growing(gateway);
         drop(ends);
         let latencies = threads.into_iter().flat_map(|thread| thread.join().unwrap());
         (attackers, latencies.collect::<Vec<_>>())
@@ -69,6 +78,19 @@ pub fn attack<T>(name: &str, gateway: &Gateway, run: impl FnOnce() -> T) -> (Cos
         latencies.len(),
     );
     (Cost { grown_bytes, p99 }, attackers)
+}
+
+/// Waits until no more is buffered than a while ago, and no longer than an attack may take.
+fn stops_growing(gateway: &Gateway) {
+    let start = Instant::now();
+    let (mut most, mut risen) = ([0; 2], start);
+    while risen.elapsed() < QUIET && start.elapsed() < GROWTH_TIME_MAX {
+        let held = [gateway.metric("ringway_buffered_bytes"), gateway.resident_bytes()];
+        if held.iter().zip(most).any(|(held, most)| *held > most + NOISE_BYTES) {
+            (most, risen) = (held, Instant::now());
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Ends the good clients, also when an expectation of the attack is not met.

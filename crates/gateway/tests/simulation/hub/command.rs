@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, fmt::Write};
 
 use fastrand::Rng;
-use ringway::permission::Patterns;
+use ringway::{limits::LARGE_EVENT_BYTES, permission::Patterns};
 use ringway_hub::Cursor;
 
 use super::world::Story;
@@ -180,6 +180,8 @@ pub fn json(value: &(impl serde::Serialize + ?Sized)) -> String {
 
 fn padding(rng: &mut Rng) -> usize {
     match rng.u8(0..16) {
+        // Long enough for clients to share it.
+        0 if rng.u8(0..8) == 0 => rng.usize(LARGE_EVENT_BYTES..LARGE_EVENT_BYTES + 8_000),
         0 => rng.usize(300..4_000),
         1..4 => rng.usize(60..300),
         _ => rng.usize(0..60),

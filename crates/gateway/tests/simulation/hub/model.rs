@@ -131,7 +131,7 @@ impl Model {
                     }
                 }
             }
-            Completion::Backlogged { connection, unsent_bytes } => {
+            Completion::Backlogged { connection, unsent_bytes, .. } => {
                 if let Some(line) = line_of(connection) {
                     self.bound(line, *unsent_bytes);
                     self.trouble(line);

@@ -1,0 +1,122 @@
+//! The operations of a turn: one send for each connection, in order, and what is shared stays so.
+
+use super::*;
+
+fn sends(operations: &mut Operations) -> Vec<(u32, Vec<u8>)> {
+    let (list, turn) = operations.drain();
+    list.filter_map(|operation| match operation {
+        Operation::Send { connection, outgoing } => {
+            let bytes = match outgoing {
+                Outgoing::Turn(range) => turn[range].to_vec(),
+                Outgoing::Owned { bytes, start } => bytes[start..].to_vec(),
+                Outgoing::Shared(bytes) => bytes.to_vec(),
+                Outgoing::Pieces(pieces) => {
+                    pieces.iter().flat_map(|piece| piece.bytes(turn).to_vec()).collect()
+                }
+            };
+            Some((connection.slot(), bytes))
+        }
+        _ => None,
+    })
+    .collect()
+}
+
+#[test]
+fn interleaved_sends_stay_one_per_connection_and_in_order() {
+    let mut operations = Operations::default();
+    let names = [Connection::new(0, 0), Connection::new(1, 0)];
+    let mut marks = [SendMark::default(); 2];
+    for round in 0..4u8 {
+        for (name, mark) in names.iter().zip(&mut marks) {
+            operations.send(*name, mark, |out| out.push(round));
+        }
+    }
+    assert_eq!(sends(&mut operations), [(0, vec![0, 1, 2, 3]), (1, vec![0, 1, 2, 3])]);
+}
+
+#[test]
+fn every_kind_of_send_can_be_continued() {
+    let mut operations = Operations::default();
+    for first in 0..3 {
+        let (name, mut mark) = (Connection::new(first, 0), SendMark::default());
+        match first {
+            0 => operations.send(name, &mut mark, |out| out.extend_from_slice(b"ab")),
+            1 => operations.send_owned(name, &mut mark, b"_ab".to_vec(), 1),
+            _ => operations.send_shared(name, &mut mark, &Bytes::from_static(b"ab")),
+        }
+        operations.send(name, &mut mark, |out| out.push(b'c'));
+        operations.send_owned(name, &mut mark, b"_d".to_vec(), 1);
+        operations.send_shared(name, &mut mark, &Bytes::from_static(b"e"));
+    }
+    assert_eq!(operations.bytes_to_send(), 3 * 5);
+    let expected = |slot| (slot, b"abcde".to_vec());
+    assert_eq!(sends(&mut operations), [expected(0), expected(1), expected(2)]);
+}
+
+#[test]
+fn shared_bytes_are_copied_for_nobody() {
+    let mut operations = Operations::default();
+    let (name, mut mark) = (Connection::new(7, 0), SendMark::default());
+    let shared = Bytes::from_static(b"<shared>");
+    let staged = operations.stage(|out| out.extend_from_slice(b"(staged)"));
+    operations.send(name, &mut mark, |out| out.extend_from_slice(b"he"));
+    operations.send(Connection::new(8, 0), &mut SendMark::default(), |out| out.push(b'_'));
+    operations.send(name, &mut mark, |out| out.extend_from_slice(b"ad"));
+    operations.send_shared(name, &mut mark, &shared);
+    operations.send(name, &mut mark, |_| ());
+    operations.send(name, &mut mark, |out| out.extend_from_slice(b"ta"));
+    operations.send(name, &mut mark, |out| out.extend_from_slice(b"il"));
+    operations.send_shared(name, &mut mark, &shared);
+    operations.send_staged(name, &mut mark, staged);
+    assert_eq!(operations.bytes(), b"(staged)he_headtail", "the head moves, nothing else");
+    assert_eq!(operations.bytes_to_send(), 1 + 4 + 8 + 4 + 8 + 8);
+    let Operation::Send { outgoing: Outgoing::Pieces(pieces), .. } = &operations.list()[0] else {
+        panic!("{:?}", operations.list()[0]);
+    };
+    assert_eq!(pieces.len(), 5);
+    let expected = [(7, b"head<shared>tail<shared>(staged)".to_vec()), (8, b"_".to_vec())];
+    assert_eq!(sends(&mut operations), expected);
+}
+
+#[test]
+fn staged_bytes_are_shared_until_a_connection_goes_its_own_way() {
+    let mut operations = Operations::default();
+    let names = [0, 1, 2].map(|slot| Connection::new(slot, 0));
+    let mut marks = [SendMark::default(); 3];
+    operations.send_owned(names[2], &mut marks[2], b"_o".to_vec(), 1);
+    for text in [b"ab", b"cd"] {
+        let staged = operations.stage(|out| out.extend_from_slice(text));
+        for (name, mark) in names.iter().zip(&mut marks) {
+            operations.send_staged(*name, mark, staged);
+        }
+    }
+    assert_eq!(operations.bytes(), b"abcd", "both share what follows what they have");
+    operations.send(names[0], &mut marks[0], |out| out.push(b'!'));
+    let staged = operations.stage(|out| out.push(b'e'));
+    for (name, mark) in names.iter().zip(&mut marks) {
+        operations.send_staged(*name, mark, staged);
+    }
+    let expected = [(2, b"oabcde".to_vec()), (0, b"abcd!e".to_vec()), (1, b"abcde".to_vec())];
+    assert_eq!(sends(&mut operations), expected);
+}
+
+#[test]
+fn a_stale_mark_starts_a_new_send() {
+    let mut operations = Operations::default();
+    let (one, two) = (Connection::new(1, 0), Connection::new(2, 0));
+    let (mut mark_one, mut mark_two) = (SendMark::default(), SendMark::default());
+    operations.send(one, &mut mark_one, |out| out.push(1));
+    operations.clear();
+    operations.send(two, &mut mark_two, |out| out.push(2));
+    operations.send(one, &mut mark_one, |out| out.push(3));
+    assert_eq!(sends(&mut operations), [(2, vec![2]), (1, vec![3])]);
+}
+
+#[test]
+fn a_burst_does_not_stay_resident() {
+    let mut operations = Operations::default();
+    let mut mark = SendMark::default();
+    operations.send(Connection::new(0, 0), &mut mark, |out| out.resize(TURN_BYTES_KEPT + 1, 0));
+    operations.clear();
+    assert_eq!(operations.bytes.capacity(), 0);
+}
