@@ -4,6 +4,8 @@
 //! It never touches a socket or a clock, and it knows no route, no session and no setting: each
 //! bound is the caller's.
 
+#![forbid(unsafe_code)]
+
 pub mod body;
 pub mod chunk;
 mod error;
