@@ -9,6 +9,7 @@ mod browser;
 mod checkout;
 mod clients;
 mod conformance;
+mod module_graph;
 mod process;
 mod readme;
 mod server;
@@ -38,6 +39,7 @@ enum Task {
     Browser(browser::Options),
     Readme(readme::Options),
     BenchPeers(bench_peers::Options),
+    Layering(module_graph::Options),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Task::Browser(options) => step::alone(browser::run(&checkout, options)),
         Task::Readme(options) => step::alone(readme::run(&checkout, options)),
         Task::BenchPeers(options) => step::alone(bench_peers::run(&checkout, options)),
+        Task::Layering(options) => step::alone(module_graph::run(options)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,22 +1,27 @@
-//! The layering as a test: who may depend on whom, where unsafe code may be, how
-//! long a file and how plain a name is. Every rule is first held against a bad
+//! The layering as a test: which crate and which module may use which, where unsafe code may be,
+//! how long a file and how plain a name is. Every rule is first held against a bad
 //! example, so that it is known to fail. Never builds anything, and never judges
 //! what rustfmt and clippy judge already.
 
 #![forbid(unsafe_code)]
 
+#[path = "layering/modules.rs"]
+mod modules;
 #[path = "layering/rules.rs"]
 mod rules;
-#[path = "layering/workspace.rs"]
-mod workspace;
+
+use std::sync::LazyLock;
 
 use rules::Rule;
-use workspace::{Manifest, SourceFile, Workspace};
+use xtask::layering::{Manifest, SourceFile, Workspace};
+
+/// Read once: blanking all comments and strings takes a second or two.
+static REPOSITORY: LazyLock<Workspace> = LazyLock::new(Workspace::read);
 
 /// Holds one rule against the repository.
 #[track_caller]
 fn holds(rule: Rule) {
-    let faults = rule(&Workspace::read());
+    let faults = rule(&REPOSITORY);
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
 }
 
@@ -41,7 +46,7 @@ fn accepts_file(rule: Rule, path: &str, text: &str) {
 
 #[test]
 fn the_repository_is_read_whole() {
-    let workspace = Workspace::read();
+    let workspace = &*REPOSITORY;
     for folder in ["crates/frame", "crates/gateway", "benches", "benches/peers", "loadtest"] {
         assert!(workspace.manifests.iter().any(|one| one.folder == folder), "{folder}");
         let inside = |file: &SourceFile| file.path.starts_with(&format!("{folder}/src/"));

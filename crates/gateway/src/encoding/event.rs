@@ -60,7 +60,7 @@ impl SharedDeflate {
     }
 
     /// `None`: there is no memory for it. It is sent uncompressed then.
-    fn frame(self, text: &[u8], bench: &mut Workbench) -> Option<Box<[u8]>> {
+    pub fn frame(self, text: &[u8], bench: &mut Workbench) -> Option<Box<[u8]>> {
         let mut compressed = bench.take_scratch();
         make_room(&mut compressed, deflated_bytes_max(text.len())).ok()?;
         let mut deflater = bench.pool.take_deflater(self.level, WindowBits::MAX, self.memory_level);

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use ringway_hub::Sequence;
 
 use crate::{
-    encoding::{Encoding, Frame},
+    encoding::{Encoding, Frame, SharedDeflate, scratch::Workbench},
     limits::LARGE_EVENT_BYTES,
 };
 
@@ -53,7 +53,35 @@ impl LargeEvents {
             _ => encoding,
         };
         let key = (sequence, sequence, encoding);
-        self.run(key, || frame.bytes_max(encoding), |out| frame.write(encoding, out))
+        self.run(
+            key,
+            || frame.bytes_max(encoding),
+            |out| match (encoding, frame.deflated) {
+                (Encoding::Deflated, Some(deflated)) => out.extend_from_slice(deflated),
+                _ => frame.write(encoding, out),
+            },
+        )
+    }
+
+    /// An event compressed for all who share that, which it was not before.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; nothing has changed.
+    pub fn compressed(
+        &self,
+        frame: &Frame<'_>,
+        deflate: SharedDeflate,
+        bench: &mut Workbench,
+    ) -> Result<Bytes, OutOfMemory> {
+        let key = (frame.cursor.sequence, frame.cursor.sequence, Encoding::Deflated);
+        let known = self.encoded.borrow().get(&key).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let text = frame.text().as_bytes();
+        let compressed = deflate.frame(text, bench).ok_or(OutOfMemory)?;
+        bench.count_compressed(text.len());
+        self.run(key, || compressed.len(), |out| out.extend_from_slice(&compressed))
     }
 
     /// The JSON object of an event.
@@ -140,6 +168,8 @@ mod tests {
         assert_eq!(first.as_ptr_range().end, object.as_ptr_range().end, "one buffer for both");
         let plain = large.event(&frame, Encoding::Deflated).unwrap();
         assert_eq!(plain.as_ptr(), first.as_ptr(), "nobody has compressed it");
+        let compressed = Frame { deflated: Some(b"shorter"), ..frame };
+        assert_eq!(&large.event(&compressed, Encoding::Deflated).unwrap()[..], b"shorter");
         let length = first.len() as u32;
         assert_eq!(large.sweep(), (0, length));
         drop((first, plain));

@@ -14,7 +14,7 @@ use ringway_hub::{Cursor, Sequence};
 
 use crate::{
     config::{SlowReader, settings::Settings},
-    encoding::{Encoding, Frame, native as write, scratch::Workbench},
+    encoding::{Encoding, Frame, SharedDeflate, native as write, scratch::Workbench},
     memory::OutOfMemory,
     metrics::CoreMetrics,
     outbox::Outbox,
@@ -213,7 +213,14 @@ fn write_event(
     if is_large(frame.bytes.len())
         && let Some(LargeForm { encoding, framing }) = form.large(serving.memory)
     {
-        let chunk = desk.large_events.event(&frame, encoding)?;
+        let chunk = match (encoding, frame.deflated, &serving.settings.deflate) {
+            // Nobody was connected who wanted it compressed when it came.
+            (Encoding::Deflated, None, Some(policy)) => {
+                let deflate = SharedDeflate::new(policy);
+                desk.large_events.compressed(&frame, deflate, serving.bench)?
+            }
+            _ => desk.large_events.event(&frame, encoding)?,
+        };
         outbox.write_shared(&match framing {
             Framing::Chunked => chunk,
             Framing::UntilClose => chunk.slice(chunk::data_of(chunk.len())),

@@ -1,7 +1,7 @@
 //! The rules, each a function from the repository to the faults in it. A fault
 //! says what, where and how to mend it. Never reads a file.
 
-use crate::workspace::{Manifest, SourceFile, Workspace};
+use xtask::layering::{Manifest, SourceFile, Workspace, is_root};
 
 pub type Rule = fn(&Workspace) -> Vec<String>;
 
@@ -132,15 +132,6 @@ pub fn crate_roots(workspace: &Workspace) -> Vec<String> {
         }
     }
     faults
-}
-
-/// Whether a file is where a library or a program of the package begins.
-fn is_root(folder: &str, path: &str) -> bool {
-    let Some(path) = path.strip_prefix(folder).and_then(|path| path.strip_prefix("/src/")) else {
-        return false;
-    };
-    let program = path.strip_prefix("bin/").map(|path| path.trim_end_matches("/main.rs"));
-    path == "lib.rs" || path == "main.rs" || program.is_some_and(|name| !name.contains('/'))
 }
 
 /// Whether a place where unsafe code may be is below the folder of this root.

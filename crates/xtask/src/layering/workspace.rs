@@ -7,28 +7,36 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
+/// All sources and manifests.
 pub struct Workspace {
+    /// In no particular order.
     pub files: Vec<SourceFile>,
+    /// Of the members of the workspace.
     pub manifests: Vec<Manifest>,
 }
 
+/// What a `Cargo.toml` says about dependencies.
 pub struct Manifest {
     /// Relative to the root, such as `crates/frame`.
     pub folder: String,
+    /// The name of the package.
     pub package: String,
     /// Packages it names in any section of dependencies.
     pub dependencies: BTreeSet<String>,
 }
 
+/// One file of Rust code.
 pub struct SourceFile {
     /// Relative to the root.
     pub path: String,
+    /// All of it, as it is on the disk.
     pub text: String,
     /// The text with all that is not code replaced by blanks, line for line.
     pub code: String,
 }
 
 impl Workspace {
+    /// Reads the repository that this crate was built from.
     pub fn read() -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let table: Table = read(&root.join("Cargo.toml")).parse().expect("Cargo.toml");
@@ -67,6 +75,7 @@ fn collect(folder: &Path, relative: &str, files: &mut Vec<SourceFile>) {
 }
 
 impl Manifest {
+    /// Reads a manifest that lies in `folder`.
     pub fn parse(folder: &str, text: &str) -> Self {
         let table: Table = text.parse().unwrap_or_else(|error| panic!("{folder}: {error}"));
         let mut dependencies = BTreeSet::new();
@@ -97,6 +106,7 @@ fn add_sections(table: &Table, dependencies: &mut BTreeSet<String>) {
 }
 
 impl SourceFile {
+    /// A file at `path`, relative to the root.
     pub fn new(path: &str, text: &str) -> Self {
         Self { path: path.to_owned(), text: text.to_owned(), code: blank(text) }
     }
