@@ -4,8 +4,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Deserialize;
-
 use crate::limits;
 
 /// The cores to run on, one shard each.
@@ -19,8 +17,7 @@ use crate::limits;
 /// assert_eq!("0,2-3".parse(), Ok(Cores::List(vec![0, 2, 3])));
 /// assert_eq!("5-5".parse(), Ok(Cores::List(vec![5])));
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cores {
     /// Every core that the process may run on.
     Auto,
@@ -52,11 +49,12 @@ impl FromStr for Cores {
         }
         if !text.contains([',', '-']) {
             let count = number(text)?;
-            return if limits::CORES.allows(count as u64) {
+            let most = limits::CORE_NUMBER_MAX + 1;
+            return if (1..=most).contains(&(count as u64)) {
                 Ok(Self::Count(count))
             } else {
-                let (least, most) = (limits::CORES.least, limits::CORES.most);
-                Err(CoresError(format!("a count of cores is from {least} to {most}")))
+                let reason = "the kernel's core sets have as many entries";
+                Err(CoresError(format!("a count of cores is from 1 to {most} ({reason})")))
             };
         }
         let mut cores = Vec::new();
@@ -77,14 +75,6 @@ impl FromStr for Cores {
             return Err(CoresError(format!("core {} is listed twice", pair[0])));
         }
         Ok(Self::List(cores))
-    }
-}
-
-impl TryFrom<String> for Cores {
-    type Error = CoresError;
-
-    fn try_from(text: String) -> Result<Self, CoresError> {
-        text.parse()
     }
 }
 
@@ -135,12 +125,14 @@ mod tests {
 
     #[test]
     fn what_is_not_a_choice_of_cores_says_why() {
+        let count =
+            "a count of cores is from 1 to 1024 (the kernel's core sets have as many entries)";
         let shape = "; write \"auto\", a count such as 2, or a list such as \"0,2-3\"";
         let table = [
             ("", format!("\"\" is not a core number{shape}")),
             ("all", format!("\"all\" is not a core number{shape}")),
-            ("0", "a count of cores is from 1 to 1024".to_owned()),
-            ("1025", "a count of cores is from 1 to 1024".to_owned()),
+            ("0", count.to_owned()),
+            ("1025", count.to_owned()),
             ("3-1", "3-1 runs backwards".to_owned()),
             ("0,1024", "the highest core number is 1023".to_owned()),
             ("0-2,1", "core 1 is listed twice".to_owned()),

@@ -3,14 +3,10 @@
 
 use std::fmt::Write;
 
-use crate::{
-    config::{
-        keys::{Key, Kind},
-        table::{KEYS, SECTIONS},
-        topics::{TOPIC_KEYS, TOPIC_SECTION, TopicHistory},
-        value,
-    },
-    limits::Bound,
+use crate::config::{
+    keys::{Key, Repeats},
+    table::SECTIONS,
+    value,
 };
 
 const TEXT_COLUMNS: usize = 80;
@@ -35,58 +31,38 @@ pub fn defaults_text() -> String {
     for section in SECTIONS {
         text.push('\n');
         comment(&mut text, section.meaning);
-        write_line(&mut text, &section.header());
-        for key in KEYS.iter().filter(|key| key.section() == section.path) {
-            write_key(&mut text, key);
+        match section.repeats {
+            Repeats::Once | Repeats::Each(_) => write_line(&mut text, &section.header()),
+            Repeats::InFile(_) => comment(&mut text, &section.header()),
         }
-        if section.path == "history" {
-            write_topics(&mut text);
+        for key in section.keys {
+            write_key(&mut text, key);
         }
     }
     text
 }
 
-/// The section has no default, so that all of it is a comment.
-fn write_topics(text: &mut String) {
-    text.push('\n');
-    comment(text, TOPIC_SECTION.meaning);
-    comment(text, &TOPIC_SECTION.header());
-    for key in TOPIC_KEYS {
-        comment(text, "");
-        comment(text, key.meaning);
-        comment(text, &format!("Allowed: {}.", value::range_text(&key.kind)));
-        comment(text, &format!("{} = {}", key.name(), TopicHistory::example(key)));
-    }
-}
-
+/// A key without a default is a comment, so that the whole section is one.
 fn write_key(text: &mut String, key: &Key) {
-    text.push('\n');
+    let default = value::default_text(&key.kind);
+    match default {
+        Some(_) => text.push('\n'),
+        None => comment(text, ""),
+    }
     comment(text, key.meaning);
-    let range = format!("Allowed: {}.", value::range_text(&key.kind));
-    comment(text, &range);
-    if let Some(bound) = bound(&key.kind) {
+    comment(text, &format!("Allowed: {}.", value::range_text(&key.kind)));
+    if let Some(bound) = key.kind.bound() {
         comment(text, &format!("Why: {}.", bound.reason));
     }
-    comment(text, &format!("[{}]", key.variable()));
-    write_line(text, &format!("{} = {}", key.name(), value::default_text(&key.kind)));
-}
-
-fn bound(kind: &Kind) -> Option<&Bound> {
-    match kind {
-        Kind::Duration(bound)
-        | Kind::WholeSeconds(bound)
-        | Kind::Size(bound)
-        | Kind::Count(bound)
-        | Kind::PowerOfTwo(bound) => Some(bound),
-        Kind::Switch(_)
-        | Kind::Word(..)
-        | Kind::Address(_)
-        | Kind::Networks(_)
-        | Kind::Pattern
-        | Kind::Patterns(_)
-        | Kind::Origins
-        | Kind::Hosts
-        | Kind::Cores => None,
+    match default {
+        Some(default) => {
+            comment(text, &format!("[{}]", key.variable()));
+            write_line(text, &format!("{} = {default}", key.name()));
+        }
+        None => {
+            let example = value::example_text(&key.kind).expect("there is a default or an example");
+            comment(text, &format!("{} = {example}", key.name()));
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! fault in it is reported, not only the first. It never opens a file and never
 //! decides between sources.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -11,26 +12,41 @@ use toml::de::{DeTable, DeValue};
 use crate::config::{
     error::{Faults, Origin},
     keys::{self, Key, Repeats, Section},
-    source::{ADDRESS, Assigned, Values},
-    spelling, topics, value,
+    source::{Assigned, Values},
+    spelling,
+    table::SECTIONS,
+    value,
 };
 
-/// What a file sets.
+/// What a file, or all sources together, set.
 #[derive(Debug, Default)]
-pub(super) struct FileValues {
+pub(super) struct Tables {
     /// Everything but the sections that may be repeated.
-    pub values: Values,
-    /// One for each `[[listener]]`; empty when the file has none.
-    pub listeners: Vec<Values>,
-    /// One for each `[[history.topic]]`.
-    pub topics: Vec<Values>,
+    pub once: Values,
+    /// The tables of each repeated section that is present, by its path.
+    pub repeated: BTreeMap<&'static str, Vec<Values>>,
+}
+
+impl Tables {
+    /// The tables of a repeated section.
+    pub fn each(&self, section: &Section) -> &[Values] {
+        self.repeated.get(section.path).map_or(&[], Vec::as_slice)
+    }
+
+    /// The tables of any section.
+    pub fn of(&self, section: &Section) -> &[Values] {
+        match section.repeats {
+            Repeats::Once => std::slice::from_ref(&self.once),
+            Repeats::Each(_) | Repeats::InFile(_) => self.each(section),
+        }
+    }
 }
 
 /// Reads the text of the file that errors call `name`.
-pub(super) fn parse(name: &str, text: &str, faults: &mut Faults) -> FileValues {
+pub(super) fn parse(name: &str, text: &str, faults: &mut Faults) -> Tables {
     let newlines = text.match_indices('\n').map(|(offset, _)| offset).collect();
-    let (listeners, topics) = (Vec::new(), Vec::new());
-    let mut reader = Reader { name: name.into(), text, newlines, faults, listeners, topics };
+    let repeated = BTreeMap::new();
+    let mut reader = Reader { name: name.into(), text, newlines, faults, repeated };
     let (document, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let origin = match error.span() {
@@ -41,11 +57,11 @@ pub(super) fn parse(name: &str, text: &str, faults: &mut Faults) -> FileValues {
     }
     if !errors.is_empty() {
         // What the parser made of broken text would only add confusing faults.
-        return FileValues::default();
+        return Tables::default();
     }
-    let mut values = Values::new();
-    reader.table("", document.get_ref(), &mut values);
-    FileValues { values, listeners: reader.listeners, topics: reader.topics }
+    let mut once = Values::new();
+    reader.table("", document.get_ref(), &mut once);
+    Tables { once, repeated: reader.repeated }
 }
 
 struct Reader<'a> {
@@ -54,8 +70,7 @@ struct Reader<'a> {
     /// Offsets of the line ends, so that a file of faults is not searched for each of them.
     newlines: Vec<usize>,
     faults: &'a mut Faults,
-    listeners: Vec<Values>,
-    topics: Vec<Values>,
+    repeated: BTreeMap<&'static str, Vec<Values>>,
 }
 
 impl Reader<'_> {
@@ -67,7 +82,7 @@ impl Reader<'_> {
             };
             // A quoted name with a dot in it is no path.
             let is_path = !name.get_ref().contains('.');
-            if let Some(key) = keys::of_file().find(|key| key.path == full).filter(|_| is_path) {
+            if let Some(key) = keys::find(&full).filter(|_| is_path) {
                 self.value(key, written, values);
             } else if let Some(section) = keys::find_section(&full).filter(|_| is_path) {
                 self.section(section, name.span(), written, values);
@@ -97,16 +112,18 @@ impl Reader<'_> {
     ) {
         match (section.repeats, written.get_ref()) {
             (Repeats::Once, DeValue::Table(table)) => self.table(section.path, table, values),
-            (Repeats::Each, DeValue::Array(tables)) if !tables.is_empty() => {
+            (Repeats::Each(needed) | Repeats::InFile(needed), DeValue::Array(tables))
+                if !tables.is_empty() =>
+            {
                 for table in tables.iter() {
-                    self.repeated(section, table);
+                    self.repeated(section, needed, table);
                 }
             }
             (Repeats::Once, _) => {
                 let message = format!("{} is a section; write {}", section.path, section.header());
                 self.faults.add(self.line(span), message);
             }
-            (Repeats::Each, _) => {
+            (Repeats::Each(_) | Repeats::InFile(_), _) => {
                 let message = format!(
                     "{} is a section for each of several; write {}, with two brackets",
                     section.path,
@@ -117,33 +134,33 @@ impl Reader<'_> {
         }
     }
 
-    fn repeated(&mut self, section: &Section, written: &Spanned<DeValue<'_>>) {
+    fn repeated(&mut self, section: &Section, needed: &str, written: &Spanned<DeValue<'_>>) {
+        let header = section.header();
         let DeValue::Table(table) = written.get_ref() else {
-            let message = format!("{} holds sections, not values", section.header());
+            let message = format!("{header} holds sections, not values");
             return self.faults.add(self.line(written.span()), message);
         };
         let mut values = Values::new();
         self.table(section.path, table, &mut values);
-        let (needed, example, tables) = match section.path {
-            topics::SECTION => (topics::PATTERN, "pattern = \"news.*\"", &mut self.topics),
-            _ => (ADDRESS, "address = \"127.0.0.1:8080\"", &mut self.listeners),
-        };
-        // Without an address that can be used, a listener would get the default one and be judged
-        // by it; without a pattern, limits belong to no topic.
-        if values.contains_key(needed) {
-            tables.push(values);
-            let is_topic = section.path == topics::SECTION;
-            if let Some(message) = topics::limits_nothing(table).filter(|_| is_topic) {
-                self.faults.add(self.line(written.span()), message);
-            }
+        if !table.contains_key(needed) {
+            let key = section.keys.iter().find(|key| key.name() == needed);
+            let kind = &key.expect("the needed key is one of the section's").kind;
+            let example = value::default_text(kind).or_else(|| value::example_text(kind));
+            let example = example.expect("there is a default or an example");
+            let message = format!("{header} has no {needed}; add one such as {needed} = {example}");
+            return self.faults.add(self.line(written.span()), message);
+        }
+        // Without its needed key, which may have been faulty, the others belong to nothing.
+        if !values.keys().any(|path| path.ends_with(&format!(".{needed}"))) {
             return;
         }
-        let (_, name) = needed.rsplit_once('.').expect("every key is in a section");
-        if !table.contains_key(name) {
-            let header = section.header();
-            let message = format!("{header} has no {name}; add one such as {example}");
+        if matches!(section.repeats, Repeats::InFile(_)) && table.len() == 1 {
+            let others = section.keys.iter().map(Key::name).filter(|name| *name != needed);
+            let others: Vec<_> = others.collect();
+            let message = format!("{header} limits nothing; add {}", others.join(" or "));
             self.faults.add(self.line(written.span()), message);
         }
+        self.repeated.entry(section.path).or_default().push(values);
     }
 
     fn line(&self, span: Range<usize>) -> Origin {
@@ -174,14 +191,14 @@ fn unknown(path: &str, name: &str, written: &DeValue<'_>) -> String {
     };
     if is_section {
         let full = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-        let near = spelling::nearest(&full, keys::sections().map(|section| section.path))
+        let near = spelling::nearest(&full, SECTIONS.iter().map(|section| section.path))
             .and_then(keys::find_section);
         return match near {
             Some(section) => {
                 format!("unknown section [{full}]; did you mean {}?", section.header())
             }
             None => {
-                let headers: Vec<_> = keys::sections().map(Section::header).collect();
+                let headers: Vec<_> = SECTIONS.iter().map(|section| section.header()).collect();
                 format!("unknown section [{full}]; the sections are {}", headers.join(", "))
             }
         };
@@ -195,18 +212,18 @@ fn unknown(path: &str, name: &str, written: &DeValue<'_>) -> String {
 }
 
 fn hint(path: &str, name: &str) -> String {
-    let siblings = || keys::of_file().filter(|key| key.section() == path);
+    let siblings = || keys::all().filter(|key| key.section() == path);
     if let Some(near) = spelling::nearest(name, siblings().map(Key::name)) {
         return format!("did you mean {}?", value::quoted(near));
     }
-    let near = spelling::nearest(name, keys::of_file().map(Key::name));
-    if let Some(key) = keys::of_file().find(|key| Some(key.name()) == near) {
+    let near = spelling::nearest(name, keys::all().map(Key::name));
+    if let Some(key) = keys::all().find(|key| Some(key.name()) == near) {
         let section = keys::find_section(key.section()).expect("every key is in a section");
         return format!("did you mean {} in {}?", value::quoted(key.name()), section.header());
     }
     let names: Vec<_> = siblings().map(Key::name).collect();
     if names.is_empty() {
-        let headers: Vec<_> = keys::sections().map(Section::header).collect();
+        let headers: Vec<_> = SECTIONS.iter().map(|section| section.header()).collect();
         return format!("the sections are {}", headers.join(", "));
     }
     format!("its keys are {}", names.join(", "))

@@ -1,13 +1,8 @@
-//! What a key and a section of the configuration are, and how they are found by
-//! name, or by nearly their name. It never says which there are: that is `table`.
+//! What a key and a section of the configuration are, and how they are found by name. The macro
+//! `section!` builds both, and the struct that holds the values, from one entry for each key.
+//! The entries themselves are in `table`.
 
-use crate::{
-    config::{
-        table::{KEYS, SECTIONS},
-        topics::{TOPIC_KEYS, TOPIC_SECTION},
-    },
-    limits::Bound,
-};
+use crate::config::{bound::Bound, table::SECTIONS};
 
 /// What may be written for a key.
 #[derive(Clone, Copy, Debug)]
@@ -32,14 +27,28 @@ pub(super) enum Kind {
     Networks(&'static [&'static str]),
     /// Name patterns such as `chat.*`, and the default.
     Patterns(&'static [&'static str]),
-    /// One name pattern.
-    Pattern,
+    /// One name pattern, which has no default, and an example.
+    Pattern(&'static str),
     /// Origins of web pages, or `*`; by default none.
     Origins,
     /// Host names, or `*`; by default none.
     Hosts,
     /// `"auto"`, a count or a list of cores.
     Cores,
+}
+
+impl Kind {
+    /// The range, where the value is a number.
+    pub const fn bound(&self) -> Option<&Bound> {
+        match self {
+            Self::Duration(bound)
+            | Self::WholeSeconds(bound)
+            | Self::Size(bound)
+            | Self::Count(bound)
+            | Self::PowerOfTwo(bound) => Some(bound),
+            _ => None,
+        }
+    }
 }
 
 /// One key of the configuration.
@@ -50,6 +59,8 @@ pub(super) struct Key {
     pub kind: Kind,
     /// What it does: sentences for an operator, printed by `ringway defaults`.
     pub meaning: &'static str,
+    /// Keys that bound this one, each with the reason, to follow its value and "which".
+    pub at_most: &'static [(&'static str, &'static str)],
 }
 
 impl Key {
@@ -67,24 +78,21 @@ impl Key {
     pub fn variable(&self) -> String {
         format!("{VARIABLE_PREFIX}{}", self.path.replace('.', "_").to_ascii_uppercase())
     }
-
-    /// Whether the key belongs to one listener of possibly several.
-    pub fn is_of_listener(&self) -> bool {
-        self.section() == LISTENER
-    }
 }
 
 fn split(path: &'static str) -> (&'static str, &'static str) {
     path.rsplit_once('.').expect("every key is in a section")
 }
 
-/// How many tables a section is.
+/// How many tables a section is, and which sources may set its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Repeats {
     /// One table: `[limits]`.
     Once,
-    /// A table for each: `[[listener]]`.
-    Each,
+    /// One `[[listener]]` or more, each with this key. A key from outside the file holds for all.
+    Each(&'static str),
+    /// Any number of tables, each with this key, in a file only.
+    InFile(&'static str),
 }
 
 /// A section, in the order in which `ringway defaults` prints them.
@@ -93,6 +101,7 @@ pub(super) struct Section {
     pub path: &'static str,
     pub repeats: Repeats,
     pub meaning: &'static str,
+    pub keys: &'static [Key],
 }
 
 impl Section {
@@ -100,37 +109,117 @@ impl Section {
     pub fn header(&self) -> String {
         match self.repeats {
             Repeats::Once => format!("[{}]", self.path),
-            Repeats::Each => format!("[[{}]]", self.path),
+            Repeats::Each(_) | Repeats::InFile(_) => format!("[[{}]]", self.path),
         }
     }
 }
+
+/// Declares a section: its path, how often it may be written, the struct of its values, and one
+/// entry for each key with the field's type and the [`Kind`] of its values. A doc comment is what
+/// operators read in `ringway defaults` and engineers on the field.
+macro_rules! section {
+    (
+        $(#[doc = $about:literal])+
+        $path:literal, $Repeats:ident $(($needed:literal))? => $Section:ident
+        $(
+            $(#[doc = $meaning:literal])+
+            $name:ident: $type:ty = $Kind:ident $(($($argument:tt)*))?
+                $(, at most $greater:literal which $why:literal)?;
+        )+
+    ) => {
+        $(#[doc = $about])+
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct $Section {
+            $( $(#[doc = $meaning])+ pub $name: $type, )+
+        }
+
+        impl $Section {
+            pub(in crate::config) const SECTION: &'static $crate::config::keys::Section =
+                &$crate::config::keys::Section {
+                    path: $path,
+                    repeats: $crate::config::keys::Repeats::$Repeats $(($needed))?,
+                    meaning: concat!($($about),+),
+                    keys: &[$(
+                        $crate::config::keys::Key {
+                            path: concat!($path, ".", stringify!($name)),
+                            kind: $crate::config::keys::Kind::$Kind $(($($argument)*))?,
+                            meaning: concat!($($meaning),+),
+                            at_most: &[$(($greater, $why))?],
+                        },
+                    )+],
+                };
+
+            /// The values that were set, and the defaults of the others.
+            pub(in crate::config) fn read(values: &$crate::config::source::Values) -> Self {
+                let mut keys = Self::SECTION.keys.iter();
+                let mut next = || keys.next().expect("each field has its key");
+                Self { $( $name: $crate::config::read::field(next(), values), )+ }
+            }
+        }
+    };
+}
+pub(super) use section;
 
 /// What the name of each environment variable starts with.
 pub const VARIABLE_PREFIX: &str = "RINGWAY_";
 /// The variable that names the configuration file, as `--config` does.
 pub const FILE_VARIABLE: &str = "RINGWAY_CONFIG";
-/// The section that may be written several times.
-pub(super) const LISTENER: &str = "listener";
+
+/// All keys, in their order.
+pub(super) fn all() -> impl Iterator<Item = &'static Key> {
+    SECTIONS.iter().flat_map(|section| section.keys)
+}
+
+/// The keys that a source other than a file may set.
+pub(super) fn settable() -> impl Iterator<Item = &'static Key> {
+    let sections = SECTIONS.iter().filter(|one| !matches!(one.repeats, Repeats::InFile(_)));
+    sections.flat_map(|section| section.keys)
+}
 
 pub(super) fn find(path: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.path == path)
-}
-
-/// The keys that a file may set, those of repeated sections that may be absent with them.
-pub(super) fn of_file() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().chain(TOPIC_KEYS)
-}
-
-/// The sections that a file may have.
-pub(super) fn sections() -> impl Iterator<Item = &'static Section> {
-    SECTIONS.iter().flat_map(|section| {
-        let within = TOPIC_SECTION.path.starts_with(&format!("{}.", section.path));
-        std::iter::once(section).chain(within.then_some(&TOPIC_SECTION))
-    })
+    all().find(|key| key.path == path)
 }
 
 pub(super) fn find_section(path: &str) -> Option<&'static Section> {
-    sections().find(|section| section.path == path)
+    SECTIONS.iter().copied().find(|section| section.path == path)
+}
+
+/// The range of a key that is a number, at compile time too.
+///
+/// ```
+/// assert!(ringway::config::bound_of("limits.header_fields_max").allows(64));
+/// assert!(!ringway::config::bound_of("limits.header_fields_max").allows(0));
+/// ```
+///
+/// # Panics
+/// There is no such key, or it is no number.
+pub const fn bound_of(path: &str) -> Bound {
+    let mut section = 0;
+    while section < SECTIONS.len() {
+        let keys = SECTIONS[section].keys;
+        let mut key = 0;
+        while key < keys.len() {
+            if is_same(keys[key].path, path) {
+                return match keys[key].kind.bound() {
+                    Some(bound) => *bound,
+                    None => panic!("this key is no number"),
+                };
+            }
+            key += 1;
+        }
+        section += 1;
+    }
+    panic!("there is no such key")
+}
+
+/// Equality of texts for `const`, where `==` is not available.
+const fn is_same(left: &str, right: &str) -> bool {
+    let (left, right) = (left.as_bytes(), right.as_bytes());
+    let mut place = 0;
+    while place < left.len() && place < right.len() && left[place] == right[place] {
+        place += 1;
+    }
+    place == left.len() && place == right.len()
 }
 
 #[cfg(test)]
@@ -140,22 +229,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_and_variables_are_unique_and_in_order_of_their_sections() {
-        let paths: BTreeSet<_> = KEYS.iter().map(|key| key.path).collect();
-        let variables: BTreeSet<_> = KEYS.iter().map(Key::variable).collect();
-        assert_eq!(paths.len(), KEYS.len());
-        assert_eq!(variables.len(), KEYS.len());
+    fn paths_and_variables_are_unique_and_the_order_of_the_table_is_kept() {
+        let paths: BTreeSet<_> = all().map(|key| key.path).collect();
+        let variables: BTreeSet<_> = all().map(Key::variable).collect();
+        assert_eq!((paths.len(), variables.len()), (all().count(), all().count()));
         assert!(!variables.contains(FILE_VARIABLE));
-
-        let mut sections: Vec<_> = KEYS.iter().map(Key::section).collect();
-        sections.dedup();
-        let expected: Vec<_> = SECTIONS.iter().map(|section| section.path).collect();
-        assert_eq!(sections, expected, "the keys of a section stand together");
+        for key in all() {
+            assert!(key.at_most.iter().all(|(greater, _)| find(greater).is_some()), "{}", key.path);
+        }
     }
 
     #[test]
     fn nearest_is_near() {
-        let names = || KEYS.iter().map(Key::name);
+        let names = || all().map(Key::name);
         let table = [
             ("handshake_timout", Some("handshake_timeout")),
             ("hanshake_timeout", Some("handshake_timeout")),

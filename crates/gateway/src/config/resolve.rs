@@ -5,20 +5,17 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
-use std::time::Duration;
-
-use toml::de::DeValue;
-use toml::{Table, Value};
 
 use crate::{
     config::{
-        Config, Reach,
+        Config, HistoryTopic, Listener, Reach,
         error::{ConfigError, Faults, Origin},
-        file::{self, FileValues},
-        keys::{self, Key, LISTENER},
+        file::{self, Tables},
+        keys::{self, Key},
+        read,
         source::{ADDRESS, Assigned, Overrides, Sources, Values},
-        table::KEYS,
-        topics, units, value,
+        table::SECTIONS,
+        topics, value,
     },
     limits,
 };
@@ -34,12 +31,7 @@ impl Config {
     /// assert!(error.to_string().ends_with("did you mean \"limits.handshake_timeout\"?"));
     /// ```
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
-        let mut faults = Faults::default();
-        let file = match &sources.file {
-            Some(path) => read_file(path, &mut faults),
-            None => FileValues::default(),
-        };
-        resolve(file, sources, faults)
+        load_tables(sources).map(|(config, _)| config)
     }
 }
 
@@ -49,13 +41,23 @@ impl Default for Config {
     }
 }
 
-fn read_file(path: &Path, faults: &mut Faults) -> FileValues {
+/// The configuration, and the values and their origins that it was read from.
+pub(super) fn load_tables(sources: &Sources) -> Result<(Config, Tables), ConfigError> {
+    let mut faults = Faults::default();
+    let file = match &sources.file {
+        Some(path) => read_file(path, &mut faults),
+        None => Tables::default(),
+    };
+    resolve(file, sources, faults)
+}
+
+fn read_file(path: &Path, faults: &mut Faults) -> Tables {
     let name = path.display().to_string();
     match read_text(path) {
         Ok(text) => file::parse(&name, &text, faults),
         Err(error) => {
             faults.add(Origin::File(name.into()), format!("cannot be read: {error}"));
-            FileValues::default()
+            Tables::default()
         }
     }
 }
@@ -71,92 +73,53 @@ fn read_text(path: &Path) -> io::Result<String> {
 
 /// One configuration from a file's values and the other sources.
 pub(super) fn resolve(
-    file: FileValues,
+    file: Tables,
     sources: &Sources,
     mut faults: Faults,
-) -> Result<Config, ConfigError> {
+) -> Result<(Config, Tables), ConfigError> {
     let overrides = Overrides::read(sources, &mut faults);
-    let listeners = merge_listeners(file.listeners, &overrides);
-    let mut values = file.values;
-    values.extend(overrides.values);
-
-    let mut document = Table::new();
-    for key in KEYS.iter().filter(|key| !key.is_of_listener()) {
-        insert(&mut document, key, value_of(key, &values).value);
+    let tables = merge(file, overrides);
+    let config = Config::read(&tables);
+    check_listeners(&config, &tables, &mut faults);
+    topics::check(tables.each(HistoryTopic::SECTION), &mut faults);
+    for section in SECTIONS {
+        for values in tables.of(section) {
+            section.keys.iter().for_each(|key| check_relation(key, values, &tables, &mut faults));
+        }
     }
-    let tables = listeners.iter().map(|listener| Value::Table(listener_table(listener)));
-    document.insert(LISTENER.to_owned(), Value::Array(tables.collect()));
-    let tables = file.topics.iter().map(|topic| Value::Table(topics::document(topic)));
-    let history = document.get_mut("history").and_then(Value::as_table_mut);
-    history
-        .expect("it has keys of its own")
-        .insert("topic".to_owned(), Value::Array(tables.collect()));
-    let config: Config = Value::Table(document)
-        .try_into()
-        .expect("the table of keys and Config agree; a test loads every key");
-
-    check_listeners(&config, &listeners, &values, &mut faults);
-    check_relations(&config, &values, &mut faults);
-    topics::check(&config.history, &file.topics, &mut faults);
     faults.check()?;
-    Ok(config)
+    Ok((config, tables))
 }
 
 /// Addresses from outside the file replace its listeners; other keys of a
 /// listener that come from outside hold for every listener.
-fn merge_listeners(from_file: Vec<Values>, overrides: &Overrides) -> Vec<Values> {
-    let mut listeners = from_file;
+fn merge(mut tables: Tables, overrides: Overrides) -> Tables {
+    let listeners = tables.repeated.entry(Listener::SECTION.path).or_default();
     if !overrides.addresses.is_empty() {
         let listener = |address: &Assigned| Values::from([(ADDRESS, address.clone())]);
-        listeners = overrides.addresses.iter().map(listener).collect();
+        *listeners = overrides.addresses.iter().map(listener).collect();
     }
     if listeners.is_empty() {
         listeners.push(Values::new());
     }
-    for (path, assigned) in &overrides.values {
-        if keys::find(path).is_some_and(Key::is_of_listener) {
-            for listener in &mut listeners {
+    for (path, assigned) in overrides.values {
+        if Listener::SECTION.keys.iter().any(|key| key.path == path) {
+            for listener in &mut *listeners {
                 listener.insert(path, assigned.clone());
             }
+        } else {
+            tables.once.insert(path, assigned);
         }
     }
-    listeners
+    tables
 }
 
-fn listener_table(values: &Values) -> Table {
-    KEYS.iter()
-        .filter(|key| key.is_of_listener())
-        .map(|key| (key.name().to_owned(), value_of(key, values).value))
-        .collect()
+fn origin(values: &Values, path: &str) -> Origin {
+    values.get(path).map_or(Origin::Default, |assigned| assigned.origin.clone())
 }
 
-/// The value that was set, or the default.
-fn value_of(key: &Key, values: &Values) -> Assigned {
-    if let Some(assigned) = values.get(key.path) {
-        return assigned.clone();
-    }
-    let text = value::default_text(&key.kind);
-    let written = DeValue::parse(&text).expect("a default is TOML");
-    let value = value::check(key, written.get_ref()).expect("a default is in range");
-    Assigned { value, origin: Origin::Default }
-}
-
-fn insert(document: &mut Table, key: &Key, value: Value) {
-    let mut table = document;
-    for section in key.section().split('.') {
-        table = table
-            .entry(section)
-            .or_insert_with(|| Value::Table(Table::new()))
-            .as_table_mut()
-            .expect("a section is no key");
-    }
-    table.insert(key.name().to_owned(), value);
-}
-
-fn check_listeners(config: &Config, listeners: &[Values], values: &Values, faults: &mut Faults) {
-    let origin = |values: &Values, path| {
-        values.get(path).map_or(Origin::Default, |assigned| assigned.origin.clone())
-    };
+fn check_listeners(config: &Config, tables: &Tables, faults: &mut Faults) {
+    let listeners = tables.each(Listener::SECTION);
     let origins = listeners.iter().map(|listener| origin(listener, ADDRESS));
     if listeners.len() as u64 > limits::LISTENERS_MAX {
         let message = format!(
@@ -166,8 +129,8 @@ fn check_listeners(config: &Config, listeners: &[Values], values: &Values, fault
         );
         faults.add(origin(&listeners[limits::LISTENERS_MAX as usize], ADDRESS), message);
     }
-    let mut taken =
-        vec![(config.server.api_listen, "server.api_listen", origin(values, "server.api_listen"))];
+    let api = "server.api_listen";
+    let mut taken = vec![(config.server.api_listen, api, origin(&tables.once, api))];
     for (listener, origin) in config.listeners.iter().zip(origins) {
         let address = listener.address;
         // Port 0 is a different port each time.
@@ -195,38 +158,27 @@ fn check_listeners(config: &Config, listeners: &[Values], values: &Values, fault
     }
 }
 
-/// One key bounds another one: the lesser and the greater, each with its value, and why.
-type Relation = ([(&'static str, String); 2], &'static str);
-
-fn check_relations(config: &Config, values: &Values, faults: &mut Faults) {
-    let Config { limits, websocket, history, http, .. } = config;
-    let mut broken: Vec<Relation> = Vec::new();
-    if limits.target_bytes_max > limits.header_bytes_max {
-        let lesser = ("limits.target_bytes_max", limits.target_bytes_max.to_string());
-        let greater = ("limits.header_bytes_max", limits.header_bytes_max.to_string());
-        broken.push(([lesser, greater], "includes it"));
-    }
-    if websocket.message_bytes_max as u64 > history.bytes_max {
-        let lesser = ("websocket.message_bytes_max", websocket.message_bytes_max.to_string());
-        let greater = ("history.bytes_max", history.bytes_max.to_string());
-        broken.push(([lesser, greater], "must have room for it"));
-    }
-    if http.poll_wait > http.poll_wait_max {
-        let shown = |wait: Duration| value::quoted(&units::duration_text(wait.as_millis() as u64));
-        let lesser = ("http.poll_wait", shown(http.poll_wait));
-        let greater = ("http.poll_wait_max", shown(http.poll_wait_max));
-        broken.push(([lesser, greater], "bounds it"));
-    }
-    for ([(lesser, less), (greater, more)], why) in broken {
-        // The default cannot be at fault when the other one was written.
-        let origin = [lesser, greater]
-            .iter()
-            .find_map(|path| values.get(path))
-            .map_or(Origin::Default, |assigned| assigned.origin.clone());
+/// Finds a value that is more than another key allows.
+fn check_relation(key: &Key, values: &Values, tables: &Tables, faults: &mut Faults) {
+    for (greater, why) in key.at_most {
+        let greater = keys::find(greater).expect("a test finds the keys that bound others");
+        let (Some(less), Some(more)) =
+            (read::assigned(key, values), read::assigned(greater, &tables.once))
+        else {
+            continue;
+        };
+        if less.value.as_integer() <= more.value.as_integer() {
+            continue;
+        }
         let message = format!(
-            "{lesser} = {less} is more than {greater} = {more}, which {why}; lower the first or \
-             raise the second"
+            "{} = {} is more than {} = {}, which {why}; lower the first or raise the second",
+            key.path,
+            value::text(&key.kind, &less.value),
+            greater.path,
+            value::text(&greater.kind, &more.value),
         );
-        faults.add(origin, message);
+        // The default cannot be at fault when the other one was written.
+        let is_written = less.origin != Origin::Default;
+        faults.add(if is_written { less.origin } else { more.origin }, message);
     }
 }

@@ -12,7 +12,7 @@ use ringway_hub::TopicRetention;
 
 use crate::{
     config::{
-        Automatic, Clients, Config, Deflate, SlowReader, Socket, TopicHistory,
+        Automatic, Clients, Config, Deflate, HistoryTopic, SlowReader, Socket,
         api_hosts::ApiHosts,
         origins::Origins,
         patterns::{Patterns, Permissions},
@@ -22,7 +22,7 @@ use crate::{
 
 use ringway_http::head::HeadLimits;
 
-/// Bounds of a visit.
+/// Bounds of what a request asks for.
 #[derive(Debug, Clone, Copy)]
 pub struct VisitLimits {
     /// How often `topic` may be given.
@@ -114,7 +114,9 @@ pub struct HistorySettings {
 impl Settings {
     /// The part of the configuration that peers go by.
     pub fn from_config(config: &Config) -> Self {
-        let Config { server, socket, websocket, clients, history, http, cors, limits, .. } = config;
+        let Config {
+            server, socket, websocket, deflate, clients, history, http, cors, limits, ..
+        } = config;
         Self {
             head: HeadLimits {
                 bytes_max: limits.header_bytes_max,
@@ -131,11 +133,10 @@ impl Settings {
                 topics_max: clients.subscriptions_max,
                 body_bytes_max: websocket.message_bytes_max,
             },
-            origins: Origins::parse(cors.allowed_origins.iter().map(|origin| &**origin))
-                .expect("the configuration has checked them"),
+            origins: cors.allowed_origins.clone(),
             message: read_limits(websocket.frame_bytes_max, websocket.message_bytes_max),
             echo: read_limits(websocket.frame_bytes_max, websocket.echo_message_bytes_max),
-            deflate: websocket.deflate.enabled.then(|| policy(&websocket.deflate)),
+            deflate: deflate.enabled.then(|| policy(deflate)),
             message_timeout: websocket.message_timeout,
             ping_interval: websocket.ping_interval,
             pong_timeout: websocket.pong_timeout,
@@ -145,7 +146,7 @@ impl Settings {
             slow_reader: clients.slow_reader,
             recipients_max: clients.recipients_max,
             data_depth_max: clients.data_depth_max,
-            api_hosts: ApiHosts::new(&server.api_allowed_hosts),
+            api_hosts: server.api_allowed_hosts.clone(),
             subscriptions_max: clients.subscriptions_max,
             last_events_max: clients.last_events_max,
             permissions: permissions(clients),
@@ -153,7 +154,7 @@ impl Settings {
                 events_max: history.events_max,
                 bytes_max: history.bytes_max,
                 age_max: history.age_max,
-                topics: history.topics.iter().map(topic_retention).collect(),
+                topics: config.history_topics.iter().map(topic_retention).collect(),
             },
             poll_wait: http.poll_wait,
             poll_wait_max: http.poll_wait_max,
@@ -183,15 +184,14 @@ fn read_limits(frame_bytes_max: Automatic<usize>, message_bytes_max: usize) -> R
 }
 
 fn permissions(clients: &Clients) -> Permissions {
-    let patterns = |list: &[String]| Patterns::new(list.iter().map(String::as_str));
     Permissions {
-        notify: patterns(&clients.may_notify),
-        publish: patterns(&clients.may_publish),
-        subscribe: patterns(&clients.may_subscribe),
+        notify: clients.may_notify.clone(),
+        publish: clients.may_publish.clone(),
+        subscribe: clients.may_subscribe.clone(),
     }
 }
 
-fn topic_retention(topic: &TopicHistory) -> (Patterns, TopicRetention) {
+fn topic_retention(topic: &HistoryTopic) -> (Patterns, TopicRetention) {
     let retention = TopicRetention {
         events_max: topic.events_max.unwrap_or(u64::MAX),
         age_max: topic.age_max.unwrap_or(Duration::MAX),

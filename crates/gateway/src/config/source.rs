@@ -13,9 +13,7 @@ use toml::de::DeValue;
 use crate::config::{
     error::{Faults, Origin},
     keys::{self, FILE_VARIABLE, Key, VARIABLE_PREFIX},
-    spelling,
-    table::KEYS,
-    topics, value,
+    spelling, value,
 };
 
 /// Everything that a configuration is read from. Loading the same sources again
@@ -97,10 +95,7 @@ impl Overrides {
             return;
         }
         let origin = Origin::Variable(name.to_string());
-        let Some(key) = KEYS.iter().find(|key| key.variable() == name) else {
-            if let Some(message) = topics::only_in_a_file(&name) {
-                return faults.add(origin, message);
-            }
+        let Some(key) = keys::settable().find(|key| key.variable() == name) else {
             let hint = match nearest_variable(&name) {
                 Some(near) => format!("did you mean {near}?"),
                 None => "unset it; \"ringway defaults\" shows every name".to_owned(),
@@ -119,15 +114,14 @@ impl Overrides {
             return faults.add(origin, "has no \"=\"; write --set key=value");
         };
         let path = path.trim();
-        if let Some(message) = topics::only_in_a_file(path) {
-            return faults.add(origin, message);
-        }
-        match keys::find(path) {
+        match keys::settable().find(|key| key.path == path) {
             Some(key) => self.assign_text(key, text.trim(), origin, faults),
             None => {
                 // The full path first; then the name alone, as in `--set io=epoll`.
-                let near = spelling::nearest(path, KEYS.iter().map(|key| key.path))
-                    .or_else(|| KEYS.iter().find(|key| key.name() == path).map(|key| key.path));
+                let near =
+                    spelling::nearest(path, keys::settable().map(|key| key.path)).or_else(|| {
+                        keys::settable().find(|key| key.name() == path).map(|key| key.path)
+                    });
                 let hint = match near {
                     Some(near) => format!("did you mean {}?", value::quoted(near)),
                     None => "\"ringway defaults\" prints every key".to_owned(),
@@ -168,13 +162,13 @@ impl Overrides {
 
 /// The full name first; then the name without its section.
 fn nearest_variable(name: &str) -> Option<String> {
-    let variables: Vec<_> = KEYS.iter().map(Key::variable).collect();
+    let variables: Vec<_> = keys::settable().map(Key::variable).collect();
     let known = variables.iter().map(String::as_str).chain([FILE_VARIABLE]);
     if let Some(near) = spelling::nearest(name, known) {
         return Some(near.to_owned());
     }
     let rest = name.strip_prefix(VARIABLE_PREFIX)?;
-    let key = KEYS.iter().find(|key| key.name().eq_ignore_ascii_case(rest))?;
+    let key = keys::settable().find(|key| key.name().eq_ignore_ascii_case(rest))?;
     Some(key.variable())
 }
 

@@ -11,13 +11,14 @@ use toml::de::{DeInteger, DeValue};
 use crate::{
     config::{
         api_hosts as api_host,
+        bound::{Bound, Preset},
         cores::Cores,
         keys::{Key, Kind},
         origins::Origins,
         patterns as permission, spelling,
         units::{self, UnitError},
     },
-    limits::{self, Bound, Preset},
+    limits,
 };
 
 /// The word that stands for a value which follows from something else.
@@ -29,49 +30,67 @@ pub(super) fn check(key: &Key, written: &DeValue<'_>) -> Result<Value, String> {
         .map_err(|fault| format!("{} = {} {fault}", key.path, shown(written)))
 }
 
-/// The default of a key as it is written in a file.
-pub(super) fn default_text(kind: &Kind) -> String {
-    let number = |bound: &Bound, text: fn(u64) -> String| match bound.default {
-        Preset::Auto => quoted(AUTO),
-        Preset::Exactly(value) | Preset::Adjustable(value) => text(value),
-    };
-    match kind {
-        Kind::Duration(bound) | Kind::WholeSeconds(bound) => {
-            number(bound, |value| quoted(&units::duration_text(value)))
-        }
-        Kind::Size(bound) => number(bound, |value| quoted(&units::size_text(value))),
-        Kind::Count(bound) | Kind::PowerOfTwo(bound) => number(bound, |value| value.to_string()),
+/// The default of a key as it is written in a file; `None` for a key that has none.
+pub(super) fn default_text(kind: &Kind) -> Option<String> {
+    Some(match kind {
         Kind::Switch(default) => default.to_string(),
-        Kind::Word(_, default) => quoted(default),
-        Kind::Address(default) => quoted(default),
+        Kind::Word(_, default) | Kind::Address(default) => quoted(default),
         Kind::Networks(defaults) | Kind::Patterns(defaults) => format!("[{}]", list(defaults)),
-        Kind::Pattern => quoted("*"),
+        Kind::Pattern(_) => return None,
         Kind::Origins | Kind::Hosts => "[]".to_owned(),
         Kind::Cores => quoted(AUTO),
+        number => match number.bound()?.default {
+            Preset::Auto => quoted(AUTO),
+            Preset::Exactly(value) | Preset::Adjustable(value) => number_text(kind, value),
+            Preset::Absent(_) => return None,
+        },
+    })
+}
+
+/// A value to show for a key that has no default.
+pub(super) fn example_text(kind: &Kind) -> Option<String> {
+    match (kind, kind.bound().map(|bound| bound.default)) {
+        (Kind::Pattern(example), _) => Some(quoted(example)),
+        (_, Some(Preset::Absent(example))) => Some(number_text(kind, example)),
+        _ => None,
+    }
+}
+
+/// A value in its canonical form as it is written in a file.
+pub(super) fn text(kind: &Kind, value: &Value) -> String {
+    match value.as_integer() {
+        Some(number) => number_text(kind, number as u64),
+        None => value.to_string(),
+    }
+}
+
+fn number_text(kind: &Kind, number: u64) -> String {
+    match kind {
+        Kind::Duration(_) | Kind::WholeSeconds(_) => quoted(&units::duration_text(number)),
+        Kind::Size(_) => quoted(&units::size_text(number)),
+        _ => number.to_string(),
     }
 }
 
 /// What may be written for a key, in words.
 pub(super) fn range_text(kind: &Kind) -> String {
+    let number = |what: &str| {
+        let bound = kind.bound().expect("only a number has a range");
+        format!("{what} {}", span(kind, bound))
+    };
     match kind {
-        Kind::Duration(bound) | Kind::WholeSeconds(bound) => {
-            format!("a duration {}", span(bound, |value| quoted(&units::duration_text(value))))
-        }
-        Kind::Size(bound) => {
-            format!("bytes {}", span(bound, |value| quoted(&units::size_text(value))))
-        }
-        Kind::Count(bound) => {
-            format!("a whole number {}", span(bound, |value| value.to_string()))
-        }
-        Kind::PowerOfTwo(bound) => {
-            format!("a power of two {}", span(bound, |value| value.to_string()))
-        }
+        Kind::Duration(_) | Kind::WholeSeconds(_) => number("a duration"),
+        Kind::Size(_) => number("bytes"),
+        Kind::Count(_) => number("a whole number"),
+        Kind::PowerOfTwo(_) => number("a power of two"),
         Kind::Switch(_) => "true or false".to_owned(),
         Kind::Word(words, _) => format!("one of {}", list(words)),
-        Kind::Address(_) => "an IP address and a port".to_owned(),
+        Kind::Address(_) => {
+            "an IP address and a port, such as \"0.0.0.0:8080\" or \"[::1]:8080\"".to_owned()
+        }
         Kind::Networks(_) => "a list of networks, such as \"10.0.0.0/8\"".to_owned(),
         Kind::Patterns(_) => "a list of names, such as \"news\" or \"chat.*\"".to_owned(),
-        Kind::Pattern => "a name, or the beginning of names and \"*\"".to_owned(),
+        Kind::Pattern(_) => "a name, or the beginning of names and \"*\"".to_owned(),
         Kind::Origins => "\"*\", or a list of origins, such as \"https://example.org\"".to_owned(),
         Kind::Hosts => "\"*\", or a list of host names, such as \"ringway.internal\"".to_owned(),
         Kind::Cores => "\"auto\", a count, or a list of core numbers in a string".to_owned(),
@@ -80,24 +99,11 @@ pub(super) fn range_text(kind: &Kind) -> String {
 
 fn canonical(kind: &Kind, written: &DeValue<'_>) -> Result<Value, String> {
     match kind {
-        Kind::Duration(bound) => {
-            bounded(bound, written, duration_ms, |value| quoted(&units::duration_text(value)))
-        }
-        Kind::WholeSeconds(bound) => whole_seconds(bound, written),
-        Kind::Size(bound) => {
-            bounded(bound, written, size_bytes, |value| quoted(&units::size_text(value)))
-        }
-        Kind::Count(bound) => bounded(bound, written, count, |value| value.to_string()),
-        Kind::PowerOfTwo(bound) => {
-            let value = bounded(bound, written, count, |value| value.to_string())?;
-            match value.as_integer() {
-                Some(number) if !(number as u64).is_power_of_two() => {
-                    let above = (number as u64).next_power_of_two();
-                    Err(format!("is not a power of two; write {} or {above}", above / 2))
-                }
-                _ => Ok(value),
-            }
-        }
+        Kind::Duration(bound) => bounded(kind, bound, written, duration_ms),
+        Kind::WholeSeconds(bound) => whole_seconds(bounded(kind, bound, written, duration_ms)?),
+        Kind::Size(bound) => bounded(kind, bound, written, size_bytes),
+        Kind::Count(bound) => bounded(kind, bound, written, count),
+        Kind::PowerOfTwo(bound) => power_of_two(bounded(kind, bound, written, count)?),
         Kind::Switch(_) => match written {
             DeValue::Boolean(value) => Ok(Value::Boolean(*value)),
             _ => Err("is not a switch; write true or false, without quotes".to_owned()),
@@ -106,7 +112,7 @@ fn canonical(kind: &Kind, written: &DeValue<'_>) -> Result<Value, String> {
         Kind::Address(_) => address(written),
         Kind::Networks(_) => networks(written),
         Kind::Patterns(_) => patterns(written),
-        Kind::Pattern => pattern(written),
+        Kind::Pattern(_) => pattern(written),
         Kind::Origins => origins(written),
         Kind::Hosts => hosts(written),
         Kind::Cores => cores(written),
@@ -122,21 +128,21 @@ enum NumberFault {
 }
 
 fn bounded(
+    kind: &Kind,
     bound: &Bound,
     written: &DeValue<'_>,
     number: fn(&DeValue<'_>) -> Result<u64, NumberFault>,
-    text: fn(u64) -> String,
 ) -> Result<Value, String> {
     if bound.allows_auto() && written.as_str() == Some(AUTO) {
         return Ok(Value::String(AUTO.to_owned()));
     }
-    let out_of_range = || format!("is out of range; it may be {}", span(bound, text));
+    let out_of_range =
+        || format!("is out of range; it may be {} ({})", span(kind, bound), bound.reason);
     match number(written) {
         Ok(value) if bound.allows(value) => {
             i64::try_from(value).map(Value::Integer).map_err(|_| out_of_range())
         }
-        Ok(_) => Err(out_of_range()),
-        Err(NumberFault::OutOfRange) => Err(out_of_range()),
+        Ok(_) | Err(NumberFault::OutOfRange) => Err(out_of_range()),
         Err(NumberFault::Misshapen(mend)) if bound.allows_auto() => {
             Err(format!("{mend}, or \"auto\""))
         }
@@ -144,8 +150,17 @@ fn bounded(
     }
 }
 
-fn whole_seconds(bound: &Bound, written: &DeValue<'_>) -> Result<Value, String> {
-    let value = canonical(&Kind::Duration(*bound), written)?;
+fn power_of_two(value: Value) -> Result<Value, String> {
+    match value.as_integer() {
+        Some(number) if !(number as u64).is_power_of_two() => {
+            let above = (number as u64).next_power_of_two();
+            Err(format!("is not a power of two; write {} or {above}", above / 2))
+        }
+        _ => Ok(value),
+    }
+}
+
+fn whole_seconds(value: Value) -> Result<Value, String> {
     match value.as_integer() {
         Some(milliseconds) if milliseconds % 1000 != 0 => {
             let below = milliseconds / 1000;
@@ -160,9 +175,9 @@ fn whole_seconds(bound: &Bound, written: &DeValue<'_>) -> Result<Value, String> 
 }
 
 /// The ends of a bound: `from 1 to 9, or "auto"`.
-fn span(bound: &Bound, text: fn(u64) -> String) -> String {
+fn span(kind: &Kind, bound: &Bound) -> String {
     let auto = if bound.allows_auto() { ", or \"auto\"" } else { "" };
-    format!("from {} to {}{auto}", text(bound.least), text(bound.most))
+    format!("from {} to {}{auto}", number_text(kind, bound.least), number_text(kind, bound.most))
 }
 
 fn duration_ms(written: &DeValue<'_>) -> Result<u64, NumberFault> {

@@ -4,10 +4,7 @@
 
 use ringway_acceptor::{descriptors, uring::probe};
 
-use crate::{
-    config::{Automatic, Config, Cores, Io},
-    limits,
-};
+use crate::config::{Automatic, Config, Cores, Io, bound_of};
 
 /// The connections that a host should hold where the configuration names no number: fewer than
 /// that, and a limit holds the host back and not its hardware.
@@ -45,7 +42,7 @@ impl Needs {
             Cores::List(list) => list.len(),
         };
         let (connections, connections_max) = match config.limits.connections_max {
-            Automatic::Auto => (CONNECTIONS_WANTED, limits::CONNECTIONS.most),
+            Automatic::Auto => (CONNECTIONS_WANTED, bound_of("limits.connections_max").most),
             Automatic::Exactly(number) => (number.into(), number.into()),
         };
         let server = &config.server;

@@ -3,16 +3,17 @@
 //! It reads what the process may take; what it does take is counted elsewhere.
 
 use crate::{
-    config::{Automatic, Config},
+    config::{Automatic, Bound, Config, bound_of},
     doctor::{
         host::{Host, Limit},
         memory,
     },
-    limits::MEMORY_BYTES,
 };
 
 /// Where nothing is known of the host: that of a small virtual machine.
 const UNKNOWN_HOST_BYTES: u64 = 1 << 30;
+
+const MEMORY_BYTES: Bound = bound_of("limits.memory_bytes");
 
 /// The bytes that clients and the application may make the process buffer.
 ///

@@ -1,36 +1,23 @@
 //! The printed defaults are the defaults, every key can be set from everywhere
 //! and to either end of its range, and later sources win.
 
-use std::collections::BTreeSet;
-
-use crate::{
-    config::{
-        error::Faults,
-        keys::{Key, Kind},
-        table::KEYS,
-        tests::{environment, flags, from_file, load, settings},
-        value::default_text,
-        *,
-    },
-    limits::{Bound, Preset},
+use crate::config::{
+    error::Faults,
+    keys::{Key, Kind, Repeats, all, settable},
+    table::SECTIONS,
+    tests::{environment, flags, from_file, load, settings},
+    value::{default_text, text},
+    *,
 };
-
-/// Keys of which the most is more than the default of the key that bounds them.
-const OF_ANOTHER: [&str; 3] =
-    ["limits.target_bytes_max", "websocket.message_bytes_max", "http.poll_wait"];
 
 /// A value that the key may have and that is not its default, as TOML.
 fn another_value(key: &Key) -> String {
-    let number = |bound: &Bound, unit: &str| {
-        let smallest =
-            bound.default == Preset::Exactly(bound.most) || OF_ANOTHER.contains(&key.path);
-        let value = if smallest { bound.least } else { bound.most };
-        if unit.is_empty() { value.to_string() } else { format!("\"{value}{unit}\"") }
+    let number = |bound: &Bound| {
+        // What another key bounds by its default may not be the most.
+        let is_least = bound.default == Preset::Exactly(bound.most) || !key.at_most.is_empty();
+        text(&key.kind, &((if is_least { bound.least } else { bound.most }) as i64).into())
     };
     match &key.kind {
-        Kind::Duration(bound) | Kind::WholeSeconds(bound) => number(bound, "ms"),
-        Kind::Size(bound) => number(bound, "B"),
-        Kind::Count(bound) | Kind::PowerOfTwo(bound) => number(bound, ""),
         Kind::Switch(default) => (!default).to_string(),
         Kind::Word(words, default) => {
             format!("{:?}", words.iter().find(|word| *word != default).unwrap())
@@ -38,11 +25,24 @@ fn another_value(key: &Key) -> String {
         Kind::Address(_) => "\"127.0.0.1:9999\"".to_owned(),
         Kind::Networks(_) => "[\"10.0.0.0/8\"]".to_owned(),
         Kind::Patterns(_) => "[\"news\", \"chat.*\"]".to_owned(),
-        Kind::Pattern => "\"news\"".to_owned(),
+        Kind::Pattern(_) => "\"news\"".to_owned(),
         Kind::Origins => "[\"https://example.org\", \"*\"]".to_owned(),
         Kind::Hosts => "[\"ringway.internal\"]".to_owned(),
         Kind::Cores => "\"0,2-3\"".to_owned(),
+        kind => number(kind.bound().unwrap()),
     }
+}
+
+/// A file that sets this key, and what its section needs besides.
+fn file_with(key: &Key, toml: &str) -> String {
+    let section = keys::find_section(key.section()).unwrap();
+    let needed = match section.repeats {
+        Repeats::Each(needed) if needed != key.name() => "address = \"127.0.0.1:8080\"\n",
+        Repeats::InFile(needed) if needed != key.name() => "pattern = \"a\"\n",
+        Repeats::InFile(_) => "events_max = 1\n",
+        _ => "",
+    };
+    format!("{}\n{needed}{} = {toml}\n", section.header(), key.name())
 }
 
 #[test]
@@ -50,30 +50,38 @@ fn the_printed_defaults_are_the_defaults() {
     let text = defaults_text();
     assert_eq!(from_file(&text), Ok(Config::default()));
 
-    let mut faults = Faults::default();
-    let read = file::parse("defaults", &text, &mut faults);
-    let printed: BTreeSet<_> =
-        read.values.keys().chain(read.listeners.iter().flat_map(|one| one.keys())).collect();
-    assert_eq!(printed.len(), KEYS.len(), "each key is printed");
-    for key in KEYS {
-        assert!(text.contains(&format!("# [{}]\n", key.variable())), "{}", key.path);
+    let read = file::parse("defaults", &text, &mut Faults::default());
+    for section in SECTIONS {
+        assert!(text.contains(&section.header()), "{}", section.path);
+        for key in section.keys {
+            let line = format!("\n{} = ", key.name());
+            let is_printed = match section.repeats {
+                Repeats::InFile(_) => text.contains(&line.replace('\n', "\n# ")),
+                _ => {
+                    text.contains(&format!("# [{}]{line}", key.variable()))
+                        && read.of(section).iter().all(|values| values.contains_key(key.path))
+                }
+            };
+            assert!(is_printed, "{}", key.path);
+        }
     }
     assert!(text.lines().all(|line| line.chars().count() <= 80), "lines are short");
 }
 
 #[test]
 fn every_key_is_set_by_file_by_variable_and_by_set_alike() {
-    for key in KEYS {
+    for key in all() {
         let toml = another_value(key);
         let bare = toml.trim_matches('"');
-        let section = keys::find_section(key.section()).unwrap().header();
-        let address = match key.path {
-            "listener.backlog" => "address = \"127.0.0.1:8080\"\n",
-            _ => "",
-        };
-        let text = format!("{section}\n{address}{} = {toml}\n", key.name());
+        let text = file_with(key, &toml);
         let by_file = from_file(&text).unwrap();
         assert_ne!(by_file, Config::default(), "{} takes effect", key.path);
+        let setting = format!("{}={toml}", key.path);
+        let Some(default) = default_text(&key.kind) else {
+            let refused = load("", &settings(&[&setting])).unwrap_err();
+            assert!(refused.contains("unknown key"), "{refused}");
+            continue;
+        };
 
         for value in [bare, &toml] {
             let by_variable = load("", &environment(&[(&key.variable(), value)]));
@@ -81,46 +89,85 @@ fn every_key_is_set_by_file_by_variable_and_by_set_alike() {
             let by_set = load("", &settings(&[&format!("{}={value}", key.path)]));
             assert_eq!(by_set.as_ref(), Ok(&by_file), "--set {}={value}", key.path);
         }
+        let checked = check(&settings(&[&setting])).unwrap();
+        let is_shown = |line: &str| {
+            line.starts_with(&format!("{} = ", key.name()))
+                && line.ends_with(&format!(" # --set {setting}"))
+        };
+        assert!(checked.lines().any(is_shown), "{checked}");
 
         // And back: the default as a text from a later source undoes the file.
-        let undone = settings(&[&format!("{}={}", key.path, default_text(&key.kind))]);
+        let undone = settings(&[&format!("{}={default}", key.path)]);
         assert_eq!(load(&text, &undone), Ok(Config::default()), "{}", key.path);
     }
 }
 
+/// Settings under which no other key stands in the way of the ends of this one's range.
+fn room_for(key: &Key) -> Vec<String> {
+    let above = key.at_most.iter().map(|(greater, _)| {
+        let greater = keys::find(greater).unwrap();
+        (greater, greater.kind.bound().unwrap().most)
+    });
+    let bounded_by = |other: &&Key| other.at_most.iter().any(|(greater, _)| *greater == key.path);
+    let below = settable().filter(bounded_by);
+    let below = below.map(|lesser| (lesser, lesser.kind.bound().unwrap().least));
+    above
+        .chain(below)
+        .map(|(key, number)| format!("{}={}", key.path, text(&key.kind, &(number as i64).into())))
+        .collect()
+}
+
 #[test]
 fn every_end_of_every_range_is_allowed_and_nothing_beyond() {
-    for key in KEYS {
-        let (bound, unit) = match &key.kind {
-            Kind::Duration(bound) | Kind::WholeSeconds(bound) => (bound, "ms"),
-            Kind::Size(bound) => (bound, "B"),
-            Kind::Count(bound) | Kind::PowerOfTwo(bound) => (bound, ""),
-            _ => continue,
-        };
+    let mut seen = 0;
+    for key in all() {
+        let Some(bound) = key.kind.bound() else { continue };
+        seen += 1;
         let result = |value: u64| {
-            let mut given = vec![format!("{}={value}{unit}", key.path)];
-            let room = match key.path {
-                "limits.target_bytes_max" => Some("limits.header_bytes_max=64KiB"),
-                "limits.header_bytes_max" => Some("limits.target_bytes_max=256"),
-                "websocket.message_bytes_max" => Some("history.bytes_max=1GiB"),
-                "history.bytes_max" => Some("websocket.message_bytes_max=125"),
-                "http.poll_wait" => Some("http.poll_wait_max=1h"),
-                "http.poll_wait_max" => Some("http.poll_wait=0s"),
-                _ => None,
-            };
-            given.extend(room.map(str::to_owned));
-            let given: Vec<_> = given.iter().map(String::as_str).collect();
-            load("", &settings(&given))
+            let value = text(&key.kind, &(value as i64).into());
+            let room = room_for(key);
+            let room: Vec<_> = room.iter().map(String::as_str).collect();
+            (value.clone(), load(&file_with(key, &value), &settings(&room)))
         };
-        assert!(result(bound.least).is_ok(), "{} at its least", key.path);
-        assert!(result(bound.most).is_ok(), "{} at its most", key.path);
-        let above = result(bound.most + 1).unwrap_err();
-        assert!(above.contains("is out of range; it may be from "), "{above}");
-        if bound.least > 0 {
-            let below = result(bound.least - 1).unwrap_err();
-            assert!(below.contains("is out of range; it may be from "), "{below}");
+        for end in [bound.least, bound.most] {
+            let (value, found) = result(end);
+            assert!(found.is_ok(), "{} = {value}: {found:?}", key.path);
+        }
+        for beyond in [bound.least.checked_sub(1), Some(bound.most + 1)].into_iter().flatten() {
+            let (value, refused) = result(beyond);
+            let refused = refused.unwrap_err();
+            let ends = [bound.least, bound.most].map(|end| text(&key.kind, &(end as i64).into()));
+            let said = format!(
+                ": {} = {value} is out of range; it may be from {} to {}",
+                key.path, ends[0], ends[1]
+            );
+            assert!(refused.contains(&said), "{refused}");
+            assert!(refused.ends_with(&format!(" ({})", bound.reason)), "{refused}");
         }
     }
+    assert!(seen > 40, "most keys are numbers");
+}
+
+/// A key that bounds another one is named, with both values and the reason.
+#[test]
+fn no_key_is_more_than_another_key_allows() {
+    let mut seen = 0;
+    for (key, (greater, why)) in all().flat_map(|key| key.at_most.iter().map(move |one| (key, one)))
+    {
+        seen += 1;
+        let greater = keys::find(greater).unwrap();
+        let most = bound_of(key.path).most.min(bound_of(greater.path).most) as i64;
+        let (more, less) = (text(&key.kind, &most.into()), text(&greater.kind, &(most / 2).into()));
+        let refused =
+            load(&file_with(key, &more), &settings(&[&format!("{}={less}", greater.path)]));
+        let said = format!(
+            "{} = {more} is more than {} = {less}, which {why}; lower the first or raise the second",
+            key.path, greater.path
+        );
+        let refused = refused.unwrap_err();
+        assert!(refused.contains(&said), "{refused}\n{said}");
+    }
+    assert_eq!(seen, 5);
 }
 
 #[test]
@@ -173,7 +220,7 @@ fn what_kubernetes_sets_beside_a_service_is_passed_over() {
         ("RINGWAY_API_PORT_8081_TCP_PROTO", "tcp"),
     ]);
     assert_eq!(load("", &sources), Ok(Config::default()));
-    for key in KEYS {
+    for key in settable() {
         let name = key.variable();
         assert!(!source::is_service_link(&name, "tcp://10.0.0.1:8080"), "{name} is a setting");
     }

@@ -1,8 +1,28 @@
-//! How the bounds relate, asserted when the gateway is built. It holds no bound.
+//! How the ranges and defaults of keys relate to each other and to the limits that no key moves,
+//! asserted when the gateway is built. It holds no bound.
 
-use crate::limits::*;
+use crate::{
+    config::{
+        bound::{Bound, MINUTE_MS, SECOND_MS},
+        keys::bound_of,
+    },
+    limits::*,
+};
 
-// ---- how the bounds relate ----
+const RECEIVE_BUFFERS: Bound = bound_of("server.receive_buffers");
+const RECEIVE_BUFFER_BYTES: Bound = bound_of("server.receive_buffer_bytes");
+const MESSAGE_BYTES: Bound = bound_of("websocket.message_bytes_max");
+const FRAME_BYTES: Bound = bound_of("websocket.frame_bytes_max");
+const CLOSE_TIMEOUT: Bound = bound_of("websocket.close_timeout");
+const PONG_TIMEOUT: Bound = bound_of("websocket.pong_timeout");
+const QUEUE_BYTES: Bound = bound_of("clients.queue_bytes_max");
+const HISTORY_BYTES: Bound = bound_of("history.bytes_max");
+const HEADER_BYTES: Bound = bound_of("limits.header_bytes_max");
+const TARGET_BYTES: Bound = bound_of("limits.target_bytes_max");
+const POLL_WAIT: Bound = bound_of("http.poll_wait");
+const POLL_WAIT_MAX: Bound = bound_of("http.poll_wait_max");
+const CONNECTIONS: Bound = bound_of("limits.connections_max");
+
 const _: () = {
     // A whole control frame fits in the smallest receive buffer, a Close can
     // always be queued, and no message limit refuses what a control frame may carry.
@@ -30,7 +50,7 @@ const _: () = {
 
     // One frame may carry the largest message, and lengths fit in 32 bits.
     assert!(FRAME_BYTES.most >= MESSAGE_BYTES.most);
-    assert!(FRAME_BYTES.most >= ECHO_MESSAGE_BYTES.most);
+    assert!(FRAME_BYTES.most >= bound_of("websocket.echo_message_bytes_max").most);
     assert!(FRAME_BYTES.most <= u32::MAX as u64);
 
     // A run of several events fits in the queue of a client by default, and in what a core keeps.
@@ -38,11 +58,11 @@ const _: () = {
     assert!(RUN_BYTES_MAX < PENDING_BYTES_MAX && PENDING_BYTES_MAX <= TURN_EVENT_BYTES_MAX);
 
     // A peer that answers its Close in time is gone before a drain ends.
-    assert!(CLOSE_TIMEOUT_MS.number() <= DRAIN_TIME_MS.number());
+    assert!(CLOSE_TIMEOUT.number() <= bound_of("server.drain_time").number());
     // By default a peer that is gone is noticed within a minute, and a Pong is given at least the
     // time that a Close is.
-    assert!(PING_INTERVAL_MS.number() + PONG_TIMEOUT_MS.number() <= MINUTE_MS);
-    assert!(CLOSE_TIMEOUT_MS.number() <= PONG_TIMEOUT_MS.number());
+    assert!(bound_of("websocket.ping_interval").number() + PONG_TIMEOUT.number() <= MINUTE_MS);
+    assert!(CLOSE_TIMEOUT.number() <= PONG_TIMEOUT.number());
 
     // A history holds many of the largest events, so that one of them does not empty it, and no
     // message is allowed that no history could hold.
@@ -50,13 +70,20 @@ const _: () = {
     assert!(MESSAGE_BYTES.most <= HISTORY_BYTES.most);
 
     // The default of a wait is one that a client may ask for.
-    assert!(POLL_WAIT_MS.number() <= POLL_WAIT_MAX_MS.number());
-    assert!(POLL_WAIT_MS.most <= POLL_WAIT_MAX_MS.most);
+    assert!(POLL_WAIT.number() <= POLL_WAIT_MAX.number());
+    assert!(POLL_WAIT.most <= POLL_WAIT_MAX.most);
 
     // One address may be allowed as much as the whole process, never more.
-    assert!(CONNECTIONS_PER_ADDRESS.most <= CONNECTIONS.most);
+    assert!(bound_of("limits.connections_per_address_max").most <= CONNECTIONS.most);
     // Connections are counted in 32 bits, of which no count uses the last value.
     assert!(CONNECTIONS.most + (TURNED_AWAY_MAX as u64) < u32::MAX as u64);
+
     // The kernel's backlog is compared as a 32-bit number.
-    assert!(BACKLOG.most <= i32::MAX as u64);
+    assert!(bound_of("listener.backlog").most <= i32::MAX as u64);
+    // 32,767 s (tcp(7)), and 32 bits with a sign (socket(7)).
+    assert!(bound_of("socket.keepalive_idle").most <= 32_767 * SECOND_MS);
+    assert!(bound_of("socket.keepalive_interval").most <= 32_767 * SECOND_MS);
+    assert!(2 * bound_of("socket.receive_buffer_bytes").most <= i32::MAX as u64);
+    assert!(2 * bound_of("socket.send_buffer_bytes").most <= i32::MAX as u64);
+    assert!(bound_of("socket.user_timeout").most <= i32::MAX as u64);
 };

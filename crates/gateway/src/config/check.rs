@@ -1,0 +1,81 @@
+//! What `ringway check` prints: the configuration that a start would use, from the same table of
+//! keys as everything else, and the warnings of a start. It never changes a value.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+use crate::config::{
+    Config, ConfigError, Reach, Sources, error::Origin, file::Tables, read, resolve,
+    table::SECTIONS, units, value,
+};
+
+/// Where the source of a value begins, if the value is not too long.
+const SOURCE_COLUMN: usize = 40;
+
+/// Loads the sources as a start would, and returns the text of `ringway check FILE`: `FILE: ok`,
+/// the warnings of a start, and every key with its value. The rest is a configuration file in
+/// itself; a comment names the source of each value that is not a default.
+pub fn check(sources: &Sources) -> Result<String, ConfigError> {
+    let (config, tables) = resolve::load_tables(sources)?;
+    let name = match &sources.file {
+        Some(path) => path.display().to_string(),
+        None => "defaults".to_owned(),
+    };
+    let mut text = format!("{name}: ok\n");
+    for warning in config.warnings() {
+        line(&mut text, &format!("warning: {warning}"));
+    }
+    let (buffers, bytes) = (config.server.receive_buffers, config.server.receive_buffer_bytes);
+    let memory = units::size_text(u64::from(buffers) * u64::from(bytes));
+    line(&mut text, &format!("note: the receive buffers of each core take {memory} of memory"));
+    write_values(&mut text, &tables);
+    Ok(text)
+}
+
+fn write_values(text: &mut String, tables: &Tables) {
+    for section in SECTIONS {
+        for values in tables.of(section) {
+            text.push('\n');
+            line(text, &section.header());
+            for key in section.keys {
+                let Some(assigned) = read::assigned(key, values) else { continue };
+                let value = value::text(&key.kind, &assigned.value);
+                let written = format!("{} = {value}", key.name());
+                match assigned.origin {
+                    Origin::Default => line(text, &written),
+                    origin => line(text, &format!("{written:<SOURCE_COLUMN$} # {origin}")),
+                }
+            }
+        }
+    }
+}
+
+impl Config {
+    /// What an operator should know although it is allowed; one line each, to
+    /// be logged at every start.
+    pub fn warnings(&self) -> Vec<String> {
+        let addresses: Vec<_> = self.listeners.iter().map(|listener| listener.address).collect();
+        self.warnings_at(&addresses, self.server.api_listen)
+    }
+
+    /// The same once the addresses are bound: port 0 has become a port.
+    pub fn warnings_at(&self, addresses: &[SocketAddr], api: SocketAddr) -> Vec<String> {
+        let addresses: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
+        let mut warnings = vec![format!(
+            "anonymous clients are allowed: every client that can reach {} may connect without \
+             credentials",
+            addresses.join(", ")
+        )];
+        if Reach::of(api) == Reach::OtherMachines {
+            warnings.push(format!(
+                "server.api_listen = \"{api}\" can be reached from other machines, and the API \
+                 asks for no credentials; let a firewall keep clients away from it"
+            ));
+        }
+        warnings
+    }
+}
+
+fn line(text: &mut String, line: &str) {
+    writeln!(text, "{line}").expect("writing to a string does not fail");
+}

@@ -1,0 +1,81 @@
+//! `[server]` and `[log]`: the process.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::config::{
+    Cores, Io, LogFormat, LogLevel, Wait,
+    api_hosts::ApiHosts,
+    bound::{HOUR_MS, KIB, SECOND_MS, bound},
+    keys::section,
+};
+
+section! {
+    /// The process: its threads, its engine, its private API.
+    "server", Once => Server
+
+    /// The cores to run on, one thread each: "auto" is every core that the process may use; 2 is a
+    /// count; "0,2-3" is a list (core 5 alone: "5-5").
+    cores: Cores = Cores;
+
+    /// The kernel interface: "auto" is io_uring where the kernel allows it and epoll, with one log
+    /// line, where it does not.
+    io: Io = Word(Io::WORDS, "auto");
+
+    /// How a core waits: "latency" wakes for every completion; "adaptive" gathers them for at most
+    /// 50 us while the core is busy anyway; "throughput" gathers them for at most 400 us from 16 a
+    /// millisecond on, to save CPU. It has no effect on epoll.
+    wait: Wait = Word(Wait::WORDS, "adaptive");
+
+    /// After SIGTERM, the time over which clients are told to leave.
+    drain_time: Duration = Duration(bound(
+        0,
+        20 * SECOND_MS,
+        HOUR_MS,
+        "under the 30 s that Kubernetes and the 90 s that systemd leave before they kill; clients \
+         that all leave at once all come back at once",
+    ));
+
+    /// Address of the application's private API and of the metrics. It asks for no credentials:
+    /// keep it out of reach of clients.
+    api_listen: SocketAddr = Address("127.0.0.1:8081");
+
+    /// Host names under which the private API may be requested, without a port; "*" allows every
+    /// name. IP addresses, localhost and names without a dot are always allowed. Others are refused
+    /// with 421: a web page whose name leads to the gateway's address could otherwise use the API
+    /// through a browser (DNS rebinding).
+    api_allowed_hosts: ApiHosts = Hosts;
+
+    /// Clients need no credentials. On an address that other machines can reach, the gateway
+    /// refuses to start unless this is true.
+    allow_anonymous_on_public_address: bool = Switch(false);
+
+    /// Receive buffers of each core, shared by all its connections.
+    receive_buffers: u16 = PowerOfTwo(bound(
+        64,
+        128,
+        32_768,
+        "the kernel takes a ring of at most 32,768 buffers; with too few, a burst waits a turn; \
+         times receive_buffer_bytes it is memory that each core holds from the start",
+    ));
+
+    /// Bytes of one receive buffer.
+    receive_buffer_bytes: u32 = Size(bound(
+        KIB,
+        32 * KIB,
+        64 * KIB,
+        "a message of 16 KiB arrives in one piece, and a large one in few; the size makes no \
+         difference to small messages",
+    ));
+}
+
+section! {
+    /// The log, on standard error.
+    "log", Once => Log
+
+    /// The least important lines that are written.
+    level: LogLevel = Word(LogLevel::WORDS, "info");
+
+    /// "text" for people, "json" (an object a line) for collectors.
+    format: LogFormat = Word(LogFormat::WORDS, "text");
+}

@@ -1,0 +1,96 @@
+//! Values that are one of a few words. Each word is stated once, with what it stands for.
+
+use toml::Value;
+use tracing::level_filters::LevelFilter;
+
+use crate::config::read::FromValue;
+
+macro_rules! words {
+    ($(
+        $(#[$about:meta])+
+        $Word:ident { $( $(#[$meaning:meta])+ $Variant:ident = $text:literal, )+ }
+    )+) => {$(
+        $(#[$about])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $Word {
+            $( $(#[$meaning])+ $Variant, )+
+        }
+
+        impl $Word {
+            pub(super) const WORDS: &'static [&'static str] = &[$($text),+];
+        }
+
+        impl FromValue for $Word {
+            fn from_value(value: &Value) -> Self {
+                match value.as_str() {
+                    $( Some($text) => Self::$Variant, )+
+                    _ => unreachable!("the value was checked against WORDS"),
+                }
+            }
+        }
+    )+};
+}
+
+words! {
+    /// The kernel interface.
+    Io {
+        /// io_uring where the kernel allows it, else epoll.
+        Auto = "auto",
+        /// io_uring; without it the gateway refuses to start.
+        Uring = "uring",
+        /// epoll.
+        Epoll = "epoll",
+    }
+
+    /// How a core waits for completions.
+    Wait {
+        /// One completion wakes.
+        Latency = "latency",
+        /// As `Latency`, until the core is busy: then completions are gathered for a moment.
+        Adaptive = "adaptive",
+        /// Completions are gathered for longer, from a moderate rate on.
+        Throughput = "throughput",
+    }
+
+    /// What happens to a client that reads so slowly that its events have left the history.
+    SlowReader {
+        /// The client is told which events it missed, and goes on.
+        Gap = "gap",
+        /// Its connection is closed, with a cursor to resume from.
+        Close = "close",
+    }
+
+    /// How important a log line is.
+    LogLevel {
+        /// Something failed that the gateway needs.
+        Error = "error",
+        /// An operator should look at it.
+        Warn = "warn",
+        /// What changes in the gateway's life, and why clients are refused.
+        Info = "info",
+        /// Each connection.
+        Debug = "debug",
+        /// Everything.
+        Trace = "trace",
+    }
+
+    /// The shape of a log line.
+    LogFormat {
+        /// For people.
+        Text = "text",
+        /// One JSON object a line, for collectors.
+        Json = "json",
+    }
+}
+
+impl From<LogLevel> for LevelFilter {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Error => Self::ERROR,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Info => Self::INFO,
+            LogLevel::Debug => Self::DEBUG,
+            LogLevel::Trace => Self::TRACE,
+        }
+    }
+}
