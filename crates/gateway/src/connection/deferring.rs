@@ -91,6 +91,14 @@ impl Peer {
         self.deferred = Some(Box::new(Deferred { bytes, end: End::Open }));
     }
 
+    /// Input that waits for a turn of its own; `None` if it will never be served.
+    pub fn deferred_bytes(&self) -> Option<usize> {
+        match self.stage {
+            Stage::Closing => None,
+            _ => Some(self.deferred.as_ref().map_or(0, |deferred| deferred.bytes.len())),
+        }
+    }
+
     /// Asks for a turn of its own.
     pub(super) fn be_ready(&mut self, turn: &mut Turn<'_>) {
         if self.readiness == Readiness::None {

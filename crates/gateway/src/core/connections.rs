@@ -44,6 +44,13 @@ impl Peers {
     }
 
     /// The peer of `connection`, unless it is gone.
+    pub fn lookup(&self, connection: Connection) -> Option<&Peer> {
+        let slot = connection.slot() as usize;
+        let peer = self.chunks.get(slot / CHUNK)?[slot % CHUNK].as_ref();
+        peer.filter(|peer| peer.connection() == connection)
+    }
+
+    /// As [`Peers::lookup`], to be changed.
     #[inline]
     pub fn lookup_mut(&mut self, connection: Connection) -> Option<&mut Peer> {
         self.in_slot_mut(connection.slot()).filter(|peer| peer.connection() == connection)

@@ -291,6 +291,12 @@ impl Shard {
         &self.core.desk
     }
 
+    /// Input of a connection that waits for a turn of its own, in bytes; `None` once the connection
+    /// is closed, or about to be. For tests, which must know when a request was served.
+    pub fn deferred_bytes(&self, connection: Connection) -> Option<usize> {
+        self.peers.lookup(connection)?.deferred_bytes()
+    }
+
     /// Clients now.
     pub fn clients(&self) -> usize {
         self.peers.len()

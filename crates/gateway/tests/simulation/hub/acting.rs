@@ -243,7 +243,7 @@ impl World {
             (Route::Poll | Route::Post, ..) | (.., None) => {}
             (.., Some(name)) => {
                 let text = format!("{begin},\"connection\":\"{name}\"}}");
-                self.post(number, &text, Some(Mark::Order { line, topic, change }), now);
+                self.post(number, &text, Some(Mark::Order { id, line, topic, change }), now);
             }
         }
     }

@@ -15,7 +15,7 @@ use super::{line::Route, view::one_line};
 const FIELDS_MAX: usize = 16;
 
 /// One thing that the gateway said.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Heard {
     /// The connection speaks its transport from here on.
     Open,
