@@ -88,7 +88,7 @@ pub(super) fn seccomp(subject: &Subject<'_>) -> Finding {
 }
 
 /// The gateway's allocator asks for memory in large pieces; with "always" each piece is backed by
-/// pages of 2 MiB that are resident whole (benches/README.md, `idle`).
+/// pages of 2 MiB that are resident whole (benches/README.md, memory of idle clients).
 pub(super) fn huge_pages(subject: &Subject<'_>) -> Finding {
     let name = "transparent huge pages";
     let wanted = "madvise or never";

@@ -1,6 +1,6 @@
 //! What the servers of a comparison do: one variant for each mode, with its connections open.
 //!
-//! It knows nothing of turns, pipes and other contestants.
+//! It knows nothing of turns, pipes and other targets.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use ringway_acceptor::WaitMode;
 
 use super::slot::{Opened, Slot, counts};
 use crate::{
-    args::{CompareArgs, ContestArg},
-    engine::{conductor::Conductor, plan::Plan},
+    args::{CompareArgs, WorkloadArg},
+    engine::{coordinator::Coordinator, plan::Plan},
     measure::{ledger::Ledger, timeline::Seen},
     mode::{
         churn::{self, Churned},
@@ -18,26 +18,26 @@ use crate::{
         pace::Dial,
         ready,
     },
-    output::progress::{Loudness, Progress},
+    output::progress::{Loudness, RunProgress},
     prepare,
     report::Heading,
     wire::message::Form,
 };
 
 /// The connections to one server, and what they are for.
-pub enum Contest {
+pub enum TargetLoad {
     /// The server sends back what it is sent.
-    Echo(Box<Conductor<Ledger>>, Dial),
+    Echo(Box<Coordinator<Ledger>>, Dial),
     /// The server delivers what is published to all subscribers.
     Fanout(Box<fanout::participants::Participants>),
     /// Connections come, have a message echoed, and go.
-    Churn(Box<Conductor<Churned>>, Dial),
+    Churn(Box<Coordinator<Churned>>, Dial),
 }
 
 /// Before the first slot of connections that come and go, it is seen for so long whether any does.
 const CHURN_PROBE_TIME: Duration = Duration::from_millis(50);
 
-impl Contest {
+impl TargetLoad {
     /// Opens the connections to the server of this name.
     ///
     /// # Errors
@@ -54,16 +54,16 @@ impl Contest {
             plan
         };
         match args.mode {
-            ContestArg::Echo => {
+            WorkloadArg::Echo => {
                 let args = args.echo(url);
                 let plan = timed(echo::command::plan(&args)?);
                 let (heading, echo) = (heading(&plan), echo::command::echo_plan(&args.traffic)?);
                 let dial = echo.dial.clone();
-                let mut conductor = echo::command::start(echo, plan)?;
-                let seen = ready::await_connections(&mut conductor, &mut quiet())?;
-                Ok((Self::Echo(Box::new(conductor), dial), opened(&seen, heading, None)))
+                let mut coordinator = echo::command::start(echo, plan)?;
+                let seen = ready::await_connections(&mut coordinator, &mut quiet())?;
+                Ok((Self::Echo(Box::new(coordinator), dial), opened(&seen, heading, None)))
             }
-            ContestArg::Fanout => {
+            WorkloadArg::Fanout => {
                 let args = args.fanout(name, url);
                 let mut plans = fanout::plans::Plans::new(&args)?;
                 plans.subscribers = timed(plans.subscribers);
@@ -73,19 +73,19 @@ impl Contest {
                 let warning = participants.probe(args.common.drain, &mut seen)?;
                 Ok((Self::Fanout(Box::new(participants)), opened(&seen, heading, warning)))
             }
-            ContestArg::Churn => {
+            WorkloadArg::Churn => {
                 let args = args.churn(url);
                 let bytes = args.echo.unwrap_or_default();
                 let plan = prepare::plan(&args.common, Form::Plain, bytes, args.duration)?;
                 let (heading, churn) = (heading(&plan), churn::command::churn_plan(&args)?);
                 let dial = churn.dial.clone();
-                let mut conductor = churn::command::start(churn, plan)?;
-                conductor.await_ready(&mut quiet())?;
-                let probe = conductor.measure(CHURN_PROBE_TIME, &mut quiet())?;
+                let mut coordinator = churn::command::start(churn, plan)?;
+                coordinator.await_ready(&mut quiet())?;
+                let probe = coordinator.measure(CHURN_PROBE_TIME, &mut quiet())?;
                 if probe.seen.received == 0 {
                     return Err(ready::nothing_open(&probe.seen));
                 }
-                Ok((Self::Churn(Box::new(conductor), dial), opened(&Seen::new(), heading, None)))
+                Ok((Self::Churn(Box::new(coordinator), dial), opened(&Seen::new(), heading, None)))
             }
         }
     }
@@ -96,9 +96,9 @@ impl Contest {
     /// A thread cannot go on.
     pub fn measure(&mut self, time: Duration, rate: Option<f64>) -> Result<Slot> {
         match self {
-            Self::Echo(conductor, dial) => {
+            Self::Echo(coordinator, dial) => {
                 dial.set(rate);
-                let run = conductor.measure(time, &mut quiet())?;
+                let run = coordinator.measure(time, &mut quiet())?;
                 let ledger = Ledger::sum(&run.outcomes);
                 Ok(Slot::of(&run, ledger))
             }
@@ -109,9 +109,9 @@ impl Contest {
                 let echo = run.echo.as_ref().map(|echo| &echo.seen);
                 Ok(Slot::of(&run.received, ledger).beside(echo))
             }
-            Self::Churn(conductor, dial) => {
+            Self::Churn(coordinator, dial) => {
                 dial.set(rate);
-                let run = conductor.measure(time, &mut quiet())?;
+                let run = coordinator.measure(time, &mut quiet())?;
                 let ledger = churn::command::sum(&run.outcomes).ledger;
                 Ok(Slot::of(&run, ledger))
             }
@@ -121,9 +121,9 @@ impl Contest {
     /// Closes the connections politely.
     pub fn end(self) {
         match self {
-            Self::Echo(conductor, _) => conductor.end(),
+            Self::Echo(coordinator, _) => coordinator.end(),
             Self::Fanout(participants) => participants.end(),
-            Self::Churn(conductor, _) => conductor.end(),
+            Self::Churn(coordinator, _) => coordinator.end(),
         }
     }
 }
@@ -139,6 +139,6 @@ fn opened(seen: &Seen, heading: Heading, warning: Option<String>) -> Opened {
 }
 
 /// What is shown is the starter's business.
-fn quiet() -> Progress {
-    Progress::new(Duration::ZERO, Loudness::Quiet)
+fn quiet() -> RunProgress {
+    RunProgress::new(Duration::ZERO, Loudness::Quiet)
 }

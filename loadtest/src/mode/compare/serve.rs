@@ -1,4 +1,4 @@
-//! A tester's process: opens the connections to one server, then answers each line of standard
+//! A tester's process: opens the connections to one server, then responses each line of standard
 //! input by one line of standard output.
 //!
 //! It prints nothing else, and ends when its starter does.
@@ -12,43 +12,43 @@ use anyhow::{Context, Result};
 use ringway_acceptor::cores;
 
 use super::{
-    contest::Contest,
-    slot::{Answer, Order},
+    load::TargetLoad,
+    slot::{TesterRequest, TesterResponse},
 };
-use crate::{args::ContestantArgs, exit::Status};
+use crate::{args::TesterArgs, exit::Status};
 
 /// Runs it. What goes wrong is told to the starter.
 ///
 /// # Errors
 /// The starter is gone.
-pub fn run(args: &ContestantArgs) -> Result<Status> {
+pub fn run(args: &TesterArgs) -> Result<Status> {
     match serve(args) {
         Ok(()) => Ok(Status::Clean),
         Err(error) => {
-            say(&Answer::Failed(format!("{error:#}")))?;
+            say(&TesterResponse::Failed(format!("{error:#}")))?;
             Ok(Status::Failed)
         }
     }
 }
 
-fn serve(args: &ContestantArgs) -> Result<()> {
+fn serve(args: &TesterArgs) -> Result<()> {
     // This thread adds up what the others see, and shall not do so on a server's core.
     if let Some(core) = args.compare.cores.last() {
         cores::pin(*core).with_context(|| format!("pinning the tester to core {core}"))?;
     }
-    let (mut contest, opened) = Contest::open(&args.compare, &args.contestant)?;
-    say(&Answer::Ready(opened))?;
+    let (mut load, opened) = TargetLoad::open(&args.compare, &args.target)?;
+    say(&TesterResponse::Ready(opened))?;
     for line in io::stdin().lock().lines() {
-        let Order::Measure { micros, rate } =
-            serde_json::from_str(&line?).context("that is no order")?;
-        let slot = contest.measure(Duration::from_micros(micros), rate)?;
-        say(&Answer::Slot(Box::new(slot)))?;
+        let TesterRequest::Measure { micros, rate } =
+            serde_json::from_str(&line?).context("that is no request")?;
+        let slot = load.measure(Duration::from_micros(micros), rate)?;
+        say(&TesterResponse::Slot(Box::new(slot)))?;
     }
-    contest.end();
+    load.end();
     Ok(())
 }
 
-fn say(answer: &Answer) -> Result<()> {
+fn say(answer: &TesterResponse) -> Result<()> {
     let mut line = serde_json::to_string(answer)?;
     line.push('\n');
     let mut out = io::stdout().lock();

@@ -103,12 +103,12 @@ impl Approach {
     }
 
     /// Path and query for one connection: its number stands for each `{n}`.
-    pub fn path(&self, link: u32) -> Cow<'_, str> {
+    pub fn path(&self, connection: u32) -> Cow<'_, str> {
         let path = self.target.path();
         if !path.contains(NUMBER) && !path.contains(NUMBER_ENCODED) {
             return path.into();
         }
-        let number = link.to_string();
+        let number = connection.to_string();
         path.replace(NUMBER, &number).replace(NUMBER_ENCODED, &number).into()
     }
 }
@@ -142,14 +142,14 @@ impl<'p> Terms<'p> {
     /// No random source, or a request that cannot be written.
     pub fn begin(
         &self,
-        link: u32,
+        connection: u32,
         cursor: Option<(&str, &str)>,
         out: &mut Vec<u8>,
-    ) -> Result<Opening> {
-        let (nonce, path) = (random_nonce()?, self.approach.path(link));
+    ) -> Result<Handshake> {
+        let (nonce, path) = (random_nonce()?, self.approach.path(connection));
         let path = cursor.map_or(path.clone(), |field| cursor::add(&path, field).into());
         self.request(&path).emit(nonce, out)?;
-        Ok(Opening { nonce, head: Vec::new(), skipped_bytes: 0 })
+        Ok(Handshake { nonce, head: Vec::new(), skipped_bytes: 0 })
     }
 
     fn request<'s>(&'s self, path: &'s str) -> Request<'s> {
@@ -166,7 +166,11 @@ impl<'p> Terms<'p> {
     ///
     /// # Errors
     /// The server refuses, or says what no server says.
-    pub fn receive(&self, opening: &mut Opening, bytes: &[u8]) -> Result<Progress, Reason> {
+    pub fn receive(
+        &self,
+        opening: &mut Handshake,
+        bytes: &[u8],
+    ) -> Result<HandshakeProgress, Reason> {
         let before = opening.head.len();
         opening.head.extend_from_slice(bytes);
         let skipped = opening.skip_interim();
@@ -176,30 +180,31 @@ impl<'p> Terms<'p> {
             .emit(opening.nonce, &mut Vec::new())
             .map_err(|_| Reason::named("request_invalid"))?;
         match expectation.verify(&opening.head).map_err(Reason::of_response)? {
-            Verdict::Accepted(accepted) => {
-                Ok(Progress::Open(Opened::new(&accepted, skipped + accepted.head_bytes - before)))
-            }
+            Verdict::Accepted(accepted) => Ok(HandshakeProgress::Open(Opened::new(
+                &accepted,
+                skipped + accepted.head_bytes - before,
+            ))),
             Verdict::Incomplete
                 if opening.head.len() > HEAD_BYTES_MAX
                     || opening.skipped_bytes > HEAD_BYTES_MAX =>
             {
                 Err(Reason::HANDSHAKE_TOO_LONG)
             }
-            Verdict::Incomplete => Ok(Progress::Awaited),
+            Verdict::Incomplete => Ok(HandshakeProgress::Awaited),
         }
     }
 }
 
 /// A handshake whose response is awaited.
 #[derive(Debug)]
-pub struct Opening {
+pub struct Handshake {
     nonce: [u8; 16],
     head: Vec<u8>,
     /// Bytes of responses that came before.
     skipped_bytes: usize,
 }
 
-impl Opening {
+impl Handshake {
     /// Takes responses off the head that say that another follows (RFC 9110 §15.2: a client must be
     /// able to read one or more of them before the final one); how many bytes they were.
     fn skip_interim(&mut self) -> usize {
@@ -224,7 +229,7 @@ impl Opening {
 }
 
 /// What a response amounts to so far.
-pub enum Progress {
+pub enum HandshakeProgress {
     /// More is to come.
     Awaited,
     /// The connection is open.
@@ -289,8 +294,8 @@ mod tests {
                 let progress = terms.receive(&mut opening, bytes).unwrap();
                 given += bytes.len();
                 match progress {
-                    Progress::Open(opened) => Some((opened.head_bytes, bytes.len())),
-                    Progress::Awaited => None,
+                    HandshakeProgress::Open(opened) => Some((opened.head_bytes, bytes.len())),
+                    HandshakeProgress::Awaited => None,
                 }
             });
             let (taken, of) = opened.expect("it opens");

@@ -8,13 +8,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use ringway_acceptor::{Connection, Operation, Operations, SendMark};
+use ringway_acceptor::{Connection as ConnectionId, Operation, Operations, SendMark};
 use ringway_frame::{CloseCode, MaskKeys, emit_close};
 
-use super::workload::Ended;
 use crate::{
     measure::interval::Interval,
-    wire::{failure::Reason, message::Form, opening::Exchange, tls::Session},
+    wire::{failure::Reason, handshake::Exchange, message::Form, tls::Session},
 };
 
 /// The clock of a run: all threads count from the same instant.
@@ -48,9 +47,9 @@ const COPIED_BYTES_MAX: usize = 4096;
 const OVERHEAD_BYTES: usize = 64;
 
 /// One thread's connections.
-pub struct Links {
+pub struct ConnectionTable {
     pub(super) operations: Operations,
-    pub(super) list: Vec<Link>,
+    pub(super) list: Vec<Connection>,
     pub(super) wishes: VecDeque<Wish>,
     /// Connections that wait for the server's Close, in the order of their deadlines.
     pub(super) farewells: VecDeque<Deadline>,
@@ -71,9 +70,9 @@ pub struct Links {
     keys: MaskKeys,
     /// Whether each message has a buffer of its own, and how large that is.
     owned_bytes: Option<usize>,
-    /// By link, where the server wants TLS; otherwise empty.
+    /// By connection, where the server wants TLS; otherwise empty.
     pub(super) sessions: Vec<Option<Box<Session>>>,
-    /// By link, how far the server said that it has read; empty unless connections come back so.
+    /// By connection, how far the server said that it has read; empty unless connections come back so.
     cursors: Vec<Box<str>>,
     /// What is about to be encrypted.
     plain: Vec<u8>,
@@ -81,10 +80,10 @@ pub struct Links {
     pub seen: Box<Interval>,
 }
 
-/// What a workload asks the opener for.
+/// What a workload asks the dialer for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wish {
-    pub(super) link: u32,
+    pub(super) connection: u32,
     pub(super) at: Duration,
 }
 
@@ -92,8 +91,8 @@ pub(super) struct Wish {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadline {
     pub(super) at: Duration,
-    pub(super) link: u32,
-    pub(super) connection: Connection,
+    pub(super) connection: u32,
+    pub(super) id: ConnectionId,
 }
 
 /// Handshakes under way at a time in one thread: well below the backlog of a server.
@@ -103,8 +102,8 @@ const UNDER_WAY_MAX: usize = 256;
 const FAREWELL_TIME_MAX: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Link {
-    pub(super) connection: Connection,
+pub(super) struct Connection {
+    pub(super) id: ConnectionId,
     pub(super) mark: SendMark,
     pub(super) state: State,
     pub(super) form: Form,
@@ -128,6 +127,17 @@ pub(super) enum State {
     Leaving(Ended),
 }
 
+/// Why a connection is no longer open, or did not open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It never opened.
+    Unopened,
+    /// It broke, or the server closed it.
+    Lost,
+    /// The workload had closed it; of HTTP, or the server did between two exchanges.
+    Closed,
+}
+
 /// Whether a message could be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sent {
@@ -137,11 +147,11 @@ pub enum Sent {
     No,
 }
 
-impl Links {
+impl ConnectionTable {
     /// `count` of them, for messages of up to `message_bytes`.
     pub(super) fn new(count: u32, first_number: u32, message_bytes: usize, clock: Clock) -> Self {
-        let link = Link {
-            connection: Connection::new(u32::MAX, 0),
+        let connection = Connection {
+            id: ConnectionId::new(u32::MAX, 0),
             mark: SendMark::default(),
             state: State::Closed,
             form: Form::Plain,
@@ -149,7 +159,7 @@ impl Links {
         };
         Self {
             operations: Operations::default(),
-            list: vec![link; count as usize],
+            list: vec![connection; count as usize],
             wishes: VecDeque::new(),
             farewells: VecDeque::new(),
             dues: Vec::new(),
@@ -194,8 +204,8 @@ impl Links {
 
     /// Its number over all threads.
     #[inline]
-    pub fn number(&self, link: u32) -> u32 {
-        self.first_number + link
+    pub fn number(&self, connection: u32) -> u32 {
+        self.first_number + connection
     }
 
     /// The time at which this turn looked at its sockets.
@@ -215,52 +225,54 @@ impl Links {
 
     /// Whether messages may be sent on it.
     #[inline]
-    pub fn is_open(&self, link: u32) -> bool {
-        self.list[link as usize].state == State::Open
+    pub fn is_open(&self, connection: u32) -> bool {
+        self.list[connection as usize].state == State::Open
     }
 
     /// Sends what `write` writes, in the form that was agreed on for this connection.
     #[inline]
-    pub fn send(&mut self, link: u32, write: impl FnOnce(Form, &mut Vec<u8>)) -> Sent {
-        if self.check_sendable(link) == Sent::No {
+    pub fn send(&mut self, connection: u32, write: impl FnOnce(Form, &mut Vec<u8>)) -> Sent {
+        if self.check_sendable(connection) == Sent::No {
             return Sent::No;
         }
-        let form = self.list[link as usize].form;
+        let form = self.list[connection as usize].form;
         if !self.sessions.is_empty() {
-            self.send_encrypted(link, |out| write(form, out));
+            self.send_encrypted(connection, |out| write(form, out));
             return Sent::Yes;
         }
-        let Link { connection, mark, .. } = &mut self.list[link as usize];
+        let Connection { id, mark, .. } = &mut self.list[connection as usize];
         match self.owned_bytes {
-            None => self.operations.send(*connection, mark, |out| write(form, out)),
+            None => self.operations.send(*id, mark, |out| write(form, out)),
             Some(bytes) => {
                 let mut message = Vec::with_capacity(bytes);
                 write(form, &mut message);
                 self.turn_owned_bytes += message.len();
-                self.operations.send_owned(*connection, mark, message, 0);
+                self.operations.send_owned(*id, mark, message, 0);
             }
         }
         Sent::Yes
     }
 
-    /// Sends a frame that is sent again and again, plain as it is.
+    /// Sends a frame so many times, plain as it is.
     #[inline]
-    pub fn send_shared(&mut self, link: u32, frame: &Bytes) -> Sent {
+    pub fn send_shared(&mut self, connection: u32, frame: &Bytes, times: u32) -> Sent {
         if frame.len() <= COPIED_BYTES_MAX || !self.sessions.is_empty() {
-            return self.send(link, |_, out| out.extend_from_slice(frame));
+            return self.send(connection, |_, out| {
+                (0..times).for_each(|_| out.extend_from_slice(frame));
+            });
         }
-        if self.check_sendable(link) == Sent::Yes {
-            let Link { connection, mark, .. } = &mut self.list[link as usize];
-            self.operations.send_shared(*connection, mark, frame);
-            return Sent::Yes;
+        if self.check_sendable(connection) == Sent::No {
+            return Sent::No;
         }
-        Sent::No
+        let Connection { id, mark, .. } = &mut self.list[connection as usize];
+        (0..times).for_each(|_| self.operations.send_shared(*id, mark, frame));
+        Sent::Yes
     }
 
     /// Whether a message may be sent now; if not, that is counted.
     #[inline]
-    fn check_sendable(&mut self, link: u32) -> Sent {
-        let Link { state, unsent_bytes, .. } = &self.list[link as usize];
+    fn check_sendable(&mut self, connection: u32) -> Sent {
+        let Connection { state, unsent_bytes, .. } = &self.list[connection as usize];
         if *state != State::Open {
             self.seen.fail(Reason::NOT_CONNECTED);
             return Sent::No;
@@ -275,29 +287,29 @@ impl Links {
     }
 
     /// Sends what `write` writes, whatever state the connection is in.
-    pub(super) fn send_raw(&mut self, link: u32, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) fn send_raw(&mut self, connection: u32, write: impl FnOnce(&mut Vec<u8>)) {
         if self.sessions.is_empty() {
-            let Link { connection, mark, .. } = &mut self.list[link as usize];
-            self.operations.send(*connection, mark, write);
+            let Connection { id, mark, .. } = &mut self.list[connection as usize];
+            self.operations.send(*id, mark, write);
         } else {
-            self.send_encrypted(link, write);
+            self.send_encrypted(connection, write);
         }
     }
 
-    fn send_encrypted(&mut self, link: u32, write: impl FnOnce(&mut Vec<u8>)) {
-        let Some(session) = &mut self.sessions[link as usize] else { return };
+    fn send_encrypted(&mut self, connection: u32, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(session) = &mut self.sessions[connection as usize] else { return };
         self.plain.clear();
         write(&mut self.plain);
         session.send(&self.plain);
-        self.flush(link);
+        self.flush(connection);
     }
 
     /// Sends what a TLS session has to say.
-    pub(super) fn flush(&mut self, link: u32) {
-        let Some(Some(session)) = self.sessions.get_mut(link as usize) else { return };
-        let Link { connection, mark, .. } = &mut self.list[link as usize];
+    pub(super) fn flush(&mut self, connection: u32) {
+        let Some(Some(session)) = self.sessions.get_mut(connection as usize) else { return };
+        let Connection { id, mark, .. } = &mut self.list[connection as usize];
         if session.has_output() {
-            self.operations.send(*connection, mark, |out| session.take_output(out));
+            self.operations.send(*id, mark, |out| session.take_output(out));
         }
     }
 
@@ -312,30 +324,30 @@ impl Links {
     /// answered, or has not for a while.
     ///
     /// [`Workload::ended`]: super::workload::Workload::ended
-    pub fn close(&mut self, link: u32) {
+    pub fn close(&mut self, connection: u32) {
         if self.exchange == Exchange::Requests {
             // HTTP has no parting word.
-            return self.leave(link, Ended::Closed);
+            return self.leave(connection, Ended::Closed);
         }
         let key = Some(self.keys.draw());
-        let Link { connection, state, .. } = &mut self.list[link as usize];
+        let Connection { id, state, .. } = &mut self.list[connection as usize];
         if *state == State::Open {
             *state = State::Closing;
             self.open -= 1;
             let at = self.now + FAREWELL_TIME_MAX;
-            self.farewells.push_back(Deadline { at, link, connection: *connection });
-            self.send_raw(link, |out| emit_close(out, key, Some(CloseCode::NORMAL), ""));
+            self.farewells.push_back(Deadline { at, connection, id: *id });
+            self.send_raw(connection, |out| emit_close(out, key, Some(CloseCode::NORMAL), ""));
         }
     }
 
     /// Ends a connection at once, without a Close frame: as when a network goes away.
-    pub fn cut(&mut self, link: u32) {
-        self.leave(link, Ended::Closed);
+    pub fn cut(&mut self, connection: u32) {
+        self.leave(connection, Ended::Closed);
     }
 
     /// Lets go of a connection's socket.
-    pub(super) fn leave(&mut self, link: u32, why: Ended) {
-        let Link { connection, state, unsent_bytes, .. } = &mut self.list[link as usize];
+    pub(super) fn leave(&mut self, connection: u32, why: Ended) {
+        let Connection { id, state, unsent_bytes, .. } = &mut self.list[connection as usize];
         match state {
             State::Closed | State::Leaving(_) => return,
             State::Open => self.open -= 1,
@@ -343,12 +355,12 @@ impl Links {
         }
         *state = State::Leaving(why);
         self.unsent_bytes -= std::mem::take(unsent_bytes) as usize;
-        self.operations.push(Operation::Close(*connection));
+        self.operations.push(Operation::Close(*id));
     }
 
     /// What the driver keeps of what was sent on a connection.
-    pub(super) fn set_unsent(&mut self, link: u32, bytes: usize) {
-        let Link { state, unsent_bytes: unsent, .. } = &mut self.list[link as usize];
+    pub(super) fn set_unsent(&mut self, connection: u32, bytes: usize) {
+        let Connection { state, unsent_bytes: unsent, .. } = &mut self.list[connection as usize];
         if matches!(state, State::Closed | State::Leaving(_)) {
             // It was given up with the socket.
             return;
@@ -359,14 +371,17 @@ impl Links {
     }
 
     /// How far a connection has read, which its next handshake says to the server.
-    pub fn set_cursor(&mut self, link: u32, cursor: &str) {
+    pub fn set_cursor(&mut self, connection: u32, cursor: &str) {
         self.cursors.resize(self.list.len(), Box::default());
-        self.cursors[link as usize] = cursor.into();
+        self.cursors[connection as usize] = cursor.into();
     }
 
     /// How far a connection has read, if the server has said so.
-    pub fn cursor(&self, link: u32) -> Option<&str> {
-        self.cursors.get(link as usize).map(|cursor| &**cursor).filter(|cursor| !cursor.is_empty())
+    pub fn cursor(&self, connection: u32) -> Option<&str> {
+        self.cursors
+            .get(connection as usize)
+            .map(|cursor| &**cursor)
+            .filter(|cursor| !cursor.is_empty())
     }
 
     /// When connect(2) was called last.
@@ -380,7 +395,7 @@ impl Links {
     }
 
     /// Opens a connection that is not, not before `at`.
-    pub fn open_at(&mut self, link: u32, at: Duration) {
-        self.wishes.push_back(Wish { link, at });
+    pub fn open_at(&mut self, connection: u32, at: Duration) {
+        self.wishes.push_back(Wish { connection, at });
     }
 }

@@ -1,9 +1,8 @@
 //! All threads of a run: starts them, tells them when to measure, and adds up what they see.
 //!
-//! It never looks at a message, and never prints: an [`Observer`] is told how far things are.
+//! It never looks at a message, and never prints: an [`Observer`] learns how far things are.
 
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc,
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
@@ -17,27 +16,27 @@ use ringway_acceptor::{Settings, Waker, engine::Engine, epoll::EpollDriver, urin
 
 use super::{
     channels::{self, Channels, Said, WorkerCommand, WorkerEvent, WorkerRun},
-    links::Clock,
     plan::Plan,
     signal,
+    table::Clock,
     worker::{self, Worker},
     workload::Workload,
 };
 use crate::measure::{
     arrivals::Share,
     interval::{INTERVAL, Interval},
-    process::{self, Scheduled},
+    process::{self, ProcessTimes},
     run::{Interruption, MachineLoad, Run, ServerLoad},
     timeline::Seen,
 };
 
-/// From the order to the start: all threads have heard it by then.
+/// From the command to the start: all threads have received it by then.
 pub const START_DELAY: Duration = Duration::from_millis(20);
 
 /// A worker that says nothing for so long, while it has nothing else to wait for, hangs.
 const SILENCE_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// Is told how far a run is, several times a second.
+/// Learns how far a run is, several times a second.
 pub trait Observer {
     /// Connections are being opened.
     fn opening(&mut self, seen: &Seen, of: u32);
@@ -47,7 +46,7 @@ pub trait Observer {
 }
 
 /// The threads of a run, whose connections stay open between measurements.
-pub struct Conductor<O> {
+pub struct Coordinator<O> {
     plan: Arc<Plan>,
     clock: Clock,
     workers: Vec<Hand>,
@@ -56,7 +55,7 @@ pub struct Conductor<O> {
     start: Duration,
 }
 
-/// A worker as the conductor sees it.
+/// A worker as the coordinator sees it.
 struct Hand {
     thread: Option<JoinHandle<()>>,
     commands: Sender<WorkerCommand>,
@@ -64,7 +63,7 @@ struct Hand {
     spare: Sender<Box<Interval>>,
 }
 
-impl<O: Send + 'static> Conductor<O> {
+impl<O: Send + 'static> Coordinator<O> {
     /// Starts the threads; each has a workload that `make` makes for its share.
     ///
     /// # Errors
@@ -102,7 +101,7 @@ impl<O: Send + 'static> Conductor<O> {
                 let share = Share { index: thread, of: plan.threads };
                 let workload = make(share, &plan);
                 if let Err(error) = work(&plan, thread, clock, workload, channels, &waker_in) {
-                    // Nobody may be there to hear it.
+                    // The coordinator may be gone.
                     let _ = event_in.send((index, WorkerEvent::Failed(error)));
                 }
             };
@@ -163,7 +162,7 @@ impl<O: Send + 'static> Conductor<O> {
         self.measure_from(self.clock.now() + START_DELAY, duration, observer)
     }
 
-    /// The same from a time on, as when several conductors measure together.
+    /// The same from a time on, as when several coordinators measure together.
     ///
     /// # Errors
     /// As above.
@@ -206,11 +205,7 @@ impl<O: Send + 'static> Conductor<O> {
         let server = server_before.zip(self.server());
         let stolen = process::stolen().saturating_sub(stolen_before);
         let host_cores = thread::available_parallelism().map_or(1.0, |count| count.get() as f64);
-        let server_cpu = server.as_ref().map(|(before, after)| {
-            let sum = |all: &BTreeMap<u32, Scheduled>| all.values().map(|one| one.cpu).sum();
-            let (before, after): (Duration, Duration) = (sum(before), sum(after));
-            after.saturating_sub(before)
-        });
+        let server_cpu = server.as_ref().map(|(before, after)| after.since(before).cpu);
         let cores = self.plan.server_pid.and_then(|pid| process::cores(pid).ok()).unwrap_or(1);
         let load =
             server.map(|(before, after)| ServerLoad::between(&before, &after, cores, elapsed));
@@ -263,13 +258,13 @@ impl<O: Send + 'static> Conductor<O> {
         self.clock
     }
 
-    fn server(&self) -> Option<BTreeMap<u32, Scheduled>> {
-        process::threads(self.plan.server_pid?).ok()
+    fn server(&self) -> Option<ProcessTimes> {
+        ProcessTimes::now(&[self.plan.server_pid?]).ok()
     }
 
     fn command(&self, command: WorkerCommand) {
         for hand in &self.workers {
-            // One that has failed does not hear.
+            // One that has failed receives nothing.
             let _ = hand.commands.send(command);
             hand.waker.wake();
         }

@@ -2,10 +2,7 @@
 //!
 //! It connects and judges responses; driving the socket is the caller's.
 
-use std::{
-    net::{SocketAddr, TcpStream, ToSocketAddrs},
-    os::fd::OwnedFd,
-};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 
 use anyhow::{Context, Result, bail};
 use ringway_frame::handshake::client::{Expectation, Request, Verdict, random_nonce};
@@ -62,11 +59,6 @@ impl Target {
         Self { path: path.to_owned(), ..self.clone() }
     }
 
-    /// Host and port.
-    pub fn authority(&self) -> &str {
-        &self.authority
-    }
-
     /// Connects a socket that blocks.
     ///
     /// # Errors
@@ -82,18 +74,6 @@ impl Target {
         connected.with_context(|| format!("connecting to {}", self.address))?;
         socket.set_tcp_nodelay(true)?;
         Ok(socket.into())
-    }
-
-    /// Connects. On loopback this does not wait for the server, only for its backlog.
-    ///
-    /// # Errors
-    /// `connect(2)`, or no descriptor left.
-    pub fn connect(&self) -> Result<OwnedFd> {
-        let stream = TcpStream::connect(self.address)
-            .with_context(|| format!("connecting to {}", self.address))?;
-        stream.set_nodelay(true)?;
-        stream.set_nonblocking(true)?;
-        Ok(stream.into())
     }
 
     /// Begins to connect, and does not wait for it.
@@ -116,39 +96,39 @@ impl Target {
     ///
     /// # Errors
     /// A URL that cannot stand in a request.
-    pub fn request(&self, out: &mut Vec<u8>) -> Result<Opening<'_>> {
+    pub fn request(&self, out: &mut Vec<u8>) -> Result<Handshake<'_>> {
         let request = Request { host: &self.authority, target: &self.path, ..Request::default() };
         let expectation = request.emit(random_nonce()?, out)?;
-        Ok(Opening { expectation, head: Vec::new() })
+        Ok(Handshake { expectation, head: Vec::new() })
     }
 }
 
 /// A handshake whose response is awaited.
 #[derive(Debug)]
-pub struct Opening<'a> {
+pub struct Handshake<'a> {
     expectation: Expectation<'a>,
     head: Vec<u8>,
 }
 
-/// Whether a connection is open.
+/// How far a handshake is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Openness {
+pub enum HandshakeState {
     /// More of the response is to come.
     Awaited,
-    /// It is.
+    /// The connection is open.
     Open,
 }
 
-impl Opening<'_> {
+impl Handshake<'_> {
     /// Takes bytes of the response.
     ///
     /// # Errors
     /// The server refuses, or sends something before it was sent anything.
-    pub fn receive(&mut self, bytes: &[u8]) -> Result<Openness> {
+    pub fn receive(&mut self, bytes: &[u8]) -> Result<HandshakeState> {
         match self.read_head(bytes)? {
-            Some(head_bytes) if head_bytes == self.head.len() => Ok(Openness::Open),
+            Some(head_bytes) if head_bytes == self.head.len() => Ok(HandshakeState::Open),
             Some(_) => bail!("the server speaks first: this is no echo"),
-            None => Ok(Openness::Awaited),
+            None => Ok(HandshakeState::Awaited),
         }
     }
 
