@@ -146,6 +146,12 @@ impl Failure {
     pub fn is_reset(self) -> bool {
         matches!(self.0, libc::ECONNRESET | libc::EPIPE)
     }
+
+    /// There was no memory for what the connection is sent (`ENOMEM`), in the kernel or for the
+    /// driver's copy of what the socket did not take.
+    pub fn is_out_of_memory(self) -> bool {
+        self.0 == libc::ENOMEM
+    }
 }
 
 impl std::fmt::Display for Failure {

@@ -176,6 +176,9 @@ pub struct Operations {
 /// messages does not stay resident.
 const TURN_BYTES_KEPT: usize = 4 << 20;
 
+/// More than a small send has: a control frame, the head of a response.
+const LITTLE_BYTES: usize = 1024;
+
 impl Operations {
     /// Appends what `write` writes to the connection's send of this turn.
     pub fn send(
@@ -185,6 +188,9 @@ impl Operations {
         write: impl FnOnce(&mut Vec<u8>),
     ) {
         let end = self.bytes.len();
+        if !self.has_room_for_little() {
+            return self.send_apart(connection, mark, write);
+        }
         match self.marked(connection, *mark) {
             None => {
                 write(&mut self.bytes);
@@ -219,6 +225,35 @@ impl Operations {
     /// There is no memory for them.
     pub fn try_reserve(&mut self, additional: usize) -> Result<(), TryReserveError> {
         self.bytes.try_reserve(additional)
+    }
+
+    /// Makes room for `additional` bytes more of the connection's send of this turn, so that writing
+    /// or staging them cannot fail. What it is sent already may have to be moved to stand before
+    /// them.
+    ///
+    /// # Errors
+    /// There is no memory for them.
+    pub fn try_reserve_send(
+        &mut self,
+        connection: Connection,
+        mark: SendMark,
+        additional: usize,
+    ) -> Result<(), TryReserveError> {
+        let moved = match self.marked(connection, mark) {
+            None => 0,
+            Some(Outgoing::Turn(range)) if range.end == self.bytes.len() => 0,
+            Some(Outgoing::Turn(range)) => range.len(),
+            Some(Outgoing::Shared(_) | Outgoing::Pieces(_)) => 0,
+            Some(Outgoing::Owned { .. }) => {
+                let Operation::Send { outgoing: Outgoing::Owned { bytes, .. }, .. } =
+                    &mut self.list[mark.0 as usize]
+                else {
+                    return Ok(());
+                };
+                return bytes.try_reserve(additional);
+            }
+        };
+        self.bytes.try_reserve(moved.saturating_add(additional))
     }
 
     /// Sends a buffer of its own, without copying it unless the connection already sends in this
@@ -362,6 +397,37 @@ impl Operations {
         self.bytes.clear();
         if self.bytes.capacity() > TURN_BYTES_KEPT {
             self.bytes = Vec::new();
+        }
+    }
+
+    /// Whether a small send fits into the turn's buffer. Where that is as large as what all peers are
+    /// sent and cannot grow, it does not.
+    #[inline]
+    fn has_room_for_little(&mut self) -> bool {
+        self.bytes.capacity() - self.bytes.len() >= LITTLE_BYTES
+            || self.bytes.try_reserve(LITTLE_BYTES).is_ok()
+    }
+
+    /// As [`Self::send`], in a buffer of its own.
+    #[cold]
+    fn send_apart(
+        &mut self,
+        connection: Connection,
+        mark: &mut SendMark,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let mut own = Vec::new();
+        write(&mut own);
+        match self.marked(connection, *mark) {
+            None => self.push_send(connection, mark, Outgoing::Owned { bytes: own, start: 0 }),
+            Some(Outgoing::Owned { .. }) => {
+                if let Operation::Send { outgoing: Outgoing::Owned { bytes, .. }, .. } =
+                    &mut self.list[mark.0 as usize]
+                {
+                    bytes.append(&mut own);
+                }
+            }
+            Some(_) => self.append(*mark, Piece::Shared(own.into())),
         }
     }
 

@@ -1,9 +1,13 @@
 //! How the ranges and defaults of keys relate to each other and to the limits that no key moves,
 //! asserted when the gateway is built. It holds no bound.
 
-use super::bound::{Bound, MINUTE_MS, SECOND_MS};
-use super::keys::bound_of;
-use crate::limits::*;
+use crate::{
+    config::{
+        bound::{Bound, MINUTE_MS, SECOND_MS},
+        keys::bound_of,
+    },
+    limits::*,
+};
 
 const RECEIVE_BUFFERS: Bound = bound_of("server.receive_buffers");
 const RECEIVE_BUFFER_BYTES: Bound = bound_of("server.receive_buffer_bytes");

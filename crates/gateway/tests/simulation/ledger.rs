@@ -9,7 +9,8 @@ use std::{
     time::Duration,
 };
 
-use ringway::{census::CensusLimits, settings::Settings};
+use ringway::config::settings::Settings;
+use ringway::edge::limiter::CensusLimits;
 use ringway_acceptor::{Completion, Connection, Settings as DriverSettings, sim::Faults};
 use ringway_frame::HEADER_BYTES_MAX;
 

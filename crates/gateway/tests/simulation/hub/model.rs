@@ -5,7 +5,8 @@
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
-use ringway::{exchange::Exchange, settings::Settings};
+use ringway::broker::Exchange;
+use ringway::config::settings::Settings;
 use ringway_acceptor::{Completion, Connection};
 use ringway_hub::{Presence, Sequence};
 
