@@ -14,7 +14,7 @@ use ringway_testbed::{Server, Signal};
 use tempfile::TempDir;
 
 use super::cases::Load;
-use super::compare::{Contestant, Publisher};
+use super::compare::{Publisher, Target};
 use super::peers::{Dialect, Launch, Peer, nchan_module, nginx_program};
 use crate::process;
 
@@ -88,7 +88,7 @@ impl Running {
     }
 
     /// How the load generator is told of it.
-    pub fn contestant(&self, peer: Peer, load: Load) -> Contestant {
+    pub fn target(&self, peer: Peer, load: Load) -> Target {
         let Self { address, dialect, pid, .. } = self;
         let (path, publisher) = match (load, dialect) {
             (Load::Echo { .. }, Dialect::Ringway) => ("/echo", None),
@@ -113,7 +113,7 @@ impl Running {
             message: message.to_owned(),
         });
         let url = format!("{scheme}://{address}{path}");
-        Contestant { name: peer.name(), pid: *pid, url, cursor, publisher }
+        Target { name: peer.name(), pid: *pid, url, cursor, publisher }
     }
 
     fn await_connection(&mut self) -> Result<()> {
@@ -208,10 +208,10 @@ mod tests {
         let launch = program("echo listens on ws://127.0.0.1:9 >&2; exec sleep 60");
         let running = Running::start(&launch, scratch).unwrap();
         let pid = running.pid;
-        let contestant = running.contestant(Peer::Bun, Load::Fanout { outstanding: 1 });
-        assert_eq!((contestant.name, contestant.pid), ("bun", pid));
-        assert_eq!(contestant.url, "ws://127.0.0.1:9/subscribe");
-        assert_eq!(contestant.publisher.unwrap().url, "ws://127.0.0.1:9/publish");
+        let target = running.target(Peer::Bun, Load::Fanout { outstanding: 1 });
+        assert_eq!((target.name, target.pid), ("bun", pid));
+        assert_eq!(target.url, "ws://127.0.0.1:9/subscribe");
+        assert_eq!(target.publisher.unwrap().url, "ws://127.0.0.1:9/publish");
         let began = Instant::now();
         drop(running);
         assert!(began.elapsed() < STOP_LIMIT);
