@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::{
+use crate::doctor::{
     host::{Host, Limit},
     memory,
     needs::Needs,

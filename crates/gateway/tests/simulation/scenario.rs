@@ -5,9 +5,12 @@
 use std::{net::SocketAddr, time::Duration};
 
 use fastrand::Rng;
-use ringway::{census::CensusLimits, config::Config, http::head::HeadLimits, settings::Settings};
+use ringway::config::Config;
+use ringway::config::settings::Settings;
+use ringway::edge::limiter::CensusLimits;
 use ringway_acceptor::{Settings as DriverSettings, sim::Faults};
 use ringway_frame::ReadLimits;
+use ringway_http::head::HeadLimits;
 
 use super::{
     manner::{Courtesy, Cutting, Leaving, Manner, Opening, Reading},

@@ -7,12 +7,13 @@ pub type Rule = fn(&Workspace) -> Vec<String>;
 
 /// Each package of ours, and the packages of ours that it may use. `frame`, `acceptor`
 /// and `hub` do not know each other; they meet only in the gateway.
-const MAY_USE: [(&str, &[&str]); 9] = [
+const MAY_USE: [(&str, &[&str]); 10] = [
     ("ringway-frame", &[]),
+    ("ringway-http", &[]),
     ("ringway-acceptor", &[]),
     ("ringway-hub", &[]),
-    ("ringway", &["ringway-frame", "ringway-acceptor", "ringway-hub", TESTBED]),
-    ("ringway-loadtest", &["ringway-frame", "ringway-acceptor"]),
+    ("ringway", &["ringway-frame", "ringway-http", "ringway-acceptor", "ringway-hub", TESTBED]),
+    ("ringway-loadtest", &["ringway-frame", "ringway-http", "ringway-acceptor"]),
     ("ringway-benches", &["ringway-frame", "ringway-acceptor", "ringway-hub", TESTBED]),
     ("ringway-peers", &[]),
     (TESTBED, &[]),

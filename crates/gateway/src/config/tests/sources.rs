@@ -1,12 +1,14 @@
 //! The printed defaults are the defaults, every key can be set from everywhere
 //! and to either end of its range, and later sources win.
 
-use super::{environment, flags, from_file, load, settings};
-use crate::config::error::Faults;
-use crate::config::keys::{Key, Kind, Repeats, all, settable};
-use crate::config::table::SECTIONS;
-use crate::config::value::{default_text, text};
-use crate::config::*;
+use crate::config::{
+    error::Faults,
+    keys::{Key, Kind, Repeats, all, settable},
+    table::SECTIONS,
+    tests::{environment, flags, from_file, load, settings},
+    value::{default_text, text},
+    *,
+};
 
 /// A value that the key may have and that is not its default, as TOML.
 fn another_value(key: &Key) -> String {

@@ -1,7 +1,7 @@
 //! Checks of the kernel itself: its version, what it forbids, how it pages.
 
-use super::Subject;
 use crate::doctor::{
+    checks::Subject,
     finding::{Finding, Verdict},
     io_uring::{SelfTest, without},
 };

@@ -4,11 +4,10 @@
 
 use std::time::Duration;
 
-use ringway::{
-    exchange::Notice,
-    orders::Order,
-    subprotocol::{Echo, Ttl},
-};
+use ringway::broker::Echo;
+use ringway::broker::Notice;
+use ringway::broker::Ttl;
+use ringway::broker::mailbox::Order;
 use ringway_frame::{CloseCode, emit_close};
 use ringway_hub::{Cursor, Epoch};
 

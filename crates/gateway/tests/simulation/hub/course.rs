@@ -5,11 +5,12 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use ringway::{
-    config::{Config, SlowReader},
-    permission::{Patterns, Permissions},
-    settings::{HistorySettings, Settings},
-};
+use ringway::config::Config;
+use ringway::config::SlowReader;
+use ringway::config::patterns::Patterns;
+use ringway::config::patterns::Permissions;
+use ringway::config::settings::HistorySettings;
+use ringway::config::settings::Settings;
 use ringway_acceptor::{Settings as DriverSettings, sim::Faults};
 use ringway_frame::deflate::Policy;
 

@@ -5,7 +5,8 @@
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
-use ringway::{exchange::Exchange, settings::Settings};
+use ringway::broker::Exchange;
+use ringway::config::settings::Settings;
 use ringway_acceptor::{Completion, Connection};
 use ringway_hub::{Presence, Sequence};
 
@@ -177,6 +178,7 @@ impl Model {
             }
             Completion::Accepted { .. }
             | Completion::Connected { .. }
+            | Completion::ConnectFailed { .. }
             | Completion::Progress { .. }
             | Completion::Refused { .. } => {}
         }

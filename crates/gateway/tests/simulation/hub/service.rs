@@ -3,7 +3,7 @@
 //!
 //! It asks the gateway how much input waits. It never looks at what the gateway says.
 
-use ringway::shard::Shard;
+use ringway::core::shard::Shard;
 use ringway_acceptor::Connection;
 use ringway_hub::{Cursor, Sequence};
 
