@@ -5,8 +5,8 @@ use anyhow::Result;
 use super::{
     participants::{FanoutRun, Participants},
     plans::Plans,
+    sides::Received,
     spread::{Spread, Spreads},
-    subscribe::Received,
 };
 use crate::{
     args::fanout::FanoutArgs,

@@ -8,6 +8,7 @@ pub mod feed;
 pub mod participants;
 pub mod plans;
 pub mod publish;
+pub mod sides;
 pub mod spread;
 pub mod subscribe;
 pub mod traffic;

@@ -13,8 +13,9 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use super::{
     plans::Plans,
-    publish::{Publish, Published},
-    subscribe::{Received, Subscribe},
+    publish::Publish,
+    sides::{Published, Received},
+    subscribe::Subscribe,
     traffic::{Phase, Traffic},
 };
 use crate::{

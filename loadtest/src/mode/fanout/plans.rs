@@ -8,8 +8,7 @@ use ringway_frame::DataKind;
 
 use super::{
     feed::Transport,
-    publish::{PublishPlan, Way},
-    subscribe::SubscribePlan,
+    sides::{PublishPlan, SubscribePlan, Way},
     traffic::PUBLISHERS_MAX,
 };
 use crate::{

@@ -8,68 +8,24 @@ use std::{sync::Arc, time::Duration};
 
 use ringway_frame::{DataKind, MaskKeys, Opcode, emit_frame};
 
-use super::traffic::{Phase, Ticket, Traffic};
+use super::{
+    sides::{PublishPlan, Published, Way},
+    traffic::{Phase, Ticket, Traffic},
+};
 use crate::{
     engine::{
         table::{ConnectionTable, Sent},
         workload::{Ended, Next, Then, Workload},
     },
     measure::arrivals::{Arrivals, Share},
-    mode::{
-        REOPEN_DELAY,
-        pace::{Dial, Pace},
-    },
+    mode::{REOPEN_DELAY, pace::Pace},
     wire::{
         failure::Reason,
-        handshake::Approach,
-        request,
         response::Part,
         stamp::Stamp,
-        template::{Draft, Template, greeting},
+        template::{Draft, greeting},
     },
 };
-
-/// What publishers do.
-#[derive(Debug, Clone)]
-pub struct PublishPlan {
-    /// When events leave: in a closed loop, when those before have reached all subscribers.
-    pub dial: Dial,
-    /// In a closed loop, events that may be outstanding.
-    pub outstanding: u32,
-    /// Sent when a connection is open, in this order.
-    pub hello: Vec<String>,
-    /// What events look like.
-    pub template: Template,
-    /// How they go over the wire.
-    pub way: Way,
-}
-
-/// How events go over the wire.
-#[derive(Debug, Clone)]
-pub enum Way {
-    /// As messages of a WebSocket.
-    Messages(DataKind),
-    /// As bodies of POST requests.
-    Requests {
-        /// Where to.
-        approach: Box<Approach>,
-        /// What the bodies are.
-        content_type: String,
-    },
-}
-
-impl Way {
-    fn draft(&self, template: &Template, number: u32) -> Draft {
-        let draft = template.draft(number);
-        match self {
-            Self::Messages(_) => draft,
-            Self::Requests { approach, content_type } => {
-                let head = request::post(approach, number, content_type, draft.bytes());
-                draft.after(&head)
-            }
-        }
-    }
-}
 
 /// Events sent between two looks at what came back.
 const TURN_EVENTS_MAX: u32 = 64;
@@ -79,12 +35,6 @@ const STALL_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Until somebody is there, this is how often that is looked at.
 const ABSENCE_LOOK_INTERVAL: Duration = Duration::from_millis(10);
-
-/// Of each publisher, events whose owed deliveries are remembered.
-const EVENTS_MAX: usize = 1 << 24;
-
-/// The start of an answer that is shown.
-const SAMPLE_BYTES_MAX: usize = 200;
 
 /// All publishers.
 pub struct Publish {
@@ -119,23 +69,6 @@ enum PublisherState {
     /// It opens again at once: what is due waits.
     Returning,
     Away,
-}
-
-/// What the publishers did.
-#[derive(Debug, Default)]
-pub struct Published {
-    /// Events that the server took.
-    pub events: u64,
-    /// By publisher and event, how many deliveries it owed.
-    pub owed: Vec<Vec<u32>>,
-    /// Events that were due and could not be published in time.
-    pub behind: u64,
-    /// How often a closed loop gave up waiting.
-    pub stalls: u64,
-    /// Messages that publishers received.
-    pub others: u64,
-    /// The start of the first of them.
-    pub sample: Option<String>,
 }
 
 enum Running {
@@ -424,27 +357,5 @@ impl Workload for Publish {
             }
         }
         std::mem::replace(&mut self.published, Published::new(connections.len()))
-    }
-}
-
-impl Published {
-    fn new(publishers: u32) -> Self {
-        Self { owed: vec![Vec::new(); publishers as usize], ..Self::default() }
-    }
-
-    /// An event is the server's to deliver.
-    fn take(&mut self, publisher: usize, ticket: Ticket) {
-        self.events += 1;
-        let owed = &mut self.owed[publisher];
-        if owed.len() < EVENTS_MAX {
-            owed.push(ticket.owed);
-        }
-    }
-
-    fn show(&mut self, answer: &[u8]) {
-        if self.sample.is_none() {
-            let start = &answer[..answer.len().min(SAMPLE_BYTES_MAX)];
-            self.sample = Some(String::from_utf8_lossy(start).into_owned());
-        }
     }
 }

@@ -10,7 +10,7 @@ use ringway_frame::{DataKind, MaskKeys, Opcode, emit_frame};
 
 use super::{
     feed::{Feed, ResponseKind, Transport},
-    spread::Spread,
+    sides::{Received, SubscribePlan},
     traffic::{Phase, Sequences, Traffic},
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
         table::ConnectionTable,
         workload::{Ended, Next, Then, Workload},
     },
-    measure::ledger::{Arrival, ArrivalOrder, Ledger},
+    measure::ledger::{Arrival, ArrivalOrder},
     mode::REOPEN_DELAY,
     wire::{
         delivery::{Deliveries, Found},
@@ -30,22 +30,8 @@ use crate::{
     },
 };
 
-/// What subscribers do.
-#[derive(Debug, Clone, Default)]
-pub struct SubscribePlan {
-    /// Sent when a connection is open, in this order.
-    pub hello: Vec<String>,
-    /// What follows a stamp.
-    pub body: String,
-    /// How they receive.
-    pub transport: Transport,
-}
-
 /// An event of a probe reaches a subscriber within this, or another one is tried.
 const PROBE_TIME_MAX: Duration = Duration::from_millis(500);
-
-/// The start of a foreign message that is shown.
-const SAMPLE_BYTES_MAX: usize = 200;
 
 /// No event is owed before the first that comes.
 const UNOWED: u32 = u32::MAX;
@@ -73,23 +59,6 @@ pub struct Subscribe {
     /// When a probe is over, whether or not all have received of it.
     probed_at: Duration,
     received: Received,
-}
-
-/// What the subscribers of one thread received.
-#[derive(Debug)]
-pub struct Received {
-    /// What became of each delivery.
-    pub ledger: Ledger,
-    /// When events came.
-    pub spread: Spread,
-    /// Messages without an event in them.
-    pub others: u64,
-    /// Events of another run, or of before the measurement.
-    pub foreign: u64,
-    /// Deliveries that were due while their subscriber was away.
-    pub away: u64,
-    /// The start of a message without an event in it.
-    pub sample: Option<String>,
 }
 
 /// When a subscriber was away.
@@ -220,16 +189,6 @@ impl Subscribe {
         }
     }
 
-    /// A message without an event.
-    #[cold]
-    fn receive_other(&mut self, message: &[u8]) {
-        self.received.others += 1;
-        if self.received.sample.is_none() {
-            let start = &message[..message.len().min(SAMPLE_BYTES_MAX)];
-            self.received.sample = Some(String::from_utf8_lossy(start).into_owned());
-        }
-    }
-
     /// Over HTTP, asks for what is next.
     fn request(&mut self, connection: u32, connections: &mut ConnectionTable) {
         let Some(feed) = self.feeds.get(connection as usize) else { return };
@@ -322,7 +281,7 @@ impl Workload for Subscribe {
                 self.received.ledger.corrupted += u64::from(is_ours);
                 self.receive(connection, stamp, payload.len(), connections);
             }
-            Found::Nothing => self.receive_other(payload),
+            Found::Nothing => self.received.receive_other(payload),
         }
     }
 
@@ -336,7 +295,9 @@ impl Workload for Subscribe {
                         .fail(Reason::named(format!("subscribe_status_{}", head.status)));
                 }
             }
-            Part::Body(body) if feed.answer() == ResponseKind::Refusal => self.receive_other(body),
+            Part::Body(body) if feed.answer() == ResponseKind::Refusal => {
+                self.received.receive_other(body)
+            }
             Part::Body(body) if self.plan.transport == Transport::Stream => {
                 let mut feed = std::mem::take(feed);
                 feed.read_lines(body, |data| {
@@ -413,17 +374,4 @@ impl Workload for Subscribe {
 
 fn missed(from: &Sequences, until: &Sequences) -> u64 {
     from.iter().zip(until).map(|(from, until)| u64::from(until.saturating_sub(*from))).sum()
-}
-
-impl Received {
-    fn new(publishers: usize) -> Self {
-        Self {
-            ledger: Ledger::default(),
-            spread: Spread::new(publishers),
-            others: 0,
-            foreign: 0,
-            away: 0,
-            sample: None,
-        }
-    }
 }
