@@ -148,7 +148,7 @@ fn undated(answers: &[u8]) -> String {
 /// stands in the message as it was and is JSON, and so is what the gateway says of it.
 pub fn commands(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
-    let limits = CommandLimits { recipients_max: 3 };
+    let limits = CommandLimits { recipients_max: 3, data_depth_max: 128 };
     let read = json::read(text, &limits);
     let not_json = matches!(read, Err(CommandError { code: ErrorCode::NotJson, .. }));
     assert_eq!(is_json(text), !not_json, "one judge of JSON");
@@ -174,7 +174,7 @@ pub fn commands(input: &[u8]) {
             write::ack_with_outcome(&mut out, id, "cursor", [(&**topic, "queued")]);
         }
         Ok(Command::Ping { id }) => write::pong(&mut out, "cursor", id.as_deref()),
-        Err(error) => write::error(&mut out, error),
+        Err(error) => ringway::subprotocol::native::reply::error(&mut out, error),
     }
     assert!(is_json(std::str::from_utf8(&out).expect("UTF-8")));
 }

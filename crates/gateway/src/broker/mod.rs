@@ -5,8 +5,10 @@
 
 pub mod mailbox;
 mod notice;
+mod receipt;
 
 pub use notice::{Echo, Ttl};
+pub use receipt::{Receipt, ReceiptRoom};
 
 use std::{collections::HashSet, ops::ControlFlow, sync::Arc, time::Duration};
 
@@ -30,7 +32,7 @@ pub struct Exchange {
     /// Who is there, and since when others are not.
     pub directory: Arc<Directory>,
     /// Answers to commands that were carried out, for those that come twice.
-    pub receipts: Receipts<Arc<Vec<u8>>>,
+    pub receipts: Receipts<Arc<Receipt>>,
     age_max: Duration,
 }
 
@@ -99,7 +101,7 @@ impl Exchange {
             log,
             directory,
             receipts: Receipts::new(RECEIPTS_MAX, RECEIPTS_AGE_MAX)
-                .within(RECEIPTS_BYTES_MAX, |answer| answer.capacity()),
+                .within(RECEIPTS_BYTES_MAX, |receipt| receipt.bytes()),
             age_max: history.age_max,
         }
     }

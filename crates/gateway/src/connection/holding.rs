@@ -22,7 +22,7 @@ impl Peer {
         let protocol = match &self.stage {
             Stage::WebSocket(socket) => socket.held_bytes(),
             Stage::Http(http) => http.held_bytes(),
-            Stage::Poll(poll) => poll.held_bytes(),
+            Stage::Poll(poll, request) => poll.held_bytes() + request.http.held_bytes(),
             Stage::Stream(_) | Stage::Lingering | Stage::Leaving | Stage::Closing => 0,
         };
         deferred + protocol + self.sending.owed_bytes(settings.kernel_queue_bytes)

@@ -138,7 +138,7 @@ impl Peer {
             (Stage::Http(_), Life::RequestDue) if !self.sending.is_paused() => {
                 self.refuse_request(Refusal::Timeout, turn);
             }
-            (Stage::Poll(_), Life::AnswerDue) => self.answer_poll(turn),
+            (Stage::Poll(..), Life::AnswerDue) => self.answer_poll(turn),
             // All is with the kernel, which sends it after the close, too.
             (Stage::Leaving, _) if !self.sending.is_backlogged() => self.end(turn),
             _ => turn.operations.push(Operation::MeasureProgress(self.connection)),

@@ -12,7 +12,7 @@ use ringway_http::{
 use crate::{
     config::settings::Settings,
     edge::{
-        action::{Opened, Polled, Posted, Progress, Subprotocol, Upgrade},
+        action::{Opened, Polled, Posted, Progress, Upgrade},
         connect_params::{Format, Visit},
         cors::Cors,
         files,
@@ -23,6 +23,7 @@ use crate::{
     encoding::iframe::Receiver,
     outbox::Outbox,
     refusal::{Methods, Refusal, VisitFault},
+    subprotocol::Subprotocol,
 };
 
 /// What comes of a head.

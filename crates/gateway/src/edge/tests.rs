@@ -374,7 +374,7 @@ fn a_subprotocol_is_agreed_on_where_it_is_known() {
         let line = format!("\r\nSec-WebSocket-Protocol: {JSON}\r\n");
         assert_eq!(answer.contains(&line), agreed, "{path} {offers}");
         let wanted = match (path, agreed) {
-            ("/ws", true) => "Ws Some(\"ann\") Some(Json)",
+            ("/ws", true) => "Ws Some(\"ann\") Some(Native)",
             ("/ws", false) => "Ws Some(\"ann\") None",
             _ => "Echo None None",
         };

@@ -25,7 +25,8 @@ use crate::{
         problem::{Kind, Problem},
         submission::{Submission, Verb},
     },
-    subprotocol::{depth, native::fields::Fault},
+    session::command_error::Fault,
+    subprotocol::depth,
 };
 
 /// `POST /v1/notify`
