@@ -80,7 +80,7 @@ impl Patterns {
             }
         }
         prefixes.sort_unstable();
-        // KeepAlive its own beginning, a longer prefix says nothing new.
+        // After its own beginning, a longer prefix says nothing new.
         prefixes.dedup_by(|longer, shorter| longer.starts_with(&**shorter));
         names.sort_unstable();
         names.dedup();

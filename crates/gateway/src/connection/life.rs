@@ -246,7 +246,7 @@ impl Peer {
     /// Ends the connection once it is known that all has left: a driver tells of a backlog in the
     /// turn after the send, so what went out in this turn or in the last one may yet be backlogged.
     pub(super) fn leave(&mut self, turn: &mut Turn<'_>) {
-        // KeepAlive the completions of the next turn, or of this one. A backlog grants more time.
+        // After the completions of the next turn, or of this one. A backlog grants more time.
         let due =
             if self.sending.is_unsettled(turn.now) { turn.now + SETTLING } else { Duration::ZERO };
         turn.wheel.touch(self.connection.slot(), due);

@@ -45,7 +45,7 @@ pub enum Progress {
 }
 
 impl Progress {
-    /// KeepAlive an answer was written: sends FIN where the connection is not kept.
+    /// After an answer was written: sends FIN where the connection is not kept.
     pub fn answered(after: KeepAlive, outbox: &mut Outbox<'_>) -> Self {
         match after {
             KeepAlive::Yes => Self::Answered,
