@@ -29,8 +29,8 @@ mod tests {
 
     use super::*;
     use crate::{
+        config::History,
         exchange::{Exchange, Notice},
-        settings::HistorySettings,
         subprotocol::Echo,
     };
 
@@ -46,13 +46,9 @@ mod tests {
     }
 
     fn exchange_with(events: usize) -> Exchange {
-        let history = HistorySettings {
-            events_max: 1_000,
-            bytes_max: 1 << 20,
-            age_max: Duration::from_secs(300),
-            topics: [].into(),
-        };
-        let exchange = Exchange::new(random().expect("random"), &history);
+        let history =
+            History { events_max: 1_000, bytes_max: 1 << 20, age_max: Duration::from_secs(300) };
+        let exchange = Exchange::new(random().expect("random"), &history, &[]);
         let mut tail = Tail::default();
         let notice = Notice { from: None, event: None, data: "1", ttl: None };
         for _ in 0..events {

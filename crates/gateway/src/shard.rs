@@ -190,12 +190,12 @@ impl Shard {
 
     fn read_log(&mut self) {
         let Core { bench, settings, desk, .. } = &mut self.core;
-        let deflate = match &settings.deflate {
-            Some(policy) if desk.deflated > 0 => Some(SharedDeflate::new(policy)),
+        let deflate = match settings.deflate_policy() {
+            Some(policy) if desk.deflated > 0 => Some(SharedDeflate::new(&policy)),
             _ => None,
         };
         let Desk { exchange, subscriptions, reader, dispatch, .. } = desk;
-        let (epoch, queue_bytes_max) = (exchange.log.epoch(), settings.queue_bytes_max);
+        let (epoch, queue_bytes_max) = (exchange.log.epoch(), settings.clients.queue_bytes_max);
         let mut encoder = Encoder { epoch, deflate, queue_bytes_max, bench };
         self.reading = Reading::Ended;
         let followed = reader.follow(&exchange.log, |event| {

@@ -41,12 +41,12 @@ impl HttpConnection {
         if let Some(posting) = self.posting.take() {
             return self.read_body(posting, input, settings, outbox);
         }
-        let bytes = match self.head.read(input, &settings.head) {
+        let bytes = match self.head.read(input, &settings.head()) {
             Err(refusal) => return refuse(refusal, settings, outbox),
             Ok(None) => return Progress::More,
             Ok(Some(bytes)) => bytes,
         };
-        let may_follow = self.head.count() < settings.requests_per_connection_max
+        let may_follow = self.head.count() < settings.limits.requests_per_connection_max
             && outbox.bytes_of_turn() < PIPELINED_BYTES_MAX;
         let last = match may_follow {
             true => After::KeepAlive,
@@ -113,7 +113,7 @@ impl HttpConnection {
 /// Serves a whole head; the connection may be kept as far as `most` allows.
 fn serve(bytes: &[u8], most: After, settings: &Settings, outbox: &mut Outbox<'_>) -> Served {
     let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
-    match head::parse(bytes, &mut fields, &settings.head) {
+    match head::parse(bytes, &mut fields, &settings.head()) {
         Ok(head) if most == After::Close => {
             request::serve(&Head { wish: After::Close, ..head }, settings, outbox)
         }
@@ -125,5 +125,11 @@ fn serve(bytes: &[u8], most: After, settings: &Settings, outbox: &mut Outbox<'_>
 /// Refuses what is no request; nothing that follows can be trusted.
 fn refuse(refusal: Refusal, settings: &Settings, outbox: &mut Outbox<'_>) -> Progress {
     let refused = Refused::by(refusal, settings);
-    request::refuse(refused, &settings.origins.unread(), Part::Whole, After::Close, outbox)
+    request::refuse(
+        refused,
+        &settings.cors.allowed_origins.unread(),
+        Part::Whole,
+        After::Close,
+        outbox,
+    )
 }

@@ -10,7 +10,6 @@ use super::{
     cors::Origins,
     progress::{Opened, Polled, Posted, Progress, Upgrade},
     refusal::{After, Refusal},
-    visit::VisitLimits,
 };
 use crate::{
     config::Config,
@@ -19,11 +18,11 @@ use crate::{
 };
 
 fn settings() -> Settings {
-    Settings {
-        visits: VisitLimits { topics_max: 2, body_bytes_max: 20 },
-        origins: Origins::parse(["https://a"]).unwrap(),
-        ..Settings::from_config(&Config::default())
-    }
+    let mut settings = Settings::from_config(&Config::default());
+    settings.clients.subscriptions_max = 2;
+    settings.websocket.message_bytes_max = 20;
+    settings.cors.allowed_origins = Origins::parse(["https://a"]).unwrap();
+    settings
 }
 
 /// The gateway's side of a conversation.
@@ -247,7 +246,7 @@ fn a_100_is_sent_where_the_body_has_not_come() {
 #[test]
 fn a_declared_length_costs_nothing() {
     let mut gateway = Gateway::new();
-    gateway.settings.visits.body_bytes_max = usize::MAX;
+    gateway.settings.websocket.message_bytes_max = usize::MAX;
     gateway.receives(post("Content-Length: 9000000000000000000\r\n", "x").as_bytes());
     assert!(!gateway.is_over && gateway.left.is_empty());
 }

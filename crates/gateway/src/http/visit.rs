@@ -16,15 +16,6 @@ use crate::{
     transport::iframe::{Callback, Receiver},
 };
 
-/// Bounds of a visit.
-#[derive(Debug, Clone, Copy)]
-pub struct VisitLimits {
-    /// How often `topic` may be given.
-    pub topics_max: usize,
-    /// Bytes of the body of `POST /send`, without its framing.
-    pub body_bytes_max: usize,
-}
-
 /// What a request says of its client. Unknown parameters are ignored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Visit {

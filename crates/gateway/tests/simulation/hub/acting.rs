@@ -351,7 +351,7 @@ impl World {
         match &command.kind {
             Kind::Notify { to } => {
                 model.is_carried_out(token as usize);
-                let allowed = &model.settings.permissions.notify;
+                let allowed = &model.settings.clients.may_notify;
                 let notified = exchange.notify(tail, notice, to, allowed, now).unwrap();
                 let outcome = notified.outcome.iter().map(|(name, of)| (*name, of.as_str()));
                 model.commands[token as usize].judge(outcome, allowed, &mut model.story);

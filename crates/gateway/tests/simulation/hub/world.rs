@@ -152,7 +152,11 @@ impl World {
         let network = Network::new(seed, faults);
         let mut rng = Rng::with_seed(!seed);
         let settings = Arc::new(settings);
-        let exchange = Arc::new(Exchange::new(Epoch::new(seed + 1), &settings.history));
+        let exchange = Arc::new(Exchange::new(
+            Epoch::new(seed + 1),
+            &settings.history,
+            &settings.history_topics,
+        ));
         let orders = Orders::default();
         let census = Arc::new(Census::new(CensusLimits {
             connections_max: 10_000,
