@@ -59,6 +59,22 @@ impl Settings {
         }
     }
 
+    /// These settings with the values of `next` that can be replaced at run time; the others stay
+    /// as they are until the next start.
+    pub fn replaced_by(&self, next: &Self) -> Self {
+        let mut settings = self.clone();
+        settings.server.replace_live(&next.server);
+        settings.socket.replace_live(&next.socket);
+        settings.websocket.replace_live(&next.websocket);
+        settings.deflate.replace_live(&next.deflate);
+        settings.clients.replace_live(&next.clients);
+        settings.history.replace_live(&next.history);
+        settings.http.replace_live(&next.http);
+        settings.cors.replace_live(&next.cors);
+        settings.limits.replace_live(&next.limits);
+        settings
+    }
+
     /// Bounds of a request head.
     pub fn head(&self) -> HeadLimits {
         HeadLimits {

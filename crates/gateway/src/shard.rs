@@ -396,6 +396,8 @@ impl Shard {
                     });
                 }
             }
+            // What a connection has agreed on with its peer, it keeps itself.
+            Order::ReplaceSettings(settings) => self.core.settings = settings,
             Order::Listen { connection, client, topic, change } => {
                 self.with(connection, now, operations, |peer, turn| {
                     if peer.is_of(&client) {

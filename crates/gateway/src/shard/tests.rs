@@ -3,6 +3,7 @@
 //! There is no driver, so that a socket takes all that is written and nothing is ever backlogged.
 
 mod polls;
+mod replacing;
 mod slices;
 
 use ringway_acceptor::{Outgoing, Piece};

@@ -221,7 +221,7 @@ impl Ledger {
 fn unsent_bytes_max(settings: &Settings, driver: &DriverSettings, faults: &Faults) -> usize {
     let receives = (faults.delay_turns_max as usize + 1) * RECEIVES_PER_TURN;
     let in_flight = receives * driver.receive_buffer_bytes as usize;
-    let assembled = settings.websocket.echo_message_bytes_max as usize + HEADER_BYTES_MAX;
+    let assembled = settings.websocket.echo_message_bytes_max + HEADER_BYTES_MAX;
     let late = driver.receive_buffer_bytes as usize;
     settings.clients.queue_bytes_max + 2 * in_flight + late + assembled + RESPONSES_BYTES_MAX
 }

@@ -3,10 +3,11 @@
 
 use super::{environment, flags, from_file, load, settings};
 use crate::config::error::Faults;
-use crate::config::keys::{Key, Kind, Repeats, all, settable};
+use crate::config::keys::{Change, Key, Kind, Repeats, all, settable};
 use crate::config::table::SECTIONS;
 use crate::config::value::{default_text, text};
 use crate::config::*;
+use crate::settings::Settings;
 
 /// A value that the key may have and that is not its default, as TOML.
 fn another_value(key: &Key) -> String {
@@ -166,6 +167,35 @@ fn no_key_is_more_than_another_key_allows() {
         assert!(refused.contains(&said), "{refused}\n{said}");
     }
     assert_eq!(seen, 5);
+}
+
+/// A replaced configuration changes the keys that the table calls live, and no others.
+#[test]
+fn only_live_keys_are_replaced_at_run_time() {
+    let running = Settings::from_config(&Config::default());
+    let mut live = Vec::new();
+    for key in settable() {
+        let setting = format!("{}={}", key.path, another_value(key));
+        let next = Settings::from_config(&load("", &settings(&[&setting])).unwrap());
+        let replaced = running.replaced_by(&next);
+        match key.change {
+            Change::Live => {
+                assert_ne!(next, running, "{}", key.path);
+                assert_eq!(replaced, next, "{}", key.path);
+                live.push(key.path);
+            }
+            Change::Restart => assert_eq!(replaced, running, "{}", key.path),
+        }
+    }
+    assert!(live.len() > 20 && live.len() < settable().count() / 2, "{live:?}");
+}
+
+/// Or a replaced value could be more than the running one of the key that bounds it.
+#[test]
+fn keys_that_bound_each_other_are_replaced_together() {
+    for (key, (greater, _)) in all().flat_map(|key| key.at_most.iter().map(move |one| (key, one))) {
+        assert_eq!(key.change, keys::find(greater).unwrap().change, "{}", key.path);
+    }
 }
 
 #[test]

@@ -2,11 +2,12 @@
 //!
 //! It judges nothing.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use ringway::{
     exchange::Notice,
     orders::Order,
+    settings::Settings,
     subprotocol::{Echo, Ttl},
 };
 use ringway_frame::{CloseCode, emit_close};
@@ -308,9 +309,30 @@ impl World {
         line.post(person, text, mark, &mut self.rng);
     }
 
+    /// Every core gets other settings in the middle of its work. Nothing that clients are promised
+    /// depends on them, and those that need a restart change nothing.
+    fn replace_settings(&mut self) {
+        let (running, rng) = (&self.model.settings, &mut self.rng);
+        let mut next = Settings::clone(running);
+        next.websocket.ping_interval = Duration::from_millis(rng.u64(100..3_000));
+        next.websocket.pong_timeout = Duration::from_millis(rng.u64(100..2_000));
+        next.http.poll_wait = Duration::from_millis(rng.u64(0..3_000));
+        next.http.retry = Duration::from_millis(rng.u64(0..3_000));
+        next.clients.subscriptions_max = rng.usize(100..1_000);
+        next.clients.data_depth_max = 1;
+        next.clients.recipients_max = 1;
+        next.websocket.message_bytes_max = 125;
+        next.deflate.enabled = !running.deflate.enabled;
+        next.deflate.server_window_bits_max = 9;
+        let settings = Arc::new(running.replaced_by(&next));
+        self.orders.tell_all(&Order::ReplaceSettings(settings));
+        self.model.story.replaced += 1;
+    }
+
     fn act_as_application(&mut self, now: Duration) {
-        match self.rng.u8(0..8) {
+        match self.rng.u8(0..9) {
             0 => self.exchange.expire(now),
+            2 => self.replace_settings(),
             1 => {
                 let client = any_of(&self.names, &mut self.rng).into();
                 let code = CloseCode::new(ORDERED).expect("a code of the application's");

@@ -93,6 +93,8 @@ pub struct Story {
     pub repeated: u64,
     /// Connections that were closed by an order.
     pub ordered: u64,
+    /// How often every core got other settings.
+    pub replaced: u64,
     /// Recipients that were there, and that were not.
     pub delivered: u64,
     /// As above.
@@ -122,6 +124,7 @@ impl AddAssign for Story {
             (&mut self.too_slow, other.too_slow),
             (&mut self.repeated, other.repeated),
             (&mut self.ordered, other.ordered),
+            (&mut self.replaced, other.replaced),
             (&mut self.delivered, other.delivered),
             (&mut self.queued, other.queued),
             (&mut self.offline, other.offline),
@@ -141,7 +144,7 @@ impl Story {
             [heard, gaps, resumed, foreign, alone, lagged, too_slow],
             [repeated, ordered, delivered, queued, offline, denied, rests],
         ];
-        counts.as_flattened().iter().all(|count| *count > 0)
+        self.replaced > 0 && counts.as_flattened().iter().all(|count| *count > 0)
     }
 }
 
