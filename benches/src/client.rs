@@ -1,120 +1,72 @@
-//! One WebSocket of a tester after its handshake: what it is owed and what came back.
+//! A client of the gateway's `/ws`: it connects and has been welcomed.
 //!
-//! It never touches a socket: sends go into the turn's operations.
+//! It reads the welcome, and nothing of what follows it.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::Duration,
+};
 
-use anyhow::{Result, bail};
-use hdrhistogram::Histogram;
-use ringway_acceptor::{Connection, Operations, SendMark};
-use ringway_frame::{Compression, FrameReader, MaskKeys, Piece, ReadLimits, Role, emit_pong};
+use anyhow::{Context, Result, bail, ensure};
+use ringway_frame::{Header, Parsed};
 
-use crate::traffic::{COPIED_BYTES_MAX, Traffic};
+use crate::handshake::{Link, Target};
 
-/// No server here echoes more.
-const LIMITS: ReadLimits = ReadLimits { frame_bytes_max: 256 << 20, message_bytes_max: 256 << 20 };
+/// A server that is silent for longer does not answer.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(20);
 
-/// What a call of [`Client::receive`] brought.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Arrived {
-    /// Whole messages.
-    pub echoes: u32,
-    /// Those of them that are not what was sent.
-    pub faults: u32,
+/// More than any response and welcome.
+const WELCOME_BYTES_MAX: usize = 16 * 1024;
+
+/// Connects as the client of this name, subscribed to one topic, and waits for the welcome. The socket
+/// does not block afterwards.
+///
+/// # Errors
+/// The gateway refuses, or says something else.
+pub fn connect(target: &Target, link: Link, name: &str, topic: &str) -> Result<TcpStream> {
+    let target = target.at(&format!("/ws?client={name}&topic={topic}"));
+    let mut socket = target.connect_blocking(link)?;
+    socket.set_read_timeout(Some(ANSWER_TIME_MAX))?;
+    let mut request = Vec::new();
+    let mut handshake = target.request(&mut request)?;
+    socket.write_all(&request)?;
+    let (mut received, mut head_bytes) = (Vec::new(), None);
+    let mut buffer = [0; 2048];
+    loop {
+        let count = socket.read(&mut buffer).context("waiting for the welcome")?;
+        if count == 0 {
+            bail!("the gateway ends the connection: {}", String::from_utf8_lossy(&received));
+        }
+        received.extend_from_slice(&buffer[..count]);
+        if head_bytes.is_none() {
+            head_bytes = handshake.read_head(&buffer[..count])?;
+        }
+        if head_bytes.map_or(Ok(false), |bytes| is_one_frame(&received[bytes..]))? {
+            socket.set_nonblocking(true)?;
+            return Ok(socket);
+        }
+        ensure!(received.len() < WELCOME_BYTES_MAX, "the welcome does not end");
+    }
 }
 
-/// An open connection.
-pub struct Client {
-    connection: Connection,
-    mark: SendMark,
-    reader: FrameReader,
-    /// When each outstanding message was, or should have been, sent.
-    sent_at: VecDeque<Duration>,
-    sent: u32,
-    echoed: u32,
-    /// Payload bytes of the echo under way.
-    received_bytes: usize,
-    is_faulty: bool,
+fn is_one_frame(bytes: &[u8]) -> Result<bool> {
+    Ok(match frame_bytes(bytes)? {
+        None => false,
+        Some(frame_bytes) => {
+            ensure!(frame_bytes >= bytes.len(), "the gateway says more than its welcome");
+            frame_bytes == bytes.len()
+        }
+    })
 }
 
-impl Client {
-    /// A connection whose handshake is done.
-    pub fn new(connection: Connection) -> Self {
-        Self {
-            connection,
-            mark: SendMark::default(),
-            reader: FrameReader::new(Role::Client, Compression::Off),
-            sent_at: VecDeque::new(),
-            sent: 0,
-            echoed: 0,
-            received_bytes: 0,
-            is_faulty: false,
-        }
-    }
-
-    /// Sends the next message; `at` is when it is counted as sent.
-    #[inline]
-    pub fn send(&mut self, traffic: &Traffic, at: Duration, operations: &mut Operations) {
-        let frame = traffic.frame(self.sent);
-        self.sent = self.sent.wrapping_add(1);
-        self.sent_at.push_back(at);
-        if frame.len() <= COPIED_BYTES_MAX {
-            let write = |out: &mut Vec<u8>| out.extend_from_slice(frame);
-            operations.send(self.connection, &mut self.mark, write);
-        } else {
-            operations.send_shared(self.connection, &mut self.mark, frame);
-        }
-    }
-
-    /// Reads what came, holds it against what was sent, and records the time of each echo.
-    ///
-    /// # Errors
-    /// The server breaks the protocol or closes.
-    pub fn receive(
-        &mut self,
-        mut bytes: &mut [u8],
-        now: Duration,
-        traffic: &Traffic,
-        latencies: &mut Histogram<u64>,
-        operations: &mut Operations,
-    ) -> Result<Arrived> {
-        let mut arrived = Arrived::default();
-        while let Some(piece) = self.reader.read(&mut bytes, &LIMITS)? {
-            match piece {
-                Piece::Data { kind, payload, end_of_message, .. } => {
-                    let tag = traffic.tag(self.echoed);
-                    let expected = tag.get(self.received_bytes..).unwrap_or_default();
-                    let compared = expected.len().min(payload.len());
-                    self.is_faulty |= payload[..compared] != expected[..compared];
-                    self.received_bytes += payload.len();
-                    if end_of_message {
-                        self.is_faulty |= self.received_bytes != traffic.payload_bytes();
-                        self.is_faulty |= kind != traffic.kind();
-                        arrived.echoes += 1;
-                        arrived.faults += u32::from(self.is_faulty);
-                        self.finish_echo(now, latencies)?;
-                    }
-                }
-                Piece::Ping(payload) => {
-                    let key = Some(MaskKeys::new().draw());
-                    let write = |out: &mut Vec<u8>| emit_pong(out, key, payload);
-                    operations.send(self.connection, &mut self.mark, write);
-                }
-                Piece::Pong(_) => {}
-                Piece::Close(code, reason) => bail!("the server closes: {code:?} {reason}"),
-            }
-        }
-        Ok(arrived)
-    }
-
-    fn finish_echo(&mut self, now: Duration, latencies: &mut Histogram<u64>) -> Result<()> {
-        let Some(sent_at) = self.sent_at.pop_front() else {
-            bail!("an echo of nothing that was sent");
-        };
-        latencies.saturating_record(now.saturating_sub(sent_at).as_nanos() as u64);
-        self.echoed = self.echoed.wrapping_add(1);
-        self.received_bytes = 0;
-        self.is_faulty = false;
-        Ok(())
-    }
+/// How long the frame is that begins here; `None`: its header is not whole.
+///
+/// # Errors
+/// This is no frame.
+pub fn frame_bytes(bytes: &[u8]) -> Result<Option<usize>> {
+    Ok(match Header::parse(bytes)? {
+        Parsed::Incomplete => None,
+        Parsed::Whole { header, bytes } => Some(bytes + usize::try_from(header.length)?),
+    })
 }

@@ -6,24 +6,29 @@
 use std::{
     collections::BTreeMap,
     env,
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
 
-use crate::server::{Place, ServerProcess};
-
 /// No heartbeat comes between what a bench counts by its bytes; the most that is allowed.
 pub const WITHOUT_HEARTBEATS: &str = "websocket.ping_interval=24h";
 
-/// A running gateway.
+/// A gateway that has not said where it listens by then has failed.
+const START_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// A running gateway. Ended on drop.
 #[derive(Debug)]
 pub struct Gateway {
-    process: ServerProcess,
-    url: String,
+    child: Child,
+    /// The line of its log that says where it listens.
+    line: String,
 }
 
 impl Gateway {
@@ -43,22 +48,53 @@ impl Gateway {
             .args(["--listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0"])
             .args(["--cores", &format!("{core}-{core}")])
             .args(arguments)
-            .envs(environment.iter().copied());
-        // The gateway pins its core's thread itself; its control thread is nobody's.
-        let process = ServerProcess::start(command, Place::Anywhere)?;
-        let address = process.address("ws://").context("it has said where it listens")?;
-        let url = format!("ws://{address}/echo");
-        Ok(Self { process, url })
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let spawned = command.spawn();
+        let mut child = spawned.with_context(|| format!("starting {}", binary.display()))?;
+        let log = BufReader::new(child.stderr.take().context("its log is piped")?);
+        // From here on a failure ends the child.
+        let mut gateway = Self { child, line: String::new() };
+        let (lines, first_lines) = mpsc::channel();
+        // Reads the log to its end, so that the gateway never waits for us.
+        thread::spawn(move || {
+            for line in log.lines().map_while(Result::ok) {
+                let _ = lines.send(line);
+            }
+        });
+        let mut log = Vec::new();
+        loop {
+            let Ok(line) = first_lines.recv_timeout(START_TIME_MAX) else {
+                bail!("{} did not start; it said:\n{}", binary.display(), log.join("\n"));
+            };
+            if line.contains("ws://") {
+                gateway.line = line;
+                return Ok(gateway);
+            }
+            log.push(line);
+        }
     }
 
     /// Where it echoes.
-    pub fn url(&self) -> &str {
-        &self.url
+    ///
+    /// # Errors
+    /// It has not said where it listens.
+    pub fn url(&self) -> Result<String> {
+        let address = self.address("ws://").context("it has said where it listens")?;
+        Ok(format!("ws://{address}/echo"))
     }
 
     /// Its process id.
     pub fn pid(&self) -> u32 {
-        self.process.pid()
+        self.child.id()
+    }
+
+    /// What follows `scheme` in the line that said where it listens.
+    fn address(&self, scheme: &str) -> Option<&str> {
+        let (_, rest) = self.line.split_once(scheme)?;
+        rest.split([';', ',', ' ', '/']).next()
     }
 
     /// All that it has counted: the sums of its metrics that end in `_total`.
@@ -66,12 +102,20 @@ impl Gateway {
     /// # Errors
     /// It does not answer.
     pub fn totals(&self) -> Result<BTreeMap<String, f64>> {
-        let address = self.process.address("http://").context("it names no private API")?;
+        let address = self.address("http://").context("it names no private API")?;
         let mut stream = TcpStream::connect(address).context("asking for its metrics")?;
         write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
         let mut text = String::new();
         stream.read_to_string(&mut text)?;
         Ok(totals_of(&text))
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // Either may find that it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

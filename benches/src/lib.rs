@@ -1,27 +1,22 @@
-//! What the measuring binaries share: servers, testers, and the arithmetic of paired slots.
+//! What the binaries share that measure a whole gateway: its process, clients of it, and its memory.
 //!
-//! A server is pinned to one core and a tester to another; a figure is server CPU time per
-//! message, read from /proc. Nothing here is shipped, and nothing here judges correctness
-//! beyond "the echo is the message" and "each event arrives whole and once".
+//! Each module uses only those above it:
+//!
+//! ```text
+//! process, handshake   what the kernel accounts to a process; a client's opening handshake
+//! gateway              a gateway under measurement
+//! client, memory       a client that has been welcomed; a gateway whose memory is read
+//! subscribers, publisher
+//! ```
+//!
+//! Nothing here is shipped, and nothing here is a load generator: that is `ringway-loadtest`.
 
 #![forbid(unsafe_code)]
 
-pub mod audience;
-pub mod case;
-pub mod churn;
 pub mod client;
-pub mod crowd;
-pub mod fanout;
 pub mod gateway;
+pub mod handshake;
 pub mod memory;
-pub mod opening;
-pub mod pairing;
-pub mod probe;
 pub mod process;
 pub mod publisher;
-pub mod rival;
-pub mod rounds;
-pub mod server;
-pub mod tester;
-pub mod traffic;
-pub mod visit;
+pub mod subscribers;

@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 
 use crate::{
     gateway::{Gateway, WITHOUT_HEARTBEATS},
-    process::{self, Memory},
+    process,
 };
 
 /// Memory has settled when it stays the same for this long ...
@@ -37,16 +37,16 @@ pub fn start(binary: &Path, core: usize, io: &str, settings: &[&str]) -> Result<
     Gateway::start(binary, core, &arguments, &SMALL_PAGES)
 }
 
-/// The memory of a gateway that has nothing to do, once it no longer changes.
+/// Resident bytes of a gateway that has nothing to do, once it no longer changes.
 ///
 /// # Errors
 /// It has ended.
-pub fn settle(gateway: &Gateway) -> Result<Memory> {
+pub fn settle(gateway: &Gateway) -> Result<u64> {
     let start = Instant::now();
-    let mut last = process::memory(gateway.pid())?;
+    let mut last = process::resident_bytes(gateway.pid())?;
     loop {
         thread::sleep(SETTLED_TIME);
-        let now = process::memory(gateway.pid())?;
+        let now = process::resident_bytes(gateway.pid())?;
         if now == last || start.elapsed() > SETTLING_TIME_MAX {
             return Ok(now);
         }

@@ -6,7 +6,7 @@ use std::{fs, ops::Sub, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 
-/// What the scheduler accounts to all threads of a process since they started.
+/// What the scheduler accounts to a thread since it started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scheduled {
     /// On a CPU.
@@ -26,22 +26,7 @@ impl Sub for Scheduled {
     }
 }
 
-/// The sums of the first two fields of each `/proc/PID/task/TID/schedstat`, in nanoseconds.
-///
-/// # Errors
-/// No such process, or a kernel without schedstat.
-pub fn scheduled(pid: u32) -> Result<Scheduled> {
-    let folder = format!("/proc/{pid}/task");
-    let mut total = Scheduled { running: Duration::ZERO, waiting: Duration::ZERO };
-    for task in fs::read_dir(&folder).with_context(|| format!("reading {folder}"))? {
-        let task = schedstat(&task?.path().join("schedstat"))?;
-        total.running += task.running;
-        total.waiting += task.waiting;
-    }
-    Ok(total)
-}
-
-/// As [`scheduled`], of the calling thread.
+/// The first two fields of the calling thread's `schedstat`, in nanoseconds.
 ///
 /// # Errors
 /// A kernel without schedstat.
@@ -59,27 +44,15 @@ fn schedstat(path: &Path) -> Result<Scheduled> {
     Ok(Scheduled { running: next()?, waiting: next()? })
 }
 
-/// Resident memory of a process, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Memory {
-    /// All pages (`Rss`).
-    pub resident: u64,
-    /// Pages that no file stands behind (`Anonymous`).
-    pub anonymous: u64,
-}
-
-/// The sums of `/proc/PID/smaps_rollup`.
+/// Resident memory of a process: `Rss` of `/proc/PID/smaps_rollup`.
 ///
 /// # Errors
 /// No such process, or not ours to look into.
-pub fn memory(pid: u32) -> Result<Memory> {
+pub fn resident_bytes(pid: u32) -> Result<u64> {
     let path = format!("/proc/{pid}/smaps_rollup");
     let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
-    let bytes = |field: &str| -> Result<u64> {
-        let line = text.lines().find(|line| line.starts_with(field));
-        let number = line.and_then(|line| line.split_whitespace().nth(1));
-        let kib: u64 = number.with_context(|| format!("{path} has no {field}"))?.parse()?;
-        Ok(kib * 1024)
-    };
-    Ok(Memory { resident: bytes("Rss:")?, anonymous: bytes("Anonymous:")? })
+    let line = text.lines().find(|line| line.starts_with("Rss:"));
+    let number = line.and_then(|line| line.split_whitespace().nth(1));
+    let kib: u64 = number.with_context(|| format!("{path} has no Rss"))?.parse()?;
+    Ok(kib * 1024)
 }

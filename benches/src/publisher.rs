@@ -14,8 +14,8 @@ use ringway_frame::{
 };
 
 use crate::{
-    opening::{Link, Target},
-    visit::{Route, Visit},
+    client,
+    handshake::{Link, Target},
 };
 
 /// The topic.
@@ -26,20 +26,10 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(20);
 
 const LIMITS: ReadLimits = ReadLimits { frame_bytes_max: 1 << 20, message_bytes_max: 1 << 20 };
 
-/// How a server is published to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dialect {
-    /// In the gateway's subprotocol; each event is acknowledged.
-    Gateway,
-    /// The server sends on what it gets.
-    Relay,
-}
-
 /// The client.
 pub struct Publisher {
     socket: TcpStream,
-    dialect: Dialect,
-    /// The text between a command's number and its end; all of it for a relay.
+    /// The text between a command's number and its end.
     body: Vec<u8>,
     keys: MaskKeys,
     reader: FrameReader,
@@ -50,24 +40,16 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Connects. `bytes` are those of each event's `data`, or of all that a relay is sent.
+    /// Connects. `bytes` are those of each event's `data`.
     ///
     /// # Errors
-    /// The server refuses.
-    pub fn open(target: &Target, dialect: Dialect, bytes: usize) -> Result<Self> {
+    /// The gateway refuses.
+    pub fn open(target: &Target, bytes: usize) -> Result<Self> {
         ensure!(bytes >= 2, "`data` is a JSON string, of two bytes at least");
-        let (visit, body) = match dialect {
-            Dialect::Gateway => {
-                let data = "x".repeat(bytes - 2);
-                let body = format!(r#"","topic":"{TOPIC}","data":"{data}"}}"#);
-                (Visit::new(Route::Ws, "publisher", "nobody"), body)
-            }
-            Dialect::Relay => (Visit::silent("/publish"), "x".repeat(bytes)),
-        };
+        let data = "x".repeat(bytes - 2);
         Ok(Self {
-            socket: visit.begin(target, Link::Loopback)?,
-            dialect,
-            body: body.into_bytes(),
+            socket: client::connect(target, Link::Loopback, "publisher", "nobody")?,
+            body: format!(r#"","topic":"{TOPIC}","data":"{data}"}}"#).into_bytes(),
             keys: MaskKeys::new(),
             reader: FrameReader::new(Role::Client, Compression::Off),
             out: Vec::new(),
@@ -86,10 +68,8 @@ impl Publisher {
         let mut text = Vec::new();
         for _ in 0..count {
             text.clear();
-            if self.dialect == Dialect::Gateway {
-                // A number that was used is not published again.
-                write!(text, r#"{{"type":"publish","id":"{:010}"#, self.sent)?;
-            }
+            // A number that was used is not published again.
+            write!(text, r#"{{"type":"publish","id":"{:010}"#, self.sent)?;
             text.extend_from_slice(&self.body);
             emit_frame(&mut self.out, Some(self.keys.draw()), Opcode::Text, &text);
             self.sent += 1;
@@ -130,7 +110,7 @@ impl Publisher {
     /// As [`Self::read_answers`], or an answer does not come.
     pub fn await_answers(&mut self) -> Result<()> {
         let start = Instant::now();
-        while self.dialect == Dialect::Gateway && self.answered < self.sent {
+        while self.answered < self.sent {
             self.read_answers()?;
             ensure!(start.elapsed() < ANSWER_TIME_MAX, "an event is not acknowledged");
         }

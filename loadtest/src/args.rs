@@ -25,7 +25,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::{measure::arrivals::Pattern, wire::sources::Sources};
 
 pub use calibrate::CalibrateArgs;
-pub use compare::{CompareArgs, ContestArg, ContestantArgs, RateArg};
+pub use compare::{CompareArgs, RateArg, TesterArgs, WorkloadArg};
 pub use merge::MergeArgs;
 pub use message::MessageArgs;
 pub use named::Named;
@@ -82,9 +82,9 @@ pub enum Command {
     Compare(CompareArgs),
     /// Add up what several processes or hosts have saved of one run
     Merge(MergeArgs),
-    /// One contestant's tester; `compare` starts it
+    /// One target's tester; `compare` starts it
     #[command(hide = true)]
-    Contestant(ContestantArgs),
+    Tester(TesterArgs),
     /// Open connections and hold them: what each costs the server and the kernel
     Idle(idle::IdleArgs),
     /// Open connections and close them, again and again: time to 101, connections a second
@@ -132,7 +132,7 @@ pub struct CommonArgs {
     /// are opened before, and several processes and hosts begin together
     #[arg(long, value_name = "TIME", value_parser = start::at)]
     pub start_at: Option<SystemTime>,
-    /// What is random comes of this number
+    /// Random seed
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     #[command(flatten)]
@@ -156,10 +156,10 @@ pub struct ConnectArgs {
     /// Ask for this subprotocol; may be repeated
     #[arg(long, value_name = "NAME")]
     pub subprotocol: Vec<String>,
-    /// Believe the authorities in this PEM file, and not the system's (wss)
+    /// Trust the authorities in this PEM file instead of the system's (wss)
     #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
     pub ca: Option<PathBuf>,
-    /// Believe any certificate (wss)
+    /// Do not verify the server's certificate (wss)
     #[arg(long)]
     pub insecure: bool,
     /// Give up a handshake after this

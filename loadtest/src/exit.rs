@@ -2,7 +2,10 @@
 
 use std::{fmt, process::ExitCode};
 
-use crate::report::Report;
+use crate::report::{
+    Report,
+    comparison::{Comparison, TargetResult},
+};
 
 /// What is wrong with a command line, beyond what its parser knows.
 #[derive(Debug)]
@@ -60,6 +63,24 @@ impl Status {
             Self::Clean
         } else {
             Self::Failures
+        }
+    }
+
+    /// Of a comparison that came to its end.
+    pub fn of_comparison(comparison: &Comparison) -> Self {
+        let has_failures = |one: &TargetResult| one.failed.is_some() || !one.errors.is_empty();
+        let targets = || comparison.targets.iter();
+        if targets().all(|one| one.failed.is_some()) {
+            Self::Failed
+        } else if targets().any(|one| !one.ledger.is_clean()) {
+            // A late tester changes times and not what became of the messages.
+            Self::LedgerFaults
+        } else if !comparison.valid {
+            Self::Invalid
+        } else if targets().any(has_failures) {
+            Self::Failures
+        } else {
+            Self::Clean
         }
     }
 

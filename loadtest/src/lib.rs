@@ -1,9 +1,25 @@
 //! The load generator: opens connections to any WebSocket server and measures what it does.
 //!
-//! `wire` is what goes over a connection, `engine` drives one thread's connections and all
-//! threads together, `measure` keeps what was seen, `mode` is what connections are for, `output`
-//! shows it. It is built on `ringway-frame` in the client's role and on `ringway-acceptor`, and
-//! knows no more of any server than a URL.
+//! The layers, from the lowest to the highest; a module uses only those above it in this list:
+//!
+//! ```text
+//! wire                   what goes over a connection: targets, handshakes, messages, templates
+//! measure, machine       what was seen: latencies, ledgers, CPU time and memory, from /proc
+//! engine                 one thread's connections, and all threads together
+//! args                   the command line
+//! report, saved          what a run or a comparison found, as one value; and as a histogram log
+//! verdict, exit          whether its figures are the server's; the exit status
+//! prepare                from the command line to a plan
+//! output                 tables, pages, progress
+//! mode                   what connections are for: a folder for each command
+//! ```
+//!
+//! In `engine`: `table` (the connections as a workload sees them), `workload`, `plan`, `dialer`,
+//! `connections` (completions in, messages out), `exchange` (the same over HTTP), `channels`, `worker`
+//! (a thread), `coordinator` (all threads). No two modules use each other.
+//!
+//! It is built on `ringway-frame` in the client's role and on `ringway-acceptor`, and knows no more of
+//! any server than a URL.
 
 #![forbid(unsafe_code)]
 

@@ -35,7 +35,7 @@ fn run(command: &Command) -> anyhow::Result<Status> {
         Command::Sweep(args) => mode::sweep::command::run(args),
         Command::Compare(args) => mode::compare::command::run(args),
         Command::Merge(args) => mode::merge::command::run(args),
-        Command::Contestant(args) => mode::compare::contestant::run(args),
+        Command::Tester(args) => mode::compare::serve::run(args),
         Command::Idle(args) => mode::idle::command::run(args),
         Command::Churn(args) => mode::churn::command::run(args),
         Command::Storm(args) => mode::storm::command::run(args),

@@ -18,8 +18,8 @@ use crate::{
     measure::process,
     report::Heading,
     wire::{
+        handshake::Approach,
         message::Form,
-        opening::Approach,
         target::{Security, Target, Unresolved},
         tls::{self, Trust},
     },

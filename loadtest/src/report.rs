@@ -3,6 +3,8 @@
 //! Whether its figures are the server's or the tester's own is for [`verdict`] to say.
 
 pub mod beside;
+pub mod comparison;
+pub mod step;
 pub mod timeline;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -18,10 +20,9 @@ use crate::{
         server::ServerThread,
         timeline::Seen,
     },
-    mode::sweep::step::Step,
-    verdict,
 };
 
+pub use step::Step;
 pub use timeline::Point;
 
 /// What a run found.
@@ -164,7 +165,8 @@ pub struct Heading {
 }
 
 impl Report {
-    /// Of a measurement; what was seen while connections were opened is in `opening`.
+    /// Of a measurement, still to be judged; what was seen while connections were opened is in
+    /// `opening`.
     pub fn new<O>(heading: &Heading, opening: &Seen, run: &Run<O>, ledger: Ledger) -> Self {
         let Run { seen, elapsed, .. } = run;
         let seconds = elapsed.as_secs_f64().max(1e-9);
@@ -178,7 +180,7 @@ impl Report {
         for (reason, count) in opening.errors.iter().chain(&seen.errors) {
             *errors.entry(reason.to_string()).or_default() += count;
         }
-        let mut report = Self {
+        Self {
             tool: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).to_owned(),
             command: heading.command.clone(),
             machine: Machine::here(),
@@ -220,9 +222,7 @@ impl Report {
             steps: None,
             server_threads: Vec::new(),
             storms: Vec::new(),
-        };
-        verdict::judge(&mut report, run);
-        report
+        }
     }
 
     /// What `rate`, `latency_us` and the CPU time are of: `message`, or `connection` in modes that

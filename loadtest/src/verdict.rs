@@ -5,10 +5,12 @@
 
 use crate::{
     measure::{
+        ledger::Ledger,
         quantiles::{Times, micros},
         run::{Interruption, MachineLoad, Run},
+        timeline::Seen,
     },
-    report::Report,
+    report::{Heading, Report},
     wire::advice::advice,
 };
 
@@ -35,8 +37,15 @@ const SERVER_CPU_NS_MIN: f64 = 50.0;
 /// With fewer messages, CPU time is too coarse to tell (schedstat lags behind by up to a tick).
 const TELLING_MESSAGES_MIN: u64 = 10_000;
 
+/// What a run found, judged; what was seen while connections were opened is in `opening`.
+pub fn report<O>(heading: &Heading, opening: &Seen, run: &Run<O>, ledger: Ledger) -> Report {
+    let mut report = Report::new(heading, opening, run, ledger);
+    judge(&mut report, run);
+    report
+}
+
 /// Judges a run by what is known of its threads and of the server.
-pub fn judge<O>(report: &mut Report, run: &Run<O>) {
+fn judge<O>(report: &mut Report, run: &Run<O>) {
     if run.interrupted == Some(Interruption::Signal) {
         report.invalidate("interrupted: the run was ended by a signal".to_owned());
     }

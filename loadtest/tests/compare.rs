@@ -18,13 +18,13 @@ fn serves() {
     servers::serve_if_asked();
 }
 
-fn contestant<'j>(comparison: &'j Value, name: &str) -> &'j Value {
-    let all = comparison["contestants"].as_array().unwrap();
+fn target<'j>(comparison: &'j Value, name: &str) -> &'j Value {
+    let all = comparison["targets"].as_array().unwrap();
     all.iter().find(|one| one["name"] == name).unwrap_or_else(|| panic!("{name}: {comparison:#}"))
 }
 
 fn median(comparison: &Value, name: &str, ratio: &str) -> f64 {
-    let median = &contestant(comparison, name)[ratio]["median"];
+    let median = &target(comparison, name)[ratio]["median"];
     median.as_f64().unwrap_or_else(|| panic!("{name} {ratio}: {comparison:#}"))
 }
 
@@ -61,13 +61,13 @@ fn a_server_that_costs_more_is_seen_to_and_the_control_is_not() {
     let control = median(&found, "control", "ratio");
     assert!((0.6..1.6).contains(&control), "{found:#}");
     assert_eq!(median(&found, "quick", "ratio"), 1.0);
-    let quick = contestant(&found, "quick");
+    let quick = target(&found, "quick");
     assert_eq!((&quick["rounds"], &quick["ledger"]["lost"]), (&6.into(), &0.into()));
     assert!(quick["latency_us"]["count"].as_u64().unwrap() > 100, "{quick:#}");
     assert!(quick["server_cpu_ns_per_message"].as_f64().unwrap() > 200e3, "{quick:#}");
 
     // One that is not there takes nothing from the others.
-    let nobody = contestant(&found, "nobody");
+    let nobody = target(&found, "nobody");
     let failed = nobody["failed"].as_str().unwrap();
     assert!(failed.contains("connect_refused") && nobody["valid"] == false, "{nobody:#}");
     assert!(matches!(output.status.code(), Some(1 | 3)), "{output:?}");
@@ -88,8 +88,8 @@ fn a_server_that_dies_is_left_out_and_the_others_go_on() {
     let output = run(&[&words[..], &more].concat());
     ending.join().unwrap();
     let found = json(&output);
-    assert_eq!(contestant(&found, "a")["rounds"], 20, "{found:#}");
-    let dead = contestant(&found, "b");
+    assert_eq!(target(&found, "a")["rounds"], 20, "{found:#}");
+    let dead = target(&found, "b");
     assert!(dead["failed"].as_str().unwrap().contains("there is no process"), "{dead:#}");
     assert!(dead["rounds"].as_u64().unwrap() < 20, "{dead:#}");
     // It may have died in its own slot, and then what it was sent is lost.
@@ -109,7 +109,7 @@ fn an_open_loop_compares_latencies() {
     assert!(median(&found, "b", "ratio_p50") > 1.5, "{found:#}");
     // A slot ends with its last answer, so the slow server's are somewhat longer.
     assert!((0.5..1.5).contains(&median(&found, "b", "ratio_rate")), "{found:#}");
-    assert_eq!(contestant(&found, "b")["ratio"], Value::Null);
+    assert_eq!(target(&found, "b")["ratio"], Value::Null);
     assert_eq!(found["rate_asked"], 60.0);
 }
 
@@ -120,7 +120,7 @@ fn servers_of_one_language_are_compared_with_a_message_of_it() {
     let words = ["compare", "--url", &a, "--url", &b, "--message", "say {stamp}{body} {n}"];
     let found = json(&run(&[&words[..], &SHORT].concat()));
     for name in ["a", "b"] {
-        let one = contestant(&found, name);
+        let one = target(&found, name);
         assert!(one["latency_us"]["count"].as_u64().unwrap() > 24, "{one:#}");
         assert_eq!((&one["ledger"]["lost"], &one["ledger"]["corrupted"]), (&0.into(), &0.into()));
     }
@@ -139,7 +139,7 @@ fn fan_outs_are_compared_and_the_control_has_no_subscribers_of_its_own() {
     let output = run(&[&words[..], &of_a, &of_b, &["b=x{stamp}{body}y"], &SHORT].concat());
     let found = json(&output);
     for name in ["a", "b", "control"] {
-        let one = contestant(&found, name);
+        let one = target(&found, name);
         assert_eq!((&one["rounds"], &one["ledger"]["lost"]), (&6.into(), &0.into()), "{one:#}");
         // A second set of subscribers would be delivered everything twice.
         assert_eq!((&one["ledger"]["doubled"], &one["connections_open"]), (&0.into(), &4.into()));
@@ -160,16 +160,16 @@ fn connections_that_come_and_go_are_compared() {
     let nobody = ["--url", "nobody=ws://127.0.0.1:9/", "--handshake-timeout", "1s"];
     let words = ["compare", "--mode", "churn", "--control"];
     let found = json(&run(&[&words[..], &of_both, &nobody, &SHORT].concat()));
-    assert_eq!(found["contest"], "churn");
+    assert_eq!(found["workload"], "churn");
     for name in ["a", "b", "control"] {
-        let one = contestant(&found, name);
+        let one = target(&found, name);
         assert_eq!((&one["rounds"], &one["ledger"]["lost"]), (&6.into(), &0.into()), "{one:#}");
         assert_eq!((&one["ledger"]["corrupted"], &one["connections_open"]), (&0.into(), &0.into()));
         assert!(one["latency_us"]["count"].as_u64().unwrap() > 24, "{one:#}");
         assert!(!one["invalid_because"].to_string().contains("connections_missing"), "{one:#}");
     }
     assert!(median(&found, "b", "ratio") > 1.5, "its messages cost more: {found:#}");
-    let failed = contestant(&found, "nobody")["failed"].as_str().unwrap();
+    let failed = target(&found, "nobody")["failed"].as_str().unwrap();
     assert!(failed.contains("connect_refused"), "{failed}");
 }
 
@@ -185,7 +185,7 @@ fn half_of_what_the_first_server_does_is_asked_of_all() {
     assert!((150.0..600.0).contains(&saturated), "{found:#}");
     assert!((asked - saturated / 2.0).abs() < 1e-6, "{found:#}");
     for name in ["a", "b"] {
-        let one = contestant(&found, name);
+        let one = target(&found, name);
         // A slot ends with its last answer.
         let rate = one["rate"].as_f64().unwrap();
         assert!((0.5 * asked..1.1 * asked).contains(&rate), "{one:#}");
@@ -205,7 +205,7 @@ fn messages_without_stamps_are_compared_by_what_they_cost() {
     let output = run(&[&words[..], &SHORT].concat());
     let found = json(&output);
     for name in ["a", "b"] {
-        let one = contestant(&found, name);
+        let one = target(&found, name);
         assert_eq!((&one["latency_us"]["count"], &one["ratio_p50"]), (&0.into(), &Value::Null));
         assert!(one["ledger"]["received"].as_u64().unwrap() > 100, "{one:#}");
         assert_eq!(one["ledger"]["lost"], 0, "{one:#}");
@@ -229,7 +229,7 @@ fn echoes_beside_fan_outs_are_compared() {
     }
     let found = json(&run(&[&words[..], &SHORT].concat()));
     for name in ["a", "b"] {
-        let one = contestant(&found, name);
+        let one = target(&found, name);
         let echo = &one["echo_beside"];
         // Of 6 slots of 100 ms.
         assert_eq!(echo["latency_us"]["count"], 60, "{one:#}");

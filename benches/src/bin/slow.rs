@@ -18,12 +18,11 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use ringway_acceptor::{cores, descriptors};
 use ringway_benches::{
-    audience::Audience,
     gateway::binary_beside_this_one,
+    handshake::{Link, Target},
     memory,
-    opening::{Link, Target},
-    publisher::{Dialect, Publisher, TOPIC},
-    visit::{Route, Visit},
+    publisher::{Publisher, TOPIC},
+    subscribers::Subscribers,
 };
 
 /// What a slow reader may cost beside its queue.
@@ -125,23 +124,21 @@ fn growth(args: &Args, binary: &Path, io: &str, readers: Readers) -> Result<Grow
     let mut settings = vec![queue.as_str()];
     settings.extend(args.set.iter().map(String::as_str));
     let gateway = memory::start(binary, args.server_core, io, &settings)?;
-    let target = Target::parse(gateway.url())?;
-    let visits = (0..args.connections)
-        .map(|number| Visit::new(Route::Ws, &format!("client-{number:07}"), TOPIC));
+    let target = Target::parse(&gateway.url()?)?;
     let link = match readers {
         Readers::Prompt => Link::Loopback,
         Readers::Never if args.wide => Link::Loopback,
         Readers::Never => Link::Narrow,
     };
-    let mut audience = Audience::open(&target, link, visits)?;
-    let mut publisher = Publisher::open(&target, Dialect::Gateway, args.size)?;
+    let mut subscribers = Subscribers::open(&target, link, args.connections, TOPIC)?;
+    let mut publisher = Publisher::open(&target, args.size)?;
     let before = memory::settle(&gateway)?;
     let kernel_before = memory::kernel_buffers()?;
     // On a thread of its own: a gateway would inherit the pinning of the one that starts it.
     thread::scope(|scope| {
         let publishing = || {
             cores::pin(args.tester_core).context("pinning the tester")?;
-            publish(args, &mut publisher, &mut audience, readers)
+            publish(args, &mut publisher, &mut subscribers, readers)
         };
         scope.spawn(publishing).join().expect("it does not panic")
     })?;
@@ -156,13 +153,13 @@ fn growth(args: &Args, binary: &Path, io: &str, readers: Readers) -> Result<Grow
              publish more or larger ones"
         );
     }
-    Ok(Growth { resident: after.resident as i64 - before.resident as i64, kernel })
+    Ok(Growth { resident: after as i64 - before as i64, kernel })
 }
 
 fn publish(
     args: &Args,
     publisher: &mut Publisher,
-    audience: &mut Audience,
+    subscribers: &mut Subscribers,
     readers: Readers,
 ) -> Result<()> {
     let mut frame_bytes = None;
@@ -173,11 +170,10 @@ fn publish(
         if readers == Readers::Prompt {
             let bytes = match frame_bytes {
                 Some(bytes) => bytes,
-                None => audience.first_frame_bytes()?,
+                None => subscribers.first_frame_bytes()?,
             };
             frame_bytes = Some(bytes);
-            audience.expect(bytes, burst);
-            audience.read_all()?;
+            subscribers.read_all(bytes, burst)?;
         }
         publisher.await_answers()?;
         published += burst;

@@ -10,8 +10,9 @@ use std::{
     fs,
     io::{ErrorKind, Read, Write},
     net::TcpStream,
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
+    str::FromStr,
     thread,
     time::{Duration, Instant},
 };
@@ -20,9 +21,8 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use ringway_acceptor::descriptors;
 use ringway_benches::{
-    gateway::Gateway,
-    opening::{Opening, Openness, Target},
-    pairing::{PairingArgs, Variant},
+    gateway::{Gateway, binary_beside_this_one},
+    handshake::{Handshake, HandshakeState, Target},
 };
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -44,12 +44,42 @@ struct Args {
     /// A gateway with settings of its own; may be repeated
     #[arg(long, value_name = "NAME=KEY=VALUE,...", required = true)]
     variant: Vec<Variant>,
-    #[command(flatten)]
-    pairing: PairingArgs,
+    /// Storms of each gateway
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// The ringway binary [default: the one beside this one]
+    #[arg(long)]
+    server: Option<PathBuf>,
+    /// The gateway's core
+    #[arg(long, default_value_t = 0)]
+    server_core: usize,
+}
+
+/// A gateway that differs from the others by some settings: `NAME=KEY=VALUE,KEY=VALUE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Variant {
+    /// What its line is called.
+    name: String,
+    /// `KEY=VALUE` each.
+    settings: Vec<String>,
+}
+
+impl FromStr for Variant {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not NAME=KEY=VALUE or NAME=KEY=VALUE,KEY=VALUE");
+        let (name, settings) = text.split_once('=').ok_or_else(wrong)?;
+        let settings: Vec<String> = settings.split(',').map(str::to_owned).collect();
+        if !settings.iter().all(|setting| setting.contains('=')) {
+            return Err(wrong());
+        }
+        Ok(Self { name: name.to_owned(), settings })
+    }
 }
 
 /// What came of one storm.
-struct Outcome {
+struct StormResult {
     /// When each was served, in order.
     served: Vec<Duration>,
     failed: usize,
@@ -59,29 +89,29 @@ struct Outcome {
 
 fn main() -> Result<ExitCode> {
     let args = Args::parse();
-    args.pairing.check()?;
+    ensure!(args.rounds > 0, "at least one round");
     descriptors::raise_limit()?;
-    let binary = args.pairing.binary()?;
+    let binary = args.server.clone().map_or_else(binary_beside_this_one, Ok)?;
     println!("{} clients at once, {} ms of stall", args.connections, args.stall_ms);
     println!(
         "  {:<12} {:>5} {:>8} {:>10} {:>8} {:>8} {:>8}",
         "server", "round", "failed", "overflows", "p50 ms", "p99 ms", "last ms"
     );
     let mut is_good = true;
-    for round in 1..=args.pairing.rounds {
+    for round in 1..=args.rounds {
         for variant in &args.variant {
-            let outcome = storm(&args, &binary, variant)?;
-            is_good &= outcome.failed == 0;
+            let result = storm(&args, &binary, variant)?;
+            is_good &= result.failed == 0;
             let at = |share: f64| {
-                let place = (outcome.served.len() as f64 * share) as usize;
-                let time = outcome.served.get(place.min(outcome.served.len().saturating_sub(1)));
+                let place = (result.served.len() as f64 * share) as usize;
+                let time = result.served.get(place.min(result.served.len().saturating_sub(1)));
                 time.copied().unwrap_or_default().as_millis()
             };
             println!(
                 "  {:<12} {round:>5} {:>8} {:>10} {:>8} {:>8} {:>8}",
                 variant.name,
-                outcome.failed,
-                outcome.overflows,
+                result.failed,
+                result.overflows,
                 at(0.50),
                 at(0.99),
                 at(1.0),
@@ -95,14 +125,15 @@ fn main() -> Result<ExitCode> {
 struct Client<'a> {
     socket: TcpStream,
     request: Vec<u8>,
-    opening: Opening<'a>,
+    handshake: Handshake<'a>,
     has_asked: bool,
 }
 
-fn storm(args: &Args, binary: &Path, variant: &Variant) -> Result<Outcome> {
-    let settings: Vec<&str> = variant.settings.iter().map(String::as_str).collect();
-    let gateway = args.pairing.start_gateway(binary, "auto", &settings)?;
-    let target = Target::parse(gateway.url())?;
+fn storm(args: &Args, binary: &Path, variant: &Variant) -> Result<StormResult> {
+    let settings = variant.settings.iter().flat_map(|set| ["--set".to_owned(), set.clone()]);
+    let settings: Vec<String> = settings.collect();
+    let gateway = Gateway::start(binary, args.server_core, &settings, &[])?;
+    let target = Target::parse(&gateway.url()?)?;
     let overflows = overflows()?;
     signal(&gateway, Signal::STOP)?;
     let start = Instant::now();
@@ -115,8 +146,8 @@ fn storm(args: &Args, binary: &Path, variant: &Variant) -> Result<Outcome> {
     let mut failed = 0;
     while !clients.is_empty() && start.elapsed() < STORM_TIME_MAX {
         clients.retain_mut(|client| match client.proceed() {
-            Ok(Openness::Awaited) => true,
-            Ok(Openness::Open) => {
+            Ok(HandshakeState::Awaited) => true,
+            Ok(HandshakeState::Open) => {
                 served.push(start.elapsed());
                 false
             }
@@ -128,23 +159,23 @@ fn storm(args: &Args, binary: &Path, variant: &Variant) -> Result<Outcome> {
         thread::sleep(NAP);
     }
     let overflows = self::overflows()? - overflows;
-    Ok(Outcome { served, failed: failed + clients.len(), overflows })
+    Ok(StormResult { served, failed: failed + clients.len(), overflows })
 }
 
 fn begin(target: &Target) -> Result<Client<'_>> {
     let mut request = Vec::new();
-    let opening = target.request(&mut request)?;
-    Ok(Client { socket: target.connect_later()?, request, opening, has_asked: false })
+    let handshake = target.request(&mut request)?;
+    Ok(Client { socket: target.connect_later()?, request, handshake, has_asked: false })
 }
 
 impl Client<'_> {
-    fn proceed(&mut self) -> Result<Openness> {
+    fn proceed(&mut self) -> Result<HandshakeState> {
         if !self.has_asked {
             match self.socket.write(&self.request) {
                 Err(error)
                     if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) =>
                 {
-                    return Ok(Openness::Awaited);
+                    return Ok(HandshakeState::Awaited);
                 }
                 written => ensure!(written? == self.request.len(), "a request is short"),
             }
@@ -152,11 +183,11 @@ impl Client<'_> {
         }
         let mut buffer = [0; 1024];
         match self.socket.read(&mut buffer) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Openness::Awaited),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(HandshakeState::Awaited),
             read => {
                 let count = read?;
                 ensure!(count > 0, "the gateway ends the connection");
-                self.opening.receive(&buffer[..count])
+                self.handshake.receive(&buffer[..count])
             }
         }
     }
@@ -174,4 +205,18 @@ fn overflows() -> Result<u64> {
     let place = names.split_whitespace().position(|name| name == "ListenOverflows");
     let value = place.and_then(|place| values.split_whitespace().nth(place)?.parse().ok());
     value.context("/proc/net/netstat has no ListenOverflows")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variant_has_a_name_and_settings() {
+        let variant: Variant = "nagle=socket.nodelay=false,log.level=warn".parse().unwrap();
+        assert_eq!(variant.name, "nagle");
+        assert_eq!(variant.settings, ["socket.nodelay=false", "log.level=warn"]);
+        assert!("nagle".parse::<Variant>().is_err());
+        assert!("nagle=socket.nodelay".parse::<Variant>().is_err());
+    }
 }

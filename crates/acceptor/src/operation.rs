@@ -7,11 +7,27 @@ use std::{collections::TryReserveError, ops::Range};
 
 use bytes::Bytes;
 
-use crate::{Connection, Waker};
+use crate::{ConnectRequest, ConnectToken, Connection, Waker};
 
 /// One thing to do.
 #[derive(Debug)]
 pub enum Operation {
+    /// Connect to somebody. Exactly one [`Completion::Connected`] or [`Completion::ConnectFailed`]
+    /// with the request's token answers, in a later turn or in this one. An attempt counts as a
+    /// connection against [`Settings::connections_max`]. The kernel gives an attempt up after a
+    /// minute or more; a caller with less patience cancels it.
+    ///
+    /// [`Completion::Connected`]: crate::Completion::Connected
+    /// [`Completion::ConnectFailed`]: crate::Completion::ConnectFailed
+    /// [`Settings::connections_max`]: crate::Settings::connections_max
+    Connect(Box<ConnectRequest>),
+    /// Give up an attempt to connect: [`Completion::ConnectFailed`] follows and never
+    /// [`Completion::Connected`]. Ignored when the attempt's outcome was reported already: what is
+    /// connected by then is closed like any other connection.
+    ///
+    /// [`Completion::Connected`]: crate::Completion::Connected
+    /// [`Completion::ConnectFailed`]: crate::Completion::ConnectFailed
+    CancelConnect(ConnectToken),
     /// Send bytes, after all that was sent before.
     Send {
         /// To whom.
@@ -51,7 +67,7 @@ impl Operation {
             | Self::Shutdown(connection)
             | Self::Close(connection)
             | Self::Reset(connection) => Some(*connection),
-            Self::StopAccepting | Self::Wake(_) => None,
+            Self::Connect(_) | Self::CancelConnect(_) | Self::StopAccepting | Self::Wake(_) => None,
         }
     }
 }
@@ -160,6 +176,9 @@ pub struct Operations {
 /// messages does not stay resident.
 const TURN_BYTES_KEPT: usize = 4 << 20;
 
+/// More than a small send has: a control frame, the head of a response.
+const LITTLE_BYTES: usize = 1024;
+
 impl Operations {
     /// Appends what `write` writes to the connection's send of this turn.
     pub fn send(
@@ -169,6 +188,9 @@ impl Operations {
         write: impl FnOnce(&mut Vec<u8>),
     ) {
         let end = self.bytes.len();
+        if !self.has_room_for_little() {
+            return self.send_apart(connection, mark, write);
+        }
         match self.marked(connection, *mark) {
             None => {
                 write(&mut self.bytes);
@@ -203,6 +225,35 @@ impl Operations {
     /// There is no memory for them.
     pub fn try_reserve(&mut self, additional: usize) -> Result<(), TryReserveError> {
         self.bytes.try_reserve(additional)
+    }
+
+    /// Makes room for `additional` bytes more of the connection's send of this turn, so that writing
+    /// or staging them cannot fail. What it is sent already may have to be moved to stand before
+    /// them.
+    ///
+    /// # Errors
+    /// There is no memory for them.
+    pub fn try_reserve_send(
+        &mut self,
+        connection: Connection,
+        mark: SendMark,
+        additional: usize,
+    ) -> Result<(), TryReserveError> {
+        let moved = match self.marked(connection, mark) {
+            None => 0,
+            Some(Outgoing::Turn(range)) if range.end == self.bytes.len() => 0,
+            Some(Outgoing::Turn(range)) => range.len(),
+            Some(Outgoing::Shared(_) | Outgoing::Pieces(_)) => 0,
+            Some(Outgoing::Owned { .. }) => {
+                let Operation::Send { outgoing: Outgoing::Owned { bytes, .. }, .. } =
+                    &mut self.list[mark.0 as usize]
+                else {
+                    return Ok(());
+                };
+                return bytes.try_reserve(additional);
+            }
+        };
+        self.bytes.try_reserve(moved.saturating_add(additional))
     }
 
     /// Sends a buffer of its own, without copying it unless the connection already sends in this
@@ -285,6 +336,19 @@ impl Operations {
         &mut self.list
     }
 
+    /// Adds a connection to be made.
+    ///
+    /// ```
+    /// use ringway_acceptor::{ConnectToken, Connector, Operations};
+    /// let mut operations = Operations::default();
+    /// let connector = Connector::new("127.0.0.1:9001".parse().unwrap());
+    /// operations.connect(connector.request(ConnectToken(7)));
+    /// assert_eq!(operations.len(), 1);
+    /// ```
+    pub fn connect(&mut self, request: ConnectRequest) {
+        self.list.push(Operation::Connect(Box::new(request)));
+    }
+
     /// Adds an operation that is not a send.
     pub fn push(&mut self, operation: Operation) {
         debug_assert!(!matches!(operation, Operation::Send { .. }), "sends go through `send`");
@@ -333,6 +397,37 @@ impl Operations {
         self.bytes.clear();
         if self.bytes.capacity() > TURN_BYTES_KEPT {
             self.bytes = Vec::new();
+        }
+    }
+
+    /// Whether a small send fits into the turn's buffer. Where that is as large as what all peers are
+    /// sent and cannot grow, it does not.
+    #[inline]
+    fn has_room_for_little(&mut self) -> bool {
+        self.bytes.capacity() - self.bytes.len() >= LITTLE_BYTES
+            || self.bytes.try_reserve(LITTLE_BYTES).is_ok()
+    }
+
+    /// As [`Self::send`], in a buffer of its own.
+    #[cold]
+    fn send_apart(
+        &mut self,
+        connection: Connection,
+        mark: &mut SendMark,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let mut own = Vec::new();
+        write(&mut own);
+        match self.marked(connection, *mark) {
+            None => self.push_send(connection, mark, Outgoing::Owned { bytes: own, start: 0 }),
+            Some(Outgoing::Owned { .. }) => {
+                if let Operation::Send { outgoing: Outgoing::Owned { bytes, .. }, .. } =
+                    &mut self.list[mark.0 as usize]
+                {
+                    bytes.append(&mut own);
+                }
+            }
+            Some(_) => self.append(*mark, Piece::Shared(own.into())),
         }
     }
 
@@ -396,6 +491,9 @@ impl Operations {
         }
     }
 }
+
+/// A turn may hold thousands of operations; the rare large one is boxed.
+const _: () = assert!(size_of::<Operation>() <= 48);
 
 #[cfg(test)]
 mod tests;

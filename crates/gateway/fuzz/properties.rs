@@ -5,27 +5,28 @@
 
 use std::time::Duration;
 
-use ringway::{
-    config::Config,
-    http::{
-        connection::HttpConnection,
-        cors::Origins,
-        progress::{Opened, Polled, Posted, Progress, Upgrade},
-        refusal::After,
-        visit::Visit,
-    },
-    outbox::{Outbox, Sending},
-    settings::Settings,
-    subprotocol::{
-        Command, CommandError, CommandLimits, ErrorCode,
-        json::{
-            self,
-            write::{self, EventParts},
-        },
-    },
-    transport::iframe::Receiver,
-};
+use ringway::config::Config;
+use ringway::config::origins::Origins;
+use ringway::config::settings::Settings;
+use ringway::edge::action::Opened;
+use ringway::edge::action::Polled;
+use ringway::edge::action::Posted;
+use ringway::edge::action::Progress;
+use ringway::edge::action::Upgrade;
+use ringway::edge::connect_params::Visit;
+use ringway::edge::requests::HttpConnection;
+use ringway::encoding::iframe::Receiver;
+use ringway::encoding::native as write;
+use ringway::encoding::native::EventParts;
+use ringway::outbox::Outbox;
+use ringway::outbox::Sending;
+use ringway::session::command::Command;
+use ringway::session::command::CommandLimits;
+use ringway::session::command_error::CommandError;
+use ringway::session::command_error::ErrorCode;
+use ringway::subprotocol::native as json;
 use ringway_acceptor::{Connection, Operation, Operations, Outgoing};
+use ringway_http::KeepAlive;
 use ringway_hub::name;
 use serde::de::IgnoredAny;
 
@@ -82,7 +83,7 @@ fn converse(sent: &[u8], cut: usize, settings: &Settings) -> (String, End) {
                     outbox.write(|out| out.extend_from_slice(served.as_bytes()));
                     End::Upgraded { left_bytes: sent.len() - used + input.len() }
                 }
-                Progress::Finished | Progress::Refused(_, After::Close) => End::Finished,
+                Progress::Finished | Progress::Refused(_, KeepAlive::Close) => End::Finished,
                 _ => continue,
             };
             collect(&mut operations, &mut answers);
@@ -94,7 +95,7 @@ fn converse(sent: &[u8], cut: usize, settings: &Settings) -> (String, End) {
 }
 
 /// Answers what is left to the peer with what was understood.
-fn serve(progress: &Progress) -> Option<(String, After)> {
+fn serve(progress: &Progress) -> Option<(String, KeepAlive)> {
     Some(match progress {
         Progress::Opened(Opened { route, visit, cors, after, .. }) => {
             (format!("{route:?} {:?} {cors:?}\n", sound(visit)), *after)

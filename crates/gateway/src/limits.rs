@@ -3,11 +3,13 @@
 
 mod private_api;
 mod turn;
+mod upstream;
 
 use std::time::Duration;
 
 pub use private_api::*;
 pub use turn::*;
+pub use upstream::*;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -51,13 +53,6 @@ pub const TURNED_AWAY_MAX: u32 = 64;
 /// otherwise fill memory before it is known that nobody reads (RFC 9112 §9.3.2: a client that
 /// pipelines is ready to send again).
 pub const PIPELINED_BYTES_MAX: usize = 256 * KIB as usize;
-
-/// Bytes of chunk extensions in one body. RFC 9112 §7.1.1: a server limits what it ignores; no
-/// client is known to send any.
-pub const CHUNK_EXTENSION_BYTES_MAX: usize = KIB as usize;
-
-/// Bytes of the trailers of one body, which are read only to be discarded.
-pub const TRAILER_BYTES_MAX: usize = 4 * KIB as usize;
 
 /// Compressors that a core keeps for the next message. One is in use at a time, for the length
 /// of a call; more are kept only because connections agree on different windows.

@@ -18,8 +18,10 @@ use std::{
 
 use tracing::{error, level_filters::LevelFilter};
 
-use self::queue::Queue;
-use crate::config::{Log, LogFormat};
+use crate::{
+    config::{Log, LogFormat},
+    log::queue::Queue,
+};
 
 /// How long the end of the process waits for lines to be written.
 const FLUSH_PATIENCE: Duration = Duration::from_millis(500);

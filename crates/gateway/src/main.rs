@@ -7,10 +7,13 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use ringway::{
-    args::{self, Start},
     config::Config,
     control::{self, EarlySignals},
-    log, server,
+    log,
+    process::{
+        args::{self, Start},
+        server,
+    },
 };
 
 /// Allocates without locks between cores, and gives idle pages back.

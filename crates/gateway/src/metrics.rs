@@ -4,10 +4,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::{
-    http::refusal::{Ground, Refusal},
-    transport::stream::StreamFormat,
-};
+use crate::refusal::{Ground, Refusal};
 
 /// A counter with a single writer.
 #[derive(Debug, Default)]
@@ -95,17 +92,6 @@ pub struct SessionCounts {
     pub iframe: Counter,
     /// On `/poll`, while their answer is held back.
     pub long_poll: Counter,
-}
-
-impl SessionCounts {
-    /// The counter of an endless response.
-    pub fn of_stream(&self, format: &StreamFormat) -> &Counter {
-        match format {
-            StreamFormat::Sse(_) => &self.sse,
-            StreamFormat::Lines => &self.stream,
-            StreamFormat::Iframe(_) => &self.iframe,
-        }
-    }
 }
 
 /// Clients that were turned away when they connected, by why they were.

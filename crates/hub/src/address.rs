@@ -1,7 +1,7 @@
 //! Whom an event is for: a topic's subscribers, or named recipients.
 //! Never who of them is there.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, TryReserveError};
 
 /// Up to this many recipients each is compared with each; beyond, a set finds doubled names.
 const COMPARED_MAX: usize = 16;
@@ -66,7 +66,11 @@ impl Recipients {
     /// A name contains a line feed: it has not been through [`crate::name::check`].
     #[must_use]
     pub fn of_distinct<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
-        let (mut joined, mut count) = (String::new(), 0);
+        Self::join(String::new(), names)
+    }
+
+    fn join<'n>(mut joined: String, names: impl IntoIterator<Item = &'n str>) -> Self {
+        let mut count = 0;
         for name in names {
             assert!(!name.as_bytes().contains(&b'\n'), "names have no control characters");
             joined.push_str(name);
@@ -74,6 +78,21 @@ impl Recipients {
             count += 1;
         }
         Self { names: joined.into_boxed_str(), count }
+    }
+
+    /// As [`Recipients::of_distinct`], of names that a peer chose.
+    ///
+    /// # Errors
+    /// There is no memory for them.
+    ///
+    /// # Panics
+    /// A name contains a line feed: it has not been through [`crate::name::check`].
+    pub fn try_of_distinct<'n>(
+        names: impl Iterator<Item = &'n str> + Clone,
+    ) -> Result<Self, TryReserveError> {
+        let mut joined = String::new();
+        joined.try_reserve_exact(names.clone().map(|name| name.len() + 1).sum())?;
+        Ok(Self::join(joined, names))
     }
 
     /// The names.
@@ -105,6 +124,7 @@ mod tests {
         assert_eq!(recipients.len(), kept.len());
         assert_eq!(recipients.is_empty(), kept.is_empty());
         assert_eq!(recipients, Recipients::of_distinct(kept.iter().copied()));
+        assert_eq!(Ok(recipients), Recipients::try_of_distinct(kept.iter().copied()));
     }
 
     #[test]

@@ -64,6 +64,7 @@ pub struct Event {
     keep: Keep,
     bytes: Vec<u8>,
     cursor_at: usize,
+    /// Empty: it could not be made.
     second: OnceLock<Box<[u8]>>,
     /// Whether the second encoding is in its segment's ledger.
     second_is_charged: AtomicBool,
@@ -188,12 +189,15 @@ impl Event {
 
     /// The second encoding, if somebody has made it.
     pub fn second(&self) -> Option<&[u8]> {
-        self.second.get().map(|bytes| &**bytes)
+        self.second.get().map(|bytes| &**bytes).filter(|bytes| !bytes.is_empty())
     }
 
     /// The second encoding, made from the first by whoever asks first; one who asks at the same
     /// time waits for it. It stays as long as the event and counts in the log's bytes.
-    pub fn second_encoding(&self, make: impl FnOnce(&[u8]) -> Box<[u8]>) -> &[u8] {
-        self.second.get_or_init(|| make(&self.bytes))
+    ///
+    /// Where `make` cannot make it, there is none: nobody tries again.
+    pub fn second_encoding(&self, make: impl FnOnce(&[u8]) -> Option<Box<[u8]>>) -> Option<&[u8]> {
+        self.second.get_or_init(|| make(&self.bytes).unwrap_or_default());
+        self.second()
     }
 }

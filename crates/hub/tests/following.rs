@@ -174,10 +174,12 @@ fn a_second_encoding_is_made_once() {
     for reader in &mut readers {
         reader
             .follow(&log, |event| {
-                let second = event.second_encoding(|bytes| {
-                    made += 1;
-                    bytes.iter().rev().copied().collect()
-                });
+                let second = event
+                    .second_encoding(|bytes| {
+                        made += 1;
+                        Some(bytes.iter().rev().copied().collect())
+                    })
+                    .expect("it was made");
                 assert_eq!(second.len(), event.bytes().len());
                 assert_eq!(second.first(), event.bytes().last());
                 ControlFlow::Continue(())
@@ -185,6 +187,21 @@ fn a_second_encoding_is_made_once() {
             .expect("no gap");
     }
     assert_eq!(made, 1);
+}
+
+#[test]
+fn nobody_tries_again_where_no_second_encoding_can_be_made() {
+    let log = log(16);
+    let mut reader = log.reader();
+    append_many(&log, 1);
+    reader
+        .follow(&log, |event| {
+            assert_eq!(event.second_encoding(|_| None), None);
+            assert_eq!(event.second_encoding(|_| panic!("it was tried before")), None);
+            assert_eq!(event.second(), None);
+            ControlFlow::Continue(())
+        })
+        .expect("no gap");
 }
 
 #[test]

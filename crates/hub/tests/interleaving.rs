@@ -202,7 +202,7 @@ fn a_second_encoding_is_made_once_by_whoever_is_first() {
                 let replayed = log.replay(&[topic("t", 0)], 2_000, NEVER, |event| {
                     event.second_encoding(|bytes| {
                         made.fetch_add(1, Ordering::Relaxed);
-                        vec![0; bytes.len()].into()
+                        Some(vec![0; bytes.len()].into())
                     });
                     ControlFlow::Continue(())
                 });

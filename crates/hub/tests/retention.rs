@@ -72,7 +72,7 @@ fn second_encodings_count() {
         }
         reader
             .follow(&log, |event| {
-                event.second_encoding(|_| vec![0; 10_000].into());
+                event.second_encoding(|_| Some(vec![0; 10_000].into()));
                 ControlFlow::Continue(())
             })
             .expect("no gap");
@@ -89,7 +89,7 @@ fn a_second_encoding_that_a_replay_makes_counts() {
     let before = log.size().bytes;
     for _ in 0..2 {
         log.replay(&[topic("t", 0)], log.head(), SECOND, |event| {
-            event.second_encoding(|_| vec![0; 1_000].into());
+            event.second_encoding(|_| Some(vec![0; 1_000].into()));
             ControlFlow::Continue(())
         })
         .expect("no gap");

@@ -207,7 +207,7 @@ class FakeStream extends EventTarget {
     streams.push(this);
   }
   says(type, object) {
-    this.dispatchEvent(new MessageEvent(type, { data: JSON.stringify({ type, ...object }) }));
+    this.dispatchEvent(new MessageEvent("message", { data: JSON.stringify({ type, ...object }) }));
   }
   close() {
     this.closed = true;

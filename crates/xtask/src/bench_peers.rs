@@ -212,12 +212,12 @@ impl Bench<'_> {
         installed: &[Installed],
         absent: &mut Vec<Absent>,
     ) -> Result<Result<Findings, String>> {
-        let (mut running, mut contestants) = (Vec::new(), Vec::new());
+        let (mut running, mut targets) = (Vec::new(), Vec::new());
         for one in installed {
             let Some(launch) = one.launch(case.load) else { continue };
             match Running::start(launch, &self.scratch) {
                 Ok(server) => {
-                    contestants.push(server.contestant(one.peer, case.load));
+                    targets.push(server.target(one.peer, case.load));
                     running.push(server);
                 }
                 Err(error) if one.peer == Peer::Ringway => {
@@ -230,19 +230,19 @@ impl Bench<'_> {
                 }
             }
         }
-        let compared = self.compare(case, &contestants);
+        let compared = self.compare(case, &targets);
         Ok(compared.map_err(|error| in_a_line(&format!("{error:#}"))))
     }
 
-    fn compare(&self, case: &Case, contestants: &[compare::Contestant]) -> Result<Findings> {
+    fn compare(&self, case: &Case, targets: &[compare::Target]) -> Result<Findings> {
         let json = self.scratch.join("compare.json");
         // What an earlier run has left must not pass for this one's.
         if json.exists() {
             fs::remove_file(&json).with_context(|| format!("cannot remove {}", json.display()))?;
         }
         let program = self.checkout.release_folder().join("ringway-loadtest");
-        let command = compare::command(attached(&program), case, self.length, contestants, &json);
-        let captured = process::capture(command, case.limit(contestants.len(), self.length))?;
+        let command = compare::command(attached(&program), case, self.length, targets, &json);
+        let captured = process::capture(command, case.limit(targets.len(), self.length))?;
         // It ends with other than 0 when a server is at fault, and has written all the same.
         match fs::read_to_string(&json) {
             Ok(text) => compare::read(&text),

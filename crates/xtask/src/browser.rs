@@ -11,7 +11,7 @@ use clap::Args;
 
 use crate::checkout::Checkout;
 use crate::process;
-use crate::server::{self, Engines, Server};
+use crate::server::{self, Engines};
 use crate::step::Outcome;
 use crate::tools::{debian, node};
 
@@ -52,12 +52,12 @@ pub fn run(checkout: &Checkout, options: &Options) -> Result<Outcome> {
     let mut runs = vec!["units, types".to_owned()];
     for engine in options.io.each() {
         println!("-- scenarios in Chromium on {engine}");
-        let server = Server::start(&binary, *engine)?;
-        let forgetful = Server::start_with(&binary, *engine, &FORGETFUL)?;
-        let open = Server::start_with(&binary, *engine, &OPEN)?;
+        let server = server::start(&binary, *engine)?;
+        let forgetful = server::start_with(&binary, *engine, &FORGETFUL)?;
+        let open = server::start_with(&binary, *engine, &OPEN)?;
         let mut scenarios = Command::new("node");
         scenarios.arg(scripts.join("scenarios.mjs"));
-        scenarios.args([server.page_url(), format!("http://{}/", server.api_address())]);
+        scenarios.args([server.page_url(), format!("http://{}/", server.api)]);
         scenarios.args([forgetful.page_url(), open.page_url()]).arg(&artefacts);
         scenarios.args(&options.only);
         process::check(scenarios, SCENARIOS_LIMIT)

@@ -11,7 +11,7 @@ use clap::Args;
 
 use crate::checkout::Checkout;
 use crate::process;
-use crate::server::{self, Engines, Server};
+use crate::server::{self, Engines};
 use crate::step::Outcome;
 use crate::tools::{node, python};
 
@@ -42,8 +42,8 @@ pub fn run(checkout: &Checkout, options: &Options) -> Result<Outcome> {
     let binary = server::binary(checkout, options.binary.as_deref())?;
     let mut runs = Vec::new();
     for engine in options.io.each() {
-        let server = Server::start(&binary, *engine)?;
-        let (edge, api) = (server.address().to_string(), server.api_address().to_string());
+        let server = server::start(&binary, *engine)?;
+        let (edge, api) = (server.address.to_string(), server.api.to_string());
         let node = PathBuf::from("node");
         for (name, program, script, arguments) in [
             ("ws (Node)", &node, node_scripts.join("echo.mjs"), vec![server.echo_url()]),

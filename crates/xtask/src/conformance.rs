@@ -12,9 +12,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use ringway_testbed::Engine;
 
 use crate::checkout::Checkout;
-use crate::server::{self, Engine, Engines, Server};
+use crate::server::{self, Engines};
 use crate::step::Outcome;
 use crate::tools::python::{self, Environment};
 
@@ -114,7 +115,7 @@ fn one_engine(
     cases: &[String],
     folder: &Path,
 ) -> Result<Vec<report::Failure>> {
-    let server = Server::start(binary, engine)?;
+    let server = server::start(binary, engine)?;
     let judged = fuzzer::run(suite, &server.echo_url(), cases, folder)
         .and_then(|()| report::judge(folder, cases));
     // A gateway that died is the better explanation of a report that is short.

@@ -133,11 +133,6 @@ pub fn wait(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>> {
     }
 }
 
-/// Asks a child to stop, as an operator's `systemctl stop` does.
-pub fn terminate(child: &Child) -> Result<()> {
-    kill_process(Pid::from_child(child), Signal::TERM).context("cannot send SIGTERM")
-}
-
 /// Ends a child and everything below it at once.
 pub fn end_with_descendants(child: &mut Child) {
     let mut doomed = descendants(child.id());

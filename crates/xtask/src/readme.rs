@@ -170,7 +170,7 @@ impl<'a> Runner<'a> {
         // A server prints on; its transcript is how its output begins.
         let expected = format!("{}…", entry.output.as_deref().unwrap_or_default().trim_end());
         let deadline = Instant::now() + TRANSCRIPT_LIMIT;
-        while !agrees(&expected, server.output()) {
+        while !agrees(&expected, &server.output()) {
             if Instant::now() >= deadline {
                 bail!(
                     "printed something else than the document says\n--- document\n{expected}\n\

@@ -72,6 +72,9 @@ fn crates_depend_only_downwards() {
         ("ringway-loadtest", "[dependencies.ringway]"),
         ("ringway-benches", "[dependencies.ringway]"),
         ("ringway-new", "[dependencies.serde]"),
+        ("ringway", "[dependencies.ringway-testbed]"),
+        ("ringway", "[target.'cfg(unix)'.build-dependencies.ringway-testbed]"),
+        ("ringway-testbed", "[dependencies.ringway]"),
     ] {
         let text = manifest(name, dependency);
         assert_eq!(finds(rules::dependencies, &[], &[("x", &text)]).len(), 1, "{text}");
@@ -80,6 +83,8 @@ fn crates_depend_only_downwards() {
         ("ringway", "[dependencies.ringway-hub]"),
         ("ringway-loadtest", "[dependencies.ringway-frame]"),
         ("ringway-hub", "[dependencies.bytes]"),
+        ("ringway", "[dev-dependencies.ringway-testbed]"),
+        ("xtask", "[dependencies.ringway-testbed]"),
     ] {
         let text = manifest(name, dependency);
         assert!(finds(rules::dependencies, &[], &[("x", &text)]).is_empty(), "{text}");

@@ -51,8 +51,8 @@ pub struct CompareArgs {
     #[arg(long, value_name = "NAME=PID")]
     pub pid: Vec<Named<u32>>,
     /// What the servers do
-    #[arg(long, value_enum, default_value_t = ContestArg::Echo)]
-    pub mode: ContestArg,
+    #[arg(long, value_enum, default_value_t = WorkloadArg::Echo)]
+    pub mode: WorkloadArg,
     /// Fan-out: where publishers of that server connect, by ws: or http:; its --url unless said
     #[arg(long, value_name = "NAME=URL")]
     pub publish_url: Vec<Named>,
@@ -137,7 +137,7 @@ pub struct CompareArgs {
     /// Await answers for so long after the last message of a slot was sent
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
     pub drain: Duration,
-    /// What is random comes of this number
+    /// Random seed
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Write the result as JSON to this file, or to standard output in place of the table
@@ -156,7 +156,7 @@ pub struct CompareArgs {
 
 /// What the servers of a comparison do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ContestArg {
+pub enum WorkloadArg {
     /// They send back what they are sent.
     Echo,
     /// They deliver what is published to all subscribers.
@@ -185,7 +185,7 @@ impl FromStr for RateArg {
     }
 }
 
-impl ContestArg {
+impl WorkloadArg {
     /// The name of the mode.
     pub fn name(self) -> &'static str {
         match self {
@@ -196,12 +196,12 @@ impl ContestArg {
     }
 }
 
-/// One contestant's tester.
+/// One target's tester.
 #[derive(Debug, Clone, Args)]
-pub struct ContestantArgs {
+pub struct TesterArgs {
     /// Which server it is for
     #[arg(long)]
-    pub contestant: String,
+    pub target: String,
     #[command(flatten)]
     #[expect(missing_docs, reason = "its own type has them")]
     pub compare: CompareArgs,
@@ -272,9 +272,9 @@ impl CompareArgs {
     /// The shortest message.
     pub fn size_min(&self) -> usize {
         match self.mode {
-            ContestArg::Echo => self.message.bytes_min(),
-            ContestArg::Fanout => MARKED_BYTES,
-            ContestArg::Churn => Content::Binary.bytes_min(),
+            WorkloadArg::Echo => self.message.bytes_min(),
+            WorkloadArg::Fanout => MARKED_BYTES,
+            WorkloadArg::Churn => Content::Binary.bytes_min(),
         }
     }
 

@@ -45,7 +45,7 @@ pub struct FanoutArgs {
     /// Send this header with each publisher's requests; may be repeated
     #[arg(long, value_name = "NAME: VALUE", value_parser = header)]
     pub publish_header: Vec<(String, String)>,
-    /// What publishers send: {stamp} stands for 34 characters by which deliveries are told, and
+    /// What publishers send: {stamp} stands for 34 characters that identify a delivery, and
     /// {body}, directly after it, for letters and digits up to --size
     #[arg(long, value_name = "TEMPLATE", default_value = "{stamp}{body}")]
     pub message: String,

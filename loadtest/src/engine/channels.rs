@@ -1,6 +1,6 @@
-//! What the conductor and its workers say to each other.
+//! What the coordinator and its workers say to each other.
 //!
-//! The conductor does not listen between two measurements, so what waits for it is bounded: while the
+//! The coordinator does not listen between two measurements, so what waits for it is bounded: while the
 //! queue is full, a worker goes on counting in the interval that it could not hand over.
 
 use std::{
@@ -12,8 +12,8 @@ use anyhow::{Context, Result};
 
 use crate::measure::interval::Interval;
 
-/// Intervals of each worker that may wait for the conductor: four seconds of them, which is much
-/// longer than the conductor takes for anything while a measurement runs.
+/// Intervals of each worker that may wait for the coordinator: four seconds of them, which is much
+/// longer than the coordinator takes for anything while a measurement runs.
 const INTERVALS_WAITING_MAX: usize = 16;
 
 /// What a worker is told.
@@ -79,10 +79,10 @@ pub(super) struct Channels<O> {
 }
 
 impl<O> Channels<O> {
-    /// Says something that the conductor waits for.
+    /// Says something that the coordinator waits for.
     ///
     /// # Errors
-    /// The conductor is gone.
+    /// The coordinator is gone.
     pub(super) fn say(&self, event: WorkerEvent<O>) -> Result<()> {
         self.events.send((self.index, event)).ok().context(GONE)
     }
@@ -91,7 +91,7 @@ impl<O> Channels<O> {
     /// what was seen stays, and is handed over together with what follows.
     ///
     /// # Errors
-    /// The conductor is gone.
+    /// The coordinator is gone.
     pub(super) fn hand_over(&self, seen: &mut Box<Interval>) -> Result<()> {
         let mut empty = self.spare.try_recv().unwrap_or_default();
         empty.clear();
@@ -107,7 +107,7 @@ impl<O> Channels<O> {
     }
 }
 
-const GONE: &str = "the conductor is gone";
+const GONE: &str = "the coordinator is gone";
 
 #[cfg(test)]
 mod tests {

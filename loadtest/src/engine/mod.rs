@@ -3,12 +3,12 @@
 //! Nothing here knows what a message means.
 
 mod channels;
-pub mod conductor;
+pub mod connections;
+pub mod coordinator;
+pub mod dialer;
 mod exchange;
-pub mod fleet;
-pub mod links;
-pub mod opener;
 pub mod plan;
 pub mod signal;
+pub mod table;
 pub mod worker;
 pub mod workload;

@@ -9,7 +9,7 @@ use std::{
 
 use ringway_acceptor::{WaitMode, engine::Engine};
 
-use crate::wire::{opening::Approach, sources::Sources, tls::Security};
+use crate::wire::{handshake::Approach, sources::Sources, tls::Security};
 
 /// A run as asked for.
 #[derive(Debug, Clone)]
@@ -48,7 +48,7 @@ pub struct Plan {
     pub drain_time_max: Duration,
     /// The server's process, if it is on this host.
     pub server_pid: Option<u32>,
-    /// What is random comes of this.
+    /// Random seed.
     pub seed: u64,
     /// What the field is called in whose value the server says how far a connection has read, and
     /// that the next handshake has in its query.

@@ -6,14 +6,14 @@
 use std::{io, num::NonZeroU64, sync::mpsc::TryRecvError, time::Duration};
 
 use anyhow::{Context, Result};
-use ringway_acceptor::{Connect, cores};
+use ringway_acceptor::{Driver, cores};
 use rustix::thread;
 
 use super::{
     channels::{Channels, WorkerCommand, WorkerEvent, WorkerRun},
-    fleet::Fleet,
-    links::{Clock, Links},
+    connections::Connections,
     plan::{Plan, Punctuality},
+    table::{Clock, ConnectionTable},
     workload::{Next, Workload},
 };
 use crate::measure::{
@@ -39,7 +39,7 @@ const MOMENT: Duration = Duration::from_nanos(1);
 /// A sleep may be so much too long; the usual 50 us are for saving power.
 const TIMER_SLACK_NS: NonZeroU64 = NonZeroU64::MIN;
 
-/// The longest sleep: bounds how late an order is noticed whose wake-up was lost.
+/// The longest sleep: bounds how late a command is noticed whose wake-up was lost.
 const SLEEP_TIME_MAX: Duration = Duration::from_millis(100);
 
 /// After the end, servers have this long to answer the Close frames.
@@ -47,7 +47,7 @@ const PARTING_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// Where a worker is in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum WorkerStage {
     Opening,
     Waiting,
     Armed {
@@ -73,11 +73,11 @@ enum Stage {
 
 pub(super) struct Worker<'p, D, W: Workload> {
     driver: D,
-    fleet: Fleet<'p, W>,
+    connections: Connections<'p, W>,
     plan: &'p Plan,
     clock: Clock,
     channels: Channels<W::Outcome>,
-    stage: Stage,
+    stage: WorkerStage,
     /// When the last wait returned.
     looked_at: Duration,
     /// When intervals of what is seen begin.
@@ -93,7 +93,7 @@ pub(super) struct Worker<'p, D, W: Workload> {
     spun: Duration,
 }
 
-impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
+impl<'p, D: Driver, W: Workload> Worker<'p, D, W> {
     pub(super) fn new(
         driver: D,
         plan: &'p Plan,
@@ -102,14 +102,14 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
         workload: W,
         channels: Channels<W::Outcome>,
     ) -> Self {
-        let links = Links::new(count, first_number, plan.message_bytes, clock);
+        let table = ConnectionTable::new(count, first_number, plan.message_bytes, clock);
         Self {
             driver,
-            fleet: Fleet::new(plan, links, workload),
+            connections: Connections::new(plan, table, workload),
             plan,
             clock,
             channels,
-            stage: Stage::Opening,
+            stage: WorkerStage::Opening,
             looked_at: clock.now(),
             grid: Grid::new(Duration::ZERO),
             received_before: 0,
@@ -124,11 +124,11 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
     /// Works until it is told to end.
     ///
     /// # Errors
-    /// The driver breaks, or the conductor is gone.
+    /// The driver breaks, or the coordinator is gone.
     pub(super) fn run(mut self) -> Result<()> {
         if W::OPENS_FIRST {
-            for link in 0..self.fleet.links.len() {
-                self.fleet.links.open_at(link, Duration::ZERO);
+            for connection in 0..self.connections.table.len() {
+                self.connections.table.open_at(connection, Duration::ZERO);
             }
         }
         loop {
@@ -138,24 +138,26 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
                 return Ok(());
             }
             let workload_next = match self.stage {
-                Stage::Running { start, end, latest } => self.advance(start, end, latest)?,
-                Stage::Draining { .. } => self.fleet.workload.advance(&mut self.fleet.links),
+                WorkerStage::Running { start, end, latest } => self.advance(start, end, latest)?,
+                WorkerStage::Draining { .. } => {
+                    self.connections.workload.advance(&mut self.connections.table)
+                }
                 _ => Next::Idle,
             };
             // After the workload, so that what it wishes to open is begun in this turn.
-            let opener_next = self.fleet.advance(&mut self.driver);
-            self.turn(opener_next, workload_next)?;
+            let dialer_next = self.connections.advance();
+            self.turn(dialer_next, workload_next)?;
         }
     }
 
     /// Lets the workload do what is due, and stops it when that was all before the end.
     fn advance(&mut self, start: Duration, end: Duration, latest: Duration) -> Result<Next> {
-        let Fleet { links, workload, .. } = &mut self.fleet;
-        let now = links.now();
+        let Connections { table, workload, .. } = &mut self.connections;
+        let now = table.now();
         let last = end.saturating_sub(MOMENT);
-        links.set_now(now.min(last));
-        let next = workload.advance(links);
-        links.set_now(now);
+        table.set_now(now.min(last));
+        let next = workload.advance(table);
+        table.set_now(now);
         let behind = match next {
             Next::At(at) if at <= last => end - at,
             Next::At(_) | Next::Idle => Duration::ZERO,
@@ -163,36 +165,38 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
         if now < end || (!behind.is_zero() && now < latest) {
             return Ok(next);
         }
-        workload.stop(links);
+        workload.stop(table);
         let deadline = now + self.plan.drain_time_max;
-        self.stage = Stage::Draining { start, end, deadline, behind };
+        self.stage = WorkerStage::Draining { start, end, deadline, behind };
         self.flush(self.grid.begun_at())?;
         self.grid = Grid::new(end);
         self.set_now(now)?;
-        let Fleet { links, workload, .. } = &mut self.fleet;
-        Ok(workload.advance(links))
+        let Connections { table, workload, .. } = &mut self.connections;
+        Ok(workload.advance(table))
     }
 
     /// Submits, waits, reads.
-    fn turn(&mut self, opener_next: Option<Duration>, workload_next: Next) -> Result<()> {
+    fn turn(&mut self, dialer_next: Option<Duration>, workload_next: Next) -> Result<()> {
         let workload_next = match workload_next {
             Next::At(at) => Some(at),
             Next::Idle => None,
         };
         let stage_next = match self.stage {
-            Stage::Armed { start, .. } => Some(start),
-            Stage::Running { end, .. } => Some(end),
-            Stage::Draining { deadline, .. } | Stage::Parting { deadline } => Some(deadline),
-            Stage::Opening | Stage::Waiting => None,
+            WorkerStage::Armed { start, .. } => Some(start),
+            WorkerStage::Running { end, .. } => Some(end),
+            WorkerStage::Draining { deadline, .. } | WorkerStage::Parting { deadline } => {
+                Some(deadline)
+            }
+            WorkerStage::Opening | WorkerStage::Waiting => None,
         };
-        // What the opener has not heard of yet.
-        let wished = self.fleet.links.wishes.iter().map(|wish| wish.at).min();
+        // What the dialer does not know of yet.
+        let wished = self.connections.table.wishes.iter().map(|wish| wish.at).min();
         let flush_next = Some(self.grid.ends_at());
-        let wakes = [opener_next, wished, workload_next, stage_next, flush_next];
+        let wakes = [dialer_next, wished, workload_next, stage_next, flush_next];
         let before = self.clock.now();
         let wake = wakes.into_iter().flatten().min().unwrap_or(Duration::MAX);
         let sleep = wake.saturating_sub(before).min(SLEEP_TIME_MAX);
-        let has_work = !self.fleet.links.operations.is_empty();
+        let has_work = !self.connections.table.operations.is_empty();
         if has_work {
             self.active_at = before;
         }
@@ -201,30 +205,30 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
             Punctuality::Spins if sleep < SPIN_TIME || self.is_alert(before) => Duration::ZERO,
             Punctuality::Spins => sleep - SPIN_TIME / 2,
         };
-        self.driver.submit(&mut self.fleet.links.operations);
-        self.fleet.links.turn_owned_bytes = 0;
+        self.driver.submit(&mut self.connections.table.operations);
+        self.connections.table.turn_owned_bytes = 0;
         match self.driver.wait(Some(sleep)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => result.context("the kernel refuses to wait")?,
         }
         let looked_at = self.clock.now();
         self.set_now(looked_at)?;
-        if matches!(self.stage, Stage::Armed { .. }) {
+        if matches!(self.stage, WorkerStage::Armed { .. }) {
             // Another thread may have begun already, and what it sent may be here.
             self.pass_stage()?;
         }
         // The sends have run by now; a sleep comes after them.
         let sent_at = if sleep.is_zero() { looked_at } else { before };
-        for due in self.fleet.links.dues.drain(..) {
-            record(&mut self.fleet.links.seen.send_delays, sent_at.saturating_sub(due));
+        for due in self.connections.table.dues.drain(..) {
+            record(&mut self.connections.table.seen.send_delays, sent_at.saturating_sub(due));
         }
         let mut found = 0u32;
         while let Some(completion) = self.driver.next() {
             found += 1;
-            self.fleet.complete(completion);
+            self.connections.complete(completion);
         }
         if found > 0 {
-            let seen = &mut self.fleet.links.seen;
+            let seen = &mut self.connections.table.seen;
             let received = seen.received - self.received_before;
             if received > 0 {
                 self.answered_at = looked_at;
@@ -246,29 +250,32 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
 
     /// Whether an answer may come any moment.
     fn is_alert(&self, now: Duration) -> bool {
-        let is_measuring = matches!(self.stage, Stage::Running { .. } | Stage::Draining { .. });
+        let is_measuring =
+            matches!(self.stage, WorkerStage::Running { .. } | WorkerStage::Draining { .. });
         is_measuring
             && now.saturating_sub(self.active_at) < AWAIT_TIME_MAX
-            && self.fleet.workload.is_awaiting(&self.fleet.links)
+            && self.connections.workload.is_awaiting(&self.connections.table)
     }
 
     fn obey(&mut self) -> Result<()> {
         match self.channels.commands.try_recv() {
             Ok(WorkerCommand::Run { start, duration }) => {
-                self.stage = Stage::Armed { start, duration };
+                self.stage = WorkerStage::Armed { start, duration };
             }
             Ok(WorkerCommand::Stop) => {
-                let now = self.fleet.links.now();
+                let now = self.connections.table.now();
                 match &mut self.stage {
-                    Stage::Running { end, latest, .. } => (*end, *latest) = (now.min(*end), now),
-                    Stage::Armed { duration, .. } => *duration = Duration::ZERO,
+                    WorkerStage::Running { end, latest, .. } => {
+                        (*end, *latest) = (now.min(*end), now)
+                    }
+                    WorkerStage::Armed { duration, .. } => *duration = Duration::ZERO,
                     _ => {}
                 }
             }
             Ok(WorkerCommand::End) => self.part(),
             Err(TryRecvError::Empty) => {}
             Err(TryRecvError::Disconnected) => {
-                if !matches!(self.stage, Stage::Parting { .. }) {
+                if !matches!(self.stage, WorkerStage::Parting { .. }) {
                     self.part();
                 }
             }
@@ -277,37 +284,40 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
     }
 
     fn part(&mut self) {
-        self.fleet.part();
-        self.stage = Stage::Parting { deadline: self.fleet.links.now() + PARTING_TIME_MAX };
+        self.connections.part();
+        self.stage =
+            WorkerStage::Parting { deadline: self.connections.table.now() + PARTING_TIME_MAX };
     }
 
     fn pass_stage(&mut self) -> Result<Flow> {
-        let now = self.fleet.links.now();
+        let now = self.connections.table.now();
         match self.stage {
-            Stage::Opening if !W::OPENS_FIRST || self.fleet.all_tried() => {
-                self.stage = Stage::Waiting;
+            WorkerStage::Opening if !W::OPENS_FIRST || self.connections.all_tried() => {
+                self.stage = WorkerStage::Waiting;
                 self.flush(self.grid.begun_at())?;
                 self.channels.say(WorkerEvent::Ready)?;
             }
-            Stage::Armed { start, duration } if now >= start => {
+            WorkerStage::Armed { start, duration } if now >= start => {
                 let end = start + duration;
-                self.stage = Stage::Running { start, end, latest: end + self.plan.drain_time_max };
+                self.stage =
+                    WorkerStage::Running { start, end, latest: end + self.plan.drain_time_max };
                 self.before = process::scheduled_here()?;
                 self.preempted_before = process::preemptions_here();
-                self.fleet.links.seen.forget_times();
+                self.connections.table.seen.forget_times();
                 // It belongs to no interval of the measurement.
                 self.flush(self.grid.begun_at().min(start.saturating_sub(MOMENT)))?;
                 self.grid = Grid::new(start);
                 self.set_now(now)?;
                 self.spun = Duration::ZERO;
                 self.answered_at = start;
-                self.fleet.workload.start(start, &mut self.fleet.links);
+                self.connections.workload.start(start, &mut self.connections.table);
             }
-            Stage::Draining { start, end, deadline, behind }
-                if now >= deadline || self.fleet.workload.is_drained(&self.fleet.links) =>
+            WorkerStage::Draining { start, end, deadline, behind }
+                if now >= deadline
+                    || self.connections.workload.is_drained(&self.connections.table) =>
             {
-                self.stage = Stage::Waiting;
-                let outcome = self.fleet.workload.finish(&mut self.fleet.links);
+                self.stage = WorkerStage::Waiting;
+                let outcome = self.connections.workload.finish(&mut self.connections.table);
                 self.flush(self.grid.begun_at())?;
                 let scheduled = process::scheduled_here()?;
                 let cpu = scheduled.cpu.saturating_sub(self.before.cpu);
@@ -320,10 +330,12 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
                     waited: scheduled.waited.saturating_sub(self.before.waited),
                     preempted: process::preemptions_here().saturating_sub(self.preempted_before),
                     behind,
-                    open: self.fleet.links.open(),
+                    open: self.connections.table.open(),
                 }))?;
             }
-            Stage::Parting { deadline } if now >= deadline || self.fleet.links.is_all_closed() => {
+            WorkerStage::Parting { deadline }
+                if now >= deadline || self.connections.table.is_all_closed() =>
+            {
                 return Ok(Flow::End);
             }
             _ => {}
@@ -333,7 +345,7 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
 
     /// Lets the time go on: what is seen from now on is counted in the interval that contains it.
     fn set_now(&mut self, now: Duration) -> Result<()> {
-        self.fleet.links.set_now(now);
+        self.connections.table.set_now(now);
         match self.grid.pass(now) {
             Some(begun_at) => self.flush(begun_at),
             None => Ok(()),
@@ -342,10 +354,10 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
 
     /// Hands over what was seen since the last time, in the interval that began at `begun_at`.
     fn flush(&mut self, begun_at: Duration) -> Result<()> {
-        if matches!(self.stage, Stage::Parting { .. }) {
+        if matches!(self.stage, WorkerStage::Parting { .. }) {
             return Ok(());
         }
-        let seen = &mut self.fleet.links.seen;
+        let seen = &mut self.connections.table.seen;
         seen.at = begun_at;
         self.channels.hand_over(seen)?;
         self.received_before = seen.received;

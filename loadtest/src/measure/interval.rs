@@ -140,10 +140,10 @@ impl Interval {
         *self.errors.entry(reason).or_default() += 1;
     }
 
-    /// Counts an answer whose time is not known.
+    /// Counts answers whose times are not known, of so many bytes together.
     #[inline]
-    pub fn count(&mut self, bytes: usize) {
-        self.received += 1;
+    pub fn count(&mut self, answers: u32, bytes: usize) {
+        self.received += u64::from(answers);
         self.received_bytes += bytes as u64;
     }
 
@@ -151,7 +151,7 @@ impl Interval {
     #[inline]
     pub fn answered(&mut self, at: Duration, now: Duration, bytes: usize) {
         record(&mut self.latencies, now.saturating_sub(at));
-        self.count(bytes);
+        self.count(1, bytes);
     }
 }
 

@@ -56,15 +56,15 @@ const MISSING_MAX: usize = 65_536;
 /// carry them; the one that is meant is the nearest to what is awaited.
 ///
 /// ```
-/// use ringway_loadtest::measure::ledger::{Arrival, Order};
-/// let mut order = Order::default();
+/// use ringway_loadtest::measure::ledger::{Arrival, ArrivalOrder};
+/// let mut order = ArrivalOrder::default();
 /// assert_eq!(order.arrive(0), Arrival::InOrder);
 /// assert_eq!(order.arrive(2), Arrival::InOrder);
 /// assert_eq!(order.arrive(1), Arrival::Late);
 /// assert_eq!(order.arrive(1), Arrival::Again);
 /// ```
 #[derive(Debug, Default)]
-pub struct Order {
+pub struct ArrivalOrder {
     /// One past the highest number seen, not modulo anything.
     next: u64,
     /// Numbers below `next` that have not been seen.
@@ -88,7 +88,7 @@ pub enum Arrival {
     Again,
 }
 
-impl Order {
+impl ArrivalOrder {
     /// An order that begins with this number.
     pub fn from(next: u32) -> Self {
         Self { next: u64::from(next), missing: None }
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn what_does_not_come_is_missing() {
-        let mut order = Order::default();
+        let mut order = ArrivalOrder::default();
         for number in [0, 1, 4] {
             assert_eq!(order.arrive(number), Arrival::InOrder);
         }
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_wild_number_does_not_take_all_memory() {
-        let mut order = Order::default();
+        let mut order = ArrivalOrder::default();
         assert_eq!(order.arrive(2_000_000_000), Arrival::InOrder);
         assert_eq!(order.missing(), 2_000_000_000);
         assert_eq!(order.arrive(MISSING_MAX as u32), Arrival::Again, "it was forgotten");
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn numbers_wrap_without_being_taken_for_old_ones() {
-        let mut order = Order::from(u32::MAX - 1);
+        let mut order = ArrivalOrder::from(u32::MAX - 1);
         for number in [u32::MAX - 1, u32::MAX, 0, 2] {
             assert_eq!(order.arrive(number), Arrival::InOrder, "{number}");
         }
@@ -208,6 +208,6 @@ mod tests {
 
     #[test]
     fn an_order_without_faults_is_small() {
-        assert!(size_of::<Order>() <= 16);
+        assert!(size_of::<ArrivalOrder>() <= 16);
     }
 }

@@ -7,15 +7,6 @@ use std::{collections::BTreeMap, fs, io, path::Path, time::Duration};
 use anyhow::{Context, Result};
 use rustix::time::{ClockId, clock_gettime};
 
-/// CPU time of all threads that a process has now, since they started: the sum of the first field
-/// of each `/proc/PID/task/TID/schedstat`.
-///
-/// # Errors
-/// No such process, or a kernel without schedstat.
-pub fn cpu_time(pid: u32) -> Result<Duration> {
-    Ok(threads(pid)?.values().map(|thread| thread.cpu).sum())
-}
-
 /// What the scheduler has given a thread since it started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Scheduled {
@@ -46,6 +37,65 @@ pub fn threads(pid: u32) -> Result<BTreeMap<u32, Scheduled>> {
         }
     }
     Ok(threads)
+}
+
+/// What the scheduler has given some processes since they started.
+#[derive(Debug, Clone, Default)]
+pub struct ProcessTimes {
+    /// The threads that they have now, by their number.
+    pub threads: BTreeMap<u32, Scheduled>,
+    /// CPU time of all threads that they ever had, in whole ticks.
+    whole: Duration,
+}
+
+impl ProcessTimes {
+    /// As it is now.
+    ///
+    /// # Errors
+    /// No such process, or a kernel without schedstat.
+    pub fn now(pids: &[u32]) -> Result<Self> {
+        let mut times = Self::default();
+        for pid in pids {
+            times.threads.extend(threads(*pid)?);
+            times.whole += whole_cpu_time(*pid)?;
+        }
+        Ok(times)
+    }
+
+    /// What they were given since `before`. A thread that has ended takes its times with it: if much
+    /// is missing without it, the processes' own CPU time counts, which is coarser.
+    pub fn since(&self, before: &Self) -> Scheduled {
+        let mut sum = Scheduled::default();
+        for (number, now) in &self.threads {
+            let then = before.threads.get(number).copied().unwrap_or_default();
+            sum.cpu += now.cpu.saturating_sub(then.cpu);
+            sum.waited += now.waited.saturating_sub(then.waited);
+        }
+        let whole = self.whole.saturating_sub(before.whole);
+        if whole > sum.cpu + 2 * tick() {
+            sum.cpu = whole;
+        }
+        sum
+    }
+}
+
+/// `utime` and `stime` of `/proc/PID/stat`.
+fn whole_cpu_time(pid: u32) -> Result<Duration> {
+    let path = format!("/proc/{pid}/stat");
+    let text = fs::read_to_string(&path).with_context(|| format!("there is no process {pid}"))?;
+    // What stands before, in parentheses, is the process's name.
+    let (_, fields) = text.rsplit_once(')').with_context(|| format!("{path} has no name"))?;
+    let ticks = fields.split_whitespace().skip(USER_FIELD).take(2);
+    let ticks: u32 = ticks.map(|field| field.parse().unwrap_or(0)).sum();
+    Ok(ticks * tick())
+}
+
+/// After the name and before `utime`.
+const USER_FIELD: usize = 11;
+
+/// The unit of times in proc(5).
+fn tick() -> Duration {
+    Duration::from_secs(1) / rustix::param::clock_ticks_per_second().max(1) as u32
 }
 
 /// CPUs that a process may run on (`Cpus_allowed` of `/proc/PID/status`).
@@ -83,12 +133,11 @@ pub fn preemptions_here() -> u64 {
 /// where that is not said.
 pub fn stolen() -> Duration {
     let text = fs::read_to_string("/proc/stat").unwrap_or_default();
-    let ticks = text
+    let ticks: Option<u32> = text
         .lines()
         .find_map(|line| line.strip_prefix("cpu "))
-        .and_then(|line| line.split_whitespace().nth(STEAL_FIELD)?.parse::<u64>().ok());
-    let per_s = rustix::param::clock_ticks_per_second().max(1);
-    Duration::from_secs_f64(ticks.unwrap_or(0) as f64 / per_s as f64)
+        .and_then(|line| line.split_whitespace().nth(STEAL_FIELD)?.parse().ok());
+    ticks.unwrap_or(0) * tick()
 }
 
 /// After `user`, `nice`, `system`, `idle`, `iowait`, `irq` and `softirq`.
@@ -130,13 +179,23 @@ mod tests {
     fn this_process_has_memory_and_uses_cpu() {
         let pid = std::process::id();
         assert!(resident_bytes(pid).unwrap() > 100_000);
-        let before = cpu_time(pid).unwrap();
+        let before = ProcessTimes::now(&[pid]).unwrap();
         let mut sum = 0u64;
-        while cpu_time(pid).unwrap() == before {
+        while ProcessTimes::now(&[pid]).unwrap().since(&before).cpu.is_zero() {
             sum = std::hint::black_box(sum.wrapping_add(1));
         }
         assert!(scheduled_here().unwrap().cpu > Duration::ZERO);
         assert!(cores(pid).unwrap() >= 1);
+    }
+
+    #[test]
+    fn a_thread_that_has_ended_is_counted() {
+        let pid = std::process::id();
+        let before = ProcessTimes::now(&[pid]).unwrap();
+        let work = || while scheduled_here().unwrap().cpu < Duration::from_millis(200) {};
+        thread::spawn(work).join().unwrap();
+        let since = ProcessTimes::now(&[pid]).unwrap().since(&before);
+        assert!(since.cpu > Duration::from_millis(150), "{since:?}");
     }
 
     #[test]
@@ -161,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_process_that_is_not_there_is_named() {
-        let error = cpu_time(u32::MAX).unwrap_err();
+        let error = ProcessTimes::now(&[u32::MAX]).unwrap_err();
         assert!(error.to_string().contains("4294967295"), "{error}");
     }
 }

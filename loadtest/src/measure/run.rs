@@ -3,9 +3,12 @@
 //!
 //! It never measures, and never judges.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use super::{process::Scheduled, timeline::Seen};
+use super::{
+    process::{ProcessTimes, Scheduled},
+    timeline::Seen,
+};
 
 /// What a measurement brought.
 #[derive(Debug)]
@@ -86,19 +89,17 @@ impl ServerLoad {
 
     /// What its threads did between two looks at them.
     pub fn between(
-        before: &BTreeMap<u32, Scheduled>,
-        after: &BTreeMap<u32, Scheduled>,
+        before: &ProcessTimes,
+        after: &ProcessTimes,
         cores: u32,
         elapsed: Duration,
     ) -> Self {
-        let (mut busiest, mut cpu, mut waited) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
-        for (thread, now) in after {
-            let then = before.get(thread).copied().unwrap_or_default();
-            let spent = now.cpu.saturating_sub(then.cpu);
-            busiest = busiest.max(spent);
-            cpu += spent;
-            waited += now.waited.saturating_sub(then.waited);
-        }
+        let Scheduled { cpu, waited } = after.since(before);
+        let spent = |(thread, now): (&u32, &Scheduled)| {
+            let then = before.threads.get(thread).copied().unwrap_or_default();
+            now.cpu.saturating_sub(then.cpu)
+        };
+        let busiest = after.threads.iter().map(spent).max().unwrap_or_default();
         let seconds = elapsed.as_secs_f64().max(1e-9);
         Self {
             busiest: busiest.as_secs_f64() / seconds,

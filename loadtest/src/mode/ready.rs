@@ -3,7 +3,7 @@
 use anyhow::{Result, anyhow};
 
 use crate::{
-    engine::conductor::{Conductor, Observer},
+    engine::coordinator::{Coordinator, Observer},
     measure::timeline::Seen,
     wire::advice::advice,
 };
@@ -14,11 +14,11 @@ use crate::{
 /// # Errors
 /// None is open, with the reasons; the user has had enough; or the time to begin has passed.
 pub fn await_connections<O: Send + 'static>(
-    conductor: &mut Conductor<O>,
+    coordinator: &mut Coordinator<O>,
     observer: &mut dyn Observer,
 ) -> Result<Seen> {
-    let seen = await_open(conductor, observer)?;
-    conductor.await_start()?;
+    let seen = await_open(coordinator, observer)?;
+    coordinator.await_start()?;
     Ok(seen)
 }
 
@@ -27,10 +27,10 @@ pub fn await_connections<O: Send + 'static>(
 /// # Errors
 /// None is open, with the reasons; or the user has had enough.
 pub fn await_open<O: Send + 'static>(
-    conductor: &mut Conductor<O>,
+    coordinator: &mut Coordinator<O>,
     observer: &mut dyn Observer,
 ) -> Result<Seen> {
-    let seen = conductor.await_ready(observer)?;
+    let seen = coordinator.await_ready(observer)?;
     if seen.opened == 0 {
         return Err(nothing_open(&seen));
     }

@@ -35,7 +35,7 @@ pub fn check(command: &Command) -> Result<()> {
             return check_each(args.json.as_deref(), args.html.as_deref(), args.save.as_deref());
         }
         // What it was told is for `compare` to write.
-        Command::Contestant(_) => return Ok(()),
+        Command::Tester(_) => return Ok(()),
     };
     let OutputArgs { json, html, save, .. } = output;
     check_each(json.as_deref(), html.as_deref(), save.as_deref())
@@ -89,17 +89,20 @@ mod tests {
     #[test]
     fn a_check_leaves_all_as_it_was() {
         let folder = tempfile::tempdir().unwrap();
-        let (old, new, link) =
-            (folder.path().join("old"), folder.path().join("new"), folder.path().join("link"));
+        let (old, new, connection) = (
+            folder.path().join("old"),
+            folder.path().join("new"),
+            folder.path().join("connection"),
+        );
         fs::write(&old, "text").unwrap();
-        symlink(&new, &link).unwrap();
-        for path in [&old, &new, &link] {
+        symlink(&new, &connection).unwrap();
+        for path in [&old, &new, &connection] {
             check_each(Some(path), Some(path), Some(path)).unwrap();
         }
         check_each(Some(Path::new("-")), None, Some(Path::new("/dev/full"))).unwrap();
         assert_eq!(fs::read_to_string(&old).unwrap(), "text");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
-        assert!(link.is_symlink());
+        assert!(connection.is_symlink());
         let said = check_each(None, Some(folder.path()), None).unwrap_err().to_string();
         assert!(said.contains("--html") && said.contains("folder"), "{said}");
     }

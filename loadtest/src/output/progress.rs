@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::{
     args::OutputArgs,
-    engine::conductor::Observer,
+    engine::coordinator::Observer,
     measure::{quantiles::micros, timeline::Seen},
     output::table::time,
 };
@@ -20,7 +20,7 @@ use crate::{
 const LINE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Shows progress.
-pub struct Progress {
+pub struct RunProgress {
     face: Face,
     goal: Goal,
     is_running: bool,
@@ -61,7 +61,7 @@ impl Loudness {
     }
 }
 
-impl Progress {
+impl RunProgress {
     /// Of a measurement of `duration`.
     pub fn new(duration: Duration, loudness: Loudness) -> Self {
         Self::towards(Goal::Running(duration), loudness)
@@ -98,7 +98,7 @@ impl Progress {
     }
 }
 
-impl Observer for Progress {
+impl Observer for RunProgress {
     fn opening(&mut self, seen: &Seen, of: u32) {
         if matches!(self.goal, Goal::Churning(_)) {
             // None is opened before the measurement.

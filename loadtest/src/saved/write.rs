@@ -161,17 +161,17 @@ mod tests {
     #[test]
     fn only_usual_files_are_replaced() {
         let folder = tempfile::tempdir().unwrap();
-        let [file, link, fifo, full] =
-            ["file", "link", "fifo", "full"].map(|name| folder.path().join(name));
+        let [file, connection, fifo, full] =
+            ["file", "connection", "fifo", "full"].map(|name| folder.path().join(name));
         let log = || Log { comments: Vec::new(), started_at: Duration::ZERO, lines: Vec::new() };
         write(&log(), &file).unwrap();
         let whole = fs::read(&file).unwrap();
         assert!(whole.starts_with(b"#"));
 
-        symlink(&file, &link).unwrap();
+        symlink(&file, &connection).unwrap();
         fs::write(&file, "").unwrap();
-        write(&log(), &link).unwrap();
-        assert!(link.is_symlink());
+        write(&log(), &connection).unwrap();
+        assert!(connection.is_symlink());
         assert_eq!(fs::read(&file).unwrap(), whole);
 
         assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());

@@ -50,7 +50,7 @@ fn report_of(rate_asked: Option<f64>, run: &Run<()>) -> Report {
         threads: 1,
         engine: String::new(),
     };
-    Report::new(&heading, &Seen::new(), run, Ledger::default())
+    report(&heading, &Seen::new(), run, Ledger::default())
 }
 
 /// Why a run is invalid, and what it warns of.

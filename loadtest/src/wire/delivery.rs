@@ -100,7 +100,7 @@ mod tests {
     use super::*;
     use crate::wire::template::Template;
 
-    const AN_EVENT: Stamp = Stamp { link: 7, sequence: 8, at: Duration::from_secs(9) };
+    const AN_EVENT: Stamp = Stamp { connection: 7, sequence: 8, at: Duration::from_secs(9) };
 
     #[test]
     fn an_event_is_found_in_whatever_it_is_wrapped_in() {

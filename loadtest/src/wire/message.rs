@@ -167,7 +167,7 @@ mod tests {
 
     use super::*;
 
-    const STAMP: Stamp = Stamp { link: 1, sequence: 2, at: Duration::from_micros(3) };
+    const STAMP: Stamp = Stamp { connection: 1, sequence: 2, at: Duration::from_micros(3) };
 
     fn payload(messages: &mut Messages) -> Vec<u8> {
         let mut frame = Vec::new();

@@ -4,7 +4,7 @@
 
 use std::io::Write;
 
-use super::{cursor, opening::Approach};
+use super::{cursor, handshake::Approach};
 
 /// The head of a POST request of the connection with this number, for a body of `length` bytes.
 pub fn post(approach: &Approach, number: u32, content_type: &str, length: usize) -> Vec<u8> {

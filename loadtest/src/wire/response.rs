@@ -5,6 +5,8 @@
 
 use httparse::{EMPTY_HEADER, Header, Status};
 
+use super::handshake::Exchange;
+
 /// A head, or a line of a chunked body, longer than this is not one.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
@@ -92,6 +94,12 @@ enum State {
 }
 
 impl ResponseReader {
+    /// One for each of so many connections, or none where they do not speak HTTP.
+    pub fn of_each(exchange: Exchange, connections: usize) -> Vec<Self> {
+        let count = if exchange == Exchange::Requests { connections } else { 0 };
+        std::iter::repeat_with(Self::default).take(count).collect()
+    }
+
     /// Takes what the next part needs off the front of `bytes`; `None` when more is needed.
     ///
     /// # Errors

@@ -31,8 +31,8 @@ impl Sources {
     ///     "127.0.0.1-127.0.0.8".parse().unwrap();
     /// assert_eq!(sources.of(9).to_string(), "127.0.0.2");
     /// ```
-    pub fn of(&self, link: u32) -> IpAddr {
-        let step = link % self.count;
+    pub fn of(&self, connection: u32) -> IpAddr {
+        let step = connection % self.count;
         match self.first {
             IpAddr::V4(first) => Ipv4Addr::from_bits(first.to_bits() + step).into(),
             IpAddr::V6(first) => Ipv6Addr::from_bits(first.to_bits() + u128::from(step)).into(),
@@ -50,8 +50,8 @@ impl Sources {
             target.ip()
         );
         let step = if self.count <= TRIED_MAX { 1 } else { self.count - 1 };
-        for link in (0..self.count).step_by(step as usize) {
-            let address = self.of(link);
+        for connection in (0..self.count).step_by(step as usize) {
+            let address = self.of(connection);
             // Where all ports of an address are in use, it is this host's all the same.
             if let Err(error) = TcpListener::bind((address, 0))
                 && error.kind() != io::ErrorKind::AddrInUse
@@ -110,7 +110,8 @@ mod tests {
     #[test]
     fn a_range_is_walked_in_rotation() {
         let sources: Sources = "127.0.0.254-127.0.1.1".parse().unwrap();
-        let walked: Vec<String> = (0..5).map(|link| sources.of(link).to_string()).collect();
+        let walked: Vec<String> =
+            (0..5).map(|connection| sources.of(connection).to_string()).collect();
         assert_eq!(walked, ["127.0.0.254", "127.0.0.255", "127.0.1.0", "127.0.1.1", "127.0.0.254"]);
         assert_eq!("::1".parse::<Sources>().unwrap().count(), 1);
     }

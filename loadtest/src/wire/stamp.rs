@@ -11,7 +11,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
     /// Number of the connection that sent it, over all threads.
-    pub link: u32,
+    pub connection: u32,
     /// Messages that this connection sent before it, modulo 2^32.
     pub sequence: u32,
     /// When it was to be sent, in the clock of the run. To the nanosecond, modulo 13 days.
@@ -35,8 +35,9 @@ const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
 
 /// One of 2^14 values that depends on every bit of the stamp. Not a secret: it is against mistakes.
 #[inline]
-fn seal(link: u32, sequence: u32, time: u64) -> u64 {
-    let mixed = (u64::from(link) << 32 | u64::from(sequence)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+fn seal(connection: u32, sequence: u32, time: u64) -> u64 {
+    let mixed =
+        (u64::from(connection) << 32 | u64::from(sequence)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mixed = (mixed ^ mixed >> 32 ^ time).wrapping_mul(0xd6e8_feb8_6659_fd93);
     (mixed ^ mixed >> 29).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> TIME_BITS
 }
@@ -57,7 +58,7 @@ impl Coding {
     ///
     /// ```
     /// use ringway_loadtest::wire::stamp::{Coding, Stamp};
-    /// let stamp = Stamp { link: 7, sequence: 8, at: std::time::Duration::from_nanos(9) };
+    /// let stamp = Stamp { connection: 7, sequence: 8, at: std::time::Duration::from_nanos(9) };
     /// let mut out = [0; 32];
     /// Coding::Text.write(stamp, &mut out);
     /// assert!(out.starts_with(b"0000000700000008") && out.ends_with(b"009"));
@@ -66,10 +67,10 @@ impl Coding {
     #[inline]
     pub fn write(self, stamp: Stamp, out: &mut [u8]) {
         let mut binary = [0; BINARY_BYTES];
-        binary[..4].copy_from_slice(&stamp.link.to_be_bytes());
+        binary[..4].copy_from_slice(&stamp.connection.to_be_bytes());
         binary[4..8].copy_from_slice(&stamp.sequence.to_be_bytes());
         let time = stamp.at.as_nanos() as u64 & TIME_MASK;
-        let sealed = seal(stamp.link, stamp.sequence, time) << TIME_BITS | time;
+        let sealed = seal(stamp.connection, stamp.sequence, time) << TIME_BITS | time;
         binary[8..].copy_from_slice(&sealed.to_be_bytes());
         match self {
             Self::Binary => out[..BINARY_BYTES].copy_from_slice(&binary),
@@ -96,11 +97,16 @@ impl Coding {
             }
         }
         let [a, b, c, d, e, f, g, h, time @ ..] = binary;
-        let (link, sequence) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
+        let (connection, sequence) =
+            (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
         let sealed = u64::from_be_bytes(time);
         let time = sealed & TIME_MASK;
         let at = Duration::from_nanos(time);
-        (sealed >> TIME_BITS == seal(link, sequence, time)).then_some(Stamp { link, sequence, at })
+        (sealed >> TIME_BITS == seal(connection, sequence, time)).then_some(Stamp {
+            connection,
+            sequence,
+            at,
+        })
     }
 }
 
@@ -121,7 +127,8 @@ mod tests {
     #[test]
     fn a_stamp_survives_both_forms() {
         for nanos in [0, 1, TIME_MASK] {
-            let stamp = Stamp { link: u32::MAX, sequence: 1, at: Duration::from_nanos(nanos) };
+            let stamp =
+                Stamp { connection: u32::MAX, sequence: 1, at: Duration::from_nanos(nanos) };
             for coding in [Coding::Binary, Coding::Text] {
                 let mut bytes = vec![b' '; coding.bytes() + 3];
                 coding.write(stamp, &mut bytes[..coding.bytes()]);
@@ -137,7 +144,7 @@ mod tests {
         let mut believed = 0;
         for _ in 0..1000 {
             let at = Duration::from_nanos(random.u64(..TIME_MASK));
-            let stamp = Stamp { link: random.u32(..1000), sequence: random.u32(..), at };
+            let stamp = Stamp { connection: random.u32(..1000), sequence: random.u32(..), at };
             let mut bytes = [0; BINARY_BYTES];
             Coding::Binary.write(stamp, &mut bytes);
             let bit = random.usize(..8 * BINARY_BYTES);

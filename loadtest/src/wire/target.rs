@@ -95,7 +95,6 @@ impl Target {
     }
 
     /// The same at other addresses.
-    #[cfg(test)]
     #[must_use]
     pub fn at(self, addresses: Vec<SocketAddr>) -> Self {
         Self { addresses, ..self }

@@ -43,10 +43,10 @@ impl Template {
     /// Reads a template; a stamp and the body that follows it are `bytes` together.
     ///
     /// # Errors
-    /// Deliveries of it could not be told or checked: what to write instead.
+    /// Deliveries of it could not be identified or checked: what to write instead.
     pub fn parse(text: &str, bytes: usize) -> Result<Self> {
         let mut around: Vec<String> = text.split(STAMP).map(str::to_owned).collect();
-        ensure!(around.len() > 1, "`{text}` has no {STAMP} in it, by which deliveries are told");
+        ensure!(around.len() > 1, "`{text}` has no {STAMP} in it, which identifies deliveries");
         let mut body = String::new();
         if let Some(after) = around[1..].iter_mut().find(|after| after.starts_with(BODY)) {
             body = filler(bytes.saturating_sub(MARKED_BYTES));
@@ -125,7 +125,7 @@ mod tests {
 
     use super::*;
 
-    const AN_EVENT: Stamp = Stamp { link: 1, sequence: 2, at: Duration::from_nanos(3) };
+    const AN_EVENT: Stamp = Stamp { connection: 1, sequence: 2, at: Duration::from_nanos(3) };
 
     #[test]
     fn an_event_is_filled_in() {

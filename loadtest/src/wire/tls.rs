@@ -20,14 +20,14 @@ use rustls::{
 
 use super::failure::Reason;
 
-/// Whose certificates are believed.
+/// Whose certificates are trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trust {
     /// The authorities of this system.
     System,
     /// The authorities in this PEM file, and no others.
     File(PathBuf),
-    /// Anybody's: encrypts, and proves nothing.
+    /// Any certificate: the server is not verified.
     Anybody,
 }
 
@@ -127,7 +127,7 @@ impl Session {
     /// Takes bytes of the socket; appends to `plain` what they say.
     ///
     /// # Errors
-    /// The server's fault, or a certificate that is not believed.
+    /// The server's fault, or a certificate that is not trusted.
     pub fn receive(&mut self, mut bytes: &[u8], plain: &mut Vec<u8>) -> Result<(), Reason> {
         while !bytes.is_empty() {
             if self.0.read_tls(&mut bytes).is_err() {
@@ -182,7 +182,7 @@ fn fault_name(debug: &str) -> String {
     words
 }
 
-/// Believes any certificate, and still checks that the server has its key.
+/// Accepts any certificate, and still checks that the server has its key.
 #[derive(Debug)]
 struct AnybodyVerifier(Arc<CryptoProvider>);
 

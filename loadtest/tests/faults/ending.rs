@@ -6,12 +6,12 @@ use std::{thread, time::Duration};
 use ringway_frame::CloseCode;
 
 use crate::{
-    run::{LEDGER_FAULTS, Outcome, echo, engines},
+    run::{LEDGER_FAULTS, RunOutput, echo, engines},
     server::{Fault, Opening, Server},
 };
 
 /// All that was due was sent or counted, and all that was sent came back or was lost.
-fn assert_complete(outcome: &Outcome, due: u64) {
+fn assert_complete(outcome: &RunOutput, due: u64) {
     let [sent, received, lost, doubled, ..] = outcome.ledger();
     assert_eq!(sent + outcome.failures("not_connected"), due, "{outcome:?}");
     assert_eq!((sent, doubled), (received + lost, 0), "{outcome:?}");

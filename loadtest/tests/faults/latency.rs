@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::{
-    run::{Outcome, echo, engines},
+    run::{RunOutput, echo, engines},
     server::{Fault, Server},
 };
 
@@ -22,7 +22,7 @@ fn a_delay_of_one_reply_in_1000_is_the_p99_9() {
 }
 
 /// The share of the messages that took longer, from the percentile curve.
-fn share_above(outcome: &Outcome, us: f64) -> f64 {
+fn share_above(outcome: &RunOutput, us: f64) -> f64 {
     let curve = outcome.report["percentiles"].as_array().unwrap();
     let point = |index: usize| {
         let point = &curve[index];

@@ -12,28 +12,28 @@ pub const LEDGER_FAULTS: i32 = 5;
 
 /// What a run said.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct RunOutput {
     pub status: i32,
     pub report: Value,
     pub errors: String,
 }
 
 /// Runs the program with these arguments, which it finds separated by spaces.
-pub fn run(arguments: &str) -> Outcome {
+pub fn run(arguments: &str) -> RunOutput {
     run_with(
         Command::new(env!("CARGO_BIN_EXE_ringway-loadtest")).args(arguments.split_whitespace()),
     )
 }
 
 /// Runs a command that runs the program.
-pub fn run_with(command: &mut Command) -> Outcome {
+pub fn run_with(command: &mut Command) -> RunOutput {
     let Output { status, stdout, stderr } = command.output().unwrap();
     let report = match stdout.is_empty() {
         true => Value::Null,
         false => serde_json::from_slice(&stdout).unwrap_or(Value::Null),
     };
     let errors = String::from_utf8(stderr).unwrap();
-    Outcome { status: status.code().expect("no signal"), report, errors }
+    RunOutput { status: status.code().expect("no signal"), report, errors }
 }
 
 /// The engines that this host has.
@@ -45,11 +45,11 @@ pub fn engines() -> Vec<&'static str> {
 }
 
 /// `echo` to `url` on `engine`, with further arguments; its report is parsed.
-pub fn echo(url: &str, engine: &str, arguments: &str) -> Outcome {
+pub fn echo(url: &str, engine: &str, arguments: &str) -> RunOutput {
     run(&format!("echo --url {url} --io {engine} -q --json --threads 1 {arguments}"))
 }
 
-impl Outcome {
+impl RunOutput {
     /// A number of the report, by its path, such as `ledger.lost`.
     pub fn number(&self, path: &str) -> f64 {
         let value = path.split('.').fold(&self.report, |value, key| &value[key]);

@@ -1,11 +1,11 @@
 //! Echoes that are only counted: what is checked is found, and what is not checked is said.
 
 use crate::{
-    run::{LEDGER_FAULTS, Outcome, echo, engines},
+    run::{LEDGER_FAULTS, RunOutput, echo, engines},
     server::{Fault, Server},
 };
 
-fn run(fault: Fault, engine: &str, arguments: &str) -> Outcome {
+fn run(fault: Fault, engine: &str, arguments: &str) -> RunOutput {
     let server = Server::start(fault);
     let arguments = format!("--closed --unstamped -d 300ms --drain 700ms {arguments}");
     echo(&server.url(), engine, &arguments)

@@ -2,7 +2,10 @@
 //!
 //! It never talks to a socket: it lends slices and forgets what was sent.
 
-use std::{collections::VecDeque, io::IoSlice};
+use std::{
+    collections::{TryReserveError, VecDeque},
+    io::IoSlice,
+};
 
 use bytes::{Buf, Bytes};
 
@@ -61,38 +64,56 @@ impl Backlog {
     }
 
     /// Appends a copy of `bytes`.
-    pub(super) fn copy(&mut self, bytes: &[u8]) {
+    ///
+    /// # Errors
+    /// There is no memory for it; nothing was appended.
+    pub(super) fn copy(&mut self, bytes: &[u8]) -> Result<(), TryReserveError> {
         if bytes.is_empty() {
-            return;
+            return Ok(());
         }
-        self.bytes += bytes.len();
         match self.pieces.back_mut() {
             Some(Piece::Copied { bytes: last, .. })
                 if last.len() + bytes.len() <= COPIED_BYTES_MAX =>
             {
+                last.try_reserve(bytes.len())?;
                 last.extend_from_slice(bytes);
             }
-            _ => self.pieces.push_back(Piece::Copied { bytes: bytes.to_vec(), start: 0 }),
+            _ => {
+                let mut copy = Vec::new();
+                copy.try_reserve_exact(bytes.len())?;
+                copy.extend_from_slice(bytes);
+                self.pieces.push_back(Piece::Copied { bytes: copy, start: 0 });
+            }
         }
+        self.bytes += bytes.len();
+        Ok(())
     }
 
     /// Appends a buffer of its own by reference; copies it when that is cheaper.
-    pub(super) fn keep(&mut self, bytes: Bytes) {
+    ///
+    /// # Errors
+    /// There is no memory for the copy; nothing was appended.
+    pub(super) fn keep(&mut self, bytes: Bytes) -> Result<(), TryReserveError> {
         if bytes.len() <= COPIED_BYTES_MAX / 16 {
             return self.copy(&bytes);
         }
         self.bytes += bytes.len();
         self.pieces.push_back(Piece::Owned(bytes));
+        Ok(())
     }
 
     /// Appends shared `bytes` by reference; copies them when that is cheaper.
-    pub(super) fn share(&mut self, bytes: Bytes) {
+    ///
+    /// # Errors
+    /// There is no memory for the copy; nothing was appended.
+    pub(super) fn share(&mut self, bytes: Bytes) -> Result<(), TryReserveError> {
         if bytes.len() <= COPIED_BYTES_MAX / 16 {
             return self.copy(&bytes);
         }
         self.bytes += bytes.len();
         self.shared_bytes += bytes.len();
         self.pieces.push_back(Piece::Shared(bytes));
+        Ok(())
     }
 
     /// Lends the first bytes; returns how many slices of `slices` are filled.
@@ -146,12 +167,12 @@ mod tests {
         let expected: Vec<u8> = (0..6_000u32).map(|n| (n % 251) as u8).collect();
         for cut in [1, 9, 10, 11, 2_009, 2_010, 2_011, 5_999, 6_000] {
             let mut backlog = Backlog::default();
-            backlog.copy(&expected[..10]);
-            backlog.keep(Bytes::copy_from_slice(&expected[10..2_010]));
-            backlog.copy(&[]);
-            backlog.share(Bytes::copy_from_slice(&expected[2_010..2_020]));
-            backlog.share(Bytes::copy_from_slice(&expected[2_020..4_020]));
-            backlog.copy(&expected[4_020..]);
+            backlog.copy(&expected[..10]).unwrap();
+            backlog.keep(Bytes::copy_from_slice(&expected[10..2_010])).unwrap();
+            backlog.copy(&[]).unwrap();
+            backlog.share(Bytes::copy_from_slice(&expected[2_010..2_020])).unwrap();
+            backlog.share(Bytes::copy_from_slice(&expected[2_020..4_020])).unwrap();
+            backlog.copy(&expected[4_020..]).unwrap();
             backlog.consume(cut);
             assert_eq!(backlog.len(), 6_000 - cut);
             assert_eq!(backlog.shared_bytes(), 4_020 - cut.clamp(2_020, 4_020), "{cut}");
@@ -164,10 +185,10 @@ mod tests {
     fn small_sends_are_copied_together() {
         let mut backlog = Backlog::default();
         for _ in 0..COPIED_BYTES_MAX {
-            backlog.copy(b"x");
+            backlog.copy(b"x").unwrap();
         }
         assert_eq!(backlog.pieces.len(), 1);
-        backlog.copy(b"x");
+        backlog.copy(b"x").unwrap();
         assert_eq!(backlog.pieces.len(), 2);
     }
 
@@ -176,14 +197,14 @@ mod tests {
         let mut backlog = Backlog::default();
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         for _ in 0..SLICES_MAX + 3 {
-            backlog.keep(Bytes::from(vec![7; COPIED_BYTES_MAX]));
+            backlog.keep(Bytes::from(vec![7; COPIED_BYTES_MAX])).unwrap();
         }
         assert_eq!(backlog.lend(&mut slices), SLICES_MAX);
         assert!(slices.iter().all(|slice| slice.len() == COPIED_BYTES_MAX));
 
         let mut backlog = Backlog::default();
         for bytes in [LENT_BYTES_MAX - 1, 2, 5_000] {
-            backlog.keep(Bytes::from(vec![7; bytes]));
+            backlog.keep(Bytes::from(vec![7; bytes])).unwrap();
         }
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         assert_eq!(backlog.lend(&mut slices), 2);

@@ -213,15 +213,20 @@ impl Socket {
             );
         }
         let backlog = self.backlog.get_or_insert_default();
-        match outgoing {
+        let kept = match outgoing {
             Outgoing::Turn(range) => backlog.copy(&turn[range][sent..]),
             Outgoing::Owned { bytes, start } => {
-                backlog.keep(Bytes::from(bytes).slice(start + sent..));
+                backlog.keep(Bytes::from(bytes).slice(start + sent..))
             }
             Outgoing::Shared(bytes) => backlog.share(bytes.slice(sent..)),
-            Outgoing::Pieces(_) => {}
-        }
-        Some(Sent::Backlogged(Unsent::of(backlog)))
+            Outgoing::Pieces(_) => Ok(()),
+        };
+        let unsent = Unsent::of(backlog);
+        // Without the rest the stream has a hole: the connection has failed.
+        Some(match kept {
+            Ok(()) => Sent::Backlogged(unsent),
+            Err(_) => Sent::Failed(self.fail(Errno::NOMEM)),
+        })
     }
 
     /// One sendmsg(2) of the backlog, then FIN if that was asked for and all is gone. `None`: the

@@ -3,7 +3,7 @@
 //!
 //! Invariant: the memory of the first piece neither moves nor changes while it is `armed`.
 
-use std::collections::VecDeque;
+use std::collections::{TryReserveError, VecDeque};
 
 use bytes::Bytes;
 
@@ -60,17 +60,25 @@ impl Backlog {
     }
 
     /// Adds a copy of `bytes`, merged into the last piece where that is free to grow.
-    pub(super) fn push_copy(&mut self, bytes: &[u8]) {
+    ///
+    /// # Errors
+    /// There is no memory for it; nothing was added.
+    pub(super) fn push_copy(&mut self, bytes: &[u8]) -> Result<(), TryReserveError> {
         let pinned = usize::from(self.armed);
         if self.pieces.len() > pinned
             && let Some(Piece { memory: Memory::Owned(last), .. }) = self.pieces.back_mut()
             && last.len() + bytes.len() <= MERGED_BYTES_MAX
         {
+            last.try_reserve(bytes.len())?;
             last.extend_from_slice(bytes);
             self.unsent_bytes += bytes.len();
         } else {
-            self.push(Memory::Owned(bytes.to_vec()), 0);
+            let mut copy = Vec::new();
+            copy.try_reserve_exact(bytes.len())?;
+            copy.extend_from_slice(bytes);
+            self.push(Memory::Owned(copy), 0);
         }
+        Ok(())
     }
 
     /// The piece to send next.
@@ -132,12 +140,12 @@ mod tests {
     #[test]
     fn an_armed_piece_is_never_merged_into() {
         let mut backlog = Backlog::default();
-        backlog.push_copy(b"first");
+        backlog.push_copy(b"first").unwrap();
         let address = backlog.first().unwrap().rest().as_ptr();
         assert!(backlog.arm().is_some());
         assert_eq!(backlog.arm(), None);
         for _ in 0..1000 {
-            backlog.push_copy(b"more");
+            backlog.push_copy(b"more").unwrap();
         }
         assert_eq!(backlog.first().unwrap().rest(), b"first");
         assert_eq!(backlog.first().unwrap().rest().as_ptr(), address);

@@ -4,7 +4,10 @@
 //! post its count, and CQE_SKIP_SUCCESS makes a whole one post nothing. So success costs no
 //! completion, and its memory is free once the enter has returned (send(2), io_uring_enter(2)).
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::{
+    collections::TryReserveError,
+    os::fd::{AsFd, AsRawFd},
+};
 
 use io_uring::{opcode, squeue, types::Fd};
 use libc::{MSG_DONTWAIT, MSG_NOSIGNAL, MSG_WAITALL};
@@ -65,7 +68,9 @@ impl UringDriver {
     fn queue_behind_backlog(&mut self, index: usize) {
         let Operation::Send { connection, .. } = &self.turn.list()[index] else { return };
         let connection = *connection;
-        self.keep_rest(index, 0);
+        if self.keep_rest(index, 0).is_err() {
+            return self.fail_for_memory(connection);
+        }
         self.tell_of_backlog(connection);
     }
 
@@ -74,7 +79,9 @@ impl UringDriver {
     fn submit_pieces(&mut self, index: usize) {
         let Operation::Send { connection, .. } = &self.turn.list()[index] else { return };
         let connection = *connection;
-        self.keep_rest(index, 0);
+        if self.keep_rest(index, 0).is_err() {
+            return self.fail_for_memory(connection);
+        }
         if self.unsent_bytes(connection) > 0 {
             if let Some(socket) = self.sockets.lookup_mut(connection) {
                 socket.health = Health::Sound;
@@ -118,13 +125,16 @@ impl UringDriver {
     pub(super) fn complete_inline_send(&mut self, index: usize, result: i32) {
         let Some(Operation::Send { connection, .. }) = self.turn.list().get(index) else { return };
         let connection = *connection;
-        match result {
+        let kept = match result {
             0.. => self.keep_rest(index, result as usize),
             _ if -result == libc::EAGAIN || -result == libc::EINTR => self.keep_rest(index, 0),
             _ => {
                 let failed = self.fail(connection, -result);
                 return self.events.extend(failed);
             }
+        };
+        if kept.is_err() {
+            return self.fail_for_memory(connection);
         }
         if self.unsent_bytes(connection) > 0 {
             self.counters.short_sends += 1;
@@ -133,40 +143,49 @@ impl UringDriver {
         }
     }
 
+    /// Without the rest of what it is sent the stream has a hole: the connection has failed.
+    fn fail_for_memory(&mut self, connection: Connection) {
+        let failed = self.fail(connection, libc::ENOMEM);
+        self.events.extend(failed);
+    }
+
     /// Takes what operation `index` did not send, after its first `sent` bytes, into the backlog.
-    fn keep_rest(&mut self, index: usize, sent: usize) {
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    fn keep_rest(&mut self, index: usize, sent: usize) -> Result<(), TryReserveError> {
         let Operation::Send { connection, outgoing } = &mut self.turn.list_mut()[index] else {
-            return;
+            return Ok(());
         };
-        let Some(socket) = self.sockets.lookup_mut(*connection) else { return };
+        let Some(socket) = self.sockets.lookup_mut(*connection) else { return Ok(()) };
         let backlog = socket.backlog.get_or_insert_default();
-        match std::mem::replace(outgoing, Outgoing::Turn(0..0)) {
+        let kept = match std::mem::replace(outgoing, Outgoing::Turn(0..0)) {
             Outgoing::Owned { bytes, start } if start + sent < bytes.len() => {
                 backlog.push(Memory::Owned(bytes), start + sent);
+                Ok(())
             }
             Outgoing::Shared(bytes) if sent < bytes.len() => {
                 backlog.push(Memory::Shared(bytes), sent);
+                Ok(())
             }
             Outgoing::Turn(range) => {
                 let rest = range.start + sent..range.end;
                 *outgoing = Outgoing::Turn(rest.clone());
-                if !rest.is_empty() {
-                    backlog.push_copy(&self.turn.bytes()[rest]);
-                }
+                if rest.is_empty() { Ok(()) } else { backlog.push_copy(&self.turn.bytes()[rest]) }
             }
-            Outgoing::Pieces(pieces) => {
-                for piece in pieces {
-                    match piece {
-                        Piece::Turn(range) => backlog.push_copy(&self.turn.bytes()[range]),
-                        Piece::Shared(bytes) => backlog.push(Memory::Shared(bytes), 0),
-                    }
+            Outgoing::Pieces(pieces) => pieces.into_iter().try_for_each(|piece| match piece {
+                Piece::Turn(range) => backlog.push_copy(&self.turn.bytes()[range]),
+                Piece::Shared(bytes) => {
+                    backlog.push(Memory::Shared(bytes), 0);
+                    Ok(())
                 }
-            }
-            Outgoing::Owned { .. } | Outgoing::Shared(_) => {}
-        }
+            }),
+            Outgoing::Owned { .. } | Outgoing::Shared(_) => Ok(()),
+        };
         if backlog.is_empty() {
             socket.backlog = None;
         }
+        kept
     }
 
     /// Gives the kernel the first piece of the backlog, to be sent as room comes.

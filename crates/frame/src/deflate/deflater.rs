@@ -13,6 +13,30 @@ use super::{FLUSH_TAIL, Level, MemoryLevel, WindowBits};
 /// Output grows by at most this much between two calls into zlib.
 const STEP_BYTES: usize = 16 * 1024;
 
+/// Room that a message of `bytes` takes at most while it is compressed. With as much to spare in the
+/// output, [`Deflater::deflate`] allocates nothing for it.
+///
+/// ```
+/// use ringway_frame::deflate::{Deflater, Level, MemoryLevel, WindowBits, deflated_bytes_max};
+/// let mut payload = Vec::with_capacity(deflated_bytes_max(5));
+/// let room = payload.capacity();
+/// Deflater::new(Level::FASTEST, WindowBits::MAX, MemoryLevel::USUAL).deflate(b"Hello", &mut payload);
+/// assert_eq!(payload.capacity(), room);
+/// ```
+pub const fn deflated_bytes_max(bytes: usize) -> usize {
+    // As zlib's `deflateBound` for settings of any kind: an eighth, a 64th, and a few bytes; and one
+    // step more, by which the output is extended before zlib says how much it needs.
+    let step = step_bytes(bytes);
+    bytes + bytes / 8 + bytes / 64 + 64 + step
+}
+
+/// By how much the output is extended for the next call into zlib. Stored blocks and fixed codes cost
+/// less than an eighth more.
+const fn step_bytes(rest: usize) -> usize {
+    let room = rest + rest / 8 + 64;
+    if room < STEP_BYTES { room } else { STEP_BYTES }
+}
+
 /// A compression context. Its memory is in the table at [`Pool`](super::Pool).
 ///
 /// ```
@@ -82,8 +106,7 @@ impl Deflater {
         let mut rest = part;
         loop {
             let start = output.len();
-            // Stored blocks and fixed codes cost less than an eighth more.
-            let room = (rest.len() + rest.len() / 8 + 64).min(STEP_BYTES);
+            let room = step_bytes(rest.len());
             output.resize(start + room, 0);
             let (read, wrote) = self.compress(rest, &mut output[start..]);
             output.truncate(start + wrote);

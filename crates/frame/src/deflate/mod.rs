@@ -21,7 +21,7 @@ mod naive;
 mod tests;
 
 pub use agreement::{Agreement, Unacceptable};
-pub use deflater::Deflater;
+pub use deflater::{Deflater, deflated_bytes_max};
 pub use inflater::{InflateError, Inflater};
 pub use offer::{ClientWindow, Offer};
 pub use policy::{ContextTakeover, Policy};

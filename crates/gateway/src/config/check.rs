@@ -4,10 +4,10 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use super::error::Origin;
-use super::file::Tables;
-use super::table::SECTIONS;
-use super::{Config, ConfigError, Reach, Sources, read, resolve, units, value};
+use crate::config::{
+    Config, ConfigError, Reach, Sources, error::Origin, file::Tables, read, resolve,
+    table::SECTIONS, units, value,
+};
 
 /// Where the source of a value begins, if the value is not too long.
 const SOURCE_COLUMN: usize = 40;

@@ -3,9 +3,11 @@
 
 use std::fmt::Write;
 
-use super::keys::{Key, Repeats};
-use super::table::SECTIONS;
-use super::value;
+use crate::config::{
+    keys::{Key, Repeats},
+    table::SECTIONS,
+    value,
+};
 
 const TEXT_COLUMNS: usize = 80;
 

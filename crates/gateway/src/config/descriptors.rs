@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{Automatic, Limits, bound_of};
+use crate::config::{Automatic, Limits, bound_of};
 
 const CONNECTIONS_MAX: u64 = bound_of("limits.connections_max").most;
 

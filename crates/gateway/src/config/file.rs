@@ -9,12 +9,14 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::error::{Faults, Origin};
-use super::keys::{self, Key, Repeats, Section};
-use super::source::{Assigned, Values};
-use super::table::SECTIONS;
-use super::value;
-use crate::spelling;
+use crate::config::{
+    error::{Faults, Origin},
+    keys::{self, Key, Repeats, Section},
+    source::{Assigned, Values},
+    spelling,
+    table::SECTIONS,
+    value,
+};
 
 /// What a file, or all sources together, set.
 #[derive(Debug, Default)]

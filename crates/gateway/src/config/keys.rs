@@ -2,8 +2,7 @@
 //! `section!` builds both, and the struct that holds the values, from one entry for each key.
 //! The entries themselves are in `table`.
 
-use super::bound::Bound;
-use super::table::SECTIONS;
+use crate::config::{bound::Bound, table::SECTIONS};
 
 /// What may be written for a key.
 #[derive(Clone, Copy, Debug)]
@@ -273,7 +272,7 @@ mod tests {
             ("", None),
         ];
         for (name, expected) in table {
-            assert_eq!(crate::spelling::nearest(name, names()), expected, "{name:?}");
+            assert_eq!(crate::config::spelling::nearest(name, names()), expected, "{name:?}");
         }
     }
 }

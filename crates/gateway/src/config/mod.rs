@@ -2,6 +2,7 @@
 //! immutable. Every value of a `Config` is within the range and the relations that
 //! `table` states. Nothing here opens a socket or asks the kernel for its limits.
 
+pub mod api_hosts;
 mod bound;
 mod check;
 mod cores;
@@ -10,10 +11,16 @@ mod descriptors;
 mod error;
 mod file;
 mod keys;
+pub mod origins;
+mod page_origin;
+pub mod patterns;
 mod read;
+pub mod reference;
 mod relations;
 mod resolve;
+pub mod settings;
 mod source;
+pub mod spelling;
 mod table;
 #[cfg(test)]
 mod tests;

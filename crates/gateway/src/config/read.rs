@@ -8,12 +8,16 @@ use ipnet::IpNet;
 use toml::Value;
 use toml::de::DeValue;
 
-use super::error::Origin;
-use super::keys::Key;
-use super::source::{Assigned, Values};
-use super::{Automatic, Cores, value};
-use crate::http::{api_host::ApiHosts, cors::Origins};
-use crate::permission::Patterns;
+use crate::config::{
+    Automatic, Cores,
+    api_hosts::ApiHosts,
+    error::Origin,
+    keys::Key,
+    origins::Origins,
+    patterns::Patterns,
+    source::{Assigned, Values},
+    value,
+};
 
 const CHECKED: &str = "the value was checked against its key; tests read every key and every end";
 

@@ -1,9 +1,13 @@
 //! How the ranges and defaults of keys relate to each other and to the limits that no key moves,
 //! asserted when the gateway is built. It holds no bound.
 
-use super::bound::{Bound, MINUTE_MS, SECOND_MS};
-use super::keys::bound_of;
-use crate::limits::*;
+use crate::{
+    config::{
+        bound::{Bound, MINUTE_MS, SECOND_MS},
+        keys::bound_of,
+    },
+    limits::*,
+};
 
 const RECEIVE_BUFFERS: Bound = bound_of("server.receive_buffers");
 const RECEIVE_BUFFER_BYTES: Bound = bound_of("server.receive_buffer_bytes");
@@ -43,6 +47,11 @@ const _: () = {
     assert!(RECEIVE_BUFFERS.most == 1 << 15);
     // Buffer numbers and lengths are 16 and 32 bits wide in a completion.
     assert!(RECEIVE_BUFFER_BYTES.most <= u32::MAX as u64);
+
+    // A pause takes effect before a relay keeps too much, by default.
+    assert!(
+        RELAY_KEPT_BYTES_MAX as u64 >= 6 * RECEIVE_BUFFERS.number() * RECEIVE_BUFFER_BYTES.number()
+    );
 
     // One frame may carry the largest message, and lengths fit in 32 bits.
     assert!(FRAME_BYTES.most >= MESSAGE_BYTES.most);

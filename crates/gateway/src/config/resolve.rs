@@ -6,13 +6,19 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use super::error::{ConfigError, Faults, Origin};
-use super::file::{self, Tables};
-use super::keys::{self, Key};
-use super::source::{ADDRESS, Assigned, Overrides, Sources, Values};
-use super::table::SECTIONS;
-use super::{Config, HistoryTopic, Listener, Reach, read, topics, value};
-use crate::limits;
+use crate::{
+    config::{
+        Config, HistoryTopic, Listener, Reach,
+        error::{ConfigError, Faults, Origin},
+        file::{self, Tables},
+        keys::{self, Key},
+        read,
+        source::{ADDRESS, Assigned, Overrides, Sources, Values},
+        table::SECTIONS,
+        topics, value,
+    },
+    limits,
+};
 
 impl Config {
     /// Reads all sources, of which the file is read anew. The error holds every

@@ -10,10 +10,11 @@ use std::path::PathBuf;
 use toml::Value;
 use toml::de::DeValue;
 
-use super::error::{Faults, Origin};
-use super::keys::{self, FILE_VARIABLE, Key, VARIABLE_PREFIX};
-use super::value;
-use crate::spelling;
+use crate::config::{
+    error::{Faults, Origin},
+    keys::{self, FILE_VARIABLE, Key, VARIABLE_PREFIX},
+    spelling, value,
+};
 
 /// Everything that a configuration is read from. Loading the same sources again
 /// re-reads the file.

@@ -16,7 +16,7 @@ pub use process::{Log, Server};
 pub use sockets::{Listener, Socket};
 pub use websocket::{Deflate, WebSocket};
 
-use super::keys::Section;
+use crate::config::keys::Section;
 
 pub(super) const SECTIONS: &[&Section] = &[
     Server::SECTION,

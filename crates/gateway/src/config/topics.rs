@@ -1,10 +1,14 @@
 //! What must hold between the tables of `[[history.topic]]`: the first one that matches a topic
 //! counts, so none may be hidden by an earlier one. Their keys are in the table with all others.
 
-use super::error::{Faults, Origin};
-use super::source::{Assigned, Values};
-use super::value;
-use crate::limits;
+use crate::{
+    config::{
+        error::{Faults, Origin},
+        source::{Assigned, Values},
+        value,
+    },
+    limits,
+};
 
 const PATTERN: &str = "history.topic.pattern";
 

@@ -8,15 +8,17 @@ use ipnet::IpNet;
 use toml::Value;
 use toml::de::{DeInteger, DeValue};
 
-use super::bound::{Bound, Preset};
-use super::cores::Cores;
-use super::keys::{Key, Kind};
-use super::units::{self, UnitError};
-use crate::limits;
-use crate::spelling;
 use crate::{
-    http::{api_host, cors::Origins},
-    permission,
+    config::{
+        api_hosts as api_host,
+        bound::{Bound, Preset},
+        cores::Cores,
+        keys::{Key, Kind},
+        origins::Origins,
+        patterns as permission, spelling,
+        units::{self, UnitError},
+    },
+    limits,
 };
 
 /// The word that stands for a value which follows from something else.

@@ -3,7 +3,7 @@
 use toml::Value;
 use tracing::level_filters::LevelFilter;
 
-use super::read::FromValue;
+use crate::config::read::FromValue;
 
 macro_rules! words {
     ($(

@@ -13,8 +13,12 @@ use std::{
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender, error::TryRecvError};
 use tracing::{error, warn};
 
-use super::{GRACE, report};
-use crate::{limits::FAILED_DRAIN_TIME_MAX, orders::Orders, server::CoreEnd};
+use crate::{
+    broker::mailbox::Orders,
+    control::{GRACE, report},
+    limits::FAILED_DRAIN_TIME_MAX,
+    process::server::CoreEnd,
+};
 
 /// How often the ends of the cores are looked for without a runtime.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);

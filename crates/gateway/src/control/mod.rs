@@ -24,13 +24,13 @@ use tokio::{
 use tracing::{error, info, warn};
 
 pub use self::signals::EarlySignals;
-use self::signals::Signals;
+
 use crate::{
+    broker::{Exchange, mailbox::Orders},
     config::Config,
-    exchange::Exchange,
+    control::signals::Signals,
     memory::release::Release,
-    orders::Orders,
-    server::{Bound, CoreEnd},
+    process::server::{Bound, CoreEnd},
 };
 
 /// How much later than promised an event may leave the history.

@@ -11,11 +11,11 @@ use std::{
 
 use ringway_acceptor::{cores, uring::probe};
 
-use super::*;
 use crate::{
+    broker::mailbox::Order,
     config::{Flag, Sources},
-    orders::Order,
-    server,
+    control::*,
+    process::server,
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);

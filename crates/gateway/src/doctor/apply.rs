@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use rustix::fs::OFlags;
 use serde::Serialize;
 
-use super::{
+use crate::doctor::{
     host::Host,
     lock::Lock,
     needs::Needs,

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::{
+use crate::doctor::{
     host::{Host, Limit},
     memory,
     needs::Needs,
@@ -17,7 +17,7 @@ use super::{
 pub const KERNEL_BYTES: u64 = 4_352;
 
 /// What the gateway takes for an idle client with a name and a subscription, at most
-/// (benches/README.md, `idle --route ws --max 512`).
+/// (benches/README.md, memory of idle clients).
 pub const USER_BYTES: u64 = 512;
 
 /// Pages of tcp_mem for a connection with a small message waiting in each direction: 0.92 to 1.05

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::host::Unread;
+use crate::doctor::host::Unread;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::reading::{self, Links};
+use crate::doctor::reading::{self, Links};
 
 /// Longer than any file that is read whole.
 const FILE_BYTES_MAX: u64 = 256 << 10;

@@ -8,11 +8,13 @@ use ringway_acceptor::uring::{
     probe,
 };
 
-use super::{
-    finding::{Finding, Verdict},
-    needs::Needs,
+use crate::{
+    config::Io,
+    doctor::{
+        finding::{Finding, Verdict},
+        needs::Needs,
+    },
 };
-use crate::config::Io;
 
 /// What came of the self-test.
 #[derive(Debug, Clone, PartialEq, Eq)]

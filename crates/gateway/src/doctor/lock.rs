@@ -10,7 +10,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{
+use crate::doctor::{
     host::Host,
     reading::{self, Links},
 };

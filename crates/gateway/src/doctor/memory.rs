@@ -3,7 +3,7 @@
 //!
 //! It reads; what a connection costs is not known here.
 
-use super::host::{Host, Reading};
+use crate::doctor::host::{Host, Reading};
 
 /// The cgroup of the least memory, cgroups(7).
 #[derive(Debug, Clone, PartialEq, Eq)]

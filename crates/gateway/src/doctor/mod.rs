@@ -21,19 +21,21 @@ mod wanted;
 
 use std::path::Path;
 
-use self::{
-    apply::{Deed, Outcome},
-    capacity::Capacity,
-    checks::Subject,
-    finding::Verdict,
-    host::Host,
-    io_uring::IoUring,
-    needs::Needs,
-    plan::Plan,
-    record::Record,
-    report::Report,
+use crate::{
+    config::Config,
+    doctor::{
+        apply::{Deed, Outcome},
+        capacity::Capacity,
+        checks::Subject,
+        finding::Verdict,
+        host::Host,
+        io_uring::IoUring,
+        needs::Needs,
+        plan::Plan,
+        record::Record,
+        report::Report,
+    },
 };
-use crate::config::Config;
 
 /// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, io};
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
-use super::{
+use crate::doctor::{
     host::Host,
     reading, replacing,
     wanted::{self, Line},

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::{
+use crate::doctor::{
     apply::{Deed, Outcome},
     capacity::Capacity,
     finding::{Finding, Verdict},

@@ -3,7 +3,7 @@
 //!
 //! Every one is a lower bound. It reads no host and writes nothing.
 
-use super::needs::Needs;
+use crate::doctor::needs::Needs;
 
 /// The file as it is in the repository: the only place where a wanted sysctl is written.
 pub const FILE: &str = include_str!("../../../../tuning/sysctl.d/60-ringway.conf");

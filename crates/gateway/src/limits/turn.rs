@@ -3,7 +3,7 @@
 //! The unit is the time that a byte takes that is copied or inflated: a MiB is about a millisecond.
 //! No setting moves these bounds.
 
-use super::{KIB, MIB};
+use crate::limits::{KIB, MIB};
 
 /// What one client may cost in a turn before others are served, in bytes that are copied or
 /// inflated or in what takes as long: some 0.3 ms. A message that costs more is served over several

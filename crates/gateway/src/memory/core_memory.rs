@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::MemoryBudget;
+use crate::memory::MemoryBudget;
 
 /// A core may hold this much more or less than it has reported.
 const BATCH_BYTES: u64 = 64 << 10;

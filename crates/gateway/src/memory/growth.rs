@@ -1,7 +1,7 @@
 //! Buffers whose size a peer chose grow by these: without memory that peer is refused, and the
 //! process goes on.
 
-use super::OutOfMemory;
+use crate::memory::OutOfMemory;
 
 /// Makes room for `additional` bytes more, at least doubling the buffer where it grows.
 ///
@@ -10,6 +10,17 @@ use super::OutOfMemory;
 #[inline]
 pub fn make_room(buffer: &mut Vec<u8>, additional: usize) -> Result<(), OutOfMemory> {
     buffer.try_reserve(additional).map_err(|_| OutOfMemory)
+}
+
+/// A copy of `bytes`, with nothing to spare.
+///
+/// # Errors
+/// [`OutOfMemory`].
+pub fn copy(bytes: &[u8]) -> Result<Vec<u8>, OutOfMemory> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(bytes.len()).map_err(|_| OutOfMemory)?;
+    copy.extend_from_slice(bytes);
+    Ok(copy)
 }
 
 /// Appends `bytes`.

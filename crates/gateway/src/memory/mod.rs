@@ -7,11 +7,10 @@
 mod budget;
 mod core_memory;
 mod growth;
-pub mod limit;
 pub mod release;
 
 pub use self::{
     budget::{Held, MemoryBudget, OutOfMemory},
     core_memory::CoreMemory,
-    growth::{append, make_room},
+    growth::{append, copy, make_room},
 };

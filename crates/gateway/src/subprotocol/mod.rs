@@ -4,11 +4,5 @@
 //! Text in, values out, and back. Only `service` decides who may do what and touches the hub; to
 //! the rest a cursor is a text that is passed on. Nothing here writes to a connection.
 
-pub mod command;
 pub mod depth;
-pub mod error;
-pub mod json;
-pub mod service;
-
-pub use command::{Command, CommandLimits, Echo, Ttl};
-pub use error::{CommandError, ErrorCode};
+pub mod native;

@@ -2,13 +2,14 @@
 //!
 //! Without context takeover the compressor is the core's, not the connection's.
 
+use crate::memory::{self, OutOfMemory, make_room};
 use ringway_frame::{
     HEADER_BYTES_MAX, Header, Opcode, Payload, Rsv,
-    deflate::{Agreement, Deflater, Policy, WindowBits},
+    deflate::{Agreement, Deflater, Policy, WindowBits, deflated_bytes_max},
     emit_compressed_frame, emit_frame,
 };
 
-use crate::{limits::DEFLATED_AT_ONCE, outbox::Outbox, workbench::Workbench};
+use crate::{encoding::scratch::Workbench, limits::DEFLATED_AT_ONCE, outbox::Outbox};
 
 /// Shorter messages are sent as they are: deflate's overhead exceeds what it saves.
 const COMPRESSED_BYTES_MIN: usize = 64;
@@ -59,51 +60,72 @@ impl Compression {
     }
 
     /// Sends a message as one frame, compressed where that is worth it.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; nothing was sent.
     pub fn send(
         &mut self,
         opcode: Opcode,
         payload: &[u8],
         bench: &mut Workbench,
         outbox: &mut Outbox<'_>,
-    ) {
+    ) -> Result<(), OutOfMemory> {
         if payload.len() < COMPRESSED_BYTES_MIN {
-            return outbox.write(|out| emit_frame(out, None, opcode, payload));
+            outbox.write(|out| emit_frame(out, None, opcode, payload));
+            return Ok(());
         }
+        let bytes_max = deflated_bytes_max(payload.len());
+        outbox.make_room(bytes_max + HEADER_BYTES_MAX)?;
         let mut compressed = bench.take_scratch();
+        make_room(&mut compressed, bytes_max)?;
         self.with_deflater(bench, |deflater| deflater.deflate(payload, &mut compressed));
         bench.count_compressed(payload.len());
         outbox.write(|out| emit_compressed_frame(out, None, opcode, &compressed));
         bench.put_scratch(compressed);
+        Ok(())
     }
 
     /// Sends a message, of a large one only the first part: the others are sent by
     /// [`Self::send_part`], before anything else is sent.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; nothing was sent.
     pub fn send_in_parts(
         &mut self,
         opcode: Opcode,
         payload: Payload<'_>,
         bench: &mut Workbench,
         outbox: &mut Outbox<'_>,
-    ) {
+    ) -> Result<(), OutOfMemory> {
         if payload.len() <= DEFLATED_AT_ONCE {
             return self.send(opcode, &payload, bench, outbox);
         }
         let (bytes, at) = match payload.into_frame(opcode) {
             Ok(frame) => (frame.bytes, HEADER_BYTES_MAX),
-            Err(lent) => (lent.to_vec(), 0),
+            Err(lent) => (memory::copy(&lent)?, 0),
         };
         self.parted = Some(Box::new(Parted { opcode, bytes, at }));
-        self.send_part(bench, outbox);
+        self.send_part(bench, outbox)
     }
 
     /// Sends the next part of a large message, as a fragment (RFC 6455 §5.4).
-    pub fn send_part(&mut self, bench: &mut Workbench, outbox: &mut Outbox<'_>) {
-        let Some(mut parted) = self.parted.take() else { return };
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; the rest of the message cannot be sent.
+    pub fn send_part(
+        &mut self,
+        bench: &mut Workbench,
+        outbox: &mut Outbox<'_>,
+    ) -> Result<(), OutOfMemory> {
+        let Some(mut parted) = self.parted.take() else { return Ok(()) };
         let Parted { opcode, bytes, at } = &mut *parted;
         let end = bytes.len().min(*at + DEFLATED_AT_ONCE);
         let part = &bytes[*at..end];
         let fin = end == bytes.len();
+        let bytes_max = deflated_bytes_max(part.len());
+        outbox.make_room(bytes_max + HEADER_BYTES_MAX)?;
         let mut compressed = bench.take_scratch();
+        make_room(&mut compressed, bytes_max)?;
         // The parts of a message are independent of each other where messages are: a compressor
         // is kept for none of them.
         self.with_deflater(bench, |deflater| match fin {
@@ -125,6 +147,7 @@ impl Compression {
             (*opcode, *at) = (Opcode::Continuation, end);
             self.parted = Some(parted);
         }
+        Ok(())
     }
 
     /// Whether a large message is sent in part.

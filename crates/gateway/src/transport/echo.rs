@@ -3,12 +3,16 @@
 //! It exists for conformance and load tests, and keeps no state but a message that is being
 //! compressed.
 
-use ringway_frame::{Opcode, Payload, emit_frame};
+use crate::memory::OutOfMemory;
 
-use super::compression::Compression;
-use crate::{outbox::Outbox, workbench::Workbench};
+use ringway_frame::{HEADER_BYTES_MAX, Opcode, Payload, emit_frame};
+
+use crate::{encoding::scratch::Workbench, outbox::Outbox, transport::compression::Compression};
 
 /// Sends `payload` back; of one that is to be compressed and is large, the first part.
+///
+/// # Errors
+/// [`OutOfMemory`]; nothing was sent.
 #[inline]
 pub fn echo(
     opcode: Opcode,
@@ -16,13 +20,17 @@ pub fn echo(
     compression: Option<&mut Compression>,
     bench: &mut Workbench,
     outbox: &mut Outbox<'_>,
-) {
+) -> Result<(), OutOfMemory> {
     if let Some(compression) = compression {
         return compression.send_in_parts(opcode, payload, bench, outbox);
     }
     // A message that was assembled goes back in the buffer that it was assembled in.
     match payload.into_frame(opcode) {
         Ok(frame) => outbox.write_owned(frame.bytes, frame.start),
-        Err(lent) => outbox.write(|out| emit_frame(out, None, opcode, &lent)),
+        Err(lent) => {
+            outbox.make_room(lent.len() + HEADER_BYTES_MAX)?;
+            outbox.write(|out| emit_frame(out, None, opcode, &lent));
+            Ok(())
+        }
     }
 }

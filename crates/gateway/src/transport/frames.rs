@@ -2,29 +2,53 @@
 //!
 //! It never holds a session, and never decides what is sent.
 
-use ringway_frame::{Opcode, emit_frame};
+use crate::memory::OutOfMemory;
 
-use super::{
-    compression::{Compression, Sharing},
-    encoding::{Encoding, Frame},
-};
+use ringway_http::Framing;
+
+use crate::{memory::MemoryBudget, session::delivery::LargeForm};
+
+use ringway_frame::{HEADER_BYTES_MAX, Opcode, emit_frame};
+
 use crate::{
-    feed::{Form, LargeForm, Word},
-    http::response::Framing,
-    memory::MemoryBudget,
+    encoding::{Encoding, Frame, scratch::Workbench},
     outbox::Outbox,
-    workbench::Workbench,
+    session::delivery::{Form, Word},
+    transport::compression::{Compression, Sharing},
 };
 
 /// The sending half of a WebSocket, without or with compression.
 pub struct Frames<'a>(pub Option<&'a mut Compression>);
 
 impl Frames<'_> {
-    fn text(&mut self, text: &[u8], bench: &mut Workbench, outbox: &mut Outbox<'_>) {
+    fn text(
+        &mut self,
+        text: &[u8],
+        bench: &mut Workbench,
+        outbox: &mut Outbox<'_>,
+    ) -> Result<(), OutOfMemory> {
         match &mut self.0 {
             Some(compression) => compression.send(Opcode::Text, text, bench, outbox),
-            None => outbox.write(|out| emit_frame(out, None, Opcode::Text, text)),
+            None => {
+                outbox.make_room(text.len() + HEADER_BYTES_MAX)?;
+                outbox.write(|out| emit_frame(out, None, Opcode::Text, text));
+                Ok(())
+            }
         }
+    }
+
+    /// Answers a command.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; nothing was written. The client may send the command again, and is then
+    /// given the same answer.
+    pub fn answer(
+        &mut self,
+        text: &[u8],
+        bench: &mut Workbench,
+        outbox: &mut Outbox<'_>,
+    ) -> Result<(), OutOfMemory> {
+        self.text(text, bench, outbox)
     }
 }
 
@@ -50,20 +74,26 @@ impl Form for Frames<'_> {
         Some(LargeForm { encoding, framing: Framing::Chunked })
     }
 
-    fn event(&mut self, frame: Frame<'_>, bench: &mut Workbench, outbox: &mut Outbox<'_>) {
+    fn event(
+        &mut self,
+        frame: Frame<'_>,
+        bench: &mut Workbench,
+        outbox: &mut Outbox<'_>,
+    ) -> Result<(), OutOfMemory> {
         match (self.shared(), frame.deflated) {
             (Some(Encoding::Text), _) => outbox.write(|out| frame.write(Encoding::Text, out)),
             (Some(_), Some(deflated)) => outbox.write(|out| out.extend_from_slice(deflated)),
-            _ => self.text(frame.text().as_bytes(), bench, outbox),
+            _ => return self.text(frame.text().as_bytes(), bench, outbox),
         }
+        Ok(())
     }
 
     fn word(&mut self, word: Word<'_>, bench: &mut Workbench, outbox: &mut Outbox<'_>) {
-        if let Word::Answer(text) = word {
-            return self.text(text, bench, outbox);
-        }
         let mut text = Vec::with_capacity(160);
         word.write_json(&mut text);
-        self.text(&text, bench, outbox);
+        if self.text(&text, bench, outbox).is_err() {
+            // For this there is always room, and a message need not be compressed (RFC 7692 §6).
+            outbox.write(|out| emit_frame(out, None, Opcode::Text, &text));
+        }
     }
 }

@@ -3,19 +3,26 @@
 //! While it is held it has a session like any other client. What a turn brings it is collected and
 //! answered at the end of the turn; what it has missed it reads from the log when it is answered.
 
+use crate::{encoding::pieces::Pieces, memory::OutOfMemory};
+
 use std::{ops::ControlFlow, time::Duration};
 
-use super::{encoding::Frame, pieces::Pieces, poll::Body};
 use crate::{
-    desk::Desk,
-    dispatch::Run,
-    exchange::Missed,
-    feed::{Progress, Word},
-    http::{connection::HttpConnection, cors::Cors, refusal::After},
-    memory::{OutOfMemory, make_room},
+    broker::Missed,
+    edge::{cors::Cors, requests::HttpConnection},
+    encoding::Frame,
+    encoding::poll::Body,
+    memory::make_room,
     metrics::CoreMetrics,
-    session::{Pace, Session, Settled},
+    session::{
+        Pace, Session, Settled,
+        core_hub::Desk,
+        delivery::{Progress, Word},
+        dispatch::Run,
+    },
 };
+
+use ringway_http::KeepAlive;
 
 /// Beside an event: the comma before it, and the end of the answer.
 const ITEM_BYTES: usize = 256;
@@ -27,7 +34,7 @@ pub struct LongPoll {
     /// Who may read the answer, where that is to be said.
     pub cors: Option<Box<Cors>>,
     /// What becomes of the connection after it.
-    pub after: After,
+    pub after: KeepAlive,
     /// The connection, which goes on after the answer.
     pub http: HttpConnection,
     /// What is to be answered before anything is read: objects, with commas between them. Boxed, as
@@ -69,7 +76,8 @@ impl LongPoll {
             return Progress::Idle;
         }
         let collected = self.collected.get_or_insert_default();
-        let is_full = !collected.is_empty() && collected.len() + run.bytes() > bytes_max;
+        let is_full =
+            run.is_unread() || !collected.is_empty() && collected.len() + run.bytes() > bytes_max;
         if is_full || collect(collected, run, desk).is_err() {
             session.fall_behind(run.before, desk);
             self.collected.take_if(|collected| collected.is_empty());

@@ -4,13 +4,7 @@
 
 pub mod compression;
 pub mod echo;
-pub mod encoding;
 pub mod frames;
-pub mod iframe;
 pub mod long_poll;
-pub mod ndjson;
-pub mod pieces;
-pub mod poll;
-pub mod sse;
 pub mod stream;
 pub mod websocket;

@@ -3,21 +3,28 @@
 //!
 //! It holds a session and no buffer. It never reads what the client sends meanwhile.
 
+use crate::memory::OutOfMemory;
+
+use crate::{memory::MemoryBudget, session::delivery::LargeForm};
+
 use std::time::Duration;
 
-use super::{
-    encoding::{Encoding, Frame},
-    iframe::{self, Receiver},
-    ndjson, sse,
-};
 use crate::{
-    feed::{Form, LargeForm, Word},
-    http::{chunk, response::Framing, visit::Names},
-    memory::MemoryBudget,
+    encoding::iframe::{self, Receiver},
+    encoding::{
+        Encoding, Frame, ndjson,
+        scratch::Workbench,
+        sse::{self, Names},
+    },
+    metrics::{Counter, SessionCounts},
     outbox::Outbox,
-    session::Session,
-    workbench::Workbench,
+    session::{
+        Session,
+        delivery::{Form, Word},
+    },
 };
+
+use ringway_http::{Framing, chunk};
 
 /// A client that reads an endless response.
 pub struct Stream {
@@ -47,6 +54,15 @@ pub enum StreamFormat {
 }
 
 impl StreamFormat {
+    /// The counter of its sessions.
+    pub fn counter<'c>(&self, sessions: &'c SessionCounts) -> &'c Counter {
+        match self {
+            Self::Sse(_) => &sessions.sse,
+            Self::Lines => &sessions.stream,
+            Self::Iframe(_) => &sessions.iframe,
+        }
+    }
+
     /// Its media type.
     pub fn content_type(&self) -> &'static str {
         match self {
@@ -87,6 +103,11 @@ impl StreamForm {
         });
     }
 
+    /// The name, where the stream has names.
+    fn named<'n>(&self, name: Option<&'n str>) -> Option<&'n str> {
+        name.filter(|_| matches!(self.format, StreamFormat::Sse(Names::On)))
+    }
+
     fn object(&self, name: Option<&str>, cursor: &str, text: &str, out: &mut Vec<u8>) {
         self.framing.write(out, |out| match &self.format {
             StreamFormat::Sse(_) => sse::event(out, cursor, name, text),
@@ -107,15 +128,20 @@ impl Form for StreamForm {
         Some(LargeForm { encoding: self.format.encoding(), framing: self.framing })
     }
 
-    fn event(&mut self, frame: Frame<'_>, _: &mut Workbench, outbox: &mut Outbox<'_>) {
+    fn event(
+        &mut self,
+        frame: Frame<'_>,
+        _: &mut Workbench,
+        outbox: &mut Outbox<'_>,
+    ) -> Result<(), OutOfMemory> {
         outbox.write(|out| match self.shared() {
             Some(encoding) => frame.write(encoding, out),
             None => {
-                let name =
-                    frame.name.filter(|_| matches!(self.format, StreamFormat::Sse(Names::On)));
+                let name = self.named(frame.name);
                 self.object(name, &frame.cursor.to_string(), frame.text(), out);
             }
         });
+        Ok(())
     }
 
     fn word(&mut self, word: Word<'_>, _: &mut Workbench, outbox: &mut Outbox<'_>) {
@@ -129,7 +155,7 @@ impl Form for StreamForm {
             let mut text = Vec::with_capacity(160);
             word.write_json(&mut text);
             let text = str::from_utf8(&text).expect("it was made from strings");
-            self.object(word.name(), &cursor, text, out);
+            self.object(self.named(word.name()), &cursor, text, out);
         });
     }
 }

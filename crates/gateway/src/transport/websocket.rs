@@ -7,28 +7,27 @@ use std::time::Duration;
 use ringway_acceptor::Connection;
 use ringway_frame::{
     Allowance, CloseCode, Message, MessageReader, Opcode, ProtocolError, ReadLimits, Reading, Role,
-    Unfinished, emit_close, emit_ping, emit_pong,
+    Unfinished, deflate::Agreement, emit_close, emit_ping, emit_pong,
 };
 
-use super::{
-    compression::{Compression, Sharing},
-    echo,
-    frames::Frames,
-};
 use crate::{
-    config_reference::ConfigReference,
-    desk::Desk,
-    feed::{Form, Serving, Word},
-    http::progress::Upgrade,
+    config::{reference::ConfigReference, settings::Settings},
     limits::{MESSAGE_COST, PLAIN_BYTES_PER_COST},
+    memory::OutOfMemory,
     outbox::Outbox,
-    session::Session,
-    settings::Settings,
-    subprotocol::service::{self, Speaker, Verdict},
+    session::{
+        Session,
+        core_hub::Desk,
+        delivery::{Form, Serving, Word},
+        perform as service,
+        perform::{Speaker, Verdict},
+    },
+    transport::{
+        compression::{Compression, Sharing},
+        echo,
+        frames::Frames,
+    },
 };
-
-/// More than a message that is lent from what was received may have.
-const COPIED_BYTES_MAX: usize = 128 << 10;
 
 /// A WebSocket in the server's role.
 pub struct WebSocket {
@@ -87,8 +86,12 @@ pub enum Outcome {
 
 impl WebSocket {
     /// A WebSocket that has just been agreed on; one of `/ws` is given its session.
-    pub fn new(upgrade: &Upgrade, settings: &Settings, session: Option<Box<Session>>) -> Self {
-        let (reader, compression) = match (&upgrade.agreement, settings.deflate_policy()) {
+    pub fn new(
+        agreement: Option<&Agreement>,
+        settings: &Settings,
+        session: Option<Box<Session>>,
+    ) -> Self {
+        let (reader, compression) = match (agreement, settings.deflate_policy()) {
             (Some(agreement), Some(policy)) => (
                 MessageReader::with_deflate(Role::Server, agreement),
                 Some(Box::new(Compression::new(*agreement, policy))),
@@ -124,10 +127,13 @@ impl WebSocket {
             }
             if let Some(compression) = self.compression.as_deref_mut().filter(|own| own.is_parted())
             {
-                compression.send_part(serving.bench, outbox);
+                let sent = compression.send_part(serving.bench, outbox);
                 desk.spend(serving.bench.take_cost());
                 if !compression.is_parted() {
                     desk.ready.end_inflating(connection);
+                }
+                if let Err(OutOfMemory) = sent {
+                    return self.fail(ProtocolError::OutOfMemory, serving, outbox);
                 }
                 continue;
             }
@@ -161,7 +167,7 @@ impl WebSocket {
                     desk.ready.begin_inflating(connection);
                     return Outcome::Deferred;
                 }
-                Err(fault) => return self.fail(fault, serving.settings, outbox),
+                Err(fault) => return self.fail(fault, serving, outbox),
             };
             let (opcode, payload) = match message {
                 // RFC 6455 §5.5.1: our Close was the last frame.
@@ -189,12 +195,8 @@ impl WebSocket {
             if inflated == 0 {
                 desk.spend(payload.len() / PLAIN_BYTES_PER_COST);
             }
-            // A message that was lent is copied; a larger one goes back in its own buffer.
-            if outbox.make_room(payload.len().min(COPIED_BYTES_MAX)).is_err() {
-                return self.fail(ProtocolError::OutOfMemory, serving.settings, outbox);
-            }
             let compression = self.compression.as_deref_mut();
-            match &mut self.service {
+            let served = match &mut self.service {
                 Service::Echo => echo::echo(opcode, payload, compression, serving.bench, outbox),
                 Service::Session(session) => {
                     let Some(text) = payload.as_str() else {
@@ -204,13 +206,16 @@ impl WebSocket {
                         return Outcome::Ended;
                     };
                     let mut speaker = Speaker::Session { session, connection };
-                    carry_out(text, &mut speaker, Frames(compression), desk, serving, outbox);
+                    carry_out(text, &mut speaker, Frames(compression), desk, serving, outbox)
                 }
-                Service::None => {}
-            }
+                Service::None => Ok(()),
+            };
             desk.spend(serving.bench.take_cost());
             if inflated > 0 && !self.is_in_large_message() {
                 desk.ready.end_inflating(connection);
+            }
+            if let Err(OutOfMemory) = served {
+                return self.fail(ProtocolError::OutOfMemory, serving, outbox);
             }
         }
     }
@@ -318,10 +323,13 @@ impl WebSocket {
     fn fail(
         &mut self,
         fault: ProtocolError,
-        settings: &Settings,
+        serving: &Serving<'_>,
         outbox: &mut Outbox<'_>,
     ) -> Outcome {
-        let reason = match self.limit(fault, settings) {
+        if fault == ProtocolError::OutOfMemory {
+            serving.metrics.closed_for_memory.add(1);
+        }
+        let reason = match self.limit(fault, serving.settings) {
             Some(limit) => format!("{fault}: {limit}"),
             None => fault.to_string(),
         };
@@ -349,6 +357,9 @@ impl WebSocket {
 }
 
 /// Carries out a command, and answers it.
+///
+/// # Errors
+/// [`OutOfMemory`] for the answer.
 fn carry_out(
     text: &str,
     speaker: &mut Speaker<'_>,
@@ -356,14 +367,15 @@ fn carry_out(
     desk: &mut Desk,
     serving: &mut Serving<'_>,
     outbox: &mut Outbox<'_>,
-) {
+) -> Result<(), OutOfMemory> {
     let mut answer = serving.bench.take_scratch();
     let (settings, now) = (serving.settings, serving.now);
     let verdict = service::carry_out(text, speaker, desk, settings, now, &mut answer);
-    frames.word(Word::Answer(&answer), serving.bench, outbox);
+    let answered = frames.answer(&answer, serving.bench, outbox);
     if let Verdict::DoneBehind((from, to)) = verdict {
         serving.metrics.gaps.add(1);
         frames.word(Word::Gap { from, to }, serving.bench, outbox);
     }
     serving.bench.put_scratch(answer);
+    answered
 }

@@ -190,7 +190,7 @@ declare class Ringway extends EventTarget {
   /**
    * Delivers to these recipients. A request that a lost connection left unanswered is sent again
    * with the same id, and the gateway carries it out once.
-   * @param options.ttl Seconds to keep it for those who are away; 0 does not keep it.
+   * @param options.ttl Seconds to keep it for those who are away; 0 is for those who are here.
    */
   notify(
     to: string | string[],

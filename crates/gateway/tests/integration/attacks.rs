@@ -152,8 +152,10 @@ fn without_memory_one_client_is_closed_and_not_the_process(engine: Engine) {
 
 /// The history may become larger than the address space.
 fn without_memory_one_event_is_refused_and_not_the_process_ended(engine: Engine) {
-    let mut gateway = Launch::with_address_space(engine, 600 << 10)
+    let mut gateway = Launch::with_address_space(engine, 300 << 10)
         .set(&["limits.memory_bytes=64GiB", "history.bytes_max=64GiB"])
+        // The client reads nothing until the memory is full, which a slow machine takes its time for.
+        .set(&["websocket.ping_interval=10m"])
         .start();
     let mut good = Client::upgrade(&gateway);
     let mut application = Application::of(&gateway);

@@ -88,6 +88,15 @@ fn what_is_not_kept_is_for_those_who_are_here(engine: Engine) {
         let query = [("client", name), ("cursor", &*start), ("wait", "0")];
         assert_eq!(poll(&gateway, &query).data(), expected);
     }
+    // For one who was away when it came it does not exist: it gets neither the event nor a gap.
+    let ack = ann.does(&json!({
+        "type": "notify", "id": "3", "to": ["dora"], "data": "missed", "ttl": 0
+    }));
+    has(&ack, json!({"outcome": {"dora": "offline"}}));
+    for cursor in [None, Some(("cursor", &*start))] {
+        let query: Vec<_> = [("client", "dora")].into_iter().chain(cursor).collect();
+        Member::comes(&gateway, &query).has_received_all();
+    }
 }
 
 fn a_command_that_comes_twice_is_carried_out_once(engine: Engine) {

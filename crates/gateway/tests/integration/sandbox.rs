@@ -9,7 +9,7 @@ use seccompiler::{BpfProgram, TargetArch, apply_filter, compile_from_json};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Application, Client, Engine, Launch, Member, Request,
+    Application, Client, Engine, Gateway, Launch, Member, Request,
     frames::{BINARY, FIN, close, frame},
     on_each_engine,
 };
@@ -55,7 +55,7 @@ fn the_gateway_needs_no_more_than_its_profile(engine: Engine) {
         apply_filter(&filter).unwrap();
         launch.spawn()
     });
-    let mut gateway = Launch::watch(confined.join().unwrap());
+    let mut gateway = Gateway::watch(confined.join().unwrap());
     let status = fs::read_to_string(format!("/proc/{}/status", gateway.pid())).unwrap();
     // proc_pid_status(5): 2 is a filter.
     assert!(status.contains("\nSeccomp:\t2\n"), "{status}");

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::support::{
-    Client, Engine, Gateway, Launch, Request, eventually,
+    Client, Engine, Gateway, Launch, PATIENCE, Request, eventually,
     frames::{BINARY, FIN, TEXT, close, frame, header},
     kill, on_each_engine,
 };
@@ -85,7 +85,7 @@ fn clients_that_never_read_do_not_hold_it_up(engine: Engine) {
 
 fn clients_before_their_upgrade_are_let_go(engine: Engine) {
     let settings =
-        ["server.drain_time=8s", "limits.handshake_timeout=1m", "limits.keep_alive_timeout=1m"];
+        ["server.drain_time=2s", "limits.handshake_timeout=1m", "limits.keep_alive_timeout=1m"];
     let mut gateway = Gateway::start_with(engine, &settings);
     let mut silent = Client::connect(&gateway);
     let mut begun = Client::connect(&gateway);
@@ -168,7 +168,7 @@ fn a_signal_during_the_start_ends_it_cleanly(engine: Engine) {
     let address = taken.local_addr().unwrap().to_string();
     for signal in ["TERM", "INT"] {
         let mut process = Launch::on(engine).flags(&["--listen", &address]).spawn();
-        let status = format!("/proc/{}/status", process.id());
+        let status = format!("/proc/{}/status", process.pid());
         // proc_pid_status(5): the caught signals, of which SIGTERM, the last one, is number 15 from 1.
         eventually("signals are caught", || {
             let status = fs::read_to_string(&status).unwrap();
@@ -176,10 +176,10 @@ fn a_signal_during_the_start_ends_it_cleanly(engine: Engine) {
             u64::from_str_radix(caught.trim(), 16).unwrap() & (1 << 14) != 0
         });
         for meaningless in ["HUP", "USR1", "USR2"] {
-            kill(process.id(), meaningless);
+            kill(process.pid(), meaningless);
         }
-        kill(process.id(), signal);
-        assert_eq!(process.wait().unwrap().code(), Some(0));
+        kill(process.pid(), signal);
+        assert_eq!(process.ends(PATIENCE).unwrap().unwrap().code(), Some(0));
     }
 }
 

@@ -9,7 +9,8 @@ use std::{
     time::Duration,
 };
 
-use ringway::{census::CensusLimits, settings::Settings};
+use ringway::config::settings::Settings;
+use ringway::edge::limiter::CensusLimits;
 use ringway_acceptor::{Completion, Connection, Settings as DriverSettings, sim::Faults};
 use ringway_frame::HEADER_BYTES_MAX;
 
@@ -107,7 +108,9 @@ impl Ledger {
                 self.admit(*connection, *peer, now, visitors);
                 *connection
             }
-            Completion::Connected { .. } => panic!("a gateway never begins a connection"),
+            Completion::Connected { .. } | Completion::ConnectFailed { .. } => {
+                panic!("a gateway never begins a connection")
+            }
             Completion::Received { connection, bytes } => {
                 (3u8, &**bytes).hash(&mut self.hasher);
                 self.sees_life(*connection, now);

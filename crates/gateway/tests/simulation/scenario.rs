@@ -5,11 +5,10 @@
 use std::{net::SocketAddr, time::Duration};
 
 use fastrand::Rng;
-use ringway::{
-    census::CensusLimits,
-    config::{Automatic, Config},
-    settings::Settings,
-};
+use ringway::config::Automatic;
+use ringway::config::Config;
+use ringway::config::settings::Settings;
+use ringway::edge::limiter::CensusLimits;
 use ringway_acceptor::{Settings as DriverSettings, sim::Faults};
 
 use super::{

@@ -76,7 +76,7 @@ impl Script {
     }
 
     /// A request that ends the connection.
-    pub fn last_request(&mut self, limits: &ringway::http::head::HeadLimits, rng: &mut Rng) {
+    pub fn last_request(&mut self, limits: &ringway_http::head::HeadLimits, rng: &mut Rng) {
         let target = "x".repeat(limits.target_bytes_max);
         let field = format!("A: {}\r\n", "y".repeat(limits.bytes_max));
         let many = "A: b\r\n".repeat(limits.fields_max);

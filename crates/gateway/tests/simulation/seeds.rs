@@ -1,6 +1,7 @@
 //! Which seeds a test runs, and how a person runs a failing one again.
 //!
-//! `RINGWAY_SIM_SEEDS` sets how many each test runs; `RINGWAY_SIM_SEED` runs that one alone.
+//! `RINGWAY_SIM_SEEDS` sets how many each test runs, and `RINGWAY_SIM_FROM` the first of them, so that
+//! several processes can share the work. `RINGWAY_SIM_SEED` runs that one alone.
 
 use std::{env, ops::Range};
 
@@ -18,7 +19,10 @@ pub fn each_seed(test: &str, count: u64, mut run: impl FnMut(u64)) -> usize {
 fn seeds(count: u64) -> Range<u64> {
     match number("RINGWAY_SIM_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("RINGWAY_SIM_SEEDS").unwrap_or(count),
+        None => {
+            let first = number("RINGWAY_SIM_FROM").unwrap_or(0);
+            first..first + number("RINGWAY_SIM_SEEDS").unwrap_or(count)
+        }
     }
 }
 

@@ -5,15 +5,14 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use fastrand::Rng;
-use ringway::{
-    census::Census,
-    exchange::Exchange,
-    memory::MemoryBudget,
-    metrics::CoreMetrics,
-    orders::Orders,
-    settings::Settings,
-    shard::{Shard, ShardParts},
-};
+use ringway::broker::Exchange;
+use ringway::broker::mailbox::Orders;
+use ringway::config::settings::Settings;
+use ringway::core::shard::Shard;
+use ringway::core::shard::ShardParts;
+use ringway::edge::limiter::Census;
+use ringway::memory::MemoryBudget;
+use ringway::metrics::CoreMetrics;
 use ringway_acceptor::{
     Driver, Operations,
     sim::{Network, SimDriver},

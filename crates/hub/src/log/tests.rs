@@ -168,7 +168,7 @@ fn closed_bytes_do_not_drift() {
     for round in 0..2_000 {
         append_many(&log, &mut tail, round % 7);
         let _ = reader.follow(&log, |event| {
-            event.second_encoding(|_| vec![0; 10].into());
+            event.second_encoding(|_| Some(vec![0; 10].into()));
             ControlFlow::Continue(())
         });
         let mut history = log.write();

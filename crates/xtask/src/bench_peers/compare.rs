@@ -18,7 +18,7 @@ const CALM_PERCENT: &str = "40";
 
 /// A server that runs, and how it is spoken to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Contestant {
+pub struct Target {
     pub name: &'static str,
     /// The process whose CPU time counts.
     pub pid: u32,
@@ -40,7 +40,7 @@ pub struct Publisher {
 /// What `compare` found.
 #[derive(Debug, Deserialize)]
 pub struct Findings {
-    pub contestants: Vec<Finding>,
+    pub targets: Vec<Finding>,
 }
 
 /// What it found of one server.
@@ -103,16 +103,16 @@ impl Ledger {
 /// The name of the second measurement of the first server, which shows the noise.
 pub const CONTROL: &str = "control";
 
-/// The whole command line after what runs the program; the first contestant is the base of the ratios.
+/// The whole command line after what runs the program; the first target is the base of the ratios.
 pub fn command(
     mut command: Command,
     case: &Case,
     length: Length,
-    contestants: &[Contestant],
+    targets: &[Target],
     json: &Path,
 ) -> Command {
     command.arg("compare");
-    for Contestant { name, pid, url, cursor, publisher } in contestants {
+    for Target { name, pid, url, cursor, publisher } in targets {
         command.args(["--url", &format!("{name}={url}")]);
         command.args(["--pid", &format!("{name}={pid}")]);
         if let Some(cursor) = cursor {
@@ -154,21 +154,21 @@ mod tests {
     use super::super::cases::CASES;
     use super::*;
 
-    fn contestant(name: &'static str, publisher: Option<Publisher>) -> Contestant {
-        Contestant { name, pid: 7, url: format!("ws://{name}/"), cursor: None, publisher }
+    fn target(name: &'static str, publisher: Option<Publisher>) -> Target {
+        Target { name, pid: 7, url: format!("ws://{name}/"), cursor: None, publisher }
     }
 
-    fn line(case: &str, contestants: &[Contestant]) -> String {
+    fn line(case: &str, targets: &[Target]) -> String {
         let case = CASES.iter().find(|one| one.name == case).unwrap();
         let command =
-            command(Command::new("load"), case, Length::Quick, contestants, Path::new("out.json"));
+            command(Command::new("load"), case, Length::Quick, targets, Path::new("out.json"));
         let words = command.get_args().map(|word| word.to_string_lossy().into_owned());
         words.collect::<Vec<_>>().join(" ")
     }
 
     #[test]
     fn a_case_becomes_a_command_line() {
-        let line = line("text", &[contestant("ringway", None), contestant("bun", None)]);
+        let line = line("text", &[target("ringway", None), target("bun", None)]);
         assert_eq!(
             line,
             "compare --url ringway=ws://ringway/ --pid ringway=7 --url bun=ws://bun/ --pid bun=7 \
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn a_fan_out_says_how_each_server_is_published_to() {
         let publisher = Publisher { url: "ws://a/publish".into(), message: "{stamp}{body}".into() };
-        let line = line("fanout-8", &[contestant("bun", Some(publisher))]);
+        let line = line("fanout-8", &[target("bun", Some(publisher))]);
         let said = "--publish-url bun=ws://a/publish --publish-message bun={stamp}{body}";
         assert!(line.contains(said), "{line}");
         assert!(line.contains("--mode fanout") && line.contains("--pipeline 8"), "{line}");
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn json_is_read_and_what_is_not_known_is_passed_over() {
         let findings = read(
-            r#"{"tool": "ringway-loadtest 0.1.0", "contestants": [
+            r#"{"tool": "ringway-loadtest 0.1.0", "targets": [
                 {"name": "ringway", "ratio": {"low": 1, "median": 1, "high": 1},
                  "server_cpu_ns_per_message": 5300.5, "rate": 180000.0, "busy": 0.99,
                  "latency_us": {"p50": 500, "p90": 600, "p99": 700, "p99_9": 800, "max": 900},
@@ -200,7 +200,7 @@ mod tests {
             ]}"#,
         )
         .unwrap();
-        let [ringway, bun] = &findings.contestants[..] else { panic!("{findings:?}") };
+        let [ringway, bun] = &findings.targets[..] else { panic!("{findings:?}") };
         assert_eq!(ringway.ratio, Some(Ratio { low: 1.0, median: 1.0, high: 1.0 }));
         assert_eq!((ringway.server_cpu_ns_per_message, ringway.busy), (Some(5300.5), Some(0.99)));
         assert_eq!((ringway.ledger.faults(), ringway.latency_us.p99), (3, 700.0));

@@ -3,21 +3,20 @@
 //! Never installs anything.
 
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use ringway_testbed::{Server, Signal};
 use tempfile::TempDir;
 
 use super::cases::Load;
-use super::compare::{Contestant, Publisher};
+use super::compare::{Publisher, Target};
 use super::peers::{Dialect, Launch, Peer, nchan_module, nginx_program};
 use crate::process;
-use crate::server::free_address;
 
 /// The core of all servers.
 const SERVER_CORE: &str = "0";
@@ -27,9 +26,7 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// A running server.
 pub struct Running {
-    child: Child,
-    output: Receiver<String>,
-    said: Vec<String>,
+    server: Server,
     address: SocketAddr,
     dialect: Dialect,
     /// Of the process that serves, which may be a child of ours' child.
@@ -53,7 +50,7 @@ impl Running {
                 let mut command = pinned(program);
                 command.args(arguments);
                 let mut running = Self::spawn(command, *dialect)?;
-                running.address = running.await_announcement()?;
+                running.address = running.server.announces(START_LIMIT)?;
                 Ok(running)
             }
             Launch::Nginx { root, template } => {
@@ -84,14 +81,14 @@ impl Running {
     }
 
     fn spawn(command: Command, dialect: Dialect) -> Result<Self> {
-        let (child, output) = process::spawn_with_lines(command)?;
-        let pid = child.id();
+        let server = Server::start(command)?;
+        let pid = server.pid();
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        Ok(Self { child, output, said: Vec::new(), address, dialect, pid, folder: None })
+        Ok(Self { server, address, dialect, pid, folder: None })
     }
 
     /// How the load generator is told of it.
-    pub fn contestant(&self, peer: Peer, load: Load) -> Contestant {
+    pub fn target(&self, peer: Peer, load: Load) -> Target {
         let Self { address, dialect, pid, .. } = self;
         let (path, publisher) = match (load, dialect) {
             (Load::Echo { .. }, Dialect::Ringway) => ("/echo", None),
@@ -116,25 +113,7 @@ impl Running {
             message: message.to_owned(),
         });
         let url = format!("{scheme}://{address}{path}");
-        Contestant { name: peer.name(), pid: *pid, url, cursor, publisher }
-    }
-
-    /// Waits for a line with `ws://`.
-    fn await_announcement(&mut self) -> Result<SocketAddr> {
-        let deadline = Instant::now() + START_LIMIT;
-        loop {
-            match self.output.recv_timeout(POLL) {
-                Ok(line) => {
-                    if let Some(address) = announced(&line) {
-                        return Ok(address);
-                    }
-                    self.said.push(line);
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => thread::sleep(POLL),
-            }
-            self.check(deadline, "does not say where it listens")?;
-        }
+        Target { name: peer.name(), pid: *pid, url, cursor, publisher }
     }
 
     fn await_connection(&mut self) -> Result<()> {
@@ -149,7 +128,7 @@ impl Running {
     fn await_worker(&mut self) -> Result<u32> {
         let deadline = Instant::now() + START_LIMIT;
         loop {
-            if let Some(pid) = process::descendants(self.child.id()).first() {
+            if let Some(pid) = process::descendants(self.server.pid()).first() {
                 return Ok(*pid);
             }
             self.check(deadline, "has no worker process")?;
@@ -159,20 +138,16 @@ impl Running {
 
     /// An error when it has ended, or when it is too late.
     fn check(&mut self, deadline: Instant, complaint: &str) -> Result<()> {
-        let ended = self.child.try_wait()?;
+        let ended = self.server.ends(Duration::ZERO)?;
         if ended.is_none() && Instant::now() < deadline {
             return Ok(());
         }
-        // The reader thread may still be handing over what it wrote last.
-        thread::sleep(5 * POLL);
-        self.said.extend(self.output.try_iter());
-        let said = match self.said.last() {
-            Some(line) => format!("; its last words: {line}"),
-            None => String::new(),
-        };
+        // What it wrote last may still be on its way.
+        self.server.output().wait_for_end(5 * POLL);
+        let said = self.server.last_lines();
         match ended {
-            Some(status) => bail!("it ended with {status} before it listened{said}"),
-            None => bail!("it {complaint} after {} s{said}", START_LIMIT.as_secs()),
+            Some(status) => bail!("it ended with {status} before it listened:\n{said}"),
+            None => bail!("it {complaint} after {} s:\n{said}", START_LIMIT.as_secs()),
         }
     }
 }
@@ -180,9 +155,9 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         // It may have ended by itself; what is left of it is ended at once.
-        let _ = process::terminate(&self.child);
-        if !matches!(process::wait(&mut self.child, STOP_LIMIT), Ok(Some(_))) {
-            process::end_with_descendants(&mut self.child);
+        let _ = self.server.signal(Signal::TERM);
+        if !matches!(self.server.ends(STOP_LIMIT), Ok(Some(_))) {
+            process::end_with_descendants(self.server.process());
         }
     }
 }
@@ -208,10 +183,11 @@ fn pinned(program: &Path) -> Command {
     command
 }
 
-/// The address in a line such as `listens on ws://127.0.0.1:4711; …`.
-fn announced(line: &str) -> Option<SocketAddr> {
-    let (_, rest) = line.split_once("ws://")?;
-    rest.split([';', ',', ' ', '/', '"']).next()?.parse().ok()
+/// An address that nothing listens on at this moment.
+fn free_address() -> Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .context("cannot bind a port of 127.0.0.1; check that loopback is up")?;
+    Ok(listener.local_addr()?)
 }
 
 #[cfg(test)]
@@ -227,27 +203,15 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_found_in_what_servers_say() {
-        for line in [
-            "listens on ws://127.0.0.1:4711",
-            "INFO a ws://127.0.0.1:4711; api b",
-            "ws://127.0.0.1:4711/",
-        ] {
-            assert_eq!(announced(line), Some("127.0.0.1:4711".parse().unwrap()), "{line}");
-        }
-        assert_eq!(announced("ws://nowhere"), None);
-    }
-
-    #[test]
     fn a_server_is_known_by_its_address_and_ends_when_it_is_dropped() {
         let scratch = Path::new("/nonexistent");
         let launch = program("echo listens on ws://127.0.0.1:9 >&2; exec sleep 60");
         let running = Running::start(&launch, scratch).unwrap();
         let pid = running.pid;
-        let contestant = running.contestant(Peer::Bun, Load::Fanout { outstanding: 1 });
-        assert_eq!((contestant.name, contestant.pid), ("bun", pid));
-        assert_eq!(contestant.url, "ws://127.0.0.1:9/subscribe");
-        assert_eq!(contestant.publisher.unwrap().url, "ws://127.0.0.1:9/publish");
+        let target = running.target(Peer::Bun, Load::Fanout { outstanding: 1 });
+        assert_eq!((target.name, target.pid), ("bun", pid));
+        assert_eq!(target.url, "ws://127.0.0.1:9/subscribe");
+        assert_eq!(target.publisher.unwrap().url, "ws://127.0.0.1:9/publish");
         let began = Instant::now();
         drop(running);
         assert!(began.elapsed() < STOP_LIMIT);

@@ -76,7 +76,7 @@ impl Report {
                         "| server | ns | ratio [quartiles] | a second | busy | p50, us | p99, us | \
                          faults | |\n|---|---|---|---|---|---|---|---|---|\n",
                     );
-                    for finding in &findings.contestants {
+                    for finding in &findings.targets {
                         let _ = writeln!(text, "{}", detail(finding));
                     }
                 }
@@ -160,7 +160,7 @@ impl Report {
 }
 
 fn find<'a>(findings: &'a Findings, name: &str) -> Option<&'a Finding> {
-    findings.contestants.iter().find(|finding| finding.name == name)
+    findings.targets.iter().find(|finding| finding.name == name)
 }
 
 /// Whether it is a server that is cheaper than Ringway.
@@ -263,7 +263,7 @@ mod tests {
                 Row {
                     title: "echo",
                     outcome: Ok(Findings {
-                        contestants: vec![
+                        targets: vec![
                             finding("ringway", 1.0),
                             finding("bun", 0.98),
                             lossy,
@@ -274,7 +274,7 @@ mod tests {
                 },
                 Row {
                     title: "fan-out",
-                    outcome: Ok(Findings { contestants: vec![finding("ringway", 1.0), late] }),
+                    outcome: Ok(Findings { targets: vec![finding("ringway", 1.0), late] }),
                 },
                 Row { title: "text", outcome: Err("it took too long".to_owned()) },
             ],

@@ -2,8 +2,8 @@
 //! strings and characters blanked out. Never looks into `target` or hidden folders.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
+use std::{fs, iter};
 
 use toml::{Table, Value};
 
@@ -23,6 +23,8 @@ pub struct Manifest {
     pub package: String,
     /// Packages it names in any section of dependencies.
     pub dependencies: BTreeSet<String>,
+    /// Those that are not for its tests alone.
+    pub built_in: BTreeSet<String>,
 }
 
 /// One file of Rust code.
@@ -78,24 +80,26 @@ impl Manifest {
     /// Reads a manifest that lies in `folder`.
     pub fn parse(folder: &str, text: &str) -> Self {
         let table: Table = text.parse().unwrap_or_else(|error| panic!("{folder}: {error}"));
-        let mut dependencies = BTreeSet::new();
-        add_sections(&table, &mut dependencies);
-        if let Some(targets) = table.get("target").and_then(Value::as_table) {
-            for target in targets.values().filter_map(Value::as_table) {
-                add_sections(target, &mut dependencies);
-            }
+        let (mut dependencies, mut built_in) = (BTreeSet::new(), BTreeSet::new());
+        let targets = table.get("target").and_then(Value::as_table);
+        let targets = targets.into_iter().flat_map(Table::values).filter_map(Value::as_table);
+        for table in iter::once(&table).chain(targets) {
+            add_sections(table, &["dependencies", "build-dependencies"], &mut built_in);
+            add_sections(table, &["dev-dependencies"], &mut dependencies);
         }
+        dependencies.extend(built_in.iter().cloned());
         Self {
             folder: folder.to_owned(),
             package: table["package"]["name"].as_str().expect("a name").to_owned(),
             dependencies,
+            built_in,
         }
     }
 }
 
-fn add_sections(table: &Table, dependencies: &mut BTreeSet<String>) {
-    for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
-        let Some(entries) = table.get(section).and_then(Value::as_table) else {
+fn add_sections(table: &Table, sections: &[&str], dependencies: &mut BTreeSet<String>) {
+    for section in sections {
+        let Some(entries) = table.get(*section).and_then(Value::as_table) else {
             continue;
         };
         for (key, entry) in entries {
@@ -115,7 +119,7 @@ impl SourceFile {
     pub fn tokens(&self) -> impl Iterator<Item = (usize, &str)> {
         self.code.lines().enumerate().flat_map(|(at, line)| {
             let mut rest = line;
-            std::iter::from_fn(move || {
+            iter::from_fn(move || {
                 rest = rest.trim_start();
                 let first = rest.chars().next()?;
                 let end = if is_word(first) {

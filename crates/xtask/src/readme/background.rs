@@ -2,12 +2,12 @@
 //! Its output is kept; it is stopped by its process id. Never waits for ever.
 
 use std::net::{TcpStream, ToSocketAddrs};
-use std::process::{Child, Command};
-use std::sync::mpsc::Receiver;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use ringway_testbed::Server;
 
 use crate::process;
 
@@ -17,24 +17,17 @@ const POLL: Duration = Duration::from_millis(50);
 /// A running command and what it has printed so far.
 pub struct Background {
     name: String,
-    child: Child,
-    lines: Receiver<String>,
-    output: String,
+    server: Server,
 }
 
 impl Background {
     pub fn start(name: &str, command: Command) -> Result<Self> {
-        let (child, lines) = process::spawn_with_lines(command)?;
-        Ok(Self { name: name.to_owned(), child, lines, output: String::new() })
+        Ok(Self { name: name.to_owned(), server: Server::start(command)? })
     }
 
     /// What it has printed up to now.
-    pub fn output(&mut self) -> &str {
-        for line in self.lines.try_iter() {
-            self.output.push_str(&line);
-            self.output.push('\n');
-        }
-        &self.output
+    pub fn output(&self) -> String {
+        self.server.output().lines().iter().map(|line| format!("{line}\n")).collect()
     }
 
     /// Waits until a TCP connection to the address that it names is accepted.
@@ -42,11 +35,11 @@ impl Background {
         let deadline = Instant::now() + limit;
         loop {
             let mut places = addresses(&self.name);
-            places.extend(addresses(self.output()));
+            places.extend(addresses(&self.output()));
             if places.iter().any(|address| accepts(address)) {
                 return Ok(());
             }
-            if let Some(status) = self.child.try_wait()? {
+            if let Some(status) = self.server.ends(Duration::ZERO)? {
                 thread::sleep(POLL);
                 bail!("it ended with {status} before it listened:\n{}", self.output());
             }
@@ -63,25 +56,14 @@ impl Background {
 
     /// SIGTERM, then the end. A server must end with status 0.
     pub fn stop(mut self) -> Result<()> {
-        if let Some(status) = self.child.try_wait()? {
-            self.output();
-            bail!("`{}` ended by itself with {status}:\n{}", self.name, self.output);
-        }
-        process::terminate(&self.child)?;
-        match process::wait(&mut self.child, STOP_LIMIT)? {
-            Some(status) if status.success() => Ok(()),
-            Some(status) => bail!("`{}` ended with {status} after SIGTERM", self.name),
-            None => {
-                bail!("`{}` was still running {} s after SIGTERM", self.name, STOP_LIMIT.as_secs())
-            }
-        }
+        self.server.stop(STOP_LIMIT).with_context(|| format!("`{}`", self.name))
     }
 }
 
 impl Drop for Background {
     fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            process::end_with_descendants(&mut self.child);
+        if matches!(self.server.ends(Duration::ZERO), Ok(None)) {
+            process::end_with_descendants(self.server.process());
         }
     }
 }

@@ -7,16 +7,25 @@ pub type Rule = fn(&Workspace) -> Vec<String>;
 
 /// Each package of ours, and the packages of ours that it may use. `frame`, `acceptor`
 /// and `hub` do not know each other; they meet only in the gateway.
-const MAY_USE: [(&str, &[&str]); 8] = [
+const MAY_USE: [(&str, &[&str]); 10] = [
     ("ringway-frame", &[]),
+    ("ringway-http", &[]),
     ("ringway-acceptor", &[]),
     ("ringway-hub", &[]),
-    ("ringway", &["ringway-frame", "ringway-acceptor", "ringway-hub"]),
-    ("ringway-loadtest", &["ringway-frame", "ringway-acceptor"]),
-    ("ringway-benches", &["ringway-frame", "ringway-acceptor", "ringway-hub"]),
+    ("ringway", &["ringway-frame", "ringway-http", "ringway-acceptor", "ringway-hub", TESTBED]),
+    ("ringway-loadtest", &["ringway-frame", "ringway-http", "ringway-acceptor"]),
+    ("ringway-benches", &["ringway-frame", "ringway-acceptor", "ringway-hub", TESTBED]),
     ("ringway-peers", &[]),
-    ("xtask", &[]),
+    (TESTBED, &[]),
+    ("xtask", &[TESTBED]),
 ];
+
+/// For tests and tools alone.
+const TESTBED: &str = "ringway-testbed";
+
+/// Packages that are built into something a user runs.
+const SHIPPED: [&str; 5] =
+    ["ringway-frame", "ringway-acceptor", "ringway-hub", "ringway", "ringway-loadtest"];
 
 /// Where unsafe code may be; everything whose path begins so. The last one is no part of the product:
 /// the floor is what io_uring costs without a layer of ours above it, so it has its own.
@@ -45,13 +54,19 @@ fn allowed(package: &str) -> Option<&'static [&'static str]> {
 
 pub fn dependencies(workspace: &Workspace) -> Vec<String> {
     let mut faults = Vec::new();
-    for Manifest { folder, package, dependencies } in &workspace.manifests {
+    for Manifest { folder, package, dependencies, built_in } in &workspace.manifests {
         let Some(allowed) = allowed(package) else {
             faults.push(format!(
                 "{folder}/Cargo.toml: {package} has no place in the layering; add it to MAY_USE"
             ));
             continue;
         };
+        if SHIPPED.contains(&package.as_str()) && built_in.contains(TESTBED) {
+            faults.push(format!(
+                "{folder}/Cargo.toml: {package} is shipped and {TESTBED} is not; name it in \
+                 dev-dependencies"
+            ));
+        }
         for dependency in dependencies {
             if is_ours(dependency) && !allowed.contains(&dependency.as_str()) {
                 faults.push(format!(

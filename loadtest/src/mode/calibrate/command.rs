@@ -6,16 +6,15 @@ use ringway_acceptor::cores;
 use super::{BYTES_MIN, Calibration, Errors, echo::Site};
 use crate::{
     args::{CalibrateArgs, CommonArgs},
-    engine::conductor::Conductor,
+    engine::coordinator::Coordinator,
     exit::{Status, require},
     measure::{quantiles::Quantiles, run::Run},
     mode::ready,
     output::{
         self,
-        progress::{Loudness, Progress},
+        progress::{Loudness, RunProgress},
     },
-    prepare,
-    report::Report,
+    prepare, verdict,
     wire::message::Form,
 };
 
@@ -39,15 +38,15 @@ pub fn run(args: &CalibrateArgs) -> Result<Status> {
     let plan = prepare::plan(&common, Form::Plain, args.size, args.duration)?;
     let heading = prepare::heading("calibrate", &plan, Some(args.rate));
     let loudness = if args.output.quiet { Loudness::Quiet } else { Loudness::Usual };
-    let mut progress = Progress::new(args.duration, loudness);
+    let mut progress = RunProgress::new(args.duration, loudness);
     let (rate, size) = (args.rate, args.size);
-    let mut conductor = Conductor::start(plan, move |_, _| Calibration::new(rate, size))?;
-    let echo = site.start(echo_core, conductor.clock())?;
-    let opening = ready::await_connections(&mut conductor, &mut progress)?;
+    let mut coordinator = Coordinator::start(plan, move |_, _| Calibration::new(rate, size))?;
+    let echo = site.start(echo_core, coordinator.clock())?;
+    let opening = ready::await_connections(&mut coordinator, &mut progress)?;
     let mut slots = Vec::new();
     let mut runs: Vec<(f64, Run<Errors>)> = Vec::new();
     for _ in 0..args.slots {
-        let run = conductor.measure(args.duration, &mut progress)?;
+        let run = coordinator.measure(args.duration, &mut progress)?;
         let found = run.outcomes.first().context("a thread without an outcome")?;
         let p99 = Quantiles::of(&found.total).p99;
         slots.push(p99);
@@ -60,7 +59,7 @@ pub fn run(args: &CalibrateArgs) -> Result<Status> {
     runs.sort_by(|(one, _), (other, _)| one.total_cmp(other));
     let (_, run) = runs.swap_remove(runs.len() / 2);
     let found = &run.outcomes[0];
-    let mut report = Report::new(&heading, &opening, &run, found.ledger);
+    let mut report = verdict::report(&heading, &opening, &run, found.ledger);
     report.details.insert("pass_p50_us".to_owned(), tenth(pass_us));
     for (name, times, passes) in [
         ("error", &found.total, 2.0),
@@ -91,7 +90,7 @@ pub fn run(args: &CalibrateArgs) -> Result<Status> {
         ));
     }
     output::finish(&report, Some(&opening), &run.seen, &args.output)?;
-    conductor.end();
+    coordinator.end();
     Ok(Status::of(&report))
 }
 

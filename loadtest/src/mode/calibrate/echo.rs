@@ -27,7 +27,7 @@ use rustix::{
 
 use super::{HELD_FROM, HELD_UNTIL};
 use crate::{
-    engine::links::Clock,
+    engine::table::Clock,
     measure::quantiles::{LATENCY_DIGITS, Times, record, times},
 };
 

@@ -14,7 +14,7 @@ use ringway_frame::{DataKind, MaskKeys, Opcode, emit_frame};
 
 use crate::{
     engine::{
-        links::{Links, Sent},
+        table::{ConnectionTable, Sent},
         workload::{Ended, Next, Then, Workload},
     },
     measure::{
@@ -93,7 +93,7 @@ impl Calibration {
 impl Workload for Calibration {
     type Outcome = Errors;
 
-    fn start(&mut self, start: Duration, _links: &mut Links) {
+    fn start(&mut self, start: Duration, _connections: &mut ConnectionTable) {
         let share = Share { index: 0, of: 1 };
         let mut arrivals = Arrivals::new(Pattern::Constant, self.rate, share, 0);
         let due = start.saturating_add(arrivals.next_due());
@@ -103,7 +103,13 @@ impl Workload for Calibration {
         self.found = Errors::default();
     }
 
-    fn message(&mut self, _link: u32, _kind: DataKind, payload: &[u8], links: &mut Links) {
+    fn message(
+        &mut self,
+        _connection: u32,
+        _kind: DataKind,
+        payload: &[u8],
+        connections: &mut ConnectionTable,
+    ) {
         let found = &mut self.found;
         let (Some(stamp), [from, until]) =
             (Coding::Binary.read(payload), [HELD_FROM, HELD_UNTIL].map(|at| time(payload, at)))
@@ -114,56 +120,57 @@ impl Workload for Calibration {
         if stamp.at < self.started_at {
             return;
         }
-        let now = links.now();
+        let now = connections.now();
         let held = until.saturating_sub(from);
         record(&mut found.total, now.saturating_sub(stamp.at).saturating_sub(held));
         record(&mut found.out, from.saturating_sub(stamp.at));
         record(&mut found.back, now.saturating_sub(until));
         found.ledger.received += 1;
         self.outstanding = self.outstanding.saturating_sub(1);
-        links.seen.answered(stamp.at, now, payload.len());
+        connections.seen.answered(stamp.at, now, payload.len());
     }
 
-    fn ended(&mut self, _link: u32, _why: Ended, _links: &mut Links) -> Then {
+    fn ended(&mut self, _connection: u32, _why: Ended, _connections: &mut ConnectionTable) -> Then {
         Then::Rest
     }
 
-    fn advance(&mut self, links: &mut Links) -> Next {
-        let now = links.now();
+    fn advance(&mut self, connections: &mut ConnectionTable) -> Next {
+        let now = connections.now();
         for _ in 0..TURN_SENDS_MAX {
             let Some(running) = &mut self.running else { return Next::Idle };
             if running.due > now {
                 return Next::At(running.due);
             }
-            let (at, link) = (running.due, running.next);
+            let (at, connection) = (running.due, running.next);
             running.due = running.start.saturating_add(running.arrivals.next_due());
-            running.next = (link + 1) % links.len();
-            let stamp = Stamp { link: links.number(link), sequence: 0, at };
+            running.next = (connection + 1) % connections.len();
+            let stamp = Stamp { connection: connections.number(connection), sequence: 0, at };
             Coding::Binary.write(stamp, &mut self.payload);
             let (key, payload) = (Some(self.keys.draw()), &self.payload);
-            if links.send(link, |_, out| emit_frame(out, key, Opcode::Binary, payload)) == Sent::Yes
+            if connections.send(connection, |_, out| emit_frame(out, key, Opcode::Binary, payload))
+                == Sent::Yes
             {
                 self.found.ledger.sent += 1;
                 self.outstanding += 1;
-                links.note_sent(Some(at));
+                connections.note_sent(Some(at));
             }
         }
         Next::At(now)
     }
 
-    fn is_awaiting(&self, _links: &Links) -> bool {
+    fn is_awaiting(&self, _connections: &ConnectionTable) -> bool {
         self.outstanding > 0
     }
 
-    fn stop(&mut self, _links: &mut Links) {
+    fn stop(&mut self, _connections: &mut ConnectionTable) {
         self.running = None;
     }
 
-    fn is_drained(&self, _links: &Links) -> bool {
+    fn is_drained(&self, _connections: &ConnectionTable) -> bool {
         self.outstanding == 0
     }
 
-    fn finish(&mut self, _links: &mut Links) -> Errors {
+    fn finish(&mut self, _connections: &mut ConnectionTable) -> Errors {
         let mut found = std::mem::take(&mut self.found);
         found.ledger.lost = found.ledger.sent.saturating_sub(found.ledger.received);
         found

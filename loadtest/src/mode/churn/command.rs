@@ -5,16 +5,17 @@ use anyhow::Result;
 use super::{Churn, ChurnPlan, Churned, Farewell};
 use crate::{
     args::churn::ChurnArgs,
-    engine::{conductor::Conductor, plan::Plan},
+    engine::{coordinator::Coordinator, plan::Plan},
     exit::{Status, require},
     measure::{kernel::KernelMemory, timeline::Seen},
     mode::{pace::Dial, ready},
     output::{
         self,
-        progress::{Goal, Loudness, Progress},
+        progress::{Goal, Loudness, RunProgress},
     },
     prepare,
     report::Report,
+    verdict,
     wire::message::{Content, Form},
 };
 
@@ -29,20 +30,20 @@ pub fn run(args: &ChurnArgs) -> Result<Status> {
     let plan = prepare::plan(common, Form::Plain, bytes, args.duration)?;
     let heading = prepare::heading("churn", &plan, args.rate);
     let goal = Goal::Churning(args.duration);
-    let mut progress = Progress::towards(goal, Loudness::of(&common.output));
-    let mut conductor = start(churn, plan)?;
-    conductor.await_ready(&mut progress)?;
-    conductor.await_start()?;
-    let run = conductor.measure(args.duration, &mut progress)?;
+    let mut progress = RunProgress::towards(goal, Loudness::of(&common.output));
+    let mut coordinator = start(churn, plan)?;
+    coordinator.await_ready(&mut progress)?;
+    coordinator.await_start()?;
+    let run = coordinator.measure(args.duration, &mut progress)?;
     progress.finish();
     if run.seen.received == 0 {
         return Err(ready::nothing_open(&run.seen));
     }
     let churned = sum(&run.outcomes);
-    let mut report = Report::new(&heading, &Seen::new(), &run, churned.ledger);
+    let mut report = verdict::report(&heading, &Seen::new(), &run, churned.ledger);
     describe(&mut report, churned);
     output::finish(&report, None, &run.seen, &common.output)?;
-    conductor.end();
+    coordinator.end();
     Ok(Status::of(&report))
 }
 
@@ -66,8 +67,8 @@ pub fn churn_plan(args: &ChurnArgs) -> Result<ChurnPlan> {
 ///
 /// # Errors
 /// A thread or its driver cannot be had.
-pub fn start(churn: ChurnPlan, plan: Plan) -> Result<Conductor<Churned>> {
-    Conductor::start(plan, move |share, plan| {
+pub fn start(churn: ChurnPlan, plan: Plan) -> Result<Coordinator<Churned>> {
+    Coordinator::start(plan, move |share, plan| {
         Churn::new(churn.clone(), share, plan.share(share.index).1, plan.seed)
     })
 }

@@ -14,7 +14,7 @@ use ringway_frame::DataKind;
 use super::pace::{Dial, Pace};
 use crate::{
     engine::{
-        links::{Links, Sent},
+        table::{ConnectionTable, Sent},
         workload::{Ended, Next, Then, Workload},
     },
     measure::{
@@ -61,7 +61,7 @@ pub struct Churn {
     seed: u64,
     /// What is echoed, if anything is.
     messages: Option<Messages>,
-    /// By link, its connection; `None` when it has none.
+    /// By connection, what it is for; `None` when it is not there.
     visits: Vec<Option<Visit>>,
     under_way: u32,
     /// `None` when nothing is begun.
@@ -85,7 +85,7 @@ enum Running {
         start: Duration,
         arrivals: Arrivals,
         due: Duration,
-        /// Links without a connection.
+        /// Connections that are not there.
         free: Vec<u32>,
         /// Connections that are due, and wait for one that ends.
         waiting: VecDeque<Duration>,
@@ -130,49 +130,54 @@ impl Churn {
         }
     }
 
-    fn begin(&mut self, link: u32, due: Duration, links: &mut Links) {
+    fn begin(&mut self, connection: u32, due: Duration, connections: &mut ConnectionTable) {
         let sequence = self.churned.begun as u32;
-        self.visits[link as usize] = Some(Visit { due, sequence, awaits_echo: false });
+        self.visits[connection as usize] = Some(Visit { due, sequence, awaits_echo: false });
         self.under_way += 1;
         self.churned.begun += 1;
-        links.open_at(link, due);
+        connections.open_at(connection, due);
     }
 
     /// Sends the message that is to be echoed.
-    fn send(&mut self, link: u32, links: &mut Links) {
-        let (Some(messages), Some(visit)) = (&mut self.messages, &mut self.visits[link as usize])
+    fn send(&mut self, connection: u32, connections: &mut ConnectionTable) {
+        let (Some(messages), Some(visit)) =
+            (&mut self.messages, &mut self.visits[connection as usize])
         else {
             return;
         };
-        let stamp = Stamp { link: links.number(link), sequence: visit.sequence, at: visit.due };
+        let stamp = Stamp {
+            connection: connections.number(connection),
+            sequence: visit.sequence,
+            at: visit.due,
+        };
         visit.awaits_echo =
-            links.send(link, |form, out| messages.write(stamp, form, out)) == Sent::Yes;
+            connections.send(connection, |form, out| messages.write(stamp, form, out)) == Sent::Yes;
         self.churned.ledger.sent += u64::from(visit.awaits_echo);
     }
 
     /// Closes a connection that has done what it was for.
-    fn part(&self, link: u32, links: &mut Links) {
+    fn part(&self, connection: u32, connections: &mut ConnectionTable) {
         match self.plan.farewell {
-            Farewell::Polite => links.close(link),
-            Farewell::Abrupt => links.cut(link),
+            Farewell::Polite => connections.close(connection),
+            Farewell::Abrupt => connections.cut(connection),
         }
     }
 
-    /// The link has no connection any more: what it does next.
-    fn go_on(&mut self, link: u32, why: Ended, links: &mut Links) -> Then {
+    /// The connection is gone: what follows it.
+    fn go_on(&mut self, connection: u32, why: Ended, connections: &mut ConnectionTable) -> Then {
         match &mut self.running {
             None => Then::Rest,
             Some(Running::Open { free, waiting, .. }) => {
                 match waiting.pop_front() {
-                    Some(due) => self.begin(link, due, links),
-                    None => free.push(link),
+                    Some(due) => self.begin(connection, due, connections),
+                    None => free.push(connection),
                 }
                 Then::Rest
             }
             Some(Running::Closed) => {
                 let pause = if why == Ended::Unopened { RETRY_DELAY } else { Duration::ZERO };
-                self.begin(link, links.now() + pause, links);
-                links.note_sent(None);
+                self.begin(connection, connections.now() + pause, connections);
+                connections.note_sent(None);
                 Then::Rest
             }
         }
@@ -184,9 +189,10 @@ impl Workload for Churn {
 
     const OPENS_FIRST: bool = false;
 
-    fn start(&mut self, start: Duration, links: &mut Links) {
-        links.open_without_bound();
-        let idle = (0..links.len()).filter(|link| self.visits[*link as usize].is_none());
+    fn start(&mut self, start: Duration, connections: &mut ConnectionTable) {
+        connections.open_without_bound();
+        let idle =
+            (0..connections.len()).filter(|connection| self.visits[*connection as usize].is_none());
         match self.plan.dial.pace() {
             Pace::Open { rate, pattern } => {
                 let mut arrivals = Arrivals::new(pattern, rate, self.share, self.seed);
@@ -196,26 +202,32 @@ impl Workload for Churn {
             }
             Pace::Closed => {
                 self.running = Some(Running::Closed);
-                for link in idle.collect::<Vec<_>>() {
-                    self.begin(link, start, links);
-                    links.note_sent(None);
+                for connection in idle.collect::<Vec<_>>() {
+                    self.begin(connection, start, connections);
+                    connections.note_sent(None);
                 }
             }
         }
     }
 
-    fn opened(&mut self, link: u32, links: &mut Links) {
+    fn opened(&mut self, connection: u32, connections: &mut ConnectionTable) {
         if self.messages.is_some() {
-            return self.send(link, links);
+            return self.send(connection, connections);
         }
-        if let Some(visit) = self.visits[link as usize] {
-            links.seen.answered(visit.due, links.now(), 0);
+        if let Some(visit) = self.visits[connection as usize] {
+            connections.seen.answered(visit.due, connections.now(), 0);
         }
-        self.part(link, links);
+        self.part(connection, connections);
     }
 
-    fn message(&mut self, link: u32, kind: DataKind, payload: &[u8], links: &mut Links) {
-        let (Some(messages), Some(visit)) = (&self.messages, &mut self.visits[link as usize])
+    fn message(
+        &mut self,
+        connection: u32,
+        kind: DataKind,
+        payload: &[u8],
+        connections: &mut ConnectionTable,
+    ) {
+        let (Some(messages), Some(visit)) = (&self.messages, &mut self.visits[connection as usize])
         else {
             return;
         };
@@ -225,34 +237,34 @@ impl Workload for Churn {
             Err(corruption) => {
                 ledger.corrupted += 1;
                 let Corruption::Body(stamp) = corruption else {
-                    links.seen.note_foreign(payload);
+                    connections.seen.note_foreign(payload);
                     return;
                 };
                 stamp
             }
         };
-        if (stamp.link, stamp.sequence) != (links.number(link), visit.sequence) {
+        if (stamp.connection, stamp.sequence) != (connections.number(connection), visit.sequence) {
             ledger.corrupted += 1;
         } else if !std::mem::take(&mut visit.awaits_echo) {
             ledger.doubled += 1;
         } else {
             ledger.received += 1;
-            links.seen.answered(visit.due, links.now(), payload.len());
-            self.part(link, links);
+            connections.seen.answered(visit.due, connections.now(), payload.len());
+            self.part(connection, connections);
         }
     }
 
-    fn ended(&mut self, link: u32, why: Ended, links: &mut Links) -> Then {
-        if let Some(visit) = self.visits[link as usize].take() {
+    fn ended(&mut self, connection: u32, why: Ended, connections: &mut ConnectionTable) -> Then {
+        if let Some(visit) = self.visits[connection as usize].take() {
             self.under_way -= 1;
             self.churned.completed += u64::from(why == Ended::Closed);
             self.churned.ledger.lost += u64::from(visit.awaits_echo);
         }
-        self.go_on(link, why, links)
+        self.go_on(connection, why, connections)
     }
 
-    fn advance(&mut self, links: &mut Links) -> Next {
-        let now = links.now();
+    fn advance(&mut self, connections: &mut ConnectionTable) -> Next {
+        let now = connections.now();
         for _ in 0..TURN_BEGUN_MAX {
             let Some(Running::Open { start, arrivals, due, free, waiting }) = &mut self.running
             else {
@@ -263,41 +275,41 @@ impl Workload for Churn {
             }
             let at = std::mem::replace(due, *start + arrivals.next_due());
             match free.pop() {
-                Some(link) => {
-                    self.begin(link, at, links);
-                    links.note_sent(Some(at));
+                Some(connection) => {
+                    self.begin(connection, at, connections);
+                    connections.note_sent(Some(at));
                 }
                 None => {
                     // It is the server that is late, not the tester.
                     waiting.push_back(at);
                     self.churned.waited += 1;
-                    links.note_sent(None);
+                    connections.note_sent(None);
                 }
             }
         }
         Next::At(now)
     }
 
-    fn stop(&mut self, links: &mut Links) {
+    fn stop(&mut self, connections: &mut ConnectionTable) {
         if let Some(Running::Open { waiting, .. }) = self.running.take() {
             for _ in waiting {
-                links.seen.fail(Reason::named("never_begun"));
+                connections.seen.fail(Reason::named("never_begun"));
             }
         }
     }
 
-    fn is_awaiting(&self, _links: &Links) -> bool {
+    fn is_awaiting(&self, _connections: &ConnectionTable) -> bool {
         // In a closed loop there is always something to do, or the server is to be waited for.
         self.under_way > 0 && matches!(self.running, Some(Running::Open { .. }))
     }
 
-    fn is_drained(&self, _links: &Links) -> bool {
+    fn is_drained(&self, _connections: &ConnectionTable) -> bool {
         self.under_way == 0
     }
 
-    fn finish(&mut self, links: &mut Links) -> Churned {
+    fn finish(&mut self, connections: &mut ConnectionTable) -> Churned {
         for visit in self.visits.iter_mut().filter_map(Option::take) {
-            links.seen.fail(Reason::named("not_finished"));
+            connections.seen.fail(Reason::named("not_finished"));
             self.churned.ledger.lost += u64::from(visit.awaits_echo);
         }
         self.under_way = 0;

@@ -11,14 +11,14 @@ use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 
 use super::{
-    rounds::{self, Contestant, Plan, Pool, Standby},
+    conclude::{Asked, Conclusion},
+    rounds::{self, ComparisonTarget, Plan, Pool, Standby},
     slot::Opened,
-    standing::{Asked, Comparison},
     table,
     tester::Tester,
 };
 use crate::{
-    args::{CompareArgs, ContestArg, MessageArgs, Named, RateArg},
+    args::{CompareArgs, MessageArgs, Named, RateArg, WorkloadArg},
     engine::signal,
     exit::{Status, require},
     mode::echo,
@@ -37,14 +37,14 @@ pub fn run(args: &CompareArgs) -> Result<Status> {
     check(args)?;
     signal::watch()?;
     let started_at = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    let (mut contestants, mut testers) = (Vec::new(), Vec::new());
+    let (mut targets, mut testers) = (Vec::new(), Vec::new());
     for url in &args.url {
-        contestants.push(open(args, url, &url.name, &mut testers)?);
+        targets.push(open(args, url, &url.name, &mut testers)?);
     }
     if args.control {
-        contestants.push(control(args, &contestants[0], &mut testers)?);
+        targets.push(control(args, &targets[0], &mut testers)?);
     }
-    let progress = Progress::new(args);
+    let progress = RoundsProgress::new(args);
     let mut plan = Plan {
         rounds: args.rounds as usize,
         warm_up: args.warm_up as usize,
@@ -55,26 +55,31 @@ pub fn run(args: &CompareArgs) -> Result<Status> {
         waiting_max: args.calm / 100.0,
     };
     let saturated_rate = match args.rate {
-        Some(RateArg::Half) => Some(rounds::saturated_rate(&mut contestants, &mut testers, &plan)?),
+        Some(RateArg::Half) => Some(rounds::saturated_rate(&mut targets, &mut testers, &plan)?),
         _ => None,
     };
     if let Some(rate) = saturated_rate {
         // An event of a fan-out is received by all.
         let each = match args.mode {
-            ContestArg::Fanout => contestants[0].opened.connections.max(1) as f64,
-            ContestArg::Echo | ContestArg::Churn => 1.0,
+            WorkloadArg::Fanout => targets[0].opened.connections.max(1) as f64,
+            WorkloadArg::Echo | WorkloadArg::Churn => 1.0,
         };
         plan.rate = Some(rate / each / 2.0);
     }
-    let rounds =
-        rounds::run(&mut contestants, &mut testers, &plan, |counted| progress.show(counted));
+    let rounds = rounds::run(&mut targets, &mut testers, &plan, |counted| progress.show(counted));
     progress.finish();
     for tester in testers.iter_mut().flatten() {
         tester.end();
     }
-    let lines = args.save.iter().flat_map(|_| contestants.iter().map(line)).collect();
-    let pace = Asked { rate: plan.rate, saturated_rate };
-    let comparison = Comparison::new(args, started_at, contestants, &testers, &rounds, pace);
+    let lines = args.save.iter().flat_map(|_| targets.iter().map(line)).collect();
+    let conclusion = Conclusion {
+        args,
+        started_at,
+        testers: &testers,
+        rounds: &rounds,
+        asked: Asked { rate: plan.rate, saturated_rate },
+    };
+    let comparison = conclusion.comparison(targets);
     let shown = output::write(&comparison, || table::render(&comparison), args.json.as_deref());
     if let Some(path) = &args.html {
         fs::write(path, html::comparison::render(&comparison))
@@ -85,16 +90,16 @@ pub fn run(args: &CompareArgs) -> Result<Status> {
         write::write(&Log { comments, started_at, lines }, path)?;
     }
     shown?;
-    Ok(comparison.status())
+    Ok(Status::of_comparison(&comparison))
 }
 
-/// All latencies of a contestant, under its name.
-fn line(contestant: &Contestant) -> Line {
+/// All latencies of a target, under its name.
+fn line(target: &ComparisonTarget) -> Line {
     Line {
-        tag: Some(contestant.name.clone()),
+        tag: Some(target.name.clone()),
         at: Duration::ZERO,
-        length: contestant.pool.elapsed,
-        times: contestant.pool.seen.latencies.clone(),
+        length: target.pool.elapsed,
+        times: target.pool.seen.latencies.clone(),
     }
 }
 
@@ -125,13 +130,13 @@ fn check(args: &CompareArgs) -> Result<()> {
     })?;
     match args.mode {
         // Said once, and not by the tester of each server.
-        ContestArg::Echo => echo::command::echo_plan(&args.echo("").traffic).map(drop),
-        ContestArg::Fanout => require(args.message.message.is_none(), || {
+        WorkloadArg::Echo => echo::command::echo_plan(&args.echo("").traffic).map(drop),
+        WorkloadArg::Fanout => require(args.message.message.is_none(), || {
             "--message is what an echo is sent: with --mode fanout, say what is published to each \
              server with --publish-message NAME=TEMPLATE"
                 .to_owned()
         }),
-        ContestArg::Churn => {
+        WorkloadArg::Churn => {
             let MessageArgs { text, message, pipeline, deflate, .. } = &args.message;
             require(!text && message.is_none() && *pipeline == 1 && !deflate, || {
                 "with --mode churn, each connection has one binary message of --size echoed: leave out \
@@ -140,10 +145,10 @@ fn check(args: &CompareArgs) -> Result<()> {
             })
         }
     }?;
-    require(args.mode == ContestArg::Fanout || args.echo_url.is_empty(), || {
+    require(args.mode == WorkloadArg::Fanout || args.echo_url.is_empty(), || {
         "--echo-url is for what is echoed beside --mode fanout".to_owned()
     })?;
-    let has_stamps = args.mode != ContestArg::Echo || args.rate.is_some();
+    let has_stamps = args.mode != WorkloadArg::Echo || args.rate.is_some();
     require(!(has_stamps && args.message.unstamped), || {
         "--unstamped is for echoes in a closed loop: without stamps there are no latencies, which are \
          what a --rate is for"
@@ -155,12 +160,12 @@ fn check(args: &CompareArgs) -> Result<()> {
 /// tester too, so there the control is a second slot of the base's own.
 fn control(
     args: &CompareArgs,
-    base: &Contestant,
+    base: &ComparisonTarget,
     testers: &mut Vec<Standby>,
-) -> Result<Contestant> {
+) -> Result<ComparisonTarget> {
     match args.mode {
-        ContestArg::Echo | ContestArg::Churn => open(args, &args.url[0], CONTROL, testers),
-        ContestArg::Fanout => Ok(Contestant {
+        WorkloadArg::Echo | WorkloadArg::Churn => open(args, &args.url[0], CONTROL, testers),
+        WorkloadArg::Fanout => Ok(ComparisonTarget {
             name: CONTROL.to_owned(),
             url: base.url.clone(),
             pids: base.pids.clone(),
@@ -177,7 +182,7 @@ fn open(
     url: &Named,
     name: &str,
     testers: &mut Vec<Standby>,
-) -> Result<Contestant> {
+) -> Result<ComparisonTarget> {
     if !args.quiet {
         eprintln!("opening {} connections to {name}", args.connections);
     }
@@ -186,7 +191,7 @@ fn open(
     let ready = tester.await_ready().map_err(|error| format!("{error:#}"));
     let opened = ready.clone().unwrap_or_default();
     testers.push(ready.map(|_: Opened| tester));
-    Ok(Contestant {
+    Ok(ComparisonTarget {
         name: name.to_owned(),
         url: url.value.clone(),
         pids: args.pid.iter().filter(|pid| pid.name == url.name).map(|pid| pid.value).collect(),
@@ -197,13 +202,13 @@ fn open(
 }
 
 /// How many rounds there were.
-struct Progress {
+struct RoundsProgress {
     bar: Option<ProgressBar>,
     rounds: u32,
     is_quiet: bool,
 }
 
-impl Progress {
+impl RoundsProgress {
     fn new(args: &CompareArgs) -> Self {
         let has_bar = !args.quiet && stderr().is_terminal();
         let bar = has_bar.then(|| ProgressBar::new(u64::from(args.rounds)));

@@ -6,10 +6,11 @@
 //! waits on a pipe and costs nothing.
 
 pub mod command;
-pub mod contest;
-pub mod contestant;
+pub mod conclude;
+
+pub mod load;
 pub mod rounds;
+pub mod serve;
 pub mod slot;
-pub mod standing;
 pub mod table;
 pub mod tester;

@@ -1,6 +1,6 @@
-//! Rounds: in each, every contestant has one slot, and nobody always follows the same one.
+//! Rounds: in each, every target has one slot, and nobody always follows the same one.
 //!
-//! It keeps figures of each slot for the ratios, and pools the rest. A contestant that fails is
+//! It keeps figures of each slot for the ratios, and pools the rest. A target that fails is
 //! left out from then on; the others go on.
 
 use std::{collections::BTreeMap, time::Duration};
@@ -9,13 +9,13 @@ use anyhow::{Result, bail, ensure};
 
 use super::{
     slot::{Opened, Slot},
-    tester::{Tester, total},
+    tester::Tester,
 };
 use crate::{
     engine::signal,
     measure::{
         ledger::Ledger,
-        process::{self, Scheduled},
+        process::{self, ProcessTimes, Scheduled},
         quantiles::{add, micros},
         run::{MachineLoad, Run, ServerLoad},
         spread::Spread,
@@ -28,7 +28,7 @@ pub type Standby = Result<Tester, String>;
 
 /// A server that is measured.
 #[derive(Debug)]
-pub struct Contestant {
+pub struct ComparisonTarget {
     /// What it is called.
     pub name: String,
     /// Where it is.
@@ -123,7 +123,7 @@ pub struct Figures {
 /// What all rounds brought.
 #[derive(Debug, Default)]
 pub struct Rounds {
-    /// For each round that counts, the figures of each contestant that had its slot.
+    /// For each round that counts, the figures of each target that had its slot.
     pub counted: Vec<Vec<Option<Figures>>>,
     /// Rounds after the warm-up, those that do not count included.
     pub run: usize,
@@ -133,17 +133,17 @@ pub struct Rounds {
 
 /// Runs all rounds; `observe` is told how many count.
 pub fn run(
-    contestants: &mut [Contestant],
+    targets: &mut [ComparisonTarget],
     testers: &mut [Standby],
     plan: &Plan,
     mut observe: impl FnMut(usize),
 ) -> Rounds {
     let mut rounds = Rounds::default();
     for round in 0..plan.warm_up {
-        run_round(contestants, testers, round, plan);
+        run_round(targets, testers, round, plan);
     }
     while rounds.run < plan.rounds_max && rounds.counted.len() < plan.rounds {
-        let samples = run_round(contestants, testers, rounds.run, plan);
+        let samples = run_round(targets, testers, rounds.run, plan);
         rounds.interrupted |= signal::seen().is_some()
             || samples.iter().flatten().any(|sample| sample.slot.interrupted);
         if rounds.interrupted || testers.iter().all(Result::is_err) {
@@ -156,8 +156,8 @@ pub fn run(
         }
         let figures = |sample: &Option<Sample>| sample.as_ref().map(|sample| sample.figures);
         rounds.counted.push(samples.iter().map(figures).collect());
-        for (contestant, sample) in contestants.iter_mut().zip(&samples) {
-            sample.iter().for_each(|sample| contestant.pool.add(sample));
+        for (target, sample) in targets.iter_mut().zip(&samples) {
+            sample.iter().for_each(|sample| target.pool.add(sample));
         }
         observe(rounds.counted.len());
     }
@@ -167,16 +167,16 @@ pub fn run(
 /// Rounds that find what a server does in a closed loop, after a first one.
 const SATURATED_ROUNDS: usize = 3;
 
-/// What the first contestant does in a closed loop, in messages received a second.
+/// What the first target does in a closed loop, in messages received a second.
 ///
 /// # Errors
 /// It fails, or sends nothing back.
 pub fn saturated_rate(
-    contestants: &mut [Contestant],
+    targets: &mut [ComparisonTarget],
     testers: &mut [Standby],
     plan: &Plan,
 ) -> Result<f64> {
-    let base = &mut contestants[..1];
+    let base = &mut targets[..1];
     let mut rates = Vec::new();
     for round in 0..=SATURATED_ROUNDS {
         let sample = run_round(base, testers, round, plan).pop().flatten();
@@ -193,21 +193,21 @@ pub fn saturated_rate(
 
 /// One slot for each that is still there.
 fn run_round(
-    contestants: &mut [Contestant],
+    targets: &mut [ComparisonTarget],
     testers: &mut [Standby],
     round: usize,
     plan: &Plan,
 ) -> Vec<Option<Sample>> {
-    let count = contestants.len();
+    let count = targets.len();
     let mut samples: Vec<Option<Sample>> = std::iter::repeat_with(|| None).take(count).collect();
     for turn in 0..count {
         let index = (turn + round) % count;
-        let contestant = &mut contestants[index];
-        let standby = &mut testers[contestant.tester];
+        let target = &mut targets[index];
+        let standby = &mut testers[target.tester];
         let Ok(tester) = standby else { continue };
-        match Sample::take(tester, &contestant.pids, plan) {
+        match Sample::take(tester, &target.pids, plan) {
             Ok(sample) => {
-                contestant.pool.count(&sample.slot);
+                target.pool.count(&sample.slot);
                 samples[index] = Some(sample);
             }
             Err(error) => *standby = Err(format!("{error:#}")),
@@ -231,12 +231,11 @@ struct Sample {
 
 impl Sample {
     fn take(tester: &mut Tester, pids: &[u32], plan: &Plan) -> Result<Self> {
-        let (server_before, tester_before) = (threads(pids)?, tester.scheduled()?);
+        let (server_before, tester_before) = (ProcessTimes::now(pids)?, tester.scheduled()?);
         let slot = tester.measure(plan.slot, plan.drain, plan.rate)?;
-        let own = since(tester.scheduled()?, tester_before);
-        let server_after = threads(pids)?;
-        let server = (!pids.is_empty())
-            .then(|| since(total(server_after.values()), total(server_before.values())));
+        let tester_waited = tester.scheduled()?.waited.saturating_sub(tester_before.waited);
+        let server_after = ProcessTimes::now(pids)?;
+        let server = (!pids.is_empty()).then(|| server_after.since(&server_before));
         let cores = pids.iter().filter_map(|pid| process::cores(*pid).ok()).max().unwrap_or(1);
         let between = |_| ServerLoad::between(&server_before, &server_after, cores, slot.elapsed);
         let load = Load {
@@ -262,7 +261,7 @@ impl Sample {
             server_busy: server.map(|server| server.cpu.as_secs_f64() / seconds),
             server_waiting: server.map(|server| server.waited.as_secs_f64() / seconds),
             tester_busy: slot.busy,
-            tester_waiting: own.waited.as_secs_f64() / seconds,
+            tester_waiting: tester_waited.as_secs_f64() / seconds,
         };
         Ok(Self { slot, seen, beside, server, load, figures })
     }
@@ -341,20 +340,4 @@ fn add_times(sum: &mut Seen, part: &Seen) {
     add(&mut sum.latencies, &part.latencies);
     add(&mut sum.send_delays, &part.send_delays);
     add(&mut sum.look_delays, &part.look_delays);
-}
-
-/// All threads of all processes of a server.
-fn threads(pids: &[u32]) -> Result<BTreeMap<u32, Scheduled>> {
-    let mut all = BTreeMap::new();
-    for pid in pids {
-        all.extend(process::threads(*pid)?);
-    }
-    Ok(all)
-}
-
-fn since(after: Scheduled, before: Scheduled) -> Scheduled {
-    Scheduled {
-        cpu: after.cpu.saturating_sub(before.cpu),
-        waited: after.waited.saturating_sub(before.waited),
-    }
 }

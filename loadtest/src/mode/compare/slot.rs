@@ -15,7 +15,7 @@ use crate::{
 /// A line to a tester; the end of its input is the end of its work.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Order {
+pub enum TesterRequest {
     /// It is its turn.
     Measure {
         /// For so many microseconds.
@@ -28,7 +28,7 @@ pub enum Order {
 /// A line from a tester.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Answer {
+pub enum TesterResponse {
     /// Its connections are open, or were tried.
     Ready(Opened),
     /// Its turn is over.

@@ -1,14 +1,16 @@
-//! A comparison as a table: a line for each contestant.
+//! A comparison as a table: a line for each target.
 //!
 //! It shows what the comparison says and nothing else.
 
 use std::fmt::Write;
 
-use super::standing::{Comparison, Standing};
 use crate::{
     measure::{quantiles::Quantiles, spread::Spread},
     output::table::time,
-    report::beside::EchoBeside,
+    report::{
+        beside::EchoBeside,
+        comparison::{Comparison, TargetResult},
+    },
 };
 
 /// The comparison as text.
@@ -20,23 +22,23 @@ pub fn render(comparison: &Comparison) -> String {
 }
 
 fn write(comparison: &Comparison, out: &mut String) -> std::fmt::Result {
-    let Comparison { contest, connections, size_bytes, slot_ms, rounds, rounds_run, .. } =
+    let Comparison { workload, connections, size_bytes, slot_ms, rounds, rounds_run, .. } =
         comparison;
     let pace = match comparison.rate_asked {
         Some(rate) => match comparison.saturated_rate {
             Some(_) => format!("{rate:.0}/s, half of what the first does"),
             None => format!("{rate:.0}/s"),
         },
-        None if contest == "churn" => "each followed by the next".to_owned(),
+        None if workload == "churn" => "each followed by the next".to_owned(),
         None => format!("closed loop, {} outstanding", comparison.pipeline),
     };
     writeln!(
         out,
-        "compare, {contest}: {connections} connections each, {size_bytes} bytes, {pace}, slots of \
+        "compare, {workload}: {connections} connections each, {size_bytes} bytes, {pace}, slots of \
          {slot_ms:.0} ms, {rounds} of {rounds_run} rounds count"
     )?;
-    let counted = if contest == "churn" { "conn" } else { "msg" };
-    let names = comparison.contestants.iter().map(|one| one.name.chars().count());
+    let counted = if workload == "churn" { "conn" } else { "msg" };
+    let names = comparison.targets.iter().map(|one| one.name.chars().count());
     let width = names.max().unwrap_or_default().max("server".len());
     writeln!(
         out,
@@ -52,14 +54,14 @@ fn write(comparison: &Comparison, out: &mut String) -> std::fmt::Result {
         "busy",
         "tester",
     )?;
-    for one in &comparison.contestants {
+    for one in &comparison.targets {
         if let Some(why) = &one.failed {
             writeln!(out, "{:width$}  FAILED: {why}", one.name)?;
         } else {
-            write_standing(one, width, out)?;
+            write_target(one, width, out)?;
         }
     }
-    for one in &comparison.contestants {
+    for one in &comparison.targets {
         write_remarks(one, out)?;
     }
     for warning in &comparison.warnings {
@@ -71,7 +73,7 @@ fn write(comparison: &Comparison, out: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
-fn write_standing(one: &Standing, width: usize, out: &mut String) -> std::fmt::Result {
+fn write_target(one: &TargetResult, width: usize, out: &mut String) -> std::fmt::Result {
     let spread = |spread: &Option<Spread>| spread.map_or("-".to_owned(), |it| it.to_string());
     let percent = |share: f64| format!("{:.0}%", 100.0 * share);
     let cpu = one.server_cpu_ns_per_message;
@@ -92,8 +94,8 @@ fn write_standing(one: &Standing, width: usize, out: &mut String) -> std::fmt::R
     )
 }
 
-fn write_remarks(one: &Standing, out: &mut String) -> std::fmt::Result {
-    let Standing { name, ledger, .. } = one;
+fn write_remarks(one: &TargetResult, out: &mut String) -> std::fmt::Result {
+    let TargetResult { name, ledger, .. } = one;
     if !ledger.is_clean() {
         writeln!(
             out,

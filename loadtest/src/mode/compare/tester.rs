@@ -3,7 +3,6 @@
 //! It never waits without end: a tester that says nothing is given up.
 
 use std::{
-    collections::BTreeMap,
     env,
     ffi::OsString,
     io::{BufRead, BufReader, Write},
@@ -15,7 +14,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
-use super::slot::{Answer, Opened, Order, Slot};
+use super::slot::{Opened, Slot, TesterRequest, TesterResponse};
 use crate::{
     engine::signal,
     measure::process::{self, Scheduled},
@@ -40,8 +39,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct Tester {
     child: Child,
-    orders: Option<ChildStdin>,
-    answers: Receiver<String>,
+    requests: Option<ChildStdin>,
+    responses: Receiver<String>,
 }
 
 impl Tester {
@@ -54,15 +53,15 @@ impl Tester {
         // The first two are the program and `compare`.
         let words: Vec<OsString> = env::args_os().skip(2).collect();
         let mut child = Command::new(env::current_exe().context("finding this program")?)
-            .args(["contestant", "--contestant", name])
+            .args(["tester", "--target", name])
             .args(words)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .context("starting a tester")?;
-        let orders = Some(child.stdin.take().context("its input is piped")?);
-        let answers = read_lines(child.stdout.take().context("its output is piped")?)?;
-        Ok(Self { child, orders, answers })
+        let requests = Some(child.stdin.take().context("its input is piped")?);
+        let responses = read_lines(child.stdout.take().context("its output is piped")?)?;
+        Ok(Self { child, requests, responses })
     }
 
     /// Waits until all its connections are open or were tried.
@@ -71,7 +70,7 @@ impl Tester {
     /// None is open: the tester has said why.
     pub fn await_ready(&mut self) -> Result<Opened> {
         match self.read(OPENING_TIME_MAX)? {
-            Answer::Ready(opened) => Ok(opened),
+            TesterResponse::Ready(opened) => Ok(opened),
             other => bail!("the tester said {other:?} before it was ready"),
         }
     }
@@ -82,11 +81,11 @@ impl Tester {
     /// The tester has ended or hangs.
     pub fn measure(&mut self, slot: Duration, drain: Duration, rate: Option<f64>) -> Result<Slot> {
         let micros = slot.as_micros() as u64;
-        let order = serde_json::to_string(&Order::Measure { micros, rate })?;
-        let orders = self.orders.as_mut().context("the tester was told to end")?;
-        writeln!(orders, "{order}").context("the tester has ended")?;
+        let request = serde_json::to_string(&TesterRequest::Measure { micros, rate })?;
+        let requests = self.requests.as_mut().context("the tester was told to end")?;
+        writeln!(requests, "{request}").context("the tester has ended")?;
         match self.read(slot + drain + SLOT_EXTRA_TIME_MAX)? {
-            Answer::Slot(slot) => Ok(*slot),
+            TesterResponse::Slot(slot) => Ok(*slot),
             other => bail!("the tester said {other:?} instead of what it saw"),
         }
     }
@@ -97,12 +96,15 @@ impl Tester {
     /// The tester is gone.
     pub fn scheduled(&self) -> Result<Scheduled> {
         let pid = self.child.id();
-        let mut threads: BTreeMap<u32, Scheduled> = process::threads(pid)?;
+        let mut threads = process::threads(pid)?;
         threads.remove(&pid);
-        Ok(total(threads.values()))
+        Ok(threads.values().fold(Scheduled::default(), |sum, one| Scheduled {
+            cpu: sum.cpu + one.cpu,
+            waited: sum.waited + one.waited,
+        }))
     }
 
-    fn read(&mut self, within: Duration) -> Result<Answer> {
+    fn read(&mut self, within: Duration) -> Result<TesterResponse> {
         let mut deadline = Instant::now() + within;
         let mut is_hurried = false;
         loop {
@@ -111,9 +113,9 @@ impl Tester {
                 is_hurried = true;
                 deadline = deadline.min(Instant::now() + INTERRUPTED_TIME_MAX);
             }
-            match self.answers.recv_timeout(LOOK_INTERVAL) {
+            match self.responses.recv_timeout(LOOK_INTERVAL) {
                 Ok(line) => match serde_json::from_str(&line) {
-                    Ok(Answer::Failed(why)) => return Err(anyhow!(why)),
+                    Ok(TesterResponse::Failed(why)) => return Err(anyhow!(why)),
                     Ok(answer) => return Ok(answer),
                     Err(_) => bail!("the tester said `{line}`"),
                 },
@@ -129,10 +131,10 @@ impl Tester {
 
     /// Has it close its connections and end.
     pub fn end(&mut self) {
-        self.orders = None;
+        self.requests = None;
         let deadline = Instant::now() + PARTING_TIME_MAX;
         while Instant::now() < deadline && signal::seen().is_none() {
-            match self.answers.recv_timeout(LOOK_INTERVAL) {
+            match self.responses.recv_timeout(LOOK_INTERVAL) {
                 Err(RecvTimeoutError::Disconnected) => break,
                 Ok(_) | Err(RecvTimeoutError::Timeout) => {}
             }
@@ -148,14 +150,6 @@ impl Drop for Tester {
     }
 }
 
-/// What the scheduler has given to all these threads.
-pub fn total<'t>(threads: impl IntoIterator<Item = &'t Scheduled>) -> Scheduled {
-    threads.into_iter().fold(Scheduled::default(), |sum, one| Scheduled {
-        cpu: sum.cpu + one.cpu,
-        waited: sum.waited + one.waited,
-    })
-}
-
 /// A thread that reads, so that a wait for a line can end before there is one.
 fn read_lines(out: ChildStdout) -> Result<Receiver<String>> {
     let (line_in, lines) = mpsc::channel();
@@ -167,7 +161,7 @@ fn read_lines(out: ChildStdout) -> Result<Receiver<String>> {
         }
     };
     thread::Builder::new()
-        .name("tester-answers".to_owned())
+        .name("tester-responses".to_owned())
         .spawn(read)
         .context("starting a thread")?;
     Ok(lines)

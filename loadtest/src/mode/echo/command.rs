@@ -11,16 +11,15 @@ use super::{
 };
 use crate::{
     args::{EchoArgs, TrafficArgs},
-    engine::{conductor::Conductor, links::Clock, plan::Plan},
+    engine::{coordinator::Coordinator, plan::Plan, table::Clock},
     exit::{Status, require, usage},
     measure::ledger::Ledger,
     mode::{pace::Dial, ready},
     output::{
         self,
-        progress::{Loudness, Progress},
+        progress::{Loudness, RunProgress},
     },
-    prepare,
-    report::Report,
+    prepare, verdict,
     wire::{message::Form, template::Template},
 };
 
@@ -32,12 +31,12 @@ pub fn run(args: &EchoArgs) -> Result<Status> {
     let (common, traffic) = (&args.common, &args.traffic);
     let plan = plan(args)?;
     let heading = prepare::heading("echo", &plan, (!traffic.closed).then_some(traffic.rate));
-    let mut progress = Progress::new(traffic.duration, Loudness::of(&common.output));
-    let mut conductor = start(echo_plan(traffic)?, plan)?;
-    let opening = ready::await_connections(&mut conductor, &mut progress)?;
-    let run = conductor.measure(traffic.duration, &mut progress)?;
+    let mut progress = RunProgress::new(traffic.duration, Loudness::of(&common.output));
+    let mut coordinator = start(echo_plan(traffic)?, plan)?;
+    let opening = ready::await_connections(&mut coordinator, &mut progress)?;
+    let run = coordinator.measure(traffic.duration, &mut progress)?;
     progress.finish();
-    let mut report = Report::new(&heading, &opening, &run, Ledger::sum(&run.outcomes));
+    let mut report = verdict::report(&heading, &opening, &run, Ledger::sum(&run.outcomes));
     if traffic.message.unstamped {
         report.warnings.push(unverified());
     }
@@ -45,7 +44,7 @@ pub fn run(args: &EchoArgs) -> Result<Status> {
         report.warnings.push(no_echo(run.seen.foreign.as_deref()));
     }
     output::finish(&report, Some(&opening), &run.seen, &common.output)?;
-    conductor.end();
+    coordinator.end();
     Ok(Status::of(&report))
 }
 
@@ -112,7 +111,7 @@ const OUTSTANDING_BYTES_MAX: u64 = 2 << 30;
 ///
 /// # Errors
 /// A thread or its driver cannot be had.
-pub fn start(echo: EchoPlan, plan: Plan) -> Result<Conductor<Ledger>> {
+pub fn start(echo: EchoPlan, plan: Plan) -> Result<Coordinator<Ledger>> {
     start_by(Clock::start(), echo, plan)
 }
 
@@ -120,13 +119,13 @@ pub fn start(echo: EchoPlan, plan: Plan) -> Result<Conductor<Ledger>> {
 ///
 /// # Errors
 /// As above.
-pub fn start_by(clock: Clock, echo: EchoPlan, plan: Plan) -> Result<Conductor<Ledger>> {
+pub fn start_by(clock: Clock, echo: EchoPlan, plan: Plan) -> Result<Coordinator<Ledger>> {
     if echo.marking == Marking::Unstamped {
-        return Conductor::start_by(clock, plan, move |share, plan| {
+        return Coordinator::start_by(clock, plan, move |share, plan| {
             Unstamped::new(&echo, plan.share(share.index).1)
         });
     }
-    Conductor::start_by(clock, plan, move |share, plan| {
+    Coordinator::start_by(clock, plan, move |share, plan| {
         Echo::new(echo.clone(), share, plan.share(share.index).1, plan.seed)
     })
 }

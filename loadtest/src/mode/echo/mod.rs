@@ -17,12 +17,12 @@ use super::{
 };
 use crate::{
     engine::{
-        links::{Links, Sent},
+        table::{ConnectionTable, Sent},
         workload::{Ended, Next, Then, Workload},
     },
     measure::{
         arrivals::{Arrivals, Pattern, Share},
-        ledger::{Arrival, Ledger, Order},
+        ledger::{Arrival, ArrivalOrder, Ledger},
     },
     wire::{
         message::{Content, Corruption},
@@ -87,7 +87,7 @@ pub struct Echo {
 #[derive(Debug, Default)]
 struct Flow {
     sent: u64,
-    order: Order,
+    order: ArrivalOrder,
 }
 
 enum Running {
@@ -98,7 +98,7 @@ enum Running {
         next: u32,
         left: u32,
     },
-    /// The first messages of the links below `begun` have been sent.
+    /// The first messages of the connections below `begun` have been sent.
     Closed {
         begun: u32,
     },
@@ -125,29 +125,38 @@ impl Echo {
     }
 
     #[inline]
-    fn send(&mut self, link: u32, at: Duration, due: Option<Duration>, links: &mut Links) {
-        let flow = &mut self.flows[link as usize];
-        let stamp = Stamp { link: links.number(link), sequence: flow.sent as u32, at };
+    fn send(
+        &mut self,
+        connection: u32,
+        at: Duration,
+        due: Option<Duration>,
+        connections: &mut ConnectionTable,
+    ) {
+        let flow = &mut self.flows[connection as usize];
+        let stamp =
+            Stamp { connection: connections.number(connection), sequence: flow.sent as u32, at };
         let payloads = &mut self.payloads;
-        if links.send(link, |form, out| payloads.write(link, stamp, form, out)) == Sent::Yes {
+        if connections.send(connection, |form, out| payloads.write(connection, stamp, form, out))
+            == Sent::Yes
+        {
             flow.sent += 1;
             self.ledger.sent += 1;
             self.outstanding += 1;
-            links.note_sent(due);
+            connections.note_sent(due);
         }
     }
 
     /// Nothing outstanding on this connection comes any more.
-    fn give_up(&mut self, link: u32) {
-        let flow = &mut self.flows[link as usize];
+    fn give_up(&mut self, connection: u32) {
+        let flow = &mut self.flows[connection as usize];
         let awaited = (flow.sent as u32).wrapping_sub(flow.order.next());
         flow.order.give_up_before(flow.sent as u32);
         self.outstanding = self.outstanding.saturating_sub(u64::from(awaited));
     }
 
     /// Sends what is due in an open loop; when there is more.
-    fn send_due(&mut self, turn_sends_max: usize, links: &mut Links) -> Next {
-        let now = links.now();
+    fn send_due(&mut self, turn_sends_max: usize, connections: &mut ConnectionTable) -> Next {
+        let now = connections.now();
         for _ in 0..turn_sends_max {
             let Some(Running::Open { start, arrivals, due, next, left }) = &mut self.running else {
                 return Next::Idle;
@@ -155,7 +164,7 @@ impl Echo {
             if *due > now {
                 return Next::At(*due);
             }
-            let (at, link) = (*due, *next);
+            let (at, connection) = (*due, *next);
             if *left == 0 {
                 *left = self.plan.pipeline;
             }
@@ -164,33 +173,41 @@ impl Echo {
                 // The burst is complete: the next one is another connection's.
                 *due = burst_due(*start, arrivals, self.plan.pipeline);
                 *next = match self.pace {
-                    Pace::Open { pattern: Pattern::Poisson, .. } => self.random.u32(..links.len()),
-                    _ => (link + 1) % links.len(),
+                    Pace::Open { pattern: Pattern::Poisson, .. } => {
+                        self.random.u32(..connections.len())
+                    }
+                    _ => (connection + 1) % connections.len(),
                 };
             }
-            self.send(link, at, Some(at), links);
+            self.send(connection, at, Some(at), connections);
         }
         Next::At(now)
     }
 
     /// Sends the first messages of a closed loop.
-    fn begin_closed(&mut self, turn_sends_max: usize, links: &mut Links) -> Next {
+    fn begin_closed(&mut self, turn_sends_max: usize, connections: &mut ConnectionTable) -> Next {
         let mut sent = 0;
         while sent < turn_sends_max {
             let Some(Running::Closed { begun }) = &mut self.running else { return Next::Idle };
-            if *begun == links.len() {
+            if *begun == connections.len() {
                 return Next::Idle;
             }
-            let link = *begun;
+            let connection = *begun;
             *begun += 1;
-            self.opened(link, links);
+            self.opened(connection, connections);
             sent += self.plan.pipeline as usize;
         }
-        Next::At(links.now())
+        Next::At(connections.now())
     }
 
-    fn arrive(&mut self, stamp: Stamp, bytes: usize, link: u32, links: &mut Links) {
-        let flow = &mut self.flows[link as usize];
+    fn arrive(
+        &mut self,
+        stamp: Stamp,
+        bytes: usize,
+        connection: u32,
+        connections: &mut ConnectionTable,
+    ) {
+        let flow = &mut self.flows[connection as usize];
         let before = flow.order.next();
         match flow.order.arrive(stamp.sequence) {
             Arrival::InOrder => {
@@ -203,9 +220,9 @@ impl Echo {
             }
         }
         self.ledger.received += 1;
-        links.seen.answered(stamp.at, links.now(), bytes);
+        connections.seen.answered(stamp.at, connections.now(), bytes);
         if matches!(self.running, Some(Running::Closed { .. })) {
-            self.send(link, links.now(), None, links);
+            self.send(connection, connections.now(), None, connections);
         }
     }
 }
@@ -213,7 +230,7 @@ impl Echo {
 impl Workload for Echo {
     type Outcome = Ledger;
 
-    fn start(&mut self, start: Duration, _links: &mut Links) {
+    fn start(&mut self, start: Duration, _connections: &mut ConnectionTable) {
         self.pace = self.plan.dial.pace();
         self.running = Some(match self.pace {
             Pace::Open { rate, pattern } => {
@@ -231,30 +248,37 @@ impl Workload for Echo {
         self.ledger = Ledger::default();
     }
 
-    fn opened(&mut self, link: u32, links: &mut Links) {
+    fn opened(&mut self, connection: u32, connections: &mut ConnectionTable) {
         let Some(Running::Closed { begun }) = self.running else { return };
-        if link < begun && links.is_open(link) {
+        if connection < begun && connections.is_open(connection) {
             for _ in 0..self.plan.pipeline {
-                self.send(link, links.now(), None, links);
+                self.send(connection, connections.now(), None, connections);
             }
         }
     }
 
-    fn message(&mut self, link: u32, kind: DataKind, payload: &[u8], links: &mut Links) {
+    fn message(
+        &mut self,
+        connection: u32,
+        kind: DataKind,
+        payload: &[u8],
+        connections: &mut ConnectionTable,
+    ) {
         let (stamp, is_whole) = match self.payloads.check(kind, payload) {
             Ok(stamp) => (stamp, true),
             Err(Corruption::Body(stamp)) => (stamp, false),
             Err(Corruption::Stamp) => {
-                links.seen.note_foreign(payload);
+                connections.seen.note_foreign(payload);
                 // Beside echoes, a server that has a language of its own may say other things.
                 self.ledger.corrupted += u64::from(self.plan.template.is_none());
                 return;
             }
         };
         // Another connection's message, or one that was not sent yet.
-        let flow = &self.flows[link as usize];
-        let is_unsent = flow.order.meant(stamp.sequence) >= flow.sent || stamp.at > links.now();
-        if stamp.link != links.number(link) || is_unsent {
+        let flow = &self.flows[connection as usize];
+        let is_unsent =
+            flow.order.meant(stamp.sequence) >= flow.sent || stamp.at > connections.now();
+        if stamp.connection != connections.number(connection) || is_unsent {
             self.ledger.corrupted += 1;
             return;
         }
@@ -262,39 +286,39 @@ impl Workload for Echo {
             return;
         }
         self.ledger.corrupted += u64::from(!is_whole);
-        self.arrive(stamp, payload.len(), link, links);
+        self.arrive(stamp, payload.len(), connection, connections);
     }
 
-    fn ended(&mut self, link: u32, _why: Ended, _links: &mut Links) -> Then {
-        self.give_up(link);
+    fn ended(&mut self, connection: u32, _why: Ended, _connections: &mut ConnectionTable) -> Then {
+        self.give_up(connection);
         Then::Reopen(REOPEN_DELAY)
     }
 
-    fn advance(&mut self, links: &mut Links) -> Next {
+    fn advance(&mut self, connections: &mut ConnectionTable) -> Next {
         let turn_sends_max = (TURN_BYTES_MAX / self.plan.bytes.max(1)).clamp(1, TURN_SENDS_MAX);
         match self.running {
-            Some(Running::Open { .. }) => self.send_due(turn_sends_max, links),
-            Some(Running::Closed { .. }) => self.begin_closed(turn_sends_max, links),
+            Some(Running::Open { .. }) => self.send_due(turn_sends_max, connections),
+            Some(Running::Closed { .. }) => self.begin_closed(turn_sends_max, connections),
             None => Next::Idle,
         }
     }
 
-    fn is_awaiting(&self, _links: &Links) -> bool {
+    fn is_awaiting(&self, _connections: &ConnectionTable) -> bool {
         self.outstanding > 0 && self.pace != Pace::Closed
     }
 
-    fn stop(&mut self, _links: &mut Links) {
+    fn stop(&mut self, _connections: &mut ConnectionTable) {
         self.running = None;
     }
 
-    fn is_drained(&self, _links: &Links) -> bool {
+    fn is_drained(&self, _connections: &ConnectionTable) -> bool {
         self.outstanding == 0
     }
 
-    fn finish(&mut self, links: &mut Links) -> Ledger {
-        for link in 0..links.len() {
-            self.give_up(link);
-            self.ledger.lost += self.flows[link as usize].order.settle();
+    fn finish(&mut self, connections: &mut ConnectionTable) -> Ledger {
+        for connection in 0..connections.len() {
+            self.give_up(connection);
+            self.ledger.lost += self.flows[connection as usize].order.settle();
         }
         std::mem::take(&mut self.ledger)
     }

@@ -22,7 +22,7 @@ pub enum Payloads {
     Templated {
         /// What is sent.
         template: Arc<Template>,
-        /// By link, as each has its own number in it.
+        /// By connection, as each has its own number in it.
         drafts: BTreeMap<u32, Draft>,
         /// Finds what was sent in what comes back, whatever the server puts around it.
         deliveries: Deliveries,
@@ -45,13 +45,14 @@ impl Payloads {
         }
     }
 
-    /// Appends a message of this link as one masked frame.
+    /// Appends a message of this connection as one masked frame.
     #[inline]
-    pub fn write(&mut self, link: u32, stamp: Stamp, form: Form, out: &mut Vec<u8>) {
+    pub fn write(&mut self, connection: u32, stamp: Stamp, form: Form, out: &mut Vec<u8>) {
         match self {
             Self::Plain(messages) => messages.write(stamp, form, out),
             Self::Templated { template, drafts, keys, .. } => {
-                let draft = drafts.entry(link).or_insert_with(|| template.draft(stamp.link));
+                let draft =
+                    drafts.entry(connection).or_insert_with(|| template.draft(stamp.connection));
                 emit_frame(out, Some(keys.draw()), Opcode::Text, draft.stamped(stamp));
             }
         }

@@ -9,7 +9,7 @@ use ringway_frame::{DataKind, MaskKeys, Opcode, emit_frame};
 use super::{EchoPlan, TURN_BYTES_MAX, TURN_SENDS_MAX};
 use crate::{
     engine::{
-        links::{Links, Sent},
+        table::{ConnectionTable, Sent},
         workload::{Ended, Next, Then, Workload},
     },
     measure::ledger::Ledger,
@@ -36,7 +36,7 @@ pub struct Unstamped {
     flows: Vec<ReplyCount>,
     outstanding: u64,
     ledger: Ledger,
-    /// `None` when nothing is sent; otherwise the first messages of the links below were sent.
+    /// `None` when nothing is sent; otherwise the first messages of the connections below were sent.
     begun: Option<u32>,
 }
 
@@ -79,31 +79,31 @@ impl Unstamped {
         }
     }
 
+    /// Sends so many messages at once.
     #[inline]
-    fn send(&mut self, link: u32, links: &mut Links) {
+    fn send(&mut self, connection: u32, messages: u32, connections: &mut ConnectionTable) {
         self.next_frame = (self.next_frame + 1) % KEYS;
-        if links.send_shared(link, &self.frames[self.next_frame]) == Sent::Yes {
-            self.flows[link as usize].outstanding += 1;
-            self.outstanding += 1;
-            self.ledger.sent += 1;
-            links.note_sent(None);
+        if connections.send_shared(connection, &self.frames[self.next_frame], messages) == Sent::Yes
+        {
+            self.flows[connection as usize].outstanding += messages;
+            self.outstanding += u64::from(messages);
+            self.ledger.sent += u64::from(messages);
+            connections.seen.sent += u64::from(messages);
         }
     }
 
-    /// A reply is whole.
+    /// So many replies are whole.
     #[inline]
-    fn count(&mut self, link: u32, links: &mut Links) {
-        let flow = &mut self.flows[link as usize];
-        if flow.outstanding == 0 {
-            self.ledger.doubled += 1;
-            return;
-        }
-        flow.outstanding -= 1;
-        self.outstanding -= 1;
-        self.ledger.received += 1;
-        links.seen.count(self.body.len());
-        if self.begun.is_some() {
-            self.send(link, links);
+    fn count(&mut self, connection: u32, replies: u32, connections: &mut ConnectionTable) {
+        let flow = &mut self.flows[connection as usize];
+        let awaited = replies.min(flow.outstanding);
+        flow.outstanding -= awaited;
+        self.outstanding -= u64::from(awaited);
+        self.ledger.received += u64::from(awaited);
+        self.ledger.doubled += u64::from(replies - awaited);
+        connections.seen.count(awaited, awaited as usize * self.body.len());
+        if awaited > 0 && self.begun.is_some() {
+            self.send(connection, awaited, connections);
         }
     }
 
@@ -118,8 +118,8 @@ impl Unstamped {
     }
 
     /// Nothing outstanding on this connection comes any more.
-    fn give_up(&mut self, link: u32) -> u32 {
-        let lost = std::mem::take(&mut self.flows[link as usize]).outstanding;
+    fn give_up(&mut self, connection: u32) -> u32 {
+        let lost = std::mem::take(&mut self.flows[connection as usize]).outstanding;
         self.outstanding -= u64::from(lost);
         self.ledger.lost += u64::from(lost);
         lost
@@ -129,34 +129,31 @@ impl Unstamped {
 impl Workload for Unstamped {
     type Outcome = Ledger;
 
-    fn start(&mut self, _start: std::time::Duration, _links: &mut Links) {
+    fn start(&mut self, _start: std::time::Duration, _connections: &mut ConnectionTable) {
         self.begun = Some(0);
         self.ledger = Ledger::default();
     }
 
-    fn opened(&mut self, link: u32, links: &mut Links) {
-        if self.begun.is_some_and(|begun| link < begun) && links.is_open(link) {
-            for _ in 0..self.pipeline {
-                self.send(link, links);
-            }
+    fn opened(&mut self, connection: u32, connections: &mut ConnectionTable) {
+        if self.begun.is_some_and(|begun| connection < begun) && connections.is_open(connection) {
+            self.send(connection, self.pipeline, connections);
         }
     }
 
     #[inline]
-    fn skim(&mut self, link: u32, bytes: &[u8], links: &mut Links) -> usize {
-        let mut taken = 0;
+    fn skim(&mut self, connection: u32, bytes: &[u8], connections: &mut ConnectionTable) -> usize {
+        let (mut taken, mut replies) = (0, 0);
         loop {
-            let rest = &bytes[taken..];
-            if self.flows[link as usize].left == 0 {
-                if !rest.starts_with(&self.reply_header) {
-                    return taken;
+            if self.flows[connection as usize].left == 0 {
+                if !bytes[taken..].starts_with(&self.reply_header) {
+                    break;
                 }
                 taken += self.reply_header.len();
                 let is_compared = self.is_sampled();
-                let flow = &mut self.flows[link as usize];
+                let flow = &mut self.flows[connection as usize];
                 (flow.left, flow.is_compared) = (self.body.len() as u32, is_compared);
             }
-            let flow = &mut self.flows[link as usize];
+            let flow = &mut self.flows[connection as usize];
             let here = (bytes.len() - taken).min(flow.left as usize);
             if flow.is_compared {
                 let expected = &self.body[self.body.len() - flow.left as usize..][..here];
@@ -168,55 +165,63 @@ impl Workload for Unstamped {
             taken += here;
             flow.left -= here as u32;
             if flow.left > 0 {
-                return taken;
+                break;
             }
-            self.count(link, links);
+            replies += 1;
         }
+        self.count(connection, replies, connections);
+        taken
     }
 
     /// A reply that did not begin as others do, or whose header came in pieces.
-    fn message(&mut self, link: u32, kind: DataKind, payload: &[u8], links: &mut Links) {
+    fn message(
+        &mut self,
+        connection: u32,
+        kind: DataKind,
+        payload: &[u8],
+        connections: &mut ConnectionTable,
+    ) {
         if kind != self.kind || payload != self.body {
             self.ledger.corrupted += 1;
-            links.seen.note_foreign(payload);
+            connections.seen.note_foreign(payload);
         }
-        self.count(link, links);
+        self.count(connection, 1, connections);
     }
 
-    fn ended(&mut self, link: u32, _why: Ended, _links: &mut Links) -> Then {
-        self.give_up(link);
+    fn ended(&mut self, connection: u32, _why: Ended, _connections: &mut ConnectionTable) -> Then {
+        self.give_up(connection);
         Then::Reopen(REOPEN_DELAY)
     }
 
-    fn advance(&mut self, links: &mut Links) -> Next {
+    fn advance(&mut self, connections: &mut ConnectionTable) -> Next {
         let turn_sends_max = (TURN_BYTES_MAX / self.body.len()).clamp(1, TURN_SENDS_MAX);
         let mut sent = 0;
         while sent < turn_sends_max {
             let Some(begun) = &mut self.begun else { return Next::Idle };
-            if *begun == links.len() {
+            if *begun == connections.len() {
                 return Next::Idle;
             }
-            let link = *begun;
+            let connection = *begun;
             *begun += 1;
-            self.opened(link, links);
+            self.opened(connection, connections);
             sent += self.pipeline as usize;
         }
-        Next::At(links.now())
+        Next::At(connections.now())
     }
 
-    fn stop(&mut self, _links: &mut Links) {
+    fn stop(&mut self, _connections: &mut ConnectionTable) {
         self.begun = None;
     }
 
-    fn is_drained(&self, _links: &Links) -> bool {
+    fn is_drained(&self, _connections: &ConnectionTable) -> bool {
         self.outstanding == 0
     }
 
-    fn finish(&mut self, links: &mut Links) -> Ledger {
-        for link in 0..links.len() {
-            if self.give_up(link) > 0 {
+    fn finish(&mut self, connections: &mut ConnectionTable) -> Ledger {
+        for connection in 0..connections.len() {
+            if self.give_up(connection) > 0 {
                 // A late reply would be taken for one of the next measurement.
-                links.cut(link);
+                connections.cut(connection);
             }
         }
         std::mem::take(&mut self.ledger)

@@ -6,7 +6,7 @@ use super::{
     participants::{FanoutRun, Participants},
     plans::Plans,
     spread::{Spread, Spreads},
-    subscribe::Heard,
+    subscribe::Received,
 };
 use crate::{
     args::fanout::FanoutArgs,
@@ -19,10 +19,11 @@ use crate::{
     },
     output::{
         self,
-        progress::{Loudness, Progress},
+        progress::{Loudness, RunProgress},
     },
     prepare,
     report::{Heading, Report, beside::EchoBeside},
+    verdict,
 };
 
 /// Runs it.
@@ -35,7 +36,7 @@ pub fn run(args: &FanoutArgs) -> Result<Status> {
     let events_asked = (!args.closed).then_some(args.rate);
     let deliveries_asked = events_asked.map(|rate| rate * f64::from(plan.connections));
     let heading = prepare::heading("fanout", plan, deliveries_asked);
-    let mut progress = Progress::new(args.duration, Loudness::of(&args.common.output));
+    let mut progress = RunProgress::new(args.duration, Loudness::of(&args.common.output));
     let mut participants = Participants::start(plans)?;
     let mut opening = participants.open(&mut progress)?;
     let warning = participants.probe(args.common.drain, &mut opening)?;
@@ -55,46 +56,46 @@ fn report(
     warning: Option<String>,
 ) -> Report {
     let ledger = run.settle();
-    let FanoutRun { received: heard, published: told, echo } = run;
-    let mut report = Report::new(heading, opening, heard, ledger);
-    let Some(told_all) = told.outcomes.first() else { return report };
-    let tables: Vec<&Spread> = heard.outcomes.iter().map(|one| &one.spread).collect();
-    let Spreads { times, complete, incomplete } = Spread::together(&tables, &told_all.owed);
+    let FanoutRun { received, published, echo } = run;
+    let mut report = verdict::report(heading, opening, received, ledger);
+    let Some(all_published) = published.outcomes.first() else { return report };
+    let tables: Vec<&Spread> = received.outcomes.iter().map(|one| &one.spread).collect();
+    let Spreads { times, complete, incomplete } = Spread::together(&tables, &all_published.owed);
     let seconds = report.elapsed_s;
-    let sum = |of: fn(&Heard) -> u64| heard.outcomes.iter().map(of).sum::<u64>() as f64;
+    let sum = |of: fn(&Received) -> u64| received.outcomes.iter().map(of).sum::<u64>() as f64;
     let mut note = |name: &str, value: f64| {
         report.details.insert(name.to_owned(), value);
     };
-    note("events", told_all.events as f64);
-    note("events_per_s", told_all.events as f64 / seconds);
+    note("events", all_published.events as f64);
+    note("events_per_s", all_published.events as f64 / seconds);
     note("events_complete", complete as f64);
     note("events_incomplete", incomplete as f64);
-    note("events_behind", told_all.behind as f64);
+    note("events_behind", all_published.behind as f64);
     note("deliveries_per_s", report.rate);
     note("deliveries_due_while_away", sum(|one| one.away));
     note("foreign_events", sum(|one| one.foreign));
     note("other_messages", sum(|one| one.others));
-    note("publishers_open", f64::from(told.open));
-    note("publisher_messages", told_all.others as f64);
-    note("stalls", told_all.stalls as f64);
+    note("publishers_open", f64::from(published.open));
+    note("publisher_messages", all_published.others as f64);
+    note("stalls", all_published.stalls as f64);
     quantiles(&mut note, "spread_us", &times);
-    quantiles(&mut note, "publish_ack_us", &told.seen.latencies);
+    quantiles(&mut note, "publish_ack_us", &published.seen.latencies);
     if let Some(echo) = echo {
         describe_echo(&mut report, echo);
     }
     report.warnings.extend(warning);
-    if told_all.behind > 0 {
+    if all_published.behind > 0 {
         report.warnings.push(format!(
             "events_behind: {} events were due and not published, as each publisher awaits the \
              response before its next event; use more --publishers, or a lower --rate",
-            told_all.behind
+            all_published.behind
         ));
     }
-    if told_all.stalls > 0 {
+    if all_published.stalls > 0 {
         report.warnings.push(format!(
             "stalls: {} times nothing was delivered for a second, and what was outstanding was \
              given up",
-            told_all.stalls
+            all_published.stalls
         ));
     }
     report

@@ -5,7 +5,7 @@
 
 use memchr::memchr2;
 
-use crate::wire::{cursor, opening::Approach, request, response::Head};
+use crate::wire::{cursor, handshake::Approach, request, response::Head};
 
 /// How subscribers receive.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -37,7 +37,7 @@ pub struct Feed {
 
 /// What a response is to its subscriber.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub enum ResponseKind {
     /// It brings events.
     News,
     /// It says that there is none, after a while.
@@ -59,12 +59,12 @@ impl Feed {
     }
 
     /// A response begins.
-    pub fn begin(&mut self, head: Head<'_>) -> Answer {
+    pub fn begin(&mut self, head: Head<'_>) -> ResponseKind {
         self.status = head.status;
         self.pending.clear();
         self.is_after_cr = false;
         let answer = self.answer();
-        if answer == Answer::News {
+        if answer == ResponseKind::News {
             self.etag.clear();
             self.etag.push_str(head.etag);
             self.last_modified.clear();
@@ -74,18 +74,18 @@ impl Feed {
     }
 
     /// What the response is.
-    pub fn answer(&self) -> Answer {
+    pub fn answer(&self) -> ResponseKind {
         match self.status {
-            200 => Answer::News,
+            200 => ResponseKind::News,
             // RFC 9110 §15.3.5, §15.4.5, §15.5.9.
-            204 | 304 | 408 => Answer::NoNews,
-            _ => Answer::Refusal,
+            204 | 304 | 408 => ResponseKind::NoNews,
+            _ => ResponseKind::Refusal,
         }
     }
 
-    /// Calls `hear` with each line that is whole by now and has data in it. Lines end with CR, LF
+    /// Calls `read` with each line that is whole by now and has data in it. Lines end with CR, LF
     /// or both (WHATWG HTML §9.2.5, "Parsing an event stream").
-    pub fn read_lines(&mut self, mut body: &[u8], mut hear: impl FnMut(&[u8])) {
+    pub fn read_lines(&mut self, mut body: &[u8], mut read: impl FnMut(&[u8])) {
         while let Some(first) = body.first() {
             if std::mem::take(&mut self.is_after_cr) && *first == b'\n' {
                 body = &body[1..];
@@ -96,10 +96,10 @@ impl Feed {
             let (line, rest) = (&body[..end], &body[end + 1..]);
             body = rest;
             if self.pending.is_empty() {
-                hear_data(line, &mut hear);
+                read_data(line, &mut read);
             } else {
                 self.pending.extend_from_slice(line);
-                hear_data(&self.pending, &mut hear);
+                read_data(&self.pending, &mut read);
                 self.pending.clear();
             }
         }
@@ -125,9 +125,9 @@ impl Feed {
 }
 
 /// Of a line of a stream, what is data.
-fn hear_data(line: &[u8], hear: &mut impl FnMut(&[u8])) {
+fn read_data(line: &[u8], read: &mut impl FnMut(&[u8])) {
     if let Some(data) = line.strip_prefix(b"data:") {
-        hear(data);
+        read(data);
     }
 }
 
@@ -139,12 +139,14 @@ mod tests {
     #[test]
     fn lines_are_heard_when_they_are_whole() {
         let mut feed = Feed::default();
-        let mut heard = Vec::new();
+        let mut read_lines = Vec::new();
         let stream = b"retry: 2000\n\nid: 1\ndata: one\n\ndata:two\ndata: three";
         for piece in stream.chunks(3) {
-            feed.read_lines(piece, |data| heard.push(String::from_utf8_lossy(data).into_owned()));
+            feed.read_lines(piece, |data| {
+                read_lines.push(String::from_utf8_lossy(data).into_owned())
+            });
         }
-        assert_eq!(heard, [" one", "two"]);
+        assert_eq!(read_lines, [" one", "two"]);
     }
 
     #[test]
@@ -153,13 +155,17 @@ mod tests {
             let stream = [": hi", "", "data: one", "", "data:two", "data: three", "", ""].join(end);
             for step in 1..stream.len() + 1 {
                 let mut feed = Feed::default();
-                let mut heard = Vec::new();
+                let mut read_lines = Vec::new();
                 for piece in stream.as_bytes().chunks(step) {
                     feed.read_lines(piece, |data| {
-                        heard.push(String::from_utf8_lossy(data).into_owned());
+                        read_lines.push(String::from_utf8_lossy(data).into_owned());
                     });
                 }
-                assert_eq!(heard, [" one", "two", " three"], "{end:?}, {step} bytes at a time");
+                assert_eq!(
+                    read_lines,
+                    [" one", "two", " three"],
+                    "{end:?}, {step} bytes at a time"
+                );
             }
         }
     }
@@ -173,7 +179,7 @@ mod tests {
         let request = |feed: &Feed| String::from_utf8(feed.request(&transport, &approach, 7));
         assert_eq!(request(&feed).unwrap(), "GET /poll?n=7 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
         let head = Head { status: 200, etag: "3", last_modified: "today" };
-        assert_eq!(feed.begin(head), Answer::News);
+        assert_eq!(feed.begin(head), ResponseKind::News);
         feed.keep(b"{\"at\":\"x-1\",");
         feed.keep(b"\"events\":[{\"at\":\"x-0\"}]}");
         assert_eq!(feed.finish(&transport).len(), 36);
@@ -183,7 +189,7 @@ mod tests {
             format!("GET /poll?n=7&at=x-1 HTTP/1.1\r\nHost: 127.0.0.1\r\n{told}")
         );
         let nothing = Head { status: 304, etag: "", last_modified: "" };
-        assert_eq!(feed.begin(nothing), Answer::NoNews);
+        assert_eq!(feed.begin(nothing), ResponseKind::NoNews);
         assert!(request(&feed).unwrap().ends_with(told), "it is where it was");
     }
 }

@@ -13,18 +13,18 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use super::{
     plans::Plans,
-    publish::{Publish, Told},
-    subscribe::{Heard, Subscribe},
+    publish::{Publish, Published},
+    subscribe::{Received, Subscribe},
     traffic::{Phase, Traffic},
 };
 use crate::{
     engine::{
-        conductor::{Conductor, Observer, START_DELAY},
+        coordinator::{Coordinator, Observer, START_DELAY},
         signal,
     },
     measure::{ledger::Ledger, run::Run, timeline::Seen},
     mode::{echo, pace::Dial, ready},
-    output::progress::Progress,
+    output::progress::RunProgress,
 };
 
 /// A probe is published at once.
@@ -33,18 +33,18 @@ const PROBE_DURATION: Duration = Duration::from_millis(1);
 /// Subscribers and publishers, and perhaps echoes beside them.
 pub struct Participants {
     traffic: Arc<Traffic>,
-    subscribers: Conductor<Heard>,
-    publishers: Conductor<Told>,
-    echo: Option<Conductor<Ledger>>,
+    subscribers: Coordinator<Received>,
+    publishers: Coordinator<Published>,
+    echo: Option<Coordinator<Ledger>>,
     dial: Dial,
 }
 
 /// What all of them saw in one measurement.
 pub struct FanoutRun {
     /// Of the subscribers.
-    pub received: Run<Heard>,
+    pub received: Run<Received>,
     /// Of the publishers.
-    pub published: Run<Told>,
+    pub published: Run<Published>,
     /// Of the echoes beside them.
     pub echo: Option<Run<Ledger>>,
 }
@@ -76,13 +76,13 @@ impl Participants {
         let (traffic, dial) =
             (Arc::new(Traffic::new(publish_plan.connections)), publish.dial.clone());
         let shared = traffic.clone();
-        let subscribers = Conductor::start(plan, move |share, plan| {
+        let subscribers = Coordinator::start(plan, move |share, plan| {
             let (subscribe, approach) = (subscribe.clone(), plan.approach.clone());
             Subscribe::new(subscribe, approach, shared.clone(), plan.share(share.index).1)
         })?;
         let shared = traffic.clone();
         let clock = subscribers.clock();
-        let publishers = Conductor::start_by(clock, publish_plan, move |_, plan| {
+        let publishers = Coordinator::start_by(clock, publish_plan, move |_, plan| {
             Publish::new(publish.clone(), shared.clone(), plan.connections, plan.seed)
         })?;
         for waker in publishers.wakers() {
@@ -97,7 +97,7 @@ impl Participants {
     ///
     /// # Errors
     /// No subscriber, no publisher, or no connection of an echo could be opened.
-    pub fn open(&mut self, progress: &mut Progress) -> Result<Seen> {
+    pub fn open(&mut self, progress: &mut RunProgress) -> Result<Seen> {
         let mut opening = ready::await_open(&mut self.subscribers, progress)?;
         let publishers =
             ready::await_open(&mut self.publishers, &mut Unwatched).context("the publishers")?;
@@ -156,7 +156,7 @@ impl Participants {
         self.dial.set(rate);
     }
 
-    /// Publishes for `duration`, and hears what is delivered.
+    /// Publishes for `duration`, and receives what is delivered.
     ///
     /// # Errors
     /// A thread cannot go on.
@@ -198,7 +198,7 @@ impl Participants {
     /// Closes all connections politely.
     pub fn end(self) {
         self.publishers.end();
-        self.echo.into_iter().for_each(Conductor::end);
+        self.echo.into_iter().for_each(Coordinator::end);
         self.subscribers.end();
     }
 }
@@ -226,11 +226,11 @@ struct Samples {
 }
 
 impl Samples {
-    fn add(&mut self, heard: &Run<Heard>, told: &Run<Told>) {
+    fn add(&mut self, received: &Run<Received>, published: &Run<Published>) {
         let Self { subscribers, publishers } = self;
-        let mut here = heard.outcomes.iter().filter_map(|one| one.sample.clone());
+        let mut here = received.outcomes.iter().filter_map(|one| one.sample.clone());
         *subscribers = subscribers.take().or_else(|| here.next());
-        let mut there = told.outcomes.iter().filter_map(|one| one.sample.clone());
+        let mut there = published.outcomes.iter().filter_map(|one| one.sample.clone());
         *publishers = publishers.take().or_else(|| there.next());
     }
 

@@ -25,8 +25,8 @@ use crate::{
     },
     prepare,
     wire::{
+        handshake::{Approach, Exchange},
         message::Form,
-        opening::{Approach, Exchange},
         template::{MARKED_BYTES, Template},
     },
 };

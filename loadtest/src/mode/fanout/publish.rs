@@ -11,7 +11,7 @@ use ringway_frame::{DataKind, MaskKeys, Opcode, emit_frame};
 use super::traffic::{Phase, Ticket, Traffic};
 use crate::{
     engine::{
-        links::{Links, Sent},
+        table::{ConnectionTable, Sent},
         workload::{Ended, Next, Then, Workload},
     },
     measure::arrivals::{Arrivals, Share},
@@ -21,7 +21,7 @@ use crate::{
     },
     wire::{
         failure::Reason,
-        opening::Approach,
+        handshake::Approach,
         request,
         response::Part,
         stamp::Stamp,
@@ -98,13 +98,13 @@ pub struct Publish {
     running: Running,
     /// When what was due was last published.
     advanced_at: Duration,
-    told: Told,
+    published: Published,
 }
 
 /// One publisher.
 struct Lane {
     draft: Draft,
-    standing: Standing,
+    state: PublisherState,
     /// Over HTTP, the event whose response is awaited, and when it was due.
     awaited: Option<(Ticket, Duration)>,
     /// When the latest response came; an event that was due before is not late by the tester.
@@ -114,7 +114,7 @@ struct Lane {
 
 /// Whether a publisher has a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
+enum PublisherState {
     Open,
     /// It opens again at once: what is due waits.
     Returning,
@@ -123,7 +123,7 @@ enum Standing {
 
 /// What the publishers did.
 #[derive(Debug, Default)]
-pub struct Told {
+pub struct Published {
     /// Events that the server took.
     pub events: u64,
     /// By publisher and event, how many deliveries it owed.
@@ -161,7 +161,7 @@ impl Publish {
     pub fn new(plan: PublishPlan, traffic: Arc<Traffic>, connections: u32, seed: u64) -> Self {
         let lanes = (0..connections).map(|number| Lane {
             draft: plan.way.draft(&plan.template, number),
-            standing: Standing::Away,
+            state: PublisherState::Away,
             awaited: None,
             freed_at: Duration::ZERO,
             status: 0,
@@ -175,81 +175,95 @@ impl Publish {
             next: 0,
             running: Running::Off,
             advanced_at: Duration::ZERO,
-            told: Told::new(connections),
+            published: Published::new(connections),
         }
     }
 
     /// Publishes an event that was due at `due`; without, it is due now.
-    fn publish_next(&mut self, due: Option<Duration>, links: &mut Links) -> Tried {
+    fn publish_next(&mut self, due: Option<Duration>, connections: &mut ConnectionTable) -> Tried {
         let mut tried = Tried::NoneThere;
-        for _ in 0..links.len() {
-            let link = self.next;
-            self.next = (self.next + 1) % links.len();
-            let Lane { standing, awaited, .. } = &self.lanes[link as usize];
-            if awaited.is_some() || *standing == Standing::Returning {
+        for _ in 0..connections.len() {
+            let connection = self.next;
+            self.next = (self.next + 1) % connections.len();
+            let Lane { state, awaited, .. } = &self.lanes[connection as usize];
+            if awaited.is_some() || *state == PublisherState::Returning {
                 tried = Tried::Busy;
-            } else if links.is_open(link) && self.publish(link, due, links) == Sent::Yes {
+            } else if connections.is_open(connection)
+                && self.publish(connection, due, connections) == Sent::Yes
+            {
                 return Tried::Published;
             }
         }
         tried
     }
 
-    fn publish(&mut self, link: u32, due: Option<Duration>, links: &mut Links) -> Sent {
-        let publisher = link as usize;
+    fn publish(
+        &mut self,
+        connection: u32,
+        due: Option<Duration>,
+        connections: &mut ConnectionTable,
+    ) -> Sent {
+        let publisher = connection as usize;
         let ticket = self.traffic.publish(publisher);
-        let at = due.unwrap_or_else(|| links.clock().now());
-        let stamp = Stamp { link: self.traffic.link(link), sequence: ticket.sequence, at };
+        let at = due.unwrap_or_else(|| connections.clock().now());
+        let stamp = Stamp {
+            connection: self.traffic.connection(connection),
+            sequence: ticket.sequence,
+            at,
+        };
         let lane = &mut self.lanes[publisher];
         let event = lane.draft.stamped(stamp);
         let sent = match self.plan.way {
             Way::Messages(kind) => {
                 let key = Some(self.keys.draw());
-                links.send(link, |_, out| emit_frame(out, key, Opcode::from(kind), event))
+                connections
+                    .send(connection, |_, out| emit_frame(out, key, Opcode::from(kind), event))
             }
-            Way::Requests { .. } => links.send(link, |_, out| out.extend_from_slice(event)),
+            Way::Requests { .. } => {
+                connections.send(connection, |_, out| out.extend_from_slice(event))
+            }
         };
         if sent == Sent::No {
             self.traffic.withdraw(publisher, ticket);
             return sent;
         }
-        links.note_sent(due.map(|due| due.max(lane.freed_at)));
+        connections.note_sent(due.map(|due| due.max(lane.freed_at)));
         match self.plan.way {
-            Way::Messages(_) => self.told.take(publisher, ticket),
+            Way::Messages(_) => self.published.take(publisher, ticket),
             Way::Requests { .. } => lane.awaited = Some((ticket, at)),
         }
         sent
     }
 
     /// A response is whole.
-    fn respond(&mut self, link: u32, links: &mut Links) {
-        let lane = &mut self.lanes[link as usize];
+    fn respond(&mut self, connection: u32, connections: &mut ConnectionTable) {
+        let lane = &mut self.lanes[connection as usize];
         let status = std::mem::take(&mut lane.status);
         let Some((ticket, at)) = lane.awaited.take() else {
-            links.seen.fail(Reason::named("response_unasked"));
+            connections.seen.fail(Reason::named("response_unasked"));
             return;
         };
-        lane.freed_at = links.clock().now();
+        lane.freed_at = connections.clock().now();
         if (200..=299).contains(&status) {
-            links.seen.answered(at, links.now(), 0);
-            self.told.take(link as usize, ticket);
+            connections.seen.answered(at, connections.now(), 0);
+            self.published.take(connection as usize, ticket);
         } else {
-            links.seen.fail(Reason::named(format!("publish_status_{status}")));
-            self.traffic.withdraw(link as usize, ticket);
+            connections.seen.fail(Reason::named(format!("publish_status_{status}")));
+            self.traffic.withdraw(connection as usize, ticket);
         }
     }
 
-    fn advance_open(&mut self, links: &mut Links) -> Next {
-        let now = links.now();
+    fn advance_open(&mut self, connections: &mut ConnectionTable) -> Next {
+        let now = connections.now();
         for _ in 0..TURN_EVENTS_MAX {
             let Running::Open { due, .. } = self.running else { return Next::Idle };
             if due > now {
                 return Next::At(due);
             }
-            match self.publish_next(Some(due), links) {
+            match self.publish_next(Some(due), connections) {
                 Tried::Published => {}
                 Tried::Busy => return Next::Idle,
-                Tried::NoneThere => links.seen.fail(Reason::NOT_CONNECTED),
+                Tried::NoneThere => connections.seen.fail(Reason::NOT_CONNECTED),
             }
             if let Running::Open { start, arrivals, due } = &mut self.running {
                 *due = *start + arrivals.next_due();
@@ -258,8 +272,8 @@ impl Publish {
         Next::At(now)
     }
 
-    fn advance_closed(&mut self, links: &mut Links) -> Next {
-        let now = links.now();
+    fn advance_closed(&mut self, connections: &mut ConnectionTable) -> Next {
+        let now = connections.now();
         for _ in 0..TURN_EVENTS_MAX {
             let Running::Closed { outstanding, settled, moved_at } = &mut self.running else {
                 return Next::Idle;
@@ -277,12 +291,12 @@ impl Publish {
                     return Next::At(*moved_at + STALL_TIME_MAX);
                 }
                 *moved_at = now;
-                self.told.stalls += 1;
+                self.published.stalls += 1;
                 self.traffic.give_up();
                 return Next::At(now + STALL_TIME_MAX);
             }
             *moved_at = now;
-            match self.publish_next(None, links) {
+            match self.publish_next(None, connections) {
                 Tried::Published => {}
                 Tried::Busy => return Next::Idle,
                 Tried::NoneThere => return Next::At(now + ABSENCE_LOOK_INTERVAL),
@@ -293,9 +307,9 @@ impl Publish {
 }
 
 impl Workload for Publish {
-    type Outcome = Told;
+    type Outcome = Published;
 
-    fn start(&mut self, start: Duration, links: &mut Links) {
+    fn start(&mut self, start: Duration, connections: &mut ConnectionTable) {
         self.running = match (self.traffic.phase(), self.plan.dial.pace()) {
             (Phase::Probing, _) => Running::Probe,
             (Phase::Measuring, Pace::Open { rate, pattern }) => {
@@ -307,79 +321,88 @@ impl Workload for Publish {
             (Phase::Measuring, Pace::Closed) => Running::Closed {
                 outstanding: u64::from(self.plan.outstanding),
                 settled: self.traffic.settled(),
-                moved_at: links.now(),
+                moved_at: connections.now(),
             },
         };
         self.next = 0;
     }
 
-    fn opened(&mut self, link: u32, links: &mut Links) {
-        self.lanes[link as usize].standing = Standing::Open;
+    fn opened(&mut self, connection: u32, connections: &mut ConnectionTable) {
+        self.lanes[connection as usize].state = PublisherState::Open;
         for hello in &self.plan.hello {
-            let text = greeting(hello, links.number(link));
+            let text = greeting(hello, connections.number(connection));
             let key = Some(self.keys.draw());
-            links.send(link, |_, out| emit_frame(out, key, Opcode::Text, text.as_bytes()));
+            connections
+                .send(connection, |_, out| emit_frame(out, key, Opcode::Text, text.as_bytes()));
         }
     }
 
-    fn message(&mut self, _link: u32, _kind: DataKind, payload: &[u8], _links: &mut Links) {
-        self.told.others += 1;
-        self.told.show(payload);
+    fn message(
+        &mut self,
+        _connection: u32,
+        _kind: DataKind,
+        payload: &[u8],
+        _connections: &mut ConnectionTable,
+    ) {
+        self.published.others += 1;
+        self.published.show(payload);
     }
 
-    fn response(&mut self, link: u32, part: Part<'_>, links: &mut Links) {
+    fn response(&mut self, connection: u32, part: Part<'_>, connections: &mut ConnectionTable) {
         match part {
-            Part::Head(head) => self.lanes[link as usize].status = head.status,
+            Part::Head(head) => self.lanes[connection as usize].status = head.status,
             Part::Body(body) => {
-                if !(200..=299).contains(&self.lanes[link as usize].status) {
-                    self.told.show(body);
+                if !(200..=299).contains(&self.lanes[connection as usize].status) {
+                    self.published.show(body);
                 }
             }
-            Part::End(_) => self.respond(link, links),
+            Part::End(_) => self.respond(connection, connections),
         }
     }
 
-    fn ended(&mut self, link: u32, why: Ended, links: &mut Links) -> Then {
-        let lane = &mut self.lanes[link as usize];
+    fn ended(&mut self, connection: u32, why: Ended, connections: &mut ConnectionTable) -> Then {
+        let lane = &mut self.lanes[connection as usize];
         if let Some((ticket, _)) = lane.awaited.take() {
             // The server may have taken the event, so it is owed.
-            links.seen.fail(Reason::named("publish_unanswered"));
-            self.told.take(link as usize, ticket);
+            connections.seen.fail(Reason::named("publish_unanswered"));
+            self.published.take(connection as usize, ticket);
         }
         match (&self.plan.way, why) {
             (Way::Requests { .. }, Ended::Closed) => {
-                lane.standing = Standing::Returning;
+                lane.state = PublisherState::Returning;
                 Then::Reopen(Duration::ZERO)
             }
             _ => {
-                lane.standing = Standing::Away;
+                lane.state = PublisherState::Away;
                 Then::Reopen(REOPEN_DELAY)
             }
         }
     }
 
-    fn advance(&mut self, links: &mut Links) -> Next {
-        self.advanced_at = links.now();
+    fn advance(&mut self, connections: &mut ConnectionTable) -> Next {
+        self.advanced_at = connections.now();
         match self.running {
             Running::Off => Next::Idle,
             Running::Probe => {
                 self.running = Running::Off;
-                for link in 0..links.len() {
-                    if links.is_open(link) && self.lanes[link as usize].awaited.is_none() {
-                        self.publish(link, None, links);
+                for connection in 0..connections.len() {
+                    if connections.is_open(connection)
+                        && self.lanes[connection as usize].awaited.is_none()
+                    {
+                        self.publish(connection, None, connections);
                     }
                 }
                 Next::Idle
             }
-            Running::Open { .. } => self.advance_open(links),
-            Running::Closed { .. } => self.advance_closed(links),
+            Running::Open { .. } => self.advance_open(connections),
+            Running::Closed { .. } => self.advance_closed(connections),
         }
     }
 
-    fn stop(&mut self, _links: &mut Links) {
+    fn stop(&mut self, _connections: &mut ConnectionTable) {
         if let Running::Open { start, arrivals, due } = &mut self.running {
             while *due <= self.advanced_at {
-                self.told.behind += 1;
+                self.published.behind += 1;
                 *due = *start + arrivals.next_due();
             }
         }
@@ -387,24 +410,24 @@ impl Workload for Publish {
         self.traffic.end();
     }
 
-    fn is_drained(&self, _links: &Links) -> bool {
+    fn is_drained(&self, _connections: &ConnectionTable) -> bool {
         self.lanes.iter().all(|lane| lane.awaited.is_none())
     }
 
-    fn finish(&mut self, links: &mut Links) -> Told {
-        for link in 0..links.len() {
-            if let Some((ticket, _)) = self.lanes[link as usize].awaited.take() {
-                links.seen.fail(Reason::named("publish_unanswered"));
-                self.told.take(link as usize, ticket);
+    fn finish(&mut self, connections: &mut ConnectionTable) -> Published {
+        for connection in 0..connections.len() {
+            if let Some((ticket, _)) = self.lanes[connection as usize].awaited.take() {
+                connections.seen.fail(Reason::named("publish_unanswered"));
+                self.published.take(connection as usize, ticket);
                 // Its response would be taken for that of a later event.
-                links.cut(link);
+                connections.cut(connection);
             }
         }
-        std::mem::replace(&mut self.told, Told::new(links.len()))
+        std::mem::replace(&mut self.published, Published::new(connections.len()))
     }
 }
 
-impl Told {
+impl Published {
     fn new(publishers: u32) -> Self {
         Self { owed: vec![Vec::new(); publishers as usize], ..Self::default() }
     }

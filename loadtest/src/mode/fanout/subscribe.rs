@@ -9,21 +9,21 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use ringway_frame::{DataKind, MaskKeys, Opcode, emit_frame};
 
 use super::{
-    feed::{Answer, Feed, Transport},
+    feed::{Feed, ResponseKind, Transport},
     spread::Spread,
     traffic::{Phase, Sequences, Traffic},
 };
 use crate::{
     engine::{
-        links::Links,
+        table::ConnectionTable,
         workload::{Ended, Next, Then, Workload},
     },
-    measure::ledger::{Arrival, Ledger, Order},
+    measure::ledger::{Arrival, ArrivalOrder, Ledger},
     mode::REOPEN_DELAY,
     wire::{
         delivery::{Deliveries, Found},
         failure::Reason,
-        opening::Approach,
+        handshake::Approach,
         response::Part,
         stamp::Stamp,
         template::greeting,
@@ -62,7 +62,7 @@ pub struct Subscribe {
     /// Where their requests go.
     approach: Approach,
     /// By subscriber, then by publisher.
-    orders: Vec<Order>,
+    orders: Vec<ArrivalOrder>,
     /// By publisher, the first event of this measurement.
     base: Sequences,
     /// Subscribers that were not there all the time.
@@ -70,14 +70,14 @@ pub struct Subscribe {
     givings_up: u64,
     /// Settled since the last turn.
     settled: u64,
-    /// When a probe is over, whether or not all have heard of it.
+    /// When a probe is over, whether or not all have received of it.
     probed_at: Duration,
-    heard: Heard,
+    received: Received,
 }
 
-/// What the subscribers of one thread heard.
+/// What the subscribers of one thread received.
 #[derive(Debug)]
-pub struct Heard {
+pub struct Received {
     /// What became of each delivery.
     pub ledger: Ledger,
     /// When events came.
@@ -111,7 +111,7 @@ impl Subscribe {
         let publishers = traffic.publishers();
         let feeds = if plan.transport == Transport::WebSocket { 0 } else { connections };
         let mut orders = Vec::new();
-        orders.resize_with(connections as usize * publishers, || Order::from(UNOWED));
+        orders.resize_with(connections as usize * publishers, || ArrivalOrder::from(UNOWED));
         Self {
             deliveries: Deliveries::new(&plan.body),
             feeds: std::iter::repeat_with(Feed::default).take(feeds as usize).collect(),
@@ -125,7 +125,7 @@ impl Subscribe {
             givings_up: traffic.givings_up(),
             settled: 0,
             probed_at: Duration::ZERO,
-            heard: Heard::new(publishers),
+            received: Received::new(publishers),
             traffic,
         }
     }
@@ -133,27 +133,27 @@ impl Subscribe {
     #[inline]
     fn arrive(
         &mut self,
-        link: u32,
+        connection: u32,
         publisher: usize,
         stamp: Stamp,
-        links: &mut Links,
+        connections: &mut ConnectionTable,
         bytes: usize,
     ) {
         let number = stamp.sequence;
         if number < self.base[publisher] {
-            self.heard.foreign += 1;
+            self.received.foreign += 1;
             return;
         }
         // A number that was never sent.
         if number >= self.traffic.published(publisher) {
-            self.heard.ledger.corrupted += 1;
+            self.received.ledger.corrupted += 1;
             return;
         }
-        let order = &mut self.orders[link as usize * self.publishers + publisher];
+        let order = &mut self.orders[connection as usize * self.publishers + publisher];
         if order.next() == UNOWED {
-            let floor = floor(&self.absences, &self.base, link, publisher);
+            let floor = floor(&self.absences, &self.base, connection, publisher);
             self.settled += u64::from(number.saturating_sub(floor));
-            *order = Order::from(number);
+            *order = ArrivalOrder::from(number);
         }
         let before = order.next();
         match order.arrive(number) {
@@ -161,26 +161,26 @@ impl Subscribe {
                 self.settled += u64::from(order.next() - before);
             }
             Arrival::InOrder => {
-                let floor = floor(&self.absences, &self.base, link, publisher);
+                let floor = floor(&self.absences, &self.base, connection, publisher);
                 self.settled += u64::from(order.next().saturating_sub(before.max(floor)));
             }
-            Arrival::Late => self.heard.ledger.reordered += 1,
+            Arrival::Late => self.received.ledger.reordered += 1,
             Arrival::Again => {
-                self.heard.ledger.doubled += 1;
+                self.received.ledger.doubled += 1;
                 return;
             }
         }
-        self.heard.ledger.received += 1;
-        let now = links.now();
-        self.heard.spread.note(publisher, number - self.base[publisher], now);
-        links.seen.answered(stamp.at, now, bytes);
+        self.received.ledger.received += 1;
+        let now = connections.now();
+        self.received.spread.note(publisher, number - self.base[publisher], now);
+        connections.seen.answered(stamp.at, now, bytes);
     }
 
     /// What was published before `until` is awaited no more by this subscriber.
-    fn give_up(&mut self, link: u32, until: &Sequences, owed: Owed) {
+    fn give_up(&mut self, connection: u32, until: &Sequences, owed: Owed) {
         for (publisher, &until) in until.iter().enumerate() {
-            let order = &mut self.orders[link as usize * self.publishers + publisher];
-            let floor = floor(&self.absences, &self.base, link, publisher);
+            let order = &mut self.orders[connection as usize * self.publishers + publisher];
+            let floor = floor(&self.absences, &self.base, connection, publisher);
             let from = if order.next() == UNOWED { floor } else { order.next().max(floor) };
             self.settled += u64::from(until.saturating_sub(from));
             if owed == Owed::Never && order.next() != UNOWED {
@@ -191,64 +191,70 @@ impl Subscribe {
 
     /// What the publishers have given up is awaited no more by anybody.
     #[cold]
-    fn give_up_all(&mut self, links: &Links) {
+    fn give_up_all(&mut self, connections: &ConnectionTable) {
         let until = self.traffic.given_up();
-        for link in 0..links.len() {
-            if !links.is_open(link) {
+        for connection in 0..connections.len() {
+            if !connections.is_open(connection) {
                 continue;
             }
-            self.give_up(link, &until, Owed::Never);
-            let orders = &self.orders[link as usize * self.publishers..][..self.publishers];
+            self.give_up(connection, &until, Owed::Never);
+            let orders = &self.orders[connection as usize * self.publishers..][..self.publishers];
             if orders.iter().any(|order| order.next() == UNOWED) {
                 let until = Some(until.clone());
-                self.absences.insert(link, Absence { from: self.base.clone(), until });
+                self.absences.insert(connection, Absence { from: self.base.clone(), until });
             }
         }
     }
 
     #[inline]
-    fn hear(&mut self, link: u32, stamp: Stamp, bytes: usize, links: &mut Links) {
+    fn receive(
+        &mut self,
+        connection: u32,
+        stamp: Stamp,
+        bytes: usize,
+        connections: &mut ConnectionTable,
+    ) {
         match self.traffic.publisher(stamp) {
-            Some(publisher) => self.arrive(link, publisher, stamp, links, bytes),
-            None => self.heard.foreign += 1,
+            Some(publisher) => self.arrive(connection, publisher, stamp, connections, bytes),
+            None => self.received.foreign += 1,
         }
     }
 
     /// A message without an event.
     #[cold]
-    fn hear_other(&mut self, message: &[u8]) {
-        self.heard.others += 1;
-        if self.heard.sample.is_none() {
+    fn receive_other(&mut self, message: &[u8]) {
+        self.received.others += 1;
+        if self.received.sample.is_none() {
             let start = &message[..message.len().min(SAMPLE_BYTES_MAX)];
-            self.heard.sample = Some(String::from_utf8_lossy(start).into_owned());
+            self.received.sample = Some(String::from_utf8_lossy(start).into_owned());
         }
     }
 
     /// Over HTTP, asks for what is next.
-    fn request(&mut self, link: u32, links: &mut Links) {
-        let Some(feed) = self.feeds.get(link as usize) else { return };
-        if links.is_open(link) {
-            let number = links.number(link);
+    fn request(&mut self, connection: u32, connections: &mut ConnectionTable) {
+        let Some(feed) = self.feeds.get(connection as usize) else { return };
+        if connections.is_open(connection) {
+            let number = connections.number(connection);
             let request = feed.request(&self.plan.transport, &self.approach, number);
-            links.send(link, |_, out| out.extend_from_slice(&request));
+            connections.send(connection, |_, out| out.extend_from_slice(&request));
         }
     }
 
     /// The response to a poll is whole: the next poll follows at once.
-    fn end_poll(&mut self, link: u32, links: &mut Links) {
-        let feed = &mut self.feeds[link as usize];
-        if feed.answer() == Answer::Refusal {
-            return links.cut(link);
+    fn end_poll(&mut self, connection: u32, connections: &mut ConnectionTable) {
+        let feed = &mut self.feeds[connection as usize];
+        if feed.answer() == ResponseKind::Refusal {
+            return connections.cut(connection);
         }
         let body = feed.finish(&self.plan.transport);
         let stamps = self.deliveries.read_all(&body);
         if stamps.is_empty() && !body.is_empty() {
-            self.message(link, DataKind::Text, &body, links);
+            self.message(connection, DataKind::Text, &body, connections);
         }
         for stamp in &stamps {
-            self.hear(link, *stamp, body.len() / stamps.len(), links);
+            self.receive(connection, *stamp, body.len() / stamps.len(), connections);
         }
-        self.request(link, links);
+        self.request(connection, connections);
     }
 }
 
@@ -262,130 +268,146 @@ enum Owed {
 }
 
 /// The first event of a publisher that a subscriber is waited for with.
-fn floor(absences: &HashMap<u32, Absence>, base: &Sequences, link: u32, publisher: usize) -> u32 {
-    let until = absences.get(&link).and_then(|absence| absence.until.as_ref());
+fn floor(
+    absences: &HashMap<u32, Absence>,
+    base: &Sequences,
+    connection: u32,
+    publisher: usize,
+) -> u32 {
+    let until = absences.get(&connection).and_then(|absence| absence.until.as_ref());
     until.map_or(base[publisher], |until| until[publisher].max(base[publisher]))
 }
 
 impl Workload for Subscribe {
-    type Outcome = Heard;
+    type Outcome = Received;
 
-    fn start(&mut self, start: Duration, _links: &mut Links) {
+    fn start(&mut self, start: Duration, _connections: &mut ConnectionTable) {
         self.probed_at = start + PROBE_TIME_MAX;
     }
 
-    fn opened(&mut self, link: u32, links: &mut Links) {
-        self.request(link, links);
+    fn opened(&mut self, connection: u32, connections: &mut ConnectionTable) {
+        self.request(connection, connections);
         for hello in &self.plan.hello {
-            let text = greeting(hello, links.number(link));
+            let text = greeting(hello, connections.number(connection));
             let key = Some(self.keys.draw());
-            links.send(link, |_, out| emit_frame(out, key, Opcode::Text, text.as_bytes()));
+            connections
+                .send(connection, |_, out| emit_frame(out, key, Opcode::Text, text.as_bytes()));
         }
         let joined = self.traffic.join();
         if joined == self.base {
             // It missed nothing.
-            self.absences.remove(&link);
+            self.absences.remove(&connection);
             return;
         }
         let absence = self
             .absences
-            .entry(link)
+            .entry(connection)
             .or_insert_with(|| Absence { from: joined.clone(), until: None });
-        self.heard.away += missed(&absence.from, &joined);
+        self.received.away += missed(&absence.from, &joined);
         absence.until = Some(joined);
     }
 
     #[inline]
-    fn message(&mut self, link: u32, _kind: DataKind, payload: &[u8], links: &mut Links) {
+    fn message(
+        &mut self,
+        connection: u32,
+        _kind: DataKind,
+        payload: &[u8],
+        connections: &mut ConnectionTable,
+    ) {
         match self.deliveries.read(payload) {
-            Found::Whole(stamp) => self.hear(link, stamp, payload.len(), links),
+            Found::Whole(stamp) => self.receive(connection, stamp, payload.len(), connections),
             Found::Corrupted(stamp) => {
                 let is_ours = self.traffic.publisher(stamp).is_some();
-                self.heard.ledger.corrupted += u64::from(is_ours);
-                self.hear(link, stamp, payload.len(), links);
+                self.received.ledger.corrupted += u64::from(is_ours);
+                self.receive(connection, stamp, payload.len(), connections);
             }
-            Found::Nothing => self.hear_other(payload),
+            Found::Nothing => self.receive_other(payload),
         }
     }
 
-    fn response(&mut self, link: u32, part: Part<'_>, links: &mut Links) {
-        let Some(feed) = self.feeds.get_mut(link as usize) else { return };
+    fn response(&mut self, connection: u32, part: Part<'_>, connections: &mut ConnectionTable) {
+        let Some(feed) = self.feeds.get_mut(connection as usize) else { return };
         match part {
             Part::Head(head) => {
-                if feed.begin(head) == Answer::Refusal {
-                    links.seen.fail(Reason::named(format!("subscribe_status_{}", head.status)));
+                if feed.begin(head) == ResponseKind::Refusal {
+                    connections
+                        .seen
+                        .fail(Reason::named(format!("subscribe_status_{}", head.status)));
                 }
             }
-            Part::Body(body) if feed.answer() == Answer::Refusal => self.hear_other(body),
+            Part::Body(body) if feed.answer() == ResponseKind::Refusal => self.receive_other(body),
             Part::Body(body) if self.plan.transport == Transport::Stream => {
                 let mut feed = std::mem::take(feed);
-                feed.read_lines(body, |data| self.message(link, DataKind::Text, data, links));
-                self.feeds[link as usize] = feed;
+                feed.read_lines(body, |data| {
+                    self.message(connection, DataKind::Text, data, connections)
+                });
+                self.feeds[connection as usize] = feed;
             }
             Part::Body(body) => feed.keep(body),
             Part::End(_) if self.plan.transport == Transport::Stream => {
-                if feed.answer() != Answer::Refusal {
-                    links.seen.fail(Reason::named("stream_ended"));
+                if feed.answer() != ResponseKind::Refusal {
+                    connections.seen.fail(Reason::named("stream_ended"));
                 }
-                links.cut(link);
+                connections.cut(connection);
             }
-            Part::End(_) => self.end_poll(link, links),
+            Part::End(_) => self.end_poll(connection, connections),
         }
     }
 
-    fn ended(&mut self, link: u32, why: Ended, _links: &mut Links) -> Then {
+    fn ended(&mut self, connection: u32, why: Ended, _connections: &mut ConnectionTable) -> Then {
         if why != Ended::Unopened {
             let from = self.traffic.leave();
-            self.give_up(link, &from, Owed::Later);
-            self.absences.insert(link, Absence { from, until: None });
+            self.give_up(connection, &from, Owed::Later);
+            self.absences.insert(connection, Absence { from, until: None });
         }
         let is_between_polls = why == Ended::Closed
             && matches!(self.plan.transport, Transport::Polls { .. })
-            && self.feeds[link as usize].answer() != Answer::Refusal;
+            && self.feeds[connection as usize].answer() != ResponseKind::Refusal;
         Then::Reopen(if is_between_polls { Duration::ZERO } else { REOPEN_DELAY })
     }
 
-    fn advance(&mut self, links: &mut Links) -> Next {
+    fn advance(&mut self, connections: &mut ConnectionTable) -> Next {
         let givings_up = self.traffic.givings_up();
         if givings_up != self.givings_up {
             self.givings_up = givings_up;
-            self.give_up_all(links);
+            self.give_up_all(connections);
         }
         if self.settled > 0 {
             self.traffic.settle(std::mem::take(&mut self.settled));
         }
         match self.traffic.phase() {
-            Phase::Probing if links.now() < self.probed_at => Next::At(self.probed_at),
+            Phase::Probing if connections.now() < self.probed_at => Next::At(self.probed_at),
             _ => Next::Idle,
         }
     }
 
-    fn is_drained(&self, links: &Links) -> bool {
-        let is_late = self.traffic.phase() == Phase::Probing && links.now() >= self.probed_at;
+    fn is_drained(&self, connections: &ConnectionTable) -> bool {
+        let is_late = self.traffic.phase() == Phase::Probing && connections.now() >= self.probed_at;
         self.traffic.is_over() || is_late && self.traffic.is_ended()
     }
 
-    fn finish(&mut self, links: &mut Links) -> Heard {
+    fn finish(&mut self, connections: &mut ConnectionTable) -> Received {
         let end = self.traffic.all_published();
         for (index, order) in self.orders.iter_mut().enumerate() {
-            let (link, publisher) = (index / self.publishers, index % self.publishers);
+            let (connection, publisher) = (index / self.publishers, index % self.publishers);
             if order.next() != UNOWED {
                 let unheard = end[publisher].saturating_sub(order.next());
-                self.heard.ledger.lost += order.missing() + u64::from(unheard);
+                self.received.ledger.lost += order.missing() + u64::from(unheard);
             }
             // What comes after this belongs to no measurement.
-            let next = if links.is_open(link as u32) { end[publisher] } else { UNOWED };
-            *order = Order::from(next);
+            let next = if connections.is_open(connection as u32) { end[publisher] } else { UNOWED };
+            *order = ArrivalOrder::from(next);
         }
         for absence in self.absences.values().filter(|absence| absence.until.is_none()) {
-            self.heard.away += missed(&absence.from, &end);
+            self.received.away += missed(&absence.from, &end);
         }
         self.absences.clear();
         self.base = end;
         self.settled = 0;
-        let ledger = &mut self.heard.ledger;
+        let ledger = &mut self.received.ledger;
         ledger.sent = ledger.received + ledger.lost;
-        std::mem::replace(&mut self.heard, Heard::new(self.publishers))
+        std::mem::replace(&mut self.received, Received::new(self.publishers))
     }
 }
 
@@ -393,7 +415,7 @@ fn missed(from: &Sequences, until: &Sequences) -> u64 {
     from.iter().zip(until).map(|(from, until)| u64::from(until.saturating_sub(*from))).sum()
 }
 
-impl Heard {
+impl Received {
     fn new(publishers: usize) -> Self {
         Self {
             ledger: Ledger::default(),

@@ -15,7 +15,7 @@ use crate::wire::stamp::Stamp;
 /// What is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Each publisher publishes one event, to see whether all subscribers hear of it.
+    /// Each publisher publishes one event, to see whether it reaches all subscribers.
     Probing,
     /// Events are published as asked for.
     Measuring,
@@ -131,14 +131,14 @@ impl Traffic {
     }
 
     /// The connection in the stamps of this publisher.
-    pub fn link(&self, publisher: u32) -> u32 {
+    pub fn connection(&self, publisher: u32) -> u32 {
         self.tag | publisher
     }
 
     /// Which of our publishers a stamp is of, if it is of one.
     #[inline]
     pub fn publisher(&self, stamp: Stamp) -> Option<usize> {
-        let publisher = (stamp.link ^ self.tag) as usize;
+        let publisher = (stamp.connection ^ self.tag) as usize;
         (publisher < self.published.len()).then_some(publisher)
     }
 
@@ -291,9 +291,9 @@ mod tests {
     #[test]
     fn events_of_other_runs_are_not_ours() {
         let traffic = Traffic::new(3);
-        let stamp = |link| Stamp { link, sequence: 0, at: Duration::ZERO };
-        assert_eq!(traffic.publisher(stamp(traffic.link(2))), Some(2));
-        assert_eq!(traffic.publisher(stamp(traffic.link(3))), None);
-        assert_eq!(traffic.publisher(stamp(traffic.link(0) ^ 1 << 31)), None);
+        let stamp = |connection| Stamp { connection, sequence: 0, at: Duration::ZERO };
+        assert_eq!(traffic.publisher(stamp(traffic.connection(2))), Some(2));
+        assert_eq!(traffic.publisher(stamp(traffic.connection(3))), None);
+        assert_eq!(traffic.publisher(stamp(traffic.connection(0) ^ 1 << 31)), None);
     }
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::{Held, Idle, IdlePlan};
 use crate::{
     args::idle::IdleArgs,
-    engine::{conductor::Conductor, plan::Plan},
+    engine::{coordinator::Coordinator, plan::Plan},
     exit::{Status, require},
     measure::{
         kernel::KernelMemory, ledger::Ledger, process, run::Run, server::ServerState,
@@ -16,10 +16,11 @@ use crate::{
     mode::ready,
     output::{
         self,
-        progress::{Goal, Loudness, Progress},
+        progress::{Goal, Loudness, RunProgress},
     },
     prepare,
     report::{Heading, Report},
+    verdict,
     wire::message::Form,
 };
 
@@ -60,25 +61,25 @@ pub fn run(args: &IdleArgs) -> Result<Status> {
     let heading = prepare::heading("idle", &plan, rate);
     let both_ends_here = common.pid.is_some() || is_here(&plan);
     let goal = Goal::Holding(args.hold);
-    let mut progress = Progress::towards(goal, Loudness::of(&common.output));
+    let mut progress = RunProgress::towards(goal, Loudness::of(&common.output));
     let before = Sample::take(common.pid)?;
     let idle = IdlePlan {
         ping: args.ping,
         hello: args.hello.clone(),
         request: is_http.then(|| plan.approach.clone()),
     };
-    let mut conductor = Conductor::start(plan, move |share, plan| {
+    let mut coordinator = Coordinator::start(plan, move |share, plan| {
         Idle::new(idle.clone(), plan.share(share.index).1)
     })?;
-    let opening = ready::await_connections(&mut conductor, &mut progress)?;
+    let opening = ready::await_connections(&mut coordinator, &mut progress)?;
     let open = Sample::take(common.pid)?;
-    let run = conductor.measure(args.hold, &mut progress)?;
+    let run = coordinator.measure(args.hold, &mut progress)?;
     // A server that has died meanwhile is what the connections tell of.
     let after = Sample::take(common.pid).or_else(|_| Sample::take(None))?;
     progress.finish();
     let report = report(&heading, &opening, &run, [&before, &open, &after], both_ends_here);
     output::finish(&report, Some(&opening), &run.seen, &common.output)?;
-    conductor.end();
+    coordinator.end();
     Ok(Status::of(&report))
 }
 
@@ -89,7 +90,7 @@ fn report(
     samples: [&Sample; 3],
     both_ends_here: bool,
 ) -> Report {
-    let mut report = Report::new(heading, opening, run, Ledger::default());
+    let mut report = verdict::report(heading, opening, run, Ledger::default());
     let mut held = Held::default();
     run.outcomes.iter().for_each(|one| held += *one);
     // There are no messages to share it among.

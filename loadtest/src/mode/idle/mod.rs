@@ -12,12 +12,12 @@ use ringway_frame::{DataKind, MaskKeys, Opcode, emit_frame, emit_ping};
 
 use crate::{
     engine::{
-        links::{Links, Sent},
+        table::{ConnectionTable, Sent},
         workload::{Ended, Next, Then, Workload},
     },
     wire::{
         failure::Reason,
-        opening::Approach,
+        handshake::Approach,
         request,
         response::Part,
         stamp::{Coding, Stamp},
@@ -93,11 +93,11 @@ impl Idle {
     }
 
     /// There is no response to hold on this connection any more.
-    fn lose(&mut self, link: u32, reason: Reason, links: &mut Links) {
-        if self.gone.insert(link) {
-            links.seen.fail(reason);
+    fn lose(&mut self, connection: u32, reason: Reason, connections: &mut ConnectionTable) {
+        if self.gone.insert(connection) {
+            connections.seen.fail(reason);
             self.held.lost += 1;
-            links.cut(link);
+            connections.cut(connection);
         }
     }
 }
@@ -107,26 +107,29 @@ impl Pings {
         start + self.period.mul_f64(self.count as f64 / self.awaited.len() as f64)
     }
 
-    fn send(&mut self, due: Duration, links: &mut Links) {
-        let link = (self.count % self.awaited.len() as u64) as u32;
+    fn send(&mut self, due: Duration, connections: &mut ConnectionTable) {
+        let connection = (self.count % self.awaited.len() as u64) as u32;
         // A connection that was lost is counted already.
-        if !links.is_open(link) {
+        if !connections.is_open(connection) {
             return;
         }
         let mut payload = [0; Coding::Binary.bytes()];
         let sequence = self.count as u32;
-        Coding::Binary.write(Stamp { link: links.number(link), sequence, at: due }, &mut payload);
+        Coding::Binary.write(
+            Stamp { connection: connections.number(connection), sequence, at: due },
+            &mut payload,
+        );
         let key = Some(self.keys.draw());
-        if links.send(link, |_, out| emit_ping(out, key, &payload)) == Sent::Yes {
-            links.note_sent(Some(due));
-            self.awaited[link as usize] += 1;
+        if connections.send(connection, |_, out| emit_ping(out, key, &payload)) == Sent::Yes {
+            connections.note_sent(Some(due));
+            self.awaited[connection as usize] += 1;
             self.outstanding += 1;
         }
     }
 
     /// Nothing comes any more on this connection.
-    fn give_up(&mut self, link: u32) -> u32 {
-        let awaited = std::mem::take(&mut self.awaited[link as usize]);
+    fn give_up(&mut self, connection: u32) -> u32 {
+        let awaited = std::mem::take(&mut self.awaited[connection as usize]);
         self.outstanding -= u64::from(awaited);
         awaited
     }
@@ -135,94 +138,101 @@ impl Pings {
 impl Workload for Idle {
     type Outcome = Held;
 
-    fn start(&mut self, start: Duration, _links: &mut Links) {
+    fn start(&mut self, start: Duration, _connections: &mut ConnectionTable) {
         if let Some(pings) = &mut self.pings {
             (pings.start, pings.count) = (Some(start), 0);
         }
     }
 
-    fn opened(&mut self, link: u32, links: &mut Links) {
-        let number = links.number(link);
+    fn opened(&mut self, connection: u32, connections: &mut ConnectionTable) {
+        let number = connections.number(connection);
         if let Some(approach) = &self.request {
             let request = request::get(approach, number, None, &[]);
-            links.send(link, |_, out| out.extend_from_slice(&request));
+            connections.send(connection, |_, out| out.extend_from_slice(&request));
         }
         for hello in &self.hello {
             let (text, key) = (greeting(hello, number), Some(self.keys.draw()));
-            links.send(link, |_, out| emit_frame(out, key, Opcode::Text, text.as_bytes()));
+            connections
+                .send(connection, |_, out| emit_frame(out, key, Opcode::Text, text.as_bytes()));
         }
     }
 
-    fn response(&mut self, link: u32, part: Part<'_>, links: &mut Links) {
+    fn response(&mut self, connection: u32, part: Part<'_>, connections: &mut ConnectionTable) {
         match part {
             Part::Head(head) if head.status != 200 => {
                 let reason = format!("response_status_{}", head.status);
-                self.lose(link, Reason::named(reason), links);
+                self.lose(connection, Reason::named(reason), connections);
             }
             Part::Head(_) | Part::Body(_) => {}
-            Part::End(_) => self.lose(link, Reason::named("response_ended"), links),
+            Part::End(_) => self.lose(connection, Reason::named("response_ended"), connections),
         }
     }
 
-    fn message(&mut self, _link: u32, _kind: DataKind, _payload: &[u8], _links: &mut Links) {
+    fn message(
+        &mut self,
+        _connection: u32,
+        _kind: DataKind,
+        _payload: &[u8],
+        _connections: &mut ConnectionTable,
+    ) {
         self.held.messages += 1;
     }
 
-    fn pong(&mut self, link: u32, payload: &[u8], links: &mut Links) {
+    fn pong(&mut self, connection: u32, payload: &[u8], connections: &mut ConnectionTable) {
         let Some(pings) = &mut self.pings else { return };
         let Some(stamp) = Coding::Binary.read(payload) else { return };
-        let awaited = &mut pings.awaited[link as usize];
-        if stamp.link == links.number(link) && *awaited > 0 {
+        let awaited = &mut pings.awaited[connection as usize];
+        if stamp.connection == connections.number(connection) && *awaited > 0 {
             *awaited -= 1;
             pings.outstanding -= 1;
-            links.seen.answered(stamp.at, links.now(), payload.len());
+            connections.seen.answered(stamp.at, connections.now(), payload.len());
         }
     }
 
-    fn ended(&mut self, link: u32, why: Ended, links: &mut Links) -> Then {
+    fn ended(&mut self, connection: u32, why: Ended, connections: &mut ConnectionTable) -> Then {
         self.held.lost += u64::from(why == Ended::Lost);
         if why == Ended::Closed && self.request.is_some() {
             // Between two exchanges that would be no failure.
-            self.lose(link, Reason::named("closed_without_response"), links);
+            self.lose(connection, Reason::named("closed_without_response"), connections);
         }
         if let Some(pings) = &mut self.pings {
-            pings.give_up(link);
+            pings.give_up(connection);
         }
         Then::Rest
     }
 
-    fn advance(&mut self, links: &mut Links) -> Next {
+    fn advance(&mut self, connections: &mut ConnectionTable) -> Next {
         let Some(pings) = &mut self.pings else { return Next::Idle };
         let Some(start) = pings.start else { return Next::Idle };
         loop {
             let due = pings.due(start);
-            if due > links.now() {
+            if due > connections.now() {
                 return Next::At(due);
             }
-            pings.send(due, links);
+            pings.send(due, connections);
             pings.count += 1;
         }
     }
 
-    fn stop(&mut self, _links: &mut Links) {
+    fn stop(&mut self, _connections: &mut ConnectionTable) {
         if let Some(pings) = &mut self.pings {
             pings.start = None;
         }
     }
 
-    fn is_awaiting(&self, _links: &Links) -> bool {
+    fn is_awaiting(&self, _connections: &ConnectionTable) -> bool {
         self.pings.as_ref().is_some_and(|pings| pings.outstanding > 0)
     }
 
-    fn is_drained(&self, _links: &Links) -> bool {
+    fn is_drained(&self, _connections: &ConnectionTable) -> bool {
         self.pings.as_ref().is_none_or(|pings| pings.outstanding == 0)
     }
 
-    fn finish(&mut self, links: &mut Links) -> Held {
+    fn finish(&mut self, connections: &mut ConnectionTable) -> Held {
         if let Some(pings) = &mut self.pings {
-            for link in 0..links.len() {
-                for _ in 0..pings.give_up(link) {
-                    links.seen.fail(Reason::named("ping_unanswered"));
+            for connection in 0..connections.len() {
+                for _ in 0..pings.give_up(connection) {
+                    connections.seen.fail(Reason::named("ping_unanswered"));
                 }
             }
         }

@@ -7,16 +7,17 @@ use anyhow::Result;
 use super::{Drop, Round, Storm, StormPlan, Turns};
 use crate::{
     args::storm::{HowArg, StormArgs},
-    engine::{conductor::Conductor, plan::Cut},
+    engine::{coordinator::Coordinator, plan::Cut},
     exit::{Status, require},
     measure::{ledger::Ledger, run::Run},
     mode::ready,
     output::{
         self,
-        progress::{Goal, Loudness, Progress},
+        progress::{Goal, Loudness, RunProgress},
     },
     prepare,
     report::{self, Report},
+    verdict,
     wire::message::Form,
 };
 
@@ -49,21 +50,21 @@ pub fn run(args: &StormArgs) -> Result<Status> {
     plan.cut = if args.how == HowArg::Reset { Cut::Reset } else { Cut::Fin };
     let heading = prepare::heading("storm", &plan, None);
     let goal = Goal::Resumed(u64::from(plan.connections));
-    let mut progress = Progress::towards(goal, Loudness::of(&common.output));
-    let mut conductor = Conductor::start(plan, move |share, plan| {
+    let mut progress = RunProgress::towards(goal, Loudness::of(&common.output));
+    let mut coordinator = Coordinator::start(plan, move |share, plan| {
         Storm::new(storm.clone(), share.index, plan.share(share.index).1, plan.seed)
     })?;
-    let mut opening = ready::await_connections(&mut conductor, &mut progress)?;
+    let mut opening = ready::await_connections(&mut coordinator, &mut progress)?;
     let mut whole: Option<Run<Round>> = None;
     let (mut rounds, mut with_cursor) = (Vec::new(), 0);
     for _ in 0..args.rounds {
         if !args.hold.is_zero() {
-            let held = conductor.measure(args.hold, &mut progress)?;
+            let held = coordinator.measure(args.hold, &mut progress)?;
             for (reason, count) in held.seen.errors {
                 *opening.errors.entry(reason).or_default() += count;
             }
         }
-        let mut run = conductor.measure(Duration::ZERO, &mut progress)?;
+        let mut run = coordinator.measure(Duration::ZERO, &mut progress)?;
         let mut round = Round::default();
         run.outcomes.drain(..).for_each(|one| round.add(one));
         with_cursor += round.with_cursor;
@@ -79,7 +80,7 @@ pub fn run(args: &StormArgs) -> Result<Status> {
     }
     progress.finish();
     let run = whole.expect("at least one round");
-    let mut report = Report::new(&heading, &opening, &run, Ledger::default());
+    let mut report = verdict::report(&heading, &opening, &run, Ledger::default());
     describe(&mut report, rounds);
     if let Some(name) = &args.cursor {
         report.detail("connections_returned_with_cursor", with_cursor as f64);
@@ -90,7 +91,7 @@ pub fn run(args: &StormArgs) -> Result<Status> {
         }
     }
     output::finish(&report, Some(&opening), &run.seen, &common.output)?;
-    conductor.end();
+    coordinator.end();
     Ok(Status::of(&report))
 }
 

@@ -12,7 +12,7 @@ use ringway_frame::DataKind;
 use super::REOPEN_DELAY;
 use crate::{
     engine::{
-        links::Links,
+        table::ConnectionTable,
         workload::{Ended, Next, Then, Workload},
     },
     report,
@@ -80,9 +80,9 @@ pub struct Round {
 /// One thread's connections in storms.
 pub struct Storm {
     plan: StormPlan,
-    stage: Stage,
-    /// By link.
-    standings: Vec<Standing>,
+    stage: StormStage,
+    /// By connection.
+    returns: Vec<ReturnState>,
     /// Connections that have dropped, and neither resumed nor given up.
     down: u64,
     /// Connections whose first message is awaited, with the number of their try.
@@ -92,7 +92,7 @@ pub struct Storm {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum StormStage {
     BeforeHold,
     Holding,
     BeforeStorm,
@@ -100,7 +100,7 @@ enum Stage {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
+enum ReturnState {
     /// It takes no part, or has resumed.
     Aside,
     /// It has dropped, was to return at `due`, and has tried so often.
@@ -143,13 +143,13 @@ impl Storm {
     /// One thread's share.
     pub fn new(plan: StormPlan, thread: u32, connections: u32, seed: u64) -> Self {
         let stage = match plan.turns {
-            Turns::Storms => Stage::BeforeStorm,
-            Turns::HoldsAndStorms => Stage::BeforeHold,
+            Turns::Storms => StormStage::BeforeStorm,
+            Turns::HoldsAndStorms => StormStage::BeforeHold,
         };
         Self {
             plan,
             stage,
-            standings: vec![Standing::Aside; connections as usize],
+            returns: vec![ReturnState::Aside; connections as usize],
             down: 0,
             awaited: VecDeque::new(),
             random: fastrand::Rng::with_seed(seed.wrapping_add(u64::from(thread))),
@@ -157,41 +157,53 @@ impl Storm {
         }
     }
 
-    fn break_loose(&mut self, start: Duration, links: &mut Links) {
-        links.open_without_bound();
-        for link in 0..links.len() {
-            if !links.is_open(link) {
+    fn break_loose(&mut self, start: Duration, connections: &mut ConnectionTable) {
+        connections.open_without_bound();
+        for connection in 0..connections.len() {
+            if !connections.is_open(connection) {
                 continue;
             }
             let due = start + self.plan.return_within.mul_f64(self.random.f64());
-            self.standings[link as usize] = Standing::Down { due, tries: 0 };
+            self.returns[connection as usize] = ReturnState::Down { due, tries: 0 };
             self.down += 1;
             self.round.dropped += 1;
-            self.round.with_cursor += u64::from(links.cursor(link).is_some());
-            links.note_sent(None);
+            self.round.with_cursor += u64::from(connections.cursor(connection).is_some());
+            connections.note_sent(None);
             match self.plan.drop {
-                Drop::Cut => links.cut(link),
-                Drop::Close => links.close(link),
+                Drop::Cut => connections.cut(connection),
+                Drop::Close => connections.close(connection),
             }
         }
     }
 
-    fn resume(&mut self, link: u32, start: Duration, due: Duration, links: &mut Links) {
-        self.standings[link as usize] = Standing::Aside;
+    fn resume(
+        &mut self,
+        connection: u32,
+        start: Duration,
+        due: Duration,
+        connections: &mut ConnectionTable,
+    ) {
+        self.returns[connection as usize] = ReturnState::Aside;
         self.down -= 1;
-        self.round.back.push(links.now().saturating_sub(start));
-        links.seen.answered(due, links.now(), 0);
+        self.round.back.push(connections.now().saturating_sub(start));
+        connections.seen.answered(due, connections.now(), 0);
     }
 
     /// A try was in vain: the next, if there is time for it.
-    fn retry(&mut self, link: u32, tries: u32, start: Duration, links: &Links) -> Then {
+    fn retry(
+        &mut self,
+        connection: u32,
+        tries: u32,
+        start: Duration,
+        connections: &ConnectionTable,
+    ) -> Then {
         self.round.tries_failed += 1;
         let whole = BACK_OFF_MIN.saturating_mul(1 << (tries - 1).min(16)).min(BACK_OFF_MAX);
         let pause = whole.mul_f64(0.5 + 0.5 * self.random.f64());
-        if links.now() + pause < start + self.plan.timeout {
+        if connections.now() + pause < start + self.plan.timeout {
             return Then::Reopen(pause);
         }
-        self.standings[link as usize] = Standing::GivenUp;
+        self.returns[connection as usize] = ReturnState::GivenUp;
         self.down -= 1;
         Then::Rest
     }
@@ -200,98 +212,108 @@ impl Storm {
 impl Workload for Storm {
     type Outcome = Round;
 
-    fn start(&mut self, start: Duration, links: &mut Links) {
+    fn start(&mut self, start: Duration, connections: &mut ConnectionTable) {
         // Those that are not open get another chance, and take part from then on.
-        for link in 0..links.len() {
-            if !links.is_open(link) {
-                links.open_at(link, start);
+        for connection in 0..connections.len() {
+            if !connections.is_open(connection) {
+                connections.open_at(connection, start);
             }
         }
-        if self.stage == Stage::BeforeHold {
-            self.stage = Stage::Holding;
+        if self.stage == StormStage::BeforeHold {
+            self.stage = StormStage::Holding;
         } else {
-            self.stage = Stage::Storming { start };
-            self.break_loose(start, links);
+            self.stage = StormStage::Storming { start };
+            self.break_loose(start, connections);
         }
     }
 
-    fn opened(&mut self, link: u32, links: &mut Links) {
-        let (Stage::Storming { start }, Standing::Down { due, tries }) =
-            (self.stage, self.standings[link as usize])
+    fn opened(&mut self, connection: u32, connections: &mut ConnectionTable) {
+        let (StormStage::Storming { start }, ReturnState::Down { due, tries }) =
+            (self.stage, self.returns[connection as usize])
         else {
             return;
         };
         if self.plan.expected.is_some() {
-            self.awaited.push_back((links.now() + self.plan.expected_within, link, tries));
+            self.awaited.push_back((
+                connections.now() + self.plan.expected_within,
+                connection,
+                tries,
+            ));
         } else {
-            self.resume(link, start, due, links);
+            self.resume(connection, start, due, connections);
         }
     }
 
-    fn message(&mut self, link: u32, _kind: DataKind, payload: &[u8], links: &mut Links) {
+    fn message(
+        &mut self,
+        connection: u32,
+        _kind: DataKind,
+        payload: &[u8],
+        connections: &mut ConnectionTable,
+    ) {
         let name = self.plan.cursor.as_deref();
         if let Some(cursor) = name.and_then(|name| cursor::find(payload, name)) {
-            links.set_cursor(link, cursor);
+            connections.set_cursor(connection, cursor);
         }
-        let (Stage::Storming { start }, Standing::Down { due, .. }, Some(expected)) =
-            (self.stage, self.standings[link as usize], &self.plan.expected)
+        let (StormStage::Storming { start }, ReturnState::Down { due, .. }, Some(expected)) =
+            (self.stage, self.returns[connection as usize], &self.plan.expected)
         else {
             return;
         };
         // What comes on a connection that is being closed is of the time before.
-        if links.is_open(link) && contains(payload, expected) {
-            self.resume(link, start, due, links);
+        if connections.is_open(connection) && contains(payload, expected) {
+            self.resume(connection, start, due, connections);
         }
     }
 
-    fn ended(&mut self, link: u32, _why: Ended, links: &mut Links) -> Then {
-        let (Stage::Storming { start }, Standing::Down { due, tries }) =
-            (self.stage, self.standings[link as usize])
+    fn ended(&mut self, connection: u32, _why: Ended, connections: &mut ConnectionTable) -> Then {
+        let (StormStage::Storming { start }, ReturnState::Down { due, tries }) =
+            (self.stage, self.returns[connection as usize])
         else {
-            return match self.standings[link as usize] {
-                Standing::GivenUp => Then::Rest,
+            return match self.returns[connection as usize] {
+                ReturnState::GivenUp => Then::Rest,
                 _ => Then::Reopen(REOPEN_DELAY),
             };
         };
-        self.standings[link as usize] = Standing::Down { due, tries: tries + 1 };
+        self.returns[connection as usize] = ReturnState::Down { due, tries: tries + 1 };
         match tries {
-            0 => Then::Reopen(due.saturating_sub(links.now())),
-            _ => self.retry(link, tries, start, links),
+            0 => Then::Reopen(due.saturating_sub(connections.now())),
+            _ => self.retry(connection, tries, start, connections),
         }
     }
 
-    fn advance(&mut self, links: &mut Links) -> Next {
-        while let Some(&(deadline, link, tries)) = self.awaited.front() {
-            let is_awaited = links.is_open(link)
-                && matches!(self.standings[link as usize],
-                    Standing::Down { tries: latest, .. } if latest == tries);
-            if is_awaited && deadline > links.now() {
+    fn advance(&mut self, connections: &mut ConnectionTable) -> Next {
+        while let Some(&(deadline, connection, tries)) = self.awaited.front() {
+            let is_awaited = connections.is_open(connection)
+                && matches!(self.returns[connection as usize],
+                    ReturnState::Down { tries: latest, .. } if latest == tries);
+            if is_awaited && deadline > connections.now() {
                 return Next::At(deadline);
             }
             self.awaited.pop_front();
             if is_awaited {
-                links.seen.fail(Reason::named("expected_message_missing"));
-                links.cut(link);
+                connections.seen.fail(Reason::named("expected_message_missing"));
+                connections.cut(connection);
             }
         }
         Next::Idle
     }
 
-    fn is_drained(&self, _links: &Links) -> bool {
+    fn is_drained(&self, _connections: &ConnectionTable) -> bool {
         self.down == 0
     }
 
-    fn finish(&mut self, links: &mut Links) -> Round {
-        if let Stage::Storming { start } = self.stage {
-            self.round.begun = links.last_begun_at().saturating_sub(start);
+    fn finish(&mut self, connections: &mut ConnectionTable) -> Round {
+        if let StormStage::Storming { start } = self.stage {
+            self.round.begun = connections.last_begun_at().saturating_sub(start);
         }
         self.stage = match (self.stage, self.plan.turns) {
-            (Stage::Storming { .. }, Turns::HoldsAndStorms) => Stage::BeforeHold,
-            _ => Stage::BeforeStorm,
+            (StormStage::Storming { .. }, Turns::HoldsAndStorms) => StormStage::BeforeHold,
+            _ => StormStage::BeforeStorm,
         };
-        for standing in &mut self.standings {
-            if std::mem::replace(standing, Standing::Aside) != Standing::Aside {
-                links.seen.fail(Reason::named("never_resumed"));
+        for state in &mut self.returns {
+            if std::mem::replace(state, ReturnState::Aside) != ReturnState::Aside {
+                connections.seen.fail(Reason::named("never_resumed"));
             }
         }
         self.down = 0;

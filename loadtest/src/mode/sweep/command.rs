@@ -10,21 +10,25 @@ use anyhow::Result;
 use super::{
     curve,
     search::Search,
-    step::{Limit, Purpose, Step, judge},
+    step::{Purpose, judge},
 };
 use crate::{
     args::{EchoArgs, SweepArgs},
-    engine::{conductor::Conductor, signal},
+    engine::{coordinator::Coordinator, signal},
     exit::Status,
     measure::{ledger::Ledger, timeline::Seen},
     mode::{echo, pace::Dial, ready},
     output::{
         self,
-        progress::{Loudness, Progress},
+        progress::{Loudness, RunProgress},
         table::{self, time},
     },
     prepare,
-    report::{Heading, Report},
+    report::{
+        Heading, Report,
+        step::{Limit, Step},
+    },
+    verdict,
 };
 
 /// The confirming step is so many times as long.
@@ -47,16 +51,16 @@ pub fn run(args: &SweepArgs) -> Result<Status> {
     let echo = EchoArgs { common: args.common.clone(), traffic: args.traffic() };
     let plan = echo::command::plan(&echo)?;
     let heading = prepare::heading("sweep", &plan, Some(args.from));
-    let mut progress = Progress::new(args.step, Loudness::of(&args.common.output));
+    let mut progress = RunProgress::new(args.step, Loudness::of(&args.common.output));
     let echo_plan = echo::command::echo_plan(&echo.traffic)?;
     let dial = echo_plan.dial.clone();
-    let mut conductor = echo::command::start(echo_plan, plan)?;
-    let mut opening = ready::await_connections(&mut conductor, &mut progress)?;
+    let mut coordinator = echo::command::start(echo_plan, plan)?;
+    let mut opening = ready::await_connections(&mut coordinator, &mut progress)?;
     // Failures to open are the sweep's, and not the first step's.
     let failures = std::mem::take(&mut opening.errors);
     let mut sweep = Sweep {
         args,
-        conductor,
+        coordinator,
         dial,
         heading,
         opening,
@@ -66,7 +70,7 @@ pub fn run(args: &SweepArgs) -> Result<Status> {
     };
     let (mut report, ending) = sweep.run()?;
     sweep.progress.finish();
-    sweep.conductor.end();
+    sweep.coordinator.end();
     conclude(&mut report, sweep.steps, &ending, args);
     for (reason, count) in failures {
         *report.errors.entry(reason.to_string()).or_default() += count;
@@ -107,11 +111,11 @@ enum Ending {
 
 struct Sweep<'a> {
     args: &'a SweepArgs,
-    conductor: Conductor<Ledger>,
+    coordinator: Coordinator<Ledger>,
     dial: Dial,
     heading: Heading,
     opening: Seen,
-    progress: Progress,
+    progress: RunProgress,
     steps: Vec<Step>,
     /// What was seen in the last of them.
     last: Seen,
@@ -183,10 +187,10 @@ impl Sweep<'_> {
         let (mut too_much, mut late) = (0, 0);
         loop {
             self.dial.set(Some(rate));
-            let run = self.conductor.measure(time, &mut self.progress)?;
+            let run = self.coordinator.measure(time, &mut self.progress)?;
             self.heading.rate_asked = Some(rate);
             let report =
-                Report::new(&self.heading, &self.opening, &run, Ledger::sum(&run.outcomes));
+                verdict::report(&self.heading, &self.opening, &run, Ledger::sum(&run.outcomes));
             self.last = run.seen;
             let step = judge(&report, time, self.args.p99, purpose);
             self.tell(&step);

@@ -4,8 +4,8 @@
 
 use std::fmt::Write;
 
-use super::step::Step;
 use crate::output::table::time;
+use crate::report::Step;
 
 const WIDTH: usize = 60;
 const HEIGHT: usize = 16;
@@ -69,7 +69,7 @@ impl Axis {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mode::sweep::step::Limit;
+    use crate::report::step::Limit;
 
     fn step(rate_asked: f64, p50_us: f64, p99_us: f64) -> Step {
         Step {

@@ -7,7 +7,7 @@ use std::fmt::{self, Write};
 use super::{text::Escaped, thousands, time, write_head};
 use crate::{
     measure::spread::Spread,
-    mode::compare::standing::{Comparison, Standing},
+    report::comparison::{Comparison, TargetResult},
 };
 
 /// The comparison as a page.
@@ -19,8 +19,8 @@ pub fn render(comparison: &Comparison) -> String {
 }
 
 fn write_page(comparison: &Comparison, out: &mut String) -> fmt::Result {
-    let names: Vec<&str> = comparison.contestants.iter().map(|one| &*one.name).collect();
-    write_head(&format!("{} of {}", comparison.contest, names.join(", ")), out)?;
+    let names: Vec<&str> = comparison.targets.iter().map(|one| &*one.name).collect();
+    write_head(&format!("{} of {}", comparison.workload, names.join(", ")), out)?;
     let pace = match comparison.rate_asked {
         Some(rate) => format!("{}/s asked of each", thousands(rate)),
         None => format!("closed loop, {} outstanding", comparison.pipeline),
@@ -38,7 +38,7 @@ fn write_page(comparison: &Comparison, out: &mut String) -> fmt::Result {
     )?;
     write_verdict(comparison, out)?;
     write_servers(comparison, out)?;
-    type Ratio = fn(&Standing) -> Option<Spread>;
+    type Ratio = fn(&TargetResult) -> Option<Spread>;
     let ratios: [(&str, Ratio); 4] = [
         ("CPU time of the server per message: less is better", |one| one.ratio),
         ("Rate: more is better", |one| one.ratio_rate),
@@ -65,7 +65,7 @@ fn write_page(comparison: &Comparison, out: &mut String) -> fmt::Result {
 
 fn write_verdict(comparison: &Comparison, out: &mut String) -> fmt::Result {
     let is_clean =
-        comparison.contestants.iter().all(|one| one.ledger.is_clean() && one.errors.is_empty());
+        comparison.targets.iter().all(|one| one.ledger.is_clean() && one.errors.is_empty());
     let (class, text) = match (comparison.valid, is_clean) {
         (false, _) => ("bad", "Invalid: not all figures are the servers'"),
         (true, false) => ("warn", "Valid, and a server made mistakes"),
@@ -75,7 +75,7 @@ fn write_verdict(comparison: &Comparison, out: &mut String) -> fmt::Result {
     for line in comparison.invalid_because.iter().chain(&comparison.warnings) {
         write!(out, "<li>{}</li>", Escaped(line))?;
     }
-    for one in &comparison.contestants {
+    for one in &comparison.targets {
         for line in &one.warnings {
             write!(out, "<li>{}: {}</li>", Escaped(&one.name), Escaped(line))?;
         }
@@ -89,7 +89,7 @@ fn write_servers(comparison: &Comparison, out: &mut String) -> fmt::Result {
          <th>p50</th><th>p99</th><th>CPU per message</th><th>busy</th><th>tester busy</th>\
          <th>faults</th></tr>\n",
     )?;
-    for one in &comparison.contestants {
+    for one in &comparison.targets {
         write!(out, "<tr><th scope=\"row\">{}</th>", Escaped(&one.name))?;
         if let Some(why) = &one.failed {
             writeln!(out, "<td colspan=\"7\" class=\"text\">failed: {}</td></tr>", Escaped(why))?;
@@ -119,11 +119,11 @@ fn write_servers(comparison: &Comparison, out: &mut String) -> fmt::Result {
 fn write_ratio(
     comparison: &Comparison,
     name: &str,
-    ratio: fn(&Standing) -> Option<Spread>,
+    ratio: fn(&TargetResult) -> Option<Spread>,
     out: &mut String,
 ) -> fmt::Result {
-    let known: Vec<(&Standing, Spread)> =
-        comparison.contestants.iter().filter_map(|one| Some((one, ratio(one)?))).collect();
+    let known: Vec<(&TargetResult, Spread)> =
+        comparison.targets.iter().filter_map(|one| Some((one, ratio(one)?))).collect();
     if known.len() < 2 {
         return Ok(());
     }

@@ -11,7 +11,7 @@ use super::{
     text::Escaped,
     thousands, time,
 };
-use crate::mode::sweep::step::{Limit, Step};
+use crate::report::step::{Limit, Step};
 
 /// The p50 and the p99 of each rate that was tried, and the p99 that is allowed.
 pub fn chart(steps: &[Step], allowed_us: Option<f64>) -> Chart {

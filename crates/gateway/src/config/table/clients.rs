@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use crate::config::SlowReader;
-use crate::config::bound::{GIB, HOUR_MS, KIB, MIB, MINUTE_MS, SECOND_MS, bound, optional};
-use crate::config::keys::section;
-use crate::http::cors::Origins;
-use crate::permission::Patterns;
+use crate::config::{
+    SlowReader,
+    bound::{GIB, HOUR_MS, KIB, MIB, MINUTE_MS, SECOND_MS, bound, optional},
+    keys::section,
+    origins::Origins,
+    patterns::Patterns,
+};
 
 section! {
     /// What one client may take and do, on every transport.

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::config::Automatic;
-use crate::config::bound::{HOUR_MS, KIB, MIB, MINUTE_MS, SECOND_MS, automatic, bound};
-use crate::config::keys::section;
-use crate::http::head::FIELDS_MAX;
+use crate::config::{
+    Automatic,
+    bound::{HOUR_MS, KIB, MIB, MINUTE_MS, SECOND_MS, automatic, bound},
+    keys::section,
+};
+
+use ringway_http::head::FIELDS_MAX;
 
 section! {
     /// What clients may take.

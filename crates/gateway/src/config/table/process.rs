@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::config::bound::{HOUR_MS, KIB, SECOND_MS, bound};
-use crate::config::keys::section;
-use crate::config::{Cores, Io, LogFormat, LogLevel, Wait};
-use crate::http::api_host::ApiHosts;
+use crate::config::{
+    Cores, Io, LogFormat, LogLevel, Wait,
+    api_hosts::ApiHosts,
+    bound::{HOUR_MS, KIB, SECOND_MS, bound},
+    keys::section,
+};
 
 section! {
     /// The process: its threads, its engine, its private API.

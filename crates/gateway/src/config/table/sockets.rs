@@ -5,10 +5,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::config::Automatic;
-use crate::config::bound::Bound;
-use crate::config::bound::{HOUR_MS, KIB, MIB, MINUTE_MS, SECOND_MS, adjustable, automatic, bound};
-use crate::config::keys::section;
+use crate::config::{
+    Automatic,
+    bound::{Bound, HOUR_MS, KIB, MIB, MINUTE_MS, SECOND_MS, adjustable, automatic, bound},
+    keys::section,
+};
 
 section! {
     /// A public listener. Write the section once for each address. From the environment, --set and

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use crate::config::Automatic;
-use crate::config::bound::{Bound, HOUR_MS, MIB, MINUTE_MS, SECOND_MS, automatic, bound};
-use crate::config::keys::section;
-use crate::limits::CONTROL_FRAME_BYTES_MAX;
+use crate::{
+    config::{
+        Automatic,
+        bound::{Bound, HOUR_MS, MIB, MINUTE_MS, SECOND_MS, automatic, bound},
+        keys::section,
+    },
+    limits::CONTROL_FRAME_BYTES_MAX,
+};
 
 section! {
     /// WebSocket connections (RFC 6455).

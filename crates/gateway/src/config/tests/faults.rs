@@ -2,8 +2,10 @@
 //!
 //! That a sound configuration is taken is tested in `mod` and `sources`.
 
-use super::{environment, flags, from_file, load, settings};
-use crate::config::{Config, Sources, bound_of};
+use crate::config::{
+    Config, Sources, bound_of,
+    tests::{environment, flags, from_file, load, settings},
+};
 
 /// The fault of a number out of its range, with the reason for the range.
 fn because(fault: &str) -> String {

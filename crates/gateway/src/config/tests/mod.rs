@@ -5,8 +5,8 @@
 mod faults;
 mod sources;
 
-use super::error::Faults;
-use super::*;
+use crate::config::{error::Faults, *};
+
 use std::time::Duration;
 
 /// A configuration from the text of a file that is called `ringway.toml`.

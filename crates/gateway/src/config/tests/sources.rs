@@ -1,13 +1,15 @@
 //! The printed defaults are the defaults, every key can be set from everywhere
 //! and to either end of its range, and later sources win.
 
-use super::{environment, flags, from_file, load, settings};
-use crate::config::error::Faults;
-use crate::config::keys::{Change, Key, Kind, Repeats, all, settable};
-use crate::config::table::SECTIONS;
-use crate::config::value::{default_text, text};
-use crate::config::*;
-use crate::settings::Settings;
+use crate::config::{
+    error::Faults,
+    keys::{Change, Key, Kind, Repeats, all, settable},
+    settings::Settings,
+    table::SECTIONS,
+    tests::{environment, flags, from_file, load, settings},
+    value::{default_text, text},
+    *,
+};
 
 /// A value that the key may have and that is not its default, as TOML.
 fn another_value(key: &Key) -> String {

@@ -11,9 +11,9 @@ use axum::{
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
-use super::problem::{Kind, Problem};
 use crate::{
-    config_reference::ConfigReference,
+    config::reference::ConfigReference,
+    control::api::problem::{Kind, Problem},
     limits::{API_DISCARDED_BYTES_MAX, API_PAUSE_MAX},
     memory::{self, Held, MemoryBudget, OutOfMemory},
 };

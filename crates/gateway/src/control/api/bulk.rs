@@ -14,15 +14,17 @@ use axum::{
 use http_body_util::channel::{Channel, Sender};
 use tokio::{task::yield_now, time::timeout};
 
-use super::{
-    Api, body,
-    lines::{Line, Lines},
-    post,
-    problem::{Kind, Problem},
-    submission::Verb,
+use crate::{
+    config::reference::ConfigReference,
+    control::api::{
+        Api, body,
+        lines::{Line, Lines},
+        post,
+        problem::{Kind, Problem},
+        submission::Verb,
+    },
+    limits::{API_PAUSE_MAX, BULK_ANSWER_BYTES, BULK_ANSWERS_QUEUED},
 };
-use crate::config_reference::ConfigReference;
-use crate::limits::{API_PAUSE_MAX, BULK_ANSWER_BYTES, BULK_ANSWERS_QUEUED};
 
 /// The answer, which is made while it is read.
 pub fn answer(verb: Verb, api: Arc<Api>, body: Body) -> Response {

@@ -14,12 +14,14 @@ use ringway_frame::{CONTROL_BYTES_MAX, CloseCode};
 use ringway_hub::{Presence, Sighting};
 use serde_json::json;
 
-use super::{
-    Api,
-    parameters::{name_in, none_in, of_query},
-    problem::{Kind, Problem},
+use crate::{
+    broker::{Waiting, mailbox::Order},
+    control::api::{
+        Api,
+        parameters::{name_in, none_in, of_query},
+        problem::{Kind, Problem},
+    },
 };
-use crate::{exchange::Waiting, orders::Order};
 
 /// RFC 6455 §5.5.1: what a close frame has room for behind its code.
 const REASON_BYTES_MAX: usize = CONTROL_BYTES_MAX - size_of::<u16>();

@@ -3,11 +3,13 @@
 //! It is small enough to be kept for every idempotency key: names are in the submission, which
 //! comes again with the key.
 
+use crate::encoding::native::ack_bytes_max;
+
 use std::io::Write;
 
 use ringway_hub::{Cursor, Outcome};
 
-use super::submission::{Submission, To};
+use crate::control::api::submission::{Submission, To};
 
 /// What became of a submission.
 #[derive(Debug, PartialEq, Eq)]
@@ -58,6 +60,14 @@ impl Done {
             out.push(b'}');
         }
         out.push(b'}');
+    }
+
+    /// No fewer bytes than the answer to a submission has.
+    pub fn bytes_max(submission: &Submission<'_>) -> usize {
+        match &submission.to {
+            To::Recipients(names) => ack_bytes_max("", names),
+            To::Topic(_) => ack_bytes_max::<&str>("", &[]),
+        }
     }
 
     /// Bytes on the heap.

@@ -7,11 +7,11 @@ use std::fmt::{Display, Write};
 
 use axum::http::HeaderValue;
 
-use super::Api;
 use crate::{
-    http::refusal::Ground,
+    control::api::Api,
     log,
     metrics::{CoreMetrics, Counter},
+    refusal::Ground,
 };
 
 /// The version of the format.
@@ -152,7 +152,7 @@ fn events(api: &Api, families: &mut Families) {
 fn memory(api: &Api, cores: &[&CoreMetrics], families: &mut Families) {
     let exchange = &api.exchange;
     let size = exchange.log.size();
-    let receipts = exchange.receipts.bytes(|answer| answer.len());
+    let receipts = exchange.receipts.bytes(|answer| answer.capacity());
     families
         .begin(
             "ringway_memory_bytes",

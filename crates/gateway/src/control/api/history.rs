@@ -4,6 +4,9 @@
 //! it is the last page; `before` leads to the page before it, and `since` to the page after a
 //! cursor.
 
+use crate::control::api::body::out_of_memory;
+
+use crate::memory::{self, OutOfMemory, make_room};
 use std::{ops::ControlFlow, sync::Arc};
 
 use axum::{
@@ -13,19 +16,19 @@ use axum::{
 };
 use ringway_hub::{Complete, Cursor, Gap, Interest, Key, Sequence};
 
-use super::{
-    Api,
-    parameters::{name_in, of_query},
-    problem::{Kind, Problem},
-};
 use crate::{
+    control::api::{
+        Api,
+        parameters::{name_in, of_query},
+        problem::{Kind, Problem},
+    },
+    encoding::Frame,
     limits::{HISTORY_PAGE_BYTES, HISTORY_PAGE_EVENTS, HISTORY_PAGE_EVENTS_MAX},
-    transport::encoding::Frame,
 };
 
 /// What is asked for.
 struct Query {
-    /// After this one.
+    /// KeepAlive this one.
     since: Option<Cursor>,
     /// Before this one.
     before: Option<Cursor>,
@@ -55,7 +58,7 @@ pub async fn history(
         limit: limit_of(limit.as_deref())?,
         order: order_of(order.as_deref())?,
     };
-    let page = read(&api, &topic, &query);
+    let page = read(&api, &topic, &query).map_err(|OutOfMemory| out_of_memory(&api.memory))?;
     let media = HeaderValue::from_static("application/json");
     Ok(([(header::CONTENT_TYPE, media)], page).into_response())
 }
@@ -85,7 +88,10 @@ fn limit_of(text: Option<&str>) -> Result<usize, Problem> {
 }
 
 /// A page: `{"events":[…],"gap":{"from":…,"to":…},"before":…,"cursor":…}`.
-fn read(api: &Api, topic: &str, query: &Query) -> Vec<u8> {
+///
+/// # Errors
+/// [`OutOfMemory`].
+fn read(api: &Api, topic: &str, query: &Query) -> Result<Vec<u8>, OutOfMemory> {
     let log = &api.exchange.log;
     let mut gap = None;
     let key = Key::Topic(topic);
@@ -109,14 +115,22 @@ fn read(api: &Api, topic: &str, query: &Query) -> Vec<u8> {
             oldest
         }
     };
-    let mut events: Vec<(Sequence, String)> = Vec::new();
+    let mut events: Vec<(Sequence, Vec<u8>)> = Vec::new();
+    let mut room = Ok(());
     let complete = loop {
         let interest = Interest { key, after, live_after: None };
         let mut bytes = 0;
         let replayed = log.replay(&[interest], through, api.now(), |event| {
-            let text = Frame::of(event, log.epoch()).text().to_owned();
-            bytes += text.len();
-            events.push((event.sequence(), text));
+            match memory::copy(Frame::of(event, log.epoch()).text().as_bytes()) {
+                Ok(text) => {
+                    bytes += text.len();
+                    events.push((event.sequence(), text));
+                }
+                Err(OutOfMemory) => {
+                    room = Err(OutOfMemory);
+                    return ControlFlow::Break(());
+                }
+            }
             if events.len() < query.limit && bytes < HISTORY_PAGE_BYTES {
                 ControlFlow::Continue(())
             } else {
@@ -134,6 +148,7 @@ fn read(api: &Api, topic: &str, query: &Query) -> Vec<u8> {
             }
         }
     };
+    room?;
     let last = events.last().map_or(after, |(last, _)| *last);
     let sequence: Sequence = match complete {
         Complete::Stopped => last,
@@ -146,27 +161,38 @@ fn read(api: &Api, topic: &str, query: &Query) -> Vec<u8> {
     if query.order == Order::NewestFirst {
         events.reverse();
     }
-    let texts: Vec<&str> = events.iter().map(|(_, text)| text.as_str()).collect();
-    write(api, &texts, gap, before, sequence)
+    write(api, &events, gap, before, sequence)
 }
 
 fn write(
     api: &Api,
-    events: &[&str],
+    events: &[(Sequence, Vec<u8>)],
     gap: Option<(Cursor, Sequence)>,
     before: Option<Cursor>,
     sequence: Sequence,
-) -> Vec<u8> {
-    let mut page = format!("{{\"events\":[{}]", events.join(","));
+) -> Result<Vec<u8>, OutOfMemory> {
+    let mut end = String::from("]");
     if let Some((from, to)) = gap {
         let to = api.exchange.cursor(to);
-        page += &format!(",\"gap\":{{\"from\":\"{from}\",\"to\":\"{to}\"}}");
+        end += &format!(",\"gap\":{{\"from\":\"{from}\",\"to\":\"{to}\"}}");
     }
     if let Some(before) = before {
-        page += &format!(",\"before\":\"{before}\"");
+        end += &format!(",\"before\":\"{before}\"");
     }
-    page += &format!(",\"cursor\":\"{}\"}}", api.exchange.cursor(sequence));
-    page.into_bytes()
+    end += &format!(",\"cursor\":\"{}\"}}", api.exchange.cursor(sequence));
+    let begin = b"{\"events\":[";
+    let mut page = Vec::new();
+    let texts: usize = events.iter().map(|(_, text)| text.len() + 1).sum();
+    make_room(&mut page, begin.len() + texts + end.len())?;
+    page.extend_from_slice(begin);
+    for (place, (_, text)) in events.iter().enumerate() {
+        if place > 0 {
+            page.push(b',');
+        }
+        page.extend_from_slice(text);
+    }
+    page.extend_from_slice(end.as_bytes());
+    Ok(page)
 }
 
 #[cfg(test)]

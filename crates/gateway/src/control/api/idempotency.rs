@@ -12,12 +12,14 @@ use std::{
 use axum::http::HeaderMap;
 use ringway_hub::{First, Receipts};
 
-use super::{
-    done::Done,
-    problem::{Kind, Problem},
-    submission::Submission,
+use crate::{
+    control::api::{
+        done::Done,
+        problem::{Kind, Problem},
+        submission::Submission,
+    },
+    limits::{IDEMPOTENCY_AGE_MAX, IDEMPOTENCY_KEY_BYTES_MAX, IDEMPOTENCY_KEYS_MAX},
 };
-use crate::limits::{IDEMPOTENCY_AGE_MAX, IDEMPOTENCY_KEY_BYTES_MAX, IDEMPOTENCY_KEYS_MAX};
 
 /// The field of a request.
 pub const FIELD: &str = "idempotency-key";

@@ -29,23 +29,20 @@ use std::{
 use ringway_hub::Tail;
 use tokio::net::TcpListener;
 
-use self::{
-    body::{BodyLimit, MESSAGE_BYTES_KEY},
-    done::Done,
-    idempotency::Ledger,
-    problem::Problem,
-    submission::{Submission, To},
-};
 use crate::{
-    exchange::Exchange,
+    broker::{Echo, Exchange, mailbox::Orders},
+    config::{patterns::Patterns, settings::Settings},
+    control::api::{
+        body::{BodyLimit, MESSAGE_BYTES_KEY},
+        done::Done,
+        idempotency::Ledger,
+        problem::Problem,
+        submission::{Submission, To},
+    },
     limits::BULK_BYTES_MAX,
     memory::{MemoryBudget, OutOfMemory},
     metrics::{CoreMetrics, Counter},
-    orders::Orders,
-    permission::Patterns,
-    server::Running,
-    settings::Settings,
-    subprotocol::Echo,
+    process::server::Running,
 };
 
 pub use self::server::Stop;

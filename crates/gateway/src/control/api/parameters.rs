@@ -9,8 +9,12 @@ use std::borrow::Cow;
 use axum::extract::{Path, rejection::PathRejection};
 use ringway_hub::name;
 
-use super::problem::{Kind, Problem};
-use crate::{http::query, spelling};
+use crate::{
+    config::spelling,
+    control::api::problem::{Kind, Problem},
+};
+
+use ringway_http::query;
 
 /// The name in the path.
 ///

@@ -2,6 +2,9 @@
 //!
 //! It joins a request with a submission. What the submission says is judged there, not here.
 
+use crate::control::api::done::Done;
+
+use crate::memory::{OutOfMemory, make_room};
 use std::sync::Arc;
 
 use axum::{
@@ -12,16 +15,18 @@ use axum::{
 };
 use ringway_hub::First;
 
-use super::{
-    Api,
-    body::{self, Media},
-    bulk,
-    idempotency::{self, Key},
-    parameters::none_in,
-    problem::{Kind, Problem},
-    submission::{Submission, Verb},
+use crate::{
+    control::api::{
+        Api,
+        body::{self, Media},
+        bulk,
+        idempotency::{self, Key},
+        parameters::none_in,
+        problem::{Kind, Problem},
+        submission::{Submission, Verb},
+    },
+    subprotocol::{depth, native::fields::Fault},
 };
-use crate::subprotocol::{depth, json::fields::Fault};
 
 /// `POST /v1/notify`
 pub async fn notify(State(api): State<Arc<Api>>, request: Request) -> Response {
@@ -94,6 +99,9 @@ pub fn submit(
     if !depth::is_within(submission.data, depth_max) {
         return Err(Fault::too_deep(depth_max).into());
     }
+    // Before anything is appended, which has to be answered.
+    make_room(out, Done::bytes_max(&submission))
+        .map_err(|OutOfMemory| body::out_of_memory(&api.memory))?;
     let key = Key::agree(key, own_key)?;
     if api.orders.is_draining() {
         // This thread is the one that begins to drain, so that no event comes after it.

@@ -12,7 +12,7 @@ use axum::{
 };
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-use crate::{config_reference::ConfigReference, subprotocol::ErrorCode};
+use crate::{config::reference::ConfigReference, session::command_error::ErrorCode};
 
 /// RFC 9457 §3.
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");

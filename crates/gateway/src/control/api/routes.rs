@@ -12,7 +12,7 @@ use axum::{
     routing::{MethodFilter, MethodRouter, on},
 };
 
-use super::{
+use crate::control::api::{
     Api, body, clients, exposition, history, post,
     problem::{Kind, Problem},
 };

@@ -4,18 +4,15 @@
 
 use std::{borrow::Cow, collections::HashSet};
 
-use super::{
-    idempotency::Key,
-    problem::{Kind, Problem},
-};
 use crate::{
-    exchange::Notice,
-    subprotocol::{
-        Ttl,
-        json::{
-            fields::{Fault, Field, Fields},
-            read,
-        },
+    broker::{Notice, Ttl},
+    control::api::{
+        idempotency::Key,
+        problem::{Kind, Problem},
+    },
+    subprotocol::native::{
+        fields::{Fault, Field, Fields},
+        read,
     },
 };
 
@@ -78,7 +75,7 @@ impl<'t> Submission<'t> {
         fields.check_known(known)?;
         fields.check_unique(known)?;
         let to = match verb {
-            Verb::Notify => To::Recipients(each_once(read::recipients(&fields, recipients_max)?)),
+            Verb::Notify => To::Recipients(each_once(read::recipients(&fields, recipients_max)?)?),
             Verb::Publish => To::Topic(read::required_name(&fields, Field::Topic)?),
         };
         let submission = Self {
@@ -110,12 +107,20 @@ impl From<Fault> for Problem {
 }
 
 /// The answer names each recipient once, in the order of their first mention.
-fn each_once<'t>(mut names: Vec<Cow<'t, str>>) -> Vec<Cow<'t, str>> {
-    let mut seen = HashSet::with_capacity(names.len());
-    let is_first: Vec<bool> = names.iter().map(|name| seen.insert(&**name)).collect();
+///
+/// # Errors
+/// There is no memory for looking them up.
+fn each_once<'t>(mut names: Vec<Cow<'t, str>>) -> Result<Vec<Cow<'t, str>>, Problem> {
+    let no_memory = || {
+        Problem::new(Kind::OutOfMemory, "there is no memory for the list of recipients; try again")
+    };
+    let (mut seen, mut is_first) = (HashSet::new(), Vec::new());
+    seen.try_reserve(names.len()).map_err(|_| no_memory())?;
+    is_first.try_reserve_exact(names.len()).map_err(|_| no_memory())?;
+    is_first.extend(names.iter().map(|name| seen.insert(&**name)));
     let mut is_first = is_first.into_iter();
     names.retain(|_| is_first.next() == Some(true));
-    names
+    Ok(names)
 }
 
 #[cfg(test)]

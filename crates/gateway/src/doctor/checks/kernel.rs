@@ -1,7 +1,7 @@
 //! Checks of the kernel itself: its version, what it forbids, how it pages.
 
-use super::Subject;
 use crate::doctor::{
+    checks::Subject,
     finding::{Finding, Verdict},
     io_uring::{SelfTest, without},
 };
@@ -88,7 +88,7 @@ pub(super) fn seccomp(subject: &Subject<'_>) -> Finding {
 }
 
 /// The gateway's allocator asks for memory in large pieces; with "always" each piece is backed by
-/// pages of 2 MiB that are resident whole (benches/README.md, `idle`).
+/// pages of 2 MiB that are resident whole (benches/README.md, memory of idle clients).
 pub(super) fn huge_pages(subject: &Subject<'_>) -> Finding {
     let name = "transparent huge pages";
     let wanted = "madvise or never";

@@ -8,7 +8,7 @@ mod process;
 #[cfg(test)]
 mod tests;
 
-use super::{
+use crate::doctor::{
     capacity::Capacity,
     finding::{Finding, Verdict},
     host::Host,

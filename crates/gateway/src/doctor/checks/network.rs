@@ -1,8 +1,8 @@
 //! Checks of the network: queues before a connection is accepted, socket memory, ports, firewall.
 
-use super::{Subject, bounded, lower_bound};
 use crate::doctor::{
     capacity::BUSY_PAGES,
+    checks::{Subject, bounded, lower_bound},
     finding::{Finding, Verdict},
 };
 

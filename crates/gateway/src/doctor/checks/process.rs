@@ -4,8 +4,8 @@
 
 use ringway_acceptor::uring::probe;
 
-use super::{Subject, bounded, lower_bound};
 use crate::doctor::{
+    checks::{Subject, bounded, lower_bound},
     finding::{Finding, Verdict},
     io_uring::without,
     memory,

@@ -2,10 +2,9 @@
 
 use std::{collections::BTreeMap, fs};
 
-use super::*;
 use crate::{
     config::{Automatic, Config, Io},
-    doctor::io_uring::SelfTest,
+    doctor::{checks::*, io_uring::SelfTest},
 };
 
 const GOOD: [(&str, &str); 23] = [

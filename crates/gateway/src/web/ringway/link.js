@@ -27,9 +27,7 @@ const TRANSPORTS = {
 
   sse(link) {
     const source = new EventSource(link.address("sse", { names: "off" }));
-    for (const type of ["message", "welcome", "gap", "pong"]) {
-      source.addEventListener(type, ({ data }) => link.hear(data));
-    }
+    source.addEventListener("message", ({ data }) => link.hear(data));
     // The browser would come back by itself with the cursor that it knows; the session knows a
     // later one, and when to change the transport instead.
     source.onerror = () => link.break({ reason: "the event stream ended or was refused" }, "sse");

@@ -5,58 +5,34 @@
 use std::io::{self, Write};
 
 use ringway_acceptor::engine::{self, Io};
+pub use ringway_testbed::Engine;
 
-/// What moves the gateway's bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Engine {
-    Uring,
-    Epoll,
-}
-
-impl Engine {
-    /// As `--io` takes it.
-    pub fn flag(self) -> &'static str {
-        match self {
-            Self::Uring => "uring",
-            Self::Epoll => "epoll",
-        }
+/// Runs `test`, or says why this kernel cannot.
+pub fn run_on(engine: Engine, name: &str, test: fn(Engine)) {
+    if engine == Engine::Uring
+        && let Err(reason) = engine::choose(Io::Uring, 1)
+    {
+        // Not `eprintln`, which the harness keeps to itself while a test passes.
+        let _ = writeln!(io::stderr(), "SKIPPED {name} on io_uring: {reason}");
+        return;
     }
-
-    /// As the log and the metrics name it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Uring => "io_uring",
-            Self::Epoll => "epoll",
-        }
-    }
-
-    /// Runs `test`, or says why this kernel cannot.
-    pub fn run(self, name: &str, test: fn(Self)) {
-        if self == Self::Uring
-            && let Err(reason) = engine::choose(Io::Uring, 1)
-        {
-            // Not `eprintln`, which the harness keeps to itself while a test passes.
-            let _ = writeln!(io::stderr(), "SKIPPED {name} on io_uring: {reason}");
-            return;
-        }
-        test(self);
-    }
+    test(engine);
 }
 
 /// Makes two tests of each named function: `name::uring` and `name::epoll`.
 macro_rules! on_each_engine {
     ($($test:ident),+ $(,)?) => {$(
         mod $test {
-            use crate::support::Engine;
+            use crate::support::{Engine, run_on};
 
             #[test]
             fn uring() {
-                Engine::Uring.run(module_path!(), super::$test);
+                run_on(Engine::Uring, module_path!(), super::$test);
             }
 
             #[test]
             fn epoll() {
-                Engine::Epoll.run(module_path!(), super::$test);
+                run_on(Engine::Epoll, module_path!(), super::$test);
             }
         }
     )+};

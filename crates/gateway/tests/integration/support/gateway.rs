@@ -1,44 +1,20 @@
-//! A gateway that runs: its addresses, its log, its signals, and what the kernel says of it.
+//! A gateway that runs, in the words of the tests: it logs, holds, serves, ends.
 //!
-//! Dropping it kills the process, and only that one.
+//! Dropping it kills the process, and only that one; its log is shown when the test has failed.
 
 use std::{
-    fs,
-    io::{BufRead, BufReader},
-    net::SocketAddr,
-    process::{Child, ChildStderr, Command, ExitStatus},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread,
-    time::{Duration, Instant},
+    ops::{Deref, DerefMut},
+    process::{Command, ExitStatus},
+    time::Duration,
 };
+
+use ringway_testbed::Server;
 
 use super::{Client, Engine, Launch, PATIENCE, Response, eventually};
 
-/// Clock ticks per second in /proc/PID/stat: USER_HZ, which is 100 on every Linux.
-const TICK: Duration = Duration::from_millis(10);
-
 /// A running gateway.
 pub struct Gateway {
-    process: Child,
-    log: Arc<Log>,
-    /// Where clients connect.
-    pub address: SocketAddr,
-    /// The private API.
-    pub api: SocketAddr,
-}
-
-#[derive(Default)]
-struct Log {
-    lines: Mutex<Lines>,
-    grown: Condvar,
-}
-
-#[derive(Default)]
-struct Lines {
-    lines: Vec<String>,
-    /// Nothing is read after the next line.
-    is_unwanted: bool,
-    ended: bool,
+    gateway: ringway_testbed::Gateway,
 }
 
 impl Gateway {
@@ -54,50 +30,33 @@ impl Gateway {
         Launch::on(engine).set(settings).start()
     }
 
-    /// Takes charge of a process that has just been started.
+    /// Takes charge of a process that has just been started, and waits until it serves.
     #[track_caller]
-    pub(super) fn watch(mut process: Child) -> Self {
-        let log = Arc::new(Log::default());
-        let stderr = process.stderr.take().unwrap();
-        thread::spawn({
-            let log = Arc::clone(&log);
-            move || log.fill(stderr)
-        });
-        let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut gateway = Self { process, log, address: unknown, api: unknown };
-        let line = gateway.logs("is listening");
-        gateway.logs("is serving");
-        gateway.address = address_after(&line, "ws://");
-        gateway.api = address_after(&line, "http://");
-        gateway
+    pub fn watch(server: Server) -> Self {
+        match ringway_testbed::Gateway::watch(server) {
+            Ok(gateway) => Self { gateway },
+            Err(error) => panic!("{error:#}"),
+        }
     }
 
     /// The first log line with `text` in it, as soon as there is one.
     #[track_caller]
     pub fn logs(&self, text: &str) -> String {
-        let start = Instant::now();
-        let mut log = self.log.lock();
-        loop {
-            if let Some(line) = log.lines.iter().find(|line| line.contains(text)) {
-                return line.clone();
-            }
-            let left = PATIENCE.saturating_sub(start.elapsed());
-            assert!(!left.is_zero() && !log.ended, "no {text:?} in the log: {:#?}", log.lines);
-            log = self.log.grown.wait_timeout(log, left).unwrap().0;
-        }
+        let line = self.output().wait_for(text, PATIENCE);
+        line.unwrap_or_else(|| panic!("no {text:?} in the log: {:#?}", self.log()))
     }
 
     /// All log lines so far.
     pub fn log(&self) -> Vec<String> {
-        self.log.lock().lines.clone()
+        self.output().lines()
     }
 
     /// Closes the reading end of the log: what the gateway writes from now on fails.
     #[track_caller]
     pub fn loses_its_log(&self) {
-        self.log.lock().is_unwanted = true;
+        self.output().close_after_next_line();
         self.signal("HUP");
-        eventually("the next line of the log", || self.log.lock().ended);
+        assert!(self.output().wait_for_end(PATIENCE), "not in time: the next line of the log");
     }
 
     /// Sends a signal: `TERM`, `HUP`, `INT`.
@@ -105,29 +64,21 @@ impl Gateway {
         kill(self.pid(), name);
     }
 
-    pub fn pid(&self) -> u32 {
-        self.process.id()
-    }
-
     /// Waits for the end of the process.
     #[track_caller]
     pub fn ends(&mut self) -> ExitStatus {
-        let mut status = None;
-        eventually("the gateway ends", || {
-            status = self.process.try_wait().unwrap();
-            status.is_some()
-        });
-        status.unwrap()
+        let status = self.gateway.ends(PATIENCE).unwrap();
+        status.expect("not in time: the gateway ends")
     }
 
     pub fn is_running(&mut self) -> bool {
-        self.process.try_wait().unwrap().is_none()
+        self.gateway.ends(Duration::ZERO).unwrap().is_none()
     }
 
     /// The answer of the private API.
     #[track_caller]
     pub fn api(&self, path: &str) -> Response {
-        let mut client = Client::connect_to(self.api);
+        let mut client = Client::connect_to(self.gateway.api);
         client.sends(format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
         client.receives_response()
     }
@@ -162,56 +113,31 @@ impl Gateway {
 
     /// Resident memory in bytes.
     pub fn resident_bytes(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+        self.gateway.resident_bytes().unwrap()
     }
 
     /// Open descriptors.
     pub fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
+        self.gateway.descriptors().unwrap()
     }
 
     /// Processor time used so far, by all threads.
     pub fn processor_time(&self) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
-        // proc_pid_stat(5): the name in parentheses may contain anything; utime and stime are
-        // the twelfth and the thirteenth field after it.
-        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-        let ticks: u32 = fields[11..13].iter().map(|ticks| ticks.parse::<u32>().unwrap()).sum();
-        TICK * ticks
+        self.gateway.processor_time().unwrap()
     }
 }
 
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        // Either it has ended already, or nobody needs it any more.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        if thread::panicking() {
-            eprintln!("log of the gateway: {:#?}", self.log());
-        }
+impl Deref for Gateway {
+    type Target = ringway_testbed::Gateway;
+
+    fn deref(&self) -> &Self::Target {
+        &self.gateway
     }
 }
 
-impl Log {
-    /// A test that failed while it held the lock still wants to see the log.
-    fn lock(&self) -> MutexGuard<'_, Lines> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn fill(&self, stderr: ChildStderr) {
-        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            let mut log = self.lock();
-            log.lines.push(line);
-            self.grown.notify_all();
-            if log.is_unwanted {
-                break;
-            }
-        }
-        // The loop has dropped the pipe.
-        self.lock().ended = true;
-        self.grown.notify_all();
+impl DerefMut for Gateway {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.gateway
     }
 }
 
@@ -220,11 +146,4 @@ impl Log {
 pub fn kill(pid: u32, signal: &str) {
     let status = Command::new("kill").args(["-s", signal, &pid.to_string()]).status();
     assert!(status.unwrap().success());
-}
-
-#[track_caller]
-fn address_after(line: &str, scheme: &str) -> SocketAddr {
-    let (_, rest) = line.split_once(scheme).unwrap_or_else(|| panic!("no {scheme} in {line:?}"));
-    let end = rest.find([';', ',', ' ', '"']).unwrap_or(rest.len());
-    rest[..end].parse().unwrap_or_else(|_| panic!("no address after {scheme} in {line:?}"))
 }

@@ -4,17 +4,20 @@
 
 use std::{
     path::Path,
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
 };
 
 use ringway_acceptor::cores;
+use ringway_testbed::{Server, without_settings};
 
 use super::{Engine, Gateway};
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_ringway");
+
 /// A start of the gateway in the making.
 pub struct Launch {
-    command: Command,
+    launch: ringway_testbed::Launch,
 }
 
 impl Launch {
@@ -28,88 +31,73 @@ impl Launch {
 
     /// On the cores that the binary chooses.
     pub fn bare(engine: Engine) -> Self {
-        Self { command: ringway(&[]) }.ports().flags(&["--io", engine.flag()])
+        Self::without_engine().engine(engine)
     }
 
     /// With the engine that the binary chooses, too.
     pub fn without_engine() -> Self {
-        Self { command: ringway(&[]) }.ports()
+        Self { launch: ringway_testbed::Launch::of(Path::new(PROGRAM)) }
     }
 
     /// As the file says, and nothing else.
     pub fn of_file(path: &Path) -> Self {
         let mut command = ringway(&["--config"]);
         command.arg(path);
-        Self { command }
+        Self { launch: command.into() }
     }
 
     /// Under a limit of open files, soft and hard.
     pub fn with_descriptors(engine: Engine, descriptors: u32) -> Self {
-        let mut command = Command::new("sh");
-        let script = format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"");
-        command.args(["-c", &script, env!("CARGO_BIN_EXE_ringway")]);
-        Self { command }.ports().flags(&["--io", engine.flag()])
+        Self::after(&format!("ulimit -n {descriptors}")).engine(engine)
     }
 
     /// Under a limit of its address space, in KiB.
     pub fn with_address_space(engine: Engine, kib: u64) -> Self {
-        let mut command = Command::new("sh");
-        let script = format!("ulimit -v {kib}; exec \"$0\" \"$@\"");
-        command.args(["-c", &script, env!("CARGO_BIN_EXE_ringway")]);
-        Self { command }.ports().flags(&["--io", engine.flag(), "--cores", "1"])
+        Self::after(&format!("ulimit -v {kib}")).engine(engine).flags(&["--cores", "1"])
     }
 
-    fn ports(self) -> Self {
-        self.flags(&["--listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0"])
+    fn after(script: &str) -> Self {
+        Self { launch: ringway_testbed::Launch::after(script, Path::new(PROGRAM)) }
     }
 
-    pub fn flags(mut self, flags: &[&str]) -> Self {
-        self.command.args(flags);
-        self
+    fn engine(self, engine: Engine) -> Self {
+        self.flags(&["--io", engine.flag()])
+    }
+
+    pub fn flags(self, flags: &[&str]) -> Self {
+        Self { launch: self.launch.flags(flags) }
     }
 
     /// `--set` for each of these.
-    pub fn set(mut self, settings: &[&str]) -> Self {
-        self.command.args(settings.iter().flat_map(|setting| ["--set", setting]));
-        self
+    pub fn set(self, settings: &[&str]) -> Self {
+        Self { launch: self.launch.set(settings) }
     }
 
-    pub fn variable(mut self, name: &str, value: &str) -> Self {
-        self.command.env(name, value);
-        self
+    pub fn variable(self, name: &str, value: &str) -> Self {
+        Self { launch: self.launch.variable(name, value) }
     }
 
-    /// Starts it, and waits until it listens.
+    /// Starts it, and waits until it serves.
     #[track_caller]
     pub fn start(self) -> Gateway {
-        Self::watch(self.spawn())
+        Gateway::watch(self.spawn())
     }
 
     /// Starts it, and does not wait.
     #[track_caller]
-    pub fn spawn(mut self) -> Child {
-        self.command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
-    }
-
-    /// Waits until what was started so listens.
-    #[track_caller]
-    pub fn watch(process: Child) -> Gateway {
-        Gateway::watch(process)
+    pub fn spawn(self) -> Server {
+        self.launch.spawn().unwrap()
     }
 
     /// Runs it to its end, for launches that must fail.
-    pub fn output(mut self) -> Output {
-        self.command.stdin(Stdio::null()).output().unwrap()
+    pub fn output(self) -> Output {
+        self.launch.into_command().stdin(Stdio::null()).output().unwrap()
     }
 }
 
 /// The binary with these arguments and an environment without settings.
 pub fn ringway(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
-    let variables = std::env::vars_os().map(|(name, _)| name);
-    for name in variables.filter(|name| name.to_string_lossy().starts_with("RINGWAY_")) {
-        command.env_remove(name);
-    }
+    let mut command = without_settings(PROGRAM);
     command.args(arguments);
     command
 }

@@ -4,12 +4,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ringway::{
-    exchange::Notice,
-    orders::Order,
-    settings::Settings,
-    subprotocol::{Echo, Ttl},
-};
+use ringway::broker::Echo;
+use ringway::broker::Notice;
+use ringway::broker::Ttl;
+use ringway::broker::mailbox::Order;
+use ringway::config::settings::Settings;
 use ringway_frame::{CloseCode, emit_close};
 use ringway_hub::{Cursor, Epoch};
 
@@ -245,7 +244,7 @@ impl World {
             (Route::Poll | Route::Post, ..) | (.., None) => {}
             (.., Some(name)) => {
                 let text = format!("{begin},\"connection\":\"{name}\"}}");
-                self.post(number, &text, Some(Mark::Order { line, topic, change }), now);
+                self.post(number, &text, Some(Mark::Order { id, line, topic, change }), now);
             }
         }
     }

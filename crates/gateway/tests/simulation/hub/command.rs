@@ -6,7 +6,8 @@
 use std::{collections::BTreeSet, fmt::Write};
 
 use fastrand::Rng;
-use ringway::{limits::LARGE_EVENT_BYTES, permission::Patterns};
+use ringway::config::patterns::Patterns;
+use ringway::limits::LARGE_EVENT_BYTES;
 use ringway_hub::Cursor;
 
 use super::world::Story;

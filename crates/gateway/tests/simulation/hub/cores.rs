@@ -4,15 +4,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ringway::{
-    census::Census,
-    exchange::Exchange,
-    memory::MemoryBudget,
-    metrics::CoreMetrics,
-    orders::Orders,
-    settings::Settings,
-    shard::{Shard, ShardParts},
-};
+use ringway::broker::Exchange;
+use ringway::broker::mailbox::Orders;
+use ringway::config::settings::Settings;
+use ringway::core::shard::Shard;
+use ringway::core::shard::ShardParts;
+use ringway::edge::limiter::Census;
+use ringway::memory::MemoryBudget;
+use ringway::metrics::CoreMetrics;
 use ringway_acceptor::{
     Completion, Driver, Operations, Settings as DriverSettings,
     sim::{Network, SimDriver},
@@ -113,6 +112,15 @@ impl Core {
     }
 }
 
+impl Place {
+    /// Where a core stands.
+    fn of(core: usize, shard: &Shard, now: Duration) -> Self {
+        let desk = shard.desk();
+        let gone = desk.exchange.log.first() - 1;
+        Self { core, position: desk.position(), settled: desk.settled(), gone, now }
+    }
+}
+
 impl World {
     /// Whether nothing is on its way.
     pub(super) fn is_quiet(&self) -> bool {
@@ -153,8 +161,9 @@ impl World {
         self.model.heard_all(number);
         let core = &mut self.cores[number];
         self.model.expect_a_gap(number, core.shard.desk().position());
+        self.model.before_resuming();
         core.shard.follow_log(now, &mut core.operations);
-        self.model.caught_up(number, core.shard.desk().position());
+        self.model.has_resumed(&core.shard, Place::of(number, &core.shard, now));
         core.shard.expire(now, &mut core.operations);
         core.shard.count(&core.driver.counters(), &core.operations);
         // A turn takes time.
@@ -187,10 +196,16 @@ impl World {
                 Completion::Accepted { connection, .. } => Some(connection),
                 _ => None,
             };
-            let desk = shard.desk();
-            let (position, settled) = (desk.position(), desk.settled());
-            model.note(&completion, Place { core: number, position, settled, now });
+            let received = match completion {
+                Completion::Received { connection, .. } => Some(connection),
+                _ => None,
+            };
+            let place = Place::of(number, shard, now);
+            model.note(&completion, place);
             shard.complete(completion, now, operations);
+            if let Some(connection) = received {
+                model.is_taken(connection, shard, place);
+            }
             if let Some(connection) = accepted {
                 let address = driver.peer(connection).expect("it was accepted");
                 model.is_accepted(number, connection, address);

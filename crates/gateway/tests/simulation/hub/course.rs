@@ -5,11 +5,10 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use ringway::{
-    config::{Config, SlowReader},
-    permission::Patterns,
-    settings::Settings,
-};
+use ringway::config::Config;
+use ringway::config::SlowReader;
+use ringway::config::patterns::Patterns;
+use ringway::config::settings::Settings;
 use ringway_acceptor::{Settings as DriverSettings, sim::Faults};
 
 /// A course of events that has not begun.

@@ -15,7 +15,7 @@ use super::{line::Route, view::one_line};
 const FIELDS_MAX: usize = 16;
 
 /// One thing that the gateway said.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Heard {
     /// The connection speaks its transport from here on.
     Open,
@@ -219,8 +219,8 @@ fn block(block: &str, names: Names, heard: &mut Vec<Heard>) {
     let expected = object.to.as_ref().or(object.cursor.as_ref()).map(String::as_str);
     assert_eq!(id, expected, "the id of {text}");
     let wanted = match (&*object.kind, names) {
+        (_, Names::Off) => None,
         ("event", Names::On) => object.event.as_deref(),
-        ("event", Names::Off) => None,
         (kind, _) => Some(kind),
     };
     assert_eq!(name, wanted, "the name of {text}");

@@ -192,18 +192,21 @@ fn judge_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
 
 /// The answer to a command.
 fn answer(model: &mut Model, object: &Object, text: &str) {
-    let Model { commands, truth, story, settings, .. } = model;
+    let Model { commands, truth, story, settings, promised, .. } = model;
     let Some(id) = object.id.as_ref().filter(|_| object.kind == "ack") else {
         return assert_eq!(object.kind, "pong", "{text}");
     };
-    let Some(token) = id.strip_prefix('c') else { return };
+    let cursor: Cursor = object.cursor.as_ref().expect("a cursor").parse().expect("a cursor");
+    let Some(token) = id.strip_prefix('c') else {
+        let promised = promised.remove(id);
+        return assert_eq!(Some(cursor.sequence), promised, "from where on: {text}");
+    };
     let command: &mut Command = &mut commands[token.parse::<usize>().expect("a token")];
     if let Some(ack) = &command.ack {
         story.repeated += 1;
         return assert_eq!(ack, text, "the answer to a command that came twice");
     }
     command.ack = Some(text.to_owned());
-    let cursor: Cursor = object.cursor.as_ref().expect("a cursor").parse().expect("a cursor");
     if let Some(place) = truth.place(command.token) {
         assert_eq!(cursor.sequence, place, "the place of an event");
     }
@@ -215,7 +218,7 @@ fn answer(model: &mut Model, object: &Object, text: &str) {
 
 fn hash(before: u64, now: Duration, heard: &Heard) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (before, now, format!("{heard:?}")).hash(&mut hasher);
+    (before, now, heard).hash(&mut hasher);
     hasher.finish()
 }
 

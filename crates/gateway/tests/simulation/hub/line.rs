@@ -1,4 +1,4 @@
-//! One connection of a client: the requests that it makes, and how far the gateway has read them.
+//! One connection of a client: the requests that it makes, and how far the gateway has served them.
 //!
 //! It makes bytes and keeps marks; what is heard is judged elsewhere.
 
@@ -52,7 +52,7 @@ pub enum Packing {
     Own,
 }
 
-/// Something that the gateway does once it has read so far.
+/// Something that the gateway does once it has served what came before.
 #[derive(Debug, Clone)]
 pub enum Mark {
     /// It enters the client.
@@ -70,6 +70,8 @@ pub enum Mark {
     Leave,
     /// It has another connection's subscription changed.
     Order {
+        /// The id of the command.
+        id: String,
         /// The connection.
         line: usize,
         /// The topic.
@@ -174,8 +176,6 @@ pub struct Line {
     pub was_backlogged: bool,
     /// Whether it keeps some now.
     pub is_backlogged: bool,
-    /// Whether the gateway reads its requests only when the backlog has left.
-    pub is_put_off: bool,
     /// The last event of the client's own that its socket has taken.
     pub taken_to: Sequence,
     /// As it was when the client left, if nothing was on its way to it.
@@ -188,7 +188,7 @@ pub struct Line {
     pub used_at: Duration,
     marks: VecDeque<(usize, Mark)>,
     sent: usize,
-    read: usize,
+    received: usize,
     /// Bytes that the socket has taken, the last few of them, and events among them with their
     /// ends.
     taken_bytes: usize,
@@ -222,7 +222,6 @@ impl Line {
             has_entered: false,
             was_backlogged: false,
             is_backlogged: false,
-            is_put_off: false,
             taken_to: 0,
             claimed: 0,
             settled: 0,
@@ -230,7 +229,7 @@ impl Line {
             used_at: network.now(),
             marks: VecDeque::new(),
             sent: 0,
-            read: 0,
+            received: 0,
             taken_bytes: 0,
             tail: Vec::new(),
             begun: VecDeque::new(),
@@ -295,14 +294,29 @@ impl Line {
         self.marks.extend(mark.map(|mark| (self.sent, mark)));
     }
 
-    /// The gateway has read this much more; what it does thereupon.
-    pub fn is_read(&mut self, bytes: usize) -> Vec<Mark> {
-        self.read += bytes;
+    /// The gateway has received this much more, and may put it off.
+    pub fn receives(&mut self, bytes: usize) {
+        self.received += bytes;
+    }
+
+    /// Whether the gateway has received a request, or a message, that it has not served yet.
+    pub fn awaits_service(&self) -> bool {
+        self.marks.front().is_some_and(|(end, _)| *end <= self.received)
+    }
+
+    /// What the gateway has done by now, given how many of the bytes that it has received wait.
+    pub fn is_served(&mut self, waiting_bytes: usize) -> Vec<Mark> {
+        let served = self.received - waiting_bytes;
         let mut done = Vec::new();
-        while self.marks.front().is_some_and(|(end, _)| *end <= self.read) {
+        while self.marks.front().is_some_and(|(end, _)| *end <= served) {
             done.extend(self.marks.pop_front().map(|(_, mark)| mark));
         }
         done
+    }
+
+    /// The gateway gives the connection up: what waits is never served.
+    pub fn is_given_up(&mut self) {
+        self.marks.clear();
     }
 
     /// The places of events that the socket has taken whole since this was last asked; `bytes_of`
@@ -320,7 +334,8 @@ impl Line {
         self.taken_bytes += taken.len();
         self.tail.extend(taken);
         let whole = begin.len() + Cursor::TEXT_BYTES;
-        for (place, window) in self.tail.windows(whole).enumerate() {
+        for place in objects(&self.tail) {
+            let Some(window) = self.tail.get(place..place + whole) else { break };
             if window.starts_with(begin) {
                 let cursor = str::from_utf8(&window[begin.len()..]).expect("a cursor is ASCII");
                 let sequence = cursor.parse::<Cursor>().expect("a cursor").sequence;
@@ -340,7 +355,11 @@ impl Line {
         let to_at = BEGIN.len() + Cursor::TEXT_BYTES + BETWEEN.len();
         let whole = to_at + Cursor::TEXT_BYTES;
         self.gap_tail.extend_from_slice(taken);
-        for window in self.gap_tail.windows(whole).filter(|window| window.starts_with(BEGIN)) {
+        for place in objects(&self.gap_tail) {
+            let Some(window) = self.gap_tail.get(place..place + whole) else { break };
+            if !window.starts_with(BEGIN) {
+                continue;
+            }
             let to = str::from_utf8(&window[to_at..]).expect("a cursor is ASCII");
             let to = to.parse::<Cursor>().expect("a cursor");
             self.told_to = self.told_to.max(to.sequence);
@@ -373,6 +392,11 @@ impl Line {
             _ => false,
         }
     }
+}
+
+/// Where a JSON object may begin.
+fn objects(bytes: &[u8]) -> impl Iterator<Item = usize> {
+    bytes.iter().enumerate().filter(|(_, byte)| **byte == b'{').map(|(place, _)| place)
 }
 
 /// What a client asks for when it comes.

@@ -14,6 +14,7 @@ mod interest;
 mod line;
 mod model;
 mod people;
+mod service;
 mod truth;
 mod view;
 mod world;

@@ -5,18 +5,19 @@
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
-use ringway::{exchange::Exchange, settings::Settings};
+use ringway::broker::Exchange;
+use ringway::config::settings::Settings;
 use ringway_acceptor::{Completion, Connection};
-use ringway_hub::{Cursor, Presence, Sequence};
+use ringway_hub::{Presence, Sequence};
 
 use super::{
     command::{Command, Kind},
     cores::CORES,
     course::Flood,
-    line::{Attention, Line, Listen, Listened, Listening, Mark, Phase, Route},
+    line::{Attention, Line, Listened, Route},
     people::Person,
     truth::Truth,
-    view::{Health, Moment, Since, Start, View},
+    view::{Health, Moment, Since},
     world::Story,
 };
 
@@ -43,9 +44,14 @@ pub struct Model {
     /// What has happened.
     pub story: Story,
     /// By what the gateway calls them.
-    connections: HashMap<(usize, Connection), usize>,
+    pub(super) connections: HashMap<(usize, Connection), usize>,
     /// Changes of subscriptions that a core will find in its mail.
-    mail: [Vec<Order>; CORES],
+    pub(super) mail: [Vec<Order>; CORES],
+    /// From where on the changes in the mail are promised to those who asked, by the ids of their
+    /// commands.
+    pub(super) promised: HashMap<String, Sequence>,
+    /// How many connections each name had before the gateway served what is being judged.
+    pub(super) present: Vec<u32>,
     /// Those who leave in this turn.
     leavers: Vec<usize>,
     learnt: Sequence,
@@ -55,11 +61,11 @@ pub struct Model {
 }
 
 /// A change of another connection's subscription.
-struct Order {
-    line: usize,
-    topic: String,
+pub(super) struct Order {
+    pub(super) line: usize,
+    pub(super) topic: String,
     /// From where on; `None`: no more.
-    since: Option<Since>,
+    pub(super) since: Option<Since>,
 }
 
 /// Where something happens, and when.
@@ -71,6 +77,8 @@ pub struct Place {
     pub position: Sequence,
     /// And how far all of that was sent.
     pub settled: Sequence,
+    /// The last event that is not kept any more.
+    pub gone: Sequence,
     /// The time.
     pub now: Duration,
 }
@@ -95,6 +103,8 @@ impl Model {
             story: Story::default(),
             connections: HashMap::new(),
             mail: Default::default(),
+            promised: HashMap::new(),
+            present: vec![0; names.len()],
             leavers: Vec::new(),
             learnt: 0,
             health: if is_roomy { Health::Sound } else { Health::Doubtful },
@@ -124,11 +134,7 @@ impl Model {
         match completion {
             Completion::Received { connection, bytes } => {
                 if let Some(line) = line_of(connection) {
-                    let of_line = &mut self.lines[line];
-                    of_line.is_put_off |= of_line.is_backlogged && of_line.route == Route::Poll;
-                    for mark in self.lines[line].is_read(bytes.len()) {
-                        self.is_done(line, mark, place);
-                    }
+                    self.receives(line, bytes.len());
                 }
             }
             Completion::Backlogged { connection, unsent_bytes, .. } => {
@@ -172,6 +178,7 @@ impl Model {
             }
             Completion::Accepted { .. }
             | Completion::Connected { .. }
+            | Completion::ConnectFailed { .. }
             | Completion::Progress { .. }
             | Completion::Refused { .. } => {}
         }
@@ -197,19 +204,6 @@ impl Model {
             let is_stream = matches!(line.route, Route::Sse(_) | Route::Lines | Route::Iframe);
             if is_here && is_stream && !line.was_backlogged && !line.has_ended {
                 line.settled = line.settled.max(line.taken_to);
-            }
-        }
-    }
-
-    /// A core has read the log up to `position`, and then the requests that it had put off.
-    pub fn caught_up(&mut self, core: usize, position: Sequence) {
-        for line in &mut self.lines {
-            let is_here = line.place.is_some_and(|(own, _)| own == core);
-            if is_here && line.is_put_off && !line.is_backlogged {
-                line.is_put_off = false;
-                if let Some(view) = &mut line.view {
-                    view.began_late(position);
-                }
             }
         }
     }
@@ -244,82 +238,8 @@ impl Model {
         }
     }
 
-    /// The gateway has read a request, or a message, to its end.
-    fn is_done(&mut self, number: usize, mark: Mark, place: Place) {
-        match mark {
-            Mark::Enter { start, topics } => self.enters(number, start, &topics, place),
-            Mark::Command(token) => self.is_carried_out(token as usize),
-            Mark::Listen(Listen { id, topic, wish }) => {
-                let since = wish.map(|since| match since.map(|since| self.judge(since)) {
-                    None => Since::Now,
-                    Some(Ok(sequence)) => Since::After(sequence),
-                    Some(Err(cursor)) => Since::Foreign(cursor),
-                });
-                self.trouble(number);
-                let Place { position, now, .. } = place;
-                let id = Some(id);
-                let listened = Listened { id, topic, since, position, at: now };
-                self.lines[number].listened.push_back(listened);
-            }
-            Mark::Leave => self.leaves(number),
-            Mark::Order { line, topic, change } => {
-                if let Some((core, _)) = self.lines[line].place {
-                    let is_begun = change == Listening::Begun;
-                    let since = is_begun.then_some(Since::After(place.settled));
-                    self.mail[core].push(Order { line, topic, since });
-                }
-            }
-        }
-    }
-
-    fn judge(&self, cursor: Cursor) -> Result<Sequence, Cursor> {
-        let log = &self.exchange.log;
-        let is_ours = cursor.epoch == log.epoch() && cursor.sequence <= log.head();
-        if is_ours { Ok(cursor.sequence) } else { Err(cursor) }
-    }
-
-    fn enters(&mut self, number: usize, start: Option<Cursor>, topics: &[String], place: Place) {
-        let person = self.lines[number].person;
-        let name = self.people[person].name.clone();
-        self.take_stock(person);
-        let entered = self
-            .lines
-            .iter()
-            .filter(|line| line.person == person && line.has_entered && !line.is_closed);
-        let others = self.exchange.directory.connections(&name);
-        assert!(others as usize <= entered.count(), "{others} connections of {name}");
-        let gone = self.exchange.log.first() - 1;
-        let position = place.position;
-        let start = match start.map(|cursor| self.judge(cursor)) {
-            Some(Ok(sequence)) => {
-                self.story.resumed += 1;
-                self.people[person].waive(sequence);
-                Start::At(sequence)
-            }
-            Some(Err(cursor)) => {
-                self.story.foreign += 1;
-                Start::Foreign(cursor, gone)
-            }
-            None if others > 0 => {
-                self.people[person].waive(position);
-                Start::Beside(position)
-            }
-            None => {
-                self.story.alone += 1;
-                Start::Alone { position, person: Box::new(self.people[person].clone()) }
-            }
-        };
-        self.people[person].was_here = true;
-        let line = &mut self.lines[number];
-        line.has_entered = true;
-        line.is_owed = true;
-        if line.phase != Phase::Over {
-            line.view = Some(View::enter(&name, line.route, topics, start, position, place.now));
-        }
-    }
-
     /// What the sockets of a client have taken so far.
-    fn take_stock(&mut self, person: usize) {
+    pub(super) fn take_stock(&mut self, person: usize) {
         let Self { lines, people, truth, .. } = self;
         let person_known = &mut people[person];
         let bytes_of = |sequence| truth.fact(sequence).map_or(0, |fact| fact.text.len());
@@ -373,13 +293,13 @@ impl Model {
     }
 
     /// The gateway sees the end of a connection.
-    fn leaves(&mut self, number: usize) {
+    pub(super) fn leaves(&mut self, number: usize) {
         self.trouble(number);
         self.lines[number].has_ended = true;
         self.leavers.push(number);
     }
 
-    fn trouble(&mut self, number: usize) {
+    pub(super) fn trouble(&mut self, number: usize) {
         if let Some(view) = &mut self.lines[number].view {
             view.trouble();
         }

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
 
-use ringway::permission::Patterns;
+use ringway::config::patterns::Patterns;
 use ringway_hub::{Address, Cursor, Event, Keep, Log, Reader, Sequence};
 use serde::Deserialize;
 

@@ -141,20 +141,6 @@ impl View {
         }
     }
 
-    /// Its request was read later than it came: what it waits for from now on begins here.
-    pub fn began_late(&mut self, position: Sequence) {
-        for part in &mut self.parts {
-            let is_from_now_on = match &self.start {
-                Start::Beside(_) => true,
-                Start::Alone { .. } => matches!(part.interest, Interest::Topic(_)),
-                Start::At(_) | Start::Foreign(..) => false,
-            };
-            if is_from_now_on {
-                part.seen = part.seen.max(position);
-            }
-        }
-    }
-
     /// The first word.
     pub fn welcome(&mut self, cursor: Cursor, moment: Moment<'_>) {
         match self.start {

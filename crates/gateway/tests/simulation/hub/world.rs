@@ -6,11 +6,10 @@
 use std::{ops::AddAssign, sync::Arc, time::Duration};
 
 use fastrand::Rng;
-use ringway::{
-    census::{Census, CensusLimits},
-    exchange::Exchange,
-    orders::Orders,
-};
+use ringway::broker::Exchange;
+use ringway::broker::mailbox::Orders;
+use ringway::edge::limiter::Census;
+use ringway::edge::limiter::CensusLimits;
 use ringway_acceptor::sim::Network;
 use ringway_hub::{Cursor, Epoch, Presence, Tail};
 

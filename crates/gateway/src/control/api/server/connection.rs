@@ -20,23 +20,24 @@ use tokio::{
 use tower::ServiceExt;
 use tracing::debug;
 
-use super::{
-    Phase, Shared,
-    input::Input,
-    request_body::{self, BodyEnd, Feed},
-    response::{self, Asked},
-};
 use crate::{
-    http::{
-        body::{self, Expectation},
-        cors::Cors,
-        head::{self, FIELDS_MAX, Head},
-        head_reader::HeadReader,
-        refusal::{After, Refusal},
-        response::Part,
+    config::settings::Settings,
+    control::api::server::{
+        Phase, Shared,
+        input::Input,
+        request_body::{self, BodyEnd, Feed},
+        response::{self, Asked},
     },
+    edge::{cors::Cors, response::Part},
     limits::API_DISCARDED_BYTES_MAX,
-    settings::Settings,
+    refusal::Refusal,
+};
+
+use ringway_http::{
+    KeepAlive,
+    body::{self, Expectation},
+    head::{self, FIELDS_MAX, Head},
+    head_reader::HeadReader,
 };
 
 /// A client of the private API.
@@ -92,8 +93,8 @@ impl Connection {
             };
             drop(bytes);
             match self.shared.answer(exchange, &mut input, &mut writer).await {
-                Some(After::KeepAlive) => {}
-                Some(After::Close) => break End::after_answer("answered"),
+                Some(KeepAlive::Yes) => {}
+                Some(KeepAlive::Close) => break End::after_answer("answered"),
                 None => break End::now("connection_lost"),
             }
         };
@@ -158,7 +159,9 @@ impl Shared {
                 Err(_) => return Err(NoHead::Ended("idle")),
             }
             let mut unread = input.unread();
-            let head = heads.read(&mut unread, &settings.head()).map_err(NoHead::Refused)?;
+            let head = heads
+                .read(&mut unread, &settings.head())
+                .map_err(|error| NoHead::Refused(error.into()))?;
             let head = head.map(std::borrow::Cow::into_owned);
             let left = unread.len();
             input.keep_last(left);
@@ -182,7 +185,7 @@ impl Shared {
         self.log_refusal(refusal, address);
         let mut out = Vec::new();
         let refused = super::refused(refusal, &self.settings);
-        refused.write(&mut out, &Cors::Silent, Part::Whole, After::Close);
+        refused.write(&mut out, &Cors::Silent, Part::Whole, KeepAlive::Close);
         match response::write_all(writer, &out).await {
             Ok(()) => End::after_answer("refused"),
             Err(_) => End::now("connection_lost"),
@@ -202,7 +205,7 @@ impl Shared {
             Expectation::Nothing => None,
         };
         let request = request(&head, Body::new(body))?;
-        let after = if is_last { After::Close } else { head.wish };
+        let after = if is_last { KeepAlive::Close } else { head.wish };
         let asked = Asked { method: request.method().clone(), minor: head.minor, after };
         Ok(Exchange { request, feed, wanted, asked })
     }
@@ -213,7 +216,7 @@ impl Shared {
         exchange: Exchange,
         input: &mut Input<'_>,
         writer: &mut WriteHalf<'_>,
-    ) -> Option<After> {
+    ) -> Option<KeepAlive> {
         let Exchange { request, feed, wanted, asked } = exchange;
         let mut feeding = pin!(feed.run(input, &self.waiting));
         let mut responding = pin!(self.respond(request, wanted, asked, writer));
@@ -228,10 +231,10 @@ impl Shared {
         // What was refused unread is read on for a while (`body::discard`).
         let end = match fed {
             Some(end) => end,
-            None if after == After::Close => BodyEnd::Unfinished,
+            None if after == KeepAlive::Close => BodyEnd::Unfinished,
             None => feeding.await,
         };
-        Some(if end == BodyEnd::Whole { after } else { After::Close })
+        Some(if end == BodyEnd::Whole { after } else { KeepAlive::Close })
     }
 
     async fn respond(
@@ -240,7 +243,7 @@ impl Shared {
         wanted: Option<oneshot::Receiver<()>>,
         mut asked: Asked,
         writer: &mut WriteHalf<'_>,
-    ) -> std::io::Result<After> {
+    ) -> std::io::Result<KeepAlive> {
         let mut call = pin!(self.router.clone().oneshot(request));
         let mut early = None;
         if let Some(wanted) = wanted {
@@ -257,7 +260,7 @@ impl Shared {
                 response::write_all(writer, b"HTTP/1.1 100 Continue\r\n\r\n").await?;
             } else if early.is_some() {
                 // Whether the client now sends its body is not known.
-                asked.after = After::Close;
+                asked.after = KeepAlive::Close;
             }
         }
         let response = match early {
@@ -266,7 +269,7 @@ impl Shared {
         };
         let response = response.unwrap_or_else(|never| match never {});
         if *self.stop.borrow() {
-            asked.after = After::Close;
+            asked.after = KeepAlive::Close;
         }
         response::write(writer, response, &asked).await
     }
@@ -296,7 +299,7 @@ fn request(head: &Head<'_>, body: Body) -> Result<Request<Body>, Refusal> {
 pub fn turn_away(stream: &TcpStream, settings: &Settings) {
     let mut out = Vec::new();
     let refused = super::refused(Refusal::Full, settings);
-    refused.write(&mut out, &Cors::Silent, Part::Whole, After::Close);
+    refused.write(&mut out, &Cors::Silent, Part::Whole, KeepAlive::Close);
     // The client learns from the end of the connection, if not from this.
     let _ = stream.try_write(&out);
 }

@@ -25,14 +25,12 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use self::connection::Connection;
 use crate::{
-    http::{
-        refusal::{Ground, Refusal},
-        response::Refused,
-    },
+    config::settings::Settings,
+    control::api::server::connection::Connection,
+    edge::response::Refused,
     log::sampler::{Sampled, Sampler},
-    settings::Settings,
+    refusal::{Ground, Refusal},
 };
 
 /// How long accepting rests when the kernel has no descriptor.

@@ -13,12 +13,15 @@ use axum::body::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Phase, Waiting, input::Input};
-use crate::http::{
+use crate::{
+    control::api::server::{Phase, Waiting, input::Input},
+    refusal::Refusal,
+};
+
+use ringway_http::{
     body::BodyReader,
     chunk::Reading,
     head::{self, Head},
-    refusal::Refusal,
 };
 
 /// A bound that no body reaches.

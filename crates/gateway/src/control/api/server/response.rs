@@ -2,6 +2,8 @@
 //!
 //! A body goes out as it is made. A client that does not read is given up after a while.
 
+use crate::{limits::API_WRITE_STALL_MAX, memory};
+
 use std::{io, time::SystemTime};
 
 use axum::{
@@ -12,10 +14,7 @@ use axum::{
 use http_body_util::BodyExt;
 use tokio::{io::AsyncWriteExt, net::tcp::WriteHalf, time::timeout};
 
-use crate::{
-    http::{chunk, refusal::After},
-    limits::API_WRITE_STALL_MAX,
-};
+use ringway_http::{KeepAlive, chunk};
 
 /// What of the request shapes its response.
 #[derive(Debug, Clone)]
@@ -25,7 +24,7 @@ pub struct Asked {
     /// The minor version of HTTP/1.
     pub minor: u8,
     /// What becomes of the connection.
-    pub after: After,
+    pub after: KeepAlive,
 }
 
 /// How the end of a body is told.
@@ -47,10 +46,10 @@ pub async fn write(
     writer: &mut WriteHalf<'_>,
     response: Response,
     asked: &Asked,
-) -> io::Result<After> {
+) -> io::Result<KeepAlive> {
     let (head, mut body) = response.into_parts();
     let framing = framing(head.status, &body, &head.headers, asked);
-    let after = if framing == Framing::ByClose { After::Close } else { asked.after };
+    let after = if framing == Framing::ByClose { KeepAlive::Close } else { asked.after };
     let mut out = Vec::new();
     emit_head(&mut out, head.status, &head.headers, after);
     match framing {
@@ -83,7 +82,7 @@ fn framing(status: StatusCode, body: &Body, fields: &HeaderMap, asked: &Asked) -
     }
 }
 
-fn emit_head(out: &mut Vec<u8>, status: StatusCode, fields: &HeaderMap, after: After) {
+fn emit_head(out: &mut Vec<u8>, status: StatusCode, fields: &HeaderMap, after: KeepAlive) {
     let phrase = status.canonical_reason().unwrap_or_default();
     let date = httpdate::fmt_http_date(SystemTime::now());
     let line = format!("HTTP/1.1 {} {phrase}\r\ndate: {date}\r\n", status.as_u16());
@@ -94,7 +93,7 @@ fn emit_head(out: &mut Vec<u8>, status: StatusCode, fields: &HeaderMap, after: A
         out.extend_from_slice(value.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
-    if after == After::Close {
+    if after == KeepAlive::Close {
         out.extend_from_slice(b"connection: close\r\n");
     }
 }
@@ -110,6 +109,8 @@ async fn write_body(
         let frame = frame.map_err(io::Error::other)?;
         // What is no data is trailers, which nothing here sends.
         let data: Bytes = frame.into_data().unwrap_or_default();
+        // The size of a chunk and the line feeds beside it.
+        memory::make_room(out, data.len() + 64).map_err(|_| io::ErrorKind::OutOfMemory)?;
         match framing {
             Framing::Chunked => chunk::write(out, |out| out.extend_from_slice(&data)),
             _ => out.extend_from_slice(&data),

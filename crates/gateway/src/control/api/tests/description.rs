@@ -5,28 +5,26 @@ use std::collections::BTreeSet;
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use super::{
-    super::{
+use crate::{
+    config::{Config, settings::Settings},
+    control::api::{
         problem::{Kind, TYPES},
         routes::{DESCRIPTION, ROUTES, router},
         server,
+        tests::{
+            Answer, api, ask,
+            schema::{check, resolve},
+        },
     },
-    Answer, api, ask,
-    schema::{check, resolve},
-};
-use crate::{
-    config::Config,
-    http::{
-        cors::Cors,
-        refusal::{After, Refusal},
-        response::Part,
-    },
+    edge::{cors::Cors, response::Part},
     limits::{
         HISTORY_PAGE_EVENTS, HISTORY_PAGE_EVENTS_MAX, IDEMPOTENCY_AGE_MAX,
         IDEMPOTENCY_KEY_BYTES_MAX, IDEMPOTENCY_KEYS_MAX,
     },
-    settings::Settings,
+    refusal::Refusal,
 };
+
+use ringway_http::KeepAlive;
 
 const JSON: &str = "application/json";
 const LINES: &str = "application/x-ndjson";
@@ -236,7 +234,7 @@ fn each_route_says_how_the_listener_refuses() {
             &mut out,
             &Cors::Silent,
             Part::Whole,
-            After::Close,
+            KeepAlive::Close,
         );
         let text = String::from_utf8(out).unwrap();
         let (_, body) = text.split_once("\r\n\r\n").unwrap();

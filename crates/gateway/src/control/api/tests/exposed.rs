@@ -5,11 +5,14 @@ use std::collections::{HashMap, HashSet};
 use axum::http::Method;
 use serde_json::json;
 
-use super::{
-    super::{exposition, routes::router},
-    api, ask,
+use crate::{
+    control::api::{
+        exposition,
+        routes::router,
+        tests::{api, ask},
+    },
+    refusal::Refusal,
 };
-use crate::http::refusal::Refusal;
 
 fn is_name(text: &str) -> bool {
     let mut bytes = text.bytes();

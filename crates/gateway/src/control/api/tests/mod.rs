@@ -15,10 +15,12 @@ use axum::{
 use ringway_hub::Epoch;
 use tower::ServiceExt;
 
-use super::{Api, idempotency::Ledger};
 use crate::{
-    config::Config, exchange::Exchange, memory::MemoryBudget, metrics::CoreMetrics, orders::Orders,
-    permission::Patterns, settings::Settings,
+    broker::{Exchange, mailbox::Orders},
+    config::{Config, patterns::Patterns, settings::Settings},
+    control::api::{Api, idempotency::Ledger},
+    memory::MemoryBudget,
+    metrics::CoreMetrics,
 };
 
 /// The API of a gateway that knows the client `ann`.

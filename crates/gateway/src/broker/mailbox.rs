@@ -1,0 +1,159 @@
+//! What the cores are told by the control thread and by each other: to leave, to look at the log,
+//! and what to do with a client that is theirs.
+//!
+//! A few words of shared memory and a wake-up. Events do not pass here: they are in the log.
+
+use ringway_acceptor::{Connection, Operation, Operations, Waker};
+use ringway_frame::CloseCode;
+use ringway_hub::{Cursor, Name};
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::config::settings::Settings;
+
+/// Shared by the control thread and all cores.
+#[derive(Debug, Clone, Default)]
+pub struct Orders {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// The time in which the cores are to leave, once they are.
+    drain: OnceLock<Duration>,
+    /// Cores that take no more events from clients.
+    closed_cores: AtomicUsize,
+    cores: Mutex<Vec<Core>>,
+}
+
+#[derive(Debug)]
+struct Core {
+    waker: Waker,
+    mail: Vec<Order>,
+}
+
+/// What one core is to do with clients of its own.
+#[derive(Debug, Clone)]
+pub enum Order {
+    /// Panic, in tests of what follows.
+    #[cfg(test)]
+    Panic,
+    /// Close every connection of a client.
+    Close {
+        /// Whose.
+        client: Name,
+        /// With what close code, where the transport has one.
+        code: CloseCode,
+        /// And what reason.
+        reason: Box<str>,
+    },
+    /// Read these settings from now on; see [`Settings::replaced_by`].
+    ReplaceSettings(Arc<Settings>),
+    /// Change what a connection listens to.
+    Listen {
+        /// Which one; it is the client's own, or nothing happens.
+        connection: Connection,
+        /// Who asks.
+        client: Name,
+        /// What it is about.
+        topic: Box<str>,
+        /// How it changes.
+        change: Change,
+    },
+}
+
+/// A change of what a client listens to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It listens, from this place on or from now on.
+    Subscribe(Option<Cursor>),
+    /// It listens from now on, and now was when its request was answered.
+    SubscribeSince(Cursor),
+    /// It listens no more.
+    Unsubscribe,
+}
+
+impl Orders {
+    /// Adds a core, which is known by the order of coming from here on.
+    pub fn enlist(&self, waker: Waker) {
+        if self.is_draining() {
+            waker.wake();
+        }
+        self.cores().push(Core { waker, mail: Vec::new() });
+    }
+
+    /// Tells every core to stop accepting, to take no more events, and then to let its clients go,
+    /// all within `time`. What was said first holds.
+    pub fn drain(&self, time: Duration) {
+        let cores = self.cores();
+        let _ = self.shared.drain.set(time);
+        cores.iter().for_each(|core| core.waker.wake());
+    }
+
+    /// Whether the cores are to leave.
+    pub fn is_draining(&self) -> bool {
+        self.drain_time().is_some()
+    }
+
+    /// The time in which the cores are to leave, if they are.
+    pub fn drain_time(&self) -> Option<Duration> {
+        self.shared.drain.get().copied()
+    }
+
+    /// Says that a core takes no more events, once. The last one wakes the others.
+    pub fn close_intake(&self) {
+        self.shared.closed_cores.fetch_add(1, Ordering::AcqRel);
+        if self.is_log_final() {
+            self.wake_all();
+        }
+    }
+
+    /// Whether no core takes an event any more, so that the log has come to its end.
+    pub fn is_log_final(&self) -> bool {
+        self.shared.closed_cores.load(Ordering::Acquire) >= self.cores().len()
+    }
+
+    /// Wakes every core: the log has grown.
+    pub fn wake_all(&self) {
+        self.cores().iter().for_each(|core| core.waker.wake());
+    }
+
+    /// Has `core` wake all others in its batch: the log has grown.
+    pub fn wake_others(&self, core: usize, operations: &mut Operations) {
+        for (number, other) in self.cores().iter().enumerate() {
+            if number != core {
+                operations.push(Operation::Wake(other.waker.clone()));
+            }
+        }
+    }
+
+    /// Gives every core an order.
+    pub fn tell_all(&self, order: &Order) {
+        for core in self.cores().iter_mut() {
+            core.mail.push(order.clone());
+            core.waker.wake();
+        }
+    }
+
+    /// Gives one core an order, if there is such a core.
+    pub fn tell(&self, core: usize, order: Order) {
+        if let Some(core) = self.cores().get_mut(core) {
+            core.mail.push(order);
+            core.waker.wake();
+        }
+    }
+
+    /// The orders for `core` so far.
+    pub fn collect(&self, core: usize) -> Vec<Order> {
+        self.cores().get_mut(core).map(|core| std::mem::take(&mut core.mail)).unwrap_or_default()
+    }
+
+    fn cores(&self) -> MutexGuard<'_, Vec<Core>> {
+        self.shared.cores.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

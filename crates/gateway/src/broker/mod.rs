@@ -1,0 +1,349 @@
+//! What all cores and the control thread share: the log, who is there, what was acknowledged.
+//!
+//! Events come in here, from whichever side: encoded once, appended, and their outcome told. It
+//! never touches a connection; cores see an event when they follow the log.
+
+pub mod mailbox;
+mod notice;
+
+pub use notice::{Echo, Ttl};
+
+use std::{collections::HashSet, ops::ControlFlow, sync::Arc, time::Duration};
+
+use ringway_frame::{Opcode, emit_frame};
+use ringway_hub::{
+    Address, Cursor, Directory, Draft, Epoch, Interest, Keep, Key, Log, Outcome, Presence,
+    Receipts, Recipients, Retention, Sequence, Since, Tail, TopicRetention,
+};
+
+use crate::{
+    config::{History, HistoryTopic, patterns::Patterns},
+    encoding::{native as write, native::EventParts},
+    limits::{AWAY_MAX, RECEIPTS_AGE_MAX, RECEIPTS_BYTES_MAX, RECEIPTS_MAX, WAITING_COUNTED_MAX},
+    memory::{OutOfMemory, make_room},
+};
+
+/// Shared by all cores and the control thread.
+pub struct Exchange {
+    /// All events, in order.
+    pub log: Log,
+    /// Who is there, and since when others are not.
+    pub directory: Arc<Directory>,
+    /// Answers to commands that were carried out, for those that come twice.
+    pub receipts: Receipts<Arc<Vec<u8>>>,
+    age_max: Duration,
+}
+
+/// An event as its sender gives it.
+#[derive(Debug, Clone, Copy)]
+pub struct Notice<'a> {
+    /// The client that sends it; `None`: the application.
+    pub from: Option<&'a str>,
+    /// Its name.
+    pub event: Option<&'a str>,
+    /// One JSON value, checked, passed on byte for byte.
+    pub data: &'a str,
+    /// How long it is kept for those who are away; `None`: as long as the history goes back.
+    pub ttl: Option<Ttl>,
+}
+
+/// Events that a client can never read: after the first cursor, up to the second.
+pub type Missed = (Cursor, Cursor);
+
+/// What a client that is away comes back to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// Events that are kept for it; no more than [`WAITING_COUNTED_MAX`] are counted.
+    pub events: u32,
+    /// Whether it will be told of a gap: an event for it may have left the history.
+    pub is_gap: bool,
+}
+
+/// What became of a notify.
+#[derive(Debug)]
+pub struct Notified<'n> {
+    /// Where the event stands in the log; where the log ends, if no recipient gets it.
+    pub cursor: Cursor,
+    /// For each recipient, each named once.
+    pub outcome: Vec<(&'n str, Outcome)>,
+}
+
+impl Exchange {
+    /// An empty log.
+    pub fn new(epoch: Epoch, history: &History, topics: &[HistoryTopic]) -> Self {
+        let retention = Retention {
+            events_max: history.events_max,
+            bytes_max: history.bytes_max,
+            age_max: history.age_max,
+        };
+        let directory = Arc::new(Directory::default());
+        let losers = Arc::clone(&directory);
+        let log = Log::new(epoch, retention).telling(move |event, part| match event.address() {
+            Address::Recipients(recipients) => {
+                let names = recipients.iter().skip(part.start).take(part.len());
+                names.for_each(|name| losers.lose(name, event.sequence()));
+            }
+            // Who listens to a topic says from where on, or from now on.
+            Address::Topic(_) => {}
+        });
+        let log = match topics {
+            [] => log,
+            _ => {
+                let topics: Vec<_> = topics.iter().map(topic_retention).collect();
+                log.keeping_topics(move |topic| {
+                    topics.iter().find(|(pattern, _)| pattern.allow(topic)).map(|one| one.1)
+                })
+            }
+        };
+        Self {
+            log,
+            directory,
+            receipts: Receipts::new(RECEIPTS_MAX, RECEIPTS_AGE_MAX)
+                .within(RECEIPTS_BYTES_MAX, |answer| answer.capacity()),
+            age_max: history.age_max,
+        }
+    }
+
+    /// The cursor of an event's place in the log.
+    pub fn cursor(&self, sequence: Sequence) -> Cursor {
+        Cursor { epoch: self.log.epoch(), sequence }
+    }
+
+    /// Where whoever has this cursor goes on.
+    ///
+    /// # Errors
+    /// The cursor is not of this log: nothing after the oldest event can be told from what was
+    /// seen, so it goes on there.
+    pub fn judge(&self, cursor: Cursor) -> Result<Sequence, Sequence> {
+        if cursor.epoch == self.log.epoch() && cursor.sequence <= self.log.head() {
+            Ok(cursor.sequence)
+        } else {
+            Err(self.log.first() - 1)
+        }
+    }
+
+    /// Appends an event for `to`, of whom `allowed` may be addressed.
+    ///
+    /// Who is here is asked after the event has its place: a client that comes later finds it kept.
+    /// For an event that is not kept it is asked before, and it is for those who are here alone.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; nothing was appended.
+    pub fn notify<'n, S: AsRef<str>>(
+        &self,
+        tail: &mut Tail,
+        notice: Notice<'_>,
+        to: &'n [S],
+        allowed: &Patterns,
+        now: Duration,
+    ) -> Result<Notified<'n>, OutOfMemory> {
+        let mut seen = HashSet::new();
+        seen.try_reserve(to.len()).map_err(|_| OutOfMemory)?;
+        let names = to.iter().map(AsRef::as_ref).filter(|name| seen.insert(*name));
+        let mut outcome: Vec<(&str, Outcome)> = Vec::new();
+        outcome.try_reserve_exact(to.len()).map_err(|_| OutOfMemory)?;
+        outcome.extend(names.map(|name| match allowed.allow(name) {
+            true => (name, Outcome::Queued),
+            false => (name, Outcome::Denied),
+        }));
+        let keep = self.keep(notice.ttl, now);
+        if matches!(keep, Keep::Never) {
+            // Only for those who are here now. Each of them gets it: on its connection, or if that
+            // ends before, when it comes back soon (`UNKEPT_GRACE`).
+            self.find(&mut outcome, Outcome::Offline);
+        }
+        let is_meant =
+            |entry: &&(&'n str, Outcome)| matches!(entry.1, Outcome::Queued | Outcome::Delivered);
+        let recipients =
+            Recipients::try_of_distinct(outcome.iter().filter(is_meant).map(|entry| entry.0))
+                .map_err(|_| OutOfMemory)?;
+        if recipients.is_empty() {
+            return Ok(Notified { cursor: self.cursor(self.log.head()), outcome });
+        }
+        let draft = Self::draft(notice, Address::Recipients(recipients), Echo::Yes, keep)?;
+        let sequence = self.log.append(tail, draft, now);
+        if !matches!(keep, Keep::Never) {
+            self.find(&mut outcome, Outcome::Queued);
+        }
+        Ok(Notified { cursor: self.cursor(sequence), outcome })
+    }
+
+    /// Says of each recipient that may be addressed whether it is here, or else is `away`.
+    fn find(&self, outcome: &mut [(&str, Outcome)], away: Outcome) {
+        for (name, outcome) in outcome.iter_mut().filter(|entry| entry.1 != Outcome::Denied) {
+            *outcome = match self.directory.presence(name) {
+                Presence::Live => Outcome::Delivered,
+                Presence::Behind | Presence::Away | Presence::Unknown => away,
+            };
+        }
+    }
+
+    /// Appends an event for the subscribers of `topic`.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; nothing was appended.
+    pub fn publish(
+        &self,
+        tail: &mut Tail,
+        notice: Notice<'_>,
+        topic: &str,
+        echo: Echo,
+        now: Duration,
+    ) -> Result<Cursor, OutOfMemory> {
+        let keep = self.keep(notice.ttl, now);
+        let draft = Self::draft(notice, Address::Topic(topic.into()), echo, keep)?;
+        Ok(self.cursor(self.log.append(tail, draft, now)))
+    }
+
+    /// Where a client that comes without a cursor begins to read what is its own. `since` is what the
+    /// directory has said, `gone` the last event that had left the log before it said so.
+    ///
+    /// That is behind what the log holds, and so a gap when it is read, only where the client may
+    /// have lost something. What leaves the log later, or what the core has not read, is read past as
+    /// a gap anyway.
+    pub fn own_start(
+        &self,
+        client: &str,
+        since: Since,
+        gone: Sequence,
+        position: Sequence,
+    ) -> Sequence {
+        let left = match since {
+            Since::Live => return position,
+            Since::Left(sequence) => sequence,
+            Since::Unknown => 0,
+        };
+        let gone = gone.min(position);
+        if left >= gone || self.directory.may_miss(client, left) { left } else { gone }
+    }
+
+    /// The place just before the first event that is kept for a client after `after`; when there
+    /// is none up to `through`, that place, or `after` where the client was further already. With
+    /// how many events that took to look up.
+    pub fn kept_after(
+        &self,
+        client: &str,
+        after: Sequence,
+        through: Sequence,
+        now: Duration,
+    ) -> (Sequence, u64) {
+        let interest =
+            Interest { key: Key::Recipient(client), after, live_after: Some(Sequence::MAX) };
+        let mut found = through.max(after);
+        let replayed = self.log.replay(&[interest], through, now, |event| {
+            found = event.sequence() - 1;
+            ControlFlow::Break(())
+        });
+        // Some have left the log meanwhile: whoever reads on from there is told.
+        replayed.map_or((after, 0), |replayed| (found, replayed.touched))
+    }
+
+    /// What waits for a client that has no connection and has had all up to `left`: what it would
+    /// get if it came now without a cursor.
+    pub fn waiting(&self, client: &str, left: Sequence, now: Duration) -> Waiting {
+        let mut events = 0;
+        let mut after = left;
+        loop {
+            let interest =
+                Interest { key: Key::Recipient(client), after, live_after: Some(Sequence::MAX) };
+            let counted = self.log.replay(&[interest], self.log.head(), now, |_| {
+                events += 1;
+                if events < WAITING_COUNTED_MAX {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
+            });
+            match counted {
+                Ok(_) => break,
+                Err(gap) => after = gap.to,
+            }
+        }
+        Waiting { events, is_gap: self.directory.may_miss(client, left) }
+    }
+
+    /// Lets go of what is too old by now.
+    pub fn expire(&self, now: Duration) {
+        self.log.expire(now);
+        let away = self.directory.forget_before(self.log.first());
+        if away > AWAY_MAX {
+            // Whoever comes back to nothing is served as if it had never been here.
+            let keeps = |client: &str| self.log.holds(Key::Recipient(client));
+            self.directory.forget_unless(Sequence::MAX, keeps);
+        }
+        self.receipts.expire(now);
+    }
+
+    fn keep(&self, ttl: Option<Ttl>, now: Duration) -> Keep {
+        match ttl {
+            Some(Ttl::Unkept) => Keep::Never,
+            Some(Ttl::For(time)) if time < self.age_max => Keep::Until(now + time),
+            Some(Ttl::For(_)) | None => Keep::Window,
+        }
+    }
+
+    /// The event as the text frame that most clients get, so that sending it copies nothing else.
+    fn draft(
+        notice: Notice<'_>,
+        address: Address,
+        echo: Echo,
+        keep: Keep,
+    ) -> Result<Draft, OutOfMemory> {
+        let Notice { from, event, data, .. } = notice;
+        let topic = match &address {
+            Address::Topic(topic) => Some(&**topic),
+            Address::Recipients(_) => None,
+        };
+        let parts = EventParts { from, topic, name: event, data };
+        let (mut text, mut bytes) = (Vec::new(), Vec::new());
+        make_room(&mut text, parts.bytes_max())?;
+        let cursor_at = write::event(&mut text, parts);
+        make_room(&mut bytes, text.len() + ringway_frame::HEADER_BYTES_MAX)?;
+        emit_frame(&mut bytes, None, Opcode::Text, &text);
+        let cursor_at = cursor_at + bytes.len() - text.len();
+        Ok(Draft {
+            name: event.map(Into::into),
+            except: from.filter(|_| echo == Echo::No).map(Into::into),
+            address,
+            keep,
+            bytes,
+            cursor_at,
+        })
+    }
+}
+
+fn topic_retention(topic: &HistoryTopic) -> (Patterns, TopicRetention) {
+    let retention = TopicRetention {
+        events_max: topic.events_max.unwrap_or(u64::MAX),
+        age_max: topic.age_max.unwrap_or(Duration::MAX),
+    };
+    (Patterns::new([&*topic.pattern]), retention)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_who_left_and_for_whom_nothing_is_kept_are_bounded() {
+        let history =
+            History { events_max: 100_000, bytes_max: 64 << 20, age_max: Duration::from_secs(300) };
+        let (exchange, mut tail) = (Exchange::new(Epoch::new(1), &history, &[]), Tail::default());
+        let notice = Notice { from: None, event: None, data: "1", ttl: None };
+        let everybody = Patterns::new(["*"]);
+        exchange.notify(&mut tail, notice, &["awaited"], &everybody, Duration::ZERO).unwrap();
+        let visit = |name: &str| {
+            exchange.directory.arrive(name);
+            exchange.directory.leave(name, 1);
+        };
+        visit("awaited");
+        exchange.directory.arrive("here");
+        (0..AWAY_MAX - 1).for_each(|number| visit(&number.to_string()));
+        exchange.expire(Duration::ZERO);
+        assert_eq!(exchange.directory.clients(), AWAY_MAX + 1, "there is room for so many");
+        visit("one more");
+        exchange.expire(Duration::ZERO);
+        assert_eq!(exchange.directory.clients(), 2);
+        assert_eq!(exchange.directory.presence("awaited"), Presence::Away);
+    }
+}

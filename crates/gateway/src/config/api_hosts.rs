@@ -1,0 +1,82 @@
+//! Under which names the private API may be asked for.
+//!
+//! A web page can make its own name lead to the gateway's address (DNS rebinding), and then counts as
+//! a page of the gateway's. What no such page can have for a name is allowed without being listed.
+
+use std::net::IpAddr;
+
+use httparse::Header;
+use ringway_http::head;
+
+/// What stands for every name.
+const ANY: &str = "*";
+
+/// The names that are allowed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ApiHosts(Box<[Box<str>]>);
+
+/// Whether an operator may list this: a host name without a port, or `*`.
+pub fn is_name(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    text == ANY || (!text.is_empty() && text.bytes().all(inner))
+}
+
+impl ApiHosts {
+    /// These names, and those that are always allowed.
+    pub fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
+        Self(names.into_iter().map(|name| name.to_ascii_lowercase().into()).collect())
+    }
+
+    /// Whether a request with these fields may be answered. HTTP/1.0 needs no Host, and no browser
+    /// speaks it.
+    pub fn allow(&self, fields: &[Header<'_>]) -> bool {
+        let Some(host) = head::values(fields, "Host").next() else { return true };
+        let Ok(host) = str::from_utf8(host) else { return false };
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+            _ => host,
+        };
+        let name = name.to_ascii_lowercase();
+        let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+        let is_address = address.unwrap_or(&name).parse::<IpAddr>().is_ok();
+        // Nobody can register a name without a dot; .localhost is reserved (RFC 6761 §6.3).
+        let is_local = !name.contains('.') || name.ends_with(".localhost");
+        let is_listed = self.0.iter().any(|known| **known == *name || **known == *ANY);
+        is_address || (is_local && is_name(&name)) || is_listed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_a_page_could_have_must_be_listed() {
+        let listed = ApiHosts::new(["Ringway.Internal"]);
+        for (host, is_allowed) in [
+            ("127.0.0.1:8081", true),
+            ("10.1.2.3", true),
+            ("[::1]:8081", true),
+            ("localhost:8081", true),
+            ("LOCALHOST", true),
+            ("api.localhost", true),
+            ("ringway:8081", true),
+            ("ringway.internal:8081", true),
+            ("evil.example:8081", false),
+            ("evil.example", false),
+            ("ringway.internal.evil.example", false),
+            ("127.0.0.1.evil.example", false),
+            ("localhost.evil.example", false),
+            ("evil.example.", false),
+            ("", false),
+            ("a b", false),
+        ] {
+            let fields = [Header { name: "host", value: host.as_bytes() }];
+            assert_eq!(listed.allow(&fields), is_allowed, "{host}");
+        }
+        assert!(listed.allow(&[]));
+        let any = ApiHosts::new(["*"]);
+        assert!(any.allow(&[Header { name: "host", value: b"evil.example" }]));
+        assert!(is_name("a-b.c_d") && !is_name("a:80") && !is_name("") && !is_name("http://a"));
+    }
+}

@@ -1,0 +1,133 @@
+//! What every connection of a process goes by: resolved, immutable, shared by all cores.
+//!
+//! It is the sections of the configuration that the data path reads, with what "auto" has become.
+//! It reads no file and states no key: those are in the table of the configuration.
+
+use ringway_frame::{
+    ReadLimits,
+    deflate::{ContextTakeover, Level, MemoryLevel, Policy, WindowBits},
+};
+
+use crate::{
+    config::{
+        Clients, Config, Cors, Deflate, History, HistoryTopic, Http, Limits, Server, Socket,
+        WebSocket,
+    },
+    limits::KERNEL_QUEUE_BYTES,
+};
+use ringway_http::head::HeadLimits;
+
+/// The sections of the configuration, and what follows from the process.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "the sections have the documentation of their keys")]
+pub struct Settings {
+    pub server: Server,
+    pub socket: Socket,
+    pub websocket: WebSocket,
+    pub deflate: Deflate,
+    pub clients: Clients,
+    pub history: History,
+    pub history_topics: Vec<HistoryTopic>,
+    pub http: Http,
+    pub cors: Cors,
+    pub limits: Limits,
+    /// Connections of the process, as far as it is known.
+    pub connections_max: u32,
+    /// Bytes buffered for all clients, as far as it is known.
+    pub memory_bytes: u64,
+}
+
+impl Settings {
+    /// The part of the configuration that connections go by.
+    pub fn from_config(config: &Config) -> Self {
+        let Config { server, listeners: _, socket, websocket, deflate, clients, .. } =
+            config.clone();
+        let Config { history, history_topics, http, cors, limits, .. } = config.clone();
+        Self {
+            connections_max: limits.connections_max.exactly().unwrap_or(u32::MAX),
+            memory_bytes: limits.memory_bytes.exactly().unwrap_or(u64::MAX),
+            server,
+            socket,
+            websocket,
+            deflate,
+            clients,
+            history,
+            history_topics,
+            http,
+            cors,
+            limits,
+        }
+    }
+
+    /// These settings with the values of `next` that can be replaced at run time; the others stay
+    /// as they are until the next start.
+    pub fn replaced_by(&self, next: &Self) -> Self {
+        let mut settings = self.clone();
+        settings.server.replace_live(&next.server);
+        settings.socket.replace_live(&next.socket);
+        settings.websocket.replace_live(&next.websocket);
+        settings.deflate.replace_live(&next.deflate);
+        settings.clients.replace_live(&next.clients);
+        settings.history.replace_live(&next.history);
+        settings.http.replace_live(&next.http);
+        settings.cors.replace_live(&next.cors);
+        settings.limits.replace_live(&next.limits);
+        settings
+    }
+
+    /// Bounds of a request head.
+    pub fn head(&self) -> HeadLimits {
+        HeadLimits {
+            bytes_max: self.limits.header_bytes_max,
+            fields_max: self.limits.header_fields_max,
+            target_bytes_max: self.limits.target_bytes_max,
+        }
+    }
+
+    /// Bounds of what `/ws` reads.
+    pub fn message(&self) -> ReadLimits {
+        self.read_limits(self.websocket.message_bytes_max)
+    }
+
+    /// Bounds of what `/echo` reads.
+    pub fn echo(&self) -> ReadLimits {
+        self.read_limits(self.websocket.echo_message_bytes_max)
+    }
+
+    /// Without a bound of its own a frame is bounded by its message alone, whose compressed form
+    /// may be a little longer than itself.
+    fn read_limits(&self, message_bytes_max: usize) -> ReadLimits {
+        let frame_bytes_max = self.websocket.frame_bytes_max.exactly();
+        ReadLimits {
+            frame_bytes_max: frame_bytes_max.map_or(u64::MAX, |bytes| bytes as u64),
+            message_bytes_max: message_bytes_max as u64,
+        }
+    }
+
+    /// What is agreed on for permessage-deflate; `None` agrees on nothing.
+    pub fn deflate_policy(&self) -> Option<Policy> {
+        self.deflate.enabled.then(|| policy(&self.deflate))
+    }
+
+    /// What TCP_NOTSENT_LOWAT and SO_SNDBUF let the kernel keep for a client that does not read.
+    pub fn kernel_queue_bytes(&self) -> usize {
+        let Socket { notsent_lowat_bytes, send_buffer_bytes, .. } = &self.socket;
+        let bounds = [notsent_lowat_bytes.exactly(), send_buffer_bytes.exactly()];
+        let least = bounds.into_iter().flatten().min();
+        least.map_or(KERNEL_QUEUE_BYTES as usize, |bytes| bytes as usize)
+    }
+}
+
+fn policy(deflate: &Deflate) -> Policy {
+    let takeover =
+        |allowed| if allowed { ContextTakeover::Allowed } else { ContextTakeover::Forbidden };
+    let checked = "the configuration has checked the range";
+    Policy {
+        level: Level::new(deflate.level).expect(checked),
+        memory_level: MemoryLevel::new(deflate.memory_level).expect(checked),
+        server_context_takeover: takeover(deflate.server_context_takeover),
+        client_context_takeover: takeover(deflate.client_context_takeover),
+        server_window_bits_max: WindowBits::new(deflate.server_window_bits_max).expect(checked),
+        client_window_bits_max: WindowBits::new(deflate.client_window_bits_max).expect(checked),
+    }
+}

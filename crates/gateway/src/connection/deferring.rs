@@ -1,0 +1,122 @@
+//! Work that a peer has put off so that others are served, too: input that waits, a large message
+//! that is served over several turns.
+//!
+//! It never decides what a turn may cost: that is `desk`.
+
+use crate::{
+    connection::{Peer, Readiness, Stage, Turn},
+    limits::{DEFERRED_BYTES_MAX, RESUME_COST},
+    memory,
+    session::ready::Effort,
+    transport::websocket::WebSocket,
+};
+
+/// Input that was put off.
+#[derive(Default)]
+pub(super) struct Deferred {
+    pub(super) bytes: Vec<u8>,
+    pub(super) end: End,
+}
+
+/// Whether the peer's FIN has come behind the input.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum End {
+    #[default]
+    Open,
+    Stream,
+}
+
+impl Peer {
+    /// Serves bytes from the socket.
+    #[inline]
+    pub fn receive(&mut self, received: &mut [u8], turn: &mut Turn<'_>) {
+        let input = self.sending.channel_mut().open(received);
+        if let Some(deferred) = &mut self.deferred {
+            if memory::append(&mut deferred.bytes, input).is_err() {
+                return self.close_for_memory(turn);
+            }
+            self.sending.hold(self.connection, turn.operations);
+        } else if self.effort == Effort::Heavy || turn.desk.is_spent() {
+            self.put_off(input, turn);
+            self.be_ready(turn);
+        } else {
+            self.serve(input, turn);
+        }
+    }
+
+    /// Serves input, and notes what that has cost.
+    #[inline]
+    pub(super) fn serve(&mut self, input: &mut [u8], turn: &mut Turn<'_>) {
+        let before = turn.desk.spent.get();
+        self.serve_input(input, turn);
+        turn.desk.spend(turn.bench.take_cost());
+        let cost = turn.desk.spent.get() - before;
+        self.effort = if cost >= turn.desk.slice.get() { Effort::Heavy } else { Effort::Light };
+        if self.deferred.is_some() {
+            self.be_ready(turn);
+        }
+    }
+
+    /// Does what was left for this turn: input that was put off, events that were missed.
+    pub fn resume(&mut self, turn: &mut Turn<'_>) {
+        self.readiness = Readiness::None;
+        turn.desk.spend(RESUME_COST);
+        // What it is owed first: it drains, and then there is another turn.
+        let may_go_on = match self.stage {
+            Stage::Http(_) | Stage::Poll(_) => !self.sending.is_backlogged(),
+            _ => !self.sending.is_paused() || self.is_in_large_message(),
+        };
+        if may_go_on && let Some(mut deferred) = self.deferred.take() {
+            self.serve(&mut deferred.bytes, turn);
+            match (&mut self.deferred, deferred.end) {
+                (Some(again), end) => again.end = end,
+                (None, End::Stream) => return self.end_of_stream(turn),
+                (None, End::Open) => self.sending.release(self.connection, turn.operations),
+            }
+        }
+        self.read_on(turn);
+        turn.desk.spend(turn.bench.take_cost());
+    }
+
+    /// Leaves the rest of the input for later.
+    pub(super) fn put_off(&mut self, rest: &[u8], turn: &mut Turn<'_>) {
+        let mut bytes = Vec::new();
+        if memory::append(&mut bytes, rest).is_err() {
+            return self.close_for_memory(turn);
+        }
+        // A little more may come meanwhile: to stop reading costs more than to keep it.
+        if bytes.len() > DEFERRED_BYTES_MAX {
+            self.sending.hold(self.connection, turn.operations);
+        }
+        self.deferred = Some(Box::new(Deferred { bytes, end: End::Open }));
+    }
+
+    /// Input that waits for a turn of its own; `None` if it will never be served.
+    pub fn deferred_bytes(&self) -> Option<usize> {
+        match self.stage {
+            Stage::Closing => None,
+            _ => Some(self.deferred.as_ref().map_or(0, |deferred| deferred.bytes.len())),
+        }
+    }
+
+    /// Asks for a turn of its own.
+    pub(super) fn be_ready(&mut self, turn: &mut Turn<'_>) {
+        if self.readiness == Readiness::None {
+            self.readiness = Readiness::Waiting;
+            turn.desk.ready.push(self.connection, self.effort);
+        }
+    }
+
+    /// Waits until no other large message is inflated; that gives it a turn of its own.
+    pub(super) fn await_inflating(&mut self, turn: &mut Turn<'_>) {
+        if self.readiness == Readiness::None {
+            self.readiness = Readiness::Waiting;
+            turn.desk.ready.await_inflating(self.connection);
+        }
+    }
+
+    /// Whether a large message is being inflated, or sent back.
+    pub fn is_in_large_message(&self) -> bool {
+        matches!(&self.stage, Stage::WebSocket(socket) if WebSocket::is_in_large_message(socket))
+    }
+}

@@ -1,0 +1,231 @@
+//! A peer as a client of the hub: the runs that it is sent, what it reads on from the log, and the
+//! polls that it is answered.
+//!
+//! It joins a session with the form of its transport; `feed` decides what is sent.
+
+use crate::encoding::pieces::Pieces;
+
+use ringway_frame::CloseCode;
+use ringway_hub::Sequence;
+
+use crate::{
+    broker::{Missed, mailbox::Change},
+    connection::{Peer, Readiness, Stage, Turn, log::EndReason, serving},
+    edge::{cors::Cors, response},
+    outbox::Outbox,
+    session::{
+        Pace, Settled,
+        core_hub::Desk,
+        delivery as feed,
+        delivery::{Form, Progress, Serving, Word},
+        dispatch::Run,
+        perform as service,
+    },
+    transport::long_poll::{Found, LongPoll},
+};
+
+use ringway_http::KeepAlive;
+
+/// More than the head of an answer has.
+pub(super) const RESPONSE_HEAD_BYTES: usize = 1024;
+
+impl Peer {
+    /// Sends a run of events, if it is for this peer and there is room.
+    #[inline]
+    pub fn deliver(&mut self, run: &mut Run, turn: &mut Turn<'_>) {
+        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+        let serving: &mut Serving<'_> = &mut serving!(turn);
+        let desk: &Desk = turn.desk;
+        let progress = match &mut self.stage {
+            Stage::WebSocket(socket) => match socket.feed() {
+                Some((session, mut frames)) => {
+                    feed::deliver(session, &mut frames, run, desk, serving, &mut outbox)
+                }
+                None => Progress::Idle,
+            },
+            Stage::Stream(stream) => {
+                let (session, format) = (&mut stream.session, &mut stream.form);
+                feed::deliver(session, format, run, desk, serving, &mut outbox)
+            }
+            Stage::Poll(poll) => {
+                let bytes_max = turn.memory.answer_bytes(serving.settings.http.poll_bytes_max);
+                poll.collect(run, desk, bytes_max, serving.metrics)
+            }
+            _ => Progress::Idle,
+        };
+        if progress == Progress::More {
+            self.be_ready(turn);
+        }
+    }
+
+    /// The core has lost its place in the log behind `before`: what is there now is to be read, and
+    /// what is not is a gap.
+    pub fn miss(&mut self, before: Sequence, desk: &mut Desk) {
+        let Some(session) = self.session_mut().filter(|session| session.pace() == Pace::Live)
+        else {
+            return;
+        };
+        session.lose_place(before, desk);
+        if self.readiness == Readiness::None {
+            self.readiness = Readiness::Waiting;
+            desk.ready.push(self.connection, self.effort);
+        }
+    }
+
+    /// Sends what the peer has missed, as far as there is room.
+    pub(super) fn read_on(&mut self, turn: &mut Turn<'_>) {
+        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+        let serving: &mut Serving<'_> = &mut serving!(turn);
+        let desk: &Desk = turn.desk;
+        let progress = match &mut self.stage {
+            Stage::WebSocket(socket) => match socket.feed() {
+                Some((session, mut frames)) => {
+                    feed::read_on(session, &mut frames, desk, serving, &mut outbox)
+                }
+                None => Progress::Idle,
+            },
+            Stage::Stream(stream) => {
+                let (session, format) = (&mut stream.session, &mut stream.form);
+                feed::read_on(session, format, desk, serving, &mut outbox)
+            }
+            Stage::Poll(_) => return self.try_to_answer(turn),
+            _ => Progress::Idle,
+        };
+        match progress {
+            Progress::Idle => {}
+            Progress::More => self.be_ready(turn),
+            Progress::NoMemory => self.end_unanswered(turn),
+            Progress::TooSlow(seen) => {
+                let reason = format!("too slow; resume from {}", turn.desk.exchange.cursor(seen));
+                self.note_end(EndReason::TooSlow);
+                self.close(CloseCode::TRY_AGAIN_LATER, &reason, turn);
+            }
+        }
+    }
+
+    /// Whether there is something in the log for it that it was not sent.
+    pub(super) fn is_behind(&mut self) -> bool {
+        self.session_mut().is_some_and(|session| session.pace() != Pace::Live)
+    }
+
+    /// Commands may have made it listen to what has been.
+    #[inline]
+    pub(super) fn after_commands(&mut self, turn: &mut Turn<'_>) {
+        if self.is_behind() && !self.sending.is_backlogged() {
+            self.be_ready(turn);
+        }
+    }
+
+    /// Whether the client behind this connection is the one named.
+    pub fn is_of(&mut self, client: &str) -> bool {
+        self.session_mut().is_some_and(|session| &**session.client() == client)
+    }
+
+    /// Changes what the client listens to, as it asked by a request of its own. The answer has
+    /// been given; past the bound nothing changes.
+    pub fn listen(&mut self, change: Change, topic: &str, turn: &mut Turn<'_>) {
+        let slot = self.connection.slot();
+        let Some(session) = self.session_mut() else { return };
+        let changed = service::apply(change, session, topic, slot, turn.settings, turn.desk);
+        if let Ok(Some(missed)) = changed {
+            self.tell_of_gap(missed, turn);
+        }
+        self.after_commands(turn);
+    }
+
+    fn tell_of_gap(&mut self, (from, to): Missed, turn: &mut Turn<'_>) {
+        turn.metrics.gaps.add(1);
+        if self.settled(turn) == Settled::Yes
+            && let Some(session) = self.session_mut()
+        {
+            session.settle();
+        }
+        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+        let gap = Word::Gap { from, to };
+        match &mut self.stage {
+            Stage::WebSocket(socket) => {
+                if let Some((_, mut frames)) = socket.feed() {
+                    frames.word(gap, turn.bench, &mut outbox);
+                }
+            }
+            Stage::Stream(stream) => stream.form.word(gap, turn.bench, &mut outbox),
+            Stage::Poll(poll) => {
+                poll.note((from, to));
+                self.be_ready(turn);
+            }
+            _ => {}
+        }
+    }
+
+    /// Answers a held poll if there is something to answer.
+    pub(super) fn try_to_answer(&mut self, turn: &mut Turn<'_>) {
+        let Stage::Poll(poll) = &mut self.stage else { return };
+        let mut body = Pieces::new(turn.bench.take_scratch());
+        let bytes_max = turn.memory.answer_bytes(turn.settings.http.poll_bytes_max);
+        match poll.read(turn.desk, turn.now, bytes_max, turn.metrics, &mut body) {
+            Found::Something => self.write_answer(&body, Found::Something, turn),
+            Found::Nothing if poll.session.pace() != Pace::Live => self.be_ready(turn),
+            Found::Nothing => {}
+            Found::NoMemory => self.end_unanswered(turn),
+        }
+        turn.bench.put_scratch(body.text);
+    }
+
+    /// Answers a held poll with what there is, were it nothing.
+    pub(super) fn answer_poll(&mut self, turn: &mut Turn<'_>) {
+        let Stage::Poll(poll) = &mut self.stage else { return };
+        let mut body = Pieces::new(turn.bench.take_scratch());
+        let bytes_max = turn.memory.answer_bytes(turn.settings.http.poll_bytes_max);
+        match poll.read(turn.desk, turn.now, bytes_max, turn.metrics, &mut body) {
+            found @ (Found::Something | Found::Nothing) => self.write_answer(&body, found, turn),
+            Found::NoMemory => self.end_unanswered(turn),
+        }
+        turn.bench.put_scratch(body.text);
+    }
+
+    /// Ends a connection when there is no memory for what it is to be sent; the client comes again
+    /// and goes on from where it was.
+    fn end_unanswered(&mut self, turn: &mut Turn<'_>) {
+        turn.metrics.closed_for_memory.add(1);
+        self.retire(Settled::No, turn);
+        self.end(turn);
+    }
+
+    fn write_answer(&mut self, body: &Pieces, found: Found, turn: &mut Turn<'_>) {
+        if turn.operations.try_reserve(body.text.len() + RESPONSE_HEAD_BYTES).is_err() {
+            return self.end_unanswered(turn);
+        }
+        let Stage::Poll(poll) = std::mem::replace(&mut self.stage, Stage::Lingering) else {
+            return;
+        };
+        // An earlier answer may be on its way.
+        let earlier = self.settled(turn);
+        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+        let LongPoll { session, cors, after, http, .. } = poll;
+        write_body(body, cors.as_deref().unwrap_or(&Cors::Silent), after, &mut outbox);
+        turn.metrics.sessions.long_poll.subtract(1);
+        let settled = match (earlier, found) {
+            (Settled::Yes | Settled::Unknown { .. }, Found::Something) => {
+                Settled::Unknown { sent_in: turn.now }
+            }
+            (earlier, _) => earlier,
+        };
+        self.depart(*session, settled, turn);
+        self.stage = Stage::Http(http);
+        match after {
+            KeepAlive::Yes => self.await_request(turn),
+            KeepAlive::Close => self.finish(turn),
+        }
+    }
+}
+
+/// The answer to a poll; what is large in it is not copied.
+fn write_body(body: &Pieces, cors: &Cors, after: KeepAlive, outbox: &mut Outbox<'_>) {
+    outbox.write(|out| {
+        response::json_begin(out, cors, after, body.beginning(), body.len());
+    });
+    for (large, text) in body.rest() {
+        outbox.write_shared(large);
+        outbox.write(|out| out.extend_from_slice(text));
+    }
+}

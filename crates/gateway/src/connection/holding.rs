@@ -1,0 +1,113 @@
+//! What a peer makes the process keep for it, and what becomes of it when that is too much or takes
+//! too long.
+//!
+//! It counts; who has to go is decided by the core (`shard::relief`).
+
+use ringway_acceptor::Operation;
+use ringway_frame::CloseCode;
+
+use crate::{
+    config::{reference::ConfigReference, settings::Settings},
+    connection::{Life, Peer, Stage, Turn, log::EndReason},
+    memory::CoreMemory,
+    outbox::Outbox,
+    refusal::Refusal,
+};
+
+impl Peer {
+    /// Bytes that are kept for this peer alone: what it sent and what it is still to be sent.
+    #[inline]
+    pub fn held_bytes(&self, settings: &Settings) -> usize {
+        let deferred = self.deferred.as_ref().map_or(0, |deferred| deferred.bytes.capacity());
+        let protocol = match &self.stage {
+            Stage::WebSocket(socket) => socket.held_bytes(),
+            Stage::Http(http) => http.held_bytes(),
+            Stage::Poll(poll) => poll.held_bytes(),
+            Stage::Stream(_) | Stage::Lingering | Stage::Leaving | Stage::Closing => 0,
+        };
+        deferred + protocol + self.sending.owed_bytes(settings.kernel_queue_bytes())
+    }
+
+    /// Corrects the core's account by what has changed since the last time.
+    #[inline]
+    pub fn account(&mut self, memory: &mut CoreMemory, settings: &Settings) {
+        let held = u32::try_from(self.held_bytes(settings)).unwrap_or(u32::MAX);
+        if held != self.counted {
+            memory.change(self.counted, held);
+            self.counted = held;
+        }
+    }
+
+    /// The bytes that it is counted with.
+    pub fn counted_bytes(&self) -> u32 {
+        self.counted
+    }
+
+    /// Bytes that may be free when it is closed: those, and what it holds together with others.
+    pub fn burden_bytes(&self) -> u64 {
+        u64::from(self.counted) + self.sending.shared_bytes() as u64
+    }
+
+    /// Ends the connection so that what is kept for it is free at once. Says why where that can
+    /// still arrive.
+    pub fn close_for_memory(&mut self, turn: &mut Turn<'_>) {
+        turn.metrics.closed_for_memory.add(1);
+        self.note_end(EndReason::Memory);
+        // Behind what its socket does not take nothing would arrive.
+        if self.sending.is_backlogged() {
+            return self.end(turn);
+        }
+        let limit = ConfigReference::memory(turn.settings.memory_bytes);
+        let reason = &format!("memory: the server has none for this now: {limit}");
+        match self.stage {
+            Stage::WebSocket(_) => self.fail_socket(CloseCode::TRY_AGAIN_LATER, reason, turn),
+            Stage::Http(_) => self.refuse_request(Refusal::Memory, turn),
+            _ => self.end(turn),
+        }
+    }
+
+    /// Whether a message of its WebSocket should have been whole by now.
+    pub(super) fn is_message_overdue(&self, turn: &Turn<'_>) -> bool {
+        let Stage::WebSocket(socket) = &self.stage else { return false };
+        if self.life == Life::EndDue {
+            return false;
+        }
+        // While its input is not read, it cannot end its message.
+        !self.sending.is_paused()
+            && socket.message_due(turn.settings, turn.now).is_some_and(|due| due <= turn.now)
+    }
+
+    /// Ends a WebSocket whose message took too long.
+    pub(super) fn end_overdue_message(&mut self, turn: &mut Turn<'_>) {
+        turn.metrics.messages_timed_out.add(1);
+        self.note_end(EndReason::MessageTimeout);
+        let time = turn.settings.websocket.message_timeout;
+        let limit = ConfigReference::time("websocket.message_timeout", time);
+        let reason = &format!("message_timeout: the message took too long: {limit}");
+        self.fail_socket(CloseCode::POLICY, reason, turn);
+    }
+
+    /// RFC 6455 §7.1.7: says why, then reads nothing more, so that an unfinished message is freed.
+    fn fail_socket(&mut self, code: CloseCode, reason: &str, turn: &mut Turn<'_>) {
+        self.retire(self.settled(turn), turn);
+        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+        if let Stage::WebSocket(socket) = &mut self.stage {
+            socket.close(code, reason, &mut outbox);
+        }
+        turn.operations.push(Operation::Shutdown(self.connection));
+        self.linger(turn);
+    }
+
+    /// Answers a request that has not come whole, and takes no other.
+    pub(super) fn refuse_request(&mut self, refusal: Refusal, turn: &mut Turn<'_>) {
+        let Stage::Http(http) = &mut self.stage else { return };
+        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+        http.give_up(refusal, turn.settings, &mut outbox);
+        self.note_end(match refusal {
+            Refusal::Timeout => EndReason::RequestTimeout,
+            _ => EndReason::Refused,
+        });
+        self.note_refusal(refusal, turn);
+        self.linger(turn);
+    }
+}

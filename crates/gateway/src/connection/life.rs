@@ -1,0 +1,290 @@
+//! When a connection is asked for a sign of life, when it has had its time, and its way out.
+//!
+//! It never reads a clock: a deadline is set in the core's wheel and comes back as `expire`.
+
+use std::time::Duration;
+
+use ringway_acceptor::Operation;
+use ringway_frame::CloseCode;
+
+use crate::{
+    connection::{
+        Life, Peer, Stage, Turn,
+        log::{ConnectionLog, EndReason},
+        serving,
+    },
+    outbox::Outbox,
+    refusal::Refusal,
+    session::delivery::{Form, Serving, Word},
+};
+
+/// How far a client has read: see [`Completion::Progress`].
+///
+/// [`Completion::Progress`]: ringway_acceptor::Completion::Progress
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    /// Bytes that it has acknowledged.
+    pub acknowledged_bytes: u64,
+    /// Bytes that it has not.
+    pub unacknowledged_bytes: usize,
+}
+
+/// What a client has done since it was last measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// It has acknowledged all that it was sent.
+    Done,
+    /// It has acknowledged some of it.
+    Slow,
+    /// It has acknowledged nothing of what it was sent.
+    Stopped,
+}
+
+/// Until a driver has told whether a socket took what it was given: one turn.
+const SETTLING: Duration = Duration::from_millis(1);
+
+/// Whether a peer may be told to leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToLeave {
+    /// Nothing is in its way.
+    Ready,
+    /// It is owed the answer to a request that has begun.
+    InRequest,
+    /// It is owed events that it has been too slow for.
+    Behind,
+}
+
+impl Peer {
+    /// Notes why the connection ends; the first reason counts.
+    pub fn note_end(&mut self, reason: EndReason) {
+        if self.end_reason == EndReason::Other {
+            self.end_reason = reason;
+        }
+    }
+
+    /// Logs that the connection has ended.
+    pub fn log_end(&self, log: &mut ConnectionLog, now: Duration) {
+        let seat = self.seat.as_ref();
+        log.ended(self.end_reason, self.transport, self.connection, seat, now);
+    }
+
+    /// Counts and logs that a request was refused.
+    pub(super) fn note_refusal(&self, refusal: Refusal, turn: &mut Turn<'_>) {
+        turn.metrics.refuse(refusal);
+        turn.log.refused(refusal, self.connection, self.seat.as_ref(), turn.now);
+    }
+
+    /// The peer was heard, or has read: it has this long to be silent.
+    #[inline]
+    pub(super) fn is_alive(&mut self, turn: &mut Turn<'_>) {
+        self.life = Life::Heard;
+        let mut due = turn.now + turn.settings.websocket.ping_interval;
+        if let Stage::WebSocket(socket) = &self.stage
+            && let Some(message_due) = socket.message_due(turn.settings, turn.now)
+            && !self.sending.is_paused()
+        {
+            due = due.min(message_due);
+        }
+        turn.wheel.touch(self.connection.slot(), due);
+    }
+
+    /// The socket took less than it was given, or some of what it owed.
+    pub fn backlogged(&mut self, unsent_bytes: usize, shared_bytes: usize, turn: &mut Turn<'_>) {
+        let queue_bytes_max = turn.settings.clients.queue_bytes_max;
+        let unsent = (unsent_bytes, shared_bytes);
+        self.sending.backlogged(self.connection, unsent, queue_bytes_max, turn.operations);
+        self.progressed(turn);
+    }
+
+    /// The socket took all.
+    pub fn drained(&mut self, turn: &mut Turn<'_>) {
+        if self.sending.is_paused()
+            && let Stage::WebSocket(socket) = &mut self.stage
+        {
+            socket.grant_time(turn.now);
+        }
+        self.sending.drained(self.connection, turn.operations);
+        turn.desk.departures.drained(self.connection, &turn.desk.exchange.directory);
+        match self.stage {
+            Stage::Leaving => self.leave(turn),
+            _ => self.progressed(turn),
+        }
+        if self.deferred.is_some() || self.is_behind() {
+            self.be_ready(turn);
+        }
+    }
+
+    /// A peer that reads is alive, however slowly it does.
+    fn progressed(&mut self, turn: &mut Turn<'_>) {
+        match self.stage {
+            Stage::WebSocket(_) | Stage::Stream(_) if self.life != Life::EndDue => {
+                self.is_alive(turn);
+            }
+            Stage::Lingering | Stage::Leaving => {
+                turn.wheel.touch(
+                    self.connection.slot(),
+                    turn.now + turn.settings.websocket.close_timeout,
+                );
+            }
+            _ => {}
+        }
+    }
+
+    /// The deadline has come. Where the client may still be reading what it was sent, that is found
+    /// out first.
+    pub fn expire(&mut self, turn: &mut Turn<'_>) {
+        if self.is_message_overdue(turn) {
+            return self.end_overdue_message(turn);
+        }
+        match (&mut self.stage, self.life) {
+            // What it sends is read again when it has read enough of earlier answers.
+            (Stage::Http(_), Life::RequestDue) if !self.sending.is_paused() => {
+                self.refuse_request(Refusal::Timeout, turn);
+            }
+            (Stage::Poll(_), Life::AnswerDue) => self.answer_poll(turn),
+            // All is with the kernel, which sends it after the close, too.
+            (Stage::Leaving, _) if !self.sending.is_backlogged() => self.end(turn),
+            _ => turn.operations.push(Operation::MeasureProgress(self.connection)),
+        }
+    }
+
+    /// How far the client has read, asked for when its deadline came. One that has read some of
+    /// what it was sent is given as much time again, however slowly it reads: what it can make the
+    /// gateway hold meanwhile is bounded elsewhere.
+    pub fn due_after(&mut self, progress: Progress, turn: &mut Turn<'_>) {
+        let slot = self.connection.slot();
+        // Something has happened since that has granted it time.
+        if turn.wheel.has_deadline(slot) {
+            return;
+        }
+        let acknowledged = progress.acknowledged_bytes as u32;
+        let is_other = std::mem::replace(&mut self.acknowledged, acknowledged) != acknowledged;
+        let reading = match (progress.unacknowledged_bytes, is_other) {
+            (0, _) => Reading::Done,
+            (_, true) => Reading::Slow,
+            (_, false) => Reading::Stopped,
+        };
+        match (&self.stage, self.life, reading) {
+            // A client that reads is alive, although its answer to a Ping may be long in coming.
+            (Stage::WebSocket(_), Life::Heard | Life::Asked, Reading::Slow) => {
+                self.ask(turn);
+                self.is_alive(turn);
+            }
+            (Stage::WebSocket(_), Life::Heard, Reading::Done | Reading::Stopped) => {
+                self.ask(turn);
+                self.life = Life::Asked;
+                turn.wheel.touch(slot, turn.now + turn.settings.websocket.pong_timeout);
+            }
+            (Stage::WebSocket(_), Life::Asked, Reading::Done | Reading::Stopped)
+                if !self.sending.is_backlogged() =>
+            {
+                self.note_end(EndReason::NoSignOfLife);
+                self.close(CloseCode::GOING_AWAY, "no sign of life", turn);
+            }
+            // A client that only listens shows that it lives by reading.
+            (Stage::Stream(_), Life::Heard | Life::Asked, Reading::Done | Reading::Slow) => {
+                self.ask(turn);
+                self.is_alive(turn);
+            }
+            (Stage::Stream(_), Life::Heard, Reading::Stopped) => {
+                self.life = Life::Asked;
+                turn.wheel.touch(slot, turn.now + turn.settings.websocket.pong_timeout);
+            }
+            (Stage::Http(_), Life::RequestDue, Reading::Slow) => {
+                turn.wheel.touch(slot, turn.now + turn.settings.limits.handshake_timeout);
+            }
+            (Stage::Http(_), Life::RequestDue, Reading::Done | Reading::Stopped) => {
+                self.refuse_request(Refusal::Timeout, turn);
+            }
+            (Stage::Http(_), Life::BetweenRequests, Reading::Slow) => {
+                turn.wheel.touch(slot, turn.now + turn.settings.limits.keep_alive_timeout);
+            }
+            (_, Life::EndDue, Reading::Slow) => {
+                turn.wheel.touch(slot, turn.now + turn.settings.websocket.close_timeout);
+            }
+            (Stage::Http(_), Life::BetweenRequests, Reading::Done | Reading::Stopped) => {
+                self.note_end(EndReason::Idle);
+                self.end(turn);
+            }
+            (_, Life::Asked, _) => {
+                self.note_end(EndReason::NoSignOfLife);
+                self.end(turn);
+            }
+            _ => self.end(turn),
+        }
+    }
+
+    /// Asks for a sign of life, and tells how far the client has come, so that a cursor does not
+    /// age while nothing happens. Behind a backlog nobody would read either. Until something is
+    /// written, all before it is known to have been taken.
+    fn ask(&mut self, turn: &mut Turn<'_>) {
+        if self.sending.is_backlogged() {
+            return;
+        }
+        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+        let serving: Serving<'_> = serving!(turn);
+        let is_settled = outbox.is_settled();
+        match &mut self.stage {
+            Stage::WebSocket(socket) => {
+                if let Some((session, mut frames)) = socket.feed() {
+                    if is_settled {
+                        session.settle();
+                    }
+                    let cursor = session.cursor(turn.desk);
+                    frames.word(Word::Heartbeat { cursor }, serving.bench, &mut outbox);
+                }
+                socket.ping(&mut outbox);
+            }
+            Stage::Stream(stream) => {
+                if is_settled {
+                    stream.session.settle();
+                }
+                let cursor = stream.session.cursor(turn.desk);
+                stream.form.word(Word::Heartbeat { cursor }, serving.bench, &mut outbox);
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends the connection once it is known that all has left: a driver tells of a backlog in the
+    /// turn after the send, so what went out in this turn or in the last one may yet be backlogged.
+    pub(super) fn leave(&mut self, turn: &mut Turn<'_>) {
+        // KeepAlive the completions of the next turn, or of this one. A backlog grants more time.
+        let due =
+            if self.sending.is_unsettled(turn.now) { turn.now + SETTLING } else { Duration::ZERO };
+        turn.wheel.touch(self.connection.slot(), due);
+    }
+
+    /// Whether the peer may be told to leave. One that is in the middle of a request gets its answer
+    /// first, in the time that the request has, and is to send no other.
+    pub fn readiness_to_leave(&mut self) -> ToLeave {
+        if self.deferred.is_some() {
+            return ToLeave::InRequest;
+        }
+        if let Stage::Http(http) = &mut self.stage
+            && !http.is_between_requests()
+        {
+            http.end_after_request();
+            return ToLeave::InRequest;
+        }
+        if self.is_behind() { ToLeave::Behind } else { ToLeave::Ready }
+    }
+
+    /// Waits for the peer's FIN, but not for long.
+    pub(super) fn linger(&mut self, turn: &mut Turn<'_>) {
+        self.retire(self.settled(turn), turn);
+        if self.deferred.take().is_some() {
+            self.sending.release(self.connection, turn.operations);
+        }
+        self.stage = Stage::Lingering;
+        self.life = Life::EndDue;
+        turn.wheel.touch(self.connection.slot(), turn.now + turn.settings.websocket.close_timeout);
+    }
+
+    /// Ends the stream after all that was written, and waits for the peer to end its own.
+    pub(super) fn finish(&mut self, turn: &mut Turn<'_>) {
+        self.note_end(EndReason::Answered);
+        turn.operations.push(Operation::Shutdown(self.connection));
+        self.linger(turn);
+    }
+}

@@ -1,0 +1,269 @@
+//! What the log says of clients' connections: that they came, what they were refused for, and why
+//! they ended.
+//!
+//! A core has one. Lines at `info` are sampled, and the rest are at `debug`; where neither level is
+//! on, it costs a comparison for each connection. It never sees a message.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use ringway_acceptor::Connection;
+use tracing::{Level, debug, enabled, info};
+
+use crate::{
+    edge::limiter::{Census, Seat},
+    log::sampler::{Sampled, Sampler},
+    refusal::{Ground, Refusal},
+    session::perform as service,
+};
+
+/// Refusals that have no ground: there was no room for the connection.
+const TURNED_AWAY: usize = Ground::ALL.len();
+
+/// Why a connection has ended; the first reason counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndReason {
+    /// Something else, which has lines or counters of its own.
+    Other,
+    /// The client closed its WebSocket.
+    ClientClosed,
+    /// The client ended its side of the connection.
+    ClientEnded,
+    /// The connection broke.
+    ConnectionLost,
+    /// The last answer that it was to have was sent.
+    Answered,
+    /// No request came within `limits.keep_alive_timeout`.
+    Idle,
+    /// A request did not come in time.
+    RequestTimeout,
+    /// A request was refused, after which nothing could follow.
+    Refused,
+    /// There was no room for it.
+    TurnedAway,
+    /// A message did not come whole in time.
+    MessageTimeout,
+    /// It took much of a memory that was used up.
+    Memory,
+    /// The client broke the rules of WebSockets.
+    ProtocolFault,
+    /// The client did not answer a Ping, or did not read.
+    NoSignOfLife,
+    /// What the client still had to read has left the history.
+    TooSlow,
+    /// The application closed it.
+    ClosedByApplication,
+    /// The gateway goes away.
+    GoingAway,
+}
+
+impl EndReason {
+    const COUNT: usize = Self::GoingAway as usize + 1;
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Other => "other",
+            Self::ClientClosed => "client_closed",
+            Self::ClientEnded => "client_ended",
+            Self::ConnectionLost => "connection_lost",
+            Self::Answered => "answered",
+            Self::Idle => "idle",
+            Self::RequestTimeout => "request_timeout",
+            Self::Refused => "refused",
+            Self::TurnedAway => "turned_away",
+            Self::MessageTimeout => "message_timeout",
+            Self::Memory => "memory",
+            Self::ProtocolFault => "protocol_fault",
+            Self::NoSignOfLife => "no_sign_of_life",
+            Self::TooSlow => "too_slow",
+            Self::ClosedByApplication => "closed_by_application",
+            Self::GoingAway => "going_away",
+        }
+    }
+}
+
+/// What a connection was last used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// Requests that are answered at once.
+    Http,
+    /// A WebSocket that sends everything back.
+    Echo,
+    /// A client of the hub by WebSocket.
+    WebSocket,
+    /// By server-sent events.
+    Sse,
+    /// By lines.
+    Stream,
+    /// By script blocks.
+    Iframe,
+    /// By polls.
+    LongPoll,
+}
+
+impl Transport {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Echo => "echo",
+            Self::WebSocket => "websocket",
+            Self::Sse => "sse",
+            Self::Stream => "stream",
+            Self::Iframe => "iframe",
+            Self::LongPoll => "long-poll",
+        }
+    }
+}
+
+/// The lines of one core.
+#[derive(Debug)]
+pub struct ConnectionLog {
+    core: usize,
+    census: Arc<Census>,
+    refusals: Sampler<{ TURNED_AWAY + 1 }>,
+    ends: Sampler<{ EndReason::COUNT }>,
+}
+
+impl ConnectionLog {
+    /// No lines yet.
+    pub fn new(core: usize, census: Arc<Census>) -> Self {
+        Self { core, census, refusals: Sampler::default(), ends: Sampler::default() }
+    }
+
+    /// A client has connected.
+    pub fn opened(&self, connection: Connection, address: SocketAddr) {
+        debug!(
+            connection = service::name_of(self.core, connection),
+            %address,
+            "a client has connected"
+        );
+    }
+
+    /// A connection was refused when it came.
+    pub fn turned_away(
+        &mut self,
+        refusal: Refusal,
+        connection: Connection,
+        address: IpAddr,
+        now: Duration,
+    ) {
+        if enabled!(Level::INFO) {
+            self.write_refusal(refusal, connection, Some(address), now);
+        }
+    }
+
+    /// A request was refused.
+    pub fn refused(
+        &mut self,
+        refusal: Refusal,
+        connection: Connection,
+        seat: Option<&Seat>,
+        now: Duration,
+    ) {
+        if enabled!(Level::INFO) {
+            let address = seat.and_then(|seat| self.census.address(seat));
+            self.write_refusal(refusal, connection, address, now);
+        }
+    }
+
+    fn write_refusal(
+        &mut self,
+        refusal: Refusal,
+        connection: Connection,
+        address: Option<IpAddr>,
+        now: Duration,
+    ) {
+        let ground = refusal.ground();
+        let kind = ground.map_or(TURNED_AWAY, |ground| ground as usize);
+        let reason = ground.map_or("turned_away", Ground::as_str);
+        let (detail, status) = (refusal.reason(), refusal.status());
+        let connection = service::name_of(self.core, connection);
+        let address = address.map(tracing::field::display);
+        match self.refusals.judge(kind, now) {
+            Sampled::Line { suppressed } => info!(
+                reason,
+                status, detail, address, connection, suppressed, "a client was refused"
+            ),
+            Sampled::Suppressed => {
+                debug!(reason, status, detail, address, connection, "a client was refused");
+            }
+        }
+    }
+
+    /// A connection has ended.
+    pub fn ended(
+        &mut self,
+        reason: EndReason,
+        transport: Transport,
+        connection: Connection,
+        seat: Option<&Seat>,
+        now: Duration,
+    ) {
+        if !enabled!(Level::INFO) {
+            return;
+        }
+        let sampled = self.ends.judge(reason as usize, now);
+        let (reason, transport) = (reason.as_str(), transport.as_str());
+        let connection = service::name_of(self.core, connection);
+        let address = seat.and_then(|seat| self.census.address(seat)).map(tracing::field::display);
+        match sampled {
+            Sampled::Line { suppressed } => info!(
+                reason,
+                transport, address, connection, suppressed, "a client's connection has ended"
+            ),
+            Sampled::Suppressed => {
+                debug!(reason, transport, address, connection, "a client's connection has ended");
+            }
+        }
+    }
+
+    /// Says how many lines were left out in a second that is over, where no other line does.
+    pub fn catch_up(&mut self, now: Duration) {
+        if !enabled!(Level::INFO) {
+            return;
+        }
+        while let Some((kind, suppressed)) = self.refusals.overdue(now) {
+            let reason = Ground::ALL.get(kind).map_or("turned_away", |ground| ground.as_str());
+            info!(reason, suppressed, "more clients were refused");
+        }
+        while let Some((kind, suppressed)) = self.ends.overdue(now) {
+            let reason = ENDS[kind].as_str();
+            info!(reason, suppressed, "more connections have ended");
+        }
+    }
+}
+
+/// All of them, in the order of their declaration.
+const ENDS: [EndReason; EndReason::COUNT] = [
+    EndReason::Other,
+    EndReason::ClientClosed,
+    EndReason::ClientEnded,
+    EndReason::ConnectionLost,
+    EndReason::Answered,
+    EndReason::Idle,
+    EndReason::RequestTimeout,
+    EndReason::Refused,
+    EndReason::TurnedAway,
+    EndReason::MessageTimeout,
+    EndReason::Memory,
+    EndReason::ProtocolFault,
+    EndReason::NoSignOfLife,
+    EndReason::TooSlow,
+    EndReason::ClosedByApplication,
+    EndReason::GoingAway,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_are_found_by_their_number() {
+        for (number, reason) in ENDS.into_iter().enumerate() {
+            assert_eq!(reason as usize, number);
+        }
+    }
+}

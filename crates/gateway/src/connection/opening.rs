@@ -1,0 +1,233 @@
+//! What HTTP's progress means for the connection: a request answered, a session opened on a
+//! transport, a command carried out.
+//!
+//! Whatever could be refused was refused before (`http`); opening does not fail.
+
+use std::time::Duration;
+
+use crate::{
+    broker::Missed,
+    connection::{
+        Life, Peer, Stage, Turn,
+        feeding::RESPONSE_HEAD_BYTES,
+        log::{EndReason, Transport},
+        serving,
+    },
+    edge::{
+        action::{Opened, Polled, Posted, Progress, Upgrade},
+        connect_params::Visit,
+        cors::Cors,
+        response,
+        routes::Route,
+    },
+    encoding::Encoding,
+    outbox::Outbox,
+    session::{
+        Pace, Session, Start,
+        delivery::{Form, Serving, Word},
+        perform as service,
+        perform::{Speaker, Verdict},
+    },
+    transport::{
+        long_poll::LongPoll,
+        stream::{Stream, StreamForm, StreamFormat},
+        websocket::WebSocket,
+    },
+};
+
+use ringway_http::KeepAlive;
+
+impl Peer {
+    /// What HTTP's progress means for the connection.
+    pub(super) fn proceed(&mut self, progress: Progress, turn: &mut Turn<'_>) {
+        match progress {
+            Progress::More => {
+                let Stage::Http(http) = &self.stage else { return };
+                // A request that has begun has this long, however slowly it comes.
+                if self.life == Life::BetweenRequests && !http.is_between_requests() {
+                    self.life = Life::RequestDue;
+                    let due = turn.now + turn.settings.limits.handshake_timeout;
+                    turn.wheel.touch(self.connection.slot(), due);
+                }
+            }
+            Progress::Answered => self.await_request(turn),
+            Progress::Refused(refusal, after) => {
+                self.note_refusal(refusal, turn);
+                match after {
+                    KeepAlive::Yes => self.await_request(turn),
+                    KeepAlive::Close => {
+                        self.note_end(EndReason::Refused);
+                        self.linger(turn);
+                    }
+                }
+            }
+            Progress::Upgraded(upgrade) => self.upgrade(&upgrade, turn),
+            Progress::Opened(opened) => self.open_stream(opened, turn),
+            Progress::Polled(polled) => self.open_poll(polled, turn),
+            Progress::Posted(posted) => self.carry_out(&posted, turn),
+            Progress::Finished => {
+                self.note_end(EndReason::Answered);
+                self.linger(turn);
+            }
+        }
+    }
+
+    /// The next request may come, and has this long to do so.
+    pub(super) fn await_request(&mut self, turn: &mut Turn<'_>) {
+        self.life = Life::BetweenRequests;
+        let due = turn.now + turn.settings.limits.keep_alive_timeout;
+        turn.wheel.touch(self.connection.slot(), due);
+    }
+
+    fn upgrade(&mut self, upgrade: &Upgrade, turn: &mut Turn<'_>) {
+        if upgrade.route != Route::Ws {
+            self.transport = Transport::Echo;
+            self.stage =
+                Stage::WebSocket(WebSocket::new(upgrade.agreement.as_ref(), turn.settings, None));
+            return self.is_alive(turn);
+        }
+        let (session, gap) = self.enter(&upgrade.visit, turn);
+        self.transport = Transport::WebSocket;
+        let mut socket =
+            WebSocket::new(upgrade.agreement.as_ref(), turn.settings, Some(Box::new(session)));
+        if let Some((session, mut frames)) = socket.feed() {
+            turn.metrics.sessions.websocket.add(1);
+            if frames.shared() == Some(Encoding::Deflated) {
+                turn.desk.deflated += 1;
+            }
+            self.greet(session, &mut frames, gap, turn);
+        }
+        self.stage = Stage::WebSocket(socket);
+        self.is_alive(turn);
+        self.after_commands(turn);
+    }
+
+    fn open_stream(&mut self, opened: Opened, turn: &mut Turn<'_>) {
+        let (session, gap) = self.enter(&opened.visit, turn);
+        let format = opened.format();
+        self.transport = match format {
+            StreamFormat::Lines => Transport::Stream,
+            StreamFormat::Iframe(_) => Transport::Iframe,
+            StreamFormat::Sse(_) => Transport::Sse,
+        };
+        format.counter(&turn.metrics.sessions).add(1);
+        let form = StreamForm { format, framing: opened.framing };
+        let mut stream = Stream { session: Box::new(session), form };
+        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+        outbox.write(|out| opened.emit_head(turn.settings, out));
+        stream.form.begin(turn.settings.http.retry, &mut outbox);
+        let Stream { session, form } = &mut stream;
+        self.greet(session, form, gap, turn);
+        self.stage = Stage::Stream(stream);
+        self.is_alive(turn);
+        self.after_commands(turn);
+    }
+
+    fn open_poll(&mut self, polled: Polled, turn: &mut Turn<'_>) {
+        let (session, gap) = self.enter(&polled.visit, turn);
+        let Stage::Http(http) = std::mem::replace(&mut self.stage, Stage::Lingering) else {
+            unreachable!("requests are read while the stage is HTTP");
+        };
+        self.transport = Transport::LongPoll;
+        turn.metrics.sessions.long_poll.add(1);
+        let wait = polled.visit.wait.unwrap_or(turn.settings.http.poll_wait);
+        let wait = wait.min(turn.settings.http.poll_wait_max);
+        let is_live = session.pace() == Pace::Live && gap.is_none();
+        let Polled { cors, after, .. } = polled;
+        let session = Box::new(session);
+        let cors = (cors != Cors::Silent).then(|| Box::new(cors));
+        let mut poll = LongPoll { session, cors, after, http, collected: None };
+        if let Some(gap) = gap {
+            turn.metrics.gaps.add(1);
+            poll.note(gap);
+        }
+        self.stage = Stage::Poll(poll);
+        if wait == Duration::ZERO {
+            return self.answer_poll(turn);
+        }
+        self.life = Life::AnswerDue;
+        turn.wheel.touch(self.connection.slot(), turn.now + wait);
+        if !is_live {
+            self.try_to_answer(turn);
+        }
+    }
+
+    fn carry_out(&mut self, posted: &Posted, turn: &mut Turn<'_>) {
+        let mut answer = turn.bench.take_scratch();
+        let verdict = match std::str::from_utf8(&posted.body) {
+            Ok(text) => {
+                let client = client_of(&posted.visit);
+                let speaker = &mut Speaker::Request { client: &client };
+                service::carry_out(text, speaker, turn.desk, turn.settings, turn.now, &mut answer)
+            }
+            Err(_) => service::refuse_bytes(&mut answer),
+        };
+        let status = match verdict {
+            Verdict::Done | Verdict::DoneBehind(_) => 200,
+            Verdict::Refused => 400,
+            Verdict::GoingAway | Verdict::NoMemory => 503,
+        };
+        let after = match verdict {
+            Verdict::GoingAway => KeepAlive::Close,
+            _ => posted.after,
+        };
+        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+        if outbox.make_room(answer.len() + RESPONSE_HEAD_BYTES).is_err() {
+            // A client that sends the command again is given the answer to the first one.
+            return self.close_for_memory(turn);
+        }
+        outbox.write(|out| {
+            response::json(out, status, &posted.cors, after, |out| {
+                out.extend_from_slice(&answer);
+            });
+        });
+        turn.bench.put_scratch(answer);
+        match after {
+            KeepAlive::Yes => self.await_request(turn),
+            KeepAlive::Close => self.finish(turn),
+        }
+    }
+
+    fn enter(&self, visit: &Visit, turn: &mut Turn<'_>) -> (Session, Option<Missed>) {
+        let client = client_of(visit);
+        let start = match visit.cursor {
+            Some(cursor) => Start::At(cursor),
+            None => {
+                let last = visit.last.map(|last| (last, turn.settings.clients.last_events_max));
+                let sent = turn.desk.departures.sent_to(self.connection, &client);
+                Start::Now { last, sent }
+            }
+        };
+        let slot = self.connection.slot();
+        Session::enter(&client, &visit.topics, start, slot, turn.now, turn.desk)
+    }
+
+    /// The first words on any transport but a poll.
+    fn greet(
+        &mut self,
+        session: &Session,
+        form: &mut impl Form,
+        gap: Option<Missed>,
+        turn: &mut Turn<'_>,
+    ) {
+        let connection = service::name_of(turn.desk.core, self.connection);
+        // Who loses the connection before it has heard of the gap comes back to be told again.
+        let cursor = gap.map_or_else(|| session.cursor(turn.desk), |(from, _)| from);
+        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+        let serving: Serving<'_> = serving!(turn);
+        let welcome = Word::Welcome { client: session.client(), connection: &connection, cursor };
+        form.word(welcome, serving.bench, &mut outbox);
+        if let Some((from, to)) = gap {
+            turn.metrics.gaps.add(1);
+            form.word(Word::Gap { from, to }, serving.bench, &mut outbox);
+        }
+    }
+}
+
+/// The name that an anonymous client gave itself, or one that nobody else has.
+fn client_of(visit: &Visit) -> Box<str> {
+    visit.client.clone().unwrap_or_else(|| {
+        let number = getrandom::u32().unwrap_or_default();
+        format!("anon-{number:08x}").into()
+    })
+}

@@ -1,0 +1,464 @@
+//! One core's share of the clients: completions in, operations out, time an argument.
+//!
+//! It runs on any driver, the simulated one included. It never reads a clock, never touches a
+//! socket, and waits for nothing.
+
+use crate::encoding::large_events::SWEEP_INTERVAL;
+
+use std::{net::SocketAddr, ops::ControlFlow, sync::Arc, time::Duration};
+
+use ringway_acceptor::{Completion, Connection, Counters, Operation, Operations, Wheel};
+use ringway_frame::CloseCode;
+
+use crate::{
+    broker::{
+        Exchange,
+        mailbox::{Order, Orders},
+    },
+    config::settings::Settings,
+    connection::{
+        Peer, Progress, ToLeave, Turn,
+        log::{ConnectionLog, EndReason},
+    },
+    core::{connections::Peers, drain::Drain, shard::relief::Relief},
+    edge::limiter::Census,
+    encoding::{SharedDeflate, scratch::Workbench},
+    limits::{TURN_BATCH_MAX, TURN_EVENT_BYTES_MAX, TURN_SENDS_MAX},
+    memory::{CoreMemory, MemoryBudget},
+    metrics::CoreMetrics,
+    refusal::Refusal,
+    session::{
+        core_hub::{Desk, Intake, News},
+        dispatch::{Encoder, Room},
+    },
+};
+
+/// The state of one core.
+///
+/// Call order per turn: [`Shard::complete`] for each completion, then [`Shard::follow_log`] and
+/// [`Shard::expire`]; sleep until [`Shard::next_deadline`] at the latest.
+pub struct Shard {
+    peers: Peers,
+    core: Core,
+    census: Arc<Census>,
+    drain: Option<Drain>,
+    /// Slots to be served next; kept for its memory.
+    slots: Vec<u32>,
+    reading: Reading,
+    relief: Relief,
+    /// Peers whose deadline has come, and how far they have read.
+    measured: Vec<(Connection, Progress)>,
+}
+
+/// How far the log was read in the last turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// To its end: whoever appends more wakes this core.
+    Ended,
+    /// There may be more, of which nobody will tell.
+    Halted,
+}
+
+/// What a core lends to its peers.
+struct Core {
+    wheel: Wheel,
+    bench: Workbench,
+    settings: Arc<Settings>,
+    metrics: Arc<CoreMetrics>,
+    log: ConnectionLog,
+    desk: Desk,
+    memory: CoreMemory,
+    /// The time of the last turn.
+    before: Duration,
+}
+
+impl Core {
+    #[inline]
+    fn turn<'a>(&'a mut self, now: Duration, operations: &'a mut Operations) -> Turn<'a> {
+        let Self { wheel, bench, settings, metrics, log, desk, memory, before } = self;
+        let (memory, before) = (memory.budget(), *before);
+        Turn { now, before, operations, wheel, settings, bench, desk, memory, metrics, log }
+    }
+}
+
+/// What a shard is built with.
+pub struct ShardParts {
+    /// What its peers go by.
+    pub settings: Arc<Settings>,
+    /// All connections of the process.
+    pub census: Arc<Census>,
+    /// The events of the process.
+    pub exchange: Arc<Exchange>,
+    /// What the cores are told.
+    pub orders: Orders,
+    /// What the process may buffer.
+    pub memory: Arc<MemoryBudget>,
+    /// Where it counts.
+    pub metrics: Arc<CoreMetrics>,
+    /// Its place in the order in which cores are enlisted with `orders`.
+    pub core: usize,
+}
+
+impl Shard {
+    /// A core without clients.
+    pub fn new(parts: ShardParts) -> Self {
+        let ShardParts { settings, census, exchange, orders, memory, metrics, core } = parts;
+        Self {
+            peers: Peers::default(),
+            core: Core {
+                wheel: Wheel::default(),
+                bench: Workbench::default(),
+                settings,
+                metrics,
+                log: ConnectionLog::new(core, Arc::clone(&census)),
+                desk: Desk::new(exchange, orders, core),
+                memory: CoreMemory::new(memory),
+                before: Duration::ZERO,
+            },
+            census,
+            drain: None,
+            slots: Vec::new(),
+            measured: Vec::new(),
+            reading: Reading::Ended,
+            relief: Relief::default(),
+        }
+    }
+
+    /// Takes one completion.
+    #[inline]
+    pub fn complete(
+        &mut self,
+        completion: Completion<'_>,
+        now: Duration,
+        operations: &mut Operations,
+    ) {
+        match completion {
+            Completion::Received { connection, bytes } => {
+                self.with(connection, now, operations, |peer, turn| peer.receive(bytes, turn));
+            }
+            Completion::Accepted { connection, peer, .. } => {
+                self.accept(connection, peer, now, operations);
+            }
+            Completion::EndOfStream { connection } => {
+                self.with(connection, now, operations, Peer::end_of_stream);
+            }
+            Completion::Failed { connection, failure } => {
+                if failure.is_out_of_memory() {
+                    self.core.metrics.closed_for_memory.add(1);
+                }
+                self.with(connection, now, operations, Peer::fail);
+            }
+            Completion::Backlogged { connection, unsent_bytes, shared_bytes } => {
+                self.with(connection, now, operations, |peer, turn| {
+                    peer.backlogged(unsent_bytes, shared_bytes, turn);
+                });
+            }
+            Completion::Drained { connection } => {
+                self.with(connection, now, operations, Peer::drained);
+            }
+            Completion::Progress { connection, acknowledged_bytes, unacknowledged_bytes } => {
+                // Judged when all completions of the turn were taken: until then a backlog of the
+                // last turn's sends may not have been told.
+                let progress = Progress { acknowledged_bytes, unacknowledged_bytes };
+                self.measured.push((connection, progress));
+            }
+            Completion::Closed { connection } => self.forget(connection, now),
+            // A gateway never begins a connection.
+            Completion::Connected { .. } | Completion::ConnectFailed { .. } => {}
+            Completion::Refused { count } => {
+                self.core.metrics.refused.no_descriptor.add(u64::from(count));
+            }
+            Completion::Woken => self.obey(now, operations),
+        }
+    }
+
+    /// Sends what any core has appended to the log, to whom it is for; a bounded part of it, so
+    /// that whoever sends something meanwhile is heard.
+    pub fn follow_log(&mut self, now: Duration, operations: &mut Operations) {
+        let desk = &mut self.core.desk;
+        if desk.news == News::Some {
+            desk.news = News::None;
+            desk.orders.wake_others(desk.core, operations);
+        }
+        self.judge_departures(now);
+        self.read_log();
+        self.dispatch(now, operations);
+        self.core.desk.dispatch.end_turn();
+        self.serve_ready(now, operations);
+    }
+
+    fn judge_departures(&mut self, now: Duration) {
+        let Desk { departures, exchange, .. } = &mut self.core.desk;
+        let peers = &mut self.peers;
+        departures.judge(now, &exchange.directory, |connection| {
+            peers.lookup_mut(connection).is_some_and(|peer| peer.is_backlogged())
+        });
+    }
+
+    fn read_log(&mut self) {
+        let Core { bench, settings, desk, .. } = &mut self.core;
+        let deflate = match settings.deflate_policy() {
+            Some(policy) if desk.deflated > 0 => Some(SharedDeflate::new(&policy)),
+            _ => None,
+        };
+        let Desk { exchange, subscriptions, reader, dispatch, .. } = desk;
+        let (epoch, queue_bytes_max) = (exchange.log.epoch(), settings.clients.queue_bytes_max);
+        let slots = self.peers.slots();
+        let mut encoder = Encoder { epoch, deflate, queue_bytes_max, slots, bench };
+        self.reading = Reading::Ended;
+        let followed = reader.follow(&exchange.log, |event| {
+            match dispatch.take(event, subscriptions, &mut encoder) {
+                Room::Left => ControlFlow::Continue(()),
+                Room::Full => {
+                    self.reading = Reading::Halted;
+                    ControlFlow::Break(())
+                }
+            }
+        });
+        if let Err(gap) = followed {
+            // This core has slept for longer than the history goes back.
+            self.reading = Reading::Halted;
+            self.peers.iter_mut().for_each(|peer| peer.miss(gap.from, desk));
+        }
+    }
+
+    fn dispatch(&mut self, now: Duration, operations: &mut Operations) {
+        let (mut sends, mut bytes) = (0, 0);
+        while sends < TURN_SENDS_MAX && bytes < TURN_EVENT_BYTES_MAX {
+            // Taken for the time of serving: the desk is lent to the peers.
+            let Some(mut run) = self.core.desk.dispatch.take_front() else { return };
+            let room = (TURN_EVENT_BYTES_MAX - bytes).div_ceil(run.bytes().max(1));
+            let count = room.min(TURN_SENDS_MAX - sends).min(TURN_BATCH_MAX);
+            run.next(&self.core.desk.subscriptions, count, &mut self.slots);
+            sends += self.slots.len();
+            bytes += self.slots.len() * run.bytes();
+            if self.slots.is_empty() {
+                continue;
+            }
+            for &slot in &self.slots {
+                if let Some(peer) = self.peers.in_slot_mut(slot) {
+                    peer.deliver(&mut run, &mut self.core.turn(now, operations));
+                    peer.account(&mut self.core.memory, &self.core.settings);
+                }
+            }
+            self.core.desk.dispatch.put_front(run);
+            bytes += self.core.bench.take_cost();
+        }
+    }
+
+    /// Does what has become due.
+    pub fn expire(&mut self, now: Duration, operations: &mut Operations) {
+        let mut measured = std::mem::take(&mut self.measured);
+        for (connection, progress) in measured.drain(..) {
+            self.with(connection, now, operations, |peer, turn| peer.due_after(progress, turn));
+        }
+        self.measured = measured;
+        // What clients send in the next turn is bounded on its own.
+        self.core.desk.spent.set(0);
+        while let Some(slot) = self.core.wheel.expire(now) {
+            self.with_slot(slot, now, operations, Peer::expire);
+        }
+        self.see_off(now, operations);
+        self.core.log.catch_up(now);
+        let (before, held) = self.core.desk.large_events.sweep();
+        self.core.memory.change(before, held);
+        self.relieve(now, operations);
+        self.core.before = now;
+    }
+
+    /// How long the core may sleep; `None`: until something happens.
+    pub fn next_deadline(&self, now: Duration) -> Option<Duration> {
+        let Desk { ready, dispatch, departures, news, .. } = &self.core.desk;
+        // What was put off may have appended events after the log was read.
+        let may_be_unread = self.reading == Reading::Halted || *news == News::Some;
+        if may_be_unread || departures.are_due() || !ready.is_empty() || !dispatch.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let drain = self.drain.as_ref().map(|drain| drain.next_deadline(now));
+        let is_swept = self.core.desk.large_events.is_empty();
+        let sweep = (!is_swept).then(|| now + SWEEP_INTERVAL);
+        let next = [self.core.wheel.next_deadline(), drain, sweep].into_iter().flatten().min();
+        next.map(|deadline| deadline.saturating_sub(now))
+    }
+
+    /// Whether the core has let its last client go, or its time to do so is over.
+    pub fn is_finished(&self, now: Duration) -> bool {
+        self.drain.as_ref().is_some_and(|drain| self.peers.is_empty() || now >= drain.end())
+    }
+
+    /// Its side of the hub, to be looked at.
+    pub fn desk(&self) -> &Desk {
+        &self.core.desk
+    }
+
+    /// Input of a connection that waits for a turn of its own, in bytes; `None` once the connection
+    /// is closed, or about to be. For tests, which must know when a request was served.
+    pub fn deferred_bytes(&self, connection: Connection) -> Option<usize> {
+        self.peers.lookup(connection)?.deferred_bytes()
+    }
+
+    /// Clients now.
+    pub fn clients(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Publishes the driver's counts beside the shard's own; once a turn, with what it is to send.
+    pub fn count(&self, counters: &Counters, operations: &Operations) {
+        self.core.metrics.sent_bytes.add(operations.bytes_to_send());
+        self.core.metrics.connections.set(self.peers.len() as u64);
+        self.core.metrics.held_bytes.set(self.core.memory.held());
+        self.core.metrics.accepted.set(counters.accepted);
+        self.core.metrics.received_bytes.set(counters.received_bytes);
+        self.core.metrics.short_sends.set(counters.short_sends);
+        self.core.metrics.buffer_shortages.set(counters.buffer_shortages);
+        self.core.metrics.turns.set(counters.turns);
+    }
+
+    fn accept(
+        &mut self,
+        connection: Connection,
+        address: SocketAddr,
+        now: Duration,
+        operations: &mut Operations,
+    ) {
+        self.core.log.opened(connection, address);
+        let seat = match self.core.memory.budget().is_pressed() {
+            true => Err(Refusal::Memory),
+            false => self.census.admit(address.ip()),
+        };
+        if let Err(refusal) = seat {
+            self.core.metrics.refused.of(refusal).add(1);
+            self.core.log.turned_away(refusal, connection, address.ip(), now);
+        }
+        let mut turn = self.core.turn(now, operations);
+        self.peers.insert(match seat {
+            Ok(seat) => Peer::new(connection, seat, &mut turn),
+            Err(refusal) => {
+                Peer::turned_away(connection, refusal, self.census.seat_outside(), &mut turn)
+            }
+        });
+        if self.drain.as_ref().is_some_and(|drain| !drain.is_gathering()) {
+            // It was on its way when accepting stopped, and may have a slot that was gone through.
+            self.with(connection, now, operations, tell_to_leave);
+        }
+    }
+
+    #[inline]
+    fn with(
+        &mut self,
+        connection: Connection,
+        now: Duration,
+        operations: &mut Operations,
+        serve: impl FnOnce(&mut Peer, &mut Turn<'_>),
+    ) {
+        if let Some(peer) = self.peers.lookup_mut(connection) {
+            serve(peer, &mut self.core.turn(now, operations));
+            peer.account(&mut self.core.memory, &self.core.settings);
+        }
+    }
+
+    fn with_slot(
+        &mut self,
+        slot: u32,
+        now: Duration,
+        operations: &mut Operations,
+        serve: impl FnOnce(&mut Peer, &mut Turn<'_>),
+    ) {
+        if let Some(peer) = self.peers.in_slot_mut(slot) {
+            serve(peer, &mut self.core.turn(now, operations));
+            peer.account(&mut self.core.memory, &self.core.settings);
+        }
+    }
+
+    fn forget(&mut self, connection: Connection, now: Duration) {
+        if let Some(mut peer) = self.peers.remove(connection) {
+            peer.log_end(&mut self.core.log, now);
+            self.core.wheel.cancel(connection.slot());
+            self.core.memory.change(peer.counted_bytes(), 0);
+            if let Some(seat) = peer.take_seat() {
+                self.census.leave(seat);
+            }
+        }
+    }
+
+    fn obey(&mut self, now: Duration, operations: &mut Operations) {
+        let Desk { orders, core, .. } = &self.core.desk;
+        let drain_time = orders.drain_time();
+        for order in orders.collect(*core) {
+            self.carry_out(order, now, operations);
+        }
+        if let Some(drain_time) = drain_time
+            && self.drain.is_none()
+        {
+            operations.push(Operation::StopAccepting);
+            self.core.desk.intake = Intake::Closed;
+            self.core.desk.orders.close_intake();
+            self.drain = Some(Drain::new(now, drain_time));
+        }
+    }
+
+    fn carry_out(&mut self, order: Order, now: Duration, operations: &mut Operations) {
+        match order {
+            #[cfg(test)]
+            Order::Panic => panic!("on purpose"),
+            Order::Close { client, code, reason } => {
+                let slots: Vec<u32> = self.core.desk.subscriptions.connections(&client).collect();
+                for slot in slots {
+                    self.with_slot(slot, now, operations, |peer, turn| {
+                        peer.note_end(EndReason::ClosedByApplication);
+                        peer.close(code, &reason, turn);
+                    });
+                }
+            }
+            // What a connection has agreed on with its peer, it keeps itself.
+            Order::ReplaceSettings(settings) => self.core.settings = settings,
+            Order::Listen { connection, client, topic, change } => {
+                self.with(connection, now, operations, |peer, turn| {
+                    if peer.is_of(&client) {
+                        peer.listen(change, &topic, turn);
+                    }
+                });
+            }
+        }
+    }
+
+    /// While draining: tells the next few clients to leave, after they were sent all that was
+    /// acknowledged.
+    fn see_off(&mut self, now: Duration, operations: &mut Operations) {
+        let is_all_sent = self.is_all_sent();
+        let Some(drain) = &mut self.drain else { return };
+        if drain.is_gathering() && (is_all_sent || drain.is_late(now)) {
+            drain.tell(now, self.peers.slots(), self.peers.len());
+        }
+        let is_patient = now < drain.patience_end();
+        for slot in drain.due(now) {
+            let Some(peer) = self.peers.in_slot_mut(slot) else { continue };
+            match peer.readiness_to_leave() {
+                ToLeave::InRequest => drain.postpone(slot),
+                ToLeave::Behind if is_patient => drain.postpone(slot),
+                ToLeave::Behind | ToLeave::Ready => {
+                    tell_to_leave(peer, &mut self.core.turn(now, operations));
+                }
+            }
+        }
+    }
+
+    /// Whether no event can come any more, and the last one was sent to all that keep up.
+    fn is_all_sent(&self) -> bool {
+        let Desk { orders, exchange, dispatch, reader, .. } = &self.core.desk;
+        self.drain.is_some()
+            && orders.is_log_final()
+            && dispatch.is_empty()
+            && reader.position() == exchange.log.head()
+    }
+}
+
+fn tell_to_leave(peer: &mut Peer, turn: &mut Turn<'_>) {
+    peer.note_end(EndReason::GoingAway);
+    peer.close(CloseCode::GOING_AWAY, "the server is going away", turn);
+}
+
+mod ready;
+mod relief;
+#[cfg(test)]
+mod tests;

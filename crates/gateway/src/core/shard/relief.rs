@@ -1,0 +1,73 @@
+//! What a core does when more is buffered than may be: it closes the clients that hold most.
+//!
+//! Each core frees its share, by what it holds; it never looks at another core's clients.
+
+use std::{cmp::Reverse, time::Duration};
+
+use ringway_acceptor::Operations;
+use tracing::warn;
+
+use crate::{connection::Peer, core::shard::Shard};
+
+/// Lines about it are as rare as this on each core; the counters have the rest.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What there is to say in the next line of the log.
+#[derive(Debug, Default)]
+pub(super) struct Relief {
+    clients: u64,
+    bytes: u64,
+    /// When the last line was written.
+    logged: Option<Duration>,
+}
+
+impl Shard {
+    /// Closes the largest consumers while the memory budget is passed.
+    pub(super) fn relieve(&mut self, now: Duration, operations: &mut Operations) {
+        let excess = self.core.memory.share_of_excess();
+        if excess == 0 {
+            return;
+        }
+        // A core that sleeps has a share, too.
+        self.core.desk.orders.wake_others(self.core.desk.core, operations);
+        let mut holders: Vec<(Reverse<u64>, u32)> = self
+            .peers
+            .iter_mut()
+            .filter(|peer| peer.counted_bytes() > 0)
+            .map(|peer| (Reverse(peer.burden_bytes()), peer.connection().slot()))
+            .collect();
+        holders.sort_unstable();
+        let before = self.core.memory.held();
+        // What is shared is free, perhaps, when the last of those who hold it has gone; that is seen
+        // in the next turn.
+        let mut shared = 0;
+        for (Reverse(burden), slot) in holders {
+            if before.saturating_sub(self.core.memory.held()) + shared >= excess {
+                break;
+            }
+            let counted = self.peers.in_slot_mut(slot).map_or(0, |peer| peer.counted_bytes());
+            shared += burden - u64::from(counted);
+            self.with_slot(slot, now, operations, Peer::close_for_memory);
+            self.relief.clients += 1;
+        }
+        self.relief.bytes += before.saturating_sub(self.core.memory.held());
+        self.log_relief(now);
+    }
+
+    fn log_relief(&mut self, now: Duration) {
+        let relief = &mut self.relief;
+        if relief.logged.is_some_and(|logged| now < logged + LOG_INTERVAL) {
+            return;
+        }
+        warn!(
+            reason = "memory",
+            "memory: limits.memory_bytes ({} MiB) is used up; closed the {} clients of core {} that \
+             held the most, {} KiB in all",
+            self.core.memory.budget().limit() >> 20,
+            relief.clients,
+            self.core.desk.core,
+            relief.bytes >> 10,
+        );
+        *relief = Relief { logged: Some(now), ..Default::default() };
+    }
+}

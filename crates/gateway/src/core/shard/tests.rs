@@ -1,0 +1,250 @@
+//! A core turned by hand: when it may sleep, and who gets a run that takes several turns to send.
+//!
+//! There is no driver, so that a socket takes all that is written and nothing is ever backlogged.
+
+mod polls;
+mod replacing;
+mod slices;
+
+use ringway_acceptor::{Outgoing, Piece};
+use ringway_frame::{MaskKeys, Opcode, emit_frame};
+use ringway_hub::{Epoch, Tail};
+
+use crate::{
+    broker::{Echo, Notice},
+    config::Config,
+    core::shard::*,
+    edge::limiter::CensusLimits,
+    limits::TURN_SLICE_BYTES,
+};
+
+/// Bytes of an event that a turn sends once.
+const LONG: usize = TURN_EVENT_BYTES_MAX;
+
+fn shard() -> Shard {
+    // Nobody falls behind because an answer is before a large event.
+    shard_with(|settings| settings.clients.queue_bytes_max = 2 * LONG)
+}
+
+fn shard_with(change: impl FnOnce(&mut Settings)) -> Shard {
+    let mut settings = Settings::from_config(&Config::default());
+    change(&mut settings);
+    let settings = Arc::new(settings);
+    Shard::new(ShardParts {
+        census: Arc::new(Census::new(CensusLimits {
+            connections_max: 100,
+            connections_per_address_max: 100,
+            exempt: Vec::new(),
+        })),
+        exchange: Arc::new(Exchange::new(
+            Epoch::new(1),
+            &settings.history,
+            &settings.history_topics,
+        )),
+        settings,
+        orders: Orders::default(),
+        memory: Arc::new(MemoryBudget::new(1 << 30)),
+        metrics: Arc::new(CoreMetrics::default()),
+        core: 0,
+    })
+}
+
+/// What is put off is served at the end of a turn, after the log was read.
+#[test]
+fn a_core_does_not_sleep_on_an_event_that_it_has_just_appended() {
+    let (mut shard, mut operations) = (shard(), Operations::default());
+    let (connection, now) = (Connection::new(0, 0), Duration::from_millis(1));
+    let peer = "127.0.0.1:1".parse().expect("an address");
+    shard.complete(Completion::Accepted { connection, listener: 0, peer }, now, &mut operations);
+    let mut bytes = b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        .to_vec();
+    let long = format!(r#"{{"type":"ping","long":"{}"}}"#, "x".repeat(TURN_SLICE_BYTES / 2));
+    let publish = r#"{"type":"publish","id":"1","topic":"a","data":1}"#;
+    let mut keys = MaskKeys::new();
+    for text in [&*long, &*long, publish] {
+        emit_frame(&mut bytes, Some(keys.draw()), Opcode::Text, text.as_bytes());
+    }
+    let received = Completion::Received { connection, bytes: &mut bytes };
+    shard.complete(received, now, &mut operations);
+    assert_eq!(shard.desk().exchange.log.head(), 0, "the last message waits");
+    shard.follow_log(now, &mut operations);
+    assert_eq!(shard.desk().exchange.log.head(), 1);
+    assert_eq!(shard.next_deadline(now), Some(Duration::ZERO));
+    shard.follow_log(now, &mut operations);
+    assert_eq!(shard.desk().position(), 1);
+    assert_ne!(shard.next_deadline(now), Some(Duration::ZERO));
+}
+
+/// A core with an event that it has sent to the first of its subscribers.
+struct HalfSent {
+    shard: Shard,
+    operations: Operations,
+    now: Duration,
+}
+
+impl HalfSent {
+    /// `listeners` have the topic "a", of which it is; `others` have none.
+    fn new(others: &[u32], listeners: &[u32]) -> Self {
+        let mut world = Self {
+            shard: shard(),
+            operations: Operations::default(),
+            now: Duration::from_millis(1),
+        };
+        others.iter().for_each(|slot| world.connect(*slot, ""));
+        listeners.iter().for_each(|slot| world.connect(*slot, "&topic=a"));
+        world.turn();
+        let data = format!("\"{}\"", "x".repeat(LONG));
+        let notice = Notice { from: None, event: None, data: &data, ttl: None };
+        let desk = world.shard.desk();
+        desk.exchange.publish(&mut Tail::default(), notice, "a", Echo::Yes, world.now).unwrap();
+        assert_eq!(world.turn(), listeners[..1], "a turn sends it once");
+        let desk = world.shard.desk();
+        assert_eq!((desk.position(), desk.settled()), (1, 0), "it was read, and is being sent");
+        world
+    }
+
+    fn connect(&mut self, slot: u32, topics: &str) {
+        let connection = Connection::new(slot, 0);
+        let peer = "127.0.0.1:1".parse().expect("an address");
+        let Self { shard, operations, now } = self;
+        shard.complete(Completion::Accepted { connection, listener: 0, peer }, *now, operations);
+        let request = format!(
+            "GET /ws?client=c{slot}{topics} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: ringway.v1.json\r\n\r\n",
+        );
+        self.receive(slot, request.into_bytes());
+    }
+
+    fn say(&mut self, slot: u32, text: &str) {
+        let mut bytes = Vec::new();
+        emit_frame(&mut bytes, Some(MaskKeys::new().draw()), Opcode::Text, text.as_bytes());
+        self.receive(slot, bytes);
+    }
+
+    fn subscribe_since_the_beginning(&mut self, slot: u32, topic: &str) {
+        let since = self.shard.desk().exchange.cursor(0);
+        let text =
+            format!(r#"{{"type":"subscribe","id":"1","topic":"{topic}","since":"{since}"}}"#);
+        self.say(slot, &text);
+    }
+
+    fn receive(&mut self, slot: u32, mut bytes: Vec<u8>) {
+        let received =
+            Completion::Received { connection: Connection::new(slot, 0), bytes: &mut bytes };
+        self.shard.complete(received, self.now, &mut self.operations);
+    }
+
+    /// Ends a turn; which slots were sent the event in it.
+    fn turn(&mut self) -> Vec<u32> {
+        self.shard.follow_log(self.now, &mut self.operations);
+        self.shard.expire(self.now, &mut self.operations);
+        self.now += Duration::from_millis(1);
+        let (operations, _) = self.operations.drain();
+        let sends = operations.filter_map(|operation| match operation {
+            Operation::Send { connection, outgoing: Outgoing::Shared(bytes) } => {
+                (bytes.len() > LONG).then_some(connection.slot())
+            }
+            // Behind an answer of the same turn.
+            Operation::Send { connection, outgoing: Outgoing::Pieces(pieces) } => {
+                let is_event =
+                    |piece: &Piece| matches!(piece, Piece::Shared(bytes) if bytes.len() > LONG);
+                pieces.iter().any(is_event).then_some(connection.slot())
+            }
+            _ => None,
+        });
+        let slots = sends.collect();
+        self.operations.clear();
+        slots
+    }
+
+    /// Tells the core to drain, within the usual time.
+    fn drain(&mut self) {
+        let drain_time = self.shard.core.settings.server.drain_time;
+        self.shard.desk().orders.drain(drain_time);
+        self.shard.complete(Completion::Woken, self.now, &mut self.operations);
+    }
+
+    /// Whether it drains, and nobody has been told to leave.
+    fn is_gathering(&self) -> bool {
+        self.shard.drain.as_ref().expect("it drains").is_gathering()
+    }
+
+    /// Ends turns until there is nothing to do; which slots were sent the event.
+    fn go_on(mut self) -> Vec<u32> {
+        let slots = (0..10).flat_map(|_| self.turn()).collect();
+        assert!(self.shard.desk().dispatch.is_empty(), "there is more to send");
+        slots
+    }
+}
+
+#[test]
+fn who_comes_to_a_topic_that_is_half_sent_gets_it_from_the_log() {
+    let mut world = HalfSent::new(&[0], &[1, 2]);
+    // The core is past its slot already.
+    world.subscribe_since_the_beginning(0, "a");
+    let mut slots = world.go_on();
+    slots.sort_unstable();
+    assert_eq!(slots, [0, 2]);
+}
+
+#[test]
+fn a_topic_that_is_half_sent_does_not_go_to_the_next_one_of_its_number() {
+    let mut world = HalfSent::new(&[3], &[1, 2]);
+    for slot in [1, 2] {
+        world.say(slot, r#"{"type":"unsubscribe","id":"1","topic":"a"}"#);
+    }
+    world.subscribe_since_the_beginning(3, "b");
+    assert_eq!(world.go_on(), [0_u32; 0]);
+}
+
+/// Its first subscriber has the event; the others are to have it before they are told to leave.
+#[test]
+fn what_is_half_sent_is_sent_before_clients_leave() {
+    let mut world = HalfSent::new(&[], &[1, 2, 3]);
+    world.drain();
+    assert_eq!(world.turn(), [2]);
+    assert!(world.is_gathering());
+    assert_eq!(world.turn(), [3]);
+    world.turn();
+    assert!(!world.is_gathering());
+}
+
+#[test]
+fn clients_stay_until_no_core_takes_events() {
+    let mut world = HalfSent::new(&[], &[1]);
+    let orders = world.shard.desk().orders.clone();
+    for _ in 0..2 {
+        orders.enlist(ringway_acceptor::Waker::new().expect("an eventfd"));
+    }
+    world.drain();
+    for _ in 0..3 {
+        world.turn();
+        assert!(world.is_gathering());
+    }
+    // The other core had taken one more before it closed.
+    let notice = Notice { from: None, event: None, data: "1", ttl: None };
+    let exchange = Arc::clone(&world.shard.desk().exchange);
+    exchange.publish(&mut Tail::default(), notice, "a", Echo::Yes, world.now).unwrap();
+    orders.close_intake();
+    assert!(world.is_gathering());
+    world.turn();
+    assert_eq!(world.shard.desk().position(), 2);
+    assert!(!world.is_gathering());
+}
+
+#[test]
+fn a_core_that_has_died_holds_nobody_up_for_long() {
+    let mut world = HalfSent::new(&[], &[1]);
+    for _ in 0..2 {
+        let waker = ringway_acceptor::Waker::new().expect("an eventfd");
+        world.shard.desk().orders.enlist(waker);
+    }
+    world.drain();
+    world.turn();
+    assert!(world.is_gathering());
+    world.now += world.shard.next_deadline(world.now).expect("it looks again");
+    world.turn();
+    assert!(!world.is_gathering());
+}

@@ -1,0 +1,186 @@
+//! The answer to a poll counts as taken when its socket has taken it, and not before: what a
+//! socket did not take is kept for the client, and what it took does not come again.
+
+use ringway_acceptor::Failure;
+
+use crate::{config::patterns::Patterns, core::shard::tests::*};
+
+/// One core, and a client that polls without a cursor.
+struct World {
+    /// The client's connection.
+    ann: Connection,
+    shard: Shard,
+    operations: Operations,
+    now: Duration,
+}
+
+impl World {
+    /// A client that has been here, for whom an event is kept.
+    fn new() -> Self {
+        let (shard, operations) = (shard(), Operations::default());
+        let ann = Connection::new(1, 0);
+        let mut world = Self { ann, shard, operations, now: Duration::from_millis(1) };
+        world.connect(ann);
+        world.poll(ann);
+        world.turn();
+        world.notify();
+        world.turn();
+        world
+    }
+
+    fn connect(&mut self, connection: Connection) {
+        let peer = "127.0.0.1:1".parse().expect("an address");
+        self.complete(Completion::Accepted { connection, listener: 0, peer });
+    }
+
+    fn complete(&mut self, completion: Completion<'_>) {
+        self.shard.complete(completion, self.now, &mut self.operations);
+    }
+
+    fn poll(&mut self, connection: Connection) {
+        let mut bytes = b"GET /poll?client=ann&wait=0 HTTP/1.1\r\nHost: a\r\n\r\n".to_vec();
+        self.complete(Completion::Received { connection, bytes: &mut bytes });
+    }
+
+    fn notify(&mut self) {
+        let notice = Notice { from: None, event: None, data: "1", ttl: None };
+        let exchange = Arc::clone(&self.shard.desk().exchange);
+        exchange
+            .notify(&mut Tail::default(), notice, &["ann"], &Patterns::new(["*"]), self.now)
+            .unwrap();
+    }
+
+    fn fails(&mut self, connection: Connection) {
+        self.complete(Completion::Failed { connection, failure: Failure(104) });
+    }
+
+    /// Ends a turn; how many events were sent in it.
+    fn turn(&mut self) -> usize {
+        self.shard.follow_log(self.now, &mut self.operations);
+        self.shard.expire(self.now, &mut self.operations);
+        self.now += Duration::from_millis(1);
+        let events = self.operations.bytes().windows(6).filter(|part| part == b"\"data\"").count();
+        self.operations.clear();
+        events
+    }
+
+    /// How many events are kept for the client.
+    fn waiting(&self) -> u32 {
+        let exchange = &self.shard.desk().exchange;
+        let left = exchange.directory.sight("ann").left;
+        exchange.waiting("ann", left, self.now).events
+    }
+
+    /// What a client that comes on a new connection is answered.
+    fn comes_again(&mut self) -> usize {
+        let other = Connection::new(2, 0);
+        self.connect(other);
+        self.poll(other);
+        self.turn()
+    }
+}
+
+#[test]
+fn an_answer_is_taken_in_the_turn_after_the_send() {
+    let mut world = World::new();
+    world.poll(world.ann);
+    assert_eq!(world.turn(), 1);
+    assert_eq!(world.waiting(), 1, "the socket may not have taken it");
+    assert_eq!(world.shard.next_deadline(world.now), Some(Duration::ZERO));
+    world.turn();
+    assert_eq!(world.waiting(), 0);
+    assert_ne!(world.shard.next_deadline(world.now), Some(Duration::ZERO));
+    assert_eq!(world.comes_again(), 0);
+}
+
+#[test]
+fn an_answer_whose_send_failed_is_kept() {
+    let mut world = World::new();
+    world.poll(world.ann);
+    world.turn();
+    world.fails(world.ann);
+    world.turn();
+    assert_eq!(world.waiting(), 1);
+    assert_eq!(world.comes_again(), 1);
+}
+
+#[test]
+fn an_answer_was_taken_before_a_later_failure() {
+    let mut world = World::new();
+    world.poll(world.ann);
+    world.turn();
+    world.turn();
+    world.fails(world.ann);
+    world.turn();
+    assert_eq!(world.comes_again(), 0);
+}
+
+#[test]
+fn an_answer_was_taken_by_a_client_that_ends_in_good_order() {
+    let mut world = World::new();
+    world.poll(world.ann);
+    world.turn();
+    world.complete(Completion::EndOfStream { connection: world.ann });
+    world.turn();
+    world.complete(Completion::Closed { connection: world.ann });
+    assert_eq!(world.comes_again(), 0);
+}
+
+#[test]
+fn a_backlogged_answer_is_taken_when_the_backlog_has_left() {
+    let mut world = World::new();
+    world.poll(world.ann);
+    world.turn();
+    world.complete(Completion::Backlogged {
+        connection: world.ann,
+        unsent_bytes: 10,
+        shared_bytes: 0,
+    });
+    for _ in 0..3 {
+        world.turn();
+        assert_eq!(world.waiting(), 1);
+    }
+    assert_ne!(world.shard.next_deadline(world.now), Some(Duration::ZERO), "nothing to do");
+    world.complete(Completion::Drained { connection: world.ann });
+    world.turn();
+    assert_eq!(world.waiting(), 0);
+    assert_eq!(world.comes_again(), 0);
+}
+
+#[test]
+fn a_backlogged_answer_is_kept_when_the_connection_fails() {
+    let mut world = World::new();
+    world.poll(world.ann);
+    world.turn();
+    world.complete(Completion::Backlogged {
+        connection: world.ann,
+        unsent_bytes: 10,
+        shared_bytes: 0,
+    });
+    world.turn();
+    world.fails(world.ann);
+    world.turn();
+    assert_eq!(world.comes_again(), 1);
+}
+
+/// A client may ask again before it has the answer, and is not answered the same twice.
+#[test]
+fn the_next_poll_of_a_connection_goes_on_behind_the_last_answer() {
+    let mut world = World::new();
+    world.poll(world.ann);
+    world.poll(world.ann);
+    assert_eq!(world.turn(), 1);
+    world.turn();
+    assert_eq!(world.comes_again(), 0);
+}
+
+#[test]
+fn several_answers_are_kept_when_their_send_fails() {
+    let mut world = World::new();
+    world.poll(world.ann);
+    world.poll(world.ann);
+    world.turn();
+    world.fails(world.ann);
+    world.turn();
+    assert_eq!(world.comes_again(), 1);
+}

@@ -1,0 +1,155 @@
+//! What became of the bytes of a connection that speaks HTTP, for the peer that owns it.
+//!
+//! Whatever is left open here is answered by the peer; all else has been answered already.
+
+use ringway_frame::deflate::Agreement;
+
+use crate::{
+    config::settings::Settings,
+    edge::{
+        connect_params::{Format, Visit},
+        cors::Cors,
+        response,
+        routes::Route,
+    },
+    encoding::iframe,
+    outbox::Outbox,
+    refusal::Refusal,
+    subprotocol::native as json,
+    transport::stream::StreamFormat,
+};
+
+use ringway_http::{Framing, KeepAlive};
+
+/// What became of the bytes.
+#[derive(Debug)]
+pub enum Progress {
+    /// More are needed; all were used.
+    More,
+    /// A request was answered, and the next may follow.
+    Answered,
+    /// A request was refused, which was answered; the next may follow where the connection is
+    /// kept.
+    Refused(Refusal, KeepAlive),
+    /// The connection speaks WebSocket from here on.
+    Upgraded(Upgrade),
+    /// A stream of events is to be begun.
+    Opened(Opened),
+    /// The events since a cursor are to be answered, at once or later. Until then the connection
+    /// must not be advanced.
+    Polled(Polled),
+    /// An object is to be served, and answered.
+    Posted(Posted),
+    /// The last answer was written.
+    Finished,
+}
+
+impl Progress {
+    /// KeepAlive an answer was written: sends FIN where the connection is not kept.
+    pub fn answered(after: KeepAlive, outbox: &mut Outbox<'_>) -> Self {
+        match after {
+            KeepAlive::Yes => Self::Answered,
+            KeepAlive::Close => {
+                outbox.finish();
+                Self::Finished
+            }
+        }
+    }
+}
+
+/// A WebSocket that was agreed on; the 101 is written.
+#[derive(Debug)]
+pub struct Upgrade {
+    /// Where it was opened.
+    pub route: Route,
+    /// What was agreed on for compression.
+    pub agreement: Option<Agreement>,
+    /// What was agreed on to be spoken; the client may offer nothing.
+    pub subprotocol: Option<Subprotocol>,
+    /// Who opened it; empty on `/echo`, which asks for nothing.
+    pub visit: Visit,
+}
+
+/// A subprotocol of `/ws`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subprotocol {
+    /// One JSON object in each text message.
+    Json,
+}
+
+impl Subprotocol {
+    /// As it is negotiated.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Json => json::NAME,
+        }
+    }
+
+    /// RFC 6455 §4.2.2: the first one that is known, in the client's order of preference.
+    pub fn choose<'o>(mut offered: impl Iterator<Item = &'o str>) -> Option<Self> {
+        offered.find_map(|name| (name == Self::Json.name()).then_some(Self::Json))
+    }
+}
+
+/// `GET /sse` or `GET /stream`.
+#[derive(Debug)]
+pub struct Opened {
+    /// Which of the two.
+    pub route: Route,
+    /// How the end of the response is told.
+    pub framing: Framing,
+    /// Who asks for what.
+    pub visit: Visit,
+    /// What the head of the response says of who may read it.
+    pub cors: Cors,
+    /// What becomes of the connection after the response.
+    pub after: KeepAlive,
+}
+
+impl Opened {
+    /// How the stream is written.
+    pub fn format(&self) -> StreamFormat {
+        match (self.route, self.visit.format) {
+            (Route::Stream, Format::Lines) => StreamFormat::Lines,
+            (Route::Stream, Format::Iframe) => {
+                StreamFormat::Iframe(Box::new(self.visit.receiver.clone().unwrap_or_default()))
+            }
+            _ => StreamFormat::Sse(self.visit.names),
+        }
+    }
+
+    /// Writes the head of the response.
+    pub fn emit_head(&self, settings: &Settings, out: &mut Vec<u8>) {
+        let format = self.format();
+        let policy = match format {
+            StreamFormat::Iframe(_) => iframe::policy(&settings.cors.allowed_origins.ancestors()),
+            _ => String::new(),
+        };
+        let end = (self.framing, self.after);
+        response::stream(out, format.content_type(), &policy, &self.cors, end);
+    }
+}
+
+/// `GET /poll`.
+#[derive(Debug)]
+pub struct Polled {
+    /// Who asks for what.
+    pub visit: Visit,
+    /// What the response says of who may read it.
+    pub cors: Cors,
+    /// What becomes of the connection after the response.
+    pub after: KeepAlive,
+}
+
+/// `POST /send`, with its body.
+#[derive(Debug)]
+pub struct Posted {
+    /// Who sends it.
+    pub visit: Visit,
+    /// The body without its framing; it may be empty, or no JSON at all.
+    pub body: Vec<u8>,
+    /// What the response says of who may read it.
+    pub cors: Cors,
+    /// What becomes of the connection after the response.
+    pub after: KeepAlive,
+}

@@ -1,0 +1,314 @@
+//! Who comes, for which topics, from which cursor on: the query that all transports share.
+//!
+//! It checks the form of each parameter. What a token or a cursor is worth is not known here.
+
+use std::time::Duration;
+
+use httparse::Header;
+use ringway_http::{head, query};
+use ringway_hub::{Cursor, NameFault, name};
+
+use crate::{
+    config::origins,
+    encoding::iframe::{Callback, Receiver},
+    encoding::sse::Names,
+};
+
+use crate::refusal::{Parameter, VisitFault};
+
+/// What a request says of its client. Unknown parameters are ignored.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Visit {
+    /// The name that an anonymous client gives itself.
+    pub client: Option<Box<str>>,
+    /// What proves who the client is.
+    pub token: Option<Box<str>>,
+    /// The topics to be subscribed to, as often as they were given.
+    pub topics: Vec<Box<str>>,
+    /// From where to go on; of whichever log.
+    pub cursor: Option<Cursor>,
+    /// How many of the last events of each topic a client without a cursor wants.
+    pub last: Option<u32>,
+    /// How long `/poll` may wait.
+    pub wait: Option<Duration>,
+    /// How `/stream` writes its objects.
+    pub format: Format,
+    /// How the page around a [`Format::Iframe`] gets its objects.
+    pub receiver: Option<Receiver>,
+    /// Whether `/sse` names its events.
+    pub names: Names,
+}
+
+/// How `/stream` writes its objects.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Format {
+    /// One object a line.
+    #[default]
+    Lines,
+    /// One `<script>` block an object.
+    Iframe,
+}
+
+impl Visit {
+    /// Reads a query.
+    ///
+    /// # Errors
+    /// The first fault, in the order of the parameters.
+    pub fn parse(query: Option<&str>, topics_max: usize) -> Result<Self, VisitFault> {
+        let mut visit = Self::default();
+        let (mut format, mut names) = (None, None);
+        let (mut callback, mut origin) = (None, None);
+        for pair in query::pairs(query.unwrap_or_default()) {
+            let (name, value) = pair?;
+            match &*name {
+                "client" => {
+                    name::check(&value).map_err(|_| VisitFault::Client)?;
+                    once(&mut visit.client, value.into(), Parameter::Client)?;
+                }
+                "token" => return Err(VisitFault::Token),
+                "topic" => {
+                    name::check(&value).map_err(|fault| match fault {
+                        NameFault::Wildcard => VisitFault::Wildcard,
+                        _ => VisitFault::Topic,
+                    })?;
+                    if visit.topics.len() >= topics_max {
+                        return Err(VisitFault::TooManyTopics);
+                    }
+                    visit.topics.push(value.into());
+                }
+                "cursor" => once(&mut visit.cursor, parse_cursor(&value)?, Parameter::Cursor)?,
+                "last" => once(&mut visit.last, parse_last(&value)?, Parameter::Last)?,
+                "wait" => once(&mut visit.wait, parse_wait(&value)?, Parameter::Wait)?,
+                "format" => once(&mut format, parse_format(&value)?, Parameter::Format)?,
+                "callback" => {
+                    let function = Callback::parse(&value).ok_or(VisitFault::Callback)?;
+                    once(&mut callback, function, Parameter::Callback)?;
+                }
+                "origin" if origins::is_origin(&value) => {
+                    once(&mut origin, Box::from(value), Parameter::Origin)?;
+                }
+                "origin" => return Err(VisitFault::Origin),
+                "names" => once(&mut names, parse_names(&value)?, Parameter::Names)?,
+                _ => return Err(VisitFault::Unknown(Parameter::nearest(&name))),
+            }
+        }
+        visit.format = format.unwrap_or_default();
+        visit.names = names.unwrap_or_default();
+        visit.receiver = match (callback, origin) {
+            (Some(_), Some(_)) => return Err(VisitFault::TwoReceivers),
+            (Some(callback), None) => Some(Receiver::Callback(callback)),
+            (None, origin) => origin.map(Receiver::Origin),
+        };
+        Ok(visit)
+    }
+
+    /// HTML Standard §9.2.4: an `EventSource` that comes again says where it was, although its
+    /// address still holds the cursor of the first time.
+    ///
+    /// # Errors
+    /// [`VisitFault::LastEventId`]
+    pub fn resume(&mut self, fields: &[Header<'_>]) -> Result<(), VisitFault> {
+        let mut values = head::values(fields, "Last-Event-ID");
+        let Some(value) = values.next() else { return Ok(()) };
+        let text = std::str::from_utf8(value).map_err(|_| VisitFault::LastEventId)?;
+        if values.next().is_some() {
+            return Err(VisitFault::LastEventId);
+        }
+        if !text.is_empty() {
+            self.cursor = Some(parse_cursor(text)?);
+        }
+        Ok(())
+    }
+}
+
+fn once<T>(slot: &mut Option<T>, value: T, parameter: Parameter) -> Result<(), VisitFault> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(VisitFault::Doubled(parameter)),
+    }
+}
+
+/// Digits, and perhaps a point and digits: no sign, no exponent, no infinity.
+fn parse_wait(text: &str) -> Result<Duration, VisitFault> {
+    let is_number =
+        |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    if !is_number(whole) || !is_number(fraction) {
+        return Err(VisitFault::Wait);
+    }
+    let seconds: f64 = text.parse().map_err(|_| VisitFault::Wait)?;
+    Ok(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+}
+
+fn parse_last(text: &str) -> Result<u32, VisitFault> {
+    // `parse` would take a sign.
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|last| is_number && *last > 0).ok_or(VisitFault::Last)
+}
+
+fn parse_cursor(text: &str) -> Result<Cursor, VisitFault> {
+    text.parse().map_err(|_| VisitFault::Cursor)
+}
+
+fn parse_format(text: &str) -> Result<Format, VisitFault> {
+    match text {
+        "lines" => Ok(Format::Lines),
+        "iframe" => Ok(Format::Iframe),
+        _ => Err(VisitFault::Format),
+    }
+}
+
+fn parse_names(text: &str) -> Result<Names, VisitFault> {
+    match text {
+        "on" => Ok(Names::On),
+        "off" => Ok(Names::Off),
+        _ => Err(VisitFault::Names),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringway_hub::Epoch;
+
+    use super::*;
+
+    fn cursor(sequence: u64) -> Cursor {
+        Cursor { epoch: Epoch::new(10), sequence }
+    }
+
+    fn fault(query: &str) -> Option<VisitFault> {
+        Visit::parse(Some(query), 3).err()
+    }
+
+    #[test]
+    fn every_fault_says_its_parameter() {
+        let (long, long_callback) = ("ä".repeat(65), "f".repeat(65));
+        for (query, wanted) in [
+            ("client=%ff", VisitFault::NotUtf8),
+            ("x=%ff", VisitFault::NotUtf8),
+            ("topics=a", VisitFault::Unknown(Some(Parameter::Topic))),
+            ("Client=a", VisitFault::Unknown(Some(Parameter::Client))),
+            ("lst=1", VisitFault::Unknown(Some(Parameter::Last))),
+            ("room=a", VisitFault::Unknown(None)),
+            ("client=@ann", VisitFault::Client),
+            ("client=a.*", VisitFault::Client),
+            ("topic=$SYS", VisitFault::Topic),
+            ("token=a", VisitFault::Token),
+            ("topic=news.*", VisitFault::Wildcard),
+            ("topic=news.>", VisitFault::Wildcard),
+            ("topic=*", VisitFault::Wildcard),
+            ("client=a&client=a", VisitFault::Doubled(Parameter::Client)),
+            (
+                "cursor=00000000000a-1&client=a&cursor=00000000000a-1",
+                VisitFault::Doubled(Parameter::Cursor),
+            ),
+            ("wait=1&wait=1", VisitFault::Doubled(Parameter::Wait)),
+            ("format=lines&format=iframe", VisitFault::Doubled(Parameter::Format)),
+            ("callback=f&callback=f", VisitFault::Doubled(Parameter::Callback)),
+            ("names=on&names=on", VisitFault::Doubled(Parameter::Names)),
+            ("client", VisitFault::Client),
+            ("client=", VisitFault::Client),
+            (&format!("client={long}"), VisitFault::Client),
+            ("client=a%0ab", VisitFault::Client),
+            ("client=%00", VisitFault::Client),
+            ("client=%7f", VisitFault::Client),
+            ("client=%c2%85", VisitFault::Client),
+            ("topic=", VisitFault::Topic),
+            ("topic=a&topic=%09", VisitFault::Topic),
+            (&format!("topic={long}"), VisitFault::Topic),
+            ("topic=a&topic=b&topic=c&topic=d", VisitFault::TooManyTopics),
+            ("cursor=", VisitFault::Cursor),
+            ("cursor=00000000000a", VisitFault::Cursor),
+            ("last=1&last=1", VisitFault::Doubled(Parameter::Last)),
+            ("last=", VisitFault::Last),
+            ("last=0", VisitFault::Last),
+            ("last=-1", VisitFault::Last),
+            ("last=%2b1", VisitFault::Last),
+            ("last=4294967296", VisitFault::Last),
+            ("wait=", VisitFault::Wait),
+            ("wait=-1", VisitFault::Wait),
+            ("wait=+1", VisitFault::Wait),
+            ("wait=%2b1", VisitFault::Wait),
+            ("wait=1e3", VisitFault::Wait),
+            ("wait=inf", VisitFault::Wait),
+            ("wait=nan", VisitFault::Wait),
+            ("wait=.5", VisitFault::Wait),
+            ("wait=5.", VisitFault::Wait),
+            ("wait=1.2.3", VisitFault::Wait),
+            ("wait=1_0", VisitFault::Wait),
+            ("wait=25s", VisitFault::Wait),
+            ("format=", VisitFault::Format),
+            ("format=IFRAME", VisitFault::Format),
+            ("callback=", VisitFault::Callback),
+            ("callback=alert(1)", VisitFault::Callback),
+            ("callback=parent.ringway", VisitFault::Callback),
+            ("callback=opener.document.forms.pay.submit", VisitFault::Callback),
+            ("callback=.a", VisitFault::Callback),
+            ("callback=a.", VisitFault::Callback),
+            ("callback=1a", VisitFault::Callback),
+            ("callback=a%5b0%5d", VisitFault::Callback),
+            ("callback=a%3cb", VisitFault::Callback),
+            ("callback=%c3%a4", VisitFault::Callback),
+            ("callback=a%0a", VisitFault::Callback),
+            (&format!("callback={long_callback}"), VisitFault::Callback),
+            ("origin=", VisitFault::Origin),
+            ("origin=*", VisitFault::Origin),
+            ("origin=null", VisitFault::Origin),
+            ("origin=https://a/", VisitFault::Origin),
+            ("origin=https://a%22,1)//", VisitFault::Origin),
+            ("origin=https://a&origin=https://a", VisitFault::Doubled(Parameter::Origin)),
+            ("origin=https://a&callback=f", VisitFault::TwoReceivers),
+            ("names=", VisitFault::Names),
+            ("names=0", VisitFault::Names),
+        ] {
+            assert_eq!(fault(query), Some(wanted), "{query}");
+        }
+    }
+
+    #[test]
+    fn sound_queries_are_understood() {
+        assert_eq!(Visit::parse(None, 3), Ok(Visit::default()));
+        let query = "client=ann+b%C3%A4r&topic=news&topic=a%2Fb&topic=news&cursor=00000000000a-1\
+                     &wait=0.5&format=iframe&callback=_f1&names=off";
+        let visit = Visit::parse(Some(query), 3).unwrap();
+        assert_eq!(visit.client.as_deref(), Some("ann bär"));
+        assert_eq!(visit.topics, ["news", "a/b", "news"].map(Box::from));
+        assert_eq!(visit.cursor, Some(cursor(1)));
+        assert_eq!(visit.wait, Some(Duration::from_millis(500)));
+        assert_eq!((visit.format, visit.names), (Format::Iframe, Names::Off));
+        assert_eq!(visit.receiver, Callback::parse("_f1").map(Receiver::Callback));
+        let posted = Visit::parse(Some("origin=https://shop.example:8443"), 3).unwrap();
+        let origin = "https://shop.example:8443".into();
+        assert_eq!(posted.receiver, Some(Receiver::Origin(origin)));
+        assert_eq!(fault(&format!("client={}", "ä".repeat(64))), None);
+        assert_eq!(fault(&format!("callback={}", "f".repeat(64))), None);
+    }
+
+    #[test]
+    fn a_wait_may_be_of_any_length() {
+        let wait = |text: &str| Visit::parse(Some(&format!("wait={text}")), 0).unwrap().wait;
+        assert_eq!(wait("0"), Some(Duration::ZERO));
+        assert_eq!(wait("025"), Some(Duration::from_secs(25)));
+        assert_eq!(wait("1.25"), Some(Duration::from_millis(1250)));
+        assert_eq!(wait(&"9".repeat(20)), Some(Duration::MAX));
+        assert_eq!(wait(&"9".repeat(500)), Some(Duration::MAX));
+        assert_eq!(wait(&format!("0.{}", "0".repeat(500))), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn the_last_event_id_wins_over_the_cursor() {
+        let field = |value| Header { name: "last-event-ID", value };
+        for (fields, wanted) in [
+            (&[][..], Ok(Some(cursor(1)))),
+            (&[field(b"00000000000a-2")], Ok(Some(cursor(2)))),
+            (&[field(b"")], Ok(Some(cursor(1)))),
+            (&[field(b"new")], Err(VisitFault::Cursor)),
+            (&[field(b"a"), field(b"a")], Err(VisitFault::LastEventId)),
+            (&[field(b"\xff")], Err(VisitFault::LastEventId)),
+        ] {
+            let mut visit = Visit::parse(Some("cursor=00000000000a-1"), 0).unwrap();
+            let resumed = visit.resume(fields).map(|()| visit.cursor);
+            assert_eq!(resumed, wanted, "{fields:?}");
+        }
+    }
+}

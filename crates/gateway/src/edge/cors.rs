@@ -1,0 +1,217 @@
+//! Which pages of other origins may use the gateway and read the answers: the Fetch Standard's CORS
+//! protocol.
+//!
+//! Neither cookies nor other credentials are asked for, so a page gains nothing by them.
+
+use httparse::Header;
+use ringway_http::head;
+
+use crate::config::origins::Origins;
+
+/// How long a browser may remember the answer to a preflight, in seconds: Chromium's most.
+const PREFLIGHT_SECONDS_MAX: u32 = 7200;
+
+/// What a page may send besides what needs no leave, where it asks for nothing that is sound.
+const USUAL_FIELDS: &str = "content-type, last-event-id";
+
+/// Names of fields that one preflight is answered with.
+const REQUESTED_FIELDS_MAX: usize = 32;
+
+/// Bytes of them.
+const REQUESTED_BYTES_MAX: usize = 1024;
+
+/// What an answer says of who may read it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Cors {
+    /// Nothing.
+    #[default]
+    Silent,
+    /// Everyone may.
+    Anyone,
+    /// This request's origin may not, although others may.
+    Varying,
+    /// This origin may.
+    Origin(Box<str>),
+}
+
+impl Cors {
+    /// What the answer to a request with these fields says.
+    pub fn of(origins: &Origins, fields: &[Header<'_>]) -> Self {
+        let listed = match origins {
+            Origins::Any => return Self::Anyone,
+            Origins::Listed(listed) if listed.is_empty() => return Self::Silent,
+            Origins::Listed(listed) => listed,
+        };
+        let mut given = head::values(fields, "Origin");
+        let (Some(origin), None) = (given.next(), given.next()) else { return Self::Varying };
+        match listed.iter().find(|allowed| allowed.as_bytes() == origin) {
+            Some(allowed) => Self::Origin(allowed.clone()),
+            None => Self::Varying,
+        }
+    }
+
+    /// What an answer says to a request whose fields were not read. It holds nothing of any client,
+    /// so that where pages of some origins are allowed, all may read why they were refused.
+    pub fn unread(origins: &Origins) -> Self {
+        match origins {
+            Origins::Listed(listed) if listed.is_empty() => Self::Silent,
+            _ => Self::Anyone,
+        }
+    }
+
+    /// Appends the header lines.
+    pub fn emit(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Silent => {}
+            Self::Anyone => out.extend_from_slice(b"Access-Control-Allow-Origin: *\r\n"),
+            // Fetch §3.3.5: a cache must not show one origin the answer to another.
+            Self::Varying => out.extend_from_slice(b"Vary: Origin\r\n"),
+            Self::Origin(origin) => {
+                out.extend_from_slice(b"Access-Control-Allow-Origin: ");
+                out.extend_from_slice(origin.as_bytes());
+                out.extend_from_slice(b"\r\nVary: Origin\r\n");
+            }
+        }
+    }
+
+    /// The further header lines of the answer to a preflight for `method`.
+    ///
+    /// What a page may send is up to the page: the gateway reads few fields, and trusts none. So it
+    /// is told what it asked for (clients add `cache-control` and others), within bounds.
+    pub fn preflight(&self, method: &str, fields: &[Header<'_>]) -> String {
+        match self {
+            Self::Silent | Self::Varying => String::new(),
+            Self::Anyone | Self::Origin(_) => format!(
+                "Access-Control-Allow-Methods: {method}\r\n\
+                 Access-Control-Allow-Headers: {}\r\n\
+                 Access-Control-Max-Age: {PREFLIGHT_SECONDS_MAX}\r\n",
+                requested(fields).unwrap_or_else(|| USUAL_FIELDS.to_owned())
+            ),
+        }
+    }
+}
+
+/// Fetch §3.3.4: the names that a preflight asks for; `None` where there are none, or too many, or
+/// what is no name (RFC 9110 §5.6.2).
+fn requested(fields: &[Header<'_>]) -> Option<String> {
+    let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let mut names = String::new();
+    for (count, name) in head::elements(fields, "Access-Control-Request-Headers").enumerate() {
+        let is_within =
+            count < REQUESTED_FIELDS_MAX && names.len() + name.len() < REQUESTED_BYTES_MAX;
+        if !is_within || !name.iter().all(is_letter) {
+            return None;
+        }
+        if count > 0 {
+            names.push_str(", ");
+        }
+        names.push_str(str::from_utf8(name).ok()?);
+    }
+    (!names.is_empty()).then_some(names)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_preflight_is_told_what_it_asked_for_within_bounds() {
+        let answer = |values: &[&str]| {
+            let name = "access-control-request-headers";
+            let fields: Vec<_> =
+                values.iter().map(|value| Header { name, value: value.as_bytes() }).collect();
+            let text = Cors::Anyone.preflight("GET", &fields);
+            let (_, rest) = text.split_once("Access-Control-Allow-Headers: ").unwrap();
+            rest.split_once("\r\n").unwrap().0.to_owned()
+        };
+        let many = vec!["x"; 33].join(",");
+        let long = "x".repeat(1025);
+        for (values, wanted) in [
+            (&[][..], USUAL_FIELDS),
+            (&["cache-control"], "cache-control"),
+            (&["Cache-Control,last-event-id", "x-a"], "Cache-Control, last-event-id, x-a"),
+            (&[" , "], USUAL_FIELDS),
+            (&["a b"], USUAL_FIELDS),
+            (&["a\r\nSet-Cookie: b"], USUAL_FIELDS),
+            (&["\u{e4}"], USUAL_FIELDS),
+            (&[&many], USUAL_FIELDS),
+            (&[&long], USUAL_FIELDS),
+        ] {
+            assert_eq!(answer(values), wanted, "{values:?}");
+        }
+        assert_eq!(Cors::Silent.preflight("GET", &[]), "");
+    }
+
+    #[test]
+    fn frames_are_embedded_by_allowed_pages() {
+        let listed = Origins::parse(["https://a", "https://b:1"]).unwrap();
+        assert_eq!(listed.ancestors(), "'self' https://a https://b:1");
+        assert_eq!(Origins::default().ancestors(), "'self'");
+        assert_eq!(Origins::Any.ancestors(), "*");
+        let unread = [&listed, &Origins::default()].map(Cors::unread);
+        assert_eq!(unread, [Cors::Anyone, Cors::Silent]);
+    }
+
+    use super::*;
+
+    fn judge(entries: &[&str], origins: &[&'static str]) -> String {
+        let field = |origin: &&'static str| Header { name: "ORIGIN", value: origin.as_bytes() };
+        let fields: Vec<_> = origins.iter().map(field).collect();
+        let mut out = Vec::new();
+        Cors::of(&Origins::parse(entries.iter().copied()).unwrap(), &fields).emit(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn only_allowed_origins_are_told_that_they_may_read() {
+        const A: &str = "Access-Control-Allow-Origin: https://a\r\nVary: Origin\r\n";
+        const VARY: &str = "Vary: Origin\r\n";
+        for (entries, origins, wanted) in [
+            (&[][..], &["https://a"][..], ""),
+            (&[], &[], ""),
+            (&["*"], &[], "Access-Control-Allow-Origin: *\r\n"),
+            (&["https://a", "*"], &["null"], "Access-Control-Allow-Origin: *\r\n"),
+            (&["https://a"], &["https://a"], A),
+            (&["http://b", "https://a"], &["https://a"], A),
+            (&["https://a"], &[], VARY),
+            (&["https://a"], &["http://a"], VARY),
+            (&["https://a"], &["https://a.b"], VARY),
+            (&["https://a"], &["https://a:8443"], VARY),
+            (&["https://a"], &["https://A"], VARY),
+            (&["https://a"], &["null"], VARY),
+            (&["https://a"], &["https://a", "https://a"], VARY),
+            (&["https://a"], &["https://a https://a"], VARY),
+        ] {
+            assert_eq!(judge(entries, origins), wanted, "{entries:?} {origins:?}");
+        }
+    }
+
+    #[test]
+    fn entries_that_no_browser_sends_are_faults() {
+        for entry in [
+            "",
+            "a",
+            "null",
+            "https://",
+            "://a",
+            "https://a/",
+            "https://a?b",
+            "https://A",
+            "HTTPS://a",
+            "https://a b",
+            "https://*.a",
+            "https://a\r\nX: y",
+            "https://u@a",
+            "http://a:80",
+            "https://a:443",
+            "https://ä",
+        ] {
+            let fault = Origins::parse(["https://b", entry]).unwrap_err();
+            assert_eq!(fault.entry, entry);
+            assert!(fault.to_string().starts_with(&format!("{entry:?} is not an origin")));
+        }
+        for entry in
+            ["http://localhost:3000", "https://a-1.b.example", "http://[::1]:8043", "app+x://a_b"]
+        {
+            assert!(Origins::parse([entry]).is_ok(), "{entry}");
+        }
+    }
+}

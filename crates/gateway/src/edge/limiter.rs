@@ -1,0 +1,227 @@
+//! How many connections there are, in all and from each address; shared by all cores.
+//!
+//! Asked once when a client comes and once when it leaves, never on the path of a message.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use ipnet::IpNet;
+
+use crate::{limits::TURNED_AWAY_MAX, refusal::Refusal};
+
+/// The bounds.
+#[derive(Debug, Clone)]
+pub struct CensusLimits {
+    /// Connections of the process.
+    pub connections_max: u32,
+    /// Connections from one address.
+    pub connections_per_address_max: u32,
+    /// Networks that the bound per address does not apply to.
+    pub exempt: Vec<IpNet>,
+}
+
+/// Counts connections.
+#[derive(Debug)]
+pub struct Census {
+    limits: CensusLimits,
+    connections: AtomicU32,
+    turned_away: AtomicU32,
+    addresses: Mutex<Addresses>,
+}
+
+/// The counted addresses. A peer keeps an index of four bytes and not an address of sixteen.
+#[derive(Debug, Default)]
+struct Addresses {
+    index: HashMap<IpAddr, u32>,
+    entries: Vec<(IpAddr, u32)>,
+    free: Vec<u32>,
+}
+
+/// A counted connection's place; to be given back when it leaves.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Seat {
+    /// Index of the address; [`OUTSIDE`] for a client that was not admitted.
+    address: u32,
+}
+
+const OUTSIDE: u32 = u32::MAX;
+
+impl Census {
+    /// An empty census.
+    pub fn new(limits: CensusLimits) -> Self {
+        Self {
+            limits,
+            connections: AtomicU32::new(0),
+            turned_away: AtomicU32::new(0),
+            addresses: Mutex::default(),
+        }
+    }
+
+    /// Connections now.
+    pub fn connections(&self) -> u32 {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// A seat for a client from `address`.
+    ///
+    /// # Errors
+    /// [`Refusal::Full`] or [`Refusal::AddressFull`].
+    pub fn admit(&self, address: IpAddr) -> Result<Seat, Refusal> {
+        if self.connections.fetch_add(1, Ordering::Relaxed) >= self.limits.connections_max {
+            self.connections.fetch_sub(1, Ordering::Relaxed);
+            return Err(Refusal::Full);
+        }
+        let address = address.to_canonical();
+        let is_exempt = self.limits.exempt.iter().any(|network| network.contains(&address));
+        let max = if is_exempt { u32::MAX } else { self.limits.connections_per_address_max };
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        match addresses.count(address, max) {
+            Some(address) => Ok(Seat { address }),
+            None => {
+                self.connections.fetch_sub(1, Ordering::Relaxed);
+                Err(Refusal::AddressFull)
+            }
+        }
+    }
+
+    /// A seat outside for a client that was not admitted, to read there why; `None` when they are
+    /// taken. They cost descriptors that were set aside for more than that.
+    pub fn seat_outside(&self) -> Option<Seat> {
+        if self.turned_away.fetch_add(1, Ordering::Relaxed) >= TURNED_AWAY_MAX {
+            self.turned_away.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Seat { address: OUTSIDE })
+    }
+
+    /// The address that a seat is counted for, if it is.
+    pub fn address(&self, seat: &Seat) -> Option<IpAddr> {
+        if seat.address == OUTSIDE {
+            return None;
+        }
+        let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        addresses.entries.get(seat.address as usize).map(|entry| entry.0)
+    }
+
+    /// The client has left.
+    pub fn leave(&self, seat: Seat) {
+        if seat.address == OUTSIDE {
+            self.turned_away.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        addresses.discount(seat.address);
+    }
+}
+
+impl Addresses {
+    fn count(&mut self, address: IpAddr, max: u32) -> Option<u32> {
+        if let Some(&index) = self.index.get(&address) {
+            let count = &mut self.entries[index as usize].1;
+            if *count >= max {
+                return None;
+            }
+            *count += 1;
+            return Some(index);
+        }
+        if max == 0 {
+            return None;
+        }
+        let index = match self.free.pop() {
+            Some(index) => {
+                self.entries[index as usize] = (address, 1);
+                index
+            }
+            None => {
+                self.entries.push((address, 1));
+                (self.entries.len() - 1) as u32
+            }
+        };
+        self.index.insert(address, index);
+        Some(index)
+    }
+
+    fn discount(&mut self, index: u32) {
+        let (address, count) = &mut self.entries[index as usize];
+        *count -= 1;
+        if *count == 0 {
+            self.index.remove(address);
+            self.free.push(index);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn census(connections_max: u32, connections_per_address_max: u32) -> Census {
+        Census::new(CensusLimits {
+            connections_max,
+            connections_per_address_max,
+            exempt: vec!["127.0.0.0/8".parse().unwrap()],
+        })
+    }
+
+    const ANN: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
+    const BOB: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
+
+    #[test]
+    fn one_address_cannot_take_all_seats() {
+        let census = census(10, 2);
+        let seat = census.admit(ANN).unwrap();
+        census.admit(ANN).unwrap();
+        assert_eq!(census.admit(ANN), Err(Refusal::AddressFull));
+        census.admit(BOB).unwrap();
+        census.leave(seat);
+        census.admit(ANN).unwrap();
+        assert_eq!(census.connections(), 3);
+    }
+
+    #[test]
+    fn an_address_in_both_families_is_one() {
+        let census = census(10, 1);
+        census.admit(ANN).unwrap();
+        let mapped = "::ffff:10.0.0.1".parse().unwrap();
+        assert_eq!(census.admit(mapped), Err(Refusal::AddressFull));
+    }
+
+    #[test]
+    fn exempt_networks_are_bounded_by_the_whole_alone() {
+        let census = census(3, 1);
+        for _ in 0..3 {
+            census.admit("127.0.0.1".parse().unwrap()).unwrap();
+        }
+        assert_eq!(census.admit(BOB), Err(Refusal::Full));
+        assert_eq!(census.connections(), 3);
+    }
+
+    #[test]
+    fn there_are_so_many_seats_outside() {
+        let census = census(1, 1);
+        let mut seats: Vec<_> = (0..TURNED_AWAY_MAX).map(|_| census.seat_outside()).collect();
+        assert_eq!(census.seat_outside(), None);
+        census.leave(seats.pop().flatten().unwrap());
+        assert!(census.seat_outside().is_some());
+        assert_eq!(census.connections(), 0);
+    }
+
+    #[test]
+    fn addresses_that_left_are_forgotten() {
+        let census = census(10, 1);
+        for host in 0..1000u32 {
+            let seat = census.admit(IpAddr::V4(host.into())).unwrap();
+            census.leave(seat);
+        }
+        let addresses = census.addresses.lock().unwrap();
+        assert!(addresses.index.is_empty());
+        assert_eq!(addresses.entries.len(), 1);
+    }
+}

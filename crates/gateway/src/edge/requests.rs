@@ -1,0 +1,144 @@
+//! A connection while it speaks HTTP: heads and bodies gathered, requests served one after the
+//! other.
+//!
+//! An idle one keeps no buffer. It never reads past the head that upgraded it.
+
+use std::mem::MaybeUninit;
+
+use ringway_http::{
+    KeepAlive,
+    body::Expectation,
+    chunk::Reading,
+    head::{self, FIELDS_MAX, Head},
+    head_reader::HeadReader,
+};
+
+use crate::{
+    config::settings::Settings,
+    edge::{
+        action::Progress,
+        cors::Cors,
+        request::{self, Posting, Served},
+        response::{Part, Refused},
+    },
+    limits::PIPELINED_BYTES_MAX,
+    outbox::Outbox,
+    refusal::Refusal,
+};
+
+/// An HTTP/1.1 connection.
+#[derive(Debug, Default)]
+pub struct HttpConnection {
+    head: HeadReader,
+    /// The request whose body did not come whole.
+    posting: Option<Box<Posting>>,
+}
+
+impl HttpConnection {
+    /// Whether no byte of a request has come yet: between two requests.
+    pub fn is_between_requests(&self) -> bool {
+        self.head.is_before() && self.posting.is_none()
+    }
+
+    /// Takes one request, or what there is of it, from the front of `input`.
+    pub fn advance(
+        &mut self,
+        input: &mut &mut [u8],
+        settings: &Settings,
+        outbox: &mut Outbox<'_>,
+    ) -> Progress {
+        if let Some(posting) = self.posting.take() {
+            return self.read_body(posting, input, settings, outbox);
+        }
+        let bytes = match self.head.read(input, &settings.head()) {
+            Err(error) => return refuse(error.into(), settings, outbox),
+            Ok(None) => return Progress::More,
+            Ok(Some(bytes)) => bytes,
+        };
+        let may_follow = self.head.count() < settings.limits.requests_per_connection_max
+            && outbox.bytes_of_turn() < PIPELINED_BYTES_MAX;
+        let last = match may_follow {
+            true => KeepAlive::Yes,
+            false => KeepAlive::Close,
+        };
+        match serve(&bytes, last, settings, outbox) {
+            Served::Now(progress) => progress,
+            Served::AfterBody(posting, expectation) => {
+                // RFC 9110 §10.1.1: whoever sends the body already waits for nothing.
+                if expectation == Expectation::Continue && input.is_empty() {
+                    outbox.write(|out| out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n"));
+                }
+                self.read_body(Box::new(posting), input, settings, outbox)
+            }
+        }
+    }
+
+    /// The request that has begun is the last one.
+    pub fn end_after_request(&mut self) {
+        self.head.end_count();
+        if let Some(posting) = &mut self.posting {
+            posting.end_after();
+        }
+    }
+
+    /// Takes what has come of a body.
+    fn read_body(
+        &mut self,
+        mut posting: Box<Posting>,
+        input: &mut &mut [u8],
+        settings: &Settings,
+        outbox: &mut Outbox<'_>,
+    ) -> Progress {
+        let mut unread = &**input;
+        let reading = posting.body.read(&mut unread);
+        let taken = input.len() - unread.len();
+        *input = &mut std::mem::take(input)[taken..];
+        match reading {
+            Ok(Reading::Whole) => Progress::Posted(posting.complete()),
+            Ok(Reading::More) => {
+                self.posting = Some(posting);
+                Progress::More
+            }
+            Err(error) => posting.refuse(error.into(), settings, outbox),
+        }
+    }
+
+    /// Refuses what has come of a request: the rest of it is not waited for.
+    pub fn give_up(&mut self, refusal: Refusal, settings: &Settings, outbox: &mut Outbox<'_>) {
+        match self.posting.take() {
+            Some(posting) => posting.refuse(refusal, settings, outbox),
+            None => refuse(refusal, settings, outbox),
+        };
+    }
+
+    /// Bytes of what has come of a request.
+    #[inline]
+    pub fn held_bytes(&self) -> usize {
+        let posting = self.posting.as_ref().map_or(0, |posting| posting.body.held_bytes());
+        self.head.held_bytes() + posting
+    }
+}
+
+/// Serves a whole head; the connection may be kept as far as `most` allows.
+fn serve(bytes: &[u8], most: KeepAlive, settings: &Settings, outbox: &mut Outbox<'_>) -> Served {
+    let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    match head::parse(bytes, &mut fields, &settings.head()) {
+        Ok(head) if most == KeepAlive::Close => {
+            request::serve(&Head { wish: KeepAlive::Close, ..head }, settings, outbox)
+        }
+        Ok(head) => request::serve(&head, settings, outbox),
+        Err(error) => Served::Now(refuse(error.into(), settings, outbox)),
+    }
+}
+
+/// Refuses what is no request; nothing that follows can be trusted.
+fn refuse(refusal: Refusal, settings: &Settings, outbox: &mut Outbox<'_>) -> Progress {
+    let refused = Refused::by(refusal, settings);
+    request::refuse(
+        refused,
+        &Cors::unread(&settings.cors.allowed_origins),
+        Part::Whole,
+        KeepAlive::Close,
+        outbox,
+    )
+}

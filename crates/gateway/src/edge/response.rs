@@ -1,0 +1,337 @@
+//! Writing responses other than the 101.
+//!
+//! Every response states its length, or is chunked, so that the connection can be kept.
+
+use std::time::SystemTime;
+
+use ringway_http::{Framing, KeepAlive};
+use serde_json::json;
+
+use crate::{
+    config::{reference::ConfigReference, settings::Settings},
+    edge::cors::Cors,
+    refusal::Refusal,
+};
+
+/// Room for the length of a body that is not written yet.
+const LENGTH_DIGITS: usize = 10;
+
+/// Whether the body itself is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Head and body.
+    Whole,
+    /// The head alone, as HEAD asks for (RFC 9110 §9.3.2).
+    Head,
+}
+
+/// A response without its body.
+#[derive(Debug, Clone, Copy)]
+pub struct Response<'r> {
+    /// The status code.
+    pub status: u16,
+    /// What the body is; empty where there is none.
+    pub content_type: &'r str,
+    /// Further header lines, each with its CR LF.
+    pub fields: &'r str,
+    /// Who may read it.
+    pub cors: &'r Cors,
+    /// What becomes of the connection.
+    pub after: KeepAlive,
+}
+
+impl Response<'_> {
+    /// Writes it with this body.
+    pub fn write(&self, out: &mut Vec<u8>, body: &[u8], part: Part) {
+        self.emit_fields(out);
+        out.extend_from_slice(format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes());
+        if part == Part::Whole {
+            out.extend_from_slice(body);
+        }
+    }
+
+    /// Writes it with the body that `body` appends, which is in its place at once.
+    pub fn write_with(&self, out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
+        self.emit_fields(out);
+        out.extend_from_slice(b"Content-Length: ");
+        let length_at = out.len();
+        // RFC 9112 §5.1: any number of blanks may stand before a value.
+        out.extend_from_slice(&[b' '; LENGTH_DIGITS]);
+        out.extend_from_slice(b"\r\n\r\n");
+        let start = out.len();
+        body(out);
+        let length = format!("{:LENGTH_DIGITS$}", out.len() - start);
+        out[length_at..length_at + LENGTH_DIGITS].copy_from_slice(length.as_bytes());
+    }
+
+    /// Writes it with the beginning of a body of `length` bytes.
+    pub fn write_begin(&self, out: &mut Vec<u8>, beginning: &[u8], length: usize) {
+        self.emit_fields(out);
+        out.extend_from_slice(format!("Content-Length: {length}\r\n\r\n").as_bytes());
+        out.extend_from_slice(beginning);
+    }
+
+    /// Writes a head that no body follows, of a 204 or a 304 (RFC 9110 §8.6), or one whose body ends
+    /// with the connection.
+    pub fn write_bodiless(&self, out: &mut Vec<u8>) {
+        self.emit_fields(out);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Writes a head that chunks follow.
+    pub fn write_chunked(&self, out: &mut Vec<u8>) {
+        self.emit_fields(out);
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
+    }
+
+    /// All but the framing and the empty line.
+    fn emit_fields(&self, out: &mut Vec<u8>) {
+        let Self { status, content_type, fields, cors, after } = *self;
+        // RFC 9110 §6.6.1: a server with a clock sends the date.
+        let date = httpdate::fmt_http_date(SystemTime::now());
+        let phrase = phrase(status);
+        out.extend_from_slice(format!("HTTP/1.1 {status} {phrase}\r\nDate: {date}\r\n").as_bytes());
+        if !content_type.is_empty() {
+            out.extend_from_slice(format!("Content-Type: {content_type}\r\n").as_bytes());
+        }
+        // RFC 9110 §7.8: a 426 names the protocol in Upgrade, and Upgrade in Connection.
+        let connection = match (status, after) {
+            (426, KeepAlive::Yes) => "Connection: upgrade\r\n",
+            (426, KeepAlive::Close) => "Connection: upgrade, close\r\n",
+            (_, KeepAlive::Close) => "Connection: close\r\n",
+            (_, KeepAlive::Yes) => "",
+        };
+        out.extend_from_slice(fields.as_bytes());
+        out.extend_from_slice(connection.as_bytes());
+        cors.emit(out);
+    }
+}
+
+/// Seconds after which a request that was refused for the moment may be sent again.
+pub const RETRY_SECONDS: u32 = 5;
+
+/// Why a request is refused, with the limit that was met.
+#[derive(Debug, Clone, Copy)]
+pub struct Refused {
+    refusal: Refusal,
+    reference: Option<ConfigReference>,
+}
+
+impl Refused {
+    /// By these settings.
+    pub fn by(refusal: Refusal, settings: &Settings) -> Self {
+        Self { refusal, reference: refusal.reference(settings) }
+    }
+
+    /// Why.
+    pub fn refusal(self) -> Refusal {
+        self.refusal
+    }
+
+    /// For a reason that no setting moves.
+    pub fn by_itself(refusal: Refusal) -> Self {
+        Self { refusal, reference: None }
+    }
+
+    /// Writes it for those whom `cors` lets read it: a problem (RFC 9457) with a code, with the key
+    /// and the value of the limit that was met, and with `temporary`, which says whether the same
+    /// request may succeed later.
+    pub fn write(self, out: &mut Vec<u8>, cors: &Cors, part: Part, after: KeepAlive) {
+        let Self { refusal, reference } = self;
+        let (status, fields) = (refusal.status(), refusal.fields());
+        let content_type = "application/problem+json";
+        let mut detail = refusal.reason().to_owned();
+        let mut problem = json!({
+            "type": "about:blank",
+            "title": phrase(status),
+            "status": status,
+            "code": refusal.code(),
+            "temporary": refusal.is_temporary(),
+        });
+        if let Some(reference @ ConfigReference { key, limit }) = reference {
+            problem["key"] = key.into();
+            if let Some(limit) = limit {
+                detail = format!("{}: {reference}.", detail.trim_end_matches('.'));
+                problem["limit"] = limit.to_number().into();
+            } else {
+                detail += &format!(" The configuration key is {key}.");
+            }
+        }
+        problem["detail"] = detail.into();
+        if refusal.is_temporary() {
+            problem["retry_after"] = RETRY_SECONDS.into();
+        }
+        let fields = &format!("{fields}X-Content-Type-Options: nosniff\r\n");
+        let body = format!("{problem}\n");
+        Response { status, content_type, fields, cors, after }.write(out, body.as_bytes(), part);
+    }
+}
+
+/// The header lines of an answer in JSON.
+const JSON_FIELDS: &str = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n";
+
+/// Writes the head of an answer in JSON whose length is not known.
+pub fn json_without_body(out: &mut Vec<u8>, cors: &Cors, after: KeepAlive) {
+    let (status, content_type, fields) = (200, "application/json", JSON_FIELDS);
+    Response { status, content_type, fields, cors, after }.write_bodiless(out);
+}
+
+/// Writes the JSON that `body` appends.
+pub fn json(
+    out: &mut Vec<u8>,
+    status: u16,
+    cors: &Cors,
+    after: KeepAlive,
+    body: impl FnOnce(&mut Vec<u8>),
+) {
+    let fields = match status {
+        // RFC 9110 §10.2.3: another server may take it at once.
+        503 => {
+            "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nRetry-KeepAlive: 1\r\n"
+        }
+        _ => JSON_FIELDS,
+    };
+    let content_type = "application/json";
+    Response { status, content_type, fields, cors, after }.write_with(out, body);
+}
+
+/// Writes a head and the beginning of a JSON body of `length` bytes, whose rest the caller sends.
+pub fn json_begin(
+    out: &mut Vec<u8>,
+    cors: &Cors,
+    after: KeepAlive,
+    beginning: &[u8],
+    length: usize,
+) {
+    let (status, content_type, fields) = (200, "application/json", JSON_FIELDS);
+    Response { status, content_type, fields, cors, after }.write_begin(out, beginning, length);
+}
+
+/// Writes the head of a stream of events; `framing` writes what follows.
+pub fn stream(
+    out: &mut Vec<u8>,
+    content_type: &str,
+    more: &str,
+    cors: &Cors,
+    (framing, after): (Framing, KeepAlive),
+) {
+    // RFC 9111 §5.2.2.6: a proxy that compresses would hold events back. The last field is how
+    // nginx and those after it are told not to buffer.
+    let fields = "Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n\
+                  X-Content-Type-Options: nosniff\r\n";
+    let fields = &format!("{fields}{more}");
+    let response = Response { status: 200, content_type, fields, cors, after };
+    match framing {
+        Framing::Chunked => response.write_chunked(out),
+        Framing::UntilClose => response.write_bodiless(out),
+    }
+}
+
+/// RFC 9110 §15, RFC 6585 §4 and §5: the phrase beside the code, of those that are sent.
+fn phrase(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        204 => "No Content",
+        304 => "Not Modified",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        417 => "Expectation Failed",
+        421 => "Misdirected Request",
+        426 => "Upgrade Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        503 => "Service Unavailable",
+        505 => "HTTP Version Not Supported",
+        // RFC 9112 §4: the phrase may be empty.
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: Response<'_> = Response {
+        status: 200,
+        content_type: "text/plain",
+        fields: "X-A: b\r\n",
+        cors: &Cors::Anyone,
+        after: KeepAlive::Close,
+    };
+
+    /// Without the date.
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = b"before".to_vec();
+        write(&mut out);
+        let text = String::from_utf8(out).unwrap();
+        let text = text.strip_prefix("before").unwrap();
+        let (status, rest) = text.split_once("\r\nDate: ").unwrap();
+        let (date, rest) = rest.split_once("\r\n").unwrap();
+        assert!(date.ends_with(" GMT"), "{date}");
+        format!("{status}\r\n{rest}")
+    }
+
+    #[test]
+    fn a_head_has_the_length_of_the_body_that_it_leaves_out() {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nX-A: b\r\nConnection: close\r\n\
+                    Access-Control-Allow-Origin: *\r\nContent-Length: 5\r\n\r\n";
+        assert_eq!(written(|out| PAGE.write(out, b"hello", Part::Head)), head);
+        assert_eq!(written(|out| PAGE.write(out, b"hello", Part::Whole)), format!("{head}hello"));
+    }
+
+    #[test]
+    fn the_length_of_a_body_may_be_found_while_it_is_written() {
+        for length in [0, 1, 12_345] {
+            let body = "x".repeat(length);
+            let text = written(|out| {
+                json(out, 200, &Cors::Silent, KeepAlive::Yes, |out| {
+                    out.extend_from_slice(body.as_bytes());
+                });
+            });
+            assert_eq!(
+                text,
+                format!(
+                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\
+                     Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\
+                     Content-Length: {length:10}\r\n\r\n{body}"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn what_has_no_body_has_no_length() {
+        let response = Response { status: 204, content_type: "", fields: "", ..PAGE };
+        assert_eq!(
+            written(|out| response.write_bodiless(out)),
+            "HTTP/1.1 204 No Content\r\nConnection: close\r\nAccess-Control-Allow-Origin: *\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn a_stream_is_neither_stored_nor_held_back() {
+        let cors = Cors::Origin("https://a".into());
+        assert_eq!(
+            written(|out| stream(
+                out,
+                "text/event-stream",
+                "",
+                &cors,
+                (Framing::Chunked, KeepAlive::Yes)
+            )),
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
+             Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n\
+             X-Content-Type-Options: nosniff\r\nAccess-Control-Allow-Origin: https://a\r\n\
+             Vary: Origin\r\nTransfer-Encoding: chunked\r\n\r\n"
+        );
+    }
+}

@@ -1,0 +1,203 @@
+//! Large events as they are sent: encoded once for all clients of a core, and kept for as long as a
+//! send or a backlog holds them.
+//!
+//! Without it, each client that does not read would make the gateway keep a copy of its own. It never
+//! sends anything, and never decides who shares what.
+
+use crate::memory::{self, OutOfMemory, make_room};
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    collections::hash_map::Entry,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use ringway_hub::Sequence;
+
+use crate::{
+    encoding::{Encoding, Frame, SharedDeflate, scratch::Workbench},
+    limits::LARGE_EVENT_BYTES,
+};
+
+/// While something is kept, it is looked at least this often whether anybody still holds it.
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The first and the last event, and their encoding.
+type Key = (Sequence, Sequence, Encoding);
+
+/// What a core has encoded of large events.
+#[derive(Debug, Default)]
+pub struct LargeEvents {
+    encoded: RefCell<HashMap<Key, Bytes>>,
+    bytes: Cell<usize>,
+    /// The bytes that are in the core's account of memory.
+    counted: u32,
+}
+
+/// Whether an event of so many bytes is shared.
+pub fn is_large(bytes: usize) -> bool {
+    bytes >= LARGE_EVENT_BYTES
+}
+
+impl LargeEvents {
+    /// An event as it is sent.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; nothing has changed.
+    pub fn event(&self, frame: &Frame<'_>, encoding: Encoding) -> Result<Bytes, OutOfMemory> {
+        let sequence = frame.cursor.sequence;
+        // Where it was not compressed it goes out as it is.
+        let encoding = match (encoding, frame.deflated) {
+            (Encoding::Deflated, None) => Encoding::Text,
+            _ => encoding,
+        };
+        let key = (sequence, sequence, encoding);
+        self.run(
+            key,
+            || frame.bytes_max(encoding),
+            |out| match (encoding, frame.deflated) {
+                (Encoding::Deflated, Some(deflated)) => out.extend_from_slice(deflated),
+                _ => frame.write(encoding, out),
+            },
+        )
+    }
+
+    /// An event compressed for all who share that, which it was not before.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; nothing has changed.
+    pub fn compressed(
+        &self,
+        frame: &Frame<'_>,
+        deflate: SharedDeflate,
+        bench: &mut Workbench,
+    ) -> Result<Bytes, OutOfMemory> {
+        let key = (frame.cursor.sequence, frame.cursor.sequence, Encoding::Deflated);
+        let known = self.encoded.borrow().get(&key).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let text = frame.text().as_bytes();
+        let compressed = deflate.frame(text, bench).ok_or(OutOfMemory)?;
+        bench.count_compressed(text.len());
+        self.run(key, || compressed.len(), |out| out.extend_from_slice(&compressed))
+    }
+
+    /// The JSON object of an event.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; nothing has changed.
+    pub fn object(&self, frame: &Frame<'_>) -> Result<Bytes, OutOfMemory> {
+        Ok(self.event(frame, Encoding::Text)?.slice(frame.header_bytes()..))
+    }
+
+    /// Successive events as they are sent: what `write` appends, which is `bytes_max` bytes at most;
+    /// neither is asked where it is there already.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; nothing has changed.
+    pub fn run(
+        &self,
+        key: Key,
+        bytes_max: impl FnOnce() -> usize,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<Bytes, OutOfMemory> {
+        match self.encoded.borrow_mut().entry(key) {
+            Entry::Occupied(entry) => Ok(entry.get().clone()),
+            Entry::Vacant(entry) => {
+                let mut encoded = Vec::new();
+                make_room(&mut encoded, bytes_max())?;
+                write(&mut encoded);
+                // Some encodings may be several times as long as most events are in them.
+                if encoded.capacity() / 2 > encoded.len()
+                    && let Ok(exact) = memory::copy(&encoded)
+                {
+                    encoded = exact;
+                }
+                self.bytes.set(self.bytes.get() + encoded.len());
+                Ok(entry.insert(encoded.into()).clone())
+            }
+        }
+    }
+
+    /// Forgets what nobody holds any more; the bytes that were counted before, and those to count
+    /// now.
+    pub fn sweep(&mut self) -> (u32, u32) {
+        let encoded = self.encoded.get_mut();
+        if !encoded.is_empty() {
+            encoded.retain(|_, bytes| !bytes.is_unique());
+            self.bytes.set(encoded.values().map(Bytes::len).sum());
+            if encoded.is_empty() {
+                // Its memory is not kept for the next crowd.
+                *encoded = HashMap::new();
+            }
+        }
+        let now = u32::try_from(self.bytes.get()).unwrap_or(u32::MAX);
+        (std::mem::replace(&mut self.counted, now), now)
+    }
+
+    /// Whether nothing is kept.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.get() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringway_frame::{Opcode, emit_frame};
+    use ringway_hub::{Cursor, Epoch};
+
+    use super::*;
+
+    const TEXT: &str = "{\"data\":\"<>\"}";
+
+    fn frame(bytes: &mut Vec<u8>, sequence: Sequence) -> Frame<'_> {
+        emit_frame(bytes, None, Opcode::Text, TEXT.as_bytes());
+        let cursor = Cursor { epoch: Epoch::new(1), sequence };
+        Frame { cursor, name: None, bytes, deflated: None }
+    }
+
+    #[test]
+    fn an_event_is_encoded_once_while_anybody_holds_it() {
+        let (mut large, mut bytes) = (LargeEvents::default(), Vec::new());
+        let frame = frame(&mut bytes, 7);
+        let first = large.event(&frame, Encoding::Text).unwrap();
+        let object = large.object(&frame).unwrap();
+        assert_eq!(&object[..], TEXT.as_bytes());
+        assert_eq!(first.as_ptr_range().end, object.as_ptr_range().end, "one buffer for both");
+        let plain = large.event(&frame, Encoding::Deflated).unwrap();
+        assert_eq!(plain.as_ptr(), first.as_ptr(), "nobody has compressed it");
+        let compressed = Frame { deflated: Some(b"shorter"), ..frame };
+        assert_eq!(&large.event(&compressed, Encoding::Deflated).unwrap()[..], b"shorter");
+        let length = first.len() as u32;
+        assert_eq!(large.sweep(), (0, length));
+        drop((first, plain));
+        assert_eq!(large.sweep(), (length, length), "a part holds all of it");
+        drop(object);
+        assert_eq!(large.sweep(), (length, 0));
+        assert!(large.is_empty());
+    }
+
+    #[test]
+    fn each_encoding_and_each_event_is_counted() {
+        let (mut large, mut bytes) = (LargeEvents::default(), Vec::new());
+        let frame = frame(&mut bytes, 7);
+        let next = Frame { cursor: Cursor { sequence: 8, ..frame.cursor }, ..frame };
+        let held = [
+            large.event(&frame, Encoding::Text).unwrap(),
+            large.event(&next, Encoding::Text).unwrap(),
+            large.event(&frame, Encoding::Script).unwrap(),
+        ];
+        let sum = held.iter().map(Bytes::len).sum::<usize>() as u32;
+        assert_eq!(large.sweep(), (0, sum));
+    }
+
+    #[test]
+    fn what_no_memory_holds_is_refused() {
+        let large = LargeEvents::default();
+        let key = (1, 1, Encoding::Line);
+        assert_eq!(large.run(key, || isize::MAX as usize, |_| ()).unwrap_err(), OutOfMemory);
+        assert!(large.is_empty());
+    }
+}

@@ -1,0 +1,15 @@
+//! The forms in which events and the gateway's own messages go out.
+//!
+//! Pure code: it appends to buffers, and never sends anything.
+
+pub mod event;
+pub mod iframe;
+pub mod large_events;
+pub mod native;
+pub mod ndjson;
+pub mod pieces;
+pub mod poll;
+pub mod scratch;
+pub mod sse;
+
+pub use event::{Encoded, Encoding, Frame, SHARED_ENCODINGS, SharedDeflate};

@@ -1,0 +1,45 @@
+//! One core's thread: the loop that joins a driver and a shard.
+//!
+//! This loop is the whole program; all else is called from it.
+
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+
+use ringway_acceptor::{Driver, Operations};
+
+use crate::{core::shard::Shard, memory::release::Release};
+
+/// Runs until the shard has finished. `start` is the beginning of time for all cores.
+///
+/// # Errors
+/// The kernel took the driver away, see [`Driver::wait`].
+pub fn run(driver: &mut impl Driver, shard: &mut Shard, start: Instant) -> io::Result<()> {
+    let mut operations = Operations::default();
+    let mut release = Release::default();
+    let mut now = start.elapsed();
+    while !shard.is_finished(now) {
+        driver.submit(&mut operations);
+        driver.wait(sooner(shard.next_deadline(now), release.time_left(now)))?;
+        now = start.elapsed();
+        release.expire(now);
+        while let Some(completion) = driver.next() {
+            release.was_busy(now);
+            shard.complete(completion, now, &mut operations);
+        }
+        shard.follow_log(now, &mut operations);
+        shard.expire(now, &mut operations);
+        shard.count(&driver.counters(), &operations);
+    }
+    // What was said in the last turn is sent, too.
+    driver.submit(&mut operations);
+    driver.wait(Some(Duration::ZERO))
+}
+
+fn sooner(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}

@@ -1,0 +1,371 @@
+//! Starting the gateway: limits raised, engine chosen, listeners bound, one thread per core.
+//!
+//! It decides nothing about a client. What fails here is the operator's to mend, and says how.
+
+use std::{
+    any::Any,
+    io,
+    net::{SocketAddr, TcpListener},
+    panic::{self, AssertUnwindSafe},
+    path::Path,
+    sync::Arc,
+    thread,
+    time::Instant,
+};
+
+use anyhow::{Context, bail};
+use ringway_acceptor::{
+    Driver, Listener, Settings as DriverSettings, WaitMode, cores, descriptors,
+    engine::{self, Engine},
+    epoll::EpollDriver,
+    uring::UringDriver,
+};
+use tokio::sync::mpsc::UnboundedSender;
+use tracing::{info, warn};
+
+use crate::{
+    broker::{Exchange, mailbox::Orders},
+    config::{self, Config, settings::Settings},
+    core::shard::{Shard, ShardParts},
+    doctor::host::Host,
+    edge::limiter::{Census, CensusLimits},
+    limits,
+    memory::MemoryBudget,
+    metrics::CoreMetrics,
+    process::{epoch, event_loop, sockets},
+};
+
+/// A gateway whose cores run.
+pub struct Running {
+    /// Where clients connect, with the real ports.
+    pub addresses: Vec<SocketAddr>,
+    /// The private API's socket.
+    pub api: TcpListener,
+    /// What the cores are told.
+    pub orders: Orders,
+    /// All connections.
+    pub census: Arc<Census>,
+    /// The events of the process.
+    pub exchange: Arc<Exchange>,
+    /// What may be buffered, and how much is.
+    pub memory: Arc<MemoryBudget>,
+    /// What peers go by.
+    pub settings: Arc<Settings>,
+    /// The beginning of time for all cores.
+    pub start: Instant,
+    /// One for each core.
+    pub metrics: Vec<Arc<CoreMetrics>>,
+    /// What runs.
+    pub engine: Engine,
+    /// The threads.
+    pub cores: usize,
+    /// Connections that the private API may hold.
+    pub private_connections_max: usize,
+}
+
+/// A core's thread has ended.
+#[derive(Debug)]
+pub struct CoreEnd {
+    /// The core.
+    pub core: usize,
+    /// Clients left behind, or why the core could not go on.
+    pub result: io::Result<usize>,
+}
+
+/// Listeners and limits, before any core runs.
+pub struct Bound {
+    /// What will run.
+    pub engine: Engine,
+    core_numbers: Vec<usize>,
+    addresses: Vec<SocketAddr>,
+    listeners: Vec<Vec<Listener>>,
+    api: TcpListener,
+    descriptors: u64,
+    connections_max: u32,
+    memory_bytes: u64,
+}
+
+/// Binds all addresses and settles what the cores will run on.
+///
+/// # Errors
+/// What an operator can mend: an address in use, cores that do not exist, limits, a kernel that
+/// refuses io_uring.
+pub fn bind(config: &Config) -> anyhow::Result<Bound> {
+    let descriptors = descriptors::raise_limit().context("raising the limit of open files")?;
+    let core_numbers = core_numbers(config)?;
+    let room =
+        descriptors::connections_max(descriptors, core_numbers.len(), config.listeners.len());
+    let connections_max = config.limits.connections_max_within(room)?;
+    let engine = choose_engine(config, core_numbers.len())?;
+    let (addresses, listeners) = sockets::bind_all(config, core_numbers.len())?;
+    let api = sockets::bind_patiently(config.server.api_listen).with_context(|| {
+        format!("server.api_listen: cannot listen on {}", config.server.api_listen)
+    })?;
+    let memory_bytes = super::memory_limit::of(config, &Host::below(Path::new("/")));
+    Ok(Bound {
+        engine,
+        core_numbers,
+        addresses,
+        listeners,
+        api,
+        descriptors,
+        connections_max,
+        memory_bytes,
+    })
+}
+
+impl Bound {
+    /// Where clients will connect, with the real ports.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Starts all cores, which follow `orders`; each says on `ends` when it has ended.
+    ///
+    /// # Errors
+    /// The kernel refuses a thread, a ring or a descriptor.
+    pub fn start(
+        mut self,
+        config: &Config,
+        orders: Orders,
+        ends: &UnboundedSender<CoreEnd>,
+    ) -> anyhow::Result<Running> {
+        let start = Instant::now();
+        let census = Arc::new(Census::new(census_limits(config, self.connections_max)));
+        let settings = Arc::new(Settings {
+            connections_max: self.connections_max,
+            memory_bytes: self.memory_bytes,
+            ..Settings::from_config(config)
+        });
+        let memory = Arc::new(MemoryBudget::new(self.memory_bytes));
+        let exchange =
+            Arc::new(Exchange::new(epoch::random()?, &settings.history, &settings.history_topics));
+        let driver_settings = driver_settings(config, self.connections_max);
+        let mut metrics = Vec::new();
+        for (place, &core) in self.core_numbers.iter().enumerate() {
+            let core_metrics = Arc::new(CoreMetrics::default());
+            metrics.push(Arc::clone(&core_metrics));
+            spawn_core(Core {
+                number: core,
+                is_uring: matches!(self.engine, Engine::Uring(_)),
+                settings: driver_settings.clone(),
+                listeners: self.listeners.pop().expect("a set of listeners for each core"),
+                shard: Shard::new(ShardParts {
+                    settings: Arc::clone(&settings),
+                    census: Arc::clone(&census),
+                    exchange: Arc::clone(&exchange),
+                    orders: orders.clone(),
+                    memory: Arc::clone(&memory),
+                    metrics: core_metrics,
+                    core: place,
+                }),
+                start,
+                orders: orders.clone(),
+                ends: ends.clone(),
+            })?;
+        }
+        self.announce(config)?;
+        let Self { addresses, api, engine, core_numbers, .. } = self;
+        let cores = core_numbers.len();
+        Ok(Running {
+            addresses,
+            api,
+            orders,
+            census,
+            exchange,
+            memory,
+            settings,
+            start,
+            metrics,
+            engine,
+            cores,
+            private_connections_max: descriptors::private_connections_max(self.descriptors),
+        })
+    }
+
+    /// Says that clients may come, once they may.
+    fn announce(&self, config: &Config) -> anyhow::Result<()> {
+        let api = self.api.local_addr()?;
+        info!(
+            version = env!("CARGO_PKG_VERSION"),
+            clients = %listed(self.addresses.iter().map(|address| format!("ws://{address}"))),
+            private_api = %format_args!("http://{api}"),
+            "ringway is listening",
+        );
+        info!(
+            engine = %self.engine,
+            cores = self.core_numbers.len(),
+            core_numbers = %listed(&self.core_numbers),
+            connections_max = self.connections_max,
+            open_files_max = self.descriptors,
+            buffered_bytes_max = self.memory_bytes,
+            "ringway is serving",
+        );
+        for warning in config.warnings_at(&self.addresses, api) {
+            warn!("{warning}");
+        }
+        Ok(())
+    }
+}
+
+fn core_numbers(config: &Config) -> anyhow::Result<Vec<usize>> {
+    let numbers = match &config.server.cores {
+        config::Cores::Auto => cores::allowed(),
+        config::Cores::Count(count) => cores::first(*count),
+        config::Cores::List(list) => cores::exactly(list),
+    };
+    numbers.context("server.cores")
+}
+
+fn choose_engine(config: &Config, cores: usize) -> anyhow::Result<Engine> {
+    let wanted = match config.server.io {
+        config::Io::Auto => engine::Io::Auto,
+        config::Io::Uring => engine::Io::Uring,
+        config::Io::Epoll => engine::Io::Epoll,
+    };
+    let engine = match engine::choose(wanted, cores) {
+        Ok(engine) => engine,
+        Err(reason) => bail!("server.io = \"uring\" is not to be had: {reason}"),
+    };
+    match &engine {
+        Engine::Epoll { fallback_reason: Some(reason) } => warn!(
+            %reason,
+            "io_uring cannot be used, so epoll serves, at a higher cost per message"
+        ),
+        Engine::Uring(offer) if !offer.has_min_wait => {
+            info!("this kernel cannot batch wake-ups; Linux 6.12 and newer can");
+        }
+        Engine::Uring(offer) if !offer.has_bounded_receive => {
+            info!(
+                "on this kernel one client may fill a core's receive buffers in one turn; \
+                 Linux 6.17 and newer bound it"
+            );
+        }
+        _ => {}
+    }
+    Ok(engine)
+}
+
+fn census_limits(config: &Config, connections_max: u32) -> CensusLimits {
+    CensusLimits {
+        connections_max,
+        connections_per_address_max: config.limits.connections_per_address_max,
+        exempt: config.limits.connections_per_address_exempt.clone(),
+    }
+}
+
+fn driver_settings(config: &Config, connections_max: u32) -> DriverSettings {
+    DriverSettings {
+        connections_max: connections_max + limits::TURNED_AWAY_MAX,
+        receive_buffers: config.server.receive_buffers,
+        receive_buffer_bytes: config.server.receive_buffer_bytes,
+        wait: match config.server.wait {
+            config::Wait::Latency => WaitMode::Latency,
+            config::Wait::Adaptive => WaitMode::Adaptive,
+            config::Wait::Throughput => WaitMode::Throughput,
+        },
+        ..DriverSettings::default()
+    }
+}
+
+/// What a core's thread takes with it.
+struct Core {
+    number: usize,
+    is_uring: bool,
+    settings: DriverSettings,
+    listeners: Vec<Listener>,
+    shard: Shard,
+    start: Instant,
+    orders: Orders,
+    ends: UnboundedSender<CoreEnd>,
+}
+
+/// Starts a core's thread and waits until its driver stands.
+fn spawn_core(core: Core) -> anyhow::Result<()> {
+    let number = core.number;
+    let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
+    thread::Builder::new()
+        .name(format!("core-{number}"))
+        .spawn(move || {
+            let ends = core.ends.clone();
+            let result = survive(|| run_core(core, &ready));
+            // Nobody listens any more when the process is past caring.
+            let _ = ends.send(CoreEnd { core: number, result });
+        })
+        .with_context(|| format!("starting the thread of core {number}"))?;
+    match is_ready.recv() {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(error).with_context(|| format!("setting up core {number}")),
+        Err(_) => bail!("the thread of core {number} died while it was set up"),
+    }
+}
+
+/// A panic is an end like any other: the other cores hold `ends` open, so a thread that died
+/// without a word would leave its clients unserved for as long as the process lives.
+fn survive(run: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
+    // What the panic left half done is dropped with the core.
+    panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        Err(io::Error::other(format!("its thread panicked{}", said(&*panic))))
+    })
+}
+
+/// What a panic said, if it was text; where it happened is in the log already.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.map_or_else(String::new, |text| format!(": {text}"))
+}
+
+type Ready = std::sync::mpsc::SyncSender<io::Result<()>>;
+
+fn run_core(mut core: Core, ready: &Ready) -> io::Result<usize> {
+    if let Err(error) = cores::pin(core.number) {
+        warn!(core = core.number, %error, "the thread cannot be pinned to its core");
+    }
+    let listeners = std::mem::take(&mut core.listeners);
+    if core.is_uring {
+        let built = UringDriver::new(&core.settings, listeners);
+        built.and_then(|driver| {
+            let waker = driver.waker();
+            serve(driver, waker, core, ready)
+        })
+    } else {
+        let built = EpollDriver::new(&core.settings, listeners);
+        built.and_then(|driver| {
+            let waker = driver.waker();
+            serve(driver, waker, core, ready)
+        })
+    }
+    .inspect_err(|error| {
+        // The receiver is gone once the core has been ready.
+        let _ = ready.try_send(Err(io::Error::new(error.kind(), error.to_string())));
+    })
+}
+
+fn serve(
+    mut driver: impl Driver,
+    waker: ringway_acceptor::Waker,
+    mut core: Core,
+    ready: &Ready,
+) -> io::Result<usize> {
+    core.orders.enlist(waker);
+    let _ = ready.try_send(Ok(()));
+    event_loop::run(&mut driver, &mut core.shard, core.start)?;
+    Ok(core.shard.clients())
+}
+
+fn listed<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_core_that_panics_is_a_core_that_failed() {
+        assert_eq!(survive(|| Ok(3)).unwrap(), 3);
+        let error = survive(|| panic!("on purpose")).unwrap_err();
+        assert_eq!(error.to_string(), "its thread panicked: on purpose");
+    }
+}

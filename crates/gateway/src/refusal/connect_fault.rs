@@ -1,0 +1,172 @@
+//! What is wrong with the query of a request for events.
+
+use ringway_http::query::NotUtf8;
+
+use crate::config::spelling;
+
+/// A parameter of the query. All but `topic` may be given once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parameter {
+    /// `client`
+    Client,
+    /// `topic`
+    Topic,
+    /// `cursor`
+    Cursor,
+    /// `last`
+    Last,
+    /// `wait`
+    Wait,
+    /// `format`
+    Format,
+    /// `callback`
+    Callback,
+    /// `origin`
+    Origin,
+    /// `names`
+    Names,
+}
+
+impl Parameter {
+    const ALL: [(&str, Self); 9] = [
+        ("client", Self::Client),
+        ("topic", Self::Topic),
+        ("cursor", Self::Cursor),
+        ("last", Self::Last),
+        ("wait", Self::Wait),
+        ("format", Self::Format),
+        ("callback", Self::Callback),
+        ("origin", Self::Origin),
+        ("names", Self::Names),
+    ];
+
+    /// The one that is spelt most like `name`.
+    pub fn nearest(name: &str) -> Option<Self> {
+        let near = spelling::nearest(name, Self::ALL.map(|(known, _)| known))?;
+        Self::ALL.into_iter().find_map(|(known, parameter)| (known == near).then_some(parameter))
+    }
+}
+
+/// What is wrong with a visit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VisitFault {
+    /// The query is not UTF-8 once it is decoded.
+    NotUtf8,
+    /// The parameter was given twice.
+    Doubled(Parameter),
+    /// The client's name is none.
+    Client,
+    /// A topic's name is none.
+    Topic,
+    /// A parameter that does not exist, and the one that is spelt most like it.
+    Unknown(Option<Parameter>),
+    /// Nothing reads tokens yet.
+    Token,
+    /// A topic with a wildcard, for which there is no meaning yet.
+    Wildcard,
+    /// More topics than there may be.
+    TooManyTopics,
+    /// A topic that clients may not subscribe to.
+    Forbidden,
+    /// Nothing that the gateway gave out.
+    Cursor,
+    /// Not a number of events.
+    Last,
+    /// Not a number of seconds.
+    Wait,
+    /// No such format.
+    Format,
+    /// Not the name of a function.
+    Callback,
+    /// Not an origin as browsers write it.
+    Origin,
+    /// Both a function and an origin.
+    TwoReceivers,
+    /// The page of this origin may not read what is here.
+    ForeignOrigin,
+    /// Neither on nor off.
+    Names,
+    /// Two Last-Event-ID fields, or one that is not UTF-8.
+    LastEventId,
+}
+
+impl VisitFault {
+    /// A sentence for whoever reads the answer.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::NotUtf8 => "The query is not UTF-8.",
+            Self::Doubled(Parameter::Client) => "The parameter client was given twice.",
+            // Nobody reports it: a topic may be given often.
+            Self::Doubled(Parameter::Topic) => "The parameter topic was given twice.",
+            Self::Doubled(Parameter::Cursor) => "The parameter cursor was given twice.",
+            Self::Doubled(Parameter::Last) => "The parameter last was given twice.",
+            Self::Doubled(Parameter::Wait) => "The parameter wait was given twice.",
+            Self::Doubled(Parameter::Format) => "The parameter format was given twice.",
+            Self::Doubled(Parameter::Callback) => "The parameter callback was given twice.",
+            Self::Doubled(Parameter::Origin) => "The parameter origin was given twice.",
+            Self::Doubled(Parameter::Names) => "The parameter names was given twice.",
+            Self::Client => {
+                "The parameter client is 1 to 128 bytes without control characters or wildcards \
+                 (* and > between dots), and does not begin with @ or $."
+            }
+            Self::Topic => {
+                "Each topic is 1 to 128 bytes without control characters, and does not begin with @ \
+                 or $."
+            }
+            Self::Forbidden => "Clients may not subscribe to this topic.",
+            Self::Unknown(near) => unknown(near),
+            Self::Token => "The parameter token is not supported: this gateway reads no tokens.",
+            Self::Wildcard => {
+                "A topic has no wildcards (* and > between dots): name each topic by itself."
+            }
+            Self::TooManyTopics => "The parameter topic was given too often.",
+            Self::Cursor => "The parameter cursor, or Last-Event-ID, is none of this gateway's.",
+            Self::Last => "The parameter last is a number of events, from 1 on.",
+            Self::Wait => "The parameter wait is a number of seconds, such as 25 or 0.5.",
+            Self::Format => "The parameter format is lines or iframe.",
+            Self::Callback => {
+                "The parameter callback is one identifier of at most 64 letters, digits and \
+                 underscores, without dots. The function is called on parent: write ringway for \
+                 parent.ringway."
+            }
+            Self::Origin => {
+                "The parameter origin is the origin of the page that embeds the frame, such as \
+                 https://shop.example."
+            }
+            Self::TwoReceivers => {
+                "The parameter callback is for a page of this origin, and the parameter origin for \
+                 a page of another: give one of them."
+            }
+            Self::ForeignOrigin => {
+                "The parameter origin names an origin that is not in cors.allowed_origins."
+            }
+            Self::Names => "The parameter names is on or off.",
+            Self::LastEventId => "A request has at most one Last-Event-ID field, in UTF-8.",
+        }
+    }
+}
+
+impl From<NotUtf8> for VisitFault {
+    fn from(_: NotUtf8) -> Self {
+        Self::NotUtf8
+    }
+}
+
+/// What is wrong with a parameter that does not exist.
+fn unknown(near: Option<Parameter>) -> &'static str {
+    match near {
+        Some(Parameter::Client) => "A parameter is not known; did you mean client?",
+        Some(Parameter::Topic) => "A parameter is not known; did you mean topic?",
+        Some(Parameter::Cursor) => "A parameter is not known; did you mean cursor?",
+        Some(Parameter::Last) => "A parameter is not known; did you mean last?",
+        Some(Parameter::Wait) => "A parameter is not known; did you mean wait?",
+        Some(Parameter::Format) => "A parameter is not known; did you mean format?",
+        Some(Parameter::Callback) => "A parameter is not known; did you mean callback?",
+        Some(Parameter::Origin) => "A parameter is not known; did you mean origin?",
+        Some(Parameter::Names) => "A parameter is not known; did you mean names?",
+        None => {
+            "A parameter of the query is not known. There are client, topic, cursor, last, wait, \
+             format, callback, origin and names."
+        }
+    }
+}

@@ -1,0 +1,440 @@
+//! Why a request is refused, and with which status.
+//!
+//! A peer's fault: small, `Copy`, and nothing is allocated for it.
+
+mod connect_fault;
+
+use ringway_frame::handshake::HandshakeError;
+use ringway_http::{HttpError, KeepAlive};
+
+pub use self::connect_fault::{Parameter, VisitFault};
+
+use crate::{
+    config::{reference::ConfigReference, settings::Settings},
+    memory::OutOfMemory,
+};
+
+/// A refused request. The connection is closed after all but those whose head was sound, so that
+/// the end of the request is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// RFC 9112: the head is not one.
+    Malformed,
+    /// RFC 9112 §3: the target is longer than `target_bytes_max`.
+    TargetTooLong,
+    /// RFC 6585 §5: the head is longer than `header_bytes_max`.
+    HeadTooLarge,
+    /// RFC 6585 §5: more fields than `header_fields_max`.
+    TooManyFields,
+    /// RFC 9110 §15.6.6: not HTTP/1.
+    Version,
+    /// RFC 9112 §3.2: no Host, or two.
+    Host,
+    /// RFC 9112 §6.3: Content-Length with Transfer-Encoding, or not one number.
+    Framing,
+    /// RFC 9112 §6.1: a transfer coding other than `chunked`.
+    Coding,
+    /// RFC 9112 §7.1: the chunked coding is broken.
+    Chunk,
+    /// RFC 9112 §7.1.2: longer trailers than there may be.
+    TrailersTooLarge,
+    /// RFC 9110 §15.5.14: a longer body than there may be.
+    BodyTooLarge,
+    /// RFC 9110 §15.5.16: neither JSON nor plain text.
+    MediaType,
+    /// RFC 9110 §15.5.18: something other than `100-continue` is expected.
+    Expectation,
+    /// The request did not come in time.
+    Timeout,
+    /// Nothing is here.
+    NotFound,
+    /// The method is none of these.
+    Method(Methods),
+    /// The query is unsound.
+    Visit(VisitFault),
+    /// RFC 6455 §4.2.2: no WebSocket handshake.
+    Handshake(HandshakeError),
+    /// A page of another origin, which may not use the gateway.
+    ForeignOrigin,
+    /// RFC 9110 §15.5.20: a name under which the private API must not be asked for.
+    ForeignHost,
+    /// No room for another connection.
+    Full,
+    /// This address has its share of connections.
+    AddressFull,
+    /// What may be buffered for clients is used up.
+    Memory,
+}
+
+/// What a request is refused for, in a word for whoever counts them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ground {
+    /// No sound HTTP.
+    Malformed,
+    /// Something is longer than it may be.
+    TooLarge,
+    /// It did not come in time.
+    Timeout,
+    /// No such route, or not for this method.
+    Route,
+    /// The query.
+    Query,
+    /// The type of the body, or what was expected of it.
+    Body,
+    /// The WebSocket handshake.
+    Handshake,
+    /// The page that it comes from.
+    Origin,
+    /// The gateway is short of memory.
+    Memory,
+}
+
+impl Ground {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 9] = [
+        Self::Malformed,
+        Self::TooLarge,
+        Self::Timeout,
+        Self::Route,
+        Self::Query,
+        Self::Body,
+        Self::Handshake,
+        Self::Origin,
+        Self::Memory,
+    ];
+
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::TooLarge => "too_large",
+            Self::Timeout => "timeout",
+            Self::Route => "route",
+            Self::Query => "query",
+            Self::Body => "body",
+            Self::Handshake => "handshake",
+            Self::Origin => "origin",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+/// The methods that a route knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Methods {
+    /// Of a page.
+    Page,
+    /// Of what is only read as it happens.
+    Events,
+    /// Of what is only sent to.
+    Send,
+}
+
+impl From<HttpError> for Refusal {
+    fn from(error: HttpError) -> Self {
+        match error {
+            HttpError::Malformed => Self::Malformed,
+            HttpError::TargetTooLong => Self::TargetTooLong,
+            HttpError::HeadTooLarge => Self::HeadTooLarge,
+            HttpError::TooManyFields => Self::TooManyFields,
+            HttpError::Version => Self::Version,
+            HttpError::Host => Self::Host,
+            HttpError::Framing => Self::Framing,
+            HttpError::Coding => Self::Coding,
+            HttpError::Chunk => Self::Chunk,
+            HttpError::TrailersTooLarge => Self::TrailersTooLarge,
+            HttpError::BodyTooLarge => Self::BodyTooLarge,
+            HttpError::MediaType => Self::MediaType,
+            HttpError::Expectation => Self::Expectation,
+            HttpError::OutOfMemory => Self::Memory,
+        }
+    }
+}
+
+impl From<OutOfMemory> for Refusal {
+    fn from(OutOfMemory: OutOfMemory) -> Self {
+        Self::Memory
+    }
+}
+
+impl Refusal {
+    /// The status code.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::ForeignHost => 421,
+            Self::ForeignOrigin
+            | Self::Visit(VisitFault::Forbidden | VisitFault::ForeignOrigin) => 403,
+            Self::Malformed | Self::Host | Self::Framing | Self::Chunk | Self::Visit(_) => 400,
+            Self::NotFound => 404,
+            Self::Method(_) => 405,
+            Self::Timeout => 408,
+            Self::BodyTooLarge => 413,
+            Self::TargetTooLong => 414,
+            Self::MediaType => 415,
+            Self::Expectation => 417,
+            Self::AddressFull => 429,
+            Self::HeadTooLarge | Self::TooManyFields | Self::TrailersTooLarge => 431,
+            Self::Coding => 501,
+            Self::Full | Self::Memory => 503,
+            Self::Version => 505,
+            Self::Handshake(error) => error.status(),
+        }
+    }
+
+    /// What it is for; `None`: there was no request yet.
+    pub fn ground(self) -> Option<Ground> {
+        Some(match self {
+            Self::Malformed
+            | Self::Version
+            | Self::Host
+            | Self::Framing
+            | Self::Coding
+            | Self::Chunk => Ground::Malformed,
+            Self::TargetTooLong
+            | Self::HeadTooLarge
+            | Self::TooManyFields
+            | Self::TrailersTooLarge
+            | Self::BodyTooLarge => Ground::TooLarge,
+            Self::Timeout => Ground::Timeout,
+            Self::NotFound | Self::Method(_) => Ground::Route,
+            Self::ForeignOrigin | Self::ForeignHost => Ground::Origin,
+            Self::Visit(_) => Ground::Query,
+            Self::MediaType | Self::Expectation => Ground::Body,
+            Self::Handshake(_) => Ground::Handshake,
+            Self::Memory => Ground::Memory,
+            Self::Full | Self::AddressFull => return None,
+        })
+    }
+
+    /// A sentence for whoever reads the answer.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Malformed => "This is not an HTTP/1 request.",
+            Self::TargetTooLong => "The request target is too long.",
+            Self::HeadTooLarge => "The request's header is too large.",
+            Self::TooManyFields => "The request has too many header fields.",
+            Self::Version => "This server speaks HTTP/1.",
+            Self::Host => "A request has exactly one Host field.",
+            Self::Framing => "The length of the request's body is ambiguous.",
+            Self::Coding => "The only transfer coding known here is chunked.",
+            Self::Chunk => "The chunks of the request's body are malformed.",
+            Self::TrailersTooLarge => "The trailers of the request's body are too large.",
+            Self::BodyTooLarge => "The request's body is too large.",
+            Self::MediaType => "The body is application/json, which may be called text/plain.",
+            Self::Expectation => "The only expectation known here is 100-continue.",
+            Self::Timeout => "The request did not arrive in time.",
+            Self::NotFound => "Nothing is here.",
+            Self::Method(Methods::Page) => "This page is read with GET or HEAD.",
+            Self::Method(Methods::Events) => "Events are read with GET, or asked about with HEAD.",
+            Self::Method(Methods::Send) => "This is sent to with POST.",
+            Self::Visit(fault) => fault.reason(),
+            Self::ForeignOrigin => "Pages of this origin may not use this server.",
+            Self::ForeignHost => "The private API is not known by this Host name.",
+            Self::Full => "The server holds as many connections as it can.",
+            Self::AddressFull => "Too many connections come from this address.",
+            Self::Memory => "The server has no memory for this now.",
+            Self::Handshake(error) => error.reason(),
+        }
+    }
+
+    /// The stable word for programs.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::TargetTooLong => "target_too_long",
+            Self::HeadTooLarge => "head_too_large",
+            Self::TooManyFields => "too_many_fields",
+            Self::Version => "version",
+            Self::Host => "host",
+            Self::Framing => "framing",
+            Self::Coding => "coding",
+            Self::Chunk => "chunk",
+            Self::TrailersTooLarge => "trailers_too_large",
+            Self::BodyTooLarge => "body_too_large",
+            Self::MediaType => "media_type",
+            Self::Expectation => "expectation",
+            Self::Timeout => "timeout",
+            Self::NotFound => "not_found",
+            Self::Method(_) => "method",
+            Self::ForeignOrigin | Self::Visit(VisitFault::ForeignOrigin) => "foreign_origin",
+            Self::Visit(VisitFault::Forbidden) => "not_allowed",
+            Self::Visit(VisitFault::TooManyTopics) => "too_many_subscriptions",
+            Self::Visit(_) => "query",
+            Self::Handshake(_) => "handshake",
+            Self::ForeignHost => "foreign_host",
+            Self::Full => "full",
+            Self::AddressFull => "address_full",
+            Self::Memory => "memory",
+        }
+    }
+
+    /// What it says of the configuration.
+    pub fn reference(self, settings: &Settings) -> Option<ConfigReference> {
+        let (head, clients) = (settings.head(), &settings.clients);
+        Some(match self {
+            Self::TargetTooLong => {
+                ConfigReference::bytes("limits.target_bytes_max", head.target_bytes_max)
+            }
+            Self::HeadTooLarge => ConfigReference::bytes("limits.header_bytes_max", head.bytes_max),
+            Self::TooManyFields => {
+                ConfigReference::count("limits.header_fields_max", head.fields_max, "header fields")
+            }
+            Self::BodyTooLarge => {
+                let most = settings.websocket.message_bytes_max;
+                ConfigReference::bytes("websocket.message_bytes_max", most)
+            }
+            Self::Timeout => {
+                ConfigReference::time("limits.handshake_timeout", settings.limits.handshake_timeout)
+            }
+            Self::ForeignOrigin | Self::Visit(VisitFault::ForeignOrigin) => {
+                ConfigReference::list("cors.allowed_origins")
+            }
+            Self::Visit(VisitFault::Forbidden) => ConfigReference::list("clients.may_subscribe"),
+            Self::Visit(VisitFault::TooManyTopics) => ConfigReference::count(
+                "clients.subscriptions_max",
+                clients.subscriptions_max,
+                "topics per client",
+            ),
+            Self::ForeignHost => ConfigReference::list("server.api_allowed_hosts"),
+            Self::Full => ConfigReference::count(
+                "limits.connections_max",
+                settings.connections_max as usize,
+                "connections",
+            ),
+            Self::AddressFull => ConfigReference::count(
+                "limits.connections_per_address_max",
+                settings.limits.connections_per_address_max as usize,
+                "connections per address",
+            ),
+            Self::Memory => ConfigReference::memory(settings.memory_bytes),
+            _ => return None,
+        })
+    }
+
+    /// Whether the same request may succeed later.
+    pub fn is_temporary(self) -> bool {
+        matches!(self, Self::Timeout | Self::Full | Self::AddressFull | Self::Memory)
+    }
+
+    /// Header lines that the status calls for.
+    pub fn fields(self) -> &'static str {
+        match self {
+            // RFC 9110 §15.5.6
+            Self::Method(methods) => methods.allow(),
+            _ => match self.status() {
+                405 => "Allow: GET\r\n",
+                // RFC 6455 §4.4, RFC 9110 §15.5.22
+                426 => "Sec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n",
+                429 | 503 => "Retry-KeepAlive: 5\r\n",
+                _ => "",
+            },
+        }
+    }
+
+    /// Whether the connection can carry another request.
+    pub fn after(self) -> KeepAlive {
+        match self {
+            Self::NotFound
+            | Self::Method(_)
+            | Self::Visit(_)
+            | Self::ForeignOrigin
+            | Self::MediaType
+            | Self::Expectation => KeepAlive::Yes,
+            Self::Handshake(HandshakeError::Body) => KeepAlive::Close,
+            Self::Handshake(_) => KeepAlive::Yes,
+            _ => KeepAlive::Close,
+        }
+    }
+}
+
+impl Methods {
+    /// The header line that names them.
+    pub fn allow(self) -> &'static str {
+        match self {
+            Self::Page => "Allow: GET, HEAD\r\n",
+            Self::Events => "Allow: GET, HEAD, OPTIONS\r\n",
+            Self::Send => "Allow: POST, OPTIONS\r\n",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringway_frame::handshake::HandshakeError;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::edge::cors::Cors;
+    use crate::edge::response::Part;
+    use crate::edge::response::Refused;
+
+    /// All that have no parts, and one of each kind that has.
+    const ALL: [Refusal; 27] = [
+        Refusal::Malformed,
+        Refusal::TargetTooLong,
+        Refusal::HeadTooLarge,
+        Refusal::TooManyFields,
+        Refusal::Version,
+        Refusal::Host,
+        Refusal::Framing,
+        Refusal::Coding,
+        Refusal::Chunk,
+        Refusal::TrailersTooLarge,
+        Refusal::BodyTooLarge,
+        Refusal::MediaType,
+        Refusal::Expectation,
+        Refusal::Timeout,
+        Refusal::NotFound,
+        Refusal::Method(Methods::Page),
+        Refusal::Visit(VisitFault::Cursor),
+        Refusal::Visit(VisitFault::TooManyTopics),
+        Refusal::Visit(VisitFault::Forbidden),
+        Refusal::Visit(VisitFault::ForeignOrigin),
+        Refusal::Handshake(HandshakeError::Body),
+        Refusal::ForeignOrigin,
+        Refusal::ForeignHost,
+        Refusal::Full,
+        Refusal::AddressFull,
+        Refusal::Memory,
+        Refusal::Method(Methods::Send),
+    ];
+
+    /// Keys that list what is allowed, and limit no number.
+    const LISTS: [&str; 3] =
+        ["cors.allowed_origins", "clients.may_subscribe", "server.api_allowed_hosts"];
+
+    #[test]
+    fn every_refusal_with_a_key_says_the_value_of_its_limit() {
+        let settings = Settings::from_config(&Config::default());
+        let settings = Settings { connections_max: 7, memory_bytes: 1 << 30, ..settings };
+        let mut limits = 0;
+        for refusal in ALL {
+            let mut out = Vec::new();
+            Refused::by(refusal, &settings).write(
+                &mut out,
+                &Cors::Silent,
+                Part::Whole,
+                KeepAlive::Close,
+            );
+            let text = String::from_utf8(out).unwrap();
+            let body = text.split_once("\r\n\r\n").unwrap().1;
+            let problem: Value = serde_json::from_str(body).unwrap();
+            let detail = problem["detail"].as_str().unwrap();
+            let Some(key) = problem["key"].as_str() else {
+                let of_limit = [408, 413, 414, 429, 431, 503].contains(&refusal.status());
+                assert!(!of_limit || refusal == Refusal::TrailersTooLarge, "{problem}");
+                continue;
+            };
+            assert!(detail.contains(key), "{problem}");
+            if LISTS.contains(&key) {
+                assert_eq!(problem.get("limit"), None, "{problem}");
+                continue;
+            }
+            let limit = problem["limit"].as_u64().unwrap_or_else(|| panic!("{problem}"));
+            assert!(detail.contains(&format!("at most {limit} ")), "{problem}");
+            limits += 1;
+        }
+        assert_eq!(limits, 9);
+    }
+}

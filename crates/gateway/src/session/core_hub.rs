@@ -1,0 +1,119 @@
+//! A core's side of the hub: who is subscribed here, how far the log was read, who waits for a
+//! turn of its own.
+//!
+//! It is lent to whichever peer is served, and never holds one.
+
+use crate::encoding::large_events::LargeEvents;
+
+use std::{cell::Cell, sync::Arc, time::Duration};
+
+use ringway_hub::{Key, Reader, Sequence, Subscriptions, Tail};
+
+use crate::{
+    broker::{Exchange, mailbox::Orders},
+    limits::{LOOK_UP_BYTES, TURN_EVENT_BYTES_MAX, TURN_SLICE_BYTES},
+    session::{departures::Departures, dispatch::Dispatch, ready::ReadyQueue},
+};
+
+/// A core's side of the hub.
+pub struct Desk {
+    /// What all cores share.
+    pub exchange: Arc<Exchange>,
+    /// How other cores are told something.
+    pub orders: Orders,
+    /// This core's place among the cores.
+    pub core: usize,
+    /// Who on this core listens to what.
+    pub subscriptions: Subscriptions,
+    /// This core's way to the end of the log.
+    pub tail: Tail,
+    /// How far this core has read.
+    pub reader: Reader,
+    /// What was read and is not sent yet.
+    pub dispatch: Dispatch,
+    /// What is being sent of large events.
+    pub large_events: LargeEvents,
+    /// Peers that have something to do in the next turn, without anything happening to them.
+    pub ready: ReadyQueue,
+    /// Those who have left, and whose sockets may yet turn out not to have taken all.
+    pub departures: Departures,
+    /// Whether the other cores have something to read.
+    pub news: News,
+    /// Whether clients may send events.
+    pub intake: Intake,
+    /// WebSockets here that share compressed events.
+    pub deflated: usize,
+    /// What single clients have cost since it was last set to 0: bytes that were written or gone
+    /// through, or what takes as long (`limits`).
+    pub spent: Cell<usize>,
+    /// What one client may cost now before others are served.
+    pub slice: Cell<usize>,
+}
+
+/// Whether the log has grown by this core's doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// It has, and others are to be woken.
+    Some,
+    /// It has not.
+    None,
+}
+
+/// Whether this core takes events from clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intake {
+    /// It does.
+    Open,
+    /// The gateway is going away: what it took now might not reach those whom it is for.
+    Closed,
+}
+
+impl Desk {
+    /// A core that nobody is connected to.
+    pub fn new(exchange: Arc<Exchange>, orders: Orders, core: usize) -> Self {
+        Self {
+            reader: exchange.log.reader(),
+            exchange,
+            orders,
+            core,
+            subscriptions: Subscriptions::default(),
+            tail: Tail::default(),
+            dispatch: Dispatch::default(),
+            large_events: LargeEvents::default(),
+            ready: ReadyQueue::default(),
+            departures: Departures::default(),
+            news: News::None,
+            intake: Intake::Open,
+            deflated: 0,
+            spent: Cell::new(0),
+            slice: Cell::new(TURN_SLICE_BYTES),
+        }
+    }
+
+    /// Counts what a client has cost.
+    pub fn spend(&self, bytes: usize) {
+        self.spent.set(self.spent.get().saturating_add(bytes));
+    }
+
+    /// Whether a turn has no room for more of it.
+    pub fn is_spent(&self) -> bool {
+        self.spent.get() >= TURN_EVENT_BYTES_MAX
+    }
+
+    /// The place before the last events of a topic that a client asks for.
+    pub fn before_last(&self, topic: &str, last: u32, last_max: usize, now: Duration) -> Sequence {
+        let most = (last_max.min(last as usize), usize::MAX);
+        self.spend(most.0 * LOOK_UP_BYTES);
+        self.exchange.log.before_last(Key::Topic(topic), self.position(), most, now)
+    }
+
+    /// The last event that this core has read.
+    pub fn position(&self) -> Sequence {
+        self.reader.position()
+    }
+
+    /// The last event that every live client of this core has been sent.
+    pub fn settled(&self) -> Sequence {
+        self.dispatch.settled(self.position())
+    }
+}

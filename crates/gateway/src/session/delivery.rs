@@ -1,0 +1,291 @@
+//! What a client with a session is sent, whatever its transport: runs while it keeps up, the log
+//! when it does not, and a word about every gap.
+//!
+//! Back-pressure is by cursor: to a socket that is not empty nothing more is written; the client
+//! reads on from the log when all has left. It never decides what a form looks like.
+
+use ringway_http::{Framing, chunk};
+
+use crate::{encoding::large_events::is_large, memory::MemoryBudget};
+
+use std::{ops::ControlFlow, time::Duration};
+
+use ringway_hub::{Cursor, Sequence};
+
+use crate::{
+    config::{SlowReader, settings::Settings},
+    encoding::{Encoding, Frame, SharedDeflate, native as write, scratch::Workbench},
+    memory::OutOfMemory,
+    metrics::CoreMetrics,
+    outbox::Outbox,
+    session::{Pace, Session, Settled, core_hub::Desk, dispatch::Run},
+};
+
+/// How a transport writes what a session is sent.
+pub trait Form {
+    /// The form that it shares with others; `None`: each event is written for it alone.
+    fn shared(&self) -> Option<Encoding>;
+
+    /// The form of a large event, which is shared also where small ones are written for this client
+    /// alone; `None`: it is written for it alone, too.
+    fn large(&self, memory: &MemoryBudget) -> Option<LargeForm>;
+
+    /// Writes one event, for which there is room in the outbox.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] for what it is written with; nothing was written.
+    fn event(
+        &mut self,
+        frame: Frame<'_>,
+        bench: &mut Workbench,
+        outbox: &mut Outbox<'_>,
+    ) -> Result<(), OutOfMemory>;
+
+    /// Writes a message of the gateway's own, with the cursor that it takes the client to.
+    fn word(&mut self, word: Word<'_>, bench: &mut Workbench, outbox: &mut Outbox<'_>);
+}
+
+/// How a client is sent a large event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LargeForm {
+    /// The encoding.
+    pub encoding: Encoding,
+    /// Whether it is sent the chunks of encodings that have them.
+    pub framing: Framing,
+}
+
+/// A message of the gateway's own.
+#[derive(Debug, Clone, Copy)]
+pub enum Word<'a> {
+    /// The first one: who the client is, and on which connection.
+    Welcome {
+        /// Its name.
+        client: &'a str,
+        /// The name of its connection.
+        connection: &'a str,
+        /// Where it begins to read.
+        cursor: Cursor,
+    },
+    /// Events that the client can never read.
+    Gap {
+        /// The last event that it has read.
+        from: Cursor,
+        /// The last event that is gone.
+        to: Cursor,
+    },
+    /// Nothing has happened, and this is where the log stands.
+    Heartbeat {
+        /// The place.
+        cursor: Cursor,
+    },
+}
+
+impl Word<'_> {
+    /// The word as a JSON object of the subprotocol.
+    pub fn write_json(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Welcome { client, connection, cursor } => {
+                write::welcome(out, client, connection, &cursor.to_string());
+            }
+            Self::Gap { from, to } => write::gap(out, &from.to_string(), &to.to_string()),
+            Self::Heartbeat { cursor } => write::pong(out, &cursor.to_string(), None),
+        }
+    }
+
+    /// Where the client stands once it has read it.
+    pub fn cursor(self) -> Option<Cursor> {
+        match self {
+            Self::Welcome { cursor, .. } | Self::Heartbeat { cursor } => Some(cursor),
+            Self::Gap { to, .. } => Some(to),
+        }
+    }
+
+    /// What an event stream calls it.
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Welcome { .. } => Some("welcome"),
+            Self::Gap { .. } => Some("gap"),
+            Self::Heartbeat { .. } => Some("pong"),
+        }
+    }
+}
+
+/// What the feed is served with.
+pub struct Serving<'a> {
+    /// The time.
+    pub now: Duration,
+    /// What all go by.
+    pub settings: &'a Settings,
+    /// Memory lent.
+    pub bench: &'a mut Workbench,
+    /// What the process may buffer.
+    pub memory: &'a MemoryBudget,
+    /// What is counted.
+    pub metrics: &'a CoreMetrics,
+}
+
+/// How a feed goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// All is sent.
+    Idle,
+    /// There may be more to send in the next turn.
+    More,
+    /// It was too slow, and the policy is to end it; it may resume from here.
+    TooSlow(Sequence),
+    /// There is no memory for what it is to be sent, and the client has not seen it.
+    NoMemory,
+}
+
+/// Sends a run to a live session, or lets it fall behind; says whether it was sent.
+#[inline]
+pub fn deliver(
+    session: &mut Session,
+    form: &mut impl Form,
+    run: &mut Run,
+    desk: &Desk,
+    serving: &mut Serving<'_>,
+    outbox: &mut Outbox<'_>,
+) -> Progress {
+    if session.pace() != Pace::Live || session.has_seen(run.through) {
+        return Progress::Idle;
+    }
+    if run.except.as_deref() == Some(session.client()) {
+        return Progress::Idle;
+    }
+    let settled = if outbox.is_settled() { Settled::Yes } else { Settled::No };
+    let written = outbox.bytes_of_turn();
+    let is_full = written > 0 && written + run.bytes() > serving.settings.clients.queue_bytes_max;
+    if outbox.is_backlogged() || is_full || run.is_unread() {
+        serving.metrics.lagged.add(1);
+        session.fall_behind(run.before, desk);
+        // A backlog tells when it is gone; a turn that was full does not, nor does memory.
+        return if outbox.is_backlogged() { Progress::Idle } else { Progress::More };
+    }
+    let mut through = run.before;
+    let sent = match form.shared() {
+        Some(encoding) if is_large(run.bytes()) => {
+            run.encoded(encoding, &desk.large_events).map(|run| outbox.write_shared(&run))
+        }
+        Some(encoding) => outbox.write_staged(|operations| run.staged(encoding, operations)),
+        None => write_alone(form, run, &mut through, desk, serving, outbox),
+    };
+    if let Err(OutOfMemory) = sent {
+        // It reads on by itself when this turn's buffer is free.
+        session.fall_behind(through, desk);
+        return Progress::More;
+    }
+    serving.metrics.deliveries.add(run.events.len() as u64);
+    session.sent(run.before, run.through, settled);
+    Progress::Idle
+}
+
+/// Writes a run in a form that is not shared, and says up to which event that came.
+fn write_alone(
+    form: &mut impl Form,
+    run: &Run,
+    through: &mut Sequence,
+    desk: &Desk,
+    serving: &mut Serving<'_>,
+    outbox: &mut Outbox<'_>,
+) -> Result<(), OutOfMemory> {
+    // A large event is a run of its own.
+    if let [event] = &run.events[..] {
+        return write_event(event.frame(), form, desk, serving, outbox);
+    }
+    outbox.make_room(run.events.iter().map(|event| event.frame().bytes_max(None)).sum())?;
+    for event in &run.events {
+        let frame = event.frame();
+        form.event(frame, serving.bench, outbox)?;
+        *through = frame.cursor.sequence;
+    }
+    Ok(())
+}
+
+/// Writes an event; one that is large without a copy of its own, where the form allows it.
+fn write_event(
+    frame: Frame<'_>,
+    form: &mut impl Form,
+    desk: &Desk,
+    serving: &mut Serving<'_>,
+    outbox: &mut Outbox<'_>,
+) -> Result<(), OutOfMemory> {
+    if is_large(frame.bytes.len())
+        && let Some(LargeForm { encoding, framing }) = form.large(serving.memory)
+    {
+        let chunk = match (encoding, frame.deflated, serving.settings.deflate_policy()) {
+            // Nobody was connected who wanted it compressed when it came.
+            (Encoding::Deflated, None, Some(policy)) => {
+                let deflate = SharedDeflate::new(&policy);
+                desk.large_events.compressed(&frame, deflate, serving.bench)?
+            }
+            _ => desk.large_events.event(&frame, encoding)?,
+        };
+        outbox.write_shared(&match framing {
+            Framing::Chunked => chunk,
+            Framing::UntilClose => chunk.slice(chunk::data_of(chunk.len())),
+        });
+        return Ok(());
+    }
+    outbox.make_room(frame.bytes_max(form.shared()))?;
+    form.event(frame, serving.bench, outbox)
+}
+
+/// Sends what a session has missed, as far as there is room for it now.
+pub fn read_on(
+    session: &mut Session,
+    form: &mut impl Form,
+    desk: &Desk,
+    serving: &mut Serving<'_>,
+    outbox: &mut Outbox<'_>,
+) -> Progress {
+    if outbox.is_backlogged() {
+        return Progress::Idle;
+    }
+    if outbox.is_settled() {
+        session.settle();
+    }
+    let was_lagging = session.pace() == Pace::Lagging;
+    while session.pace() != Pace::Live {
+        if outbox.bytes_of_turn() >= serving.settings.clients.queue_bytes_max {
+            return Progress::More;
+        }
+        let epoch = desk.exchange.log.epoch();
+        let client = session.client().clone();
+        let mut room = Ok(());
+        let read = session.read_on(desk, serving.now, |event| {
+            let before = outbox.bytes_of_turn();
+            if event.except() != Some(&*client) {
+                room = write_event(Frame::of(event, epoch), form, desk, serving, outbox);
+                if room.is_err() {
+                    return ControlFlow::Break(());
+                }
+                serving.metrics.deliveries.add(1);
+            }
+            // Another one like it would not fit.
+            let written = outbox.bytes_of_turn();
+            match written + (written - before) <= serving.settings.clients.queue_bytes_max {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            }
+        });
+        if let Err(OutOfMemory) = room {
+            return Progress::NoMemory;
+        }
+        match read {
+            Ok(()) if session.pace() != Pace::Live => return Progress::More,
+            Ok(()) => {}
+            Err(gap)
+                if was_lagging && serving.settings.clients.slow_reader == SlowReader::Close =>
+            {
+                return Progress::TooSlow(gap.from);
+            }
+            Err(gap) => {
+                serving.metrics.gaps.add(1);
+                let [from, to] = [gap.from, gap.to].map(|place| desk.exchange.cursor(place));
+                form.word(Word::Gap { from, to }, serving.bench, outbox);
+            }
+        }
+    }
+    Progress::Idle
+}

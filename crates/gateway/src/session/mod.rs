@@ -1,0 +1,416 @@
+//! A client's place in the hub, for the time of one connection: who it is, what it is subscribed
+//! to, and up to where it has been sent everything.
+//!
+//! Invariant: while a session is live, all events up to the core's position in the log that are
+//! for it have been sent, or are in a pending run that is past its cursor. It never writes.
+
+pub mod command;
+pub mod command_error;
+pub mod core_hub;
+pub mod delivery;
+pub mod departures;
+pub mod dispatch;
+pub mod perform;
+pub mod ready;
+
+use std::{iter, ops::ControlFlow, time::Duration};
+
+use ringway_hub::{Complete, Cursor, Event, Gap, Interest, Key, Name, Sequence, TopicId};
+
+use crate::{broker::Missed, limits::LOOK_UP_BYTES, session::core_hub::Desk};
+
+/// A client's place in the hub.
+pub struct Session {
+    client: Name,
+    topics: Vec<TopicId>,
+    /// All up to here was sent, or is not for this client; but see `late`.
+    cursor: Sequence,
+    /// As `cursor`, of what the socket is known to have taken.
+    settled: Sequence,
+    /// Parts that are not yet as far as `cursor`, or are further. Only while not live.
+    #[expect(clippy::box_collection, reason = "eight bytes of every idle client, not twenty-four")]
+    late: Option<Box<Vec<Late>>>,
+    /// What has come since this event came while the client was here. Only while not live.
+    live_after: Sequence,
+    pace: Pace,
+}
+
+/// How a client is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// What the core reads from the log is sent at once.
+    Live,
+    /// It came with a cursor, and reads what it missed.
+    Replaying,
+    /// Its socket was full, and it reads on from the log when there is room.
+    Lagging,
+}
+
+/// What a client listens to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Own,
+    Topic(TopicId),
+}
+
+/// A part that goes on from elsewhere than the others.
+#[derive(Debug, Clone, Copy)]
+struct Late {
+    part: Part,
+    after: Sequence,
+    /// As in a session.
+    live_after: Sequence,
+}
+
+/// Where a client wants to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// It has seen everything up to here.
+    At(Cursor),
+    /// Now; for what is its own, where it left.
+    Now {
+        /// But with so many of the last events of each topic, at most so many.
+        last: Option<(u32, usize)>,
+        /// It was sent everything up to here on the same connection, which the socket may not
+        /// have taken.
+        sent: Sequence,
+    },
+}
+
+/// A subscription that was refused: the client has as many as it may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooMany;
+
+impl Session {
+    /// Enters a client. The gap is what it can never read.
+    pub fn enter(
+        client: &str,
+        topics: &[Box<str>],
+        start: Start,
+        slot: u32,
+        now: Duration,
+        desk: &mut Desk,
+    ) -> (Self, Option<Missed>) {
+        let gone = desk.exchange.log.first() - 1;
+        let arrival = desk.exchange.directory.arrive(client);
+        desk.subscriptions.arrive(arrival.name.clone(), slot);
+        let position = desk.position();
+        let mut session = Self {
+            client: arrival.name,
+            topics: Vec::with_capacity(topics.len()),
+            cursor: position,
+            settled: position,
+            late: None,
+            live_after: position,
+            pace: Pace::Live,
+        };
+        for topic in topics {
+            session.listen(desk.subscriptions.subscribe(topic, slot));
+        }
+        let mut gap = None;
+        let mut settled = Sequence::MAX;
+        match start {
+            Start::At(cursor) => {
+                session.cursor = match desk.exchange.judge(cursor) {
+                    Ok(sequence) => sequence,
+                    Err(first) => {
+                        gap = Some((cursor, desk.exchange.cursor(first)));
+                        first
+                    }
+                };
+            }
+            Start::Now { last, sent } => {
+                let left = desk.exchange.own_start(&session.client, arrival.since, gone, position);
+                if left < sent {
+                    settled = left;
+                }
+                let own = left.max(sent);
+                // Close to what is kept, if anything is: the client may come back to here.
+                let exchange = &desk.exchange;
+                let (own, touched) = exchange.kept_after(&session.client, own, position, now);
+                desk.spend(touched as usize * LOOK_UP_BYTES);
+                session.defer(Part::Own, own, position);
+                if let Some((last, last_max)) = last {
+                    for topic in topics {
+                        let after = desk.before_last(topic, last, last_max, now);
+                        let topic = desk.subscriptions.find(topic).expect("it has a subscriber");
+                        session.defer(Part::Topic(topic), after, position);
+                    }
+                }
+            }
+        }
+        // Until the socket has taken the word of it, a gap is not told.
+        session.settled = if gap.is_some() { 0 } else { session.seen().min(settled) };
+        if session.cursor != position || session.late.is_some() {
+            session.read_from_log(Pace::Replaying, desk);
+        }
+        (session, gap)
+    }
+
+    /// Who it is.
+    pub fn client(&self) -> &Name {
+        &self.client
+    }
+
+    /// How it is served.
+    pub fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    /// Topics that it listens to.
+    pub fn topics(&self) -> usize {
+        self.topics.len()
+    }
+
+    /// Whether it listens to this one.
+    pub fn listens_to(&self, topic: &str, desk: &Desk) -> bool {
+        desk.subscriptions.find(topic).is_some_and(|id| self.topics.contains(&id))
+    }
+
+    /// All up to here has been sent; for a live session more may be, which only the core knows.
+    pub fn seen(&self) -> Sequence {
+        let late = self.late.iter().flat_map(|late| late.iter()).map(|late| late.after);
+        late.fold(self.cursor, Sequence::min)
+    }
+
+    /// The cursor to tell the client.
+    pub fn cursor(&self, desk: &Desk) -> Cursor {
+        let sequence = match self.pace {
+            Pace::Live => self.cursor.max(desk.settled()),
+            Pace::Replaying | Pace::Lagging => self.seen(),
+        };
+        desk.exchange.cursor(sequence)
+    }
+
+    /// Whether the session is past `sequence`.
+    #[inline]
+    pub fn has_seen(&self, sequence: Sequence) -> bool {
+        sequence <= self.cursor
+    }
+
+    /// A run was written for it; all before the run had been settled, if nothing was written since.
+    #[inline]
+    pub fn sent(&mut self, before: Sequence, through: Sequence, settled: Settled) {
+        if settled == Settled::Yes {
+            self.settled = before.max(self.cursor);
+        }
+        self.cursor = through;
+    }
+
+    /// The socket has taken all that was written.
+    pub fn settle(&mut self) {
+        self.settled = self.seen();
+    }
+
+    /// It has no room for what comes after `before`, and will read on from the log.
+    pub fn fall_behind(&mut self, before: Sequence, desk: &Desk) {
+        debug_assert_eq!(self.pace, Pace::Live);
+        self.cursor = self.cursor.max(before);
+        self.live_after = self.cursor;
+        self.read_from_log(Pace::Lagging, desk);
+    }
+
+    /// Its core has lost its place in the log behind `before`, which is no fault of the client's.
+    pub fn lose_place(&mut self, before: Sequence, desk: &Desk) {
+        self.cursor = self.cursor.max(before);
+        self.live_after = self.cursor;
+        self.read_from_log(Pace::Replaying, desk);
+    }
+
+    /// Listens to a topic, from the client's cursor or from now on; says what of it is missing. A
+    /// second time changes nothing but where it reads from.
+    ///
+    /// # Errors
+    /// [`TooMany`] topics.
+    pub fn subscribe(
+        &mut self,
+        topic: &str,
+        since: Option<Cursor>,
+        slot: u32,
+        topics_max: usize,
+        desk: &mut Desk,
+    ) -> Result<Option<Missed>, TooMany> {
+        let known = self.listens_to(topic, desk);
+        if !known && self.topics.len() >= topics_max {
+            return Err(TooMany);
+        }
+        let id = desk.subscriptions.subscribe(topic, slot);
+        self.listen(id);
+        let position = desk.position();
+        let (after, missed) = match since.map(|since| (since, desk.exchange.judge(since))) {
+            Some((_, Ok(after))) => (after, None),
+            Some((since, Err(first))) => (first, Some((since, desk.exchange.cursor(first)))),
+            None if known => return Ok(None),
+            None => (position, None),
+        };
+        if self.pace == Pace::Live {
+            // Runs that are pending may hold events of the topic that are older than `after`, may be
+            // past this slot, or be of the topic that had the id before; so what they hold for this
+            // client is read from the log instead.
+            self.cursor = self.cursor.max(desk.settled());
+            if self.cursor == position && after == position {
+                return Ok(missed);
+            }
+            self.live_after = self.cursor;
+            self.read_from_log(Pace::Replaying, desk);
+        }
+        let live_after = if known { self.part(Part::Topic(id)).live_after } else { position };
+        self.defer(Part::Topic(id), after, live_after);
+        Ok(missed)
+    }
+
+    /// Listens to a topic no more.
+    pub fn unsubscribe(&mut self, topic: &str, slot: u32, desk: &mut Desk) {
+        let Some(id) = desk.subscriptions.find(topic) else { return };
+        if let Some(place) = self.topics.iter().position(|own| *own == id) {
+            self.topics.swap_remove(place);
+            desk.subscriptions.unsubscribe(id, slot);
+            if let Some(late) = &mut self.late {
+                late.retain(|late| late.part != Part::Topic(id));
+            }
+        }
+    }
+
+    /// Reads what it missed up to the core's position, and is live again when there is no more.
+    ///
+    /// # Errors
+    /// A [`Gap`]: some of it has left the log. The session goes on behind it.
+    pub fn read_on(
+        &mut self,
+        desk: &Desk,
+        now: Duration,
+        mut visit: impl FnMut(&Event) -> ControlFlow<()>,
+    ) -> Result<(), Gap> {
+        let through = desk.position();
+        let interests: Vec<Interest<'_>> = iter::once(Part::Own)
+            .chain(self.topics.iter().map(|topic| Part::Topic(*topic)))
+            .map(|part| {
+                let (key, Late { after, live_after, .. }) = (self.key(part, desk), self.part(part));
+                Interest { key, after, live_after: Some(live_after) }
+            })
+            .collect();
+        let mut last = 0;
+        let replayed = desk.exchange.log.replay(&interests, through, now, |event| {
+            last = event.sequence();
+            desk.spend(event.bytes().len());
+            visit(event)
+        });
+        if let Ok(replayed) = &replayed {
+            desk.spend(replayed.touched as usize * LOOK_UP_BYTES);
+        }
+        match replayed {
+            Err(gap) => {
+                self.advance(gap.to);
+                Err(gap)
+            }
+            Ok(replayed) => {
+                self.advance(match replayed.complete {
+                    Complete::Stopped => last,
+                    Complete::All => through,
+                });
+                // A cursor may be ahead of this core, from one that has read further.
+                if self.late.is_none() && self.cursor == through {
+                    self.be_live(desk);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Leaves the hub; what the socket may not have taken is kept for the client's return. Says
+    /// where it has left if the socket has taken all.
+    pub fn leave(self, slot: u32, settled: Settled, desk: &mut Desk) -> Sequence {
+        let sent = match self.pace {
+            Pace::Live => self.cursor.max(desk.settled()),
+            Pace::Replaying | Pace::Lagging => self.seen(),
+        };
+        let at = match settled {
+            Settled::Yes => sent,
+            Settled::No | Settled::Unknown { .. } => self.settled.min(sent),
+        };
+        for topic in &self.topics {
+            desk.subscriptions.unsubscribe(*topic, slot);
+        }
+        desk.subscriptions.leave(&self.client, slot);
+        if self.pace != Pace::Live {
+            desk.exchange.directory.catch_up(&self.client);
+        }
+        desk.exchange.directory.leave(&self.client, at);
+        sent
+    }
+
+    /// Reads from the log until it is live again. What is not kept is not there, so that until then
+    /// the client does not count as present.
+    fn read_from_log(&mut self, pace: Pace, desk: &Desk) {
+        self.pace = pace;
+        desk.exchange.directory.fall_behind(&self.client);
+    }
+
+    fn be_live(&mut self, desk: &Desk) {
+        self.pace = Pace::Live;
+        desk.exchange.directory.catch_up(&self.client);
+    }
+
+    fn listen(&mut self, topic: TopicId) {
+        if !self.topics.contains(&topic) {
+            self.topics.push(topic);
+        }
+    }
+
+    fn key<'k>(&'k self, part: Part, desk: &'k Desk) -> Key<'k> {
+        match part {
+            Part::Own => Key::Recipient(&self.client),
+            Part::Topic(topic) => Key::Topic(desk.subscriptions.topic_name(topic)),
+        }
+    }
+
+    /// Where a part goes on.
+    fn part(&self, part: Part) -> Late {
+        let late = self.late.iter().flat_map(|late| late.iter());
+        let Self { cursor, live_after, .. } = *self;
+        late.copied().find(|late| late.part == part).unwrap_or(Late {
+            part,
+            after: cursor,
+            live_after,
+        })
+    }
+
+    /// One part goes on from elsewhere than the others.
+    fn defer(&mut self, part: Part, after: Sequence, live_after: Sequence) {
+        let late = self.late.get_or_insert_default();
+        late.retain(|late| late.part != part);
+        if after != self.cursor || live_after != self.live_after {
+            late.push(Late { part, after, live_after });
+        }
+        if late.is_empty() {
+            self.late = None;
+        }
+    }
+
+    /// All parts are at least this far.
+    fn advance(&mut self, to: Sequence) {
+        self.cursor = self.cursor.max(to);
+        let cursor = self.cursor;
+        if let Some(late) = &mut self.late {
+            late.iter_mut().for_each(|late| late.after = to.max(late.after));
+            late.retain(|late| late.after != cursor || late.live_after > cursor);
+            if late.is_empty() {
+                self.late = None;
+            }
+        }
+    }
+}
+
+/// Whether the socket is known to have taken all that was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// It has.
+    Yes,
+    /// It has not.
+    No,
+    /// That is known when all completions of the turn after the send were taken.
+    Unknown {
+        /// The turn of the send.
+        sent_in: Duration,
+    },
+}

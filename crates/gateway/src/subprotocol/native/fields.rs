@@ -1,0 +1,244 @@
+//! One JSON object, split into the fields that the subprotocol knows.
+//!
+//! Each field stays the text that it was; nothing here knows what a command needs. The parser
+//! passes over what it does not know without recursion, so that depth costs no stack.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use crate::{
+    config::{reference::ConfigReference, spelling},
+    session::command_error::{CommandError, ErrorCode},
+};
+
+/// What is wrong, before it is known whose command it is.
+#[derive(Debug)]
+pub struct Fault {
+    pub code: ErrorCode,
+    pub message: Cow<'static, str>,
+    pub reference: Option<ConfigReference>,
+}
+
+impl Fault {
+    pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, message: message.into(), reference: None }
+    }
+
+    /// Receivers could not parse data of more levels than this.
+    pub fn too_deep(depth_max: usize) -> Self {
+        let limit = ConfigReference::count("clients.data_depth_max", depth_max, "levels");
+        Self::of_limit(ErrorCode::WrongType, "\"data\" is nested too deep", limit)
+    }
+
+    /// As the error of a command of this id.
+    pub fn of(self, id: Cow<'_, str>) -> CommandError<'_> {
+        let Self { code, message, reference } = self;
+        CommandError { code, id: Some(id), message, reference }
+    }
+
+    /// A limit was met: `message` is completed by what it is.
+    pub fn of_limit(code: ErrorCode, message: &str, reference: ConfigReference) -> Self {
+        let message = format!("{message}: {reference}").into();
+        Self { code, message, reference: Some(reference) }
+    }
+}
+
+/// The fields that mean something in some command, or in what the application submits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    Type,
+    Id,
+    To,
+    Topic,
+    Event,
+    Data,
+    Ttl,
+    Echo,
+    Since,
+    Last,
+    Connection,
+    From,
+    IdempotencyKey,
+}
+
+impl Field {
+    /// In the order of their declaration, which is that of `Fields`.
+    const ALL: [Self; 13] = [
+        Self::Type,
+        Self::Id,
+        Self::To,
+        Self::Topic,
+        Self::Event,
+        Self::Data,
+        Self::Ttl,
+        Self::Echo,
+        Self::Since,
+        Self::Last,
+        Self::Connection,
+        Self::From,
+        Self::IdempotencyKey,
+    ];
+
+    /// Those of commands.
+    pub const OF_COMMANDS: [Self; 11] = [
+        Self::Type,
+        Self::Id,
+        Self::To,
+        Self::Topic,
+        Self::Event,
+        Self::Data,
+        Self::Ttl,
+        Self::Echo,
+        Self::Since,
+        Self::Last,
+        Self::Connection,
+    ];
+
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|field| field.name() == name)
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Type => "type",
+            Self::Id => "id",
+            Self::To => "to",
+            Self::Topic => "topic",
+            Self::Event => "event",
+            Self::Data => "data",
+            Self::Ttl => "ttl",
+            Self::Echo => "echo",
+            Self::Since => "since",
+            Self::Last => "last",
+            Self::Connection => "connection",
+            Self::From => "from",
+            Self::IdempotencyKey => "idempotency_key",
+        }
+    }
+}
+
+/// The text of each field that was there; all of it is JSON.
+#[derive(Debug, Default)]
+pub struct Fields<'t> {
+    given: [Given<'t>; Field::ALL.len()],
+    /// The first name that no field has; empty where it is no text.
+    unknown: Option<Cow<'t, str>>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+enum Given<'t> {
+    #[default]
+    Never,
+    Once(&'t str),
+    /// Readers disagree on which of them counts (RFC 8259 §4), so that none does.
+    Repeatedly,
+}
+
+impl<'t> Fields<'t> {
+    /// Splits a message, all of which is checked to be JSON.
+    pub fn read(text: &'t str) -> Result<Self, Fault> {
+        // The parser judges what is no object by its beginning, so that a failure is read again.
+        serde_json::from_str(text).map_err(|_| match serde_json::from_str::<IgnoredAny>(text) {
+            Ok(IgnoredAny) => Fault::new(ErrorCode::WrongType, "a message is one JSON object"),
+            Err(_) if text.starts_with('\u{feff}') => Fault::new(
+                ErrorCode::NotJson,
+                "a message begins with its object, not with a byte order mark",
+            ),
+            Err(error) => Fault::new(ErrorCode::NotJson, format!("not JSON: {error}")),
+        })
+    }
+
+    /// The field's JSON, if the field was there.
+    pub fn text(&self, field: Field) -> Option<&'t str> {
+        match self.given[field as usize] {
+            Given::Once(text) => Some(text),
+            Given::Never | Given::Repeatedly => None,
+        }
+    }
+
+    /// Whether every field is one of these. The fault names the one that is spelt most like it, and
+    /// never repeats what was sent.
+    pub fn check_known(&self, fields: &[Field]) -> Result<(), Fault> {
+        let Some(unknown) = &self.unknown else { return self.check_foreign(fields) };
+        let names = fields.iter().map(|field| field.name());
+        let message = match spelling::nearest(unknown, names.clone()) {
+            Some(near) => format!("a field is not known; did you mean \"{near}\"?"),
+            None => format!("a field is not known; there are {}", Vec::from_iter(names).join(", ")),
+        };
+        Err(Fault::new(ErrorCode::UnknownField, message))
+    }
+
+    /// Whether no field of another command or submission was given.
+    fn check_foreign(&self, fields: &[Field]) -> Result<(), Fault> {
+        let is_foreign = |field: &Field| {
+            !matches!(self.given[*field as usize], Given::Never) && !fields.contains(field)
+        };
+        match Field::ALL.into_iter().find(is_foreign) {
+            None => Ok(()),
+            Some(field) => Err(Fault::new(
+                ErrorCode::UnknownField,
+                format!("\"{}\" is not a field of this", field.name()),
+            )),
+        }
+    }
+
+    /// Whether none of these fields was given twice.
+    pub fn check_unique(&self, fields: &[Field]) -> Result<(), Fault> {
+        let repeated = |field: &&Field| matches!(self.given[**field as usize], Given::Repeatedly);
+        match fields.iter().find(repeated) {
+            None => Ok(()),
+            Some(field) => Err(Fault::new(
+                ErrorCode::WrongType,
+                format!("\"{}\" is given more than once", field.name()),
+            )),
+        }
+    }
+}
+
+impl<'t> Deserialize<'t> for Fields<'t> {
+    fn deserialize<D: Deserializer<'t>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'t> Visitor<'t> for Object {
+            type Value = Fields<'t>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Fields<'t>, A::Error> {
+                let mut fields = Fields::default();
+                while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
+                    let name = string(key.get());
+                    let name = name.unwrap_or_default();
+                    let Some(field) = Field::named(&name) else {
+                        fields.unknown.get_or_insert(name);
+                        continue;
+                    };
+                    let given = &mut fields.given[field as usize];
+                    *given = match given {
+                        Given::Never => Given::Once(value.get()),
+                        Given::Once(_) | Given::Repeatedly => Given::Repeatedly,
+                    };
+                }
+                Ok(fields)
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+/// The string that a JSON text is; `None` where it is something else, or has an escape that is
+/// half a surrogate pair and so stands for no text.
+pub fn string(json: &str) -> Option<Cow<'_, str>> {
+    let inside = json.strip_prefix('"')?.strip_suffix('"')?;
+    if inside.contains('\\') {
+        serde_json::from_str(json).ok().map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(inside))
+    }
+}

@@ -1,0 +1,35 @@
+//! The subprotocol `ringway.v1.json`: text messages, each of them one JSON object.
+//!
+//! `data` is checked to be JSON once and then passed on byte for byte, as long and as
+//! precise as it came; nothing here makes a tree of it. A field that no command has is a fault, for
+//! it may be one that was misspelt; a field of another command is passed over.
+//!
+//! What is wrong with a message, and the code that says so; the first that applies is reported:
+//!
+//! | message | code |
+//! |---|---|
+//! | not JSON (RFC 8259): empty, cut short, a byte order mark, something after the object | `not_json` |
+//! | JSON, but an array, a string, a number, `true`, `false` or `null` | `wrong_type` |
+//! | a field that no command has; the message names the nearest one | `unknown_field` |
+//! | a field of the subprotocol given twice, which readers would understand differently | `wrong_type` |
+//! | no `type` | `missing_field` |
+//! | `type` is not a string | `wrong_type` |
+//! | `type` is none of the commands | `unknown_type` |
+//! | a field that the command needs is not there | `missing_field` |
+//! | a field is not of its type; `null` is of none but `data`, and stands for an absent optional field | `wrong_type` |
+//! | a string with an escape that is half a surrogate pair, except inside `data` | `wrong_type` |
+//! | `ttl` is not a whole number of seconds in digits alone, or has more than 32 bits | `wrong_type` |
+//! | `to` is empty | `wrong_type` |
+//! | `to` has more entries than the gateway allows | `too_many_recipients` |
+//! | `id`, a topic, an event name or a recipient is empty, too long, or has control characters | `bad_name` |
+//! | a topic, an event name or a recipient begins with `@` or `$`, or has a wildcard (`*` or `>` between dots) | `bad_name` |
+
+pub(crate) mod fields;
+pub(crate) mod read;
+#[cfg(test)]
+mod tests;
+
+pub use read::read;
+
+/// The name by which a WebSocket handshake agrees on it (RFC 6455 §1.9).
+pub const NAME: &str = "ringway.v1.json";

@@ -1,0 +1,125 @@
+//! What the gateway writes, read by a parser that is not ours.
+
+use serde_json::{Value, json};
+
+use crate::{
+    config::reference::ConfigReference,
+    encoding::{
+        native as write,
+        native::{CURSOR_BYTES, EventParts},
+    },
+    session::command_error::{CommandError, ErrorCode},
+};
+
+const CURSOR: &str = "0193c5f2a1b4-0000000000000042";
+/// Everything that must be escaped in JSON, and much that need not.
+const HOSTILE: &str = "\"\\/\0\u{1f}\u{7f}\n\r\t</script>\u{2028}é👍";
+
+fn written(write: impl FnOnce(&mut Vec<u8>)) -> Value {
+    let mut out = b"before".to_vec();
+    write(&mut out);
+    let text = out.strip_prefix(b"before").expect("it only appends");
+    assert!(!text.contains(&b'\n'), "one line");
+    serde_json::from_slice(text).expect("JSON")
+}
+
+#[test]
+fn every_answer_is_an_object_of_its_type() {
+    assert_eq!(
+        written(|out| write::welcome(out, HOSTILE, "c-1", CURSOR)),
+        json!({"type": "welcome", "client": HOSTILE, "connection": "c-1", "cursor": CURSOR})
+    );
+    assert_eq!(
+        written(|out| write::ack(out, HOSTILE, CURSOR)),
+        json!({"type": "ack", "id": HOSTILE, "cursor": CURSOR})
+    );
+    assert_eq!(
+        written(|out| write::gap(out, "a", "b")),
+        json!({"type": "gap", "from": "a", "to": "b"})
+    );
+    assert_eq!(
+        written(|out| write::pong(out, CURSOR, None)),
+        json!({"type": "pong", "cursor": CURSOR})
+    );
+}
+
+#[test]
+fn an_outcome_is_given_for_each_recipient() {
+    let ack = |outcome: &[(&'static str, &'static str)]| {
+        written(|out| write::ack_with_outcome(out, "7", CURSOR, outcome.iter().copied()))
+    };
+    let expected =
+        |outcome: Value| json!({"type": "ack", "id": "7", "cursor": CURSOR, "outcome": outcome});
+    assert_eq!(ack(&[]), expected(json!({})));
+    assert_eq!(ack(&[(HOSTILE, "queued")]), expected(json!({HOSTILE: "queued"})));
+    assert_eq!(
+        ack(&[("ann", "delivered"), ("bob", "offline")]),
+        expected(json!({"ann": "delivered", "bob": "offline"}))
+    );
+}
+
+#[test]
+fn an_error_has_an_id_only_if_the_command_had() {
+    let mut error = CommandError {
+        code: ErrorCode::BadCursor,
+        id: Some(HOSTILE.into()),
+        message: HOSTILE.into(),
+        reference: None,
+    };
+    assert_eq!(
+        written(|out| write::error(out, &error)),
+        json!({"type": "error", "id": HOSTILE, "code": "bad_cursor", "message": HOSTILE})
+    );
+    error.id = None;
+    assert_eq!(
+        written(|out| write::error(out, &error)),
+        json!({"type": "error", "code": "bad_cursor", "message": HOSTILE})
+    );
+    error.reference = Some(ConfigReference::count("a.b", 3, "topics"));
+    assert_eq!(
+        written(|out| write::error(out, &error)),
+        json!({"type": "error", "code": "bad_cursor", "message": HOSTILE, "key": "a.b", "limit": 3})
+    );
+}
+
+#[test]
+fn an_event_has_room_for_its_cursor() {
+    let full = EventParts {
+        from: Some(HOSTILE),
+        topic: Some("news"),
+        name: Some("chat"),
+        data: r#"{"b":1,"a":[1.0]}"#,
+    };
+    let bare = EventParts { from: None, topic: None, name: None, data: "0" };
+    let mut out = b"frame header".to_vec();
+    let start = out.len();
+    let first = write::event(&mut out, full);
+    let middle = out.len();
+    let second = write::event(&mut out, bare);
+    for cursor_at in [first, second] {
+        out[cursor_at..cursor_at + CURSOR_BYTES].copy_from_slice(CURSOR.as_bytes());
+    }
+    assert_eq!(
+        serde_json::from_slice::<Value>(&out[start..middle]).expect("JSON"),
+        json!({
+            "type": "event", "cursor": CURSOR, "from": HOSTILE, "topic": "news", "event": "chat",
+            "data": {"b": 1, "a": [1.0]},
+        })
+    );
+    let bare = format!(r#"{{"type":"event","cursor":"{CURSOR}","data":0}}"#);
+    assert_eq!(&out[middle..], bare.as_bytes());
+    let text = String::from_utf8(out[start..middle].to_vec()).expect("UTF-8");
+    let order = ["\"type\"", "\"cursor\"", "\"from\"", "\"topic\"", "\"event\":", "\"data\""];
+    assert!(order.map(|name| text.find(name)).is_sorted(), "{text}");
+}
+
+#[test]
+fn codes_are_what_the_subprotocol_says() {
+    let codes = ErrorCode::ALL.map(ErrorCode::as_str);
+    assert_eq!(
+        codes.join(" "),
+        "not_json unknown_type missing_field unknown_field wrong_type bad_name bad_cursor \
+         too_many_recipients too_many_subscriptions not_allowed not_on_this_transport going_away \
+         out_of_memory"
+    );
+}

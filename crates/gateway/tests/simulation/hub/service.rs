@@ -1,0 +1,197 @@
+//! When the gateway serves what a client has sent: at once, or in a later turn if the client does not
+//! read, or if the turn was spent on others. What a request means depends on that moment.
+//!
+//! It asks the gateway how much input waits. It never looks at what the gateway says.
+
+use ringway::core::shard::Shard;
+use ringway_acceptor::Connection;
+use ringway_hub::{Cursor, Sequence};
+
+use super::{
+    line::{Listen, Listened, Listening, Mark, Phase},
+    model::{Model, Order, Place},
+    view::{Since, Start, View},
+};
+
+/// Whether a name has another connection when one more comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Others {
+    /// It has one.
+    Present,
+    /// It has none.
+    Absent,
+    /// Connections came and left while the gateway served several, and only it knows the order.
+    Unknown,
+}
+
+impl Model {
+    /// Bytes have come; whether they are served at once is not known yet.
+    pub(super) fn receives(&mut self, number: usize, bytes: usize) {
+        let line = &mut self.lines[number];
+        line.receives(bytes);
+        let Self { present, people, exchange, .. } = self;
+        present[line.person] = exchange.directory.connections(&people[line.person].name);
+    }
+
+    /// The gateway has taken what came over a connection. `place` is where the core stood before.
+    pub fn is_taken(&mut self, connection: Connection, shard: &Shard, place: Place) {
+        let Some(&number) = self.connections.get(&(place.core, connection)) else { return };
+        let waiting = shard.deferred_bytes(connection).unwrap_or(0);
+        let person = self.lines[number].person;
+        let others = match self.present[person] {
+            0 => Others::Absent,
+            _ => Others::Present,
+        };
+        for mark in self.lines[number].is_served(waiting) {
+            if let Mark::Enter { .. } = mark {
+                self.audit_connections(person);
+            }
+            self.is_done(number, mark, others, place);
+        }
+    }
+
+    /// A core is about to serve what it has put off.
+    pub fn before_resuming(&mut self) {
+        for (present, person) in self.present.iter_mut().zip(&self.people) {
+            *present = self.exchange.directory.connections(&person.name);
+        }
+    }
+
+    /// A core has read the log, and then served some of what it had put off. `place` is where it
+    /// stands now, and stood while it served them.
+    pub fn has_resumed(&mut self, shard: &Shard, place: Place) {
+        let mut served = Vec::new();
+        for (number, line) in self.lines.iter_mut().enumerate() {
+            let Some((core, connection)) = line.place else { continue };
+            if core != place.core || !line.awaits_service() {
+                continue;
+            }
+            match shard.deferred_bytes(connection) {
+                Some(waiting) => {
+                    served.extend(line.is_served(waiting).into_iter().map(|mark| (number, mark)));
+                }
+                None => line.is_given_up(),
+            }
+        }
+        // Only the gateway knows their order; a command may have found each of them there.
+        served.sort_by_key(|(_, mark)| !matches!(mark, Mark::Enter { .. }));
+        let others: Vec<Others> =
+            (0..self.people.len()).map(|person| self.others_of(person, &served, shard)).collect();
+        for (number, mark) in served {
+            let others = others[self.lines[number].person];
+            self.is_done(number, mark, others, place);
+        }
+    }
+
+    /// Whether each of the connections of a name that came while the core served what it had put
+    /// off found another one there.
+    fn others_of(&self, person: usize, served: &[(usize, Mark)], shard: &Shard) -> Others {
+        let name = &self.people[person].name;
+        let came = served.iter().filter(|(number, mark)| {
+            self.lines[*number].person == person && matches!(mark, Mark::Enter { .. })
+        });
+        let (mut came_count, mut stayed_count) = (0, 0);
+        for (number, _) in came {
+            came_count += 1;
+            let slot = self.lines[*number].place.map(|(_, connection)| connection.slot());
+            let mut here = shard.desk().subscriptions.connections(name);
+            stayed_count += u32::from(here.any(|here| Some(here) == slot));
+        }
+        // One that was there before them is still there.
+        let is_accompanied = self.exchange.directory.connections(name) > stayed_count;
+        match (self.present[person], came_count) {
+            _ if is_accompanied => Others::Present,
+            (0, 1) => Others::Absent,
+            _ => Others::Unknown,
+        }
+    }
+
+    /// No more connections of a name are known to the gateway than have come.
+    fn audit_connections(&self, person: usize) {
+        let is_here = |line: &&super::line::Line| {
+            line.person == person && line.has_entered && !line.is_closed
+        };
+        let entered = self.lines.iter().filter(is_here).count();
+        let (name, known) = (&self.people[person].name, self.present[person]);
+        assert!(known as usize <= entered, "{known} connections of {name}");
+    }
+
+    /// The gateway has served a request, or a message.
+    fn is_done(&mut self, number: usize, mark: Mark, others: Others, place: Place) {
+        match mark {
+            Mark::Enter { start, topics } => self.enters(number, start, &topics, others, place),
+            Mark::Command(token) => self.is_carried_out(token as usize),
+            Mark::Listen(Listen { id, topic, wish }) => {
+                let since = wish.map(|since| match since.map(|since| self.judge(since)) {
+                    None => Since::Now,
+                    Some(Ok(sequence)) => Since::After(sequence),
+                    Some(Err(cursor)) => Since::Foreign(cursor),
+                });
+                self.trouble(number);
+                let Place { position, now, .. } = place;
+                let id = Some(id);
+                let listened = Listened { id, topic, since, position, at: now };
+                self.lines[number].listened.push_back(listened);
+            }
+            Mark::Leave => self.leaves(number),
+            Mark::Order { id, line, topic, change } => {
+                self.promised.insert(id, place.settled);
+                if let Some((core, _)) = self.lines[line].place {
+                    let is_begun = change == Listening::Begun;
+                    let since = is_begun.then_some(Since::After(place.settled));
+                    self.mail[core].push(Order { line, topic, since });
+                }
+            }
+        }
+    }
+
+    fn judge(&self, cursor: Cursor) -> Result<Sequence, Cursor> {
+        let log = &self.exchange.log;
+        let is_ours = cursor.epoch == log.epoch() && cursor.sequence <= log.head();
+        if is_ours { Ok(cursor.sequence) } else { Err(cursor) }
+    }
+
+    fn enters(
+        &mut self,
+        number: usize,
+        start: Option<Cursor>,
+        topics: &[String],
+        others: Others,
+        place: Place,
+    ) {
+        let person = self.lines[number].person;
+        let name = self.people[person].name.clone();
+        self.take_stock(person);
+        let Place { position, gone, .. } = place;
+        let start = match start.map(|cursor| self.judge(cursor)) {
+            Some(Ok(sequence)) => {
+                self.story.resumed += 1;
+                self.people[person].waive(sequence);
+                Start::At(sequence)
+            }
+            Some(Err(cursor)) => {
+                self.story.foreign += 1;
+                Start::Foreign(cursor, gone)
+            }
+            None => {
+                match others {
+                    Others::Present | Others::Unknown => self.people[person].waive(position),
+                    Others::Absent => self.story.alone += 1,
+                }
+                match others {
+                    Others::Present => Start::Beside(position),
+                    Others::Absent | Others::Unknown => {
+                        Start::Alone { position, person: Box::new(self.people[person].clone()) }
+                    }
+                }
+            }
+        };
+        self.people[person].was_here = true;
+        let line = &mut self.lines[number];
+        line.has_entered = true;
+        line.is_owed = true;
+        if line.phase != Phase::Over {
+            line.view = Some(View::enter(&name, line.route, topics, start, position, place.now));
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! The chunked transfer coding (RFC 9112 §7.1): written without a second copy, read strictly.
+//!
+//! A reader holds no byte of a chunk: it appends what it takes to the caller's body. What it may
+//! take besides the body's bytes is bounded.
+
+use httparse::{EMPTY_HEADER, Status};
+
+use crate::{
+    HttpError, grow,
+    scan::{Found, Scan},
+};
+
+/// Bytes of chunk extensions in one body. RFC 9112 §7.1.1: a server limits what it ignores; no
+/// client is known to send any.
+pub const CHUNK_EXTENSION_BYTES_MAX: usize = 1024;
+
+/// Bytes of the trailers of one body, which are read only to be discarded.
+pub const TRAILER_BYTES_MAX: usize = 4 * 1024;
+
+/// Hex digits of each size that is written: the most that a chunk of 4 GiB needs. RFC 9112 §7.1:
+/// leading zeros are allowed.
+const WRITTEN_DIGITS: usize = 8;
+
+/// Hex digits of a size that is read; more could only be zeros in front.
+const READ_DIGITS_MAX: u8 = 16;
+
+/// Trailer fields; none has a meaning here.
+const TRAILER_FIELDS_MAX: usize = 16;
+
+/// Appends what `data` appends as one chunk; nothing, where it appends nothing.
+///
+/// ```
+/// let mut out = Vec::new();
+/// ringway_http::chunk::write(&mut out, |out| out.extend_from_slice(b"hello"));
+/// assert_eq!(out, b"00000005\r\nhello\r\n");
+/// ```
+pub fn write(out: &mut Vec<u8>, data: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend_from_slice(b"00000000\r\n");
+    let data_start = out.len();
+    data(out);
+    let length = out.len() - data_start;
+    if length == 0 {
+        // An empty chunk would be the last one.
+        return out.truncate(start);
+    }
+    let size = format!("{length:0WRITTEN_DIGITS$x}");
+    out[start..start + WRITTEN_DIGITS].copy_from_slice(size.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Where the data stands in a chunk of `bytes` bytes that [`write`] has written.
+///
+/// ```
+/// let mut out = Vec::new();
+/// ringway_http::chunk::write(&mut out, |out| out.extend_from_slice(b"hello"));
+/// assert_eq!(&out[ringway_http::chunk::data_of(out.len())], b"hello");
+/// ```
+pub fn data_of(bytes: usize) -> std::ops::Range<usize> {
+    WRITTEN_DIGITS + 2..bytes - 2
+}
+
+/// Appends the end of a body.
+pub fn write_last(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"0\r\n\r\n");
+}
+
+/// Whether a body has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// Not yet; all of the input was used.
+    More,
+    /// It has; what is left of the input follows it.
+    Whole,
+}
+
+/// Reads the chunks of one body.
+#[derive(Debug, Default)]
+pub struct ChunkReader {
+    state: State,
+    extension_bytes: usize,
+    trailers: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    /// In the size of a chunk, after this many digits.
+    Size { digits: u8, size: usize },
+    /// In the blanks after the size, which an extension must follow.
+    Blank { size: usize },
+    /// In the extensions.
+    Extension { size: usize },
+    /// KeepAlive the CR of the size.
+    SizeLf { size: usize },
+    /// In the data, of which this much is missing.
+    Data { left: usize },
+    /// KeepAlive the data.
+    DataCr,
+    /// KeepAlive the CR after the data.
+    DataLf,
+    /// KeepAlive the last chunk.
+    Trailers(Scan),
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::Size { digits: 0, size: 0 }
+    }
+}
+
+impl ChunkReader {
+    /// Bytes of memory that it takes beside the body.
+    pub fn held_bytes(&self) -> usize {
+        self.trailers.capacity()
+    }
+
+    /// Takes the next bytes; those of the body, which may have `bytes_max`, are appended to it.
+    ///
+    /// # Errors
+    /// [`HttpError::Chunk`], [`HttpError::BodyTooLarge`] or [`HttpError::TrailersTooLarge`], at the
+    /// same byte however they arrive.
+    pub fn read(
+        &mut self,
+        input: &mut &[u8],
+        body: &mut Vec<u8>,
+        bytes_max: usize,
+    ) -> Result<Reading, HttpError> {
+        loop {
+            match &mut self.state {
+                State::Trailers(_) => return self.read_trailers(input),
+                State::Data { left } => {
+                    let (data, rest) = input.split_at((*left).min(input.len()));
+                    grow::append(body, data)?;
+                    *input = rest;
+                    *left -= data.len();
+                    if *left > 0 {
+                        return Ok(Reading::More);
+                    }
+                    self.state = State::DataCr;
+                }
+                _ => {
+                    let Some((&byte, rest)) = input.split_first() else {
+                        return Ok(Reading::More);
+                    };
+                    *input = rest;
+                    self.state = self.step(byte, bytes_max - body.len())?;
+                }
+            }
+        }
+    }
+
+    /// One byte of what is around the data, where `room` is left in the body.
+    fn step(&mut self, byte: u8, room: usize) -> Result<State, HttpError> {
+        Ok(match (self.state, byte) {
+            (State::Size { digits, size }, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
+                if digits == READ_DIGITS_MAX {
+                    return Err(HttpError::Chunk);
+                }
+                let digit = char::from(byte).to_digit(16).expect("a hex digit") as usize;
+                let grown = size.checked_mul(16).and_then(|size| size.checked_add(digit));
+                // Nothing is allocated for what will not be read.
+                let size = grown.filter(|&size| size <= room).ok_or(HttpError::BodyTooLarge)?;
+                State::Size { digits: digits + 1, size }
+            }
+            (State::Size { digits: 1.., size }, b'\r') | (State::Extension { size }, b'\r') => {
+                State::SizeLf { size }
+            }
+            (State::Size { digits: 1.., size } | State::Blank { size }, b' ' | b'\t') => {
+                self.count_extension()?;
+                State::Blank { size }
+            }
+            (State::Size { digits: 1.., size } | State::Blank { size }, b';')
+            | (State::Extension { size }, b'\t' | b' '..=b'~' | 0x80..) => {
+                self.count_extension()?;
+                State::Extension { size }
+            }
+            (State::SizeLf { size: 0 }, b'\n') => State::Trailers(Scan::LineStart),
+            (State::SizeLf { size }, b'\n') => State::Data { left: size },
+            (State::DataCr, b'\r') => State::DataLf,
+            (State::DataLf, b'\n') => State::default(),
+            _ => return Err(HttpError::Chunk),
+        })
+    }
+
+    /// RFC 9112 §7.1.1: a server limits the total of what it ignores.
+    fn count_extension(&mut self) -> Result<(), HttpError> {
+        self.extension_bytes += 1;
+        match self.extension_bytes <= CHUNK_EXTENSION_BYTES_MAX {
+            true => Ok(()),
+            false => Err(HttpError::Chunk),
+        }
+    }
+
+    /// RFC 9112 §7.1.2: they are kept to be judged, then discarded.
+    fn read_trailers(&mut self, input: &mut &[u8]) -> Result<Reading, HttpError> {
+        let State::Trailers(scan) = &mut self.state else { unreachable!("only after the chunks") };
+        let room = TRAILER_BYTES_MAX - self.trailers.len();
+        let within = &input[..input.len().min(room)];
+        match scan.advance(within).map_err(|_| HttpError::Chunk)? {
+            Found::More if input.len() > room => Err(HttpError::TrailersTooLarge),
+            Found::More => {
+                self.trailers.extend_from_slice(input);
+                *input = &[];
+                Ok(Reading::More)
+            }
+            Found::End(length) => {
+                self.trailers.extend_from_slice(&input[..length]);
+                *input = &input[length..];
+                let mut fields = [EMPTY_HEADER; TRAILER_FIELDS_MAX];
+                match httparse::parse_headers(&self.trailers, &mut fields) {
+                    Ok(Status::Complete(_)) => Ok(Reading::Whole),
+                    Err(httparse::Error::TooManyHeaders) => Err(HttpError::TrailersTooLarge),
+                    _ => Err(HttpError::Chunk),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BODY_BYTES_MAX: usize = 20;
+
+    /// The body and what follows it, or `None` where it has not ended.
+    type Outcome = Result<Option<(String, String)>, HttpError>;
+
+    fn read(pieces: &[&[u8]]) -> Outcome {
+        let (mut reader, mut body) = (ChunkReader::default(), Vec::new());
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        for (number, piece) in pieces.iter().enumerate() {
+            let mut input = *piece;
+            if reader.read(&mut input, &mut body, BODY_BYTES_MAX)? == Reading::Whole {
+                let rest = [input, &pieces[number + 1..].concat()].concat();
+                return Ok(Some((text(&body), text(&rest))));
+            }
+            assert!(input.is_empty());
+        }
+        Ok(None)
+    }
+
+    /// The same whole, in two pieces cut anywhere, and one byte a time.
+    #[track_caller]
+    fn reads(sent: &[u8], wanted: &Outcome) {
+        let shown = String::from_utf8_lossy(&sent[..sent.len().min(99)]);
+        assert_eq!(&read(&[sent]), wanted, "{shown:?}");
+        for cut in 0..=sent.len() {
+            let (first, second) = sent.split_at(cut);
+            assert_eq!(&read(&[first, second]), wanted, "{shown:?} cut at {cut}");
+        }
+        let bytes: Vec<_> = sent.chunks(1).collect();
+        assert_eq!(&read(&bytes), wanted, "{shown:?} byte by byte");
+    }
+
+    #[test]
+    fn chunks_become_the_body() {
+        for (sent, body, rest) in [
+            ("0\r\n\r\n", "", ""),
+            ("000\r\n\r\nGET", "", "GET"),
+            ("5\r\nhello\r\n0\r\n\r\n", "hello", ""),
+            ("2\r\nhe\r\n0003\r\nllo\r\n0\r\n\r\n\r\n", "hello", "\r\n"),
+            ("A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n", "01234567890123456789", ""),
+            ("14\r\n01234567890123456789\r\n0\r\n\r\n", "01234567890123456789", ""),
+            ("4\r\n\r\n0\r\r\n0\r\n\r\n", "\r\n0\r", ""),
+            ("1;a\r\nx\r\n0;b=c;d=\"e;f\"\r\n\r\n", "x", ""),
+            ("1 \t;\ta = b \r\nx\r\n0\r\n\r\n", "x", ""),
+            ("0\r\nA: b\r\nC:\r\nContent-Length: 9\r\n\r\nrest", "", "rest"),
+            ("0000000000000001\r\nx\r\n0\r\n\r\n", "x", ""),
+        ] {
+            reads(sent.as_bytes(), &Ok(Some((body.to_owned(), rest.to_owned()))));
+        }
+    }
+
+    #[test]
+    fn what_has_not_ended_is_waited_for() {
+        for sent in ["", "5", "5\r\nhell", "5\r\nhello\r\n", "0\r\n", "0\r\nA: b\r\n", "0\r\n\r"] {
+            reads(sent.as_bytes(), &Ok(None));
+        }
+    }
+
+    #[test]
+    fn broken_chunks_are_refused() {
+        for sent in [
+            "\r\n",
+            ";a\r\n",
+            " 1\r\n",
+            "g\r\n",
+            "-1\r\n",
+            "+1\r\n",
+            "0x1\r\n",
+            "1_0\r\n",
+            "1\n",
+            "1\rx",
+            "1\r\r\n",
+            "1 \r\n",
+            "1 1\r\n",
+            "1;a\n",
+            "1;a\rb",
+            "1;\0\r\n",
+            "1;\x7f\r\n",
+            "1\r\nxx",
+            "1\r\nx\n",
+            "1\r\nx\rx",
+            "1\r\nx\r\n\r\n",
+            "2\r\nx\r\n1\r\n",
+            "00000000000000001\r\n",
+            "0\r\n\n",
+            "0\r\n A: b\r\n",
+            "0\r\nA: b\r\n c\r\n\r\n",
+            "0\r\nA: b\n",
+            "0\r\nno field\r\n\r\n",
+            "0\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "0\r\nA : b\r\n\r\n",
+            "0\r\nA: \0\r\n\r\n",
+        ] {
+            reads(sent.as_bytes(), &Err(HttpError::Chunk));
+        }
+    }
+
+    #[test]
+    fn sizes_are_judged_before_their_data() {
+        for sent in [
+            "15\r\n",
+            "1\r\nx\r\n14",
+            "fffffffffffffffff\r\n",
+            "ffffffffffffffff",
+            "80000000",
+            "14\r\n01234567890123456789\r\n1",
+        ] {
+            reads(sent.as_bytes(), &Err(HttpError::BodyTooLarge));
+        }
+        let (mut reader, mut body) = (ChunkReader::default(), Vec::new());
+        let more = reader.read(&mut &b"7fffffff\r\nx"[..], &mut body, usize::MAX);
+        assert_eq!(more, Ok(Reading::More));
+        assert!(body.capacity() <= 64, "{} bytes for one", body.capacity());
+    }
+
+    #[test]
+    fn extensions_are_bounded_over_all_chunks() {
+        let flood = format!("1;{}", "a".repeat(CHUNK_EXTENSION_BYTES_MAX));
+        assert_eq!(read(&[flood.as_bytes()]), Err(HttpError::Chunk));
+        assert_eq!(read(&[&flood.as_bytes()[..flood.len() - 1]]), Ok(None));
+        let half = format!("1;{}\r\nx\r\n", "a".repeat(CHUNK_EXTENSION_BYTES_MAX / 2));
+        assert_eq!(read(&[half.as_bytes()]), Ok(None));
+        assert_eq!(read(&[half.repeat(2).as_bytes()]), Err(HttpError::Chunk));
+        let blanks = format!("1{}", " ".repeat(CHUNK_EXTENSION_BYTES_MAX + 1));
+        assert_eq!(read(&[blanks.as_bytes()]), Err(HttpError::Chunk));
+    }
+
+    #[test]
+    fn trailers_are_bounded() {
+        let fitting = format!("0\r\nA: {}\r\n\r\n", "b".repeat(TRAILER_BYTES_MAX - 7));
+        assert_eq!(fitting.len(), "0\r\n".len() + TRAILER_BYTES_MAX);
+        assert_eq!(read(&[fitting.as_bytes()]), Ok(Some((String::new(), String::new()))));
+        let too_long = fitting.replace("A: ", "A: b");
+        let full = &too_long.as_bytes()[..fitting.len()];
+        assert_eq!(read(&[full]), Ok(None), "one byte past the bound is too many, not the last");
+        for cut in [0, 1, 100, too_long.len() - 2, too_long.len() - 1, too_long.len()] {
+            let (first, second) = too_long.as_bytes().split_at(cut);
+            assert_eq!(read(&[first, second]), Err(HttpError::TrailersTooLarge), "cut at {cut}");
+        }
+        let endless = format!("0\r\n{}", "A: b\r\n".repeat(TRAILER_BYTES_MAX / 6 + 1));
+        assert_eq!(read(&[endless.as_bytes()]), Err(HttpError::TrailersTooLarge));
+        let many = format!("0\r\n{}\r\n", "A: b\r\n".repeat(TRAILER_FIELDS_MAX + 1));
+        assert_eq!(read(&[many.as_bytes()]), Err(HttpError::TrailersTooLarge));
+    }
+
+    /// What is written is read again.
+    #[test]
+    fn chunks_are_written_in_place() {
+        let mut out = b"before".to_vec();
+        write(&mut out, |out| out.extend_from_slice(b"hello"));
+        write(&mut out, |_| {});
+        write(&mut out, |out| out.extend_from_slice(&[b'x'; 12]));
+        write_last(&mut out);
+        let sent = "00000005\r\nhello\r\n0000000c\r\nxxxxxxxxxxxx\r\n0\r\n\r\n";
+        assert_eq!(out, format!("before{sent}").as_bytes());
+        reads(sent.as_bytes(), &Ok(Some(("helloxxxxxxxxxxxx".to_owned(), String::new()))));
+    }
+}

@@ -1,0 +1,104 @@
+//! Finding the end of a request head, one pass over the bytes however they arrive.
+//!
+//! Refuses at the first byte that no head may contain, so that neither a TLS hello nor a bare LF
+//! waits for a time-out. It keeps three bytes of state and never looks back.
+
+/// Where the scan stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scan {
+    /// Before the first byte of the request line: RFC 9112 §2.2 lets empty lines precede it.
+    #[default]
+    Before,
+    /// KeepAlive a CR before the request line.
+    BeforeCr,
+    /// Inside a line.
+    InLine,
+    /// KeepAlive a CR.
+    Cr,
+    /// At the start of a line.
+    LineStart,
+    /// KeepAlive a CR at the start of a line: the LF ends the head.
+    LastCr,
+}
+
+/// What the bytes were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// No end yet.
+    More,
+    /// The head ends after this many of the bytes.
+    End(usize),
+}
+
+/// A byte that no head may contain: RFC 9112 §2.2 (bare CR, bare LF), §5.2 (obs-fold), RFC 9110
+/// §5.5 (NUL and other controls).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Illegal;
+
+impl Scan {
+    /// Takes the next bytes; after `End` the scan starts anew.
+    pub fn advance(&mut self, bytes: &[u8]) -> Result<Found, Illegal> {
+        for (index, &byte) in bytes.iter().enumerate() {
+            *self = match (*self, byte) {
+                (Self::Before, b'\r') => Self::BeforeCr,
+                (Self::BeforeCr, b'\n') => Self::Before,
+                (Self::InLine, b'\r') => Self::Cr,
+                (Self::Cr, b'\n') => Self::LineStart,
+                (Self::LineStart, b'\r') => Self::LastCr,
+                (Self::LastCr, b'\n') => {
+                    *self = Self::Before;
+                    return Ok(Found::End(index + 1));
+                }
+                (Self::LineStart, b' ' | b'\t') => return Err(Illegal),
+                (Self::InLine, b'\t') => Self::InLine,
+                (Self::Before | Self::InLine | Self::LineStart, b' '..=b'~' | 0x80..) => {
+                    Self::InLine
+                }
+                _ => return Err(Illegal),
+            };
+        }
+        Ok(Found::More)
+    }
+
+    /// Whether no byte of a request has come.
+    pub fn is_before(self) -> bool {
+        matches!(self, Self::Before | Self::BeforeCr)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_is_found_at_every_split() {
+        let head = b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\nrest";
+        let end = head.len() - 4;
+        for split in 0..end {
+            let mut scan = Scan::default();
+            assert_eq!(scan.advance(&head[..split]), Ok(Found::More), "{split}");
+            assert_eq!(scan.advance(&head[split..]), Ok(Found::End(end - split)), "{split}");
+            assert!(scan.is_before());
+        }
+    }
+
+    #[test]
+    fn what_no_head_may_contain_is_refused_at_that_byte() {
+        for head in [
+            &b"GET / HTTP/1.1\n"[..],
+            b"GET / HTTP/1.1\rH",
+            b"GET / HTTP/1.1\r\n ",
+            b"GET / HTTP/1.1\r\n\t",
+            b"GET /\0",
+            b"\x16",
+            b"\n",
+            b"GET / HTTP/1.1\r\nA: b\x7f",
+            b"GET / HTTP/1.1\r\n\r\r",
+        ] {
+            let (most, last) = head.split_at(head.len() - 1);
+            let mut scan = Scan::default();
+            assert_eq!(scan.advance(most), Ok(Found::More), "{head:?}");
+            assert_eq!(scan.advance(last), Err(Illegal), "{head:?}");
+        }
+    }
+}

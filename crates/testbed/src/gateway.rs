@@ -1,0 +1,86 @@
+//! A gateway that serves: its process and its addresses.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::{Server, address_after};
+
+/// A gateway that does not serve by then has failed; machines that run tests are busy.
+const START_LIMIT: Duration = Duration::from_secs(20);
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// A gateway that serves. It is a [`Server`] whose addresses are known.
+#[derive(Debug)]
+pub struct Gateway {
+    server: Server,
+    /// Where clients connect.
+    pub address: SocketAddr,
+    /// The private API.
+    pub api: SocketAddr,
+}
+
+impl Gateway {
+    /// Waits until a process that has just been started serves.
+    ///
+    /// # Errors
+    /// It ends, or does not serve in time. The error quotes its last lines.
+    pub fn watch(mut server: Server) -> Result<Self> {
+        let line = server.says("is listening", START_LIMIT).context("the gateway")?;
+        server.says("is serving", START_LIMIT).context("the gateway")?;
+        let address = |scheme| {
+            address_after(&line, scheme).with_context(|| format!("no {scheme} in {line:?}"))
+        };
+        Ok(Self { address: address("ws://")?, api: address("http://")?, server })
+    }
+
+    /// The WebSocket echo.
+    pub fn echo_url(&self) -> String {
+        format!("ws://{}/echo", self.address)
+    }
+
+    /// Its page.
+    pub fn page_url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    /// All of its metrics, as text.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn metrics(&self) -> Result<String> {
+        let address = self.api;
+        let mut stream = TcpStream::connect(address).context("asking for its metrics")?;
+        stream.set_read_timeout(Some(ANSWER_LIMIT))?;
+        write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        Ok(text)
+    }
+
+    /// SIGTERM, then exit status 0.
+    ///
+    /// # Errors
+    /// As [`Server::stop`].
+    pub fn stop(mut self) -> Result<()> {
+        self.server.stop(STOP_LIMIT).context("the gateway")
+    }
+}
+
+impl Deref for Gateway {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
+    }
+}
+
+impl DerefMut for Gateway {
+    fn deref_mut(&mut self) -> &mut Server {
+        &mut self.server
+    }
+}

@@ -1,0 +1,22 @@
+//! For tests, `xtask` and benches alone: the one launcher of gateways and of other servers.
+//!
+//! A [`Launch`] becomes a [`Gateway`] on ports that the kernel chooses. A [`Server`] is any process
+//! that says on its output where it listens. Neither ever ends a process that it did not start, and
+//! no part of this crate is shipped.
+
+#![forbid(unsafe_code)]
+
+mod engine;
+mod gateway;
+mod launch;
+mod output;
+mod server;
+
+pub use engine::Engine;
+pub use gateway::Gateway;
+pub use launch::{Launch, without_settings};
+pub use output::Output;
+pub use server::{Server, address_after};
+
+/// To send to a server.
+pub use rustix::process::Signal;

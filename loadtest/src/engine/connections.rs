@@ -1,0 +1,399 @@
+//! One thread's connections and their sockets: completions in, messages to the workload.
+//!
+//! It knows handshakes and control frames, and nothing of what a message is for.
+
+use std::time::Duration;
+
+use ringway_acceptor::{
+    Completion, ConnectFailure, ConnectToken, Connection as ConnectionId, Failure, Operation,
+};
+use ringway_frame::{
+    DataKind, MaskKeys, Message, MessageReader, ReadLimits, emit_close, emit_pong,
+};
+
+use super::{
+    dialer::Dialer,
+    plan::Plan,
+    table::{self, ConnectionTable, State},
+    workload::{Ended, Then, Workload},
+};
+use crate::{
+    measure::quantiles::record,
+    wire::{
+        failure::Reason, handshake::HandshakeProgress, message::Form, response::ResponseReader,
+    },
+};
+
+/// Messages up to this are received, however short those are that are sent; it bounds what a server
+/// can make each connection keep.
+const MESSAGE_BYTES_MAX_MIN: u64 = 1 << 20;
+
+/// A thread's connections.
+pub(super) struct Connections<'p, W> {
+    pub(super) table: ConnectionTable,
+    pub(super) workload: W,
+    pub(super) dialer: Dialer<'p>,
+    /// By connection; `None` when it is not open.
+    readers: Vec<Option<MessageReader>>,
+    /// By connection; empty unless they speak HTTP.
+    pub(super) responses: Vec<ResponseReader>,
+    by_slot: Vec<u32>,
+    limits: ReadLimits,
+    keys: MaskKeys,
+    /// Connections whose first try is over, well or not.
+    tried: u32,
+    has_been_tried: Vec<bool>,
+    /// Whether what ends may be opened again.
+    course: Course,
+    /// What was decrypted last.
+    plain: Vec<u8>,
+}
+
+/// Where a thread's connections are going.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Course {
+    On,
+    /// All are being closed for good.
+    Out,
+}
+
+impl<'p, W: Workload> Connections<'p, W> {
+    pub(super) fn new(plan: &'p Plan, mut table: ConnectionTable, workload: W) -> Self {
+        table.exchange = plan.approach.exchange();
+        let count = table.len() as usize;
+        let responses = ResponseReader::of_each(table.exchange, count);
+        if plan.security.is_some() {
+            table.sessions.resize_with(count, || None);
+        }
+        let bytes_max = (4 * plan.message_bytes as u64).max(MESSAGE_BYTES_MAX_MIN);
+        Self {
+            table,
+            workload,
+            dialer: Dialer::new(plan),
+            readers: std::iter::repeat_with(|| None).take(count).collect(),
+            responses,
+            by_slot: Vec::new(),
+            limits: ReadLimits { frame_bytes_max: bytes_max, message_bytes_max: bytes_max },
+            keys: MaskKeys::new(),
+            tried: 0,
+            has_been_tried: vec![false; count],
+            course: Course::On,
+            plain: Vec::new(),
+        }
+    }
+
+    /// Closes all connections for good: politely where they are open.
+    pub(super) fn part(&mut self) {
+        self.course = Course::Out;
+        self.dialer.forget_wishes();
+        for connection in 0..self.table.len() {
+            match self.table.list[connection as usize].state {
+                State::Open => self.table.close(connection),
+                State::Opening => self.table.leave(connection, Ended::Unopened),
+                State::Closed | State::Closing | State::ClosedBoth | State::Leaving(_) => {}
+            }
+        }
+    }
+
+    /// Whether each connection was opened, or tried to.
+    pub(super) fn all_tried(&self) -> bool {
+        self.tried == self.table.len()
+    }
+
+    /// Begins connections that are due, and ends those that take too long. Returns when there is
+    /// more of that to do.
+    pub(super) fn advance(&mut self) -> Option<Duration> {
+        if self.course == Course::Out {
+            self.table.wishes.clear();
+        }
+        let next = self.dialer.advance(&mut self.table);
+        while let Some(farewell) = self.table.farewells.front().copied() {
+            let entry = &self.table.list[farewell.connection as usize];
+            let unanswered = match entry.state {
+                State::Closing => Reason::named("close_unanswered"),
+                _ => Reason::named("stream_not_ended"),
+            };
+            let is_current = entry.attempt == farewell.attempt
+                && matches!(entry.state, State::Closing | State::ClosedBoth);
+            if is_current && farewell.at > self.table.now() {
+                return next.into_iter().chain([farewell.at]).min();
+            }
+            self.table.farewells.pop_front();
+            if is_current {
+                self.table.seen.fail(unanswered);
+                self.table.leave(farewell.connection, Ended::Closed);
+            }
+        }
+        next
+    }
+
+    /// Takes one thing that happened.
+    pub(super) fn complete(&mut self, completion: Completion<'_>) {
+        match completion {
+            Completion::Received { connection: id, bytes } => {
+                if let Some(connection) = self.connection(id) {
+                    self.receive(connection, bytes);
+                }
+            }
+            Completion::Connected { connection: id, token } => self.connected(id, token),
+            Completion::ConnectFailed { token, failure } => self.unconnected(token, failure),
+            Completion::EndOfStream { connection: id } => {
+                if let Some(connection) = self.connection(id) {
+                    self.end_of_stream(connection);
+                }
+            }
+            Completion::Failed { connection: id, failure } => {
+                if let Some(connection) = self.connection(id) {
+                    self.fail(connection, failure);
+                }
+            }
+            Completion::Backlogged { connection: id, unsent_bytes, .. } => {
+                if let Some(connection) = self.connection(id) {
+                    self.table.set_unsent(connection, unsent_bytes);
+                }
+            }
+            Completion::Drained { connection: id } => {
+                if let Some(connection) = self.connection(id) {
+                    self.table.set_unsent(connection, 0);
+                }
+            }
+            Completion::Closed { connection: id } => {
+                if let Some(connection) = self.connection(id) {
+                    self.let_go(connection);
+                }
+            }
+            // There is no listener, and a wake-up is its own message.
+            Completion::Accepted { .. }
+            | Completion::Refused { .. }
+            | Completion::Progress { .. }
+            | Completion::Woken => {}
+        }
+    }
+
+    #[inline]
+    fn connection(&self, id: ConnectionId) -> Option<u32> {
+        let connection = *self.by_slot.get(id.slot() as usize)?;
+        (self.table.list.get(connection as usize)?.id == id).then_some(connection)
+    }
+
+    #[inline]
+    fn receive(&mut self, connection: u32, bytes: &mut [u8]) {
+        if self.table.sessions.is_empty() {
+            self.receive_plain(connection, bytes);
+        } else {
+            self.receive_encrypted(connection, bytes);
+        }
+    }
+
+    fn receive_encrypted(&mut self, connection: u32, bytes: &[u8]) {
+        let Some(session) = &mut self.table.sessions[connection as usize] else { return };
+        let mut plain = std::mem::take(&mut self.plain);
+        plain.clear();
+        let received = session.receive(bytes, &mut plain);
+        // An alert goes out even if there is nothing more to be had.
+        self.table.flush(connection);
+        if !plain.is_empty() {
+            self.receive_plain(connection, &mut plain);
+        }
+        self.plain = plain;
+        if let Err(reason) = received {
+            let why = match self.table.list[connection as usize].state {
+                State::Closed | State::Leaving(_) => return,
+                State::Opening => Ended::Unopened,
+                State::Open | State::Closing | State::ClosedBoth => Ended::Lost,
+            };
+            self.table.seen.fail(reason);
+            self.table.leave(connection, why);
+        }
+    }
+
+    #[inline]
+    fn receive_plain(&mut self, connection: u32, bytes: &mut [u8]) {
+        match self.table.list[connection as usize].state {
+            State::Open | State::Closing => self.read(connection, bytes),
+            State::Opening => self.open(connection, bytes),
+            State::ClosedBoth | State::Closed | State::Leaving(_) => {}
+        }
+    }
+
+    fn open(&mut self, connection: u32, bytes: &mut [u8]) {
+        let Some((terms, opening)) = self.dialer.opening(connection) else { return };
+        match terms.receive(opening, bytes) {
+            Ok(HandshakeProgress::Awaited) => {}
+            Ok(HandshakeProgress::Open(opened)) => {
+                self.readers[connection as usize] = Some(opened.reader);
+                self.become_open(connection, opened.form);
+                if opened.head_bytes < bytes.len() {
+                    self.read(connection, &mut bytes[opened.head_bytes..]);
+                }
+            }
+            Err(reason) => {
+                self.table.seen.fail(reason);
+                self.table.leave(connection, Ended::Unopened);
+            }
+        }
+    }
+
+    pub(super) fn become_open(&mut self, connection: u32, form: Form) {
+        if let Some(since) = self.dialer.finish(connection) {
+            let took = self.table.now().saturating_sub(since);
+            record(&mut self.table.seen.openings, took);
+        }
+        let entry = &mut self.table.list[connection as usize];
+        entry.state = State::Open;
+        entry.form = form;
+        self.table.open += 1;
+        self.table.seen.opened += 1;
+        self.try_over(connection);
+        self.workload.opened(connection, &mut self.table);
+    }
+
+    #[inline]
+    fn read(&mut self, connection: u32, mut bytes: &mut [u8]) {
+        let Some(reader) = &mut self.readers[connection as usize] else {
+            return self.read_responses(connection, bytes);
+        };
+        if reader.is_idle() {
+            let taken = self.workload.skim(connection, bytes, &mut self.table);
+            bytes = &mut bytes[taken..];
+        }
+        loop {
+            match reader.read(&mut bytes, &self.limits) {
+                Ok(Some(Message::Binary(payload))) => {
+                    self.workload.message(connection, DataKind::Binary, &payload, &mut self.table)
+                }
+                Ok(Some(Message::Text(payload))) => {
+                    self.workload.message(connection, DataKind::Text, &payload, &mut self.table)
+                }
+                // RFC 6455 §5.5.3: not every Ping must be answered, and not to one who does not read.
+                Ok(Some(Message::Ping(payload))) => {
+                    if self.table.list[connection as usize].unsent_bytes == 0 {
+                        let key = Some(self.keys.draw());
+                        self.table.send_raw(connection, |out| emit_pong(out, key, payload));
+                    }
+                }
+                Ok(Some(Message::Pong(payload))) => {
+                    self.workload.pong(connection, payload, &mut self.table)
+                }
+                Ok(Some(Message::Close(code, _))) => {
+                    let state = &mut self.table.list[connection as usize].state;
+                    if *state == State::Open {
+                        self.table.seen.fail(Reason::of_close(code));
+                        let key = Some(self.keys.draw());
+                        self.table.send_raw(connection, |out| emit_close(out, key, code, ""));
+                        self.table.leave(connection, Ended::Lost);
+                    } else if *state == State::Closing {
+                        // RFC 6455 §7.1.1: the server ends the stream first.
+                        *state = State::ClosedBoth;
+                    }
+                }
+                Ok(None) => break,
+                // We had closed it, and what it still had to say is of no interest.
+                Err(_) if self.table.list[connection as usize].state != State::Open => break,
+                Err(error) => {
+                    self.table.seen.fail(Reason::of_protocol(error));
+                    let (key, code) = (Some(self.keys.draw()), error.close_code());
+                    self.table.send_raw(connection, |out| emit_close(out, key, code, ""));
+                    self.table.leave(connection, Ended::Lost);
+                    break;
+                }
+            }
+        }
+    }
+
+    fn end_of_stream(&mut self, connection: u32) {
+        match self.table.list[connection as usize].state {
+            State::Opening => {
+                self.table.seen.fail(Reason::HANDSHAKE_CUT);
+                self.table.leave(connection, Ended::Unopened);
+            }
+            State::Open if !self.responses.is_empty() => self.end_of_responses(connection),
+            State::Open => {
+                self.table.seen.fail(Reason::ENDED_WITHOUT_CLOSE);
+                self.table.leave(connection, Ended::Lost);
+            }
+            State::Closing | State::ClosedBoth => self.table.leave(connection, Ended::Closed),
+            State::Closed | State::Leaving(_) => {}
+        }
+    }
+
+    fn connected(&mut self, id: ConnectionId, token: ConnectToken) {
+        let connection = table::begun_by(token);
+        let slot = id.slot() as usize;
+        if self.by_slot.len() <= slot {
+            self.by_slot.resize(slot + 1, u32::MAX);
+        }
+        self.by_slot[slot] = connection;
+        let entry = &mut self.table.list[connection as usize];
+        entry.id = id;
+        if matches!(entry.state, State::Leaving(_)) {
+            // It was given up in this turn, so the cancel comes too late.
+            return self.table.operations.push(Operation::Close(id));
+        }
+        self.dialer.prefer_address_of(connection);
+        match self.responses.is_empty() {
+            true => self.dialer.connected(connection, &mut self.table),
+            false => self.open_for_requests(connection),
+        }
+    }
+
+    fn unconnected(&mut self, token: ConnectToken, failure: ConnectFailure) {
+        let connection = table::begun_by(token);
+        if self.table.list[connection as usize].state == State::Opening {
+            if let Some(reason) = self.dialer.failed(connection, failure) {
+                self.table.seen.fail(reason);
+            }
+            self.table.list[connection as usize].state = State::Leaving(Ended::Unopened);
+        }
+        self.let_go(connection);
+    }
+
+    fn fail(&mut self, connection: u32, failure: Failure) {
+        let (reason, why) = match self.table.list[connection as usize].state {
+            State::Opening => (Reason::of_handshake_failure(failure), Ended::Unopened),
+            State::Open => (Reason::of_failure(failure), Ended::Lost),
+            State::Closing | State::ClosedBoth => {
+                return self.table.leave(connection, Ended::Closed);
+            }
+            State::Closed | State::Leaving(_) => return,
+        };
+        self.table.seen.fail(reason);
+        self.table.leave(connection, why);
+    }
+
+    /// The last completion of a connection.
+    fn let_go(&mut self, connection: u32) {
+        let entry = &mut self.table.list[connection as usize];
+        let State::Leaving(why) = entry.state else { return };
+        entry.state = State::Closed;
+        self.table.held -= 1;
+        entry.id = table::unconnected();
+        self.readers[connection as usize] = None;
+        if let Some(session) = self.table.sessions.get_mut(connection as usize) {
+            *session = None;
+        }
+        self.dialer.finish(connection);
+        if why != Ended::Unopened {
+            self.table.seen.ended += 1;
+        }
+        self.end(connection, why);
+    }
+
+    fn end(&mut self, connection: u32, why: Ended) {
+        if self.dialer.is_trying(connection) {
+            return self.table.open_at(connection, self.table.now());
+        }
+        self.try_over(connection);
+        match self.workload.ended(connection, why, &mut self.table) {
+            Then::Reopen(after) if self.course == Course::On => {
+                self.table.open_at(connection, self.table.now() + after);
+            }
+            Then::Reopen(_) | Then::Rest => {}
+        }
+    }
+
+    fn try_over(&mut self, connection: u32) {
+        let tried = &mut self.has_been_tried[connection as usize];
+        self.tried += u32::from(!std::mem::replace(tried, true));
+    }
+}

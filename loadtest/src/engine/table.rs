@@ -1,0 +1,425 @@
+//! One thread's connections as its workload sees them: numbered, open or not, and ready to send.
+//!
+//! It never reads from a socket; sends go into the turn's operations.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use ringway_acceptor::{ConnectToken, Connection as ConnectionId, Operation, Operations, SendMark};
+use ringway_frame::{CloseCode, MaskKeys, emit_close};
+
+use crate::{
+    measure::interval::Interval,
+    wire::{failure::Reason, handshake::Exchange, message::Form, tls::Session},
+};
+
+/// The clock of a run: all threads count from the same instant.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock(Instant);
+
+impl Clock {
+    /// One that starts now.
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Time since it started.
+    #[inline]
+    pub fn now(self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// What a thread keeps of a server that does not read: beyond it, nothing more is sent.
+const UNSENT_BYTES_MAX: usize = 512 << 20;
+
+/// Messages from this size on have buffers of their own: what a socket does not take of them at
+/// once is then kept without a copy, and the turn's buffer stays small.
+const OWNED_BYTES_MIN: usize = 64 << 10;
+
+/// Shared frames up to this are copied, so that one send has all of a turn.
+const COPIED_BYTES_MAX: usize = 4096;
+
+/// The longest header of a frame, and a little of what compression may add.
+const OVERHEAD_BYTES: usize = 64;
+
+/// One thread's connections.
+pub struct ConnectionTable {
+    pub(super) operations: Operations,
+    pub(super) list: Vec<Connection>,
+    pub(super) wishes: VecDeque<Wish>,
+    /// Connections that wait for the server's Close, in the order of their deadlines.
+    pub(super) farewells: VecDeque<Deadline>,
+    /// When each message of this turn was due.
+    pub(super) dues: Vec<Duration>,
+    pub(super) unsent_bytes: usize,
+    /// Bytes of this turn that are in buffers of their own.
+    pub(super) turn_owned_bytes: usize,
+    pub(super) open: u32,
+    pub(super) exchange: Exchange,
+    /// Those that have a socket.
+    pub(super) held: u32,
+    pub(super) under_way_max: usize,
+    pub(super) last_begun_at: Duration,
+    first_number: u32,
+    clock: Clock,
+    now: Duration,
+    keys: MaskKeys,
+    /// Whether each message has a buffer of its own, and how large that is.
+    owned_bytes: Option<usize>,
+    /// By connection, where the server wants TLS; otherwise empty.
+    pub(super) sessions: Vec<Option<Box<Session>>>,
+    /// By connection, how far the server said that it has read; empty unless connections come back so.
+    cursors: Vec<Box<str>>,
+    /// What is about to be encrypted.
+    plain: Vec<u8>,
+    /// What is seen.
+    pub seen: Box<Interval>,
+}
+
+/// What a workload asks the dialer for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wish {
+    pub(super) connection: u32,
+    pub(super) at: Duration,
+}
+
+/// Something must have happened to a connection by then.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deadline {
+    pub(super) at: Duration,
+    pub(super) connection: u32,
+    /// Ignored once the connection is in another attempt.
+    pub(super) attempt: u32,
+}
+
+/// Handshakes under way at a time in one thread: well below the backlog of a server.
+const UNDER_WAY_MAX: usize = 256;
+
+/// A server answers a Close frame and ends the stream within this.
+const FAREWELL_TIME_MAX: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Connection {
+    /// [`unconnected`] unless its socket is connected.
+    pub(super) id: ConnectionId,
+    /// How often it was begun.
+    pub(super) attempt: u32,
+    pub(super) mark: SendMark,
+    pub(super) state: State,
+    pub(super) form: Form,
+    pub(super) unsent_bytes: u32,
+}
+
+/// The name of a connection that has no connected socket; a driver has no such slot.
+pub(super) fn unconnected() -> ConnectionId {
+    ConnectionId::new(u32::MAX, 0)
+}
+
+/// Tells a connection's attempts apart; [`begun_by`] reads it.
+pub(super) fn token(connection: u32, attempt: u32) -> ConnectToken {
+    ConnectToken(u64::from(attempt) << 32 | u64::from(connection))
+}
+
+/// The connection of a token.
+pub(super) fn begun_by(token: ConnectToken) -> u32 {
+    token.0 as u32
+}
+
+/// Where a connection is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// No socket.
+    Closed,
+    /// connect(2) and the handshake.
+    Opening,
+    /// Messages may be sent.
+    Open,
+    /// We have sent a Close frame.
+    Closing,
+    /// The server has answered it; the end of the stream is awaited.
+    ClosedBoth,
+    /// The socket is being let go of.
+    Leaving(Ended),
+}
+
+/// Why a connection is no longer open, or did not open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It never opened.
+    Unopened,
+    /// It broke, or the server closed it.
+    Lost,
+    /// The workload had closed it; of HTTP, or the server did between two exchanges.
+    Closed,
+}
+
+/// Whether a message could be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// It is on its way.
+    Yes,
+    /// The connection is not open, or the server does not read; it was counted.
+    No,
+}
+
+impl ConnectionTable {
+    /// `count` of them, for messages of up to `message_bytes`.
+    pub(super) fn new(count: u32, first_number: u32, message_bytes: usize, clock: Clock) -> Self {
+        let connection = Connection {
+            id: unconnected(),
+            attempt: 0,
+            mark: SendMark::default(),
+            state: State::Closed,
+            form: Form::Plain,
+            unsent_bytes: 0,
+        };
+        Self {
+            operations: Operations::default(),
+            list: vec![connection; count as usize],
+            wishes: VecDeque::new(),
+            farewells: VecDeque::new(),
+            dues: Vec::new(),
+            unsent_bytes: 0,
+            turn_owned_bytes: 0,
+            open: 0,
+            exchange: Exchange::WebSocket,
+            held: 0,
+            under_way_max: UNDER_WAY_MAX,
+            last_begun_at: Duration::ZERO,
+            first_number,
+            clock,
+            now: clock.now(),
+            keys: MaskKeys::new(),
+            owned_bytes: (message_bytes >= OWNED_BYTES_MIN)
+                .then_some(message_bytes + OVERHEAD_BYTES),
+            sessions: Vec::new(),
+            cursors: Vec::new(),
+            plain: Vec::new(),
+            seen: Box::default(),
+        }
+    }
+
+    /// How many there are, open or not.
+    pub fn len(&self) -> u32 {
+        self.list.len() as u32
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// How many are open.
+    pub fn open(&self) -> u32 {
+        self.open
+    }
+
+    pub(super) fn is_all_closed(&self) -> bool {
+        self.held == 0
+    }
+
+    /// Its number over all threads.
+    #[inline]
+    pub fn number(&self, connection: u32) -> u32 {
+        self.first_number + connection
+    }
+
+    /// The time at which this turn looked at its sockets.
+    #[inline]
+    pub fn now(&self) -> Duration {
+        self.now
+    }
+
+    /// The time as it is.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    pub(super) fn set_now(&mut self, now: Duration) {
+        self.now = now;
+    }
+
+    /// Whether messages may be sent on it.
+    #[inline]
+    pub fn is_open(&self, connection: u32) -> bool {
+        self.list[connection as usize].state == State::Open
+    }
+
+    /// Sends what `write` writes, in the form that was agreed on for this connection.
+    #[inline]
+    pub fn send(&mut self, connection: u32, write: impl FnOnce(Form, &mut Vec<u8>)) -> Sent {
+        if self.check_sendable(connection) == Sent::No {
+            return Sent::No;
+        }
+        let form = self.list[connection as usize].form;
+        if !self.sessions.is_empty() {
+            self.send_encrypted(connection, |out| write(form, out));
+            return Sent::Yes;
+        }
+        let Connection { id, mark, .. } = &mut self.list[connection as usize];
+        match self.owned_bytes {
+            None => self.operations.send(*id, mark, |out| write(form, out)),
+            Some(bytes) => {
+                let mut message = Vec::with_capacity(bytes);
+                write(form, &mut message);
+                self.turn_owned_bytes += message.len();
+                self.operations.send_owned(*id, mark, message, 0);
+            }
+        }
+        Sent::Yes
+    }
+
+    /// Sends a frame so many times, plain as it is.
+    #[inline]
+    pub fn send_shared(&mut self, connection: u32, frame: &Bytes, times: u32) -> Sent {
+        if frame.len() <= COPIED_BYTES_MAX || !self.sessions.is_empty() {
+            return self.send(connection, |_, out| {
+                (0..times).for_each(|_| out.extend_from_slice(frame));
+            });
+        }
+        if self.check_sendable(connection) == Sent::No {
+            return Sent::No;
+        }
+        let Connection { id, mark, .. } = &mut self.list[connection as usize];
+        (0..times).for_each(|_| self.operations.send_shared(*id, mark, frame));
+        Sent::Yes
+    }
+
+    /// Whether a message may be sent now; if not, that is counted.
+    #[inline]
+    fn check_sendable(&mut self, connection: u32) -> Sent {
+        let Connection { state, unsent_bytes, .. } = &self.list[connection as usize];
+        if *state != State::Open {
+            self.seen.fail(Reason::NOT_CONNECTED);
+            return Sent::No;
+        }
+        let turn_bytes = self.operations.bytes().len() + self.turn_owned_bytes;
+        let is_full = *unsent_bytes > 0 && self.unsent_bytes > UNSENT_BYTES_MAX;
+        if is_full || turn_bytes > UNSENT_BYTES_MAX {
+            self.seen.fail(Reason::SERVER_DOES_NOT_READ);
+            return Sent::No;
+        }
+        Sent::Yes
+    }
+
+    /// Sends what `write` writes, whatever state the connection is in.
+    pub(super) fn send_raw(&mut self, connection: u32, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.sessions.is_empty() {
+            let Connection { id, mark, .. } = &mut self.list[connection as usize];
+            self.operations.send(*id, mark, write);
+        } else {
+            self.send_encrypted(connection, write);
+        }
+    }
+
+    fn send_encrypted(&mut self, connection: u32, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(session) = &mut self.sessions[connection as usize] else { return };
+        self.plain.clear();
+        write(&mut self.plain);
+        session.send(&self.plain);
+        self.flush(connection);
+    }
+
+    /// Sends what a TLS session has to say.
+    pub(super) fn flush(&mut self, connection: u32) {
+        let Some(Some(session)) = self.sessions.get_mut(connection as usize) else { return };
+        let Connection { id, mark, .. } = &mut self.list[connection as usize];
+        if session.has_output() {
+            self.operations.send(*id, mark, |out| session.take_output(out));
+        }
+    }
+
+    /// Counts a message that was sent; with `due`, how late that was is measured.
+    #[inline]
+    pub fn note_sent(&mut self, due: Option<Duration>) {
+        self.seen.sent += 1;
+        self.dues.extend(due);
+    }
+
+    /// Closes a connection with a Close frame; [`Workload::ended`] follows when the server has
+    /// answered, or has not for a while.
+    ///
+    /// [`Workload::ended`]: super::workload::Workload::ended
+    pub fn close(&mut self, connection: u32) {
+        if self.exchange == Exchange::Requests {
+            // HTTP has no parting word.
+            return self.leave(connection, Ended::Closed);
+        }
+        let key = Some(self.keys.draw());
+        let Connection { attempt, state, .. } = &mut self.list[connection as usize];
+        if *state == State::Open {
+            *state = State::Closing;
+            self.open -= 1;
+            let at = self.now + FAREWELL_TIME_MAX;
+            self.farewells.push_back(Deadline { at, connection, attempt: *attempt });
+            self.send_raw(connection, |out| emit_close(out, key, Some(CloseCode::NORMAL), ""));
+        }
+    }
+
+    /// Ends a connection at once, without a Close frame: as when a network goes away.
+    pub fn cut(&mut self, connection: u32) {
+        self.leave(connection, Ended::Closed);
+    }
+
+    /// Lets go of a connection's socket.
+    pub(super) fn leave(&mut self, connection: u32, why: Ended) {
+        let Connection { id, attempt, state, unsent_bytes, .. } =
+            &mut self.list[connection as usize];
+        match state {
+            State::Closed | State::Leaving(_) => return,
+            State::Open => self.open -= 1,
+            State::Opening | State::Closing | State::ClosedBoth => {}
+        }
+        *state = State::Leaving(why);
+        self.unsent_bytes -= std::mem::take(unsent_bytes) as usize;
+        self.operations.push(match *id {
+            id if id == unconnected() => Operation::CancelConnect(token(connection, *attempt)),
+            id => Operation::Close(id),
+        });
+    }
+
+    /// What the driver keeps of what was sent on a connection.
+    pub(super) fn set_unsent(&mut self, connection: u32, bytes: usize) {
+        let Connection { state, unsent_bytes: unsent, .. } = &mut self.list[connection as usize];
+        if matches!(state, State::Closed | State::Leaving(_)) {
+            // It was given up with the socket.
+            return;
+        }
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.unsent_bytes = self.unsent_bytes - *unsent as usize + bytes as usize;
+        *unsent = bytes;
+    }
+
+    /// How far a connection has read, which its next handshake says to the server.
+    pub fn set_cursor(&mut self, connection: u32, cursor: &str) {
+        self.cursors.resize(self.list.len(), Box::default());
+        self.cursors[connection as usize] = cursor.into();
+    }
+
+    /// How far a connection has read, if the server has said so.
+    pub fn cursor(&self, connection: u32) -> Option<&str> {
+        self.cursors
+            .get(connection as usize)
+            .map(|cursor| &**cursor)
+            .filter(|cursor| !cursor.is_empty())
+    }
+
+    /// When a connection was begun last.
+    pub fn last_begun_at(&self) -> Duration {
+        self.last_begun_at
+    }
+
+    /// From now on, all connections may be in their handshakes at once.
+    pub fn open_without_bound(&mut self) {
+        self.under_way_max = usize::MAX;
+    }
+
+    /// Opens a connection that is not, not before `at`.
+    pub fn open_at(&mut self, connection: u32, at: Duration) {
+        self.wishes.push_back(Wish { connection, at });
+    }
+}

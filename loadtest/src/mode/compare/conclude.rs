@@ -1,0 +1,174 @@
+//! From what was seen in all rounds to what a comparison found, and whether the figures are the servers'
+//! or the testers' own.
+
+use std::{env, time::Duration};
+
+use super::rounds::{ComparisonTarget, Figures, Rounds, Standby};
+use crate::{
+    args::{CompareArgs, WorkloadArg},
+    machine::Machine,
+    measure::{spread::Spread, timeline::Seen},
+    mode::echo,
+    report::{
+        Heading,
+        beside::EchoBeside,
+        comparison::{Comparison, TargetResult},
+    },
+    verdict,
+};
+
+/// How often something was asked of each server.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Asked {
+    /// Times a second, in an open loop.
+    pub rate: Option<f64>,
+    /// What the first server did in a closed loop, if that was measured.
+    pub saturated_rate: Option<f64>,
+}
+
+/// What is known at the end beside what was seen of each target.
+pub struct Conclusion<'c> {
+    /// The command line.
+    pub args: &'c CompareArgs,
+    /// When it began, since 1970.
+    pub started_at: Duration,
+    /// The testers; some may have failed.
+    pub testers: &'c [Standby],
+    /// What all rounds brought.
+    pub rounds: &'c Rounds,
+    /// How often something was asked of each.
+    pub asked: Asked,
+}
+
+impl Conclusion<'_> {
+    /// Adds up what was seen of all targets.
+    pub fn comparison(&self, targets: Vec<ComparisonTarget>) -> Comparison {
+        let Self { args, started_at, rounds, asked, .. } = self;
+        let mut comparison = Comparison {
+            tool: concat!("ringway-loadtest ", env!("CARGO_PKG_VERSION")).to_owned(),
+            command: env::args().collect(),
+            machine: Machine::here(),
+            started_at_unix_s: started_at.as_secs_f64(),
+            mode: "compare".to_owned(),
+            workload: args.mode.name().to_owned(),
+            connections: args.connections,
+            size_bytes: args.message.size,
+            pipeline: args.message.pipeline,
+            rate_asked: asked.rate,
+            saturated_rate: asked.saturated_rate,
+            slot_ms: args.slot.as_secs_f64() * 1e3,
+            slots: rounds.run * targets.len(),
+            rounds_asked: args.rounds as usize,
+            rounds: rounds.counted.len(),
+            rounds_run: rounds.run,
+            calm_percent: args.calm,
+            targets: (0..).zip(targets).map(|(index, one)| self.target(index, one)).collect(),
+            valid: true,
+            invalid_because: Vec::new(),
+            warnings: Vec::new(),
+        };
+        if args.message.unstamped {
+            comparison.warnings.push(echo::command::unverified());
+        }
+        self.judge(&mut comparison);
+        comparison
+    }
+
+    fn judge(&self, comparison: &mut Comparison) {
+        let Comparison { rounds, rounds_run, rounds_asked, calm_percent, .. } = *comparison;
+        let because = &mut comparison.invalid_because;
+        if self.rounds.interrupted {
+            because.push("interrupted: the run was ended by a signal".to_owned());
+        }
+        // Where nobody had a slot, that is said of each.
+        if rounds == 0 && rounds_run > 0 {
+            because.push(format!(
+                "no_calm_round: in each of {rounds_run} rounds, a server or a tester waited for its CPU \
+                 for more than {calm_percent}% of its slot; end other work, or allow more with --calm"
+            ));
+        } else if (1..rounds_asked).contains(&rounds) {
+            comparison.warnings.push(format!(
+                "{rounds} rounds count, of {rounds_asked} asked for: in others a server or a tester \
+                 waited for its CPU for more than {calm_percent}% of its slot"
+            ));
+        }
+        for one in comparison.targets.iter().filter(|one| one.failed.is_none()) {
+            because.extend(one.invalid_because.iter().map(|why| format!("{}: {why}", one.name)));
+        }
+        comparison.valid = because.is_empty();
+    }
+
+    fn target(&self, index: usize, target: ComparisonTarget) -> TargetResult {
+        let Self { args, started_at, testers, rounds, asked } = self;
+        let ComparisonTarget { name, url, opened, pool, tester, .. } = target;
+        let failed = testers[tester].as_ref().err().cloned();
+        let own = || rounds.counted.iter().filter_map(move |round| round[index]);
+        let median = |value: fn(&Figures) -> f64| {
+            Spread::of(own().map(|figures| value(&figures))).map_or(0.0, |spread| spread.median)
+        };
+        let median_if_known = |value: fn(&Figures) -> Option<f64>| {
+            Spread::of(own().filter_map(|figures| value(&figures))).map(|spread| spread.median)
+        };
+        let ratio = |value: fn(&Figures) -> Option<f64>| {
+            let of_round = |round: &Vec<Option<Figures>>| {
+                Some(value(&round[index]?)? / value(round[0].as_ref()?)?)
+            };
+            Spread::of(rounds.counted.iter().filter_map(of_round))
+        };
+        let is_silent = own().count() > 0 && pool.seen.received == 0;
+        let (ledger, mut errors) = (pool.ledger, pool.errors.clone());
+        let echo_beside = pool.beside.as_ref().map(EchoBeside::of);
+        for (reason, count) in &opened.errors {
+            *errors.entry(reason.clone()).or_default() += count;
+        }
+        let heading = Heading {
+            command: Vec::new(),
+            mode: args.mode.name(),
+            url: url.clone(),
+            connections: args.connections,
+            rate_asked: asked.rate,
+            threads: opened.threads,
+            engine: opened.engine,
+        };
+        // A report judges whether figures are the server's.
+        let mut report =
+            verdict::report(&heading, &Seen::new(), &pool.into_run(*started_at), ledger);
+        report.warnings.extend(opened.warning);
+        report.warnings.extend(echo_beside.as_ref().and_then(EchoBeside::warning));
+        let failed = failed.or(is_silent.then(|| "nothing came back".to_owned()));
+        if let Some(why) = &failed {
+            report.invalidate(format!("failed: {why}"));
+        }
+        let stay_open = args.mode != WorkloadArg::Churn;
+        if stay_open && failed.is_none() && report.connections_open < args.connections {
+            let (open, of) = (report.connections_open, args.connections);
+            // Fewer connections are cheaper to serve.
+            report.invalidate(format!("connections_missing: {open} of {of} connections are open"));
+        }
+        TargetResult {
+            name,
+            url,
+            ratio: ratio(|figures| figures.server_cpu_ns),
+            ratio_rate: ratio(|figures| Some(figures.rate)),
+            ratio_p50: ratio(|figures| Some(figures.p50)),
+            ratio_p99: ratio(|figures| Some(figures.p99)),
+            server_cpu_ns_per_message: median_if_known(|figures| figures.server_cpu_ns),
+            tester_cpu_ns_per_message: median(|figures| figures.tester_cpu_ns),
+            rate: median(|figures| figures.rate),
+            server_busy: median_if_known(|figures| figures.server_busy),
+            server_waiting: median_if_known(|figures| figures.server_waiting),
+            tester_busy: median(|figures| figures.tester_busy),
+            tester_waiting: median(|figures| figures.tester_waiting),
+            latency_us: report.latency_us,
+            echo_beside,
+            rounds: own().count(),
+            connections_open: report.connections_open,
+            ledger,
+            errors,
+            failed,
+            valid: report.valid,
+            invalid_because: report.invalid_because,
+            warnings: report.warnings,
+        }
+    }
+}

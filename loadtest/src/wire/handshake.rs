@@ -1,0 +1,327 @@
+//! The opening handshake of one connection: what is asked for, and whether the response is a yes.
+//!
+//! It never touches a socket or a clock: how long it may take is the caller's business.
+
+use std::borrow::Cow;
+
+use anyhow::{Context, Result, ensure};
+use ringway_frame::{
+    MessageReader, Role,
+    deflate::Offer,
+    handshake::client::{Accepted, Request, Verdict, random_nonce},
+};
+
+use super::{cursor, failure::Reason, message::Form, target::Target};
+
+/// A response head longer than this is not one.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Fields of a response that another one follows.
+const FIELDS_MAX: usize = 64;
+
+/// What follows when a connection is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exchange {
+    /// The handshake of a WebSocket, and messages.
+    WebSocket,
+    /// Requests of HTTP, each with its response.
+    Requests,
+}
+
+/// What every connection asks the server for.
+#[derive(Debug, Clone)]
+pub struct Approach {
+    exchange: Exchange,
+    target: Target,
+    /// What the `Host` header says, if not what the URL says.
+    host: Option<String>,
+    subprotocols: Vec<String>,
+    headers: Vec<(String, String)>,
+    offers: Vec<Offer>,
+}
+
+impl Approach {
+    /// Asks for a WebSocket, with compression if `form` says so.
+    pub fn new(target: Target, form: Form) -> Self {
+        // The server may then not ask for a smaller window, and one context can serve all.
+        let offer = Offer { client_no_context_takeover: true, ..Offer::default() };
+        let offers = match form {
+            Form::Plain => Vec::new(),
+            Form::Compressed => vec![offer],
+        };
+        let exchange = Exchange::WebSocket;
+        let (subprotocols, headers) = (Vec::new(), Vec::new());
+        Self { exchange, target, host: None, subprotocols, headers, offers }
+    }
+
+    /// Asks for no WebSocket: the workload sends requests.
+    #[must_use]
+    pub fn with_requests(self) -> Self {
+        Self { exchange: Exchange::Requests, ..self }
+    }
+
+    /// The same with these subprotocols and further headers.
+    ///
+    /// # Errors
+    /// What cannot stand in a request.
+    pub fn with_headers(
+        mut self,
+        subprotocols: &[String],
+        headers: &[(String, String)],
+    ) -> Result<Self> {
+        self.subprotocols = subprotocols.to_vec();
+        let is_host = |name: &str| name.eq_ignore_ascii_case("host");
+        let (hosts, others): (Vec<_>, Vec<_>) =
+            headers.iter().cloned().partition(|(name, _)| is_host(name));
+        ensure!(hosts.len() <= 1, "--header: a request has one Host (RFC 9112 §3.2)");
+        self.host = hosts.into_iter().next().map(|(_, host)| host);
+        self.headers = others;
+        Terms::of(&self)
+            .begin(0, None, &mut Vec::new())
+            .context("the request cannot be written")?;
+        Ok(self)
+    }
+
+    /// What follows when a connection is there.
+    pub fn exchange(&self) -> Exchange {
+        self.exchange
+    }
+
+    /// Further headers.
+    pub fn headers(&self) -> &[(String, String)] {
+        &self.headers
+    }
+
+    /// What the `Host` header says: a header that was given, or else what stands in the URL.
+    pub fn authority(&self) -> &str {
+        self.host.as_deref().unwrap_or(self.target.authority())
+    }
+
+    /// Where it leads.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Path and query for one connection: its number stands for each `{n}`.
+    pub fn path(&self, connection: u32) -> Cow<'_, str> {
+        let path = self.target.path();
+        if !path.contains(NUMBER) && !path.contains(NUMBER_ENCODED) {
+            return path.into();
+        }
+        let number = connection.to_string();
+        path.replace(NUMBER, &number).replace(NUMBER_ENCODED, &number).into()
+    }
+}
+
+/// What stands for the number of the connection in a URL, and its form in a path.
+const NUMBER: &str = "{n}";
+const NUMBER_ENCODED: &str = "%7Bn%7D";
+
+/// An approach in the form that requests borrow.
+#[derive(Debug)]
+pub struct Terms<'p> {
+    approach: &'p Approach,
+    subprotocols: Vec<&'p str>,
+    headers: Vec<(&'p str, &'p str)>,
+}
+
+impl<'p> Terms<'p> {
+    /// Of this approach.
+    pub fn of(approach: &'p Approach) -> Self {
+        Self {
+            approach,
+            subprotocols: approach.subprotocols.iter().map(String::as_str).collect(),
+            headers: approach.headers.iter().map(|(name, value)| (&**name, &**value)).collect(),
+        }
+    }
+
+    /// Appends the request of the connection with this number to `out`; `cursor` is added to its
+    /// query.
+    ///
+    /// # Errors
+    /// No random source, or a request that cannot be written.
+    pub fn begin(
+        &self,
+        connection: u32,
+        cursor: Option<(&str, &str)>,
+        out: &mut Vec<u8>,
+    ) -> Result<Handshake> {
+        let (nonce, path) = (random_nonce()?, self.approach.path(connection));
+        let path = cursor.map_or(path.clone(), |field| cursor::add(&path, field).into());
+        self.request(&path).emit(nonce, out)?;
+        Ok(Handshake { nonce, head: Vec::new(), skipped_bytes: 0 })
+    }
+
+    fn request<'s>(&'s self, path: &'s str) -> Request<'s> {
+        Request {
+            host: self.approach.authority(),
+            target: path,
+            subprotocols: &self.subprotocols,
+            offers: &self.approach.offers,
+            headers: &self.headers,
+        }
+    }
+
+    /// Takes bytes of the response; what to make of them.
+    ///
+    /// # Errors
+    /// The server refuses, or says what no server says.
+    pub fn receive(
+        &self,
+        opening: &mut Handshake,
+        bytes: &[u8],
+    ) -> Result<HandshakeProgress, Reason> {
+        let before = opening.head.len();
+        opening.head.extend_from_slice(bytes);
+        let skipped = opening.skip_interim();
+        // What the response must say follows from the nonce alone, and is not kept meanwhile.
+        let expectation = self
+            .request("/")
+            .emit(opening.nonce, &mut Vec::new())
+            .map_err(|_| Reason::named("request_invalid"))?;
+        match expectation.verify(&opening.head).map_err(Reason::of_response)? {
+            Verdict::Accepted(accepted) => Ok(HandshakeProgress::Open(Opened::new(
+                &accepted,
+                skipped + accepted.head_bytes - before,
+            ))),
+            Verdict::Incomplete
+                if opening.head.len() > HEAD_BYTES_MAX
+                    || opening.skipped_bytes > HEAD_BYTES_MAX =>
+            {
+                Err(Reason::HANDSHAKE_TOO_LONG)
+            }
+            Verdict::Incomplete => Ok(HandshakeProgress::Awaited),
+        }
+    }
+}
+
+/// A handshake whose response is awaited.
+#[derive(Debug)]
+pub struct Handshake {
+    nonce: [u8; 16],
+    head: Vec<u8>,
+    /// Bytes of responses that came before.
+    skipped_bytes: usize,
+}
+
+impl Handshake {
+    /// Takes responses off the head that say that another follows (RFC 9110 §15.2: a client must be
+    /// able to read one or more of them before the final one); how many bytes they were.
+    fn skip_interim(&mut self) -> usize {
+        let mut skipped = 0;
+        loop {
+            let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+            let mut response = httparse::Response::new(&mut fields);
+            let Ok(httparse::Status::Complete(bytes)) = response.parse(&self.head[skipped..])
+            else {
+                break;
+            };
+            // RFC 9110 §15.2.2: 101 is the answer to the Upgrade.
+            if !matches!(response.code, Some(100 | 102..=199)) {
+                break;
+            }
+            skipped += bytes;
+        }
+        self.head.drain(..skipped);
+        self.skipped_bytes += skipped;
+        skipped
+    }
+}
+
+/// What a response amounts to so far.
+pub enum HandshakeProgress {
+    /// More is to come.
+    Awaited,
+    /// The connection is open.
+    Open(Opened),
+}
+
+/// The terms of an open connection.
+pub struct Opened {
+    /// Reads what follows.
+    pub reader: MessageReader,
+    /// How messages may be sent.
+    pub form: Form,
+    /// Of the bytes given last, those that belong to the response; frames follow them.
+    pub head_bytes: usize,
+}
+
+impl Opened {
+    fn new(accepted: &Accepted<'_>, head_bytes: usize) -> Self {
+        match &accepted.agreement {
+            Some(agreement) => Self {
+                reader: MessageReader::with_deflate(Role::Client, agreement),
+                form: Form::Compressed,
+                head_bytes,
+            },
+            None => {
+                Self { reader: MessageReader::new(Role::Client), form: Form::Plain, head_bytes }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringway_frame::handshake::server::emit_response;
+
+    use super::*;
+
+    fn approach(headers: &[(&str, &str)]) -> Result<Approach> {
+        let headers: Vec<(String, String)> =
+            headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let target = Target::parse("ws://127.0.0.1:8080/").unwrap();
+        Approach::new(target, Form::Plain).with_headers(&[], &headers)
+    }
+
+    #[test]
+    fn interim_responses_are_passed_over_however_they_are_cut() {
+        let approach = approach(&[]).unwrap();
+        let terms = Terms::of(&approach);
+        for step in [1, 7, 64, 4096] {
+            let mut request = Vec::new();
+            let mut opening = terms.begin(0, None, &mut request).unwrap();
+            let request = String::from_utf8(request).unwrap();
+            let key = request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
+            let mut response =
+                b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+                    .to_vec();
+            emit_response(&mut response, key.unwrap().as_bytes(), None, None);
+            let head_bytes = response.len();
+            response.extend_from_slice(b"\x81\x01a");
+            let mut given = 0;
+            let opened = response.chunks(step).find_map(|bytes| {
+                let progress = terms.receive(&mut opening, bytes).unwrap();
+                given += bytes.len();
+                match progress {
+                    HandshakeProgress::Open(opened) => Some((opened.head_bytes, bytes.len())),
+                    HandshakeProgress::Awaited => None,
+                }
+            });
+            let (taken, of) = opened.expect("it opens");
+            assert_eq!(given - of + taken, head_bytes, "{step}");
+        }
+        let mut opening = terms.begin(0, None, &mut Vec::new()).unwrap();
+        let endless = b"HTTP/1.1 102 Processing\r\n\r\n".repeat(1000);
+        assert!(terms.receive(&mut opening, &endless).is_err(), "some server never comes to it");
+    }
+
+    #[test]
+    fn a_given_host_replaces_that_of_the_url() {
+        for (headers, host) in
+            [(&[][..], "127.0.0.1:8080"), (&[("host", "example.org"), ("X-A", "b")], "example.org")]
+        {
+            let approach = approach(headers).unwrap();
+            let mut request = Vec::new();
+            Terms::of(&approach).begin(0, None, &mut request).unwrap();
+            let request = String::from_utf8(request).unwrap();
+            let hosts: Vec<&str> = request
+                .lines()
+                .filter(|line| line.to_ascii_lowercase().starts_with("host:"))
+                .collect();
+            assert_eq!(hosts, [format!("Host: {host}")], "{request}");
+            assert_eq!(approach.authority(), host);
+        }
+        assert!(approach(&[("Host", "a"), ("host", "b")]).is_err());
+    }
+}
