@@ -164,7 +164,7 @@ impl Shard {
             }
             Completion::Closed { connection } => self.forget(connection, now),
             // A gateway never begins a connection.
-            Completion::Connected { .. } => {}
+            Completion::Connected { .. } | Completion::ConnectFailed { .. } => {}
             Completion::Refused { count } => {
                 self.core.metrics.refused.no_descriptor.add(u64::from(count));
             }

@@ -107,7 +107,9 @@ impl Ledger {
                 self.admit(*connection, *peer, now, visitors);
                 *connection
             }
-            Completion::Connected { .. } => panic!("a gateway never begins a connection"),
+            Completion::Connected { .. } | Completion::ConnectFailed { .. } => {
+                panic!("a gateway never begins a connection")
+            }
             Completion::Received { connection, bytes } => {
                 (3u8, &**bytes).hash(&mut self.hasher);
                 self.sees_life(*connection, now);

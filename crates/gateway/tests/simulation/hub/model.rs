@@ -178,6 +178,7 @@ impl Model {
             }
             Completion::Accepted { .. }
             | Completion::Connected { .. }
+            | Completion::ConnectFailed { .. }
             | Completion::Progress { .. }
             | Completion::Refused { .. } => {}
         }
