@@ -108,7 +108,7 @@ pub fn perform<'t>(
                 let notice = Notice { from: Some(client), event: event.as_deref(), data, ttl };
                 let room = ReceiptRoom::new(&to)?;
                 let notified =
-                    exchange.notify(tail, notice, &to, &settings.permissions.notify, now)?;
+                    exchange.notify(tail, notice, &to, &settings.clients.may_notify, now)?;
                 *news = News::Some;
                 Ok(Arc::new(room.notified(notified.cursor, &notified.outcome)))
             });
@@ -116,7 +116,7 @@ pub fn perform<'t>(
         }
         Command::Publish { id, topic, event, data, echo, ttl } => {
             let client = speaker.client();
-            if !settings.permissions.publish.allow(&topic) {
+            if !settings.clients.may_publish.allow(&topic) {
                 return Err(not_allowed("publish", "clients.may_publish").of(id));
             }
             if desk.intake == Intake::Closed {
@@ -137,7 +137,7 @@ pub fn perform<'t>(
                 Err(fault) => return Err(fault.of(id)),
             };
             let since = since.or_else(|| {
-                let after = desk.before_last(&topic, last?, settings.last_events_max, now);
+                let after = desk.before_last(&topic, last?, settings.clients.last_events_max, now);
                 Some(desk.exchange.cursor(after))
             });
             let listening = Listening { id, topic, connection, change: Change::Subscribe(since) };
@@ -196,7 +196,7 @@ fn begin_of(
     since: Option<&str>,
     settings: &Settings,
 ) -> Result<Option<Cursor>, Fault> {
-    if !settings.permissions.subscribe.allow(topic) {
+    if !settings.clients.may_subscribe.allow(topic) {
         return Err(not_allowed("subscribe", "clients.may_subscribe"));
     }
     since
@@ -233,7 +233,7 @@ fn listen<'t>(
                     let (code, message) = (ErrorCode::TooManySubscriptions, "too many topics");
                     let limit = ConfigReference::count(
                         "clients.subscriptions_max",
-                        settings.subscriptions_max,
+                        settings.clients.subscriptions_max,
                         "topics per client",
                     );
                     return Err(Fault::of_limit(code, message, limit).of(id));
@@ -276,11 +276,11 @@ pub fn apply(
 ) -> Result<Option<Missed>, TooMany> {
     match change {
         Change::Subscribe(since) => {
-            session.subscribe(topic, since, slot, settings.subscriptions_max, desk)
+            session.subscribe(topic, since, slot, settings.clients.subscriptions_max, desk)
         }
         Change::SubscribeSince(_) if session.listens_to(topic, desk) => Ok(None),
         Change::SubscribeSince(cursor) => {
-            session.subscribe(topic, Some(cursor), slot, settings.subscriptions_max, desk)
+            session.subscribe(topic, Some(cursor), slot, settings.clients.subscriptions_max, desk)
         }
         Change::Unsubscribe => {
             session.unsubscribe(topic, slot, desk);

@@ -100,8 +100,8 @@ pub fn serve(
 ) -> Verdict {
     desk.spend(COMMAND_COST + text.len());
     let limits = CommandLimits {
-        recipients_max: settings.recipients_max,
-        data_depth_max: settings.data_depth_max,
+        recipients_max: settings.clients.recipients_max,
+        data_depth_max: settings.clients.data_depth_max,
     };
     let reply = codec
         .decode(text, &limits)
