@@ -324,7 +324,7 @@ impl Refusal {
                 405 => "Allow: GET\r\n",
                 // RFC 6455 §4.4, RFC 9110 §15.5.22
                 426 => "Sec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n",
-                429 | 503 => "Retry-KeepAlive: 5\r\n",
+                429 | 503 => "Retry-After: 5\r\n",
                 _ => "",
             },
         }
