@@ -4,6 +4,7 @@
 
 mod polls;
 mod slices;
+mod stalls;
 
 use ringway_acceptor::{Outgoing, Piece};
 use ringway_frame::{MaskKeys, Opcode, emit_frame};
