@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 
-use crate::Connection;
+use crate::{ConnectToken, Connection};
 
 /// One thing that happened. Lent bytes live until the next call of [`Driver::next`].
 ///
@@ -21,10 +21,25 @@ pub enum Completion<'a> {
         /// The client's address.
         peer: SocketAddr,
     },
-    /// A connection that this host began is established. The driver receives from it now.
+    /// A connection that [`Operation::Connect`] asked for is established. From now on it is like
+    /// an accepted one; the driver already receives from it.
+    ///
+    /// [`Operation::Connect`]: crate::Operation::Connect
     Connected {
-        /// The name that [`Connect::connect`](crate::Connect::connect) gave it.
+        /// The new connection's name.
         connection: Connection,
+        /// The token of the request.
+        token: ConnectToken,
+    },
+    /// A connection that [`Operation::Connect`] asked for was not made. It holds no slot and no
+    /// descriptor any more, and nothing else is reported for its token.
+    ///
+    /// [`Operation::Connect`]: crate::Operation::Connect
+    ConnectFailed {
+        /// The token of the request.
+        token: ConnectToken,
+        /// Why.
+        failure: ConnectFailure,
     },
     /// Bytes arrived. At least one byte; may be modified in place.
     Received {
@@ -39,8 +54,7 @@ pub enum Completion<'a> {
         /// Whose stream ended.
         connection: Connection,
     },
-    /// The connection broke, or was never established. Nothing more is received, and what was
-    /// queued is dropped.
+    /// The connection broke. Nothing more is received, and what was queued is dropped.
     Failed {
         /// Which connection.
         connection: Connection,
@@ -90,6 +104,37 @@ pub enum Completion<'a> {
     },
     /// Another thread called [`Waker::wake`](crate::Waker::wake).
     Woken,
+}
+
+/// Why a connection was not made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectFailure {
+    /// The driver holds `connections_max` connections.
+    NoSlot,
+    /// [`Operation::CancelConnect`](crate::Operation::CancelConnect) ended the attempt.
+    Cancelled,
+    /// The kernel's reason. Before anything was sent: `EMFILE` and `ENFILE` (no descriptor left),
+    /// `EADDRNOTAVAIL` (the source is not this host's, or has no port left for this target).
+    /// Afterwards: `ECONNREFUSED`, `ETIMEDOUT`, `EHOSTUNREACH` and the like (connect(2)), or
+    /// `ECONNRESET` when the peer has accepted and reset the connection before it was reported.
+    Kernel(Failure),
+}
+
+impl ConnectFailure {
+    /// What a system call said. An error without a number is our own refusal of an argument.
+    pub(crate) fn of(error: &std::io::Error) -> Self {
+        Self::Kernel(Failure(error.raw_os_error().unwrap_or(libc::EINVAL)))
+    }
+}
+
+impl std::fmt::Display for ConnectFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoSlot => f.write_str("the core holds as many connections as it may"),
+            Self::Cancelled => f.write_str("the attempt was cancelled"),
+            Self::Kernel(failure) => failure.fmt(f),
+        }
+    }
 }
 
 /// How a connection broke: an `errno` of the connect, the receive or the send.

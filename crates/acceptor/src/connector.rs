@@ -1,6 +1,6 @@
-//! Outgoing connections: how one is begun, and how a driver takes it over.
+//! Outgoing connections: what to connect to and how its socket is made.
 //!
-//! It begins and never waits; which errors to count and when to try again is its caller's to say.
+//! It never waits and never tries again: both are decided by the driver's owner.
 
 use std::{
     io,
@@ -12,18 +12,42 @@ use std::{
 use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::{Connection, Driver};
-
-/// Begins TCP connections to one address.
+/// An attempt to connect, as its caller names it until the connection has a name of its own.
 ///
-/// ```no_run
-/// use ringway_acceptor::{Connect, Connector, epoll::EpollDriver};
-/// # fn open(driver: &mut EpollDriver) -> std::io::Result<()> {
+/// Attempts of one driver that are under way at the same time have different tokens. A token whose
+/// attempt has been answered is free again, and is ignored as long as no other attempt has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectToken(pub u64);
+
+/// One attempt to connect, for [`Operation::Connect`](crate::Operation::Connect).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectRequest {
+    /// Where to, and with which socket.
+    pub connector: Connector,
+    /// The address to come from, one of this host's and of the target's family; otherwise the
+    /// routing table chooses.
+    pub source: Option<IpAddr>,
+    /// Comes back with the outcome.
+    pub token: ConnectToken,
+}
+
+impl ConnectRequest {
+    /// The same attempt from `source`.
+    #[must_use]
+    pub fn from_source(self, source: IpAddr) -> Self {
+        Self { source: Some(source), ..self }
+    }
+}
+
+/// TCP connections to one address.
+///
+/// ```
+/// use ringway_acceptor::{ConnectToken, Connector, Operations};
+/// let mut operations = Operations::default();
 /// let connector = Connector::new("127.0.0.1:9001".parse().unwrap());
-/// let socket = connector.begin(Some("127.0.0.2".parse().unwrap()))?;
-/// let connection = driver.connect(socket).expect("a free slot");
-/// # Ok(())
-/// # }
+/// let request = connector.request(ConnectToken(1));
+/// operations.connect(request.from_source("127.0.0.2".parse().unwrap()));
+/// // `Completion::Connected` or `Completion::ConnectFailed` follows with that token.
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Connector {
@@ -67,16 +91,17 @@ impl Connector {
         Self { at_close: AtClose::Reset, ..self }
     }
 
-    /// A socket, non-blocking, close-on-exec and with TCP_NODELAY, on which connect(2) was begun;
-    /// [`Connect::connect`] takes it from there. `source` is the address to come from, any of this
-    /// host's and of the target's family; otherwise the routing table chooses.
+    /// One attempt, which `token` names until it is answered.
+    pub fn request(self, token: ConnectToken) -> ConnectRequest {
+        ConnectRequest { connector: self, source: None, token }
+    }
+
+    /// A socket, non-blocking, close-on-exec and with TCP_NODELAY, ready for connect(2).
     ///
     /// # Errors
     /// - `EMFILE`, `ENFILE`: no descriptor left.
-    /// - `EADDRNOTAVAIL`: `source` is not this host's, or has no port left for this target
-    ///   (net.ipv4.ip_local_port_range in ip(7)).
-    /// - `ECONNREFUSED`, `ENETUNREACH` and the like where the kernel knows at once.
-    pub fn begin(&self, source: Option<IpAddr>) -> io::Result<OwnedFd> {
+    /// - `EADDRNOTAVAIL`: `source` is not this host's.
+    pub(crate) fn socket(&self, source: Option<IpAddr>) -> io::Result<Socket> {
         let kind = Type::STREAM.nonblocking();
         let socket = Socket::new(Domain::for_address(self.target), kind, Some(Protocol::TCP))?;
         socket.set_tcp_nodelay(true)?;
@@ -94,33 +119,23 @@ impl Connector {
             setsockopt(&socket, IpBindAddressNoPort, &true)?;
             socket.bind(&SocketAddr::new(source, 0).into())?;
         }
+        Ok(socket)
+    }
+
+    /// A socket on which connect(2) was begun.
+    ///
+    /// # Errors
+    /// - As [`Self::socket`].
+    /// - `EADDRNOTAVAIL`: `source` has no port left for this target (net.ipv4.ip_local_port_range
+    ///   in ip(7)).
+    /// - `ECONNREFUSED`, `ENETUNREACH` and the like where the kernel knows at once.
+    pub(crate) fn begin(&self, source: Option<IpAddr>) -> io::Result<OwnedFd> {
+        let socket = self.socket(source)?;
         match socket.connect(&self.target.into()) {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
             _ => Ok(socket.into()),
         }
     }
-}
-
-/// A driver that also takes connections which this host begins.
-pub trait Connect: Driver {
-    /// Takes a socket on which connect(2) was begun, as by [`Connector::begin`], whether it is
-    /// established by now or not.
-    ///
-    /// It is reported in a later turn, once: [`Completion::Connected`], from which on it is like
-    /// an accepted connection, or [`Completion::Failed`] with the error of the connect
-    /// (`ECONNREFUSED`, `ETIMEDOUT`, ...). Before that, sends and
-    /// [`Operation::Shutdown`](crate::Operation::Shutdown) on it are ignored; pausing and closing
-    /// are not. As of any other, it is told that it is closed only after
-    /// [`Operation::Close`](crate::Operation::Close), which a failed one needs too.
-    ///
-    /// May be called at any time, also between two calls of [`Driver::next`].
-    ///
-    /// # Errors
-    /// The descriptor itself when `connections_max` are held.
-    ///
-    /// [`Completion::Connected`]: crate::Completion::Connected
-    /// [`Completion::Failed`]: crate::Completion::Failed
-    fn connect(&mut self, socket: OwnedFd) -> Result<Connection, OwnedFd>;
 }
 
 #[cfg(test)]

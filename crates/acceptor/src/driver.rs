@@ -16,7 +16,11 @@ use crate::{Completion, Operations};
 ///   turn is over, silence means that the kernel has all of it.
 /// - After [`Operation::Close`](crate::Operation::Close) or
 ///   [`Operation::Reset`](crate::Operation::Reset) exactly one [`Completion::Closed`] follows, and nothing else for that name after it.
-/// - An operation on a name that is void, or already closing, is ignored.
+/// - After [`Operation::Connect`](crate::Operation::Connect) exactly one
+///   [`Completion::Connected`] or [`Completion::ConnectFailed`] follows, and nothing about the
+///   connection comes before it.
+/// - An operation on a name that is void, or already closing, is ignored; so is a token that no
+///   attempt has.
 pub trait Driver {
     /// Takes the operations; `operations` is empty afterwards and may be filled again at once.
     ///
@@ -52,7 +56,8 @@ pub enum WaitMode {
 /// What a driver is built with.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Connections beyond this are refused. Bounds every table of the driver.
+    /// Connections beyond this are refused, in both directions; attempts to connect count. Bounds
+    /// every table of the driver.
     pub connections_max: u32,
     /// Receive buffers of this core; io_uring wants a power of two, epoll has one of its own.
     pub receive_buffers: u16,

@@ -8,6 +8,7 @@
 #![deny(unsafe_code)]
 
 pub mod completion;
+mod connecting;
 pub mod connection;
 pub mod connector;
 pub mod cores;
@@ -26,9 +27,9 @@ pub mod uring;
 pub mod waker;
 pub mod wheel;
 
-pub use completion::{Completion, Failure};
+pub use completion::{Completion, ConnectFailure, Failure};
 pub use connection::Connection;
-pub use connector::{Connect, Connector};
+pub use connector::{ConnectRequest, ConnectToken, Connector};
 pub use driver::{Counters, Driver, Settings, WaitMode};
 pub use listener::{BindError, Listener};
 pub use operation::{Operation, Operations, Outgoing, Piece, SendMark, Staged};

@@ -7,11 +7,27 @@ use std::{collections::TryReserveError, ops::Range};
 
 use bytes::Bytes;
 
-use crate::{Connection, Waker};
+use crate::{ConnectRequest, ConnectToken, Connection, Waker};
 
 /// One thing to do.
 #[derive(Debug)]
 pub enum Operation {
+    /// Connect to somebody. Exactly one [`Completion::Connected`] or [`Completion::ConnectFailed`]
+    /// with the request's token answers, in a later turn or in this one. An attempt counts as a
+    /// connection against [`Settings::connections_max`]. The kernel gives an attempt up after a
+    /// minute or more; a caller with less patience cancels it.
+    ///
+    /// [`Completion::Connected`]: crate::Completion::Connected
+    /// [`Completion::ConnectFailed`]: crate::Completion::ConnectFailed
+    /// [`Settings::connections_max`]: crate::Settings::connections_max
+    Connect(Box<ConnectRequest>),
+    /// Give up an attempt to connect: [`Completion::ConnectFailed`] follows and never
+    /// [`Completion::Connected`]. Ignored when the attempt's outcome was reported already: what is
+    /// connected by then is closed like any other connection.
+    ///
+    /// [`Completion::Connected`]: crate::Completion::Connected
+    /// [`Completion::ConnectFailed`]: crate::Completion::ConnectFailed
+    CancelConnect(ConnectToken),
     /// Send bytes, after all that was sent before.
     Send {
         /// To whom.
@@ -51,7 +67,7 @@ impl Operation {
             | Self::Shutdown(connection)
             | Self::Close(connection)
             | Self::Reset(connection) => Some(*connection),
-            Self::StopAccepting | Self::Wake(_) => None,
+            Self::Connect(_) | Self::CancelConnect(_) | Self::StopAccepting | Self::Wake(_) => None,
         }
     }
 }
@@ -320,6 +336,19 @@ impl Operations {
         &mut self.list
     }
 
+    /// Adds a connection to be made.
+    ///
+    /// ```
+    /// use ringway_acceptor::{ConnectToken, Connector, Operations};
+    /// let mut operations = Operations::default();
+    /// let connector = Connector::new("127.0.0.1:9001".parse().unwrap());
+    /// operations.connect(connector.request(ConnectToken(7)));
+    /// assert_eq!(operations.len(), 1);
+    /// ```
+    pub fn connect(&mut self, request: ConnectRequest) {
+        self.list.push(Operation::Connect(Box::new(request)));
+    }
+
     /// Adds an operation that is not a send.
     pub fn push(&mut self, operation: Operation) {
         debug_assert!(!matches!(operation, Operation::Send { .. }), "sends go through `send`");
@@ -462,6 +491,9 @@ impl Operations {
         }
     }
 }
+
+/// A turn may hold thousands of operations; the rare large one is boxed.
+const _: () = assert!(size_of::<Operation>() <= 48);
 
 #[cfg(test)]
 mod tests;

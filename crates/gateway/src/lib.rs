@@ -22,3 +22,4 @@ pub mod refusal;
 pub mod session;
 pub mod subprotocol;
 pub mod transport;
+pub mod upstream;

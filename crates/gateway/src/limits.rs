@@ -3,11 +3,13 @@
 
 mod private_api;
 mod turn;
+mod upstream;
 
 use std::time::Duration;
 
 pub use private_api::*;
 pub use turn::*;
+pub use upstream::*;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;

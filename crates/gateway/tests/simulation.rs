@@ -13,6 +13,8 @@ mod hub;
 mod ledger;
 #[path = "simulation/manner.rs"]
 mod manner;
+#[path = "simulation/relay.rs"]
+mod relay;
 #[path = "simulation/scenario.rs"]
 mod scenario;
 #[path = "simulation/script.rs"]

@@ -1,12 +1,14 @@
 //! `test`: everything that must hold before a change lands, as named steps.
 //! Installs what is missing first; runs every step even after a failure.
 
-use std::env;
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
+use std::{env, thread};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use serde::Deserialize;
 
 use crate::checkout::Checkout;
 use crate::step::{Outcome, Steps};
@@ -14,6 +16,10 @@ use crate::tools::{INSTALL_LIMIT, debian, runs};
 use crate::{browser, clients, conformance, process, readme, server};
 
 const CARGO_LIMIT: Duration = Duration::from_secs(40 * 60);
+
+/// The tests of the real binary, which mostly wait: for timeouts, and for processes.
+const INTEGRATION: &str = "integration";
+const INTEGRATION_THREADS_PER_CORE: usize = 3;
 
 /// Install the test tools, then run every check.
 #[derive(Args)]
@@ -35,14 +41,31 @@ pub fn run(checkout: &Checkout) -> ExitCode {
         let arguments = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
         cargo(checkout, &arguments, &[])
     });
-    steps.run("unit and integration tests", || {
-        // One failure must not hide those of the test programs that come after it.
-        cargo(checkout, &["test", "--workspace", "--no-fail-fast"], &[])
+    // One failure must not hide those of the test programs that come after it. All packages each
+    // time: with fewer, their dependencies would be built again with fewer features.
+    steps.run("unit tests", || {
+        let names = test_programs(checkout)?;
+        let chosen = names.iter().filter(|name| *name != INTEGRATION);
+        let mut arguments = vec!["test", "--workspace", "--no-fail-fast", "--lib", "--bins"];
+        arguments.extend(chosen.flat_map(|name| ["--test", name]));
+        cargo(checkout, &arguments, &[])
+    });
+    steps.run("integration tests", || {
+        let arguments = ["test", "--workspace", "--no-fail-fast", "--test", INTEGRATION];
+        let threads = (INTEGRATION_THREADS_PER_CORE * cores()).to_string();
+        cargo(checkout, &arguments, &[("RUST_TEST_THREADS", &threads)])
+    });
+    steps.run("documentation tests", || {
+        cargo(checkout, &["test", "--workspace", "--no-fail-fast", "--doc"], &[])
     });
     steps.run("model checking", || {
         // All of it is built with the flag, so apart from what the other steps use again.
         let variables = [("RUSTFLAGS", "--cfg loom"), ("CARGO_TARGET_DIR", "target/loom")];
-        cargo(checkout, &["test", "-p", "ringway-hub", "--test", "loom"], &variables)
+        cargo(
+            checkout,
+            &["test", "-p", "ringway-hub", "--no-fail-fast", "--test", "loom"],
+            &variables,
+        )
     });
     steps.run("documentation", || {
         let arguments = ["doc", "--workspace", "--no-deps"];
@@ -59,6 +82,43 @@ pub fn run(checkout: &Checkout) -> ExitCode {
     steps.run("browser", || browser::run(checkout, &browser::Options::default()));
     steps.run("readme", || readme::run(checkout, &readme::Options::default()));
     steps.finish()
+}
+
+/// The names of the programs in the packages' `tests` folders, each once.
+fn test_programs(checkout: &Checkout) -> Result<BTreeSet<String>> {
+    let command = checkout.cargo(&["metadata", "--no-deps", "--format-version", "1"]);
+    let captured = process::capture(command, INSTALL_LIMIT)?;
+    let line = captured.output.lines().find(|line| line.starts_with('{'));
+    names_of_tests(line.context("`cargo metadata` printed no JSON")?)
+}
+
+fn names_of_tests(metadata: &str) -> Result<BTreeSet<String>> {
+    let metadata: Metadata =
+        serde_json::from_str(metadata).context("`cargo metadata` printed something else")?;
+    let targets = metadata.packages.into_iter().flat_map(|package| package.targets);
+    let tests = targets.filter(|target| target.kind == ["test"] && target.test);
+    Ok(tests.map(|target| target.name).collect())
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    targets: Vec<Target>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    kind: Vec<String>,
+    name: String,
+    test: bool,
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn cargo(checkout: &Checkout, arguments: &[&str], variables: &[(&str, &str)]) -> Result<Outcome> {
@@ -107,4 +167,24 @@ fn advisories(checkout: &Checkout) -> Result<Outcome> {
     }
     print!("{}", captured.output);
     bail!("cargo-deny found advisories, shown above; update the crates that it names")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_test_program_is_run_by_one_of_the_steps() {
+        let text = r#"{"packages": [
+            {"targets": [{"kind": ["lib"], "name": "a", "test": true},
+                         {"kind": ["test"], "name": "integration", "test": true}]},
+            {"targets": [{"kind": ["test"], "name": "one", "test": true},
+                         {"kind": ["test"], "name": "off", "test": false},
+                         {"kind": ["bench"], "name": "speed", "test": false}]}]}"#;
+        assert_eq!(Vec::from_iter(names_of_tests(text).unwrap()), ["integration", "one"]);
+        let names = test_programs(&Checkout::of_this_crate()).unwrap();
+        for name in [INTEGRATION, "layering", "simulation"] {
+            assert!(names.contains(name), "{name}: {names:?}");
+        }
+    }
 }

@@ -4,15 +4,17 @@
 
 use std::time::Duration;
 
-use ringway_acceptor::{Completion, Connect, Connection as ConnectionId, Failure};
+use ringway_acceptor::{
+    Completion, ConnectFailure, ConnectToken, Connection as ConnectionId, Failure, Operation,
+};
 use ringway_frame::{
     DataKind, MaskKeys, Message, MessageReader, ReadLimits, emit_close, emit_pong,
 };
 
 use super::{
-    dialer::{Dialer, Fallback},
+    dialer::Dialer,
     plan::Plan,
-    table::{ConnectionTable, State},
+    table::{self, ConnectionTable, State},
     workload::{Ended, Then, Workload},
 };
 use crate::{
@@ -41,7 +43,6 @@ pub(super) struct Connections<'p, W> {
     /// Connections whose first try is over, well or not.
     tried: u32,
     has_been_tried: Vec<bool>,
-    failed: Vec<u32>,
     /// Whether what ends may be opened again.
     course: Course,
     /// What was decrypted last.
@@ -76,7 +77,6 @@ impl<'p, W: Workload> Connections<'p, W> {
             keys: MaskKeys::new(),
             tried: 0,
             has_been_tried: vec![false; count],
-            failed: Vec::new(),
             course: Course::On,
             plain: Vec::new(),
         }
@@ -102,22 +102,18 @@ impl<'p, W: Workload> Connections<'p, W> {
 
     /// Begins connections that are due, and ends those that take too long. Returns when there is
     /// more of that to do.
-    pub(super) fn advance<D: Connect>(&mut self, driver: &mut D) -> Option<Duration> {
-        let Self { table, dialer, by_slot, failed, course, .. } = self;
-        if *course == Course::Out {
-            table.wishes.clear();
+    pub(super) fn advance(&mut self) -> Option<Duration> {
+        if self.course == Course::Out {
+            self.table.wishes.clear();
         }
-        let next = dialer.advance(driver, table, by_slot, failed);
-        while let Some(connection) = self.failed.pop() {
-            self.end(connection, Ended::Unopened);
-        }
+        let next = self.dialer.advance(&mut self.table);
         while let Some(farewell) = self.table.farewells.front().copied() {
             let entry = &self.table.list[farewell.connection as usize];
             let unanswered = match entry.state {
                 State::Closing => Reason::named("close_unanswered"),
                 _ => Reason::named("stream_not_ended"),
             };
-            let is_current = entry.id == farewell.id
+            let is_current = entry.attempt == farewell.attempt
                 && matches!(entry.state, State::Closing | State::ClosedBoth);
             if is_current && farewell.at > self.table.now() {
                 return next.into_iter().chain([farewell.at]).min();
@@ -139,15 +135,8 @@ impl<'p, W: Workload> Connections<'p, W> {
                     self.receive(connection, bytes);
                 }
             }
-            Completion::Connected { connection: id } => {
-                if let Some(connection) = self.connection(id) {
-                    self.dialer.prefer_address_of(connection);
-                    match self.responses.is_empty() {
-                        true => self.dialer.connected(connection, &mut self.table),
-                        false => self.open_for_requests(connection),
-                    }
-                }
-            }
+            Completion::Connected { connection: id, token } => self.connected(id, token),
+            Completion::ConnectFailed { token, failure } => self.unconnected(token, failure),
             Completion::EndOfStream { connection: id } => {
                 if let Some(connection) = self.connection(id) {
                     self.end_of_stream(connection);
@@ -328,18 +317,40 @@ impl<'p, W: Workload> Connections<'p, W> {
         }
     }
 
+    fn connected(&mut self, id: ConnectionId, token: ConnectToken) {
+        let connection = table::begun_by(token);
+        let slot = id.slot() as usize;
+        if self.by_slot.len() <= slot {
+            self.by_slot.resize(slot + 1, u32::MAX);
+        }
+        self.by_slot[slot] = connection;
+        let entry = &mut self.table.list[connection as usize];
+        entry.id = id;
+        if matches!(entry.state, State::Leaving(_)) {
+            // It was given up in this turn, so the cancel comes too late.
+            return self.table.operations.push(Operation::Close(id));
+        }
+        self.dialer.prefer_address_of(connection);
+        match self.responses.is_empty() {
+            true => self.dialer.connected(connection, &mut self.table),
+            false => self.open_for_requests(connection),
+        }
+    }
+
+    fn unconnected(&mut self, token: ConnectToken, failure: ConnectFailure) {
+        let connection = table::begun_by(token);
+        if self.table.list[connection as usize].state == State::Opening {
+            if let Some(reason) = self.dialer.failed(connection, failure) {
+                self.table.seen.fail(reason);
+            }
+            self.table.list[connection as usize].state = State::Leaving(Ended::Unopened);
+        }
+        self.let_go(connection);
+    }
+
     fn fail(&mut self, connection: u32, failure: Failure) {
         let (reason, why) = match self.table.list[connection as usize].state {
-            State::Opening if self.dialer.next_address(connection) == Fallback::Yes => {
-                return self.table.leave(connection, Ended::Unopened);
-            }
-            State::Opening => {
-                let reason = match self.dialer.opening(connection) {
-                    None => Reason::of_connect(&std::io::Error::from_raw_os_error(failure.0)),
-                    Some(_) => Reason::of_handshake_failure(failure),
-                };
-                (reason, Ended::Unopened)
-            }
+            State::Opening => (Reason::of_handshake_failure(failure), Ended::Unopened),
             State::Open => (Reason::of_failure(failure), Ended::Lost),
             State::Closing | State::ClosedBoth => {
                 return self.table.leave(connection, Ended::Closed);
@@ -356,7 +367,7 @@ impl<'p, W: Workload> Connections<'p, W> {
         let State::Leaving(why) = entry.state else { return };
         entry.state = State::Closed;
         self.table.held -= 1;
-        entry.id = ConnectionId::new(u32::MAX, 0);
+        entry.id = table::unconnected();
         self.readers[connection as usize] = None;
         if let Some(session) = self.table.sessions.get_mut(connection as usize) {
             *session = None;

@@ -5,15 +5,14 @@
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap, VecDeque},
-    io,
     time::Duration,
 };
 
-use ringway_acceptor::{Connect, Connector};
+use ringway_acceptor::{ConnectFailure, Connector, Failure};
 
 use super::{
     plan::{Cut, Plan},
-    table::{ConnectionTable, Deadline, State},
+    table::{self, ConnectionTable, Deadline, State},
     workload::Ended,
 };
 use crate::wire::{
@@ -74,14 +73,18 @@ pub(super) enum Secured {
 
 /// Whether another address of the server is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fallback {
+enum Fallback {
     Yes,
     No,
 }
 
 /// Another address would take a descriptor, too.
-fn is_for_want_of_descriptors(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+fn is_for_want_of_descriptors(failure: ConnectFailure) -> bool {
+    match failure {
+        ConnectFailure::NoSlot => true,
+        ConnectFailure::Kernel(Failure(errno)) => matches!(errno, libc::EMFILE | libc::ENFILE),
+        ConnectFailure::Cancelled => false,
+    }
 }
 
 impl<'p> Dialer<'p> {
@@ -111,15 +114,8 @@ impl<'p> Dialer<'p> {
         }
     }
 
-    /// Begins what is due; the table that failed at once are appended to `failed`. Returns when
-    /// there is more to do, if that is known.
-    pub(super) fn advance<D: Connect>(
-        &mut self,
-        driver: &mut D,
-        table: &mut ConnectionTable,
-        by_slot: &mut Vec<u32>,
-        failed: &mut Vec<u32>,
-    ) -> Option<Duration> {
+    /// Begins what is due. Returns when there is more to do, if that is known.
+    pub(super) fn advance(&mut self, table: &mut ConnectionTable) -> Option<Duration> {
         let now = table.now();
         for wish in table.wishes.drain(..) {
             self.due.push(Reverse((wish.at, self.wishes, wish.connection)));
@@ -142,10 +138,7 @@ impl<'p> Dialer<'p> {
                 // What was missed is not caught up with: a ramp does not become a burst.
                 self.next_at = self.next_at.max(now.saturating_sub(pace)) + pace;
             }
-            if let Err(reason) = self.begin(connection, driver, table, by_slot) {
-                table.seen.fail(reason);
-                failed.push(connection);
-            }
+            self.begin(connection, table);
         }
         self.expire(table);
         let begins_at = match self.due.peek() {
@@ -164,8 +157,8 @@ impl<'p> Dialer<'p> {
         self.tries.clear();
     }
 
-    /// A connect(2) has failed: whether the server has another address to try.
-    pub(super) fn next_address(&mut self, connection: u32) -> Fallback {
+    /// An attempt to connect has failed: whether the server has another address to try.
+    fn next_address(&mut self, connection: u32) -> Fallback {
         let Some(UnderWay { at, opening: None }) = self.under_way.get(&connection) else {
             return Fallback::No;
         };
@@ -188,45 +181,38 @@ impl<'p> Dialer<'p> {
         }
     }
 
-    fn begin<D: Connect>(
-        &mut self,
-        connection: u32,
-        driver: &mut D,
-        table: &mut ConnectionTable,
-        by_slot: &mut Vec<u32>,
-    ) -> Result<(), Reason> {
+    fn begin(&mut self, connection: u32, table: &mut ConnectionTable) {
         let now = table.clock().now();
-        let source = self.plan.source(table.number(connection));
-        let mut at = self.tries.remove(&connection).unwrap_or(Try {
+        let at = self.tries.remove(&connection).unwrap_or(Try {
             since: now,
             first: self.preferred,
             failed: 0,
         });
-        let count = self.connectors.len();
-        let socket = loop {
-            match self.connectors[(at.first + at.failed) % count].begin(source) {
-                Ok(socket) => break socket,
-                Err(error) if at.failed + 1 >= count || is_for_want_of_descriptors(&error) => {
-                    return Err(Reason::of_connect(&error));
-                }
-                Err(_) => at.failed += 1,
-            }
-        };
         table.last_begun_at = now;
-        let id = driver.connect(socket).map_err(|_| Reason::named("no_slot_left"))?;
-        let slot = id.slot() as usize;
-        if by_slot.len() <= slot {
-            by_slot.resize(slot + 1, u32::MAX);
-        }
-        by_slot[slot] = connection;
         let entry = &mut table.list[connection as usize];
-        entry.id = id;
+        entry.attempt = entry.attempt.wrapping_add(1);
         entry.state = State::Opening;
+        let attempt = entry.attempt;
         table.held += 1;
+        let connector = self.connectors[(at.first + at.failed) % self.connectors.len()];
+        let mut request = connector.request(table::token(connection, attempt));
+        request.source = self.plan.source(table.number(connection));
+        table.operations.connect(request);
         self.under_way.insert(connection, UnderWay { at, opening: None });
         let at = table.now() + self.plan.handshake_time_max;
-        self.deadlines.push_back(Deadline { at, connection, id });
-        Ok(())
+        self.deadlines.push_back(Deadline { at, connection, attempt });
+    }
+
+    /// Why an attempt to connect counts as failed; `None` if another address is tried.
+    pub(super) fn failed(&mut self, connection: u32, failure: ConnectFailure) -> Option<Reason> {
+        if !is_for_want_of_descriptors(failure) && self.next_address(connection) == Fallback::Yes {
+            return None;
+        }
+        Some(match failure {
+            ConnectFailure::NoSlot => Reason::named("no_slot_left"),
+            ConnectFailure::Cancelled => Reason::named("connect_timed_out"),
+            ConnectFailure::Kernel(failure) => Reason::of_connect(failure),
+        })
     }
 
     /// A socket is connected: the request goes out.
@@ -277,9 +263,9 @@ impl<'p> Dialer<'p> {
 
     /// Gives up handshakes that take too long.
     fn expire(&mut self, table: &mut ConnectionTable) {
-        while let Some(&Deadline { at, connection, id }) = self.deadlines.front() {
+        while let Some(&Deadline { at, connection, attempt }) = self.deadlines.front() {
             let entry = &table.list[connection as usize];
-            let is_current = entry.id == id && entry.state == State::Opening;
+            let is_current = entry.attempt == attempt && entry.state == State::Opening;
             if is_current && at > table.now() {
                 break;
             }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use ringway_acceptor::{Connection as ConnectionId, Operation, Operations, SendMark};
+use ringway_acceptor::{ConnectToken, Connection as ConnectionId, Operation, Operations, SendMark};
 use ringway_frame::{CloseCode, MaskKeys, emit_close};
 
 use crate::{
@@ -92,7 +92,8 @@ pub(super) struct Wish {
 pub(super) struct Deadline {
     pub(super) at: Duration,
     pub(super) connection: u32,
-    pub(super) id: ConnectionId,
+    /// Ignored once the connection is in another attempt.
+    pub(super) attempt: u32,
 }
 
 /// Handshakes under way at a time in one thread: well below the backlog of a server.
@@ -103,11 +104,29 @@ const FAREWELL_TIME_MAX: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Connection {
+    /// [`unconnected`] unless its socket is connected.
     pub(super) id: ConnectionId,
+    /// How often it was begun.
+    pub(super) attempt: u32,
     pub(super) mark: SendMark,
     pub(super) state: State,
     pub(super) form: Form,
     pub(super) unsent_bytes: u32,
+}
+
+/// The name of a connection that has no connected socket; a driver has no such slot.
+pub(super) fn unconnected() -> ConnectionId {
+    ConnectionId::new(u32::MAX, 0)
+}
+
+/// Tells a connection's attempts apart; [`begun_by`] reads it.
+pub(super) fn token(connection: u32, attempt: u32) -> ConnectToken {
+    ConnectToken(u64::from(attempt) << 32 | u64::from(connection))
+}
+
+/// The connection of a token.
+pub(super) fn begun_by(token: ConnectToken) -> u32 {
+    token.0 as u32
 }
 
 /// Where a connection is in its life.
@@ -151,7 +170,8 @@ impl ConnectionTable {
     /// `count` of them, for messages of up to `message_bytes`.
     pub(super) fn new(count: u32, first_number: u32, message_bytes: usize, clock: Clock) -> Self {
         let connection = Connection {
-            id: ConnectionId::new(u32::MAX, 0),
+            id: unconnected(),
+            attempt: 0,
             mark: SendMark::default(),
             state: State::Closed,
             form: Form::Plain,
@@ -330,12 +350,12 @@ impl ConnectionTable {
             return self.leave(connection, Ended::Closed);
         }
         let key = Some(self.keys.draw());
-        let Connection { id, state, .. } = &mut self.list[connection as usize];
+        let Connection { attempt, state, .. } = &mut self.list[connection as usize];
         if *state == State::Open {
             *state = State::Closing;
             self.open -= 1;
             let at = self.now + FAREWELL_TIME_MAX;
-            self.farewells.push_back(Deadline { at, connection, id: *id });
+            self.farewells.push_back(Deadline { at, connection, attempt: *attempt });
             self.send_raw(connection, |out| emit_close(out, key, Some(CloseCode::NORMAL), ""));
         }
     }
@@ -347,7 +367,8 @@ impl ConnectionTable {
 
     /// Lets go of a connection's socket.
     pub(super) fn leave(&mut self, connection: u32, why: Ended) {
-        let Connection { id, state, unsent_bytes, .. } = &mut self.list[connection as usize];
+        let Connection { id, attempt, state, unsent_bytes, .. } =
+            &mut self.list[connection as usize];
         match state {
             State::Closed | State::Leaving(_) => return,
             State::Open => self.open -= 1,
@@ -355,7 +376,10 @@ impl ConnectionTable {
         }
         *state = State::Leaving(why);
         self.unsent_bytes -= std::mem::take(unsent_bytes) as usize;
-        self.operations.push(Operation::Close(*id));
+        self.operations.push(match *id {
+            id if id == unconnected() => Operation::CancelConnect(token(connection, *attempt)),
+            id => Operation::Close(id),
+        });
     }
 
     /// What the driver keeps of what was sent on a connection.
@@ -384,7 +408,7 @@ impl ConnectionTable {
             .filter(|cursor| !cursor.is_empty())
     }
 
-    /// When connect(2) was called last.
+    /// When a connection was begun last.
     pub fn last_begun_at(&self) -> Duration {
         self.last_begun_at
     }

@@ -6,7 +6,7 @@
 use std::{io, num::NonZeroU64, sync::mpsc::TryRecvError, time::Duration};
 
 use anyhow::{Context, Result};
-use ringway_acceptor::{Connect, cores};
+use ringway_acceptor::{Driver, cores};
 use rustix::thread;
 
 use super::{
@@ -93,7 +93,7 @@ pub(super) struct Worker<'p, D, W: Workload> {
     spun: Duration,
 }
 
-impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
+impl<'p, D: Driver, W: Workload> Worker<'p, D, W> {
     pub(super) fn new(
         driver: D,
         plan: &'p Plan,
@@ -145,7 +145,7 @@ impl<'p, D: Connect, W: Workload> Worker<'p, D, W> {
                 _ => Next::Idle,
             };
             // After the workload, so that what it wishes to open is begun in this turn.
-            let dialer_next = self.connections.advance(&mut self.driver);
+            let dialer_next = self.connections.advance();
             self.turn(dialer_next, workload_next)?;
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! The names are part of the JSON output, so they are stable. It never decides what follows.
 
-use std::{borrow::Cow, fmt, io};
+use std::{borrow::Cow, fmt};
 
 use ringway_acceptor::Failure;
 use ringway_frame::{CloseCode, ProtocolError, handshake::client::ResponseError};
@@ -33,16 +33,15 @@ impl Reason {
     }
 
     /// connect(2) or what precedes it failed.
-    pub fn of_connect(error: &io::Error) -> Self {
-        Self(match error.raw_os_error() {
-            Some(libc::ECONNREFUSED) => "connect_refused".into(),
-            Some(libc::ETIMEDOUT) => "connect_timed_out".into(),
-            Some(libc::ENETUNREACH | libc::EHOSTUNREACH) => "connect_unreachable".into(),
-            Some(libc::ECONNRESET) => "connect_reset".into(),
-            Some(libc::EADDRNOTAVAIL) => return Self::NO_PORT_LEFT,
-            Some(libc::EMFILE | libc::ENFILE) => "no_descriptor_left".into(),
-            Some(errno) => format!("connect_errno_{errno}").into(),
-            None => "connect_failed".into(),
+    pub fn of_connect(failure: Failure) -> Self {
+        Self(match failure.0 {
+            libc::ECONNREFUSED => "connect_refused".into(),
+            libc::ETIMEDOUT => "connect_timed_out".into(),
+            libc::ENETUNREACH | libc::EHOSTUNREACH => "connect_unreachable".into(),
+            libc::ECONNRESET => "connect_reset".into(),
+            libc::EADDRNOTAVAIL => return Self::NO_PORT_LEFT,
+            libc::EMFILE | libc::ENFILE => "no_descriptor_left".into(),
+            errno => format!("connect_errno_{errno}").into(),
         })
     }
 

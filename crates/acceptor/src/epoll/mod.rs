@@ -24,7 +24,7 @@ use self::{
 };
 use crate::{
     Completion, Connection, Counters, Driver, Failure, Listener, Operation, Operations, Settings,
-    Waker, slots::Slots, tcp_progress::Progress,
+    Waker, connecting::Connecting, slots::Slots, tcp_progress::Progress,
 };
 
 /// The shared receive buffer: what a socket's receive buffer often holds, and half of an L2 cache
@@ -44,6 +44,7 @@ pub struct EpollDriver {
     poll: Poll,
     waker: Waker,
     sockets: Slots<Socket>,
+    connecting: Connecting,
     acceptor: Acceptor,
     /// What is known already and not told yet.
     reports: VecDeque<Completion<'static>>,
@@ -77,6 +78,7 @@ impl EpollDriver {
             poll,
             waker,
             sockets: Slots::new(settings.connections_max),
+            connecting: Connecting::default(),
             reports: VecDeque::new(),
             ending: None,
             receive_buffer: vec![0; receive_bytes].into_boxed_slice(),
@@ -104,6 +106,8 @@ impl EpollDriver {
         let Some(connection) = operation.connection() else {
             return match operation {
                 Operation::Wake(waker) => waker.wake(),
+                Operation::Connect(request) => self.connect(&request),
+                Operation::CancelConnect(token) => self.cancel_connect(token),
                 _ => self.acceptor.stop(),
             };
         };
@@ -143,7 +147,11 @@ impl EpollDriver {
                 self.close(connection);
             }
             Operation::Close(_) => self.close(connection),
-            Operation::StopAccepting | Operation::Wake(_) => {}
+            // Not about a connection that has a name.
+            Operation::Connect(_)
+            | Operation::CancelConnect(_)
+            | Operation::StopAccepting
+            | Operation::Wake(_) => {}
         }
     }
 

@@ -17,7 +17,8 @@ use super::{
     socket::{Direction, Event, Receiving, Sending, Socket},
 };
 use crate::{
-    Completion, Connection, Counters, Driver, Failure, Operations, Settings, Waker, slots::Slots,
+    Completion, ConnectFailure, ConnectToken, Connection, Counters, Driver, Failure, Operations,
+    Settings, Waker, connecting::Connecting, slots::Slots,
 };
 
 /// Receives per connection and turn.
@@ -45,6 +46,9 @@ pub struct SimDriver {
     /// What arrives in this turn, in order.
     arrivals: VecDeque<(Connection, Direction)>,
     refused: u32,
+    pub(super) connecting: Connecting,
+    /// Attempts to connect that failed at once.
+    pub(super) unconnected: VecDeque<(ConnectToken, ConnectFailure)>,
     is_woken: bool,
     /// The last generation of each slot that the owner was told of.
     pub(super) told: HashMap<u32, u32>,
@@ -64,6 +68,8 @@ impl SimDriver {
             lent: None,
             arrivals: VecDeque::new(),
             refused: 0,
+            connecting: Connecting::default(),
+            unconnected: VecDeque::new(),
             is_woken: false,
             told: HashMap::new(),
             turn: 0,
@@ -171,6 +177,11 @@ impl SimDriver {
 
     pub(super) fn fail(&mut self, world: &mut World, connection: Connection, errno: i32) {
         let Some(socket) = self.sockets.lookup_mut(connection) else { return };
+        if socket.unreported_token().is_some() && world.chance(0.5) {
+            let failure = ConnectFailure::Kernel(Failure(errno));
+            return self.fail_connect(world, connection, failure);
+        }
+        let Some(socket) = self.sockets.lookup_mut(connection) else { return };
         let backlog_bytes = std::mem::take(&mut socket.backlog).len();
         world.gates[self.gate].backlog_bytes -= backlog_bytes;
         socket.recall_sent();
@@ -224,14 +235,15 @@ impl SimDriver {
 
     /// Whether a connection moves on without anybody's doing.
     fn is_restless(&self, world: &World, connection: Connection) -> bool {
-        self.sockets.lookup(connection).is_some_and(|socket| {
-            let link = &world.links[socket.link];
-            let has_news = !link.inbound.is_empty() || link.tail != Tail::Open;
-            socket.has_flights_after(self.turn)
-                || (socket.receiving == Receiving::Open && has_news)
-                || (socket.is_whole() && link.tail == Tail::Reset)
-                || (!socket.backlog.is_empty() && link.is_writable(&world.faults))
-        })
+        self.is_connecting(world, connection)
+            || self.sockets.lookup(connection).is_some_and(|socket| {
+                let link = &world.links[socket.link];
+                let has_news = !link.inbound.is_empty() || link.tail != Tail::Open;
+                socket.has_flights_after(self.turn)
+                    || (socket.receiving == Receiving::Open && has_news)
+                    || (socket.is_whole() && link.tail == Tail::Reset)
+                    || (!socket.backlog.is_empty() && link.is_writable(&world.faults))
+            })
     }
 
     fn arrive(&mut self, connection: Connection, event: Event) -> Completion<'_> {
@@ -242,6 +254,16 @@ impl SimDriver {
                 let link = link.expect("a connection is in its slot until its last completion");
                 let peer = self.network.world().links[link].address;
                 Completion::Accepted { connection, listener: 0, peer }
+            }
+            Event::Connected(token) => {
+                self.told.insert(connection.slot(), connection.generation());
+                self.connecting.remove(connection);
+                Completion::Connected { connection, token }
+            }
+            Event::ConnectFailed(token, failure) => {
+                self.connecting.remove(connection);
+                self.sockets.remove(connection);
+                Completion::ConnectFailed { token, failure }
             }
             Event::Received { lease, length } => {
                 self.counters.received_bytes += length as u64;
@@ -298,15 +320,17 @@ impl Driver for SimDriver {
         self.accept(world);
         let names: Vec<_> = self.sockets.names().collect();
         for name in &names {
+            self.answer(world, *name);
             self.receive_turn(world, *name);
             self.flush(world, *name);
         }
         self.collect(world, &names);
         let is_restless =
             world.is_moving(self.gate) || names.iter().any(|name| self.is_restless(world, *name));
+        let has_reports = self.refused > 0 || !self.unconnected.is_empty();
         let found = if is_restless {
             Found::Later
-        } else if self.arrivals.is_empty() && self.refused == 0 {
+        } else if self.arrivals.is_empty() && !has_reports {
             Found::Nothing
         } else {
             Found::Now
@@ -324,6 +348,10 @@ impl Driver for SimDriver {
         if self.refused > 0 {
             self.counters.completions += 1;
             return Some(Completion::Refused { count: std::mem::take(&mut self.refused) });
+        }
+        if let Some((token, failure)) = self.unconnected.pop_front() {
+            self.counters.completions += 1;
+            return Some(Completion::ConnectFailed { token, failure });
         }
         loop {
             let (connection, direction) = self.arrivals.pop_front()?;

@@ -28,6 +28,8 @@ pub struct Faults {
     pub late_cancel: f64,
     /// That a client is turned away as if descriptors had run out, per client.
     pub refusal: f64,
+    /// That an attempt to connect fails although somebody listens, per attempt.
+    pub connect_failure: f64,
     /// What the socket's send buffer holds.
     pub send_buffer_bytes: usize,
 }
@@ -44,6 +46,7 @@ impl Faults {
             delay_turns_max: 0,
             late_cancel: 0.0,
             refusal: 0.0,
+            connect_failure: 0.0,
             send_buffer_bytes: 64 << 10,
         }
     }
@@ -59,6 +62,7 @@ impl Faults {
             delay_turns_max: 12,
             late_cancel: 0.9,
             refusal: 0.1,
+            connect_failure: 0.1,
             send_buffer_bytes: 1 << 10,
         }
     }
@@ -76,6 +80,7 @@ impl Default for Faults {
             delay_turns_max: 4,
             late_cancel: 0.3,
             refusal: 0.01,
+            connect_failure: 0.01,
             send_buffer_bytes: 16 << 10,
         }
     }

@@ -4,11 +4,13 @@
 //! owner panics with that seed. It never opens a socket and never sleeps.
 
 mod client;
+mod connect;
 mod driver;
 mod faults;
 mod leases;
 mod link;
 mod network;
+mod server;
 mod socket;
 mod submission;
 #[cfg(test)]
@@ -19,3 +21,4 @@ pub use driver::SimDriver;
 pub use faults::Faults;
 pub use leases::POISON;
 pub use network::Network;
+pub use server::Server;

@@ -12,7 +12,7 @@ use std::{
 
 use fastrand::Rng;
 
-use super::{Client, Faults, SimDriver, link::Link};
+use super::{Client, Faults, SimDriver, link::Link, server::Listening};
 use crate::{Settings, Waker};
 
 /// A network in memory. Clones are the same network.
@@ -45,6 +45,7 @@ pub(super) struct World {
     now: Duration,
     pub(super) links: Vec<Link>,
     pub(super) gates: Vec<Gate>,
+    pub(super) servers: Vec<Listening>,
 }
 
 /// Where one driver meets the network.
@@ -70,8 +71,8 @@ impl Network {
     /// A network with nobody in it, at time zero.
     pub fn new(seed: u64, faults: Faults) -> Self {
         let rng = Rng::with_seed(seed);
-        let (links, gates) = (Vec::new(), Vec::new());
-        let world = World { seed, rng, faults, now: Duration::ZERO, links, gates };
+        let (links, gates, servers) = (Vec::new(), Vec::new(), Vec::new());
+        let world = World { seed, rng, faults, now: Duration::ZERO, links, gates, servers };
         Self { world: Rc::new(RefCell::new(world)) }
     }
 

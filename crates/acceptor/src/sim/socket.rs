@@ -4,16 +4,18 @@
 
 use std::collections::VecDeque;
 
-use super::leases::Lease;
-use crate::Failure;
+use super::{connect::Attempt, leases::Lease};
+use crate::{ConnectFailure, ConnectToken, Failure};
 
 #[derive(Debug)]
 pub(super) struct Socket {
     pub(super) link: usize,
+    /// The attempt to connect, until its outcome is on its way.
+    pub(super) attempt: Option<Attempt>,
     pub(super) receiving: Receiving,
     pub(super) sending: Sending,
     pub(super) backlog: VecDeque<u8>,
-    /// Accepted, received, ended, failed.
+    /// Accepted or connected, received, ended, failed.
     incoming: VecDeque<Flight>,
     /// Backlogged, drained, closed.
     outgoing: VecDeque<Flight>,
@@ -53,12 +55,21 @@ struct Flight {
 #[derive(Debug)]
 pub(super) enum Event {
     Accepted,
-    Received { lease: Lease, length: usize },
+    Connected(ConnectToken),
+    /// The last one.
+    ConnectFailed(ConnectToken, ConnectFailure),
+    Received {
+        lease: Lease,
+        length: usize,
+    },
     EndOfStream,
     Failed(Failure),
     Backlogged(usize),
     Drained,
-    Progress { acknowledged_bytes: u64, unacknowledged_bytes: usize },
+    Progress {
+        acknowledged_bytes: u64,
+        unacknowledged_bytes: usize,
+    },
     Closed,
 }
 
@@ -66,6 +77,7 @@ impl Socket {
     pub(super) fn new(link: usize) -> Self {
         Self {
             link,
+            attempt: None,
             receiving: Receiving::Open,
             sending: Sending::Open,
             backlog: VecDeque::new(),
@@ -128,13 +140,34 @@ impl Socket {
         self.incoming.iter().filter(is_lease).count()
     }
 
-    /// Takes back bytes that are on their way, from the last one backwards to the accept.
+    /// The token of an attempt that its owner has not been told to have succeeded.
+    pub(super) fn unreported_token(&self) -> Option<ConnectToken> {
+        let coming = self.incoming.front().and_then(|flight| match flight.event {
+            Event::Connected(token) => Some(token),
+            _ => None,
+        });
+        self.attempt.map(|attempt| attempt.token).or(coming)
+    }
+
+    /// Takes back all that is on its way.
+    pub(super) fn recall_all(&mut self) -> Vec<Lease> {
+        self.attempt = None;
+        self.outgoing.clear();
+        let leases = self.incoming.drain(..).filter_map(|flight| match flight.event {
+            Event::Received { lease, .. } => Some(lease),
+            _ => None,
+        });
+        leases.collect()
+    }
+
+    /// Takes back bytes that are on their way, from the last one backwards to the beginning of the
+    /// connection.
     pub(super) fn recall_received(&mut self) -> Vec<Lease> {
         let mut leases = Vec::new();
         while let Some(flight) = self.incoming.pop_back() {
             match flight.event {
                 Event::Received { lease, .. } => leases.push(lease),
-                Event::Accepted => {
+                Event::Accepted | Event::Connected(_) => {
                     self.incoming.push_back(flight);
                     break;
                 }

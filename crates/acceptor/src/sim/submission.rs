@@ -15,6 +15,8 @@ impl SimDriver {
         let Some(connection) = operation.connection() else {
             return match operation {
                 Operation::Wake(waker) => waker.wake(),
+                Operation::Connect(request) => self.connect(world, &request),
+                Operation::CancelConnect(token) => self.cancel_connect(world, token),
                 _ => self.stop_accepting(world),
             };
         };

@@ -2,6 +2,8 @@
 //!
 //! Nothing here waits or opens a socket.
 
+mod connecting;
+
 use std::{collections::HashMap, fmt::Write, time::Duration};
 
 use super::{Client, Faults, Network, POISON, SimDriver};
@@ -70,7 +72,9 @@ impl Echo {
                 );
             }
             Completion::Refused { count } => self.refused += count,
-            Completion::Connected { .. } => panic!("nothing here connects"),
+            Completion::Connected { .. } | Completion::ConnectFailed { .. } => {
+                panic!("nothing here connects")
+            }
             Completion::Progress { .. } | Completion::Woken => {}
         }
     }

@@ -1,61 +1,117 @@
-//! Connecting of the io_uring driver: a poll for the outcome of a connect(2) that was begun.
+//! Connecting of the io_uring driver: one IORING_OP_CONNECT for each attempt.
 //!
-//! It lends the kernel no memory, which IORING_OP_CONNECT would want for the address, and it asks
-//! nothing of a socket that is established: the poll goes with the turn's other operations.
+//! The kernel copies the address while the enter that submits the operation runs, as with all
+//! operations (IORING_FEAT_SUBMIT_STABLE in io_uring_setup(2)). Where it gives up waiting although
+//! the attempt goes on, a poll waits in its place.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 
+use io_uring::{opcode, types::Fd};
 use rustix::net::sockopt::socket_error;
+use socket2::SockAddr;
 
 use super::{
     UringDriver,
     plain::{Expect, Plain},
-    socket::{Receiving, Socket},
+    socket::{Ending, Receiving, Socket},
     user_data::{self, Kind},
 };
-use crate::{Completion, Connect, Connection};
+use crate::{Completion, ConnectFailure, ConnectToken, Connection, Failure, Operation};
 
 /// What poll(2) says of a socket that was not connected, or not for long.
 const BROKEN: i32 = (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) as i32;
 
-impl Connect for UringDriver {
-    fn connect(&mut self, socket: OwnedFd) -> Result<Connection, OwnedFd> {
-        let socket = Socket::connecting(socket);
-        let connection = self.sockets.insert(socket).map_err(|socket| socket.descriptor)?;
-        if let Some(socket) = self.sockets.lookup(connection) {
-            let user_data = user_data::of_connection(Kind::Connect, connection);
-            let entry = Plain::established(socket.descriptor.as_fd(), user_data);
-            self.push_plain(&entry);
-        }
-        Ok(connection)
-    }
-}
-
 impl UringDriver {
-    /// The poll has ended: `result` is what it saw, or why it saw nothing.
+    /// Begins the attempt of the turn's operation `index`.
+    pub(super) fn submit_connect(&mut self, index: usize) {
+        let Operation::Connect(request) = &self.turn.list()[index] else { return };
+        let request = **request;
+        if let Err(failure) = self.begin_connect(index) {
+            self.events.push_back(Completion::ConnectFailed { token: request.token, failure });
+        }
+    }
+
+    #[allow(unsafe_code)]
+    fn begin_connect(&mut self, index: usize) -> Result<(), ConnectFailure> {
+        let Operation::Connect(request) = &self.turn.list()[index] else { return Ok(()) };
+        if self.sockets.is_full() {
+            return Err(ConnectFailure::NoSlot);
+        }
+        let socket = request.connector.socket(request.source);
+        let socket = socket.map_err(|error| ConnectFailure::of(&error))?;
+        let descriptor = Fd(socket.as_raw_fd());
+        let connection = self
+            .sockets
+            .insert(Socket::connecting(socket.into()))
+            .map_err(|_| ConnectFailure::NoSlot)?;
+        self.connecting.insert(request.token, connection);
+        self.addresses.push(Box::new(SockAddr::from(request.connector.target)));
+        let Some(address) = self.addresses.last() else { return Ok(()) };
+        let entry = opcode::Connect::new(descriptor, address.as_ptr().cast(), address.len())
+            .build()
+            .user_data(user_data::of_connection(Kind::Connect, connection));
+        // SAFETY: the address is in `self.addresses`, which nothing but an append changes before
+        // the next `submit`. That asserts `TurnState::Settled`, so an enter has consumed the entry
+        // and copied the address; in a driver that is `broken` it changes nothing. The driver's
+        // `drop` ends the ring first.
+        unsafe { self.push(&entry) };
+        Ok(())
+    }
+
+    /// Gives up an attempt; its descriptor goes once the kernel holds no operation of it.
+    pub(super) fn cancel_connect(&mut self, token: ConnectToken) {
+        if let Some(connection) = self.connecting.name(token) {
+            self.want_end(connection, Ending::Closing);
+        }
+    }
+
+    /// The attempt has ended with `result`: zero, an error, or what the poll in its place saw.
     pub(super) fn complete_connect(
         &mut self,
         connection: Connection,
         result: i32,
     ) -> Option<Completion<'static>> {
         let socket = self.sockets.lookup_mut(connection)?;
-        socket.receiving = Receiving::Idle;
         if socket.is_closing() {
+            socket.receiving = Receiving::Idle;
             self.close_if_last(connection);
             return None;
         }
-        if result < 0 {
-            return self.fail(connection, -result);
+        match -result {
+            // connect(2), EINTR: the attempt goes on. EALREADY: it does so while the kernel takes
+            // an event for its end.
+            libc::EINPROGRESS | libc::EALREADY | libc::EINTR | libc::EAGAIN => {
+                let user_data = user_data::of_connection(Kind::Connect, connection);
+                let entry = Plain::established(socket.descriptor.as_fd(), user_data);
+                self.push_plain(&entry);
+                None
+            }
+            // EISCONN: an attempt that was looked at twice, on a socket that is ours alone.
+            0 | libc::EISCONN => self.establish(connection),
+            errno @ 1.. => self.fail_connect(connection, errno),
+            _ if result & BROKEN == 0 => self.establish(connection),
+            _ => {
+                let errno = match socket_error(&socket.descriptor) {
+                    Ok(Err(errno)) | Err(errno) => errno.raw_os_error(),
+                    // Never connected, and nobody says why.
+                    Ok(Ok(())) => libc::ENOTCONN,
+                };
+                self.fail_connect(connection, errno)
+            }
         }
-        if result & BROKEN != 0 {
-            let errno = match socket_error(&socket.descriptor) {
-                Ok(Err(errno)) | Err(errno) => errno.raw_os_error(),
-                // Shut down by somebody who holds the socket too.
-                Ok(Ok(())) => libc::ENOTCONN,
-            };
-            return self.fail(connection, errno);
-        }
+    }
+
+    fn establish(&mut self, connection: Connection) -> Option<Completion<'static>> {
+        let token = self.connecting.remove(connection)?;
+        self.sockets.lookup_mut(connection)?.receiving = Receiving::Idle;
         self.queue_receive(connection, Expect::Silence);
-        Some(Completion::Connected { connection })
+        Some(Completion::Connected { connection, token })
+    }
+
+    fn fail_connect(&mut self, connection: Connection, errno: i32) -> Option<Completion<'static>> {
+        let token = self.connecting.remove(connection)?;
+        drop(self.sockets.remove(connection));
+        self.acceptors.has_room_again();
+        Some(Completion::ConnectFailed { token, failure: ConnectFailure::Kernel(Failure(errno)) })
     }
 }

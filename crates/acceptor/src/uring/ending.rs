@@ -9,7 +9,7 @@ use super::{
     socket::{Ending, Receiving},
     user_data::{self, Kind},
 };
-use crate::{Completion, Connection, socket_options};
+use crate::{Completion, ConnectFailure, Connection, socket_options};
 
 impl UringDriver {
     pub(super) fn want_end(&mut self, connection: Connection, ending: Ending) {
@@ -84,7 +84,10 @@ impl UringDriver {
         // close(2) here and not IORING_OP_CLOSE, so that the descriptor is free for the next
         // accept of this same turn.
         drop(socket.descriptor);
-        self.events.push_back(Completion::Closed { connection });
+        self.events.push_back(match self.connecting.remove(connection) {
+            None => Completion::Closed { connection },
+            Some(token) => Completion::ConnectFailed { token, failure: ConnectFailure::Cancelled },
+        });
         self.acceptors.has_room_again();
     }
 

@@ -8,6 +8,7 @@ mod backlog;
 #[allow(unsafe_code)]
 mod buffers;
 mod check;
+#[allow(unsafe_code)]
 mod connect;
 mod ending;
 pub mod features;
@@ -31,6 +32,7 @@ use std::{
 };
 
 use io_uring::{cqueue, squeue};
+use socket2::SockAddr;
 
 use self::{
     accept::Acceptors,
@@ -45,7 +47,7 @@ use self::{
 };
 use crate::{
     Completion, Connection, Counters, Driver, Failure, Listener, Operation, Operations, Settings,
-    Waker, slots::Slots,
+    Waker, connecting::Connecting, slots::Slots,
 };
 
 /// The io_uring driver. Belongs to the thread that made it: its ring is entered by a number that
@@ -65,6 +67,10 @@ pub struct UringDriver {
     sockets: Slots<Socket>,
     /// The turn being submitted: its buffers are the kernel's until the enter.
     turn: Operations,
+    /// The addresses that the turn connects to, which are the kernel's as long.
+    #[allow(clippy::vec_box, reason = "an address does not move while others are appended")]
+    addresses: Vec<Box<SockAddr>>,
+    connecting: Connecting,
     acceptors: Acceptors,
     /// Receives to arm at the next submission.
     to_arm: Vec<(Connection, Expect)>,
@@ -124,6 +130,8 @@ impl UringDriver {
             doubt,
             sockets: Slots::new(settings.connections_max),
             turn: Operations::default(),
+            addresses: Vec::new(),
+            connecting: Connecting::default(),
             acceptors: Acceptors::new(listeners),
             to_arm: Vec::new(),
             doubted: Vec::new(),
@@ -201,6 +209,8 @@ impl UringDriver {
     fn submit_operation(&mut self, index: usize) {
         match &self.turn.list()[index] {
             Operation::Send { .. } => self.submit_send(index),
+            Operation::Connect(_) => self.submit_connect(index),
+            Operation::CancelConnect(token) => self.cancel_connect(*token),
             Operation::PauseReceive(connection) => self.pause(*connection),
             Operation::ResumeReceive(connection) => self.resume(*connection),
             Operation::MeasureProgress(connection) => self.measure_progress(*connection),
@@ -317,6 +327,7 @@ impl Driver for UringDriver {
         );
         self.turn_state = TurnState::Queued;
         self.turn.clear();
+        self.addresses.clear();
         std::mem::swap(&mut self.turn, operations);
         for index in 0..self.turn.list().len() {
             self.submit_operation(index);
@@ -365,6 +376,7 @@ impl Drop for UringDriver {
             tracing::error!("io_uring did not let go of its operations; their memory is kept");
             self.buffers.keep();
             std::mem::forget(std::mem::take(&mut self.turn));
+            std::mem::forget(std::mem::take(&mut self.addresses));
             std::mem::forget(std::mem::replace(&mut self.sockets, Slots::new(0)));
         }
     }

@@ -41,10 +41,10 @@ pub(super) enum Health {
     Sound,
 }
 
-/// The state of the multishot receive, and of the poll before it.
+/// The state of the multishot receive, and of the connect before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Receiving {
-    /// Not yet: a poll is in the kernel for the connection that is being established.
+    /// Not yet: a connect is in the kernel, or the poll in its place.
     Connecting,
     /// Nothing in the kernel.
     Idle,
@@ -82,7 +82,7 @@ impl Socket {
         }
     }
 
-    /// One that is being established, with its poll in the kernel.
+    /// One that is being established, with its connect in the kernel.
     pub(super) fn connecting(descriptor: OwnedFd) -> Self {
         Self { receiving: Receiving::Connecting, ..Self::new(descriptor) }
     }

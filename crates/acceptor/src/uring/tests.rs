@@ -3,12 +3,12 @@
 
 use std::{
     io::{Read, Write},
-    net::{Ipv4Addr, TcpStream},
+    net::{Ipv4Addr, TcpListener, TcpStream},
     time::Instant,
 };
 
 use super::{ring::tests::Fault, *};
-use crate::{SendMark, SocketOptions};
+use crate::{ConnectToken, Connector, SendMark, SocketOptions};
 
 const CLIENTS: usize = 12;
 
@@ -57,6 +57,21 @@ impl Rig {
             }
         }
         Ok(accepted)
+    }
+
+    /// Ends what the listeners of a test have reset or closed.
+    fn until_quiet(&mut self) {
+        for _ in 0..3 {
+            self.driver.submit(&mut self.operations);
+            self.driver.wait(Some(Duration::from_millis(5))).unwrap();
+            while let Some(completion) = self.driver.next() {
+                if let Completion::EndOfStream { connection }
+                | Completion::Failed { connection, .. } = completion
+                {
+                    self.operations.push(Operation::Close(connection));
+                }
+            }
+        }
     }
 
     /// To each client its own bytes: `length` of them, of a kind that no other turn and client has.
@@ -155,6 +170,79 @@ fn short_submissions_lose_no_receive() {
         while let Some(completion) = rig.driver.next() {
             let Completion::Received { bytes, .. } = completion else { continue };
             received += bytes.len();
+        }
+    }
+}
+
+/// Each attempt gets to its own target: the kernel never sees an address of another turn.
+#[test]
+fn short_submissions_connect_to_the_address_that_was_asked_for() {
+    let Some(mut rig) = Rig::new() else { return };
+    let listeners: Vec<_> = std::iter::repeat_with(|| TcpListener::bind("127.0.0.1:0").unwrap())
+        .take(CLIENTS)
+        .collect();
+    for turn in 0..5 {
+        for (index, listener) in listeners.iter().enumerate() {
+            let connector = Connector::new(listener.local_addr().unwrap());
+            let token = ConnectToken((turn * CLIENTS + index) as u64);
+            rig.operations.connect(connector.request(token));
+        }
+        rig.driver.ring.inject([Fault::Short(0), Fault::Fails(libc::EAGAIN), Fault::Short(1)]);
+        let mut connected = 0;
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while connected < CLIENTS {
+            assert!(Instant::now() < deadline, "{connected}");
+            rig.driver.submit(&mut rig.operations);
+            rig.driver.wait(Some(Duration::from_millis(5))).unwrap();
+            while let Some(completion) = rig.driver.next() {
+                let Completion::Connected { connection, token } = completion else {
+                    panic!("{completion:?}")
+                };
+                rig.operations.send(connection, &mut SendMark::default(), |out| {
+                    out.push(token.0 as u8);
+                });
+                connected += 1;
+            }
+        }
+        rig.turn().unwrap();
+        for (index, listener) in listeners.iter().enumerate() {
+            let mut byte = [0];
+            listener.accept().unwrap().0.read_exact(&mut byte).unwrap();
+            assert_eq!(usize::from(byte[0]), turn * CLIENTS + index);
+        }
+        rig.until_quiet();
+    }
+}
+
+/// The kernel takes an event for the end of an attempt that goes on: a poll finds the outcome.
+#[test]
+fn an_attempt_that_the_kernel_no_longer_waits_for_has_its_outcome() {
+    let Some(mut rig) = Rig::new() else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for errno in [libc::EALREADY, libc::EINPROGRESS, libc::EINTR, libc::EAGAIN] {
+        for (target, is_connected) in [(listener.local_addr().unwrap(), true), (nobody, false)] {
+            let token = ConnectToken(errno as u64);
+            let Ok(socket) = Connector::new(target).begin(None) else { continue };
+            let connection = rig.driver.sockets.insert(Socket::connecting(socket)).unwrap();
+            rig.driver.connecting.insert(token, connection);
+            assert!(rig.driver.complete_connect(connection, -errno).is_none());
+            let outcome = loop {
+                rig.driver.submit(&mut rig.operations);
+                rig.driver.wait(Some(Duration::from_secs(10))).unwrap();
+                let mut outcome = None;
+                while let Some(completion) = rig.driver.next() {
+                    outcome = Some(match completion {
+                        Completion::Connected { token, .. } => (token, true),
+                        Completion::ConnectFailed { token, .. } => (token, false),
+                        other => panic!("{other:?}"),
+                    });
+                }
+                if let Some(outcome) = outcome {
+                    break outcome;
+                }
+            };
+            assert_eq!(outcome, (token, is_connected));
         }
     }
 }

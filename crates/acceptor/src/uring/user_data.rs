@@ -12,7 +12,7 @@ pub(super) enum Kind {
     Ignored,
     /// Multishot accept; the index is the listener's.
     Accept,
-    /// Poll of a connection that is being established.
+    /// Connect of a connection that is being established, or the poll in its place.
     Connect,
     /// Multishot receive of a connection.
     Receive,

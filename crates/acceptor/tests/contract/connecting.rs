@@ -6,33 +6,36 @@ use std::{
     collections::BTreeSet,
     io::{Read, Write},
     net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
-    os::fd::AsRawFd,
     thread,
     time::Duration,
 };
 
 use ringway_acceptor::{
-    Connection, Connector, Failure, Listener, Operation, SendMark, Settings, SocketOptions,
-    descriptors::raise_limit,
+    ConnectFailure, ConnectToken, Connection, Connector, Failure, Listener, Operation, SendMark,
+    Settings, SocketOptions, descriptors::raise_limit,
 };
-
 use rustix::{
     event::{PollFd, PollFlags, poll},
-    net::{accept, getsockname},
+    io::Errno,
+    net::accept,
 };
 
 use crate::harness::{PATIENCE, Rig, Seen, Subject, loopback, pattern, reset};
 
-fn begin<D: Subject>(rig: &mut Rig<D>, target: SocketAddr) -> Connection {
-    let socket = Connector::new(target).begin(None).unwrap();
-    rig.driver.connect(socket).unwrap()
+fn kernel(errno: Errno) -> ConnectFailure {
+    ConnectFailure::Kernel(Failure(errno.raw_os_error()))
+}
+
+/// An address where nobody listens.
+fn nobody() -> SocketAddr {
+    TcpListener::bind(loopback()).unwrap().local_addr().unwrap()
 }
 
 /// A connection to a peer that is not the driver's.
 fn connected<D: Subject>(rig: &mut Rig<D>) -> (TcpStream, Connection) {
     let listener = TcpListener::bind(loopback()).unwrap();
-    let name = begin(rig, listener.local_addr().unwrap());
-    rig.until_seen(Seen::Connected(name));
+    let token = rig.begin(listener.local_addr().unwrap());
+    let name = rig.until_connected(token);
     let (peer, _) = listener.accept().unwrap();
     peer.set_read_timeout(Some(PATIENCE)).unwrap();
     (peer, name)
@@ -55,7 +58,7 @@ fn closed(rig: &Rig<impl Subject>, name: Connection) -> usize {
 pub fn a_connection_is_made_and_echoes<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (mut peer, name) = connected(&mut rig);
-    assert_eq!(rig.seen, [Seen::Connected(name)]);
+    assert!(matches!(rig.seen[..], [Seen::Connected(seen, _)] if seen == name));
     rig.send(name, b"ping");
     let mut bytes = [0; 4];
     peer.read_exact(&mut bytes).unwrap();
@@ -74,14 +77,18 @@ pub fn a_connection_is_made_and_echoes<D: Subject>() {
 pub fn a_peer_that_speaks_first_is_heard_after_connected<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let listener = TcpListener::bind(loopback()).unwrap();
-    let name = begin(&mut rig, listener.local_addr().unwrap());
-    let (mut peer, _) = listener.accept().unwrap();
-    peer.write_all(b"hello, and goodbye").unwrap();
-    drop(peer);
+    let token = rig.begin(listener.local_addr().unwrap());
+    let greeter = thread::spawn(move || {
+        let (mut peer, _) = listener.accept().unwrap();
+        peer.write_all(b"hello, and goodbye").unwrap();
+    });
+    rig.turn(Duration::ZERO);
+    // All of it may be there before the driver says that it is connected.
+    greeter.join().unwrap();
+    let name = rig.until_connected(token);
     rig.until_seen(Seen::EndOfStream(name));
     assert_eq!(rig.received(name), b"hello, and goodbye");
-    assert_eq!(rig.seen.first(), Some(&Seen::Connected(name)));
-    assert_eq!(rig.count(|seen| *seen == Seen::Connected(name)), 1);
+    assert_eq!(rig.seen.first(), Some(&Seen::Connected(name, token)));
 }
 
 pub fn a_slow_peer_of_ours_gets_every_byte<D: Subject>() {
@@ -110,78 +117,139 @@ pub fn a_slow_peer_of_ours_gets_every_byte<D: Subject>() {
     rig.until("bytes", |rig| rig.received_len(name) == 6);
 }
 
-pub fn a_refused_connection_fails_once<D: Subject>() {
+pub fn a_refused_attempt_fails_once<D: Subject>() {
     let mut rig = Rig::<D>::new();
-    let nobody = TcpListener::bind(loopback()).unwrap().local_addr().unwrap();
-    let name = begin(&mut rig, nobody);
-    let refused = Seen::Failed(name, Failure(rustix::io::Errno::CONNREFUSED.raw_os_error()));
-    rig.until_seen(refused);
-    rig.send(name, b"to nobody");
+    let token = rig.begin(nobody());
+    assert_eq!(rig.until_connect_failed(token), kernel(Errno::CONNREFUSED));
+    rig.push(Operation::CancelConnect(token));
     assert!(rig.settle() <= 4, "it spins");
-    assert_eq!(rig.seen, [refused]);
-    rig.close(name);
-    rig.settle();
-    assert_eq!(rig.seen, [refused, Seen::Closed(name)]);
+    assert_eq!(rig.seen.len(), 1);
 }
 
-pub fn a_connection_that_is_reset_at_once_fails<D: Subject>() {
+/// The reset may come with the connect, so that the attempt fails, or right after it.
+pub fn an_attempt_that_is_reset_at_once_fails<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let listener = TcpListener::bind(loopback()).unwrap();
-    let name = begin(&mut rig, listener.local_addr().unwrap());
-    reset(listener.accept().unwrap().0);
-    rig.until("a failure", |rig| rig.has_failed(name));
-    let told = rig.count(|seen| matches!(seen, Seen::Failed(_, failure) if failure.is_reset()));
-    assert_eq!(told, 1, "{:?}", rig.seen);
-    rig.close(name);
+    for round in 0..50 {
+        let token = rig.begin(listener.local_addr().unwrap());
+        if round % 2 == 0 {
+            rig.turn(Duration::ZERO);
+            reset(listener.accept().unwrap().0);
+        } else {
+            thread::scope(|scope| {
+                scope.spawn(|| reset(listener.accept().unwrap().0));
+                rig.turn(Duration::ZERO);
+            });
+        }
+        rig.until("an answer", |rig| {
+            rig.name(token).is_some() || rig.connect_failure(token).is_some()
+        });
+        match (rig.name(token), rig.connect_failure(token)) {
+            (Some(name), None) => {
+                rig.until("a failure", |rig| rig.has_failed(name));
+                rig.close(name);
+            }
+            (None, Some(ConnectFailure::Kernel(failure))) => assert!(failure.is_reset()),
+            other => panic!("{other:?}"),
+        }
+        rig.seen.clear();
+    }
 }
 
-pub fn a_close_while_connecting_is_told_once<D: Subject>() {
+pub fn a_cancelled_attempt_is_answered_once<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (listener, _waiting) = blackhole();
     // In the turn of its beginning, and once the driver waits for it.
     for turns in 0..3 {
         rig.seen.clear();
-        let name = begin(&mut rig, listener.address());
+        let token = rig.begin(listener.address());
         for _ in 0..turns {
             rig.turn(Duration::from_millis(5));
         }
-        assert_eq!(rig.seen, [], "it is not established");
-        rig.push(Operation::Close(name));
-        rig.push(Operation::Close(name));
-        rig.until_seen(Seen::Closed(name));
-        rig.push(Operation::Close(name));
+        assert_eq!(rig.seen, [], "it is not answered");
+        rig.push(Operation::CancelConnect(token));
+        rig.push(Operation::CancelConnect(token));
+        assert_eq!(rig.until_connect_failed(token), ConnectFailure::Cancelled);
+        rig.push(Operation::CancelConnect(token));
         assert!(rig.settle() <= 4, "it spins");
-        assert_eq!(rig.seen, [Seen::Closed(name)]);
+        assert_eq!(rig.seen, [Seen::ConnectFailed(token, ConnectFailure::Cancelled)]);
     }
 }
 
-pub fn a_close_races_with_the_outcome<D: Subject>() {
+pub fn a_cancel_races_with_the_outcome<D: Subject>() {
     let mut rig = Rig::<D>::with(Settings { connections_max: 8, ..Settings::default() });
     let listener = TcpListener::bind(loopback()).unwrap();
-    let nobody = TcpListener::bind(loopback()).unwrap().local_addr().unwrap();
-    for target in [listener.local_addr().unwrap(), nobody].repeat(50) {
-        let name = begin(&mut rig, target);
-        rig.push(Operation::Close(name));
-        rig.until_seen(Seen::Closed(name));
+    for (index, target) in [listener.local_addr().unwrap(), nobody()].repeat(50).iter().enumerate()
+    {
+        let token = rig.begin(*target);
+        if index % 4 < 2 {
+            rig.turn(Duration::ZERO);
+        }
+        rig.push(Operation::CancelConnect(token));
+        rig.until("an answer", |rig| {
+            rig.name(token).is_some() || rig.connect_failure(token).is_some()
+        });
+        if let Some(name) = rig.name(token) {
+            assert!(index % 4 < 2, "a cancelled attempt succeeds");
+            rig.close(name);
+        }
     }
     rig.settle();
-    assert_eq!(rig.count(|seen| matches!(seen, Seen::Closed(_))), 100);
+    let answers = rig.count(|seen| matches!(seen, Seen::Connected(..) | Seen::ConnectFailed(..)));
+    assert_eq!(answers, 100);
 }
 
-pub fn what_is_asked_before_connected_harms_nothing<D: Subject>() {
+/// The token of an attempt that was answered, or of none.
+pub fn a_stale_token_is_ignored<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    let listener = TcpListener::bind(loopback()).unwrap();
+    let token = rig.begin(listener.local_addr().unwrap());
+    let name = rig.until_connected(token);
+    let (mut peer, _) = listener.accept().unwrap();
+    rig.push(Operation::CancelConnect(token));
+    rig.push(Operation::CancelConnect(ConnectToken(u64::MAX)));
+    assert!(rig.settle() <= 4);
+    assert_eq!(rig.seen, [Seen::Connected(name, token)]);
+    rig.send(name, b"x");
+    peer.read_exact(&mut [0; 1]).unwrap();
+    // It is free for another attempt.
+    let other = rig.begin(nobody());
+    rig.until_connect_failed(other);
+    rig.push(Operation::CancelConnect(other));
+    rig.settle();
+    assert_eq!(closed(&rig, name), 0);
+}
+
+pub fn a_close_right_after_connected_is_told_once<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    let listener = TcpListener::bind(loopback()).unwrap();
+    for _ in 0..20 {
+        let token = rig.begin(listener.local_addr().unwrap());
+        let name = rig.until_connected(token);
+        rig.push(Operation::CancelConnect(token));
+        rig.push(Operation::Close(name));
+        rig.push(Operation::Close(name));
+        rig.until_seen(Seen::Closed(name));
+        let (mut peer, _) = listener.accept().unwrap();
+        assert_eq!(peer.read(&mut [0; 1]).unwrap(), 0);
+    }
+    rig.settle();
+    assert_eq!(rig.seen.len(), 40);
+}
+
+pub fn an_attempt_waits_until_it_is_answered<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (listener, waiting) = blackhole();
-    let name = begin(&mut rig, listener.address());
-    rig.operations.send(name, &mut SendMark::default(), |out| out.extend_from_slice(b"too early"));
-    rig.push(Operation::Shutdown(name));
-    rig.push(Operation::PauseReceive(name));
+    let token = rig.begin(listener.address());
     assert!(rig.settle() <= 4, "it spins");
     assert_eq!(rig.seen, []);
     // With room in the queue, the kernel's next attempt (after one second) gets through.
     let admitted = accept(&listener).unwrap();
     drop((admitted, waiting));
-    rig.until_seen(Seen::Connected(name));
+    let name = rig.until_connected(token);
     let mut peer = TcpStream::from(accept(&listener).unwrap());
+    rig.push(Operation::PauseReceive(name));
+    rig.settle();
     peer.write_all(b"later").unwrap();
     rig.settle();
     assert_eq!(rig.received_len(name), 0, "the pause holds");
@@ -194,20 +262,42 @@ pub fn what_is_asked_before_connected_harms_nothing<D: Subject>() {
     assert_eq!(bytes, b"in time");
 }
 
-pub fn a_full_table_gives_the_descriptor_back<D: Subject>() {
+pub fn an_attempt_without_a_slot_fails_at_once<D: Subject>() {
     let mut rig = Rig::<D>::with(Settings { connections_max: 1, ..Settings::default() });
     let (_peer, name) = connected(&mut rig);
     let listener = TcpListener::bind(loopback()).unwrap();
-    let connector = Connector::new(listener.local_addr().unwrap());
-    let socket = connector.begin(None).unwrap();
-    let number = socket.as_raw_fd();
-    let socket = rig.driver.connect(socket).unwrap_err();
-    assert_eq!(socket.as_raw_fd(), number);
-    let (accepted, _) = listener.accept().unwrap();
-    assert_eq!(accepted.peer_addr().unwrap(), TcpStream::from(socket).local_addr().unwrap());
+    let token = rig.begin(listener.local_addr().unwrap());
+    rig.turn(Duration::ZERO);
+    assert_eq!(rig.connect_failure(token), Some(ConnectFailure::NoSlot));
     rig.close(name);
-    let next = rig.driver.connect(connector.begin(None).unwrap()).unwrap();
-    rig.until_seen(Seen::Connected(next));
+    let next = rig.begin(listener.local_addr().unwrap());
+    rig.until_connected(next);
+}
+
+pub fn a_failed_attempt_frees_its_slot<D: Subject>() {
+    let mut rig = Rig::<D>::with(Settings { connections_max: 1, ..Settings::default() });
+    let (full, _waiting) = blackhole();
+    for _ in 0..5 {
+        let refused = rig.begin(nobody());
+        rig.until_connect_failed(refused);
+        let hanging = rig.begin(full.address());
+        rig.turn(Duration::ZERO);
+        let crowded = rig.begin(full.address());
+        assert_eq!(rig.until_connect_failed(crowded), ConnectFailure::NoSlot);
+        rig.push(Operation::CancelConnect(hanging));
+        assert_eq!(rig.until_connect_failed(hanging), ConnectFailure::Cancelled);
+    }
+    // An accepted client takes it, too.
+    rig.client();
+}
+
+pub fn an_attempt_from_a_foreign_source_fails_at_once<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    // RFC 5737 §3: TEST-NET-1 is nobody's.
+    let foreign = Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
+    let token = rig.begin_with(Connector::new(rig.address), foreign);
+    rig.turn(Duration::ZERO);
+    assert_eq!(rig.connect_failure(token), Some(kernel(Errno::ADDRNOTAVAIL)));
 }
 
 pub fn connections_come_from_the_source_given<D: Subject>() {
@@ -215,45 +305,48 @@ pub fn connections_come_from_the_source_given<D: Subject>() {
     let connector = Connector::new(rig.address);
     let sources = [1, 2].map(|last| IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)));
     for source in sources {
-        rig.driver.connect(connector.begin(Some(source)).unwrap()).unwrap();
+        rig.begin_with(connector, Some(source));
     }
     rig.until("both ends of both", |rig| rig.seen.len() == 4);
-    let seen: BTreeSet<_> = peers(&rig).iter().map(SocketAddr::ip).collect();
-    assert_eq!(seen, BTreeSet::from(sources));
-}
-
-/// The addresses of those that the driver let in.
-fn peers(rig: &Rig<impl Subject>) -> BTreeSet<SocketAddr> {
-    let address = |seen: &Seen| match seen {
-        Seen::Accepted(_, _, peer) => Some(*peer),
+    let accepted = rig.seen.iter().filter_map(|seen| match seen {
+        Seen::Accepted(_, _, peer) => Some(peer.ip()),
         _ => None,
-    };
-    rig.seen.iter().filter_map(address).collect()
+    });
+    assert_eq!(accepted.collect::<BTreeSet<_>>(), BTreeSet::from(sources));
 }
 
-pub fn a_thousand_connections_of_one_turn_arrive<D: Subject>() {
+pub fn a_thousand_attempts_of_one_turn_succeed<D: Subject>() {
     const COUNT: usize = 1_000;
     raise_limit().unwrap();
-    // Fewer entries than connections: the ring is flushed in between.
+    // Fewer entries than attempts: the ring is flushed in between.
     let mut rig = Rig::<D>::with(Settings { submission_entries: 256, ..Settings::default() });
-    let connector = Connector::new(rig.address);
-    let (names, addresses): (Vec<_>, BTreeSet<_>) = (0..COUNT)
-        .map(|_| {
-            let socket = connector.begin(None).unwrap();
-            let address = SocketAddr::try_from(getsockname(&socket).unwrap()).unwrap();
-            (rig.driver.connect(socket).unwrap(), address)
-        })
-        .unzip();
+    let tokens: Vec<_> = (0..COUNT).map(|_| rig.begin(rig.address)).collect();
     rig.until("both ends of all", |rig| rig.seen.len() == 2 * COUNT);
-    assert_eq!(peers(&rig), addresses);
-    let connected: BTreeSet<_> = rig.seen.iter().filter_map(slot_connected).collect();
-    assert_eq!(connected, names.iter().map(|name| name.slot()).collect());
+    let names: Vec<_> = tokens.iter().map(|token| rig.name(*token).unwrap()).collect();
+    assert_eq!(names.iter().map(|name| name.slot()).collect::<BTreeSet<_>>().len(), COUNT);
     for name in &names {
         rig.operations.send(*name, &mut SendMark::default(), |out| out.push(b'x'));
     }
     rig.until("a byte of each", |rig| rig.driver.counters().received_bytes == COUNT as u64);
 }
 
-fn slot_connected(seen: &Seen) -> Option<u32> {
-    if let Seen::Connected(name) = seen { Some(name.slot()) } else { None }
+/// Attempts that hang take slots, and no more than there are.
+pub fn attempts_without_an_answer_are_bounded<D: Subject>() {
+    const COUNT: usize = 3_000;
+    const MAX: usize = 500;
+    raise_limit().unwrap();
+    let settings = Settings { connections_max: MAX as u32, ..Settings::default() };
+    let mut rig = Rig::<D>::with(settings);
+    let (full, _waiting) = blackhole();
+    let tokens: Vec<_> = (0..COUNT).map(|_| rig.begin(full.address())).collect();
+    rig.turn(Duration::ZERO);
+    rig.turn(Duration::ZERO);
+    let crowded = |seen: &Seen| matches!(seen, Seen::ConnectFailed(_, ConnectFailure::NoSlot));
+    assert_eq!((rig.count(crowded), rig.seen.len()), (COUNT - MAX, COUNT - MAX));
+    for token in tokens {
+        rig.push(Operation::CancelConnect(token));
+    }
+    rig.until("every answer", |rig| rig.seen.len() == COUNT);
+    assert!(rig.settle() <= 4, "it spins");
+    rig.client();
 }

@@ -6,13 +6,14 @@
 use std::{
     collections::{HashMap, HashSet},
     io,
-    net::{SocketAddr, TcpStream},
+    net::{IpAddr, SocketAddr, TcpStream},
     time::{Duration, Instant},
 };
 
 use ringway_acceptor::{
-    Completion, Connect, Connection, Failure, Listener, Operation, Operations, SendMark, Settings,
-    SocketOptions, Waker, epoll::EpollDriver, uring::UringDriver,
+    Completion, ConnectFailure, ConnectToken, Connection, Connector, Driver, Failure, Listener,
+    Operation, Operations, SendMark, Settings, SocketOptions, Waker, epoll::EpollDriver,
+    uring::UringDriver,
 };
 
 /// Longer than anything takes; only a failing test waits so long.
@@ -22,7 +23,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub const SETTLED: Duration = Duration::from_millis(60);
 
 /// A driver that can be tested.
-pub trait Subject: Connect + Sized {
+pub trait Subject: Driver + Sized {
     fn build(settings: Settings, listeners: Vec<Listener>) -> io::Result<Self>;
     fn waker(&self) -> Waker;
     fn is_offered() -> bool;
@@ -56,7 +57,8 @@ impl Subject for UringDriver {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
     Accepted(Connection, u16, SocketAddr),
-    Connected(Connection),
+    Connected(Connection, ConnectToken),
+    ConnectFailed(ConnectToken, ConnectFailure),
     Received(Connection),
     EndOfStream(Connection),
     Failed(Connection, Failure),
@@ -77,6 +79,9 @@ pub struct Rig<D> {
     received: HashMap<Connection, Vec<u8>>,
     ended: HashSet<Connection>,
     void: HashSet<Connection>,
+    /// Attempts to connect that are not answered.
+    attempts: HashSet<ConnectToken>,
+    tokens: u64,
     shared_bytes: HashMap<Connection, usize>,
 }
 
@@ -108,6 +113,8 @@ impl<D: Subject> Rig<D> {
             received: HashMap::new(),
             ended: HashSet::new(),
             void: HashSet::new(),
+            attempts: HashSet::new(),
+            tokens: 0,
             shared_bytes: HashMap::new(),
         }
     }
@@ -122,7 +129,8 @@ impl<D: Subject> Rig<D> {
                 Completion::Accepted { connection, listener, peer } => {
                     Seen::Accepted(connection, listener, peer)
                 }
-                Completion::Connected { connection } => Seen::Connected(connection),
+                Completion::Connected { connection, token } => Seen::Connected(connection, token),
+                Completion::ConnectFailed { token, failure } => Seen::ConnectFailed(token, failure),
                 Completion::Received { connection, bytes } => {
                     assert!(!bytes.is_empty());
                     assert!(!self.ended.contains(&connection), "bytes after the end");
@@ -157,9 +165,12 @@ impl<D: Subject> Rig<D> {
     }
 
     fn note(&mut self, seen: Seen) {
+        if let Seen::Connected(_, token) | Seen::ConnectFailed(token, _) = seen {
+            assert!(self.attempts.remove(&token), "two answers to {token:?}: {seen:?}");
+        }
         match seen {
             Seen::Accepted(name, ..)
-            | Seen::Connected(name)
+            | Seen::Connected(name, _)
             | Seen::Received(name)
             | Seen::EndOfStream(name)
             | Seen::Failed(name, _)
@@ -169,9 +180,52 @@ impl<D: Subject> Rig<D> {
                 assert!(!self.void.contains(&name), "{seen:?} after Closed");
             }
             Seen::Closed(name) => assert!(self.void.insert(name), "{name:?} closed twice"),
-            Seen::Refused(_) | Seen::Woken => {}
+            Seen::ConnectFailed(..) | Seen::Refused(_) | Seen::Woken => {}
         }
         self.seen.push(seen);
+    }
+
+    /// Asks for a connection; the next turn begins it.
+    pub fn begin(&mut self, target: SocketAddr) -> ConnectToken {
+        self.begin_with(Connector::new(target), None)
+    }
+
+    pub fn begin_with(&mut self, connector: Connector, source: Option<IpAddr>) -> ConnectToken {
+        self.tokens += 1;
+        let token = ConnectToken(self.tokens);
+        self.attempts.insert(token);
+        let request = connector.request(token);
+        self.operations.connect(match source {
+            Some(source) => request.from_source(source),
+            None => request,
+        });
+        token
+    }
+
+    /// What an attempt has become.
+    pub fn name(&self, token: ConnectToken) -> Option<Connection> {
+        self.seen.iter().find_map(|seen| match seen {
+            Seen::Connected(name, of) if *of == token => Some(*name),
+            _ => None,
+        })
+    }
+
+    /// Why an attempt has failed.
+    pub fn connect_failure(&self, token: ConnectToken) -> Option<ConnectFailure> {
+        self.seen.iter().find_map(|seen| match seen {
+            Seen::ConnectFailed(of, failure) if *of == token => Some(*failure),
+            _ => None,
+        })
+    }
+
+    pub fn until_connected(&mut self, token: ConnectToken) -> Connection {
+        self.until("a connection", |rig| rig.name(token).is_some());
+        self.name(token).unwrap()
+    }
+
+    pub fn until_connect_failed(&mut self, token: ConnectToken) -> ConnectFailure {
+        self.until("a failed attempt", |rig| rig.connect_failure(token).is_some());
+        self.connect_failure(token).unwrap()
     }
 
     /// What was told of the connection's backlog, in order.

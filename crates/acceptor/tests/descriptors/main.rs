@@ -15,7 +15,7 @@ use std::{
 
 use harness::{Rig, Seen, Subject, loopback, reset};
 use ringway_acceptor::{
-    Connector, Listener, Operation, Settings, SocketOptions, descriptors::raise_limit,
+    ConnectFailure, Failure, Listener, Operation, Settings, SocketOptions, descriptors::raise_limit,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
@@ -31,6 +31,7 @@ fn cases<D: Subject>() {
     if D::is_offered() {
         churn_leaks_nothing::<D>();
         connecting_leaks_nothing::<D>();
+        connecting_without_a_descriptor_fails_and_nothing_else::<D>();
         the_last_descriptor_is_survived::<D>();
         a_missing_reserve_is_survived::<D>();
     }
@@ -110,22 +111,46 @@ fn connecting_leaks_nothing<D: Subject>() {
     let full = Listener::bind(loopback(), 0, &SocketOptions::default()).unwrap();
     let targets = [rig.address, nobody, full.address()].repeat(20);
     for (index, target) in targets.into_iter().enumerate() {
-        let socket = Connector::new(target).begin(None).unwrap();
-        let name = rig.driver.connect(socket).unwrap();
+        let token = rig.begin(target);
         match index % 4 {
-            0 => rig.close(name),
-            1 => rig.push(Operation::Close(name)),
+            0 => {
+                rig.turn(Duration::ZERO);
+                rig.push(Operation::CancelConnect(token));
+                rig.until("an answer", |rig| {
+                    rig.name(token).is_some() || rig.connect_failure(token).is_some()
+                });
+            }
+            1 => rig.push(Operation::CancelConnect(token)),
             _ => rig.turn(Duration::ZERO),
         }
     }
     rig.settle();
-    let failed = rig.count(|seen| matches!(seen, Seen::Failed(..)));
+    let failed = |rig: &Rig<D>, wanted: fn(&ConnectFailure) -> bool| {
+        rig.count(|seen| matches!(seen, Seen::ConnectFailed(_, failure) if wanted(failure)))
+    };
+    let cancelled = failed(&rig, |failure| *failure == ConnectFailure::Cancelled);
+    let refused = failed(&rig, |failure| matches!(failure, ConnectFailure::Kernel(_)));
     let connected = rig.count(|seen| matches!(seen, Seen::Connected(..)));
-    assert!(failed > 0 && connected > 0, "{:?}", rig.seen);
-    assert_eq!(rig.count(|seen| matches!(seen, Seen::Closed(..))), 30);
+    assert!(connected > 0 && refused > 0 && cancelled >= 15, "{:?}", rig.seen);
     drop(rig);
     drop(full);
     assert_eq!(open().len(), before);
+}
+
+/// The attempt is answered in its turn; clients and connections do not notice.
+fn connecting_without_a_descriptor_fails_and_nothing_else<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    let (mut client, name) = rig.client();
+    leave(0);
+    let token = rig.begin(rig.address);
+    rig.turn(Duration::ZERO);
+    let none_left = ConnectFailure::Kernel(Failure(rustix::io::Errno::MFILE.raw_os_error()));
+    assert_eq!(rig.connect_failure(token), Some(none_left));
+    leave_plenty();
+    client.write_all(b"served").unwrap();
+    rig.until("bytes", |rig| rig.received_len(name) == 6);
+    let token = rig.begin(rig.address);
+    rig.until_connected(token);
 }
 
 fn the_last_descriptor_is_survived<D: Subject>() {

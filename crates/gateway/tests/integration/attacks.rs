@@ -130,6 +130,7 @@ fn bodies_of_the_application_have_a_bound(engine: Engine) {
 fn without_memory_one_client_is_closed_and_not_the_process(engine: Engine) {
     let mut gateway = Launch::with_address_space(engine, 700 << 10)
         .set(&["limits.memory_bytes=64GiB", "websocket.message_bytes_max=16MiB"])
+        .set(&["websocket.ping_interval=10m"])
         .start();
     let half = &frame(FIN | BINARY, vec![7; 15 << 20])[..14 << 20];
     let head = Request::post("/send?client=a", "").with("Content-Length", "15000000");
@@ -152,8 +153,10 @@ fn without_memory_one_client_is_closed_and_not_the_process(engine: Engine) {
 
 /// The history may become larger than the address space.
 fn without_memory_one_event_is_refused_and_not_the_process_ended(engine: Engine) {
-    let mut gateway = Launch::with_address_space(engine, 600 << 10)
+    let mut gateway = Launch::with_address_space(engine, 300 << 10)
         .set(&["limits.memory_bytes=64GiB", "history.bytes_max=64GiB"])
+        // The client reads nothing until the memory is full, which a slow machine takes its time for.
+        .set(&["websocket.ping_interval=10m"])
         .start();
     let mut good = Client::upgrade(&gateway);
     let mut application = Application::of(&gateway);

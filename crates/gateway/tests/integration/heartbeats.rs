@@ -85,7 +85,11 @@ fn a_client_that_speaks_is_not_asked(engine: Engine) {
 
 /// Of events that it was sent meanwhile none is lost: it was not heard, so they are kept.
 fn a_client_that_does_not_answer_is_closed(engine: Engine) {
-    let settings = ["websocket.ping_interval=200ms", "websocket.pong_timeout=300ms"];
+    let settings = [
+        "websocket.ping_interval=200ms",
+        "websocket.pong_timeout=300ms",
+        "websocket.close_timeout=1s",
+    ];
     let gateway = Gateway::start_with(engine, &settings);
     let start = Instant::now();
     let mut bob = Member::joins(&gateway, "bob");

@@ -114,7 +114,7 @@ fn a_message_has_all_of_its_time_while_it_is_not_read(engine: Engine) {
     let settings = [
         "websocket.message_timeout=1s",
         "clients.queue_bytes_max=1KiB",
-        "socket.send_buffer_bytes=8KiB",
+        "socket.send_buffer_bytes=64KiB",
     ];
     let gateway = Gateway::start_with(engine, &settings);
     let mut client = Client::upgrade(&gateway);

@@ -85,7 +85,7 @@ fn clients_that_never_read_do_not_hold_it_up(engine: Engine) {
 
 fn clients_before_their_upgrade_are_let_go(engine: Engine) {
     let settings =
-        ["server.drain_time=8s", "limits.handshake_timeout=1m", "limits.keep_alive_timeout=1m"];
+        ["server.drain_time=2s", "limits.handshake_timeout=1m", "limits.keep_alive_timeout=1m"];
     let mut gateway = Gateway::start_with(engine, &settings);
     let mut silent = Client::connect(&gateway);
     let mut begun = Client::connect(&gateway);

@@ -32,12 +32,12 @@ pub struct Turned {
     /// Of a frame whose header had begun before.
     pub header: Option<Vec<u8>>,
     pub range: Range<usize>,
-    pub standing: Standing,
+    pub state: StreamState,
 }
 
 /// Whether the client goes on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Standing {
+pub enum StreamState {
     #[default]
     Open,
     /// It has sent a Close frame, and waits for the server to close (RFC 6455 §7.1.1). The frame is
@@ -48,13 +48,13 @@ pub enum Standing {
 impl Turned {
     fn note(&mut self, first: u8, at: usize) {
         if first & OPCODE == CLOSE {
-            self.standing = Standing::Closing { at };
+            self.state = StreamState::Closing { at };
         }
     }
 
     /// Takes a Close frame off the end.
     pub fn without_close(mut self) -> Self {
-        if let Standing::Closing { at } = self.standing {
+        if let StreamState::Closing { at } = self.state {
             self.range.end = at.max(self.range.start);
             self.header = self.header.filter(|_| at > 0);
         }
@@ -247,11 +247,11 @@ mod tests {
         for cut in 0..sent.len() {
             let mut frames = Frames::default();
             let noted = [&sent[..cut], &sent[cut..]]
-                .map(|piece| frames.turn_round(&mut piece.to_vec()).standing != Standing::Open);
+                .map(|piece| frames.turn_round(&mut piece.to_vec()).state != StreamState::Open);
             assert!(noted[0] != noted[1], "cut at {cut}");
         }
         let (mut event, echo) = frame(0x82, 8);
-        assert_eq!(Frames::default().turn_round(&mut event.clone()).standing, Standing::Open);
+        assert_eq!(Frames::default().turn_round(&mut event.clone()).state, StreamState::Open);
         event.extend_from_slice(&sent);
         let turned = Frames::default().turn_round(&mut event).without_close();
         assert_eq!((turned.header, &event[turned.range]), (None, &echo[..]));

@@ -8,7 +8,7 @@
 #![deny(unsafe_code)]
 
 mod frames;
-mod opening;
+mod handshake;
 #[allow(unsafe_code)]
 mod ring;
 mod sockets;
@@ -18,9 +18,10 @@ use clap::Parser;
 use ringway_peers::{Args, announce};
 
 use crate::{
-    frames::{Frames, Standing},
-    opening::{Opening, Role},
-    ring::{Chunk, Event, Ring},
+    frames::{Frames, StreamState},
+    handshake::{Handshake, Role},
+    ring::{Event, Ring},
+    sockets::Chunk,
 };
 
 enum Connection {
@@ -76,13 +77,13 @@ impl Floor {
             Connection::Opening(head) => {
                 let known = head.len();
                 head.extend_from_slice(self.ring.lend(buffer, length));
-                match opening::read(head) {
-                    Opening::Unfinished => {}
-                    Opening::Refused => {
+                match handshake::read(head) {
+                    Handshake::Unfinished => {}
+                    Handshake::Refused => {
                         *connection = Connection::Ending;
                         self.ring.shut_down(slot);
                     }
-                    Opening::Accepted { role, head_bytes, response } => {
+                    Handshake::Accepted { role, head_bytes, response } => {
                         *connection = Connection::Open(role, Frames::default());
                         if role == Role::Subscriber {
                             self.subscribers.push(slot);
@@ -102,7 +103,7 @@ impl Floor {
     fn pass_on(&mut self, slot: u32, buffer: u16, start: usize, end: usize) {
         let Connection::Open(role, frames) = &mut self.connections[slot as usize] else { return };
         let turned = frames.turn_round(&mut self.ring.lend(buffer, end)[start..]);
-        if turned.standing != Standing::Open {
+        if turned.state != StreamState::Open {
             self.ring.shut_down(slot);
         }
         // The publisher's Close is for it alone.

@@ -9,7 +9,6 @@ use std::{
     alloc::{Layout, alloc_zeroed, handle_alloc_error},
     io,
     net::TcpListener,
-    ops::Range,
     os::fd::AsRawFd,
     ptr::{null, null_mut},
     sync::atomic::{AtomicU16, Ordering},
@@ -22,7 +21,7 @@ use io_uring::{
 };
 use libc::{MSG_DONTWAIT, MSG_NOSIGNAL, MSG_WAITALL, iovec, msghdr};
 
-use crate::sockets::{Kind, Sockets, kind_of, slot_of, user_data};
+use crate::sockets::{Chunk, Kind, Sockets, kind_of, slot_of, user_data};
 
 /// Connections at most: slots of the ring's own table of files, which are no descriptors.
 const SLOTS: u32 = 20_000;
@@ -63,15 +62,6 @@ pub enum Event {
     Accepted { slot: u32 },
     Received { slot: u32, buffer: u16, length: usize },
     Ended { slot: u32 },
-}
-
-/// Bytes to be sent.
-#[derive(Debug, Clone)]
-pub enum Chunk {
-    /// A part of a buffer that was received into.
-    Received(u16, Range<usize>),
-    /// Memory of the turn, by its place.
-    Owned(usize),
 }
 
 /// A ring with its buffers and sockets.

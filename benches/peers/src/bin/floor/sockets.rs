@@ -3,7 +3,16 @@
 //! Invariant: `armed` neither moves nor changes from [`Sockets::arm`] to [`Sockets::disarm`]. It
 //! never touches a socket.
 
-use crate::ring::Chunk;
+use std::ops::Range;
+
+/// Bytes to be sent.
+#[derive(Debug, Clone)]
+pub enum Chunk {
+    /// A part of a buffer that was received into.
+    Received(u16, Range<usize>),
+    /// Memory of the turn, by its place.
+    Owned(usize),
+}
 
 /// What an operation was for: the upper half of its user data; the lower is a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -79,6 +79,16 @@ pub fn close(code: u16, reason: impl AsRef<[u8]>) -> Vec<u8> {
     frame(FIN | CLOSE, payload)
 }
 
-fn mask(payload: &[u8]) -> impl Iterator<Item = u8> {
-    payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask)
+fn mask(payload: &[u8]) -> Vec<u8> {
+    let mut bytes = payload.to_vec();
+    // Four at a time: some messages are large, and this is built without optimization.
+    let mut words = bytes.chunks_exact_mut(4);
+    for word in &mut words {
+        let four = [word[0], word[1], word[2], word[3]];
+        word.copy_from_slice(&(u32::from_ne_bytes(four) ^ u32::from_ne_bytes(MASK)).to_ne_bytes());
+    }
+    for (byte, mask) in words.into_remainder().iter_mut().zip(MASK) {
+        *byte ^= mask;
+    }
+    bytes
 }

@@ -227,11 +227,17 @@ impl View {
                 };
                 let least = self.parts.iter().map(reached).min().unwrap_or(0);
                 assert!(from.sequence >= least, "a gap from {from}: {self:#?}");
-                // Not one of a core that has slept for too long, which begins at its position.
+                // Not one of a core that has slept for too long, which begins at its position, nor
+                // one of a topic that it has asked for from an earlier event on.
+                let is_of_entry = |part: &Part, position| {
+                    let is_from_now_on = part.after >= position;
+                    let is_own = matches!(part.interest, Interest::Own(_));
+                    part.live_from == position && (is_own || is_from_now_on)
+                };
                 if let Start::Alone { person, position } = &self.start
                     && !person.was_here
                     && from.sequence < *position
-                    && self.parts.iter().all(|part| part.live_from == *position)
+                    && self.parts.iter().all(|part| is_of_entry(part, *position))
                 {
                     let lost = |sequence| {
                         let fact = moment.truth.fact(sequence)?;

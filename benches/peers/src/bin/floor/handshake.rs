@@ -21,16 +21,20 @@ pub enum Role {
 
 /// What the bytes so far are.
 #[derive(Debug)]
-pub enum Opening {
+pub enum Handshake {
     Unfinished,
     Refused,
     Accepted { role: Role, head_bytes: usize, response: Vec<u8> },
 }
 
 /// Reads a request from its beginning.
-pub fn read(bytes: &[u8]) -> Opening {
+pub fn read(bytes: &[u8]) -> Handshake {
     let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
-        return if bytes.len() < HEAD_BYTES_MAX { Opening::Unfinished } else { Opening::Refused };
+        return if bytes.len() < HEAD_BYTES_MAX {
+            Handshake::Unfinished
+        } else {
+            Handshake::Refused
+        };
     };
     let mut lines = bytes[..end].split(|byte| *byte == b'\n');
     let request = lines.next().unwrap_or_default();
@@ -43,7 +47,7 @@ pub fn read(bytes: &[u8]) -> Opening {
         let (name, value) = line.split_at_checked(KEY_HEADER.len())?;
         name.eq_ignore_ascii_case(KEY_HEADER).then(|| value.trim_ascii())
     });
-    let Some(key) = key else { return Opening::Refused };
+    let Some(key) = key else { return Handshake::Refused };
     let mut digest = Sha1::new();
     digest.update(key);
     digest.update(GUID);
@@ -52,7 +56,7 @@ pub fn read(bytes: &[u8]) -> Opening {
          Sec-WebSocket-Accept: {}\r\n\r\n",
         STANDARD.encode(digest.digest().bytes())
     );
-    Opening::Accepted { role, head_bytes: end + 4, response: response.into_bytes() }
+    Handshake::Accepted { role, head_bytes: end + 4, response: response.into_bytes() }
 }
 
 #[cfg(test)]
@@ -63,7 +67,7 @@ mod tests {
     fn the_example_of_the_rfc_is_accepted() {
         let request = b"GET /publish HTTP/1.1\r\nHost: a\r\nsec-WebSocket-key: \
                         dGhlIHNhbXBsZSBub25jZQ==\r\n\r\nrest";
-        let Opening::Accepted { role, head_bytes, response } = read(request) else {
+        let Handshake::Accepted { role, head_bytes, response } = read(request) else {
             panic!("it is refused")
         };
         assert_eq!((role, head_bytes), (Role::Publisher, request.len() - 4));
@@ -73,8 +77,8 @@ mod tests {
 
     #[test]
     fn a_request_is_waited_for_or_refused() {
-        assert!(matches!(read(b"GET / HTTP/1.1\r\nHost: a\r\n"), Opening::Unfinished));
-        assert!(matches!(read(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), Opening::Refused));
-        assert!(matches!(read(&[b'a'; HEAD_BYTES_MAX]), Opening::Refused));
+        assert!(matches!(read(b"GET / HTTP/1.1\r\nHost: a\r\n"), Handshake::Unfinished));
+        assert!(matches!(read(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), Handshake::Refused));
+        assert!(matches!(read(&[b'a'; HEAD_BYTES_MAX]), Handshake::Refused));
     }
 }
