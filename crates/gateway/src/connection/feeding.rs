@@ -48,7 +48,7 @@ impl Peer {
                 feed::deliver(session, format, run, desk, serving, &mut outbox)
             }
             Stage::Poll(poll) => {
-                let bytes_max = turn.memory.answer_bytes(serving.settings.poll_bytes_max);
+                let bytes_max = turn.memory.answer_bytes(serving.settings.http.poll_bytes_max);
                 poll.collect(run, desk, bytes_max, serving.metrics)
             }
             _ => Progress::Idle,
@@ -161,7 +161,7 @@ impl Peer {
     pub(super) fn try_to_answer(&mut self, turn: &mut Turn<'_>) {
         let Stage::Poll(poll) = &mut self.stage else { return };
         let mut body = Pieces::new(turn.bench.take_scratch());
-        let bytes_max = turn.memory.answer_bytes(turn.settings.poll_bytes_max);
+        let bytes_max = turn.memory.answer_bytes(turn.settings.http.poll_bytes_max);
         match poll.read(turn.desk, turn.now, bytes_max, turn.metrics, &mut body) {
             Found::Something => self.write_answer(&body, Found::Something, turn),
             Found::Nothing if poll.session.pace() != Pace::Live => self.be_ready(turn),
@@ -175,7 +175,7 @@ impl Peer {
     pub(super) fn answer_poll(&mut self, turn: &mut Turn<'_>) {
         let Stage::Poll(poll) = &mut self.stage else { return };
         let mut body = Pieces::new(turn.bench.take_scratch());
-        let bytes_max = turn.memory.answer_bytes(turn.settings.poll_bytes_max);
+        let bytes_max = turn.memory.answer_bytes(turn.settings.http.poll_bytes_max);
         match poll.read(turn.desk, turn.now, bytes_max, turn.metrics, &mut body) {
             found @ (Found::Something | Found::Nothing) => self.write_answer(&body, found, turn),
             Found::NoMemory => self.end_unanswered(turn),

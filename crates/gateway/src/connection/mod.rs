@@ -154,7 +154,7 @@ impl Peer {
     pub fn new(connection: Connection, seat: Seat, turn: &mut Turn<'_>) -> Self {
         let stage = Stage::Http(HttpConnection::default());
         let peer = Self::at(connection, Life::RequestDue, stage, Some(seat));
-        turn.wheel.touch(connection.slot(), turn.now + turn.settings.handshake_timeout);
+        turn.wheel.touch(connection.slot(), turn.now + turn.settings.limits.handshake_timeout);
         peer
     }
 
@@ -170,7 +170,7 @@ impl Peer {
         let mut peer = Self::at(connection, Life::EndDue, Stage::Lingering, seat);
         peer.note_end(EndReason::TurnedAway);
         let mut outbox = Outbox::new(connection, &mut peer.sending, turn.operations, turn.now);
-        let cors = Cors::unread(&turn.settings.origins);
+        let cors = Cors::unread(&turn.settings.cors.allowed_origins);
         let refused = Refused::by(refusal, turn.settings);
         outbox.write(|out| refused.write(out, &cors, Part::Whole, KeepAlive::Close));
         outbox.finish();
@@ -377,7 +377,10 @@ impl Peer {
             Stage::WebSocket(socket) => {
                 socket.close(code, reason, &mut outbox);
                 self.life = Life::EndDue;
-                turn.wheel.touch(self.connection.slot(), turn.now + turn.settings.close_timeout);
+                turn.wheel.touch(
+                    self.connection.slot(),
+                    turn.now + turn.settings.websocket.close_timeout,
+                );
             }
             Stage::Http(_) => {
                 outbox.finish();

@@ -46,7 +46,7 @@ impl Peer {
                 // A request that has begun has this long, however slowly it comes.
                 if self.life == Life::BetweenRequests && !http.is_between_requests() {
                     self.life = Life::RequestDue;
-                    let due = turn.now + turn.settings.handshake_timeout;
+                    let due = turn.now + turn.settings.limits.handshake_timeout;
                     turn.wheel.touch(self.connection.slot(), due);
                 }
             }
@@ -75,7 +75,7 @@ impl Peer {
     /// The next request may come, and has this long to do so.
     pub(super) fn await_request(&mut self, turn: &mut Turn<'_>) {
         self.life = Life::BetweenRequests;
-        let due = turn.now + turn.settings.keep_alive_timeout;
+        let due = turn.now + turn.settings.limits.keep_alive_timeout;
         turn.wheel.touch(self.connection.slot(), due);
     }
 
@@ -115,7 +115,7 @@ impl Peer {
         let mut stream = Stream { session: Box::new(session), form };
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         outbox.write(|out| opened.emit_head(turn.settings, out));
-        stream.form.begin(turn.settings.retry, &mut outbox);
+        stream.form.begin(turn.settings.http.retry, &mut outbox);
         let Stream { session, form } = &mut stream;
         self.greet(session, form, gap, turn);
         self.stage = Stage::Stream(stream);
@@ -130,8 +130,8 @@ impl Peer {
         };
         self.transport = Transport::LongPoll;
         turn.metrics.sessions.long_poll.add(1);
-        let wait = polled.visit.wait.unwrap_or(turn.settings.poll_wait);
-        let wait = wait.min(turn.settings.poll_wait_max);
+        let wait = polled.visit.wait.unwrap_or(turn.settings.http.poll_wait);
+        let wait = wait.min(turn.settings.http.poll_wait_max);
         let is_live = session.pace() == Pace::Live && gap.is_none();
         let Polled { cors, after, .. } = polled;
         let session = Box::new(session);
@@ -193,7 +193,7 @@ impl Peer {
         let start = match visit.cursor {
             Some(cursor) => Start::At(cursor),
             None => {
-                let last = visit.last.map(|last| (last, turn.settings.last_events_max));
+                let last = visit.last.map(|last| (last, turn.settings.clients.last_events_max));
                 let sent = turn.desk.departures.sent_to(self.connection, &client);
                 Start::Now { last, sent }
             }

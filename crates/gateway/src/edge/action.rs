@@ -122,7 +122,7 @@ impl Opened {
     pub fn emit_head(&self, settings: &Settings, out: &mut Vec<u8>) {
         let format = self.format();
         let policy = match format {
-            StreamFormat::Iframe(_) => iframe::policy(&settings.origins.ancestors()),
+            StreamFormat::Iframe(_) => iframe::policy(&settings.cors.allowed_origins.ancestors()),
             _ => String::new(),
         };
         let end = (self.framing, self.after);

@@ -76,9 +76,9 @@ pub fn carry_out(
     out: &mut Vec<u8>,
 ) -> Verdict {
     desk.spend(COMMAND_COST + text.len());
-    let limits = CommandLimits { recipients_max: settings.recipients_max };
+    let limits = CommandLimits { recipients_max: settings.clients.recipients_max };
     let result = json::read(text, &limits)
-        .and_then(|command| check_depth(command, settings.data_depth_max))
+        .and_then(|command| check_depth(command, settings.clients.data_depth_max))
         .and_then(|command| perform(command, speaker, desk, settings, now, out));
     match result {
         Ok(None) => Verdict::Done,
@@ -135,7 +135,7 @@ fn perform<'t>(
                 let mut ack = Vec::new();
                 make_room(&mut ack, write::ack_bytes_max(&id, &to))?;
                 let notified =
-                    exchange.notify(tail, notice, &to, &settings.permissions.notify, now)?;
+                    exchange.notify(tail, notice, &to, &settings.clients.may_notify, now)?;
                 *news = News::Some;
                 let cursor = notified.cursor.to_string();
                 let outcome = notified.outcome.iter().map(|(name, of)| (*name, of.as_str()));
@@ -147,7 +147,7 @@ fn perform<'t>(
         }
         Command::Publish { id, topic, event, data, echo, ttl } => {
             let client = speaker.client();
-            if !settings.permissions.publish.allow(&topic) {
+            if !settings.clients.may_publish.allow(&topic) {
                 return Err(not_allowed("publish", "clients.may_publish").of(id));
             }
             if desk.intake == Intake::Closed {
@@ -171,7 +171,7 @@ fn perform<'t>(
                 Err(fault) => return Err(fault.of(id)),
             };
             let since = since.or_else(|| {
-                let after = desk.before_last(&topic, last?, settings.last_events_max, now);
+                let after = desk.before_last(&topic, last?, settings.clients.last_events_max, now);
                 Some(desk.exchange.cursor(after))
             });
             let listening = Listening { id, topic, connection, change: Change::Subscribe(since) };
@@ -223,7 +223,7 @@ fn begin_of(
     since: Option<&str>,
     settings: &Settings,
 ) -> Result<Option<Cursor>, Fault> {
-    if !settings.permissions.subscribe.allow(topic) {
+    if !settings.clients.may_subscribe.allow(topic) {
         return Err(not_allowed("subscribe", "clients.may_subscribe"));
     }
     since
@@ -269,7 +269,7 @@ fn listen<'t>(
                     let (code, message) = (ErrorCode::TooManySubscriptions, "too many topics");
                     let limit = ConfigReference::count(
                         "clients.subscriptions_max",
-                        settings.subscriptions_max,
+                        settings.clients.subscriptions_max,
                         "topics per client",
                     );
                     return Err(Fault::of_limit(code, message, limit).of(id));
@@ -313,11 +313,11 @@ pub fn apply(
 ) -> Result<Option<Missed>, TooMany> {
     match change {
         Change::Subscribe(since) => {
-            session.subscribe(topic, since, slot, settings.subscriptions_max, desk)
+            session.subscribe(topic, since, slot, settings.clients.subscriptions_max, desk)
         }
         Change::SubscribeSince(_) if session.listens_to(topic, desk) => Ok(None),
         Change::SubscribeSince(cursor) => {
-            session.subscribe(topic, Some(cursor), slot, settings.subscriptions_max, desk)
+            session.subscribe(topic, Some(cursor), slot, settings.clients.subscriptions_max, desk)
         }
         Change::Unsubscribe => {
             session.unsubscribe(topic, slot, desk);

@@ -91,10 +91,10 @@ impl WebSocket {
         settings: &Settings,
         session: Option<Box<Session>>,
     ) -> Self {
-        let (reader, compression) = match (agreement, &settings.deflate) {
+        let (reader, compression) = match (agreement, settings.deflate_policy()) {
             (Some(agreement), Some(policy)) => (
                 MessageReader::with_deflate(Role::Server, agreement),
-                Some(Box::new(Compression::new(*agreement, *policy))),
+                Some(Box::new(Compression::new(*agreement, policy))),
             ),
             _ => (MessageReader::new(Role::Server), None),
         };
@@ -240,7 +240,7 @@ impl WebSocket {
     pub fn message_due(&self, settings: &Settings, now: Duration) -> Option<Duration> {
         let Moment(since @ 1..) = self.message_since else { return None };
         let elapsed = Duration::from_millis(Moment::at(now).0.wrapping_sub(since).into());
-        Some((now + settings.message_timeout).saturating_sub(elapsed))
+        Some((now + settings.websocket.message_timeout).saturating_sub(elapsed))
     }
 
     /// The message that has begun may take its whole time from now on: until now it was not read.
@@ -314,8 +314,8 @@ impl WebSocket {
 
     fn limits(&self, settings: &Settings) -> ReadLimits {
         match self.service {
-            Service::Echo => settings.echo,
-            Service::Session(_) | Service::None => settings.message,
+            Service::Echo => settings.echo(),
+            Service::Session(_) | Service::None => settings.message(),
         }
     }
 
