@@ -212,6 +212,8 @@ impl Exchange {
     ) -> Sequence {
         let left = match since {
             Since::Live => return position,
+            // A live connection reads past what is gone, and so does this one.
+            Since::Stalled(sequence) => return sequence.min(position),
             Since::Left(sequence) => sequence,
             Since::Unknown => 0,
         };

@@ -93,6 +93,9 @@ impl Peer {
         let queue_bytes_max = turn.settings.clients.queue_bytes_max;
         let unsent = (unsent_bytes, shared_bytes);
         self.sending.backlogged(self.connection, unsent, queue_bytes_max, turn.operations);
+        if let Some(session) = self.session_mut() {
+            session.stall(turn.desk);
+        }
         self.progressed(turn);
     }
 
@@ -104,6 +107,9 @@ impl Peer {
             socket.grant_time(turn.now);
         }
         self.sending.drained(self.connection, turn.operations);
+        if let Some(session) = self.session_mut() {
+            session.end_stall(turn.desk);
+        }
         turn.desk.departures.drained(self.connection, &turn.desk.exchange.directory);
         match self.stage {
             Stage::Leaving => self.leave(turn),

@@ -99,8 +99,8 @@ section! {
         30 * SECOND_MS,
         24 * HOUR_MS,
         "a vanished client is found within ping_interval and this; it also ends a client whose \
-         receive window stays closed as long, so less would cut slow readers; some 15 minutes in a \
-         kernel that was not tuned",
+         receive window stays closed as long, so less would cut slow readers, and 30 s end one that \
+         reads less than some 5 KiB/s over loopback; some 15 minutes in a kernel that was not tuned",
     ));
 
     /// The kernel's receive buffer of a connection (SO_RCVBUF), at most net.core.rmem_max; "auto"

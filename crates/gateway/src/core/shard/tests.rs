@@ -5,6 +5,7 @@
 mod polls;
 mod replacing;
 mod slices;
+mod stalls;
 
 use ringway_acceptor::{Outgoing, Piece};
 use ringway_frame::{MaskKeys, Opcode, emit_frame};
