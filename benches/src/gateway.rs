@@ -6,117 +6,26 @@
 use std::{
     collections::BTreeMap,
     env,
-    io::{BufRead, BufReader, Read, Write},
-    net::TcpStream,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::mpsc,
-    thread,
-    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
+use ringway_testbed::{Gateway, Launch};
 
 /// No heartbeat comes between what a bench counts by its bytes; the most that is allowed.
 pub const WITHOUT_HEARTBEATS: &str = "websocket.ping_interval=24h";
 
-/// A gateway that has not said where it listens by then has failed.
-const START_TIME_MAX: Duration = Duration::from_secs(10);
-
-/// A running gateway. Ended on drop.
-#[derive(Debug)]
-pub struct Gateway {
-    child: Child,
-    /// The line of its log that says where it listens.
-    line: String,
+/// How to start `binary` on free ports, its one thread on `core`. The gateway pins it itself.
+pub fn launch(binary: &Path, core: usize) -> Launch {
+    Launch::of(binary).flags(&["--cores", &format!("{core}-{core}")])
 }
 
-impl Gateway {
-    /// Starts `binary` with `arguments` and further variables of `environment` on a free port,
-    /// its one thread on `core`.
-    ///
-    /// # Errors
-    /// It does not start, or does not say within ten seconds where it listens.
-    pub fn start(
-        binary: &Path,
-        core: usize,
-        arguments: &[String],
-        environment: &[(&str, &str)],
-    ) -> Result<Self> {
-        let mut command = Command::new(binary);
-        command
-            .args(["--listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0"])
-            .args(["--cores", &format!("{core}-{core}")])
-            .args(arguments)
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        let spawned = command.spawn();
-        let mut child = spawned.with_context(|| format!("starting {}", binary.display()))?;
-        let log = BufReader::new(child.stderr.take().context("its log is piped")?);
-        // From here on a failure ends the child.
-        let mut gateway = Self { child, line: String::new() };
-        let (lines, first_lines) = mpsc::channel();
-        // Reads the log to its end, so that the gateway never waits for us.
-        thread::spawn(move || {
-            for line in log.lines().map_while(Result::ok) {
-                let _ = lines.send(line);
-            }
-        });
-        let mut log = Vec::new();
-        loop {
-            let Ok(line) = first_lines.recv_timeout(START_TIME_MAX) else {
-                bail!("{} did not start; it said:\n{}", binary.display(), log.join("\n"));
-            };
-            if line.contains("ws://") {
-                gateway.line = line;
-                return Ok(gateway);
-            }
-            log.push(line);
-        }
-    }
-
-    /// Where it echoes.
-    ///
-    /// # Errors
-    /// It has not said where it listens.
-    pub fn url(&self) -> Result<String> {
-        let address = self.address("ws://").context("it has said where it listens")?;
-        Ok(format!("ws://{address}/echo"))
-    }
-
-    /// Its process id.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// What follows `scheme` in the line that said where it listens.
-    fn address(&self, scheme: &str) -> Option<&str> {
-        let (_, rest) = self.line.split_once(scheme)?;
-        rest.split([';', ',', ' ', '/']).next()
-    }
-
-    /// All that it has counted: the sums of its metrics that end in `_total`.
-    ///
-    /// # Errors
-    /// It does not answer.
-    pub fn totals(&self) -> Result<BTreeMap<String, f64>> {
-        let address = self.address("http://").context("it names no private API")?;
-        let mut stream = TcpStream::connect(address).context("asking for its metrics")?;
-        write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text)?;
-        Ok(totals_of(&text))
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        // Either may find that it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// All that a gateway has counted: the sums of its metrics that end in `_total`.
+///
+/// # Errors
+/// It does not answer.
+pub fn totals(gateway: &Gateway) -> Result<BTreeMap<String, f64>> {
+    Ok(totals_of(&gateway.metrics()?))
 }
 
 /// The samples of a Prometheus text exposition that count something, summed over their labels.

@@ -11,9 +11,10 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use ringway_testbed::Gateway;
 
 use crate::{
-    gateway::{Gateway, WITHOUT_HEARTBEATS},
+    gateway::{WITHOUT_HEARTBEATS, launch},
     process,
 };
 
@@ -30,11 +31,10 @@ const SMALL_PAGES: [(&str, &str); 2] = [("MIMALLOC_ALLOW_THP", "0"), ("MIMALLOC_
 /// Starts a gateway on `core` and the engine `io`, with further `settings` (`KEY=VALUE`).
 ///
 /// # Errors
-/// See [`Gateway::start`].
+/// It does not start.
 pub fn start(binary: &Path, core: usize, io: &str, settings: &[&str]) -> Result<Gateway> {
-    let mut arguments = ["--io", io, "--set", WITHOUT_HEARTBEATS].map(str::to_owned).to_vec();
-    arguments.extend(settings.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()]));
-    Gateway::start(binary, core, &arguments, &SMALL_PAGES)
+    let launch = launch(binary, core).flags(&["--io", io]).set(&[WITHOUT_HEARTBEATS]).set(settings);
+    SMALL_PAGES.iter().fold(launch, |launch, (name, value)| launch.variable(name, value)).start()
 }
 
 /// Resident bytes of a gateway that has nothing to do, once it no longer changes.

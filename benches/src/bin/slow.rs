@@ -18,7 +18,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use ringway_acceptor::{cores, descriptors};
 use ringway_benches::{
-    gateway::binary_beside_this_one,
+    gateway::{binary_beside_this_one, totals},
     handshake::{Link, Target},
     memory,
     publisher::{Publisher, TOPIC},
@@ -124,7 +124,7 @@ fn growth(args: &Args, binary: &Path, io: &str, readers: Readers) -> Result<Grow
     let mut settings = vec![queue.as_str()];
     settings.extend(args.set.iter().map(String::as_str));
     let gateway = memory::start(binary, args.server_core, io, &settings)?;
-    let target = Target::parse(&gateway.url()?)?;
+    let target = Target::parse(&gateway.echo_url())?;
     let link = match readers {
         Readers::Prompt => Link::Loopback,
         Readers::Never if args.wide => Link::Loopback,
@@ -146,7 +146,7 @@ fn growth(args: &Args, binary: &Path, io: &str, readers: Readers) -> Result<Grow
     let kernel = memory::kernel_buffers()? - kernel_before;
     // On a wide link it depends on the settings whether there is anything that the kernel refuses.
     if readers == Readers::Never && !args.wide {
-        let short = gateway.totals()?.get("ringway_short_sends_total").copied().unwrap_or(0.0);
+        let short = totals(&gateway)?.get("ringway_short_sends_total").copied().unwrap_or(0.0);
         ensure!(
             short >= f64::from(args.connections),
             "only {short} sends came short: the kernel has taken the events of the others; \

@@ -21,10 +21,10 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use ringway_acceptor::descriptors;
 use ringway_benches::{
-    gateway::{Gateway, binary_beside_this_one},
+    gateway::{binary_beside_this_one, launch},
     handshake::{Handshake, HandshakeState, Target},
 };
-use rustix::process::{Pid, Signal, kill_process};
+use ringway_testbed::Signal;
 
 /// Between two looks at all clients: the times are no more exact than this.
 const NAP: Duration = Duration::from_millis(1);
@@ -130,17 +130,16 @@ struct Client<'a> {
 }
 
 fn storm(args: &Args, binary: &Path, variant: &Variant) -> Result<StormResult> {
-    let settings = variant.settings.iter().flat_map(|set| ["--set".to_owned(), set.clone()]);
-    let settings: Vec<String> = settings.collect();
-    let gateway = Gateway::start(binary, args.server_core, &settings, &[])?;
-    let target = Target::parse(&gateway.url()?)?;
+    let settings: Vec<&str> = variant.settings.iter().map(String::as_str).collect();
+    let gateway = launch(binary, args.server_core).set(&settings).start()?;
+    let target = Target::parse(&gateway.echo_url())?;
     let overflows = overflows()?;
-    signal(&gateway, Signal::STOP)?;
+    gateway.signal(Signal::STOP)?;
     let start = Instant::now();
     let begun: Result<Vec<_>> = (0..args.connections).map(|_| begin(&target)).collect();
     // It goes on whatever came of that: a stopped process cannot be told to end.
     thread::sleep(Duration::from_millis(args.stall_ms).saturating_sub(start.elapsed()));
-    signal(&gateway, Signal::CONT)?;
+    gateway.signal(Signal::CONT)?;
     let mut clients = begun?;
     let mut served = Vec::new();
     let mut failed = 0;
@@ -191,11 +190,6 @@ impl Client<'_> {
             }
         }
     }
-}
-
-fn signal(gateway: &Gateway, signal: Signal) -> Result<()> {
-    let pid = Pid::from_raw(gateway.pid().cast_signed()).context("a process has a number")?;
-    Ok(kill_process(pid, signal)?)
 }
 
 fn overflows() -> Result<u64> {

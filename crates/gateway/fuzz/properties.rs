@@ -8,7 +8,6 @@ use std::time::Duration;
 use ringway::config::Config;
 use ringway::config::origins::Origins;
 use ringway::config::settings::Settings;
-use ringway::config::settings::VisitLimits;
 use ringway::edge::action::Opened;
 use ringway::edge::action::Polled;
 use ringway::edge::action::Posted;
@@ -32,7 +31,8 @@ use ringway_hub::name;
 use serde::de::IgnoredAny;
 
 /// Small, so that a short input can pass them.
-const VISITS: VisitLimits = VisitLimits { topics_max: 3, body_bytes_max: 40 };
+const TOPICS_MAX: usize = 3;
+const BODY_BYTES_MAX: usize = 40;
 
 /// Where a conversation stood when the input was used up or of no interest any more.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,12 +47,13 @@ enum End {
 pub fn requests(input: &[u8]) {
     let Some((cut, sent)) = input.split_first() else { return };
     let mut settings = Settings::from_config(&Config::default());
-    settings.visits = VISITS;
-    settings.origins = Origins::parse(["https://a"]).expect("an origin");
-    settings.head.bytes_max = 300;
-    settings.head.target_bytes_max = 60;
-    settings.head.fields_max = 8;
-    settings.requests_per_connection_max = 20;
+    settings.clients.subscriptions_max = TOPICS_MAX;
+    settings.websocket.message_bytes_max = BODY_BYTES_MAX;
+    settings.cors.allowed_origins = Origins::parse(["https://a"]).expect("an origin");
+    settings.limits.header_bytes_max = 300;
+    settings.limits.target_bytes_max = 60;
+    settings.limits.header_fields_max = 8;
+    settings.limits.requests_per_connection_max = 20;
     let whole = converse(sent, sent.len().max(1), &settings);
     let pieces = converse(sent, usize::from(*cut).max(1), &settings);
     assert_eq!(whole.0, pieces.0, "the answers");
@@ -103,7 +104,7 @@ fn serve(progress: &Progress) -> Option<(String, KeepAlive)> {
             (format!("{:?} {cors:?}\n", sound(visit)), *after)
         }
         Progress::Posted(Posted { visit, body, cors, after }) => {
-            assert!(body.len() <= VISITS.body_bytes_max, "a body of {}", body.len());
+            assert!(body.len() <= BODY_BYTES_MAX, "a body of {}", body.len());
             (format!("{:?} {cors:?} {body:?}\n", sound(visit)), *after)
         }
         _ => return None,
@@ -116,7 +117,7 @@ fn sound(visit: &Visit) -> &Visit {
         (1..=128).contains(&name.len()) && name.chars().all(|letter| !letter.is_control())
     };
     let is_safe = |letter: char| letter.is_ascii_alphanumeric() || ":/._-+[]".contains(letter);
-    assert!(visit.topics.len() <= VISITS.topics_max, "{visit:?}");
+    assert!(visit.topics.len() <= TOPICS_MAX, "{visit:?}");
     assert!(visit.topics.iter().chain(&visit.client).all(|name| is_name(name)), "{visit:?}");
     let called = match &visit.receiver {
         Some(Receiver::Callback(name)) => name.to_string(),
@@ -148,7 +149,7 @@ fn undated(answers: &[u8]) -> String {
 /// stands in the message as it was and is JSON, and so is what the gateway says of it.
 pub fn commands(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
-    let limits = CommandLimits { recipients_max: 3 };
+    let limits = CommandLimits { recipients_max: 3, data_depth_max: 128 };
     let read = json::read(text, &limits);
     let not_json = matches!(read, Err(CommandError { code: ErrorCode::NotJson, .. }));
     assert_eq!(is_json(text), !not_json, "one judge of JSON");
@@ -174,7 +175,7 @@ pub fn commands(input: &[u8]) {
             write::ack_with_outcome(&mut out, id, "cursor", [(&**topic, "queued")]);
         }
         Ok(Command::Ping { id }) => write::pong(&mut out, "cursor", id.as_deref()),
-        Err(error) => write::error(&mut out, error),
+        Err(error) => ringway::subprotocol::native::reply::error(&mut out, error),
     }
     assert!(is_json(std::str::from_utf8(&out).expect("UTF-8")));
 }

@@ -90,15 +90,15 @@ enum State {
     Blank { size: usize },
     /// In the extensions.
     Extension { size: usize },
-    /// KeepAlive the CR of the size.
+    /// After the CR of the size.
     SizeLf { size: usize },
     /// In the data, of which this much is missing.
     Data { left: usize },
-    /// KeepAlive the data.
+    /// After the data.
     DataCr,
-    /// KeepAlive the CR after the data.
+    /// After the CR after the data.
     DataLf,
-    /// KeepAlive the last chunk.
+    /// After the last chunk.
     Trailers(Scan),
 }
 

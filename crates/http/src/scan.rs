@@ -9,15 +9,15 @@ pub enum Scan {
     /// Before the first byte of the request line: RFC 9112 §2.2 lets empty lines precede it.
     #[default]
     Before,
-    /// KeepAlive a CR before the request line.
+    /// After a CR before the request line.
     BeforeCr,
     /// Inside a line.
     InLine,
-    /// KeepAlive a CR.
+    /// After a CR.
     Cr,
     /// At the start of a line.
     LineStart,
-    /// KeepAlive a CR at the start of a line: the LF ends the head.
+    /// After a CR at the start of a line: the LF ends the head.
     LastCr,
 }
 

@@ -4,7 +4,7 @@
 //! never decides what becomes of one.
 //!
 //! Memory: 33 bytes per client at a load of 7/8 at most (50 on average), and its name with the 16
-//! bytes of an `Arc`; and what `losses` says.
+//! bytes of an `Arc`; and what `losses` and `stalls` say.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::{HashTable, hash_table::Entry};
 
-use self::losses::Losses;
+use self::{losses::Losses, stalls::Stalls};
 use crate::cursor::Sequence;
 use crate::name::Name;
 
@@ -50,6 +50,7 @@ struct Shard {
     /// Connections that lag.
     behind: usize,
     losses: Losses,
+    stalls: Stalls,
 }
 
 /// Invariant: `behind <= live`.
@@ -80,6 +81,9 @@ pub struct Arrival {
 pub enum Since {
     /// Here: it has another connection.
     Live,
+    /// Here, but no socket of its connections takes what it is sent: it has been served up to this
+    /// event.
+    Stalled(Sequence),
     /// Away: it had been served up to this event.
     Left(Sequence),
     /// Nowhere, as far as is known.
@@ -121,13 +125,20 @@ impl Directory {
     /// A connection has come.
     pub fn arrive(&self, client: &str) -> Arrival {
         let (hash, mut shard) = self.shard(client);
-        let Shard { clients, name_bytes, .. } = &mut *shard;
+        let Shard { clients, name_bytes, stalls, .. } = &mut *shard;
         let same = |entry: &Client| *entry.name == *client;
         match clients.entry(hash, same, |entry| self.hasher.hash_one(&*entry.name)) {
             Entry::Occupied(mut entry) => {
                 let entry = entry.get_mut();
                 entry.live += 1;
-                let since = if entry.live > 1 { Since::Live } else { Since::Left(entry.left) };
+                let (stalled, furthest) = stalls.of(hash);
+                let since = match entry.live {
+                    1 => Since::Left(entry.left),
+                    live if stalled >= live as usize - 1 => {
+                        Since::Stalled(entry.left.max(furthest))
+                    }
+                    _ => Since::Live,
+                };
                 Arrival { name: Arc::clone(&entry.name), since }
             }
             Entry::Vacant(place) => {
@@ -202,6 +213,28 @@ impl Directory {
     pub fn may_miss(&self, client: &str, after: Sequence) -> bool {
         let (hash, shard) = self.shard(client);
         shard.losses.may_hold(hash, after)
+    }
+
+    /// The socket of a connection takes no more of what it is sent, and has had all up to `at`.
+    ///
+    /// ```
+    /// # use ringway_hub::{Directory, Since};
+    /// # let directory = Directory::default();
+    /// directory.arrive("ann");
+    /// directory.stall("ann", 4);
+    /// assert_eq!(directory.arrive("ann").since, Since::Stalled(4));
+    /// assert_eq!(directory.arrive("ann").since, Since::Live);
+    /// directory.end_stall("ann", 4);
+    /// ```
+    pub fn stall(&self, client: &str, at: Sequence) {
+        let (hash, mut shard) = self.shard(client);
+        shard.stalls.add(hash, at);
+    }
+
+    /// A connection that stalled at `at` takes what it is sent again, or has left.
+    pub fn end_stall(&self, client: &str, at: Sequence) {
+        let (hash, mut shard) = self.shard(client);
+        shard.stalls.remove(hash, at);
     }
 
     /// A connection lags: until it catches up it does not count as present.
@@ -318,7 +351,10 @@ impl Directory {
     pub fn bytes(&self) -> usize {
         let bytes = |shard: &Mutex<Shard>| {
             let shard = lock(shard);
-            shard.clients.allocation_size() + shard.name_bytes + shard.losses.bytes()
+            shard.clients.allocation_size()
+                + shard.name_bytes
+                + shard.losses.bytes()
+                + shard.stalls.bytes()
         };
         size_of::<Self>() + self.shards.iter().map(bytes).sum::<usize>()
     }
@@ -357,5 +393,6 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 }
 
 mod losses;
+mod stalls;
 #[cfg(test)]
 mod tests;

@@ -194,9 +194,7 @@ impl History {
                 None => break false,
             }
         };
-        if !retired.is_empty() {
-            self.index.shrink();
-        }
+        self.index.shrink();
         Trimmed { retired, is_complete }
     }
 

@@ -23,6 +23,8 @@ pub(crate) struct Index {
     /// else goes through them.
     passing_topics: Keys,
     passing_recipients: Keys,
+    /// The table that [`Index::shrink`] looks at next, of all tables of the four kinds.
+    shrinks_next: usize,
 }
 
 impl Index {
@@ -62,12 +64,18 @@ impl Index {
         [&self.topics, &self.recipients, &self.passing_topics, &self.passing_recipients]
     }
 
-    /// Gives back what tables hold for keys that are gone.
+    /// Gives back what a table holds for keys that are gone: one table in each call, since all that
+    /// is left in it is moved. The next call goes on with the one behind it.
     pub(crate) fn shrink(&mut self) {
-        self.topics.shrink();
-        self.recipients.shrink();
-        self.passing_topics.shrink();
-        self.passing_recipients.shrink();
+        let Self { topics, recipients, passing_topics, passing_recipients, shrinks_next } = self;
+        let all = [topics, recipients, passing_topics, passing_recipients];
+        for _ in 0..all.len() * TABLES {
+            let (kind, table) = (*shrinks_next / TABLES, *shrinks_next % TABLES);
+            *shrinks_next = (*shrinks_next + 1) % (all.len() * TABLES);
+            if all[kind].shrink(table) {
+                return;
+            }
+        }
     }
 
     pub(crate) fn topic(&self, topic: &str) -> Option<&Postings> {
@@ -161,14 +169,15 @@ impl Keys {
         found.map(|entry| &entry.postings)
     }
 
-    fn shrink(&mut self) {
-        let hasher = &self.hasher;
-        for table in &mut self.tables {
-            if table.len() * 4 < table.capacity() {
-                let twice = table.len() * 2;
-                table.shrink_to(twice, |entry| hasher.hash_one(&*entry.key));
-            }
+    /// Shrinks a table of which most is empty; whether it was one.
+    fn shrink(&mut self, table: usize) -> bool {
+        let (hasher, table) = (&self.hasher, &mut self.tables[table]);
+        // `capacity` would leave out the places of keys that are gone.
+        if table.allocation_size() <= 5 * table.len() * (size_of::<KeyEntry>() + 1) {
+            return false;
         }
+        table.shrink_to(table.len() * 2, |entry| hasher.hash_one(&*entry.key));
+        true
     }
 
     fn bytes(&self) -> usize {
@@ -203,7 +212,34 @@ mod tests {
             keys.remove(&key, 1);
         }
         assert_eq!(keys.weight(), 0);
-        keys.shrink();
+        assert!((0..TABLES).all(|table| keys.shrink(table)));
         assert_eq!(keys.bytes(), 0);
+    }
+
+    #[test]
+    fn a_call_shrinks_one_table_and_the_next_call_goes_on_behind_it() {
+        let mut index = Index::default();
+        for keys in [&mut index.topics, &mut index.passing_recipients] {
+            let names: Vec<String> = (0..3_200).map(|number| format!("key-{number}")).collect();
+            names.iter().for_each(|name| keys.add(name, 1));
+            names.iter().skip(TABLES).for_each(|name| keys.remove(name, 1));
+        }
+        let shrunk = |index: &Index| {
+            let tables = index.all().into_iter().flat_map(|keys| &keys.tables);
+            tables.map(HashTable::capacity).collect::<Vec<_>>()
+        };
+        let mut before = shrunk(&index);
+        for call in 0..2 * TABLES {
+            index.shrink();
+            let after = shrunk(&index);
+            let changed: Vec<usize> =
+                (0..after.len()).filter(|at| after[*at] != before[*at]).collect();
+            let expected = if call < TABLES { call } else { 2 * TABLES + call };
+            assert_eq!(changed, [expected]);
+            before = after;
+        }
+        index.shrink();
+        assert_eq!(shrunk(&index), before, "there is nothing to give back");
+        assert!((0..TABLES).all(|number| index.topic(&format!("key-{number}")).is_some()));
     }
 }

@@ -14,6 +14,8 @@ use std::{
     time::Duration,
 };
 
+use crate::config::settings::Settings;
+
 /// Shared by the control thread and all cores.
 #[derive(Debug, Clone, Default)]
 pub struct Orders {
@@ -50,6 +52,8 @@ pub enum Order {
         /// And what reason.
         reason: Box<str>,
     },
+    /// Read these settings from now on; see [`Settings::replaced_by`].
+    ReplaceSettings(Arc<Settings>),
     /// Change what a connection listens to.
     Listen {
         /// Which one; it is the client's own, or nothing happens.

@@ -5,19 +5,21 @@
 
 pub mod mailbox;
 mod notice;
+mod receipt;
 
 pub use notice::{Echo, Ttl};
+pub use receipt::{Receipt, ReceiptRoom};
 
 use std::{collections::HashSet, ops::ControlFlow, sync::Arc, time::Duration};
 
 use ringway_frame::{Opcode, emit_frame};
 use ringway_hub::{
     Address, Cursor, Directory, Draft, Epoch, Interest, Keep, Key, Log, Outcome, Presence,
-    Receipts, Recipients, Retention, Sequence, Since, Tail,
+    Receipts, Recipients, Retention, Sequence, Since, Tail, TopicRetention,
 };
 
 use crate::{
-    config::{patterns::Patterns, settings::HistorySettings},
+    config::{History, HistoryTopic, patterns::Patterns},
     encoding::{native as write, native::EventParts},
     limits::{AWAY_MAX, RECEIPTS_AGE_MAX, RECEIPTS_BYTES_MAX, RECEIPTS_MAX, WAITING_COUNTED_MAX},
     memory::{OutOfMemory, make_room},
@@ -30,7 +32,7 @@ pub struct Exchange {
     /// Who is there, and since when others are not.
     pub directory: Arc<Directory>,
     /// Answers to commands that were carried out, for those that come twice.
-    pub receipts: Receipts<Arc<Vec<u8>>>,
+    pub receipts: Receipts<Arc<Receipt>>,
     age_max: Duration,
 }
 
@@ -70,7 +72,7 @@ pub struct Notified<'n> {
 
 impl Exchange {
     /// An empty log.
-    pub fn new(epoch: Epoch, history: &HistorySettings) -> Self {
+    pub fn new(epoch: Epoch, history: &History, topics: &[HistoryTopic]) -> Self {
         let retention = Retention {
             events_max: history.events_max,
             bytes_max: history.bytes_max,
@@ -86,10 +88,10 @@ impl Exchange {
             // Who listens to a topic says from where on, or from now on.
             Address::Topic(_) => {}
         });
-        let log = match &*history.topics {
+        let log = match topics {
             [] => log,
             _ => {
-                let topics = Arc::clone(&history.topics);
+                let topics: Vec<_> = topics.iter().map(topic_retention).collect();
                 log.keeping_topics(move |topic| {
                     topics.iter().find(|(pattern, _)| pattern.allow(topic)).map(|one| one.1)
                 })
@@ -99,7 +101,7 @@ impl Exchange {
             log,
             directory,
             receipts: Receipts::new(RECEIPTS_MAX, RECEIPTS_AGE_MAX)
-                .within(RECEIPTS_BYTES_MAX, |answer| answer.capacity()),
+                .within(RECEIPTS_BYTES_MAX, |receipt| receipt.bytes()),
             age_max: history.age_max,
         }
     }
@@ -210,6 +212,8 @@ impl Exchange {
     ) -> Sequence {
         let left = match since {
             Since::Live => return position,
+            // A live connection reads past what is gone, and so does this one.
+            Since::Stalled(sequence) => return sequence.min(position),
             Since::Left(sequence) => sequence,
             Since::Unknown => 0,
         };
@@ -312,19 +316,23 @@ impl Exchange {
     }
 }
 
+fn topic_retention(topic: &HistoryTopic) -> (Patterns, TopicRetention) {
+    let retention = TopicRetention {
+        events_max: topic.events_max.unwrap_or(u64::MAX),
+        age_max: topic.age_max.unwrap_or(Duration::MAX),
+    };
+    (Patterns::new([&*topic.pattern]), retention)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn those_who_left_and_for_whom_nothing_is_kept_are_bounded() {
-        let history = HistorySettings {
-            events_max: 100_000,
-            bytes_max: 64 << 20,
-            age_max: Duration::from_secs(300),
-            topics: [].into(),
-        };
-        let (exchange, mut tail) = (Exchange::new(Epoch::new(1), &history), Tail::default());
+        let history =
+            History { events_max: 100_000, bytes_max: 64 << 20, age_max: Duration::from_secs(300) };
+        let (exchange, mut tail) = (Exchange::new(Epoch::new(1), &history, &[]), Tail::default());
         let notice = Notice { from: None, event: None, data: "1", ttl: None };
         let everybody = Patterns::new(["*"]);
         exchange.notify(&mut tail, notice, &["awaited"], &everybody, Duration::ZERO).unwrap();

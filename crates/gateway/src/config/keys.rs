@@ -51,6 +51,15 @@ impl Kind {
     }
 }
 
+/// When another value of a key can take effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// At once: a connection reads the value each time it needs it.
+    Live,
+    /// At the next start: sockets, memory, the log or an agreement with a peer depend on it.
+    Restart,
+}
+
 /// One key of the configuration.
 #[derive(Debug)]
 pub(super) struct Key {
@@ -59,6 +68,7 @@ pub(super) struct Key {
     pub kind: Kind,
     /// What it does: sentences for an operator, printed by `ringway defaults`.
     pub meaning: &'static str,
+    pub change: Change,
     /// Keys that bound this one, each with the reason, to follow its value and "which".
     pub at_most: &'static [(&'static str, &'static str)],
 }
@@ -115,7 +125,7 @@ impl Section {
 }
 
 /// Declares a section: its path, how often it may be written, the struct of its values, and one
-/// entry for each key with the field's type and the [`Kind`] of its values. A doc comment is what
+/// entry for each key with its [`Change`], the field's type and the [`Kind`] of its values. A doc comment is what
 /// operators read in `ringway defaults` and engineers on the field.
 macro_rules! section {
     (
@@ -123,7 +133,7 @@ macro_rules! section {
         $path:literal, $Repeats:ident $(($needed:literal))? => $Section:ident
         $(
             $(#[doc = $meaning:literal])+
-            $name:ident: $type:ty = $Kind:ident $(($($argument:tt)*))?
+            $name:ident [$Change:ident]: $type:ty = $Kind:ident $(($($argument:tt)*))?
                 $(, at most $greater:literal which $why:literal)?;
         )+
     ) => {
@@ -144,6 +154,7 @@ macro_rules! section {
                             path: concat!($path, ".", stringify!($name)),
                             kind: $crate::config::keys::Kind::$Kind $(($($argument)*))?,
                             meaning: concat!($($meaning),+),
+                            change: $crate::config::keys::Change::$Change,
                             at_most: &[$(($greater, $why))?],
                         },
                     )+],
@@ -154,6 +165,15 @@ macro_rules! section {
                 let mut keys = Self::SECTION.keys.iter();
                 let mut next = || keys.next().expect("each field has its key");
                 Self { $( $name: $crate::config::read::field(next(), values), )+ }
+            }
+
+            /// Takes over the values of `next` that can be replaced at run time.
+            pub fn replace_live(&mut self, next: &Self) {
+                let mut keys = Self::SECTION.keys.iter();
+                let mut change = || keys.next().expect("each field has its key").change;
+                $( if change() == $crate::config::keys::Change::Live {
+                    self.$name.clone_from(&next.$name);
+                } )+
             }
         }
     };

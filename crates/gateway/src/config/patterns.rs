@@ -7,17 +7,6 @@ use ringway_hub::name::{self, NameFault};
 /// What stands for any rest of a name, at the end of a pattern.
 const REST: char = '*';
 
-/// What clients may do, by the names that they do it to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Permissions {
-    /// Clients that may be notified.
-    pub notify: Patterns,
-    /// Topics that may be published to.
-    pub publish: Patterns,
-    /// Topics that may be subscribed to.
-    pub subscribe: Patterns,
-}
-
 /// A set of names: some by themselves, some by how they begin. The default is empty.
 ///
 /// The prefixes are sorted and none begins with another one, so that at most one of them, the last
@@ -80,7 +69,7 @@ impl Patterns {
             }
         }
         prefixes.sort_unstable();
-        // KeepAlive its own beginning, a longer prefix says nothing new.
+        // After its own beginning, a longer prefix says nothing new.
         prefixes.dedup_by(|longer, shorter| longer.starts_with(&**shorter));
         names.sort_unstable();
         names.dedup();

@@ -63,7 +63,7 @@ impl Peer {
         turn.desk.spend(RESUME_COST);
         // What it is owed first: it drains, and then there is another turn.
         let may_go_on = match self.stage {
-            Stage::Http(_) | Stage::Poll(_) => !self.sending.is_backlogged(),
+            Stage::Http(_) | Stage::Poll(..) => !self.sending.is_backlogged(),
             _ => !self.sending.is_paused() || self.is_in_large_message(),
         };
         if may_go_on && let Some(mut deferred) = self.deferred.take() {

@@ -3,7 +3,7 @@
 //!
 //! It joins a session with the form of its transport; `feed` decides what is sent.
 
-use crate::encoding::pieces::Pieces;
+use crate::{connection::PollRequest, encoding::pieces::Pieces};
 
 use ringway_frame::CloseCode;
 use ringway_hub::Sequence;
@@ -19,7 +19,7 @@ use crate::{
         delivery as feed,
         delivery::{Form, Progress, Serving, Word},
         dispatch::Run,
-        perform as service,
+        perform,
     },
     transport::long_poll::{Found, LongPoll},
 };
@@ -47,8 +47,8 @@ impl Peer {
                 let (session, format) = (&mut stream.session, &mut stream.form);
                 feed::deliver(session, format, run, desk, serving, &mut outbox)
             }
-            Stage::Poll(poll) => {
-                let bytes_max = turn.memory.answer_bytes(serving.settings.poll_bytes_max);
+            Stage::Poll(poll, _) => {
+                let bytes_max = turn.memory.answer_bytes(serving.settings.http.poll_bytes_max);
                 poll.collect(run, desk, bytes_max, serving.metrics)
             }
             _ => Progress::Idle,
@@ -88,7 +88,7 @@ impl Peer {
                 let (session, format) = (&mut stream.session, &mut stream.form);
                 feed::read_on(session, format, desk, serving, &mut outbox)
             }
-            Stage::Poll(_) => return self.try_to_answer(turn),
+            Stage::Poll(..) => return self.try_to_answer(turn),
             _ => Progress::Idle,
         };
         match progress {
@@ -126,7 +126,7 @@ impl Peer {
     pub fn listen(&mut self, change: Change, topic: &str, turn: &mut Turn<'_>) {
         let slot = self.connection.slot();
         let Some(session) = self.session_mut() else { return };
-        let changed = service::apply(change, session, topic, slot, turn.settings, turn.desk);
+        let changed = perform::apply(change, session, topic, slot, turn.settings, turn.desk);
         if let Ok(Some(missed)) = changed {
             self.tell_of_gap(missed, turn);
         }
@@ -149,7 +149,7 @@ impl Peer {
                 }
             }
             Stage::Stream(stream) => stream.form.word(gap, turn.bench, &mut outbox),
-            Stage::Poll(poll) => {
+            Stage::Poll(poll, _) => {
                 poll.note((from, to));
                 self.be_ready(turn);
             }
@@ -159,9 +159,9 @@ impl Peer {
 
     /// Answers a held poll if there is something to answer.
     pub(super) fn try_to_answer(&mut self, turn: &mut Turn<'_>) {
-        let Stage::Poll(poll) = &mut self.stage else { return };
+        let Stage::Poll(poll, _) = &mut self.stage else { return };
         let mut body = Pieces::new(turn.bench.take_scratch());
-        let bytes_max = turn.memory.answer_bytes(turn.settings.poll_bytes_max);
+        let bytes_max = turn.memory.answer_bytes(turn.settings.http.poll_bytes_max);
         match poll.read(turn.desk, turn.now, bytes_max, turn.metrics, &mut body) {
             Found::Something => self.write_answer(&body, Found::Something, turn),
             Found::Nothing if poll.session.pace() != Pace::Live => self.be_ready(turn),
@@ -173,9 +173,9 @@ impl Peer {
 
     /// Answers a held poll with what there is, were it nothing.
     pub(super) fn answer_poll(&mut self, turn: &mut Turn<'_>) {
-        let Stage::Poll(poll) = &mut self.stage else { return };
+        let Stage::Poll(poll, _) = &mut self.stage else { return };
         let mut body = Pieces::new(turn.bench.take_scratch());
-        let bytes_max = turn.memory.answer_bytes(turn.settings.poll_bytes_max);
+        let bytes_max = turn.memory.answer_bytes(turn.settings.http.poll_bytes_max);
         match poll.read(turn.desk, turn.now, bytes_max, turn.metrics, &mut body) {
             found @ (Found::Something | Found::Nothing) => self.write_answer(&body, found, turn),
             Found::NoMemory => self.end_unanswered(turn),
@@ -195,13 +195,15 @@ impl Peer {
         if turn.operations.try_reserve(body.text.len() + RESPONSE_HEAD_BYTES).is_err() {
             return self.end_unanswered(turn);
         }
-        let Stage::Poll(poll) = std::mem::replace(&mut self.stage, Stage::Lingering) else {
+        let Stage::Poll(poll, request) = std::mem::replace(&mut self.stage, Stage::Lingering)
+        else {
             return;
         };
         // An earlier answer may be on its way.
         let earlier = self.settled(turn);
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
-        let LongPoll { session, cors, after, http, .. } = poll;
+        let LongPoll { session, .. } = poll;
+        let PollRequest { cors, after, http } = request;
         write_body(body, cors.as_deref().unwrap_or(&Cors::Silent), after, &mut outbox);
         turn.metrics.sessions.long_poll.subtract(1);
         let settled = match (earlier, found) {

@@ -22,10 +22,10 @@ impl Peer {
         let protocol = match &self.stage {
             Stage::WebSocket(socket) => socket.held_bytes(),
             Stage::Http(http) => http.held_bytes(),
-            Stage::Poll(poll) => poll.held_bytes(),
+            Stage::Poll(poll, request) => poll.held_bytes() + request.http.held_bytes(),
             Stage::Stream(_) | Stage::Lingering | Stage::Leaving | Stage::Closing => 0,
         };
-        deferred + protocol + self.sending.owed_bytes(settings.kernel_queue_bytes)
+        deferred + protocol + self.sending.owed_bytes(settings.kernel_queue_bytes())
     }
 
     /// Corrects the core's account by what has changed since the last time.
@@ -81,7 +81,7 @@ impl Peer {
     pub(super) fn end_overdue_message(&mut self, turn: &mut Turn<'_>) {
         turn.metrics.messages_timed_out.add(1);
         self.note_end(EndReason::MessageTimeout);
-        let time = turn.settings.message_timeout;
+        let time = turn.settings.websocket.message_timeout;
         let limit = ConfigReference::time("websocket.message_timeout", time);
         let reason = &format!("message_timeout: the message took too long: {limit}");
         self.fail_socket(CloseCode::POLICY, reason, turn);

@@ -78,7 +78,7 @@ impl Peer {
     #[inline]
     pub(super) fn is_alive(&mut self, turn: &mut Turn<'_>) {
         self.life = Life::Heard;
-        let mut due = turn.now + turn.settings.ping_interval;
+        let mut due = turn.now + turn.settings.websocket.ping_interval;
         if let Stage::WebSocket(socket) = &self.stage
             && let Some(message_due) = socket.message_due(turn.settings, turn.now)
             && !self.sending.is_paused()
@@ -90,9 +90,12 @@ impl Peer {
 
     /// The socket took less than it was given, or some of what it owed.
     pub fn backlogged(&mut self, unsent_bytes: usize, shared_bytes: usize, turn: &mut Turn<'_>) {
-        let queue_bytes_max = turn.settings.queue_bytes_max;
+        let queue_bytes_max = turn.settings.clients.queue_bytes_max;
         let unsent = (unsent_bytes, shared_bytes);
         self.sending.backlogged(self.connection, unsent, queue_bytes_max, turn.operations);
+        if let Some(session) = self.session_mut() {
+            session.stall(turn.desk);
+        }
         self.progressed(turn);
     }
 
@@ -104,6 +107,9 @@ impl Peer {
             socket.grant_time(turn.now);
         }
         self.sending.drained(self.connection, turn.operations);
+        if let Some(session) = self.session_mut() {
+            session.end_stall(turn.desk);
+        }
         turn.desk.departures.drained(self.connection, &turn.desk.exchange.directory);
         match self.stage {
             Stage::Leaving => self.leave(turn),
@@ -121,7 +127,10 @@ impl Peer {
                 self.is_alive(turn);
             }
             Stage::Lingering | Stage::Leaving => {
-                turn.wheel.touch(self.connection.slot(), turn.now + turn.settings.close_timeout);
+                turn.wheel.touch(
+                    self.connection.slot(),
+                    turn.now + turn.settings.websocket.close_timeout,
+                );
             }
             _ => {}
         }
@@ -138,7 +147,7 @@ impl Peer {
             (Stage::Http(_), Life::RequestDue) if !self.sending.is_paused() => {
                 self.refuse_request(Refusal::Timeout, turn);
             }
-            (Stage::Poll(_), Life::AnswerDue) => self.answer_poll(turn),
+            (Stage::Poll(..), Life::AnswerDue) => self.answer_poll(turn),
             // All is with the kernel, which sends it after the close, too.
             (Stage::Leaving, _) if !self.sending.is_backlogged() => self.end(turn),
             _ => turn.operations.push(Operation::MeasureProgress(self.connection)),
@@ -170,7 +179,7 @@ impl Peer {
             (Stage::WebSocket(_), Life::Heard, Reading::Done | Reading::Stopped) => {
                 self.ask(turn);
                 self.life = Life::Asked;
-                turn.wheel.touch(slot, turn.now + turn.settings.pong_timeout);
+                turn.wheel.touch(slot, turn.now + turn.settings.websocket.pong_timeout);
             }
             (Stage::WebSocket(_), Life::Asked, Reading::Done | Reading::Stopped)
                 if !self.sending.is_backlogged() =>
@@ -185,19 +194,19 @@ impl Peer {
             }
             (Stage::Stream(_), Life::Heard, Reading::Stopped) => {
                 self.life = Life::Asked;
-                turn.wheel.touch(slot, turn.now + turn.settings.pong_timeout);
+                turn.wheel.touch(slot, turn.now + turn.settings.websocket.pong_timeout);
             }
             (Stage::Http(_), Life::RequestDue, Reading::Slow) => {
-                turn.wheel.touch(slot, turn.now + turn.settings.handshake_timeout);
+                turn.wheel.touch(slot, turn.now + turn.settings.limits.handshake_timeout);
             }
             (Stage::Http(_), Life::RequestDue, Reading::Done | Reading::Stopped) => {
                 self.refuse_request(Refusal::Timeout, turn);
             }
             (Stage::Http(_), Life::BetweenRequests, Reading::Slow) => {
-                turn.wheel.touch(slot, turn.now + turn.settings.keep_alive_timeout);
+                turn.wheel.touch(slot, turn.now + turn.settings.limits.keep_alive_timeout);
             }
             (_, Life::EndDue, Reading::Slow) => {
-                turn.wheel.touch(slot, turn.now + turn.settings.close_timeout);
+                turn.wheel.touch(slot, turn.now + turn.settings.websocket.close_timeout);
             }
             (Stage::Http(_), Life::BetweenRequests, Reading::Done | Reading::Stopped) => {
                 self.note_end(EndReason::Idle);
@@ -246,7 +255,7 @@ impl Peer {
     /// Ends the connection once it is known that all has left: a driver tells of a backlog in the
     /// turn after the send, so what went out in this turn or in the last one may yet be backlogged.
     pub(super) fn leave(&mut self, turn: &mut Turn<'_>) {
-        // KeepAlive the completions of the next turn, or of this one. A backlog grants more time.
+        // After the completions of the next turn, or of this one. A backlog grants more time.
         let due =
             if self.sending.is_unsettled(turn.now) { turn.now + SETTLING } else { Duration::ZERO };
         turn.wheel.touch(self.connection.slot(), due);
@@ -275,7 +284,7 @@ impl Peer {
         }
         self.stage = Stage::Lingering;
         self.life = Life::EndDue;
-        turn.wheel.touch(self.connection.slot(), turn.now + turn.settings.close_timeout);
+        turn.wheel.touch(self.connection.slot(), turn.now + turn.settings.websocket.close_timeout);
     }
 
     /// Ends the stream after all that was written, and waits for the peer to end its own.

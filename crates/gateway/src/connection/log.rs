@@ -17,7 +17,7 @@ use crate::{
     edge::limiter::{Census, Seat},
     log::sampler::{Sampled, Sampler},
     refusal::{Ground, Refusal},
-    session::perform as service,
+    session::perform,
 };
 
 /// Refusals that have no ground: there was no room for the connection.
@@ -136,7 +136,7 @@ impl ConnectionLog {
     /// A client has connected.
     pub fn opened(&self, connection: Connection, address: SocketAddr) {
         debug!(
-            connection = service::name_of(self.core, connection),
+            connection = perform::name_of(self.core, connection),
             %address,
             "a client has connected"
         );
@@ -180,7 +180,7 @@ impl ConnectionLog {
         let kind = ground.map_or(TURNED_AWAY, |ground| ground as usize);
         let reason = ground.map_or("turned_away", Ground::as_str);
         let (detail, status) = (refusal.reason(), refusal.status());
-        let connection = service::name_of(self.core, connection);
+        let connection = perform::name_of(self.core, connection);
         let address = address.map(tracing::field::display);
         match self.refusals.judge(kind, now) {
             Sampled::Line { suppressed } => info!(
@@ -207,7 +207,7 @@ impl ConnectionLog {
         }
         let sampled = self.ends.judge(reason as usize, now);
         let (reason, transport) = (reason.as_str(), transport.as_str());
-        let connection = service::name_of(self.core, connection);
+        let connection = perform::name_of(self.core, connection);
         let address = seat.and_then(|seat| self.census.address(seat)).map(tracing::field::display);
         match sampled {
             Sampled::Line { suppressed } => info!(

@@ -101,7 +101,7 @@ enum Stage {
     /// A response without an end.
     Stream(Stream),
     /// A request whose answer is held back.
-    Poll(LongPoll),
+    Poll(LongPoll, PollRequest),
     /// All is said. What still comes is discarded until the peer's FIN, so that a reset does not
     /// destroy our last words on their way.
     Lingering,
@@ -109,6 +109,16 @@ enum Stage {
     Leaving,
     /// The driver was asked to close the connection.
     Closing,
+}
+
+/// The request that a poll is the answer to.
+struct PollRequest {
+    /// Who may read the answer, where that is to be said.
+    cors: Option<Box<Cors>>,
+    /// What becomes of the connection after it.
+    after: KeepAlive,
+    /// The connection, which goes on after the answer.
+    http: HttpConnection,
 }
 
 /// What the time-out of the connection means.
@@ -154,7 +164,7 @@ impl Peer {
     pub fn new(connection: Connection, seat: Seat, turn: &mut Turn<'_>) -> Self {
         let stage = Stage::Http(HttpConnection::default());
         let peer = Self::at(connection, Life::RequestDue, stage, Some(seat));
-        turn.wheel.touch(connection.slot(), turn.now + turn.settings.handshake_timeout);
+        turn.wheel.touch(connection.slot(), turn.now + turn.settings.limits.handshake_timeout);
         peer
     }
 
@@ -170,7 +180,7 @@ impl Peer {
         let mut peer = Self::at(connection, Life::EndDue, Stage::Lingering, seat);
         peer.note_end(EndReason::TurnedAway);
         let mut outbox = Outbox::new(connection, &mut peer.sending, turn.operations, turn.now);
-        let cors = Cors::unread(&turn.settings.origins);
+        let cors = Cors::unread(&turn.settings.cors.allowed_origins);
         let refused = Refused::by(refusal, turn.settings);
         outbox.write(|out| refused.write(out, &cors, Part::Whole, KeepAlive::Close));
         outbox.finish();
@@ -215,7 +225,7 @@ impl Peer {
         match &mut self.stage {
             Stage::WebSocket(socket) => socket.session_mut(),
             Stage::Stream(stream) => Some(&mut stream.session),
-            Stage::Poll(poll) => Some(&mut poll.session),
+            Stage::Poll(poll, _) => Some(&mut poll.session),
             _ => None,
         }
     }
@@ -226,7 +236,7 @@ impl Peer {
             // A request may cost as much as a client that comes. And it is much shorter than its
             // answer, so whoever does not read the answer to one is not given that to the next.
             let must_wait = turn.desk.is_spent() || self.sending.is_backlogged();
-            if must_wait && matches!(self.stage, Stage::Http(_) | Stage::Poll(_)) {
+            if must_wait && matches!(self.stage, Stage::Http(_) | Stage::Poll(..)) {
                 return self.put_off(input, turn);
             }
             let earlier = self.settled(turn);
@@ -245,7 +255,7 @@ impl Peer {
                     self.proceed(progress, turn);
                 }
                 // A client that asks again wants the first answer now.
-                Stage::Poll(_) => self.answer_poll(turn),
+                Stage::Poll(..) => self.answer_poll(turn),
                 Stage::Stream(_) | Stage::Lingering | Stage::Leaving | Stage::Closing => return,
             }
         }
@@ -315,10 +325,10 @@ impl Peer {
                 }
                 socket.retire().map(|session| *session)
             }
-            Stage::Stream(_) | Stage::Poll(_) => {
+            Stage::Stream(_) | Stage::Poll(..) => {
                 match std::mem::replace(&mut self.stage, Stage::Lingering) {
                     Stage::Stream(stream) => Some(*stream.session),
-                    Stage::Poll(poll) => Some(*poll.session),
+                    Stage::Poll(poll, _) => Some(*poll.session),
                     _ => None,
                 }
             }
@@ -343,7 +353,7 @@ impl Peer {
     /// A driver tells what a socket did not take in the turn after the send, and then in any order
     /// with what else has happened.
     fn settled(&self, turn: &Turn<'_>) -> Settled {
-        let is_unanswered = matches!(&self.stage, Stage::Poll(poll) if poll.collected.is_some());
+        let is_unanswered = matches!(&self.stage, Stage::Poll(poll, _) if poll.collected.is_some());
         if is_unanswered || self.sending.is_backlogged() {
             Settled::No
         } else {
@@ -363,7 +373,7 @@ impl Peer {
         match &self.stage {
             // Whoever was told already is not given more time.
             Stage::WebSocket(socket) if socket.is_closing() => return,
-            Stage::Poll(_) => self.answer_poll(turn),
+            Stage::Poll(..) => self.answer_poll(turn),
             _ => {}
         }
         // A client that has retired is no stream any more.
@@ -377,13 +387,16 @@ impl Peer {
             Stage::WebSocket(socket) => {
                 socket.close(code, reason, &mut outbox);
                 self.life = Life::EndDue;
-                turn.wheel.touch(self.connection.slot(), turn.now + turn.settings.close_timeout);
+                turn.wheel.touch(
+                    self.connection.slot(),
+                    turn.now + turn.settings.websocket.close_timeout,
+                );
             }
             Stage::Http(_) => {
                 outbox.finish();
                 self.linger(turn);
             }
-            Stage::Stream(_) | Stage::Poll(_) | Stage::Lingering => {
+            Stage::Stream(_) | Stage::Poll(..) | Stage::Lingering => {
                 if self.life != Life::EndDue {
                     stream::end(framing, &mut outbox);
                     self.linger(turn);

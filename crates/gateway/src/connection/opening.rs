@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+use crate::connection::PollRequest;
+
+use crate::subprotocol::{self, Subprotocol, Verdict};
 use crate::{
     broker::Missed,
     connection::{
@@ -25,8 +28,7 @@ use crate::{
     session::{
         Pace, Session, Start,
         delivery::{Form, Serving, Word},
-        perform as service,
-        perform::{Speaker, Verdict},
+        perform::{self, Speaker},
     },
     transport::{
         long_poll::LongPoll,
@@ -46,7 +48,7 @@ impl Peer {
                 // A request that has begun has this long, however slowly it comes.
                 if self.life == Life::BetweenRequests && !http.is_between_requests() {
                     self.life = Life::RequestDue;
-                    let due = turn.now + turn.settings.handshake_timeout;
+                    let due = turn.now + turn.settings.limits.handshake_timeout;
                     turn.wheel.touch(self.connection.slot(), due);
                 }
             }
@@ -75,21 +77,31 @@ impl Peer {
     /// The next request may come, and has this long to do so.
     pub(super) fn await_request(&mut self, turn: &mut Turn<'_>) {
         self.life = Life::BetweenRequests;
-        let due = turn.now + turn.settings.keep_alive_timeout;
+        let due = turn.now + turn.settings.limits.keep_alive_timeout;
         turn.wheel.touch(self.connection.slot(), due);
     }
 
     fn upgrade(&mut self, upgrade: &Upgrade, turn: &mut Turn<'_>) {
+        // A client that offers none speaks the native one.
+        let subprotocol = upgrade.subprotocol.unwrap_or_default();
         if upgrade.route != Route::Ws {
             self.transport = Transport::Echo;
-            self.stage =
-                Stage::WebSocket(WebSocket::new(upgrade.agreement.as_ref(), turn.settings, None));
+            self.stage = Stage::WebSocket(WebSocket::new(
+                upgrade.agreement.as_ref(),
+                subprotocol,
+                turn.settings,
+                None,
+            ));
             return self.is_alive(turn);
         }
         let (session, gap) = self.enter(&upgrade.visit, turn);
         self.transport = Transport::WebSocket;
-        let mut socket =
-            WebSocket::new(upgrade.agreement.as_ref(), turn.settings, Some(Box::new(session)));
+        let mut socket = WebSocket::new(
+            upgrade.agreement.as_ref(),
+            subprotocol,
+            turn.settings,
+            Some(Box::new(session)),
+        );
         if let Some((session, mut frames)) = socket.feed() {
             turn.metrics.sessions.websocket.add(1);
             if frames.shared() == Some(Encoding::Deflated) {
@@ -115,7 +127,7 @@ impl Peer {
         let mut stream = Stream { session: Box::new(session), form };
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         outbox.write(|out| opened.emit_head(turn.settings, out));
-        stream.form.begin(turn.settings.retry, &mut outbox);
+        stream.form.begin(turn.settings.http.retry, &mut outbox);
         let Stream { session, form } = &mut stream;
         self.greet(session, form, gap, turn);
         self.stage = Stage::Stream(stream);
@@ -130,18 +142,18 @@ impl Peer {
         };
         self.transport = Transport::LongPoll;
         turn.metrics.sessions.long_poll.add(1);
-        let wait = polled.visit.wait.unwrap_or(turn.settings.poll_wait);
-        let wait = wait.min(turn.settings.poll_wait_max);
+        let wait = polled.visit.wait.unwrap_or(turn.settings.http.poll_wait);
+        let wait = wait.min(turn.settings.http.poll_wait_max);
         let is_live = session.pace() == Pace::Live && gap.is_none();
         let Polled { cors, after, .. } = polled;
         let session = Box::new(session);
         let cors = (cors != Cors::Silent).then(|| Box::new(cors));
-        let mut poll = LongPoll { session, cors, after, http, collected: None };
+        let mut poll = LongPoll { session, collected: None };
         if let Some(gap) = gap {
             turn.metrics.gaps.add(1);
             poll.note(gap);
         }
-        self.stage = Stage::Poll(poll);
+        self.stage = Stage::Poll(poll, PollRequest { cors, after, http });
         if wait == Duration::ZERO {
             return self.answer_poll(turn);
         }
@@ -154,13 +166,22 @@ impl Peer {
 
     fn carry_out(&mut self, posted: &Posted, turn: &mut Turn<'_>) {
         let mut answer = turn.bench.take_scratch();
+        let codec = Subprotocol::default().codec();
         let verdict = match std::str::from_utf8(&posted.body) {
             Ok(text) => {
                 let client = client_of(&posted.visit);
                 let speaker = &mut Speaker::Request { client: &client };
-                service::carry_out(text, speaker, turn.desk, turn.settings, turn.now, &mut answer)
+                subprotocol::serve(
+                    codec,
+                    text,
+                    speaker,
+                    turn.desk,
+                    turn.settings,
+                    turn.now,
+                    &mut answer,
+                )
             }
-            Err(_) => service::refuse_bytes(&mut answer),
+            Err(_) => subprotocol::refuse_bytes(codec, &mut answer),
         };
         let status = match verdict {
             Verdict::Done | Verdict::DoneBehind(_) => 200,
@@ -193,7 +214,7 @@ impl Peer {
         let start = match visit.cursor {
             Some(cursor) => Start::At(cursor),
             None => {
-                let last = visit.last.map(|last| (last, turn.settings.last_events_max));
+                let last = visit.last.map(|last| (last, turn.settings.clients.last_events_max));
                 let sent = turn.desk.departures.sent_to(self.connection, &client);
                 Start::Now { last, sent }
             }
@@ -210,7 +231,7 @@ impl Peer {
         gap: Option<Missed>,
         turn: &mut Turn<'_>,
     ) {
-        let connection = service::name_of(turn.desk.core, self.connection);
+        let connection = perform::name_of(turn.desk.core, self.connection);
         // Who loses the connection before it has heard of the gap comes back to be told again.
         let cursor = gap.map_or_else(|| session.cursor(turn.desk), |(from, _)| from);
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);

@@ -2,8 +2,10 @@
 
 use std::{
     collections::BTreeMap,
+    env,
     io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
+    process::Command,
     sync::mpsc,
     thread,
     time::{Duration, Instant},
@@ -15,6 +17,7 @@ use crate::{
     broker::mailbox::Order,
     config::{Flag, Sources},
     control::*,
+    log,
     process::server,
 };
 
@@ -29,6 +32,8 @@ const CLIENTS: usize = 48;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum End {
     Told1001,
+    /// A stream with its last chunk.
+    Complete,
     CutOff,
 }
 
@@ -50,24 +55,54 @@ fn config(engine: &str) -> Option<Config> {
     Some(Config::load(&sources).unwrap())
 }
 
-/// A WebSocket on `/echo`.
-fn upgrade(address: SocketAddr) -> TcpStream {
-    let mut client = TcpStream::connect(address).unwrap();
+fn connect(address: SocketAddr) -> TcpStream {
+    let client = TcpStream::connect(address).unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();
-    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13";
-    write!(
-        client,
-        "GET /echo HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{key}\r\n\r\n"
-    )
-    .unwrap();
+    client
+}
+
+fn read_head(client: &mut TcpStream) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
         client.read_exact(&mut byte).unwrap();
         head.extend(byte);
     }
-    assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
+    String::from_utf8(head).unwrap()
+}
+
+/// An event stream.
+fn stream(address: SocketAddr) -> TcpStream {
+    let mut client = connect(address);
+    write!(client, "GET /sse HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let head = read_head(&mut client);
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     client
+}
+
+/// A WebSocket on `/echo`.
+fn upgrade(address: SocketAddr) -> TcpStream {
+    let mut client = connect(address);
+    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13";
+    write!(
+        client,
+        "GET /echo HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{key}\r\n\r\n"
+    )
+    .unwrap();
+    let head = read_head(&mut client);
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    client
+}
+
+/// Reads a stream to its end.
+fn end_of_stream(mut client: TcpStream) -> End {
+    let mut body = Vec::new();
+    if let Err(error) = client.read_to_end(&mut body) {
+        assert_ne!(error.kind(), ErrorKind::WouldBlock, "a client was left waiting");
+        return End::CutOff;
+    }
+    // RFC 9112 §7.1: the last chunk.
+    if body.ends_with(b"\r\n0\r\n\r\n") { End::Complete } else { End::CutOff }
 }
 
 /// Reads to the end, and answers a Close.
@@ -88,9 +123,9 @@ fn end_of(mut client: TcpStream) -> End {
     }
 }
 
-fn ends_of(clients: Vec<TcpStream>) -> BTreeMap<End, usize> {
+fn ends_of(clients: Vec<TcpStream>, end_of: fn(TcpStream) -> End) -> BTreeMap<End, usize> {
     let reading: Vec<_> =
-        clients.into_iter().map(|client| thread::spawn(|| end_of(client))).collect();
+        clients.into_iter().map(|client| thread::spawn(move || end_of(client))).collect();
     let mut ends = BTreeMap::new();
     for client in reading {
         *ends.entry(client.join().unwrap()).or_default() += 1;
@@ -103,8 +138,29 @@ fn is_failure(code: ExitCode) -> bool {
     format!("{code:?}") == format!("{:?}", ExitCode::FAILURE)
 }
 
+/// In a process of its own, for the log: it is the process's standard error.
 #[test]
 fn the_clients_of_other_cores_are_told_when_a_core_panics() {
+    const IN_CHILD: &str = "RINGWAY_TEST_PANICS";
+    if env::var_os(IN_CHILD).is_some() {
+        return cores_panic();
+    }
+    let name = "control::tests::the_clients_of_other_cores_are_told_when_a_core_panics";
+    let mut child = Command::new(env::current_exe().unwrap());
+    child.args(["--exact", name, "--nocapture"]).env(IN_CHILD, "");
+    let output = child.output().unwrap();
+    let log = String::from_utf8_lossy(&output.stderr);
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && report.contains("1 passed"), "{report}\n{log}");
+    let panics: Vec<&str> =
+        log.lines().filter(|line| line.contains("ERROR panicked: on purpose")).collect();
+    let is_placed = |line: &&str| line.contains("core/shard.rs:");
+    assert!(!panics.is_empty() && panics.iter().all(is_placed), "{log}");
+}
+
+/// One core after the other, of each engine.
+fn cores_panic() {
+    log::start(&Config::default().log).unwrap();
     for config in ENGINES.into_iter().filter_map(config) {
         let bound = server::bind(&config).unwrap();
         let address = bound.addresses()[0];
@@ -121,15 +177,21 @@ fn the_clients_of_other_cores_are_told_when_a_core_panics() {
         });
         let orders = orders.recv().unwrap();
         let clients: Vec<_> = (0..CLIENTS).map(|_| upgrade(address)).collect();
+        let streams: Vec<_> = (0..CLIENTS).map(|_| stream(address)).collect();
         let start = Instant::now();
         orders.tell(0, Order::Panic);
-        let ends = ends_of(clients);
+        let of_streams = thread::spawn(|| ends_of(streams, end_of_stream));
+        let ends = ends_of(clients, end_of);
+        let of_streams = of_streams.join().unwrap();
         assert!(is_failure(control.join().unwrap().unwrap()));
         assert!(start.elapsed() < PATIENCE / 2, "{:?}", start.elapsed());
         if cores::allowed().unwrap().len() > 1 {
-            assert_eq!(ends.len(), 2, "both cores had clients: {ends:?}");
+            let of_both = |ends: BTreeMap<End, usize>| ends.into_keys().collect::<Vec<_>>();
+            assert_eq!(of_both(ends), [End::Told1001, End::CutOff], "both cores had clients");
+            assert_eq!(of_both(of_streams), [End::Complete, End::CutOff]);
         }
     }
+    log::flush();
 }
 
 #[test]
@@ -152,7 +214,7 @@ fn all_clients_are_told_when_the_control_thread_panics() {
             })
         });
         let start = Instant::now();
-        let ends = ends_of(clients.recv().unwrap());
+        let ends = ends_of(clients.recv().unwrap(), end_of);
         assert_eq!(ends, BTreeMap::from([(End::Told1001, CLIENTS)]));
         assert!(is_failure(control.join().unwrap().unwrap()));
         assert!(start.elapsed() < PATIENCE / 2, "{:?}", start.elapsed());

@@ -197,12 +197,12 @@ impl Shard {
 
     fn read_log(&mut self) {
         let Core { bench, settings, desk, .. } = &mut self.core;
-        let deflate = match &settings.deflate {
-            Some(policy) if desk.deflated > 0 => Some(SharedDeflate::new(policy)),
+        let deflate = match settings.deflate_policy() {
+            Some(policy) if desk.deflated > 0 => Some(SharedDeflate::new(&policy)),
             _ => None,
         };
         let Desk { exchange, subscriptions, reader, dispatch, .. } = desk;
-        let (epoch, queue_bytes_max) = (exchange.log.epoch(), settings.queue_bytes_max);
+        let (epoch, queue_bytes_max) = (exchange.log.epoch(), settings.clients.queue_bytes_max);
         let slots = self.peers.slots();
         let mut encoder = Encoder { epoch, deflate, queue_bytes_max, slots, bench };
         self.reading = Reading::Ended;
@@ -410,6 +410,8 @@ impl Shard {
                     });
                 }
             }
+            // What a connection has agreed on with its peer, it keeps itself.
+            Order::ReplaceSettings(settings) => self.core.settings = settings,
             Order::Listen { connection, client, topic, change } => {
                 self.with(connection, now, operations, |peer, turn| {
                     if peer.is_of(&client) {

@@ -15,7 +15,7 @@ use crate::{
     encoding::iframe,
     outbox::Outbox,
     refusal::Refusal,
-    subprotocol::native as json,
+    subprotocol::Subprotocol,
     transport::stream::StreamFormat,
 };
 
@@ -45,7 +45,7 @@ pub enum Progress {
 }
 
 impl Progress {
-    /// KeepAlive an answer was written: sends FIN where the connection is not kept.
+    /// After an answer was written: sends FIN where the connection is not kept.
     pub fn answered(after: KeepAlive, outbox: &mut Outbox<'_>) -> Self {
         match after {
             KeepAlive::Yes => Self::Answered,
@@ -68,27 +68,6 @@ pub struct Upgrade {
     pub subprotocol: Option<Subprotocol>,
     /// Who opened it; empty on `/echo`, which asks for nothing.
     pub visit: Visit,
-}
-
-/// A subprotocol of `/ws`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Subprotocol {
-    /// One JSON object in each text message.
-    Json,
-}
-
-impl Subprotocol {
-    /// As it is negotiated.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Json => json::NAME,
-        }
-    }
-
-    /// RFC 6455 §4.2.2: the first one that is known, in the client's order of preference.
-    pub fn choose<'o>(mut offered: impl Iterator<Item = &'o str>) -> Option<Self> {
-        offered.find_map(|name| (name == Self::Json.name()).then_some(Self::Json))
-    }
 }
 
 /// `GET /sse` or `GET /stream`.
@@ -122,7 +101,7 @@ impl Opened {
     pub fn emit_head(&self, settings: &Settings, out: &mut Vec<u8>) {
         let format = self.format();
         let policy = match format {
-            StreamFormat::Iframe(_) => iframe::policy(&settings.origins.ancestors()),
+            StreamFormat::Iframe(_) => iframe::policy(&settings.cors.allowed_origins.ancestors()),
             _ => String::new(),
         };
         let end = (self.framing, self.after);

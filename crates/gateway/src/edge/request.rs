@@ -12,7 +12,7 @@ use ringway_http::{
 use crate::{
     config::settings::Settings,
     edge::{
-        action::{Opened, Polled, Posted, Progress, Subprotocol, Upgrade},
+        action::{Opened, Polled, Posted, Progress, Upgrade},
         connect_params::{Format, Visit},
         cors::Cors,
         files,
@@ -23,6 +23,7 @@ use crate::{
     encoding::iframe::Receiver,
     outbox::Outbox,
     refusal::{Methods, Refusal, VisitFault},
+    subprotocol::Subprotocol,
 };
 
 /// What comes of a head.
@@ -72,7 +73,7 @@ impl Posting {
 pub fn serve(head: &Head<'_>, settings: &Settings, outbox: &mut Outbox<'_>) -> Served {
     let part = if head.method == "HEAD" { Part::Head } else { Part::Whole };
     let refused = |refusal, outbox: &mut Outbox<'_>| {
-        let cors = Cors::of(&settings.origins, head.fields);
+        let cors = Cors::of(&settings.cors.allowed_origins, head.fields);
         refuse(Refused::by(refusal, settings), &cors, part, head.after(), outbox)
     };
     Served::Now(match routes::find(head.path) {
@@ -92,7 +93,7 @@ pub fn serve(head: &Head<'_>, settings: &Settings, outbox: &mut Outbox<'_>) -> S
             Err(refusal) => refused(refusal, outbox),
         },
         Some(route @ (Route::Sse | Route::Poll | Route::Stream | Route::Send)) => {
-            let cors = Cors::of(&settings.origins, head.fields);
+            let cors = Cors::of(&settings.cors.allowed_origins, head.fields);
             match visit(route, head, &cors, settings, outbox) {
                 Ok(served) => return served,
                 Err(refusal) => {
@@ -129,7 +130,7 @@ fn upgrade(
         return Err(Refusal::Handshake(HandshakeError::Method));
     }
     // RFC 6455 §10.2: browsers let every page open one, and leave the judgement to the server.
-    if !site::admits(&settings.origins, head.fields) {
+    if !site::admits(&settings.cors.allowed_origins, head.fields) {
         return Err(Refusal::ForeignOrigin);
     }
     let (visit, subprotocol) = match route {
@@ -137,7 +138,7 @@ fn upgrade(
         _ => (Visit::default(), None),
     };
     let agreement =
-        settings.deflate.as_ref().and_then(|policy| policy.agree(request.extensions().iter()));
+        settings.deflate_policy().and_then(|policy| policy.agree(request.extensions().iter()));
     let name = subprotocol.map(Subprotocol::name);
     outbox.write(|out| server::emit_response(out, request.key, name, agreement.as_ref()));
     Ok(Upgrade { route, agreement, subprotocol, visit })
@@ -145,13 +146,14 @@ fn upgrade(
 
 /// Who comes, for topics that clients may subscribe to.
 fn read_visit(head: &Head<'_>, settings: &Settings) -> Result<Visit, Refusal> {
-    let visit = Visit::parse(head.query, settings.visits.topics_max).map_err(Refusal::Visit)?;
+    let visit =
+        Visit::parse(head.query, settings.clients.subscriptions_max).map_err(Refusal::Visit)?;
     if let Some(Receiver::Origin(origin)) = &visit.receiver
-        && !settings.origins.list(origin)
+        && !settings.cors.allowed_origins.list(origin)
     {
         return Err(Refusal::Visit(VisitFault::ForeignOrigin));
     }
-    match visit.topics.iter().all(|topic| settings.permissions.subscribe.allow(topic)) {
+    match visit.topics.iter().all(|topic| settings.clients.may_subscribe.allow(topic)) {
         true => Ok(visit),
         false => Err(Refusal::Visit(VisitFault::Forbidden)),
     }
@@ -182,14 +184,14 @@ fn visit(
         && visit.format == Format::Iframe
         && matches!(visit.receiver, Some(Receiver::Origin(_)))
         && site::of(head.fields) == Site::Unnamed;
-    if !is_for_allowed && !site::admits(&settings.origins, head.fields) {
+    if !is_for_allowed && !site::admits(&settings.cors.allowed_origins, head.fields) {
         return Err(Refusal::ForeignOrigin);
     }
     let (cors, after) = (cors.clone(), head.after());
     Ok(match route {
         Route::Send => {
             body::check_media_type(head)?;
-            let body = BodyReader::new(head, settings.visits.body_bytes_max)?;
+            let body = BodyReader::new(head, settings.websocket.message_bytes_max)?;
             let expectation = body::expectation(head)?;
             // The end of the request will be known.
             let after = head.wish;

@@ -50,12 +50,12 @@ impl HttpConnection {
         if let Some(posting) = self.posting.take() {
             return self.read_body(posting, input, settings, outbox);
         }
-        let bytes = match self.head.read(input, &settings.head) {
+        let bytes = match self.head.read(input, &settings.head()) {
             Err(error) => return refuse(error.into(), settings, outbox),
             Ok(None) => return Progress::More,
             Ok(Some(bytes)) => bytes,
         };
-        let may_follow = self.head.count() < settings.requests_per_connection_max
+        let may_follow = self.head.count() < settings.limits.requests_per_connection_max
             && outbox.bytes_of_turn() < PIPELINED_BYTES_MAX;
         let last = match may_follow {
             true => KeepAlive::Yes,
@@ -122,7 +122,7 @@ impl HttpConnection {
 /// Serves a whole head; the connection may be kept as far as `most` allows.
 fn serve(bytes: &[u8], most: KeepAlive, settings: &Settings, outbox: &mut Outbox<'_>) -> Served {
     let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
-    match head::parse(bytes, &mut fields, &settings.head) {
+    match head::parse(bytes, &mut fields, &settings.head()) {
         Ok(head) if most == KeepAlive::Close => {
             request::serve(&Head { wish: KeepAlive::Close, ..head }, settings, outbox)
         }
@@ -136,7 +136,7 @@ fn refuse(refusal: Refusal, settings: &Settings, outbox: &mut Outbox<'_>) -> Pro
     let refused = Refused::by(refusal, settings);
     request::refuse(
         refused,
-        &Cors::unread(&settings.origins),
+        &Cors::unread(&settings.cors.allowed_origins),
         Part::Whole,
         KeepAlive::Close,
         outbox,

@@ -186,9 +186,7 @@ pub fn json(
 ) {
     let fields = match status {
         // RFC 9110 §10.2.3: another server may take it at once.
-        503 => {
-            "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nRetry-KeepAlive: 1\r\n"
-        }
+        503 => "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nRetry-After: 1\r\n",
         _ => JSON_FIELDS,
     };
     let content_type = "application/json";

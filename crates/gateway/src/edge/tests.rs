@@ -6,11 +6,7 @@ use std::time::Duration;
 use ringway_acceptor::{Connection, Operation, Operations, Outgoing};
 
 use crate::{
-    config::{
-        Config,
-        origins::Origins,
-        settings::{Settings, VisitLimits},
-    },
+    config::{Config, origins::Origins, settings::Settings},
     edge::{
         action::{Opened, Polled, Posted, Progress, Upgrade},
         requests::HttpConnection,
@@ -22,11 +18,11 @@ use crate::{
 use ringway_http::KeepAlive;
 
 fn settings() -> Settings {
-    Settings {
-        visits: VisitLimits { topics_max: 2, body_bytes_max: 20 },
-        origins: Origins::parse(["https://a"]).unwrap(),
-        ..Settings::from_config(&Config::default())
-    }
+    let mut settings = Settings::from_config(&Config::default());
+    settings.clients.subscriptions_max = 2;
+    settings.websocket.message_bytes_max = 20;
+    settings.cors.allowed_origins = Origins::parse(["https://a"]).unwrap();
+    settings
 }
 
 /// The gateway's side of a conversation.
@@ -250,7 +246,7 @@ fn a_100_is_sent_where_the_body_has_not_come() {
 #[test]
 fn a_declared_length_costs_nothing() {
     let mut gateway = Gateway::new();
-    gateway.settings.visits.body_bytes_max = usize::MAX;
+    gateway.settings.websocket.message_bytes_max = usize::MAX;
     gateway.receives(post("Content-Length: 9000000000000000000\r\n", "x").as_bytes());
     assert!(!gateway.is_over && gateway.left.is_empty());
 }
@@ -374,7 +370,7 @@ fn a_subprotocol_is_agreed_on_where_it_is_known() {
         let line = format!("\r\nSec-WebSocket-Protocol: {JSON}\r\n");
         assert_eq!(answer.contains(&line), agreed, "{path} {offers}");
         let wanted = match (path, agreed) {
-            ("/ws", true) => "Ws Some(\"ann\") Some(Json)",
+            ("/ws", true) => "Ws Some(\"ann\") Some(Native)",
             ("/ws", false) => "Ws Some(\"ann\") None",
             _ => "Echo None None",
         };

@@ -5,8 +5,6 @@
 
 use ringway_hub::Cursor;
 
-use crate::{config::reference::ConfigReference, session::command_error::CommandError};
-
 /// The bytes of a cursor in an event. All cursors are as long, so that an event can be written
 /// before its place in the log is known.
 pub const CURSOR_BYTES: usize = Cursor::TEXT_BYTES;
@@ -91,8 +89,8 @@ pub fn ack(out: &mut Vec<u8>, id: &str, cursor: &str) {
 }
 
 /// No fewer bytes than [`ack_with_outcome`] writes: a character is escaped with six at most.
-pub fn ack_bytes_max<S: AsRef<str>>(id: &str, recipients: &[S]) -> usize {
-    let names = recipients.iter().map(|name| 6 * name.as_ref().len() + OUTCOME_BYTES);
+pub fn ack_bytes_max<'n>(id: &str, recipients: impl Iterator<Item = &'n str>) -> usize {
+    let names = recipients.map(|name| 6 * name.len() + OUTCOME_BYTES);
     128 + 6 * id.len() + names.sum::<usize>()
 }
 
@@ -138,31 +136,15 @@ pub fn pong(out: &mut Vec<u8>, cursor: &str, id: Option<&str>) {
     out.push(b'}');
 }
 
-/// The command was not carried out.
-pub fn error(out: &mut Vec<u8>, error: &CommandError<'_>) {
-    begin(out, "error");
-    if let Some(id) = &error.id {
-        member(out, "id", id);
-    }
-    member(out, "code", error.code.as_str());
-    member(out, "message", &error.message);
-    if let Some(ConfigReference { key, limit }) = error.reference {
-        member(out, "key", key);
-        if let Some(limit) = limit {
-            out.extend_from_slice(format!(",\"limit\":{}", limit.to_number()).as_bytes());
-        }
-    }
-    out.push(b'}');
-}
-
-fn begin(out: &mut Vec<u8>, kind: &str) {
+/// Begins an object of this type.
+pub fn begin(out: &mut Vec<u8>, kind: &str) {
     out.extend_from_slice(br#"{"type":""#);
     out.extend_from_slice(kind.as_bytes());
     out.push(b'"');
 }
 
 /// A further member of an object; `name` needs no escaping.
-fn member(out: &mut Vec<u8>, name: &str, value: &str) {
+pub fn member(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":");

@@ -31,7 +31,7 @@ mod tests {
     use crate::broker::Echo;
     use crate::broker::Exchange;
     use crate::broker::Notice;
-    use crate::config::settings::HistorySettings;
+    use crate::config::History;
 
     #[test]
     fn epochs_that_are_chosen_in_the_same_instant_differ() {
@@ -45,13 +45,9 @@ mod tests {
     }
 
     fn exchange_with(events: usize) -> Exchange {
-        let history = HistorySettings {
-            events_max: 1_000,
-            bytes_max: 1 << 20,
-            age_max: Duration::from_secs(300),
-            topics: [].into(),
-        };
-        let exchange = Exchange::new(random().expect("random"), &history);
+        let history =
+            History { events_max: 1_000, bytes_max: 1 << 20, age_max: Duration::from_secs(300) };
+        let exchange = Exchange::new(random().expect("random"), &history, &[]);
         let mut tail = Tail::default();
         let notice = Notice { from: None, event: None, data: "1", ttl: None };
         for _ in 0..events {

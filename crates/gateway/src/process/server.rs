@@ -138,7 +138,8 @@ impl Bound {
             ..Settings::from_config(config)
         });
         let memory = Arc::new(MemoryBudget::new(self.memory_bytes));
-        let exchange = Arc::new(Exchange::new(epoch::random()?, &settings.history));
+        let exchange =
+            Arc::new(Exchange::new(epoch::random()?, &settings.history, &settings.history_topics));
         let driver_settings = driver_settings(config, self.connections_max);
         let mut metrics = Vec::new();
         for (place, &core) in self.core_numbers.iter().enumerate() {

@@ -270,7 +270,7 @@ impl Refusal {
 
     /// What it says of the configuration.
     pub fn reference(self, settings: &Settings) -> Option<ConfigReference> {
-        let (head, visits) = (&settings.head, &settings.visits);
+        let (head, clients) = (settings.head(), &settings.clients);
         Some(match self {
             Self::TargetTooLong => {
                 ConfigReference::bytes("limits.target_bytes_max", head.target_bytes_max)
@@ -280,10 +280,11 @@ impl Refusal {
                 ConfigReference::count("limits.header_fields_max", head.fields_max, "header fields")
             }
             Self::BodyTooLarge => {
-                ConfigReference::bytes("websocket.message_bytes_max", visits.body_bytes_max)
+                let most = settings.websocket.message_bytes_max;
+                ConfigReference::bytes("websocket.message_bytes_max", most)
             }
             Self::Timeout => {
-                ConfigReference::time("limits.handshake_timeout", settings.handshake_timeout)
+                ConfigReference::time("limits.handshake_timeout", settings.limits.handshake_timeout)
             }
             Self::ForeignOrigin | Self::Visit(VisitFault::ForeignOrigin) => {
                 ConfigReference::list("cors.allowed_origins")
@@ -291,7 +292,7 @@ impl Refusal {
             Self::Visit(VisitFault::Forbidden) => ConfigReference::list("clients.may_subscribe"),
             Self::Visit(VisitFault::TooManyTopics) => ConfigReference::count(
                 "clients.subscriptions_max",
-                visits.topics_max,
+                clients.subscriptions_max,
                 "topics per client",
             ),
             Self::ForeignHost => ConfigReference::list("server.api_allowed_hosts"),
@@ -302,7 +303,7 @@ impl Refusal {
             ),
             Self::AddressFull => ConfigReference::count(
                 "limits.connections_per_address_max",
-                settings.connections_per_address_max as usize,
+                settings.limits.connections_per_address_max as usize,
                 "connections per address",
             ),
             Self::Memory => ConfigReference::memory(settings.memory_bytes),
@@ -324,7 +325,7 @@ impl Refusal {
                 405 => "Allow: GET\r\n",
                 // RFC 6455 §4.4, RFC 9110 §15.5.22
                 426 => "Sec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n",
-                429 | 503 => "Retry-KeepAlive: 5\r\n",
+                429 | 503 => "Retry-After: 5\r\n",
                 _ => "",
             },
         }

@@ -72,4 +72,6 @@ pub enum Command<'t> {
 pub struct CommandLimits {
     /// Entries of `to`.
     pub recipients_max: usize,
+    /// Levels of `data`.
+    pub data_depth_max: usize,
 }

@@ -4,7 +4,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use crate::config::reference::ConfigReference;
+use crate::{config::reference::ConfigReference, session::perform::Reply};
 
 /// The stable code of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -97,4 +97,50 @@ pub struct CommandError<'t> {
     pub message: Cow<'static, str>,
     /// The configuration key that it comes from, which `message` names, too.
     pub reference: Option<ConfigReference>,
+}
+
+/// What is wrong, before it is known whose command it is.
+#[derive(Debug)]
+pub struct Fault {
+    /// For programs.
+    pub code: ErrorCode,
+    /// For people.
+    pub message: Cow<'static, str>,
+    /// The configuration key that it comes from.
+    pub reference: Option<ConfigReference>,
+}
+
+impl Fault {
+    /// Not of a limit.
+    pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, message: message.into(), reference: None }
+    }
+
+    /// Receivers could not parse data of more levels than this.
+    pub fn too_deep(depth_max: usize) -> Self {
+        let limit = ConfigReference::count("clients.data_depth_max", depth_max, "levels");
+        Self::of_limit(ErrorCode::WrongType, "\"data\" is nested too deep", limit)
+    }
+
+    /// As the error of a command of this id.
+    pub fn of(self, id: Cow<'_, str>) -> CommandError<'_> {
+        let Self { code, message, reference } = self;
+        CommandError { code, id: Some(id), message, reference }
+    }
+
+    /// As the error of a command that was carried out and has this reply.
+    pub fn of_reply(self, reply: Reply<'_>) -> CommandError<'_> {
+        let Self { code, message, reference } = self;
+        let id = match reply {
+            Reply::Position { id, .. } => id,
+            Reply::Accepted { id, .. } | Reply::Subscribed { id, .. } => Some(id),
+        };
+        CommandError { code, id, message, reference }
+    }
+
+    /// A limit was met: `message` is completed by what it is.
+    pub fn of_limit(code: ErrorCode, message: &str, reference: ConfigReference) -> Self {
+        let message = format!("{message}: {reference}").into();
+        Self { code, message, reference: Some(reference) }
+    }
 }

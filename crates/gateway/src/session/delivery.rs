@@ -155,7 +155,7 @@ pub fn deliver(
     }
     let settled = if outbox.is_settled() { Settled::Yes } else { Settled::No };
     let written = outbox.bytes_of_turn();
-    let is_full = written > 0 && written + run.bytes() > serving.settings.queue_bytes_max;
+    let is_full = written > 0 && written + run.bytes() > serving.settings.clients.queue_bytes_max;
     if outbox.is_backlogged() || is_full || run.is_unread() {
         serving.metrics.lagged.add(1);
         session.fall_behind(run.before, desk);
@@ -213,10 +213,10 @@ fn write_event(
     if is_large(frame.bytes.len())
         && let Some(LargeForm { encoding, framing }) = form.large(serving.memory)
     {
-        let chunk = match (encoding, frame.deflated, &serving.settings.deflate) {
+        let chunk = match (encoding, frame.deflated, serving.settings.deflate_policy()) {
             // Nobody was connected who wanted it compressed when it came.
             (Encoding::Deflated, None, Some(policy)) => {
-                let deflate = SharedDeflate::new(policy);
+                let deflate = SharedDeflate::new(&policy);
                 desk.large_events.compressed(&frame, deflate, serving.bench)?
             }
             _ => desk.large_events.event(&frame, encoding)?,
@@ -247,7 +247,7 @@ pub fn read_on(
     }
     let was_lagging = session.pace() == Pace::Lagging;
     while session.pace() != Pace::Live {
-        if outbox.bytes_of_turn() >= serving.settings.queue_bytes_max {
+        if outbox.bytes_of_turn() >= serving.settings.clients.queue_bytes_max {
             return Progress::More;
         }
         let epoch = desk.exchange.log.epoch();
@@ -264,7 +264,7 @@ pub fn read_on(
             }
             // Another one like it would not fit.
             let written = outbox.bytes_of_turn();
-            match written + (written - before) <= serving.settings.queue_bytes_max {
+            match written + (written - before) <= serving.settings.clients.queue_bytes_max {
                 true => ControlFlow::Continue(()),
                 false => ControlFlow::Break(()),
             }
@@ -275,7 +275,9 @@ pub fn read_on(
         match read {
             Ok(()) if session.pace() != Pace::Live => return Progress::More,
             Ok(()) => {}
-            Err(gap) if was_lagging && serving.settings.slow_reader == SlowReader::Close => {
+            Err(gap)
+                if was_lagging && serving.settings.clients.slow_reader == SlowReader::Close =>
+            {
                 return Progress::TooSlow(gap.from);
             }
             Err(gap) => {

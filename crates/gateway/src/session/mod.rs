@@ -33,6 +33,8 @@ pub struct Session {
     /// What has come since this event came while the client was here. Only while not live.
     live_after: Sequence,
     pace: Pace,
+    /// Whether the directory knows that its socket has taken nothing after `settled`.
+    is_stalled: bool,
 }
 
 /// How a client is served.
@@ -103,6 +105,7 @@ impl Session {
             late: None,
             live_after: position,
             pace: Pace::Live,
+            is_stalled: false,
         };
         for topic in topics {
             session.listen(desk.subscriptions.subscribe(topic, slot));
@@ -200,6 +203,23 @@ impl Session {
     /// The socket has taken all that was written.
     pub fn settle(&mut self) {
         self.settled = self.seen();
+    }
+
+    /// The socket takes no more for now: a client that comes again meanwhile is to have what is
+    /// stuck in it.
+    pub fn stall(&mut self, desk: &Desk) {
+        if !self.is_stalled {
+            self.is_stalled = true;
+            desk.exchange.directory.stall(&self.client, self.settled);
+        }
+    }
+
+    /// The socket has taken all that it had not taken. Before `settled` changes.
+    pub fn end_stall(&mut self, desk: &Desk) {
+        if self.is_stalled {
+            self.is_stalled = false;
+            desk.exchange.directory.end_stall(&self.client, self.settled);
+        }
     }
 
     /// It has no room for what comes after `before`, and will read on from the log.
@@ -319,7 +339,7 @@ impl Session {
 
     /// Leaves the hub; what the socket may not have taken is kept for the client's return. Says
     /// where it has left if the socket has taken all.
-    pub fn leave(self, slot: u32, settled: Settled, desk: &mut Desk) -> Sequence {
+    pub fn leave(mut self, slot: u32, settled: Settled, desk: &mut Desk) -> Sequence {
         let sent = match self.pace {
             Pace::Live => self.cursor.max(desk.settled()),
             Pace::Replaying | Pace::Lagging => self.seen(),
@@ -336,6 +356,8 @@ impl Session {
             desk.exchange.directory.catch_up(&self.client);
         }
         desk.exchange.directory.leave(&self.client, at);
+        // Afterwards: a client that comes in between is served from where this one stalled.
+        self.end_stall(desk);
         sent
     }
 

@@ -1,29 +1,27 @@
 //! Carrying out what a client asks for, on whatever transport it came.
 //!
-//! It appends to the log and changes subscriptions; the answer is JSON text. It never writes to a
-//! connection and never parses.
+//! It appends to the log and changes subscriptions. It knows no subprotocol: commands and replies are
+//! values. It never writes to a connection.
 
-use crate::memory::{self, OutOfMemory, make_room};
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use ringway_acceptor::Connection;
-use ringway_hub::Cursor;
+use ringway_hub::{Cursor, First};
 
 use crate::{
     broker::{
-        Missed, Notice,
+        Missed, Notice, Receipt, ReceiptRoom,
         mailbox::{Change, Order},
     },
     config::{reference::ConfigReference, settings::Settings},
-    encoding::native as write,
-    limits::{COMMAND_COST, RECIPIENT_COST},
+    limits::RECIPIENT_COST,
+    memory::OutOfMemory,
     session::{
         Session, TooMany,
-        command::{Command, CommandLimits},
-        command_error::{CommandError, ErrorCode},
+        command::Command,
+        command_error::{CommandError, ErrorCode, Fault},
         core_hub::{Desk, Intake, News},
     },
-    subprotocol::{depth, native as json, native::fields::Fault},
 };
 
 /// Who asks, and from where.
@@ -51,119 +49,87 @@ impl Speaker<'_> {
     }
 }
 
-/// How a command went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// It was carried out.
-    Done,
-    /// It was, but some of what was asked for is gone, which is to be said after the answer.
-    DoneBehind(Missed),
-    /// It was not; the answer says why.
-    Refused,
-    /// It was not, because the gateway is going away; another one may do it.
-    GoingAway,
-    /// It was not, because there is no memory for it now.
-    NoMemory,
+/// What a command that was carried out is answered.
+#[derive(Debug)]
+pub enum Reply<'t> {
+    /// Where the log stands.
+    Position {
+        /// The client's own name for the command, if it gave one.
+        id: Option<Cow<'t, str>>,
+        /// The place.
+        cursor: Cursor,
+    },
+    /// An event was appended, or had been for an earlier command of this id.
+    Accepted {
+        /// As in `Position`.
+        id: Cow<'t, str>,
+        /// What became of it.
+        receipt: Arc<Receipt>,
+    },
+    /// The client listens to a topic, or no more.
+    Subscribed {
+        /// As in `Position`.
+        id: Cow<'t, str>,
+        /// What it gets comes after this place.
+        cursor: Cursor,
+        /// Some of what was asked for is gone, which is to be said after the reply.
+        missed: Option<Missed>,
+    },
 }
 
-/// Carries out the command in `text` and appends the answer to `out`.
-pub fn carry_out(
-    text: &str,
-    speaker: &mut Speaker<'_>,
-    desk: &mut Desk,
-    settings: &Settings,
-    now: Duration,
-    out: &mut Vec<u8>,
-) -> Verdict {
-    desk.spend(COMMAND_COST + text.len());
-    let limits = CommandLimits { recipients_max: settings.recipients_max };
-    let result = json::read(text, &limits)
-        .and_then(|command| check_depth(command, settings.data_depth_max))
-        .and_then(|command| perform(command, speaker, desk, settings, now, out));
-    match result {
-        Ok(None) => Verdict::Done,
-        Ok(Some(missed)) => Verdict::DoneBehind(missed),
-        Err(error) => {
-            write::error(out, &error);
-            match error.code {
-                ErrorCode::GoingAway => Verdict::GoingAway,
-                ErrorCode::OutOfMemory => Verdict::NoMemory,
-                _ => Verdict::Refused,
-            }
-        }
-    }
-}
-
-/// Receivers parse what is passed on to them, and not all parsers stand depth.
-fn check_depth(command: Command<'_>, depth_max: usize) -> Result<Command<'_>, CommandError<'_>> {
-    match command {
-        Command::Notify { id, data, .. } | Command::Publish { id, data, .. }
-            if !depth::is_within(data, depth_max) =>
-        {
-            Err(Fault::too_deep(depth_max).of(id))
-        }
-        command => Ok(command),
-    }
-}
-
-fn perform<'t>(
+/// Carries a command out.
+///
+/// # Errors
+/// It was not carried out, unless that was for [`ErrorCode::OutOfMemory`]: then sending it again
+/// does it, or says that it has been done.
+pub fn perform<'t>(
     command: Command<'t>,
     speaker: &mut Speaker<'_>,
     desk: &mut Desk,
     settings: &Settings,
     now: Duration,
-    out: &mut Vec<u8>,
-) -> Result<Option<Missed>, CommandError<'t>> {
+) -> Result<Reply<'t>, CommandError<'t>> {
     match command {
         Command::Ping { id } => {
             let cursor = match speaker {
                 Speaker::Session { session, .. } => session.cursor(desk),
                 Speaker::Request { .. } => desk.exchange.cursor(desk.settled()),
             };
-            write::pong(out, &cursor.to_string(), id.as_deref());
+            Ok(Reply::Position { id, cursor })
         }
         Command::Notify { id, to, event, data, ttl } => {
             let client = speaker.client();
             if desk.intake == Intake::Closed {
-                return answer_again(client, id, desk, settings, now, out);
+                return reply_again(client, id, desk, now);
             }
             desk.spend(to.len() * RECIPIENT_COST);
             let Desk { exchange, tail, news, .. } = desk;
-            let notified = exchange.receipts.try_once(client, &id, now, || {
+            let receipt = exchange.receipts.try_once(client, &id, now, || {
                 let notice = Notice { from: Some(client), event: event.as_deref(), data, ttl };
-                // Before anything is appended, which has to be acknowledged.
-                let mut ack = Vec::new();
-                make_room(&mut ack, write::ack_bytes_max(&id, &to))?;
+                let room = ReceiptRoom::new(&to)?;
                 let notified =
-                    exchange.notify(tail, notice, &to, &settings.permissions.notify, now)?;
+                    exchange.notify(tail, notice, &to, &settings.clients.may_notify, now)?;
                 *news = News::Some;
-                let cursor = notified.cursor.to_string();
-                let outcome = notified.outcome.iter().map(|(name, of)| (*name, of.as_str()));
-                write::ack_with_outcome(&mut ack, &id, &cursor, outcome);
-                Ok(Arc::new(ack))
+                Ok(Arc::new(room.notified(notified.cursor, &notified.outcome)))
             });
-            let appended = notified.and_then(|(ack, _)| memory::append(out, &ack));
-            appended.map_err(|fault| no_memory(fault, settings).of(id))?;
+            accepted(id, receipt, settings)
         }
         Command::Publish { id, topic, event, data, echo, ttl } => {
             let client = speaker.client();
-            if !settings.permissions.publish.allow(&topic) {
+            if !settings.clients.may_publish.allow(&topic) {
                 return Err(not_allowed("publish", "clients.may_publish").of(id));
             }
             if desk.intake == Intake::Closed {
-                return answer_again(client, id, desk, settings, now, out);
+                return reply_again(client, id, desk, now);
             }
             let Desk { exchange, tail, news, .. } = desk;
-            let published = exchange.receipts.try_once(client, &id, now, || {
+            let receipt = exchange.receipts.try_once(client, &id, now, || {
                 let notice = Notice { from: Some(client), event: event.as_deref(), data, ttl };
                 let cursor = exchange.publish(tail, notice, &topic, echo, now)?;
                 *news = News::Some;
-                let mut ack = Vec::new();
-                write::ack(&mut ack, &id, &cursor.to_string());
-                Ok(Arc::new(ack))
+                Ok(Arc::new(Receipt::published(cursor)))
             });
-            let (ack, _) = published.map_err(|fault| no_memory(fault, settings).of(id))?;
-            out.extend_from_slice(&ack);
+            accepted(id, receipt, settings)
         }
         Command::Subscribe { id, topic, since, last, connection } => {
             let since = match begin_of(&topic, since.as_deref(), settings) {
@@ -171,23 +137,33 @@ fn perform<'t>(
                 Err(fault) => return Err(fault.of(id)),
             };
             let since = since.or_else(|| {
-                let after = desk.before_last(&topic, last?, settings.last_events_max, now);
+                let after = desk.before_last(&topic, last?, settings.clients.last_events_max, now);
                 Some(desk.exchange.cursor(after))
             });
             let listening = Listening { id, topic, connection, change: Change::Subscribe(since) };
-            return listen(listening, speaker, desk, settings, out);
+            listen(listening, speaker, desk, settings)
         }
         Command::Unsubscribe { id, topic, connection } => {
             let listening = Listening { id, topic, connection, change: Change::Unsubscribe };
-            return listen(listening, speaker, desk, settings, out);
+            listen(listening, speaker, desk, settings)
         }
     }
-    Ok(None)
 }
 
-/// Nothing was appended, and the command is not remembered; or it was acknowledged, and there is no
-/// memory for saying so: then it is remembered, and acknowledged again when it is sent again.
-fn no_memory(OutOfMemory: OutOfMemory, settings: &Settings) -> Fault {
+fn accepted<'t>(
+    id: Cow<'t, str>,
+    receipt: Result<(Arc<Receipt>, First), OutOfMemory>,
+    settings: &Settings,
+) -> Result<Reply<'t>, CommandError<'t>> {
+    match receipt {
+        Ok((receipt, _)) => Ok(Reply::Accepted { id, receipt }),
+        Err(OutOfMemory) => Err(no_memory(settings).of(id)),
+    }
+}
+
+/// There is no memory for the event, or for the reply to it: a command that comes again is carried
+/// out, or acknowledged, then.
+pub fn no_memory(settings: &Settings) -> Fault {
     let message = "the memory for buffers is used up, send it again later";
     let limit = ConfigReference::memory(settings.memory_bytes);
     Fault::of_limit(ErrorCode::OutOfMemory, message, limit)
@@ -201,20 +177,17 @@ fn not_allowed(verb: &str, key: &'static str) -> Fault {
 }
 
 /// While the gateway goes away: a command that was carried out is acknowledged again, and no other.
-fn answer_again<'t>(
+fn reply_again<'t>(
     client: &str,
     id: Cow<'t, str>,
     desk: &Desk,
-    settings: &Settings,
     now: Duration,
-    out: &mut Vec<u8>,
-) -> Result<Option<Missed>, CommandError<'t>> {
-    let Some(ack) = desk.exchange.receipts.earlier(client, &id, now) else {
+) -> Result<Reply<'t>, CommandError<'t>> {
+    let Some(receipt) = desk.exchange.receipts.earlier(client, &id, now) else {
         let message = "the gateway is going away; send the command again after reconnecting";
-        return Err(error(ErrorCode::GoingAway, id, message));
+        return Err(Fault::new(ErrorCode::GoingAway, message).of(id));
     };
-    memory::append(out, &ack).map_err(|fault| no_memory(fault, settings).of(id))?;
-    Ok(None)
+    Ok(Reply::Accepted { id, receipt })
 }
 
 /// The cursor from which a subscription begins; `None`: it begins now.
@@ -223,21 +196,13 @@ fn begin_of(
     since: Option<&str>,
     settings: &Settings,
 ) -> Result<Option<Cursor>, Fault> {
-    if !settings.permissions.subscribe.allow(topic) {
+    if !settings.clients.may_subscribe.allow(topic) {
         return Err(not_allowed("subscribe", "clients.may_subscribe"));
     }
     since
         .map(str::parse)
         .transpose()
         .map_err(|_| Fault::new(ErrorCode::BadCursor, "`since` is not a cursor of this gateway"))
-}
-
-/// Refuses what is not even text.
-pub fn refuse_bytes(out: &mut Vec<u8>) -> Verdict {
-    let message = "a command is JSON in UTF-8".into();
-    let (code, id, reference) = (ErrorCode::NotJson, None, None);
-    write::error(out, &CommandError { code, id, message, reference });
-    Verdict::Refused
 }
 
 /// A command that changes what a client listens to.
@@ -255,8 +220,7 @@ fn listen<'t>(
     speaker: &mut Speaker<'_>,
     desk: &mut Desk,
     settings: &Settings,
-    out: &mut Vec<u8>,
-) -> Result<Option<Missed>, CommandError<'t>> {
+) -> Result<Reply<'t>, CommandError<'t>> {
     let Listening { id, topic, connection: named, change } = listening;
     let (cursor, missed) = match speaker {
         Speaker::Session { session, connection } => {
@@ -269,7 +233,7 @@ fn listen<'t>(
                     let (code, message) = (ErrorCode::TooManySubscriptions, "too many topics");
                     let limit = ConfigReference::count(
                         "clients.subscriptions_max",
-                        settings.subscriptions_max,
+                        settings.clients.subscriptions_max,
                         "topics per client",
                     );
                     return Err(Fault::of_limit(code, message, limit).of(id));
@@ -280,7 +244,7 @@ fn listen<'t>(
             let Some((core, connection)) = named.as_deref().and_then(place_of) else {
                 let message = "name the `connection` that its welcome named, or put the topics \
                                into the query of the transport";
-                return Err(error(ErrorCode::NotOnThisTransport, id, message));
+                return Err(Fault::new(ErrorCode::NotOnThisTransport, message).of(id));
             };
             // The core of the connection obeys later, when it may have read on.
             let cursor = desk.exchange.cursor(desk.settled());
@@ -295,8 +259,7 @@ fn listen<'t>(
             (cursor, None)
         }
     };
-    write::ack(out, &id, &cursor.to_string());
-    Ok(missed)
+    Ok(Reply::Subscribed { id, cursor, missed })
 }
 
 /// Changes what a session listens to; says what of it is missing.
@@ -313,11 +276,11 @@ pub fn apply(
 ) -> Result<Option<Missed>, TooMany> {
     match change {
         Change::Subscribe(since) => {
-            session.subscribe(topic, since, slot, settings.subscriptions_max, desk)
+            session.subscribe(topic, since, slot, settings.clients.subscriptions_max, desk)
         }
         Change::SubscribeSince(_) if session.listens_to(topic, desk) => Ok(None),
         Change::SubscribeSince(cursor) => {
-            session.subscribe(topic, Some(cursor), slot, settings.subscriptions_max, desk)
+            session.subscribe(topic, Some(cursor), slot, settings.clients.subscriptions_max, desk)
         }
         Change::Unsubscribe => {
             session.unsubscribe(topic, slot, desk);
@@ -337,12 +300,4 @@ pub fn place_of(name: &str) -> Option<(usize, Connection)> {
     let (core, slot, generation) = (parts.next()?, parts.next()?, parts.next()?);
     let connection = Connection::new(slot.parse().ok()?, generation.parse().ok()?);
     parts.next().is_none().then_some((core.parse().ok()?, connection))
-}
-
-fn error<'t>(
-    code: ErrorCode,
-    id: Cow<'t, str>,
-    message: impl Into<Cow<'static, str>>,
-) -> CommandError<'t> {
-    Fault::new(code, message).of(id)
 }

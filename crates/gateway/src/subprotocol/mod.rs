@@ -1,8 +1,135 @@
-//! What clients and the gateway say to each other, whatever carries it: commands one way, events
-//! and answers the other.
+//! What clients and the gateway say to each other, whatever carries it: a [`Codec`] for each
+//! subprotocol turns messages into commands, and replies into messages.
 //!
-//! Text in, values out, and back. Only `service` decides who may do what and touches the hub; to
-//! the rest a cursor is a text that is passed on. Nothing here writes to a connection.
+//! A new subprotocol is a folder here and a line in [`Subprotocol`]. Nothing here touches the hub or
+//! writes to a connection.
 
 pub mod depth;
 pub mod native;
+
+use std::time::Duration;
+
+use crate::{
+    broker::Missed,
+    config::settings::Settings,
+    limits::COMMAND_COST,
+    memory::OutOfMemory,
+    session::{
+        command::{Command, CommandLimits},
+        command_error::{CommandError, ErrorCode, Fault},
+        core_hub::Desk,
+        perform::{self, Reply, Speaker, no_memory},
+    },
+};
+
+/// One subprotocol.
+pub trait Codec {
+    /// Reads a command.
+    ///
+    /// # Errors
+    /// It is none, or is past a limit.
+    fn decode<'t>(
+        &self,
+        text: &'t str,
+        limits: &CommandLimits,
+    ) -> Result<Command<'t>, CommandError<'t>>;
+
+    /// Appends the reply to a command.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; nothing was appended.
+    fn encode_reply(&self, reply: &Reply<'_>, out: &mut Vec<u8>) -> Result<(), OutOfMemory>;
+
+    /// Appends why a command was not carried out.
+    fn encode_error(&self, error: &CommandError<'_>, out: &mut Vec<u8>);
+}
+
+/// The subprotocols of `/ws`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Subprotocol {
+    /// One JSON object in each text message.
+    #[default]
+    Native,
+}
+
+impl Subprotocol {
+    /// As it is negotiated.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Native => native::NAME,
+        }
+    }
+
+    /// RFC 6455 §4.2.2: the first one that is known, in the client's order of preference.
+    pub fn choose<'o>(mut offered: impl Iterator<Item = &'o str>) -> Option<Self> {
+        offered.find_map(|name| (name == Self::Native.name()).then_some(Self::Native))
+    }
+
+    /// Its codec.
+    pub fn codec(self) -> &'static dyn Codec {
+        match self {
+            Self::Native => &native::Native,
+        }
+    }
+}
+
+/// How a command went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was carried out.
+    Done,
+    /// It was, but some of what was asked for is gone, which is to be said after the answer.
+    DoneBehind(Missed),
+    /// It was not; the answer says why.
+    Refused,
+    /// It was not, because the gateway is going away; another one may do it.
+    GoingAway,
+    /// It was not, because there is no memory for it now.
+    NoMemory,
+}
+
+/// Carries out the command in `text` and appends the answer to `out`.
+pub fn serve(
+    codec: &dyn Codec,
+    text: &str,
+    speaker: &mut Speaker<'_>,
+    desk: &mut Desk,
+    settings: &Settings,
+    now: Duration,
+    out: &mut Vec<u8>,
+) -> Verdict {
+    desk.spend(COMMAND_COST + text.len());
+    let limits = CommandLimits {
+        recipients_max: settings.clients.recipients_max,
+        data_depth_max: settings.clients.data_depth_max,
+    };
+    let reply = codec
+        .decode(text, &limits)
+        .and_then(|command| perform::perform(command, speaker, desk, settings, now));
+    match reply {
+        Ok(reply) => match codec.encode_reply(&reply, out) {
+            Ok(()) => match reply {
+                Reply::Subscribed { missed: Some(missed), .. } => Verdict::DoneBehind(missed),
+                _ => Verdict::Done,
+            },
+            Err(OutOfMemory) => refuse(codec, &no_memory(settings).of_reply(reply), out),
+        },
+        Err(error) => refuse(codec, &error, out),
+    }
+}
+
+/// Refuses what is not even text.
+pub fn refuse_bytes(codec: &dyn Codec, out: &mut Vec<u8>) -> Verdict {
+    let Fault { code, message, reference } =
+        Fault::new(ErrorCode::NotJson, "a command is JSON in UTF-8");
+    refuse(codec, &CommandError { code, id: None, message, reference }, out)
+}
+
+fn refuse(codec: &dyn Codec, error: &CommandError<'_>, out: &mut Vec<u8>) -> Verdict {
+    codec.encode_error(error, out);
+    match error.code {
+        ErrorCode::GoingAway => Verdict::GoingAway,
+        ErrorCode::OutOfMemory => Verdict::NoMemory,
+        _ => Verdict::Refused,
+    }
+}

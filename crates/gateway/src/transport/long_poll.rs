@@ -9,7 +9,6 @@ use std::{ops::ControlFlow, time::Duration};
 
 use crate::{
     broker::Missed,
-    edge::{cors::Cors, requests::HttpConnection},
     encoding::Frame,
     encoding::poll::Body,
     memory::make_room,
@@ -22,8 +21,6 @@ use crate::{
     },
 };
 
-use ringway_http::KeepAlive;
-
 /// Beside an event: the comma before it, and the end of the answer.
 const ITEM_BYTES: usize = 256;
 
@@ -31,12 +28,6 @@ const ITEM_BYTES: usize = 256;
 pub struct LongPoll {
     /// The client's place in the hub.
     pub session: Box<Session>,
-    /// Who may read the answer, where that is to be said.
-    pub cors: Option<Box<Cors>>,
-    /// What becomes of the connection after it.
-    pub after: KeepAlive,
-    /// The connection, which goes on after the answer.
-    pub http: HttpConnection,
     /// What is to be answered before anything is read: objects, with commas between them. Boxed, as
     /// it is there for a turn at most.
     pub collected: Option<Box<Pieces>>,
@@ -57,8 +48,7 @@ pub enum Found {
 impl LongPoll {
     /// Bytes of memory that are kept for it.
     pub fn held_bytes(&self) -> usize {
-        let collected = self.collected.as_ref().map_or(0, |collected| collected.text.capacity());
-        collected + self.http.held_bytes()
+        self.collected.as_ref().map_or(0, |collected| collected.text.capacity())
     }
 
     /// Collects a run of events, if it is for the client. An event that is not kept is nowhere

@@ -19,9 +19,9 @@ use crate::{
         Session,
         core_hub::Desk,
         delivery::{Form, Serving, Word},
-        perform as service,
-        perform::{Speaker, Verdict},
+        perform::Speaker,
     },
+    subprotocol::{self, Codec, Subprotocol, Verdict},
     transport::{
         compression::{Compression, Sharing},
         echo,
@@ -36,6 +36,7 @@ pub struct WebSocket {
     closing: Closing,
     /// When the message began that is not whole yet; it fits beside `closing`.
     message_since: Moment,
+    subprotocol: Subprotocol,
     service: Service,
 }
 
@@ -88,13 +89,14 @@ impl WebSocket {
     /// A WebSocket that has just been agreed on; one of `/ws` is given its session.
     pub fn new(
         agreement: Option<&Agreement>,
+        subprotocol: Subprotocol,
         settings: &Settings,
         session: Option<Box<Session>>,
     ) -> Self {
-        let (reader, compression) = match (agreement, &settings.deflate) {
+        let (reader, compression) = match (agreement, settings.deflate_policy()) {
             (Some(agreement), Some(policy)) => (
                 MessageReader::with_deflate(Role::Server, agreement),
-                Some(Box::new(Compression::new(*agreement, *policy))),
+                Some(Box::new(Compression::new(*agreement, policy))),
             ),
             _ => (MessageReader::new(Role::Server), None),
         };
@@ -103,7 +105,7 @@ impl WebSocket {
             None => Service::Echo,
         };
         let (closing, message_since) = (Closing::Open, Moment::NONE);
-        Self { reader, compression, closing, message_since, service }
+        Self { reader, compression, closing, message_since, subprotocol, service }
     }
 
     /// Reads `input` and serves what it holds: all of it, or as much as one client may cost now.
@@ -206,7 +208,9 @@ impl WebSocket {
                         return Outcome::Ended;
                     };
                     let mut speaker = Speaker::Session { session, connection };
-                    carry_out(text, &mut speaker, Frames(compression), desk, serving, outbox)
+                    let codec = self.subprotocol.codec();
+                    let frames = Frames(compression);
+                    carry_out(codec, text, &mut speaker, frames, desk, serving, outbox)
                 }
                 Service::None => Ok(()),
             };
@@ -240,7 +244,7 @@ impl WebSocket {
     pub fn message_due(&self, settings: &Settings, now: Duration) -> Option<Duration> {
         let Moment(since @ 1..) = self.message_since else { return None };
         let elapsed = Duration::from_millis(Moment::at(now).0.wrapping_sub(since).into());
-        Some((now + settings.message_timeout).saturating_sub(elapsed))
+        Some((now + settings.websocket.message_timeout).saturating_sub(elapsed))
     }
 
     /// The message that has begun may take its whole time from now on: until now it was not read.
@@ -314,8 +318,8 @@ impl WebSocket {
 
     fn limits(&self, settings: &Settings) -> ReadLimits {
         match self.service {
-            Service::Echo => settings.echo,
-            Service::Session(_) | Service::None => settings.message,
+            Service::Echo => settings.echo(),
+            Service::Session(_) | Service::None => settings.message(),
         }
     }
 
@@ -361,6 +365,7 @@ impl WebSocket {
 /// # Errors
 /// [`OutOfMemory`] for the answer.
 fn carry_out(
+    codec: &dyn Codec,
     text: &str,
     speaker: &mut Speaker<'_>,
     mut frames: Frames<'_>,
@@ -370,7 +375,7 @@ fn carry_out(
 ) -> Result<(), OutOfMemory> {
     let mut answer = serving.bench.take_scratch();
     let (settings, now) = (serving.settings, serving.now);
-    let verdict = service::carry_out(text, speaker, desk, settings, now, &mut answer);
+    let verdict = subprotocol::serve(codec, text, speaker, desk, settings, now, &mut answer);
     let answered = frames.answer(&answer, serving.bench, outbox);
     if let Verdict::DoneBehind((from, to)) = verdict {
         serving.metrics.gaps.add(1);

@@ -130,6 +130,7 @@ fn bodies_of_the_application_have_a_bound(engine: Engine) {
 fn without_memory_one_client_is_closed_and_not_the_process(engine: Engine) {
     let mut gateway = Launch::with_address_space(engine, 700 << 10)
         .set(&["limits.memory_bytes=64GiB", "websocket.message_bytes_max=16MiB"])
+        .set(&["websocket.ping_interval=10m"])
         .start();
     let half = &frame(FIN | BINARY, vec![7; 15 << 20])[..14 << 20];
     let head = Request::post("/send?client=a", "").with("Content-Length", "15000000");

@@ -53,8 +53,9 @@ impl Ledger {
         driver: &DriverSettings,
         faults: &Faults,
     ) -> Self {
-        let idle = settings.ping_interval + settings.pong_timeout;
-        let timeouts = [idle, settings.handshake_timeout, settings.keep_alive_timeout];
+        let idle = settings.websocket.ping_interval + settings.websocket.pong_timeout;
+        let timeouts =
+            [idle, settings.limits.handshake_timeout, settings.limits.keep_alive_timeout];
         let longest = timeouts.into_iter().max().unwrap_or_default();
         Self {
             hasher: DefaultHasher::new(),
@@ -64,9 +65,9 @@ impl Ledger {
             seats: 0,
             seats_max: census.connections_max,
             seats_per_address_max: census.connections_per_address_max,
-            queue_bytes_max: settings.queue_bytes_max,
+            queue_bytes_max: settings.clients.queue_bytes_max,
             unsent_bytes_max: unsent_bytes_max(settings, driver, faults),
-            silence_max: longest + settings.close_timeout + LATENESS,
+            silence_max: longest + settings.websocket.close_timeout + LATENESS,
             overruns: 0,
         }
     }
@@ -223,7 +224,7 @@ impl Ledger {
 fn unsent_bytes_max(settings: &Settings, driver: &DriverSettings, faults: &Faults) -> usize {
     let receives = (faults.delay_turns_max as usize + 1) * RECEIVES_PER_TURN;
     let in_flight = receives * driver.receive_buffer_bytes as usize;
-    let assembled = settings.echo.message_bytes_max as usize + HEADER_BYTES_MAX;
+    let assembled = settings.websocket.echo_message_bytes_max + HEADER_BYTES_MAX;
     let late = driver.receive_buffer_bytes as usize;
-    settings.queue_bytes_max + 2 * in_flight + late + assembled + RESPONSES_BYTES_MAX
+    settings.clients.queue_bytes_max + 2 * in_flight + late + assembled + RESPONSES_BYTES_MAX
 }

@@ -5,12 +5,11 @@
 use std::{net::SocketAddr, time::Duration};
 
 use fastrand::Rng;
+use ringway::config::Automatic;
 use ringway::config::Config;
 use ringway::config::settings::Settings;
 use ringway::edge::limiter::CensusLimits;
 use ringway_acceptor::{Settings as DriverSettings, sim::Faults};
-use ringway_frame::ReadLimits;
-use ringway_http::head::HeadLimits;
 
 use super::{
     manner::{Courtesy, Cutting, Leaving, Manner, Opening, Reading},
@@ -58,23 +57,23 @@ const _: () = assert!(PAYLOAD_BYTES_MAX < MESSAGE_BYTES_MAX && MESSAGE_BYTES_MAX
 const PATIENCE: (Duration, Duration) = (SILENCE_MAX, CLOSE_TIMEOUT);
 
 fn settings(rng: &mut Rng) -> Settings {
-    Settings {
-        head: HeadLimits { bytes_max: 2_048, fields_max: 32, target_bytes_max: 512 },
-        handshake_timeout: Duration::from_secs(5),
-        keep_alive_timeout: Duration::from_secs(7),
-        requests_per_connection_max: 100,
-        echo: ReadLimits {
-            frame_bytes_max: MESSAGE_BYTES_MAX as u64,
-            message_bytes_max: MESSAGE_BYTES_MAX as u64,
-        },
-        deflate: None,
-        ping_interval: PING_INTERVAL,
-        pong_timeout: PONG_TIMEOUT,
-        close_timeout: CLOSE_TIMEOUT,
-        queue_bytes_max: rng.usize(1..64 << 10),
-        drain_time: Duration::from_secs(8),
-        ..Settings::from_config(&Config::default())
-    }
+    let mut settings = Settings::from_config(&Config::default());
+    let Settings { server, websocket, deflate, clients, limits, .. } = &mut settings;
+    limits.header_bytes_max = 2_048;
+    limits.header_fields_max = 32;
+    limits.target_bytes_max = 512;
+    limits.handshake_timeout = Duration::from_secs(5);
+    limits.keep_alive_timeout = Duration::from_secs(7);
+    limits.requests_per_connection_max = 100;
+    websocket.frame_bytes_max = Automatic::Exactly(MESSAGE_BYTES_MAX);
+    websocket.echo_message_bytes_max = MESSAGE_BYTES_MAX;
+    websocket.ping_interval = PING_INTERVAL;
+    websocket.pong_timeout = PONG_TIMEOUT;
+    websocket.close_timeout = CLOSE_TIMEOUT;
+    deflate.enabled = false;
+    clients.queue_bytes_max = rng.usize(1..64 << 10);
+    server.drain_time = Duration::from_secs(8);
+    settings
 }
 
 fn faults(rng: &mut Rng) -> Faults {
@@ -135,8 +134,9 @@ impl Scenario {
         };
         // Small against what the clients say, so that a pause that does not come shows.
         scenario.driver.receive_buffer_bytes = rng.u32(64..512);
-        scenario.settings.queue_bytes_max = rng.usize(1..8_192);
-        scenario.settings.echo = ReadLimits { frame_bytes_max: 4_096, message_bytes_max: 4_096 };
+        scenario.settings.clients.queue_bytes_max = rng.usize(1..8_192);
+        scenario.settings.websocket.frame_bytes_max = Automatic::Exactly(4_096);
+        scenario.settings.websocket.echo_message_bytes_max = 4_096;
         for _ in 0..rng.u8(1..4) {
             let mut script = Script::default();
             script.open(rng);
@@ -240,7 +240,7 @@ fn any_script(settings: &Settings, rng: &mut Rng) -> Script {
         script.requests(rng.usize(0..4), rng);
     }
     if rng.u8(0..10) == 0 {
-        script.last_request(&settings.head, rng);
+        script.last_request(&settings.head(), rng);
         return script;
     }
     script.open(rng);
@@ -249,7 +249,7 @@ fn any_script(settings: &Settings, rng: &mut Rng) -> Script {
     match rng.u8(0..5) {
         0 => {}
         1..3 => script.close(rng),
-        _ => script.violate_somehow(&settings.echo, rng),
+        _ => script.violate_somehow(&settings.echo(), rng),
     }
     script
 }

@@ -75,7 +75,11 @@ impl World {
         let shard = Shard::new(ShardParts {
             settings: Arc::clone(&settings),
             census: Arc::clone(&census),
-            exchange: Arc::new(Exchange::new(Epoch::new(seed), &settings.history)),
+            exchange: Arc::new(Exchange::new(
+                Epoch::new(seed),
+                &settings.history,
+                &settings.history_topics,
+            )),
             orders: orders.clone(),
             memory: Arc::new(MemoryBudget::new(1 << 30)),
             metrics: Arc::new(CoreMetrics::default()),
@@ -162,19 +166,21 @@ impl World {
     fn visit(&mut self, now: Duration) -> Option<Duration> {
         let drain_at = self.drain_at.filter(|_| self.drained_at.is_none());
         if drain_at.is_some_and(|at| at <= now) {
-            self.orders.drain(self.settings.drain_time);
+            self.orders.drain(self.settings.server.drain_time);
             self.drained_at = Some(now);
         }
         let moment = Moment {
             now,
             draining: self.drained_at.is_some(),
-            ping_interval: self.settings.ping_interval,
-            silence_max: self.settings.ping_interval + self.settings.pong_timeout,
+            ping_interval: self.settings.websocket.ping_interval,
+            silence_max: self.settings.websocket.ping_interval
+                + self.settings.websocket.pong_timeout,
             handshake_timeout: self
                 .settings
+                .limits
                 .handshake_timeout
-                .min(self.settings.keep_alive_timeout),
-            message_timeout: self.settings.message_timeout,
+                .min(self.settings.limits.keep_alive_timeout),
+            message_timeout: self.settings.websocket.message_timeout,
         };
         let mut next = drain_at.filter(|at| *at > now);
         let first = self.rng.usize(0..self.visitors.len());
@@ -203,7 +209,7 @@ impl World {
     /// After a drain nobody is left who could have left.
     fn audit_drain(&self, drained_at: Duration) {
         let took = self.network.now() - drained_at;
-        assert!(took <= self.settings.drain_time + LATENESS, "the drain took {took:?}");
+        assert!(took <= self.settings.server.drain_time + LATENESS, "the drain took {took:?}");
         for visitor in self.visitors.iter().filter(|visitor| visitor.is_attentive()) {
             assert!(visitor.is_done() || !visitor.has_come(), "left behind: {}", visitor.summary());
         }

@@ -16,7 +16,7 @@ section! {
 
     /// Outgoing bytes kept for a client that reads slowly. Beyond it, nothing more is read from
     /// that client until it has caught up, and its events wait in the history.
-    queue_bytes_max: usize = Size(bound(
+    queue_bytes_max [Live]: usize = Size(bound(
         KIB,
         64 * KIB,
         64 * MIB,
@@ -28,10 +28,10 @@ section! {
     /// What happens to a client that reads so slowly that its events have left the history: "gap"
     /// tells it which it has missed and goes on; "close" closes its connection with 1013 and a
     /// cursor to resume from.
-    slow_reader: SlowReader = Word(SlowReader::WORDS, "gap");
+    slow_reader [Live]: SlowReader = Word(SlowReader::WORDS, "gap");
 
     /// Recipients that one event may list.
-    recipients_max: usize = Count(bound(
+    recipients_max [Restart]: usize = Count(bound(
         1,
         1000,
         10_000,
@@ -40,7 +40,7 @@ section! {
 
     /// Levels of arrays and objects in the data of an event, from clients and from the application;
     /// deeper data is refused.
-    data_depth_max: usize = Count(bound(
+    data_depth_max [Restart]: usize = Count(bound(
         1,
         128,
         100_000,
@@ -49,7 +49,7 @@ section! {
     ));
 
     /// Topics that one connection may be subscribed to.
-    subscriptions_max: usize = Count(bound(
+    subscriptions_max [Live]: usize = Count(bound(
         1,
         100,
         10_000,
@@ -58,7 +58,7 @@ section! {
 
     /// The last events of a topic that a client is sent when it subscribes with `last`; a greater
     /// number counts as this one.
-    last_events_max: usize = Count(bound(
+    last_events_max [Live]: usize = Count(bound(
         1,
         100,
         10_000,
@@ -68,13 +68,13 @@ section! {
 
     /// The clients that clients may notify; "*" at the end of a name stands for any rest. Others
     /// are "denied" in the outcome. An empty list leaves it to the application.
-    may_notify: Patterns = Patterns(&["*"]);
+    may_notify [Live]: Patterns = Patterns(&["*"]);
 
     /// The topics that clients may publish to, in the same form.
-    may_publish: Patterns = Patterns(&["*"]);
+    may_publish [Live]: Patterns = Patterns(&["*"]);
 
     /// The topics that clients may subscribe to, in the same form.
-    may_subscribe: Patterns = Patterns(&["*"]);
+    may_subscribe [Live]: Patterns = Patterns(&["*"]);
 }
 
 const EVENTS_MAX: u64 = 16_777_216;
@@ -86,7 +86,7 @@ section! {
     "history", Once => History
 
     /// Events that are kept.
-    events_max: u64 = Count(bound(
+    events_max [Restart]: u64 = Count(bound(
         1,
         100_000,
         EVENTS_MAX,
@@ -94,7 +94,7 @@ section! {
     ));
 
     /// Bytes of the events that are kept, at least websocket.message_bytes_max.
-    bytes_max: u64 = Size(bound(
+    bytes_max [Restart]: u64 = Size(bound(
         64 * KIB,
         64 * MIB,
         64 * GIB,
@@ -103,7 +103,7 @@ section! {
     ));
 
     /// How long an event is kept.
-    age_max: Duration = Duration(bound(
+    age_max [Restart]: Duration = Duration(bound(
         SECOND_MS,
         5 * MINUTE_MS,
         AGE_MS_MAX,
@@ -119,11 +119,11 @@ section! {
     "history.topic", InFile("pattern") => HistoryTopic
 
     /// The topics: a name, or the beginning of names and "*".
-    pattern: String = Pattern("news.*");
+    pattern [Restart]: String = Pattern("news.*");
 
     /// The last events of each topic that are kept; at most history.events_max, which is the
     /// default.
-    events_max: Option<u64> = Count(optional(
+    events_max [Restart]: Option<u64> = Count(optional(
         1,
         100,
         EVENTS_MAX,
@@ -131,7 +131,7 @@ section! {
     )), at most "history.events_max" which "bounds every topic";
 
     /// How long an event is kept; at most history.age_max, which is the default.
-    age_max: Option<Duration> = Duration(optional(
+    age_max [Restart]: Option<Duration> = Duration(optional(
         SECOND_MS,
         MINUTE_MS,
         AGE_MS_MAX,
@@ -144,7 +144,7 @@ section! {
     "http", Once => Http
 
     /// How long /poll waits for an event when the client does not say; at most poll_wait_max.
-    poll_wait: Duration = Duration(bound(
+    poll_wait [Live]: Duration = Duration(bound(
         0,
         25 * SECOND_MS,
         HOUR_MS,
@@ -152,7 +152,7 @@ section! {
     )), at most "http.poll_wait_max" which "bounds it";
 
     /// How long a client may have /poll wait; a longer wish is cut to it.
-    poll_wait_max: Duration = Duration(bound(
+    poll_wait_max [Live]: Duration = Duration(bound(
         0,
         MINUTE_MS,
         HOUR_MS,
@@ -162,7 +162,7 @@ section! {
 
     /// Bytes of events in one answer to /poll; the next one goes on from there. One event always
     /// fits.
-    poll_bytes_max: usize = Size(bound(
+    poll_bytes_max [Live]: usize = Size(bound(
         KIB,
         MIB,
         64 * MIB,
@@ -171,7 +171,7 @@ section! {
     ));
 
     /// How long clients of /sse are told to wait before they connect again.
-    retry: Duration = Duration(bound(
+    retry [Live]: Duration = Duration(bound(
         0,
         2 * SECOND_MS,
         5 * MINUTE_MS,
@@ -187,5 +187,5 @@ section! {
     "cors", Once => Cors
 
     /// Origins whose pages may use the gateway; "*" is every origin.
-    allowed_origins: Origins = Origins;
+    allowed_origins [Live]: Origins = Origins;
 }

@@ -17,7 +17,7 @@ section! {
     "limits", Once => Limits
 
     /// Connections of the whole process; further ones are refused.
-    connections_max: Automatic<u32> = Count(automatic(
+    connections_max [Restart]: Automatic<u32> = Count(automatic(
         1,
         16_777_216,
         "\"auto\" is the limit of open files (NOFILE) less what the gateway needs itself",
@@ -27,7 +27,7 @@ section! {
     /// messages, input that waits, output that slow readers have not taken. Beyond it the clients
     /// that hold most are closed (1013 or 503, counted as "memory"), and new connections are
     /// refused with 503.
-    memory_bytes: Automatic<u64> = Size(automatic(
+    memory_bytes [Restart]: Automatic<u64> = Size(automatic(
         16 * MIB,
         1 << 44,
         "\"auto\" is half of what the process may take (memory of the host, limits of its cgroups, \
@@ -36,7 +36,7 @@ section! {
     ));
 
     /// Connections from one IP address; further ones are refused.
-    connections_per_address_max: u32 = Count(bound(
+    connections_per_address_max [Restart]: u32 = Count(bound(
         1,
         1024,
         16_777_216,
@@ -45,10 +45,10 @@ section! {
 
     /// Networks to which connections_per_address_max does not apply: a proxy or a load generator on
     /// this machine brings every client from one address.
-    connections_per_address_exempt: Vec<IpNet> = Networks(&["127.0.0.0/8", "::1/128"]);
+    connections_per_address_exempt [Restart]: Vec<IpNet> = Networks(&["127.0.0.0/8", "::1/128"]);
 
     /// From the connection to the end of its first request head.
-    handshake_timeout: Duration = Duration(bound(
+    handshake_timeout [Live]: Duration = Duration(bound(
         100,
         10 * SECOND_MS,
         5 * MINUTE_MS,
@@ -56,7 +56,7 @@ section! {
     ));
 
     /// Bytes of a request head: request line and header fields; beyond it, 431.
-    header_bytes_max: usize = Size(bound(
+    header_bytes_max [Live]: usize = Size(bound(
         KIB,
         16 * KIB,
         64 * KIB,
@@ -65,7 +65,7 @@ section! {
     ));
 
     /// Header fields of a request; beyond it, 431.
-    header_fields_max: usize = Count(bound(
+    header_fields_max [Live]: usize = Count(bound(
         16,
         64,
         FIELDS_MAX as u64,
@@ -73,7 +73,7 @@ section! {
     ));
 
     /// Bytes of a request target, at most header_bytes_max; beyond it, 414.
-    target_bytes_max: usize = Size(bound(
+    target_bytes_max [Live]: usize = Size(bound(
         256,
         8 * KIB,
         64 * KIB,
@@ -81,7 +81,7 @@ section! {
     )), at most "limits.header_bytes_max" which "includes it";
 
     /// How long an HTTP connection may wait for its next request.
-    keep_alive_timeout: Duration = Duration(bound(
+    keep_alive_timeout [Live]: Duration = Duration(bound(
         SECOND_MS,
         75 * SECOND_MS,
         HOUR_MS,
@@ -90,7 +90,7 @@ section! {
     ));
 
     /// Requests that one HTTP connection may carry before it is closed.
-    requests_per_connection_max: u32 = Count(bound(
+    requests_per_connection_max [Live]: u32 = Count(bound(
         1,
         1000,
         1_000_000_000,

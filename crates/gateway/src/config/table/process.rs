@@ -16,19 +16,19 @@ section! {
 
     /// The cores to run on, one thread each: "auto" is every core that the process may use; 2 is a
     /// count; "0,2-3" is a list (core 5 alone: "5-5").
-    cores: Cores = Cores;
+    cores [Restart]: Cores = Cores;
 
     /// The kernel interface: "auto" is io_uring where the kernel allows it and epoll, with one log
     /// line, where it does not.
-    io: Io = Word(Io::WORDS, "auto");
+    io [Restart]: Io = Word(Io::WORDS, "auto");
 
     /// How a core waits: "latency" wakes for every completion; "adaptive" gathers them for at most
     /// 50 us while the core is busy anyway; "throughput" gathers them for at most 400 us from 16 a
     /// millisecond on, to save CPU. It has no effect on epoll.
-    wait: Wait = Word(Wait::WORDS, "adaptive");
+    wait [Restart]: Wait = Word(Wait::WORDS, "adaptive");
 
     /// After SIGTERM, the time over which clients are told to leave.
-    drain_time: Duration = Duration(bound(
+    drain_time [Restart]: Duration = Duration(bound(
         0,
         20 * SECOND_MS,
         HOUR_MS,
@@ -38,20 +38,20 @@ section! {
 
     /// Address of the application's private API and of the metrics. It asks for no credentials:
     /// keep it out of reach of clients.
-    api_listen: SocketAddr = Address("127.0.0.1:8081");
+    api_listen [Restart]: SocketAddr = Address("127.0.0.1:8081");
 
     /// Host names under which the private API may be requested, without a port; "*" allows every
     /// name. IP addresses, localhost and names without a dot are always allowed. Others are refused
     /// with 421: a web page whose name leads to the gateway's address could otherwise use the API
     /// through a browser (DNS rebinding).
-    api_allowed_hosts: ApiHosts = Hosts;
+    api_allowed_hosts [Restart]: ApiHosts = Hosts;
 
     /// Clients need no credentials. On an address that other machines can reach, the gateway
     /// refuses to start unless this is true.
-    allow_anonymous_on_public_address: bool = Switch(false);
+    allow_anonymous_on_public_address [Restart]: bool = Switch(false);
 
     /// Receive buffers of each core, shared by all its connections.
-    receive_buffers: u16 = PowerOfTwo(bound(
+    receive_buffers [Restart]: u16 = PowerOfTwo(bound(
         64,
         128,
         32_768,
@@ -60,7 +60,7 @@ section! {
     ));
 
     /// Bytes of one receive buffer.
-    receive_buffer_bytes: u32 = Size(bound(
+    receive_buffer_bytes [Restart]: u32 = Size(bound(
         KIB,
         32 * KIB,
         64 * KIB,
@@ -74,8 +74,8 @@ section! {
     "log", Once => Log
 
     /// The least important lines that are written.
-    level: LogLevel = Word(LogLevel::WORDS, "info");
+    level [Restart]: LogLevel = Word(LogLevel::WORDS, "info");
 
     /// "text" for people, "json" (an object a line) for collectors.
-    format: LogFormat = Word(LogFormat::WORDS, "text");
+    format [Restart]: LogFormat = Word(LogFormat::WORDS, "text");
 }

@@ -18,10 +18,10 @@ section! {
     "listener", Each("address") => Listener
 
     /// Where to listen; port 0 lets the kernel choose one.
-    address: SocketAddr = Address("127.0.0.1:8080");
+    address [Restart]: SocketAddr = Address("127.0.0.1:8080");
 
     /// Connections that may wait to be accepted, on each core.
-    backlog: u32 = Count(bound(
+    backlog [Restart]: u32 = Count(bound(
         1,
         4096,
         65_535,
@@ -44,11 +44,11 @@ section! {
 
     /// Send a segment that is not full although an earlier one has not been acknowledged
     /// (TCP_NODELAY). Without it the client may wait for some 40 ms.
-    nodelay: bool = Switch(true);
+    nodelay [Restart]: bool = Switch(true);
 
     /// Accept a connection when its first bytes arrive, or after about this time
     /// (TCP_DEFER_ACCEPT); "0s" accepts at once.
-    defer_accept: Duration = WholeSeconds(bound(
+    defer_accept [Restart]: Duration = WholeSeconds(bound(
         0,
         0,
         MINUTE_MS,
@@ -59,7 +59,7 @@ section! {
     /// The kernel takes no more for a client while it holds as many bytes that were never sent
     /// (TCP_NOTSENT_LOWAT); the rest waits in the gateway, or stays in the history. "auto" is
     /// net.ipv4.tcp_notsent_lowat, which is no bound.
-    notsent_lowat_bytes: Automatic<u32> = Size(adjustable(
+    notsent_lowat_bytes [Restart]: Automatic<u32> = Size(adjustable(
         KIB,
         32 * KIB,
         64 * MIB,
@@ -69,7 +69,7 @@ section! {
 
     /// After so much silence the kernel probes whether the client's machine still answers
     /// (SO_KEEPALIVE, TCP_KEEPIDLE); "0s" never probes.
-    keepalive_idle: Duration = WholeSeconds(bound(
+    keepalive_idle [Restart]: Duration = WholeSeconds(bound(
         0,
         30 * SECOND_MS,
         9 * HOUR_MS,
@@ -79,7 +79,7 @@ section! {
 
     /// Time between two probes (TCP_KEEPINTVL), where keepalive_idle is set; "auto" is
     /// net.ipv4.tcp_keepalive_intvl.
-    keepalive_interval: Automatic<Duration> = WholeSeconds(adjustable(
+    keepalive_interval [Restart]: Automatic<Duration> = WholeSeconds(adjustable(
         SECOND_MS,
         5 * SECOND_MS,
         9 * HOUR_MS,
@@ -88,32 +88,32 @@ section! {
 
     /// Unanswered probes that end the connection (TCP_KEEPCNT), where keepalive_idle is set;
     /// "auto" is net.ipv4.tcp_keepalive_probes.
-    keepalive_probes: Automatic<u32> =
+    keepalive_probes [Restart]: Automatic<u32> =
         Count(automatic(1, 127, "tcp(7) allows 127; 9 in a kernel that was not tuned"));
 
     /// How long sent bytes may stay unacknowledged, or the client's receive window closed, before
     /// the connection is cut (TCP_USER_TIMEOUT). It also ends a connection that answers none of
     /// keepalive_idle's probes. "auto" follows from net.ipv4.tcp_retries2.
-    user_timeout: Automatic<Duration> = Duration(adjustable(
+    user_timeout [Restart]: Automatic<Duration> = Duration(adjustable(
         SECOND_MS,
         30 * SECOND_MS,
         24 * HOUR_MS,
         "a vanished client is found within ping_interval and this; it also ends a client whose \
-         receive window stays closed as long, so less would cut slow readers; some 15 minutes in a \
-         kernel that was not tuned",
+         receive window stays closed as long, so less would cut slow readers, and 30 s end one that \
+         reads less than some 5 KiB/s over loopback; some 15 minutes in a kernel that was not tuned",
     ));
 
     /// The kernel's receive buffer of a connection (SO_RCVBUF), at most net.core.rmem_max; "auto"
     /// grows it to net.ipv4.tcp_rmem as it is needed.
-    receive_buffer_bytes: Automatic<u32> = Size(SOCKET_BUFFER_BYTES);
+    receive_buffer_bytes [Restart]: Automatic<u32> = Size(SOCKET_BUFFER_BYTES);
 
     /// The kernel's send buffer of a connection (SO_SNDBUF), at most net.core.wmem_max; "auto"
     /// grows it to net.ipv4.tcp_wmem as it is needed.
-    send_buffer_bytes: Automatic<u32> = Size(SOCKET_BUFFER_BYTES);
+    send_buffer_bytes [Restart]: Automatic<u32> = Size(SOCKET_BUFFER_BYTES);
 
     /// Microseconds for which a receive looks into the network card's queue itself (SO_BUSY_POLL);
     /// "auto" is net.core.busy_read, which is 0. Loopback has no such queue.
-    busy_poll_us: Automatic<u32> = Count(automatic(
+    busy_poll_us [Restart]: Automatic<u32> = Count(automatic(
         0,
         10_000,
         "above net.core.busy_read it needs CAP_NET_ADMIN; it burns the core that it may speed up",

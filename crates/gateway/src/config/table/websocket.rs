@@ -17,7 +17,7 @@ section! {
 
     /// The largest message that a client may send to /ws, inflated, and the largest body of a POST
     /// to /send; a larger one closes the connection with 1009, or is answered with 413.
-    message_bytes_max: usize = Size(bound(
+    message_bytes_max [Restart]: usize = Size(bound(
         CONTROL_FRAME_BYTES_MAX,
         MIB,
         256 * MIB,
@@ -25,14 +25,14 @@ section! {
     )), at most "history.bytes_max" which "must have room for it";
 
     /// The largest frame that a client may send; "auto" is as large as a message may be.
-    frame_bytes_max: Automatic<usize> = Size(automatic(
+    frame_bytes_max [Live]: Automatic<usize> = Size(automatic(
         CONTROL_FRAME_BYTES_MAX,
         256 * MIB,
         "no frame may be larger than the message that it is part of",
     ));
 
     /// The largest message that a client may send to /echo, inflated.
-    echo_message_bytes_max: usize = Size(bound(
+    echo_message_bytes_max [Live]: usize = Size(bound(
         CONTROL_FRAME_BYTES_MAX,
         16 * MIB,
         256 * MIB,
@@ -41,7 +41,7 @@ section! {
 
     /// How long a message may take from its first byte to its last; a client that takes longer is
     /// closed with 1008.
-    message_timeout: Duration = Duration(bound(
+    message_timeout [Live]: Duration = Duration(bound(
         SECOND_MS,
         MINUTE_MS,
         24 * HOUR_MS,
@@ -50,7 +50,7 @@ section! {
     ));
 
     /// How long a client may take to answer a Close before its connection is cut.
-    close_timeout: Duration = Duration(bound(
+    close_timeout [Live]: Duration = Duration(bound(
         100,
         5 * SECOND_MS,
         MINUTE_MS,
@@ -58,7 +58,7 @@ section! {
     ));
 
     /// A client that has sent nothing for this long is sent a Ping.
-    ping_interval: Duration = Duration(bound(
+    ping_interval [Live]: Duration = Duration(bound(
         100,
         25 * SECOND_MS,
         24 * HOUR_MS,
@@ -66,7 +66,7 @@ section! {
     ));
 
     /// How long it may then stay silent before it is closed.
-    pong_timeout: Duration = Duration(bound(
+    pong_timeout [Live]: Duration = Duration(bound(
         100,
         10 * SECOND_MS,
         5 * MINUTE_MS,
@@ -82,10 +82,10 @@ section! {
     "websocket.deflate", Once => Deflate
 
     /// Accept compression from clients that offer it.
-    enabled: bool = Switch(true);
+    enabled [Restart]: bool = Switch(true);
 
     /// Effort of the compressor.
-    level: u8 = Count(bound(
+    level [Restart]: u8 = Count(bound(
         1,
         1,
         9,
@@ -93,7 +93,7 @@ section! {
     ));
 
     /// Memory of the compressor's state.
-    memory_level: u8 = Count(bound(
+    memory_level [Restart]: u8 = Count(bound(
         1,
         8,
         9,
@@ -102,15 +102,15 @@ section! {
 
     /// Let the gateway's compressor remember earlier messages. It compresses better, costs each
     /// connection a compressor's memory, and a broadcast can no longer be compressed once for all.
-    server_context_takeover: bool = Switch(false);
+    server_context_takeover [Restart]: bool = Switch(false);
 
     /// Let clients' compressors remember earlier messages. It costs each connection a window of
     /// memory.
-    client_context_takeover: bool = Switch(false);
+    client_context_takeover [Restart]: bool = Switch(false);
 
     /// Window of the gateway's compressor: 2 to this power, in bytes.
-    server_window_bits_max: u8 = Count(WINDOW_BITS);
+    server_window_bits_max [Restart]: u8 = Count(WINDOW_BITS);
 
     /// Window asked of clients' compressors that let the server choose: 2 to this power, in bytes.
-    client_window_bits_max: u8 = Count(WINDOW_BITS);
+    client_window_bits_max [Restart]: u8 = Count(WINDOW_BITS);
 }

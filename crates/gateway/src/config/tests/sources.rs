@@ -3,7 +3,8 @@
 
 use crate::config::{
     error::Faults,
-    keys::{Key, Kind, Repeats, all, settable},
+    keys::{Change, Key, Kind, Repeats, all, settable},
+    settings::Settings,
     table::SECTIONS,
     tests::{environment, flags, from_file, load, settings},
     value::{default_text, text},
@@ -168,6 +169,35 @@ fn no_key_is_more_than_another_key_allows() {
         assert!(refused.contains(&said), "{refused}\n{said}");
     }
     assert_eq!(seen, 5);
+}
+
+/// A replaced configuration changes the keys that the table calls live, and no others.
+#[test]
+fn only_live_keys_are_replaced_at_run_time() {
+    let running = Settings::from_config(&Config::default());
+    let mut live = Vec::new();
+    for key in settable() {
+        let setting = format!("{}={}", key.path, another_value(key));
+        let next = Settings::from_config(&load("", &settings(&[&setting])).unwrap());
+        let replaced = running.replaced_by(&next);
+        match key.change {
+            Change::Live => {
+                assert_ne!(next, running, "{}", key.path);
+                assert_eq!(replaced, next, "{}", key.path);
+                live.push(key.path);
+            }
+            Change::Restart => assert_eq!(replaced, running, "{}", key.path),
+        }
+    }
+    assert!(live.len() > 20 && live.len() < settable().count() / 2, "{live:?}");
+}
+
+/// Or a replaced value could be more than the running one of the key that bounds it.
+#[test]
+fn keys_that_bound_each_other_are_replaced_together() {
+    for (key, (greater, _)) in all().flat_map(|key| key.at_most.iter().map(move |one| (key, one))) {
+        assert_eq!(key.change, keys::find(greater).unwrap().change, "{}", key.path);
+    }
 }
 
 #[test]

@@ -65,8 +65,8 @@ impl Done {
     /// No fewer bytes than the answer to a submission has.
     pub fn bytes_max(submission: &Submission<'_>) -> usize {
         match &submission.to {
-            To::Recipients(names) => ack_bytes_max("", names),
-            To::Topic(_) => ack_bytes_max::<&str>("", &[]),
+            To::Recipients(names) => ack_bytes_max("", names.iter().map(|name| &**name)),
+            To::Topic(_) => ack_bytes_max("", std::iter::empty()),
         }
     }
 

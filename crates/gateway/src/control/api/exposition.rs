@@ -152,7 +152,7 @@ fn events(api: &Api, families: &mut Families) {
 fn memory(api: &Api, cores: &[&CoreMetrics], families: &mut Families) {
     let exchange = &api.exchange;
     let size = exchange.log.size();
-    let receipts = exchange.receipts.bytes(|answer| answer.capacity());
+    let receipts = exchange.receipts.bytes(|receipt| receipt.bytes());
     families
         .begin(
             "ringway_memory_bytes",

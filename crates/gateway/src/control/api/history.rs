@@ -28,7 +28,7 @@ use crate::{
 
 /// What is asked for.
 struct Query {
-    /// KeepAlive this one.
+    /// After this one.
     since: Option<Cursor>,
     /// Before this one.
     before: Option<Cursor>,

@@ -101,7 +101,7 @@ impl Api {
 
     /// Bytes of one object.
     fn message_bytes_max(&self) -> usize {
-        self.settings.visits.body_bytes_max
+        self.settings.websocket.message_bytes_max
     }
 
     /// The bound of a body of one object.
@@ -118,7 +118,7 @@ impl Api {
     }
 
     fn recipients_max(&self) -> usize {
-        self.settings.recipients_max
+        self.settings.clients.recipients_max
     }
 
     /// Appends an event. The cores are not woken by it.

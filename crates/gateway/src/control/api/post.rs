@@ -25,7 +25,8 @@ use crate::{
         problem::{Kind, Problem},
         submission::{Submission, Verb},
     },
-    subprotocol::{depth, native::fields::Fault},
+    session::command_error::Fault,
+    subprotocol::depth,
 };
 
 /// `POST /v1/notify`
@@ -95,7 +96,7 @@ pub fn submit(
     out: &mut Vec<u8>,
 ) -> Result<First, Problem> {
     let (submission, own_key) = Submission::read(verb, object, api.recipients_max())?;
-    let depth_max = api.settings.data_depth_max;
+    let depth_max = api.settings.clients.data_depth_max;
     if !depth::is_within(submission.data, depth_max) {
         return Err(Fault::too_deep(depth_max).into());
     }

@@ -2,6 +2,8 @@
 //!
 //! A field that the object does not have is a fault. Nothing here appends anything.
 
+use crate::session::command_error::Fault;
+
 use std::{borrow::Cow, collections::HashSet};
 
 use crate::{
@@ -11,7 +13,7 @@ use crate::{
         problem::{Kind, Problem},
     },
     subprotocol::native::{
-        fields::{Fault, Field, Fields},
+        fields::{Field, Fields},
         read,
     },
 };

@@ -3,7 +3,9 @@
 //! There is no driver, so that a socket takes all that is written and nothing is ever backlogged.
 
 mod polls;
+mod replacing;
 mod slices;
+mod stalls;
 
 use ringway_acceptor::{Outgoing, Piece};
 use ringway_frame::{MaskKeys, Opcode, emit_frame};
@@ -22,7 +24,7 @@ const LONG: usize = TURN_EVENT_BYTES_MAX;
 
 fn shard() -> Shard {
     // Nobody falls behind because an answer is before a large event.
-    shard_with(|settings| settings.queue_bytes_max = 2 * LONG)
+    shard_with(|settings| settings.clients.queue_bytes_max = 2 * LONG)
 }
 
 fn shard_with(change: impl FnOnce(&mut Settings)) -> Shard {
@@ -35,7 +37,11 @@ fn shard_with(change: impl FnOnce(&mut Settings)) -> Shard {
             connections_per_address_max: 100,
             exempt: Vec::new(),
         })),
-        exchange: Arc::new(Exchange::new(Epoch::new(1), &settings.history)),
+        exchange: Arc::new(Exchange::new(
+            Epoch::new(1),
+            &settings.history,
+            &settings.history_topics,
+        )),
         settings,
         orders: Orders::default(),
         memory: Arc::new(MemoryBudget::new(1 << 30)),
@@ -156,7 +162,7 @@ impl HalfSent {
 
     /// Tells the core to drain, within the usual time.
     fn drain(&mut self) {
-        let drain_time = self.shard.core.settings.drain_time;
+        let drain_time = self.shard.core.settings.server.drain_time;
         self.shard.desk().orders.drain(drain_time);
         self.shard.complete(Completion::Woken, self.now, &mut self.operations);
     }

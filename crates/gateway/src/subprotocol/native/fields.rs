@@ -12,41 +12,9 @@ use serde::{
 use serde_json::value::RawValue;
 
 use crate::{
-    config::{reference::ConfigReference, spelling},
-    session::command_error::{CommandError, ErrorCode},
+    config::spelling,
+    session::command_error::{ErrorCode, Fault},
 };
-
-/// What is wrong, before it is known whose command it is.
-#[derive(Debug)]
-pub struct Fault {
-    pub code: ErrorCode,
-    pub message: Cow<'static, str>,
-    pub reference: Option<ConfigReference>,
-}
-
-impl Fault {
-    pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), reference: None }
-    }
-
-    /// Receivers could not parse data of more levels than this.
-    pub fn too_deep(depth_max: usize) -> Self {
-        let limit = ConfigReference::count("clients.data_depth_max", depth_max, "levels");
-        Self::of_limit(ErrorCode::WrongType, "\"data\" is nested too deep", limit)
-    }
-
-    /// As the error of a command of this id.
-    pub fn of(self, id: Cow<'_, str>) -> CommandError<'_> {
-        let Self { code, message, reference } = self;
-        CommandError { code, id: Some(id), message, reference }
-    }
-
-    /// A limit was met: `message` is completed by what it is.
-    pub fn of_limit(code: ErrorCode, message: &str, reference: ConfigReference) -> Self {
-        let message = format!("{message}: {reference}").into();
-        Self { code, message, reference: Some(reference) }
-    }
-}
 
 /// The fields that mean something in some command, or in what the application submits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -26,10 +26,49 @@
 
 pub(crate) mod fields;
 pub(crate) mod read;
+pub mod reply;
 #[cfg(test)]
 mod tests;
 
+use super::{Codec, depth};
+use crate::{
+    memory::OutOfMemory,
+    session::{
+        command::{Command, CommandLimits},
+        command_error::{CommandError, Fault},
+        perform::Reply,
+    },
+};
 pub use read::read;
 
 /// The name by which a WebSocket handshake agrees on it (RFC 6455 §1.9).
 pub const NAME: &str = "ringway.v1.json";
+
+/// The codec of `ringway.v1.json`.
+pub struct Native;
+
+impl Codec for Native {
+    fn decode<'t>(
+        &self,
+        text: &'t str,
+        limits: &CommandLimits,
+    ) -> Result<Command<'t>, CommandError<'t>> {
+        match read(text, limits)? {
+            // Receivers parse what is passed on to them, and not all parsers stand depth.
+            Command::Notify { id, data, .. } | Command::Publish { id, data, .. }
+                if !depth::is_within(data, limits.data_depth_max) =>
+            {
+                Err(Fault::too_deep(limits.data_depth_max).of(id))
+            }
+            command => Ok(command),
+        }
+    }
+
+    fn encode_reply(&self, reply: &Reply<'_>, out: &mut Vec<u8>) -> Result<(), OutOfMemory> {
+        reply::reply(out, reply)
+    }
+
+    fn encode_error(&self, error: &CommandError<'_>, out: &mut Vec<u8>) {
+        reply::error(out, error);
+    }
+}

@@ -2,6 +2,8 @@
 //!
 //! It checks types, names and counts, and never what they refer to.
 
+use crate::session::command_error::Fault;
+
 use std::{borrow::Cow, fmt};
 
 use ringway_hub::{NameFault, name};
@@ -18,7 +20,7 @@ use crate::{
         command::{Command, CommandLimits},
         command_error::{CommandError, ErrorCode},
     },
-    subprotocol::native::fields::{Fault, Field, Fields, string},
+    subprotocol::native::fields::{Field, Fields, string},
 };
 
 /// Reads one message.

@@ -2,12 +2,13 @@
 //!
 //! It judges nothing.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use ringway::broker::Echo;
 use ringway::broker::Notice;
 use ringway::broker::Ttl;
 use ringway::broker::mailbox::Order;
+use ringway::config::settings::Settings;
 use ringway_frame::{CloseCode, emit_close};
 use ringway_hub::{Cursor, Epoch};
 
@@ -307,9 +308,30 @@ impl World {
         line.post(person, text, mark, &mut self.rng);
     }
 
+    /// Every core gets other settings in the middle of its work. Nothing that clients are promised
+    /// depends on them, and those that need a restart change nothing.
+    fn replace_settings(&mut self) {
+        let (running, rng) = (&self.model.settings, &mut self.rng);
+        let mut next = Settings::clone(running);
+        next.websocket.ping_interval = Duration::from_millis(rng.u64(100..3_000));
+        next.websocket.pong_timeout = Duration::from_millis(rng.u64(100..2_000));
+        next.http.poll_wait = Duration::from_millis(rng.u64(0..3_000));
+        next.http.retry = Duration::from_millis(rng.u64(0..3_000));
+        next.clients.subscriptions_max = rng.usize(100..1_000);
+        next.clients.data_depth_max = 1;
+        next.clients.recipients_max = 1;
+        next.websocket.message_bytes_max = 125;
+        next.deflate.enabled = !running.deflate.enabled;
+        next.deflate.server_window_bits_max = 9;
+        let settings = Arc::new(running.replaced_by(&next));
+        self.orders.tell_all(&Order::ReplaceSettings(settings));
+        self.model.story.replaced += 1;
+    }
+
     fn act_as_application(&mut self, now: Duration) {
-        match self.rng.u8(0..8) {
+        match self.rng.u8(0..9) {
             0 => self.exchange.expire(now),
+            2 => self.replace_settings(),
             1 => {
                 let client = any_of(&self.names, &mut self.rng).into();
                 let code = CloseCode::new(ORDERED).expect("a code of the application's");
@@ -350,7 +372,7 @@ impl World {
         match &command.kind {
             Kind::Notify { to } => {
                 model.is_carried_out(token as usize);
-                let allowed = &model.settings.permissions.notify;
+                let allowed = &model.settings.clients.may_notify;
                 let notified = exchange.notify(tail, notice, to, allowed, now).unwrap();
                 let outcome = notified.outcome.iter().map(|(name, of)| (*name, of.as_str()));
                 model.commands[token as usize].judge(outcome, allowed, &mut model.story);

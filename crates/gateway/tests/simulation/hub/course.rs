@@ -8,11 +8,8 @@ use fastrand::Rng;
 use ringway::config::Config;
 use ringway::config::SlowReader;
 use ringway::config::patterns::Patterns;
-use ringway::config::patterns::Permissions;
-use ringway::config::settings::HistorySettings;
 use ringway::config::settings::Settings;
 use ringway_acceptor::{Settings as DriverSettings, sim::Faults};
-use ringway_frame::deflate::Policy;
 
 /// A course of events that has not begun.
 pub struct Course {
@@ -94,7 +91,7 @@ impl Course {
         let rng = &mut Rng::with_seed(!seed);
         let mut course = Self::everything(seed);
         course.faults = Faults { send_buffer_bytes: 1 << 20, ..Faults::none() };
-        course.settings.queue_bytes_max = 1 << 20;
+        course.settings.clients.queue_bytes_max = 1 << 20;
         course.settings.history.events_max = 10_000;
         course.settings.history.bytes_max = 64 << 20;
         course.haste = Duration::from_millis(rng.u64(1..20));
@@ -112,7 +109,7 @@ impl Course {
         course.haste = Duration::from_micros(rng.u64(100..2_000));
         course.faults.send_buffer_bytes = rng.usize(128..600);
         course.faults.short_send = course.faults.short_send.max(0.3);
-        course.settings.queue_bytes_max = 64 << 10;
+        course.settings.clients.queue_bytes_max = 64 << 10;
         course
     }
 
@@ -125,7 +122,7 @@ impl Course {
         course.actions = rng.u32(4..8);
         course.haste = Duration::from_millis(rng.u64(10..30));
         if rng.bool() {
-            course.settings.queue_bytes_max = 1 << 20;
+            course.settings.clients.queue_bytes_max = 1 << 20;
             course.faults.send_buffer_bytes = 1 << 20;
         }
         course.settings.history.events_max = rng.u64(500..5_000);
@@ -142,29 +139,23 @@ fn settings(rng: &mut Rng) -> Settings {
     let queues = [1, 300, 1 << 10, 4 << 10, 64 << 10, 1 << 20];
     let slow_reader = if rng.u8(0..3) == 0 { SlowReader::Close } else { SlowReader::Gap };
     let notify = if rng.u8(0..4) == 0 { &["a*", "c d", "e*"][..] } else { &["*"] };
-    let defaults = Settings::from_config(&Config::default());
-    Settings {
-        deflate: rng.bool().then(Policy::default),
-        handshake_timeout: Duration::from_secs(5),
-        keep_alive_timeout: Duration::from_secs(60),
-        ping_interval: Duration::from_millis(rng.u64(100..3_000)),
-        pong_timeout: Duration::from_millis(rng.u64(100..2_000)),
-        close_timeout: Duration::from_millis(500),
-        queue_bytes_max: rng.choice(queues).expect("a choice"),
-        slow_reader,
-        history: HistorySettings {
-            events_max: rng.choice([16, 24, 40, 100, 10_000]).expect("a choice"),
-            bytes_max: rng.choice([20 << 10, 64 << 10, 64 << 20]).expect("a choice"),
-            age_max: Duration::from_millis(rng.choice([40, 600, 2_500, 60_000]).expect("a choice")),
-            topics: [].into(),
-        },
-        poll_bytes_max: rng.choice([1, 200, 1_000, 1 << 20]).expect("a choice"),
-        permissions: Permissions {
-            notify: Patterns::new(notify.iter().copied()),
-            ..defaults.permissions.clone()
-        },
-        ..defaults
-    }
+    let mut settings = Settings::from_config(&Config::default());
+    let Settings { websocket, deflate, clients, history, http, limits, .. } = &mut settings;
+    deflate.enabled = rng.bool();
+    limits.handshake_timeout = Duration::from_secs(5);
+    limits.keep_alive_timeout = Duration::from_secs(60);
+    websocket.ping_interval = Duration::from_millis(rng.u64(100..3_000));
+    websocket.pong_timeout = Duration::from_millis(rng.u64(100..2_000));
+    websocket.close_timeout = Duration::from_millis(500);
+    clients.queue_bytes_max = rng.choice(queues).expect("a choice");
+    clients.slow_reader = slow_reader;
+    clients.may_notify = Patterns::new(notify.iter().copied());
+    history.events_max = rng.choice([16, 24, 40, 100, 10_000]).expect("a choice");
+    history.bytes_max = rng.choice([20 << 10, 64 << 10, 64 << 20]).expect("a choice");
+    history.age_max =
+        Duration::from_millis(rng.choice([40, 600, 2_500, 60_000]).expect("a choice"));
+    http.poll_bytes_max = rng.choice([1, 200, 1_000, 1 << 20]).expect("a choice");
+    settings
 }
 
 fn faults(rng: &mut Rng) -> Faults {

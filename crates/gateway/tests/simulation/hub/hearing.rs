@@ -212,7 +212,7 @@ fn answer(model: &mut Model, object: &Object, text: &str) {
     }
     if let Some(outcome) = &object.outcome {
         let outcome = outcome.iter().map(|(name, outcome)| (&**name, &**outcome));
-        command.judge(outcome, &settings.permissions.notify, story);
+        command.judge(outcome, &settings.clients.may_notify, story);
     }
 }
 

@@ -91,8 +91,8 @@ impl Model {
         names: &[String],
         flood: Option<Flood>,
     ) -> Self {
-        let is_roomy = settings.queue_bytes_max >= ROOMY && flood.is_none();
-        let allowed = settings.permissions.notify.clone();
+        let is_roomy = settings.clients.queue_bytes_max >= ROOMY && flood.is_none();
+        let allowed = settings.clients.may_notify.clone();
         Self {
             exchange: Arc::clone(exchange),
             settings: Arc::clone(settings),
@@ -309,7 +309,8 @@ impl Model {
     /// overflow, and the gateway's own words.
     fn bound(&self, number: usize, unsent_bytes: usize) {
         let line = &self.lines[number];
-        let Settings { queue_bytes_max, poll_bytes_max, .. } = *self.settings;
+        let queue_bytes_max = self.settings.clients.queue_bytes_max;
+        let poll_bytes_max = self.settings.http.poll_bytes_max;
         let queue = match line.route {
             Route::Poll => queue_bytes_max.max(poll_bytes_max),
             Route::Sse(_) | Route::Lines | Route::Iframe => queue_bytes_max,

@@ -35,7 +35,8 @@ pub enum Start {
     At(Sequence),
     /// With a cursor that is not of this log: after what is gone.
     Foreign(Cursor, Sequence),
-    /// From the core's position on, as another connection of the client is there.
+    /// From the core's position on, as another connection of the client is there; for what is its
+    /// own perhaps from before that, as the other one's socket may take nothing.
     Beside(Sequence),
     /// As above; and for what is its own, from what no socket has taken.
     Alone {
@@ -112,9 +113,8 @@ impl View {
     ) -> Self {
         let (own, others) = match start {
             Start::At(sequence) | Start::Foreign(_, sequence) => (sequence, sequence),
-            Start::Beside(position) => (position, position),
             // All that was ever for it, as far as no socket has taken it.
-            Start::Alone { position, .. } => (0, position),
+            Start::Beside(position) | Start::Alone { position, .. } => (0, position),
         };
         let part = |interest, seen| Part::new(interest, seen, position, now);
         let mut parts = vec![part(Interest::Own(client.to_owned()), own)];
@@ -148,10 +148,10 @@ impl View {
             Start::Foreign(foreign, _) => {
                 return assert_eq!(cursor, foreign, "the cursor of a welcome to {self:#?}");
             }
-            Start::At(sequence) | Start::Beside(sequence) => {
+            Start::At(sequence) => {
                 assert_eq!(cursor.sequence, sequence, "the cursor of a welcome to {self:#?}");
             }
-            Start::Alone { position, .. } => {
+            Start::Beside(position) | Start::Alone { position, .. } => {
                 assert!(cursor.sequence <= position, "{cursor} in a welcome to {self:#?}");
             }
         }
@@ -381,6 +381,7 @@ impl Part {
             let is_left_out = fact.except.as_deref() == Some(client);
             let may_miss = match (start, &self.interest) {
                 (Start::Alone { person, .. }, Interest::Own(_)) => person.may_miss(sequence),
+                (Start::Beside(position), Interest::Own(_)) => sequence <= *position,
                 _ => false,
             };
             assert!(

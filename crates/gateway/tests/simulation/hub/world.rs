@@ -92,6 +92,8 @@ pub struct Story {
     pub repeated: u64,
     /// Connections that were closed by an order.
     pub ordered: u64,
+    /// How often every core got other settings.
+    pub replaced: u64,
     /// Recipients that were there, and that were not.
     pub delivered: u64,
     /// As above.
@@ -121,6 +123,7 @@ impl AddAssign for Story {
             (&mut self.too_slow, other.too_slow),
             (&mut self.repeated, other.repeated),
             (&mut self.ordered, other.ordered),
+            (&mut self.replaced, other.replaced),
             (&mut self.delivered, other.delivered),
             (&mut self.queued, other.queued),
             (&mut self.offline, other.offline),
@@ -140,7 +143,7 @@ impl Story {
             [heard, gaps, resumed, foreign, alone, lagged, too_slow],
             [repeated, ordered, delivered, queued, offline, denied, rests],
         ];
-        counts.as_flattened().iter().all(|count| *count > 0)
+        self.replaced > 0 && counts.as_flattened().iter().all(|count| *count > 0)
     }
 }
 
@@ -151,7 +154,11 @@ impl World {
         let network = Network::new(seed, faults);
         let mut rng = Rng::with_seed(!seed);
         let settings = Arc::new(settings);
-        let exchange = Arc::new(Exchange::new(Epoch::new(seed + 1), &settings.history));
+        let exchange = Arc::new(Exchange::new(
+            Epoch::new(seed + 1),
+            &settings.history,
+            &settings.history_topics,
+        ));
         let orders = Orders::default();
         let census = Arc::new(Census::new(CensusLimits {
             connections_max: 10_000,

@@ -84,7 +84,7 @@ impl Connection {
                     break self.shared.refuse(refusal, self.address, &mut writer).await;
                 }
             };
-            let is_last = heads.count() >= self.shared.settings.requests_per_connection_max;
+            let is_last = heads.count() >= self.shared.settings.limits.requests_per_connection_max;
             let exchange = match self.shared.exchange(&bytes, is_last) {
                 Ok(exchange) => exchange,
                 Err(refusal) => {
@@ -101,7 +101,7 @@ impl Connection {
         if end.last_answer == LastAnswer::Sent {
             let ticket = self.shared.waiting.enter(Phase::End);
             tokio::select! {
-                () = linger(self.stream, self.shared.settings.close_timeout) => {}
+                () = linger(self.stream, self.shared.settings.websocket.close_timeout) => {}
                 () = ticket.evicted() => {}
             }
         }
@@ -141,7 +141,11 @@ impl Shared {
         // The time of the first request runs from the connection.
         let mut is_due = heads.count() == 0;
         let mut deadline = Instant::now()
-            + if is_due { settings.handshake_timeout } else { settings.keep_alive_timeout };
+            + if is_due {
+                settings.limits.handshake_timeout
+            } else {
+                settings.limits.keep_alive_timeout
+            };
         loop {
             let filled = tokio::select! {
                 filled = timeout_at(deadline, input.fill()) => filled,
@@ -156,7 +160,7 @@ impl Shared {
             }
             let mut unread = input.unread();
             let head = heads
-                .read(&mut unread, &settings.head)
+                .read(&mut unread, &settings.head())
                 .map_err(|error| NoHead::Refused(error.into()))?;
             let head = head.map(std::borrow::Cow::into_owned);
             let left = unread.len();
@@ -166,7 +170,7 @@ impl Shared {
             }
             if !is_due && !heads.is_before() {
                 is_due = true;
-                deadline = Instant::now() + settings.handshake_timeout;
+                deadline = Instant::now() + settings.limits.handshake_timeout;
             }
         }
     }
@@ -191,8 +195,8 @@ impl Shared {
     /// The request of a whole head.
     fn exchange(&self, bytes: &[u8], is_last: bool) -> Result<Exchange, Refusal> {
         let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
-        let head = head::parse(bytes, &mut fields, &self.settings.head)?;
-        if !self.settings.api_hosts.allow(head.fields) {
+        let head = head::parse(bytes, &mut fields, &self.settings.head())?;
+        if !self.settings.server.api_allowed_hosts.allow(head.fields) {
             return Err(Refusal::ForeignHost);
         }
         let (feed, body, wanted) = request_body::of(&head)?;

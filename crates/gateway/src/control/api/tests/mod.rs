@@ -26,7 +26,11 @@ use crate::{
 /// The API of a gateway that knows the client `ann`.
 fn api() -> Arc<Api> {
     let settings = Arc::new(Settings::from_config(&Config::default()));
-    let exchange = Arc::new(Exchange::new(Epoch::new(0x0193_c5f2_a1b4), &settings.history));
+    let exchange = Arc::new(Exchange::new(
+        Epoch::new(0x0193_c5f2_a1b4),
+        &settings.history,
+        &settings.history_topics,
+    ));
     exchange.directory.arrive("ann");
     Arc::new(Api {
         exchange,

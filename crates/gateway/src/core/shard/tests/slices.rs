@@ -33,7 +33,7 @@ struct World {
 impl World {
     fn new() -> Self {
         Self {
-            shard: shard_with(|settings| settings.recipients_max = 10_000),
+            shard: shard_with(|settings| settings.clients.recipients_max = 10_000),
             operations: Operations::default(),
             now: Duration::from_millis(1),
             sent: HashMap::new(),

@@ -14,7 +14,7 @@ use crate::{
     subprotocol::native::read,
 };
 
-const LIMITS: CommandLimits = CommandLimits { recipients_max: 3 };
+const LIMITS: CommandLimits = CommandLimits { recipients_max: 3, data_depth_max: 128 };
 
 fn fault(text: &str) -> CommandError<'_> {
     match read(text, &LIMITS) {

@@ -155,6 +155,6 @@ proptest! {
         "{", "}", "[", "]", ":", ",", "\"", "\\u", "d800", "\"type\"", "\"notify\"", "\"to\"",
         "\"id\"", "\"ping\"", "null", "-", "1", "e", ".", " ", "\u{feff}", "\\", "\n", "x",
     ]), 0..40)) {
-        let _ = read(&pieces.concat(), &CommandLimits { recipients_max: 1 });
+        let _ = read(&pieces.concat(), &CommandLimits { recipients_max: 1, data_depth_max: 128 });
     }
 }

@@ -9,6 +9,7 @@ use crate::{
         native::{CURSOR_BYTES, EventParts},
     },
     session::command_error::{CommandError, ErrorCode},
+    subprotocol::native::reply,
 };
 
 const CURSOR: &str = "0193c5f2a1b4-0000000000000042";
@@ -67,17 +68,17 @@ fn an_error_has_an_id_only_if_the_command_had() {
         reference: None,
     };
     assert_eq!(
-        written(|out| write::error(out, &error)),
+        written(|out| reply::error(out, &error)),
         json!({"type": "error", "id": HOSTILE, "code": "bad_cursor", "message": HOSTILE})
     );
     error.id = None;
     assert_eq!(
-        written(|out| write::error(out, &error)),
+        written(|out| reply::error(out, &error)),
         json!({"type": "error", "code": "bad_cursor", "message": HOSTILE})
     );
     error.reference = Some(ConfigReference::count("a.b", 3, "topics"));
     assert_eq!(
-        written(|out| write::error(out, &error)),
+        written(|out| reply::error(out, &error)),
         json!({"type": "error", "code": "bad_cursor", "message": HOSTILE, "key": "a.b", "limit": 3})
     );
 }

@@ -1,0 +1,88 @@
+//! What became of a command that appended an event: the answer to its sender, and remembered for one
+//! that sends the command again.
+//!
+//! It knows no subprotocol.
+
+use ringway_hub::Cursor;
+
+use crate::{broker::Outcome, memory::OutOfMemory};
+
+/// What became of a command.
+#[derive(Debug)]
+pub struct Receipt {
+    /// Where the event stands in the log; where the log ended, if no recipient gets it.
+    pub cursor: Cursor,
+    outcome: Option<Outcomes>,
+}
+
+/// One outcome for each recipient. The names stand one behind the other, so that many recipients
+/// cost two allocations.
+#[derive(Debug, Default)]
+struct Outcomes {
+    names: String,
+    /// Where each name ends, and what became of the event for it.
+    ends: Vec<(u32, Outcome)>,
+}
+
+/// Room for a receipt: taken before the event is appended, since that must be acknowledged then.
+#[derive(Debug)]
+pub struct ReceiptRoom(Outcomes);
+
+impl ReceiptRoom {
+    /// For these recipients.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]
+    pub fn new<S: AsRef<str>>(recipients: &[S]) -> Result<Self, OutOfMemory> {
+        let mut outcomes = Outcomes::default();
+        let bytes = recipients.iter().map(|name| name.as_ref().len()).sum();
+        outcomes.names.try_reserve_exact(bytes).map_err(|_| OutOfMemory)?;
+        outcomes.ends.try_reserve_exact(recipients.len()).map_err(|_| OutOfMemory)?;
+        Ok(Self(outcomes))
+    }
+
+    /// The receipt of a notify.
+    pub fn notified(self, cursor: Cursor, outcome: &[(&str, Outcome)]) -> Receipt {
+        let Self(mut outcomes) = self;
+        for (name, of) in outcome {
+            outcomes.names.push_str(name);
+            outcomes.ends.push((outcomes.names.len() as u32, *of));
+        }
+        Receipt { cursor, outcome: Some(outcomes) }
+    }
+}
+
+impl Receipt {
+    /// The receipt of a publish.
+    pub fn published(cursor: Cursor) -> Self {
+        Self { cursor, outcome: None }
+    }
+
+    /// What became of the event for each recipient, each named once; `None` for a publish.
+    ///
+    /// ```
+    /// use ringway::broker::{Outcome, ReceiptRoom};
+    /// use ringway_hub::{Cursor, Epoch};
+    /// let outcome = [("ann", Outcome::Delivered), ("bob", Outcome::Queued)];
+    /// let room = ReceiptRoom::new(&["ann", "bob"]).unwrap();
+    /// let receipt = room.notified(Cursor { epoch: Epoch::new(1), sequence: 7 }, &outcome);
+    /// assert!(receipt.outcome().unwrap().eq(outcome));
+    /// ```
+    pub fn outcome(&self) -> Option<impl Iterator<Item = (&str, Outcome)>> {
+        let Outcomes { names, ends } = self.outcome.as_ref()?;
+        let mut start = 0;
+        Some(ends.iter().map(move |(end, of)| {
+            let name = &names[start..*end as usize];
+            start = *end as usize;
+            (name, *of)
+        }))
+    }
+
+    /// Bytes of memory.
+    pub fn bytes(&self) -> usize {
+        let outcomes = self.outcome.as_ref().map_or(0, |outcomes| {
+            outcomes.names.capacity() + outcomes.ends.capacity() * size_of::<(u32, Outcome)>()
+        });
+        size_of::<Self>() + outcomes
+    }
+}

@@ -1,0 +1,123 @@
+//! A client whose connection is dead, though nobody knows it yet, comes again without a cursor: what
+//! is stuck in the socket of the dead one is not lost when that one fails.
+
+use ringway_acceptor::Failure;
+
+use crate::{config::patterns::Patterns, core::shard::tests::*};
+
+/// One core, and event streams of one client, which come without a cursor.
+struct World {
+    shard: Shard,
+    operations: Operations,
+    now: Duration,
+}
+
+fn connection(slot: u32) -> Connection {
+    Connection::new(slot, 0)
+}
+
+impl World {
+    /// With these connections.
+    fn with(slots: &[u32]) -> Self {
+        let now = Duration::from_millis(1);
+        let mut world = Self { shard: shard(), operations: Operations::default(), now };
+        slots.iter().for_each(|slot| assert_eq!(world.comes(*slot), 0));
+        world
+    }
+
+    fn complete(&mut self, completion: Completion<'_>) {
+        self.shard.complete(completion, self.now, &mut self.operations);
+    }
+
+    /// A connection comes; how many events are sent then.
+    fn comes(&mut self, slot: u32) -> usize {
+        let (connection, peer) = (connection(slot), "127.0.0.1:1".parse().expect("an address"));
+        self.complete(Completion::Accepted { connection, listener: 0, peer });
+        let mut bytes = b"GET /sse?client=ann HTTP/1.1\r\nHost: a\r\n\r\n".to_vec();
+        self.complete(Completion::Received { connection, bytes: &mut bytes });
+        self.turn()
+    }
+
+    /// An event for the client; how often it is sent.
+    fn notify(&mut self) -> usize {
+        let notice = Notice { from: None, event: None, data: "1", ttl: None };
+        let (exchange, everybody) = (Arc::clone(&self.shard.desk().exchange), Patterns::new(["*"]));
+        exchange.notify(&mut Tail::default(), notice, &["ann"], &everybody, self.now).unwrap();
+        self.turn()
+    }
+
+    fn stalls(&mut self, slot: u32) {
+        let connection = connection(slot);
+        self.complete(Completion::Backlogged { connection, unsent_bytes: 10, shared_bytes: 0 });
+    }
+
+    fn drains(&mut self, slot: u32) {
+        self.complete(Completion::Drained { connection: connection(slot) });
+    }
+
+    fn fails(&mut self, slot: u32) {
+        let connection = connection(slot);
+        self.complete(Completion::Failed { connection, failure: Failure(104) });
+        self.turn();
+        self.complete(Completion::Closed { connection });
+    }
+
+    /// Ends a turn; how many events were sent in it.
+    fn turn(&mut self) -> usize {
+        self.shard.follow_log(self.now, &mut self.operations);
+        self.shard.expire(self.now, &mut self.operations);
+        self.now += Duration::from_millis(1);
+        let events = self.operations.bytes().windows(6).filter(|part| part == b"\"data\"").count();
+        self.operations.clear();
+        events
+    }
+}
+
+#[test]
+fn what_is_stuck_in_a_dead_connection_goes_to_the_one_that_comes_beside_it() {
+    let mut world = World::with(&[1]);
+    assert_eq!(world.notify(), 1);
+    world.stalls(1);
+    assert_eq!(world.notify(), 0, "there is no room");
+    assert_eq!(world.comes(2), 2, "both events");
+    world.fails(1);
+    assert_eq!(world.notify(), 1);
+    world.fails(2);
+    assert!(world.comes(3) <= 1, "what the second one took does not come again");
+}
+
+#[test]
+fn what_is_stuck_in_two_dead_connections_is_kept() {
+    let mut world = World::with(&[1]);
+    assert_eq!(world.notify(), 1);
+    world.stalls(1);
+    assert_eq!(world.comes(2), 1);
+    world.stalls(2);
+    assert_eq!(world.comes(3), 1);
+    world.stalls(3);
+    [1, 2, 3].into_iter().for_each(|slot| world.fails(slot));
+    assert_eq!(world.comes(4), 1);
+}
+
+#[test]
+fn a_connection_beside_one_that_takes_its_events_begins_now() {
+    let mut world = World::with(&[1, 2]);
+    assert_eq!(world.notify(), 1, "staged once for both");
+    world.turn();
+    world.stalls(1);
+    assert_eq!(world.comes(3), 0, "the second one has it");
+    world.fails(2);
+    world.fails(3);
+    assert_eq!(world.comes(4), 0, "and it has left");
+}
+
+#[test]
+fn a_connection_beside_one_that_has_drained_begins_now() {
+    let mut world = World::with(&[1]);
+    assert_eq!(world.notify(), 1);
+    world.stalls(1);
+    world.turn();
+    world.drains(1);
+    world.turn();
+    assert_eq!(world.comes(2), 0);
+}
