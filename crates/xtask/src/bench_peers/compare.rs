@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 use super::cases::{Case, Content, Length, Load};
@@ -145,8 +145,22 @@ pub fn command(
 }
 
 /// Reads the JSON.
+///
+/// # Errors
+/// It is another, or no round counts: why.
 pub fn read(json: &str) -> Result<Findings> {
-    serde_json::from_str(json).context("`ringway-loadtest compare` has written other JSON")
+    #[derive(Deserialize)]
+    struct Comparison {
+        #[serde(flatten)]
+        findings: Findings,
+        rounds: Option<u32>,
+        #[serde(default)]
+        invalid_because: Vec<String>,
+    }
+    let Comparison { findings, rounds, invalid_because } =
+        serde_json::from_str(json).context("`ringway-loadtest compare` has written other JSON")?;
+    ensure!(rounds != Some(0), "no round counts: {}", invalid_because.join("; "));
+    Ok(findings)
 }
 
 #[cfg(test)]
@@ -206,5 +220,8 @@ mod tests {
         assert_eq!((ringway.ledger.faults(), ringway.latency_us.p99), (3, 700.0));
         assert_eq!((bun.ratio, bun.valid, &bun.invalid_because[0][..]), (None, false, "it died"));
         assert!(read("{}").is_err());
+        let busy =
+            r#"{"targets": [], "rounds": 0, "invalid_because": ["no_calm_round: end other work"]}"#;
+        assert!(read(busy).unwrap_err().to_string().contains("end other work"));
     }
 }
