@@ -1,4 +1,4 @@
-//! The gateway: sockets and timers from `acceptor`, frames from `frame`, joined to a program.
+//! The gateway: joins `acceptor` (sockets, timers), `frame`, `http` and `hub` into one program.
 //!
 //! The binary is `main`; this library exists so that tests and benches reach the same code.
 

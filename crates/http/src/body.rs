@@ -26,12 +26,12 @@ enum Framing {
     Chunked(ChunkReader),
 }
 
-/// RFC 9110 §10.1.1: whether the client waits for a word before it sends the body.
+/// RFC 9110 §10.1.1: whether the client waits for a 100 before it sends the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expectation {
-    /// It does not.
+    /// The body comes without being asked for.
     Nothing,
-    /// It waits for a 100.
+    /// The server sends a 100 first; otherwise the body may never come.
     Continue,
 }
 
@@ -50,7 +50,7 @@ impl BodyReader {
             // RFC 9112 §6.1: HTTP/1.0 has no transfer codings, so that the framing is faulty.
             Body::Coded if head.minor == 0 => return Err(HttpError::Framing),
             Body::Coded => {
-                // RFC 9112 §6.1: one that is not understood is a 501; twice chunked is none.
+                // RFC 9112 §6.1: a coding that is not known is a 501, as is `chunked` twice.
                 let mut codings = head::elements(head.fields, "Transfer-Encoding");
                 let is_chunked =
                     codings.next().is_some_and(|one| one.eq_ignore_ascii_case(b"chunked"));
@@ -66,7 +66,7 @@ impl BodyReader {
     /// Takes what belongs to the body from the front of `input`.
     ///
     /// # Errors
-    /// See [`ChunkReader::read`]; [`HttpError::OutOfMemory`] where there is none for what has come.
+    /// See [`ChunkReader::read`]; [`HttpError::OutOfMemory`] if there is no memory for the bytes.
     pub fn read(&mut self, input: &mut &[u8]) -> Result<Reading, HttpError> {
         match &mut self.framing {
             Framing::Length { left } => {

@@ -68,9 +68,9 @@ pub fn write_last(out: &mut Vec<u8>) {
 /// Whether a body has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reading {
-    /// Not yet; all of the input was used.
+    /// The body needs more bytes; all of the input was used.
     More,
-    /// It has; what is left of the input follows it.
+    /// The body is complete; the rest of the input is not part of it.
     Whole,
 }
 

@@ -85,7 +85,7 @@ pub fn parse<'b>(
     Ok(Head { method, path, query, minor, fields, body, wish })
 }
 
-/// RFC 9110 §15.6.6 is for a version that is one: `HTTP/` and digits. All else is malformed.
+/// RFC 9110 §15.6.6 applies to a well-formed version, `HTTP/` and digits. All else is malformed.
 fn version_fault(bytes: &[u8]) -> HttpError {
     let line = bytes.split(|&byte| byte == b'\r').find(|line| !line.is_empty());
     let version = line.and_then(|line| line.rsplit(|&byte| byte == b' ').next());

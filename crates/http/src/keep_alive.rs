@@ -7,7 +7,7 @@ use crate::chunk;
 pub enum KeepAlive {
     /// The next request may follow.
     Yes,
-    /// Nothing that follows can be trusted, or is wanted.
+    /// It is closed: further input cannot be trusted, or is not wanted.
     Close,
 }
 

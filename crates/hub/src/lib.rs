@@ -5,7 +5,7 @@
 //! that was away is served by [`Log::replay`]. [`Subscriptions`] says which of a core's
 //! connections an event is for, [`Directory`] who is there at all, [`Receipts`] what was sent
 //! before. It does no I/O, reads no clock (time is a `Duration` since any fixed start), and knows
-//! neither a transport nor JSON; it meets `frame` and `acceptor` only in the gateway.
+//! neither a transport nor JSON; it meets `frame`, `http` and `acceptor` only in the gateway.
 
 #![forbid(unsafe_code)]
 

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use crate::{Server, address_after};
 
-/// A gateway that does not serve by then has failed; machines that run tests are busy.
+/// How long a gateway may take until it serves; machines that run tests are busy.
 const START_LIMIT: Duration = Duration::from_secs(20);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);

@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use crate::{Engine, Gateway, Server};
 
-/// A start of the gateway in the making.
+/// A gateway to be started: its arguments, settings and environment.
 #[derive(Debug)]
 pub struct Launch {
     command: Command,

@@ -235,8 +235,8 @@ impl<'p, D: Driver, W: Workload> Worker<'p, D, W> {
             }
             self.active_at = looked_at;
             self.received_before = seen.received;
-            // Who sleeps is woken by what comes, unless it oversleeps, as when it was stopped; who
-            // does not sleep, finds it at the next look.
+            // A thread that sleeps is woken by a completion, unless it oversleeps, as when it was
+            // stopped; a thread that spins finds the completion at its next look.
             let overslept = looked_at.saturating_sub(before + sleep);
             let unseen = before.saturating_sub(self.looked_at) + overslept;
             let unseen_ns = unseen.as_nanos() as u64;

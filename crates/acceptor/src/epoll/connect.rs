@@ -1,7 +1,7 @@
 //! Connecting of the epoll driver: connect(2) is begun at once, and has its outcome when the socket
 //! becomes writable, or broken.
 //!
-//! An established socket costs no question about its error: its events show that there is none.
+//! An established connection needs no extra system call: its events show that there was no error.
 
 use std::os::fd::AsFd;
 
@@ -39,7 +39,7 @@ impl EpollDriver {
         Ok(())
     }
 
-    /// Unwatched, the attempt would never have an outcome.
+    /// Watches an attempt for its outcome.
     fn watch_connect(&mut self, connection: Connection) -> Result<(), ConnectFailure> {
         let Some(socket) = self.sockets.lookup_mut(connection) else { return Ok(()) };
         let Some(descriptor) = &socket.descriptor else { return Ok(()) };
@@ -65,7 +65,7 @@ impl EpollDriver {
     ) -> Option<Completion<'static>> {
         let socket = self.sockets.lookup_mut(connection)?;
         if flags.intersects(EventFlags::ERR | EventFlags::HUP) {
-            // Without an error it was never connected, and nobody says why.
+            // Without an error it was never connected, and the kernel gives no reason.
             let failure = socket.take_error().unwrap_or(Failure(libc::ENOTCONN));
             return self.fail_connect(connection, ConnectFailure::Kernel(failure));
         }

@@ -20,7 +20,7 @@ const FAILURES: [i32; 5] =
 pub(super) struct Attempt {
     pub(super) token: ConnectToken,
     target: std::net::SocketAddr,
-    /// The turn before which nobody answers.
+    /// The first turn in which the target may answer.
     due: u64,
 }
 
@@ -94,7 +94,7 @@ impl SimDriver {
         socket.launch(Direction::Incoming, due, Event::ConnectFailed(token, failure));
     }
 
-    /// Whether an attempt will be answered without anybody's doing.
+    /// Whether an attempt will be answered as turns go by; a silent target never answers.
     pub(super) fn is_connecting(&self, world: &World, connection: Connection) -> bool {
         let attempt = self.sockets.lookup(connection).and_then(|socket| socket.attempt);
         attempt.is_some_and(|attempt| world.answer(attempt.target) != Answer::Silence)

@@ -93,7 +93,7 @@ impl UringDriver {
             _ => {
                 let errno = match socket_error(&socket.descriptor) {
                     Ok(Err(errno)) | Err(errno) => errno.raw_os_error(),
-                    // Never connected, and nobody says why.
+                    // It was never connected, and the kernel gives no reason.
                     Ok(Ok(())) => libc::ENOTCONN,
                 };
                 self.fail_connect(connection, errno)

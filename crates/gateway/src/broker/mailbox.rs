@@ -45,22 +45,22 @@ pub enum Order {
     Panic,
     /// Close every connection of a client.
     Close {
-        /// Whose.
+        /// The client.
         client: Name,
-        /// With what close code, where the transport has one.
+        /// The close code, for transports that have one.
         code: CloseCode,
-        /// And what reason.
+        /// The reason that the client is given.
         reason: Box<str>,
     },
     /// Read these settings from now on; see [`Settings::replaced_by`].
     ReplaceSettings(Arc<Settings>),
     /// Change what a connection listens to.
     Listen {
-        /// Which one; it is the client's own, or nothing happens.
+        /// The connection. If it is not one of the client's own, nothing happens.
         connection: Connection,
-        /// Who asks.
+        /// The client that asks.
         client: Name,
-        /// What it is about.
+        /// The topic.
         topic: Box<str>,
         /// How it changes.
         change: Change,
@@ -70,16 +70,16 @@ pub enum Order {
 /// A change of what a client listens to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// It listens, from this place on or from now on.
+    /// Subscribe, from this cursor or else from now on.
     Subscribe(Option<Cursor>),
-    /// It listens from now on, and now was when its request was answered.
+    /// Subscribe from the place where the log stood when the request was answered.
     SubscribeSince(Cursor),
-    /// It listens no more.
+    /// Unsubscribe.
     Unsubscribe,
 }
 
 impl Orders {
-    /// Adds a core, which is known by the order of coming from here on.
+    /// Adds a core. Its index is the number of cores that were added before it.
     pub fn enlist(&self, waker: Waker) {
         if self.is_draining() {
             waker.wake();

@@ -1,7 +1,8 @@
 //! What all cores and the control thread share: the log, who is there, what was acknowledged.
 //!
-//! Events come in here, from whichever side: encoded once, appended, and their outcome told. It
-//! never touches a connection; cores see an event when they follow the log.
+//! All events come in here, from clients and from the application: each is encoded once and
+//! appended, and its outcome is returned. It never touches a connection; cores see an event when
+//! they follow the log.
 
 pub mod mailbox;
 mod notice;
@@ -111,11 +112,11 @@ impl Exchange {
         Cursor { epoch: self.log.epoch(), sequence }
     }
 
-    /// Where whoever has this cursor goes on.
+    /// The place in the log from which a client with this cursor goes on.
     ///
     /// # Errors
-    /// The cursor is not of this log: nothing after the oldest event can be told from what was
-    /// seen, so it goes on there.
+    /// The cursor is not of this log, so it does not say which events the client has seen: it goes
+    /// on with the oldest event, whose place is the error.
     pub fn judge(&self, cursor: Cursor) -> Result<Sequence, Sequence> {
         if cursor.epoch == self.log.epoch() && cursor.sequence <= self.log.head() {
             Ok(cursor.sequence)
@@ -124,10 +125,11 @@ impl Exchange {
         }
     }
 
-    /// Appends an event for `to`, of whom `allowed` may be addressed.
+    /// Appends an event for the clients in `to` that match `allowed`.
     ///
-    /// Who is here is asked after the event has its place: a client that comes later finds it kept.
-    /// For an event that is not kept it is asked before, and it is for those who are here alone.
+    /// The directory is asked who is connected after the event has its place, so that a client that
+    /// comes later finds the event kept. For an event that is not kept it is asked before, and only
+    /// the clients that are connected then are addressed.
     ///
     /// # Errors
     /// [`OutOfMemory`]; nothing was appended.
@@ -221,9 +223,9 @@ impl Exchange {
         if left >= gone || self.directory.may_miss(client, left) { left } else { gone }
     }
 
-    /// The place just before the first event that is kept for a client after `after`; when there
-    /// is none up to `through`, that place, or `after` where the client was further already. With
-    /// how many events that took to look up.
+    /// The place just before the first event after `after` that is kept for a client, and how many
+    /// events were looked up. Without such an event up to `through`, the place is the later one of
+    /// `through` and `after`.
     pub fn kept_after(
         &self,
         client: &str,
@@ -238,7 +240,7 @@ impl Exchange {
             found = event.sequence() - 1;
             ControlFlow::Break(())
         });
-        // Some have left the log meanwhile: whoever reads on from there is told.
+        // Some have left the log meanwhile; a client that reads on from `after` is sent a gap.
         replayed.map_or((after, 0), |replayed| (found, replayed.touched))
     }
 
@@ -271,7 +273,7 @@ impl Exchange {
         self.log.expire(now);
         let away = self.directory.forget_before(self.log.first());
         if away > AWAY_MAX {
-            // Whoever comes back to nothing is served as if it had never been here.
+            // A client for which nothing is kept is served the same if it is forgotten.
             let keeps = |client: &str| self.log.holds(Key::Recipient(client));
             self.directory.forget_unless(Sequence::MAX, keeps);
         }

@@ -61,8 +61,8 @@ impl Receipt {
     /// What became of the event for each recipient, each named once; `None` for a publish.
     ///
     /// ```
-    /// use ringway::broker::{Outcome, ReceiptRoom};
-    /// use ringway_hub::{Cursor, Epoch};
+    /// use ringway::broker::ReceiptRoom;
+    /// use ringway_hub::{Cursor, Epoch, Outcome};
     /// let outcome = [("ann", Outcome::Delivered), ("bob", Outcome::Queued)];
     /// let room = ReceiptRoom::new(&["ann", "bob"]).unwrap();
     /// let receipt = room.notified(Cursor { epoch: Epoch::new(1), sequence: 7 }, &outcome);

@@ -1,7 +1,7 @@
 //! Under which names the private API may be asked for.
 //!
 //! A web page can make its own name lead to the gateway's address (DNS rebinding), and then counts as
-//! a page of the gateway's. What no such page can have for a name is allowed without being listed.
+//! a page of the gateway's. Names that no such page can have are allowed without being listed.
 
 use std::net::IpAddr;
 

@@ -55,7 +55,7 @@ impl Patterns {
     /// The names that match one of the patterns, which were checked.
     ///
     /// ```
-    /// use ringway::permission::Patterns;
+    /// use ringway::config::patterns::Patterns;
     /// let patterns = Patterns::new(["chat.*", "news"]);
     /// assert!(patterns.allow("chat.42") && patterns.allow("news"));
     /// assert!(!patterns.allow("newspaper"));

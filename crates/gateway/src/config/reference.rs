@@ -56,7 +56,7 @@ impl Limit {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use ringway::config_reference::Limit;
+    /// use ringway::config::reference::Limit;
     /// assert_eq!(Limit::Bytes(8192).to_number().to_string(), "8192");
     /// assert_eq!(Limit::Time(Duration::from_millis(1500)).to_number().to_string(), "1.5");
     /// ```

@@ -21,7 +21,7 @@ use crate::{
 };
 
 impl Config {
-    /// Reads all sources, of which the file is read anew. The error holds every
+    /// Reads all sources; the file is read again at each call. The error holds every
     /// fault that was found, one a line, each with its place.
     ///
     /// ```

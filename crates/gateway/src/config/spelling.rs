@@ -6,7 +6,7 @@ const NAME_BYTES_MAX: usize = 64;
 /// The known name that differs least from `name`, if it is at all like it.
 ///
 /// ```
-/// use ringway::spelling::nearest;
+/// use ringway::config::spelling::nearest;
 /// assert_eq!(nearest("limt", ["since", "limit"]), Some("limit"));
 /// assert_eq!(nearest("colour", ["since", "limit"]), None);
 /// ```

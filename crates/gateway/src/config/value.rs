@@ -121,9 +121,9 @@ fn canonical(kind: &Kind, written: &DeValue<'_>) -> Result<Value, String> {
 
 /// Why a value is not a number of the wanted kind.
 enum NumberFault {
-    /// It is one, but negative or too large to count.
+    /// It is a whole number, but negative or too large to count.
     OutOfRange,
-    /// It is none; how to write one.
+    /// It is not a number of this kind; the text says how to write one.
     Misshapen(String),
 }
 

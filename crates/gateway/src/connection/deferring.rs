@@ -1,7 +1,7 @@
 //! Work that a peer has put off so that others are served, too: input that waits, a large message
 //! that is served over several turns.
 //!
-//! It never decides what a turn may cost: that is `desk`.
+//! It never decides what a turn may cost: `session::core_hub` and `limits` do.
 
 use crate::{
     connection::{Peer, Readiness, Stage, Turn},

@@ -1,7 +1,7 @@
-//! A peer as a client of the hub: the runs that it is sent, what it reads on from the log, and the
-//! polls that it is answered.
+//! A peer as a client of the hub: sends it runs and what it reads from the log, and answers its
+//! polls.
 //!
-//! It joins a session with the form of its transport; `feed` decides what is sent.
+//! It joins a session with the form of its transport; `session::delivery` decides what is sent.
 
 use crate::{connection::PollRequest, encoding::pieces::Pieces};
 
@@ -58,8 +58,8 @@ impl Peer {
         }
     }
 
-    /// The core has lost its place in the log behind `before`: what is there now is to be read, and
-    /// what is not is a gap.
+    /// Events after `before` left the log before the core had read them. A live session reads the
+    /// log from there on, and is sent a gap for what is gone.
     pub fn miss(&mut self, before: Sequence, desk: &mut Desk) {
         let Some(session) = self.session_mut().filter(|session| session.pace() == Pace::Live)
         else {
@@ -171,7 +171,7 @@ impl Peer {
         turn.bench.put_scratch(body.text);
     }
 
-    /// Answers a held poll with what there is, were it nothing.
+    /// Answers a held poll with the events that there are, even if there are none.
     pub(super) fn answer_poll(&mut self, turn: &mut Turn<'_>) {
         let Stage::Poll(poll, _) = &mut self.stage else { return };
         let mut body = Pieces::new(turn.bench.take_scratch());

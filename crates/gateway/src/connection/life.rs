@@ -220,9 +220,9 @@ impl Peer {
         }
     }
 
-    /// Asks for a sign of life, and tells how far the client has come, so that a cursor does not
-    /// age while nothing happens. Behind a backlog nobody would read either. Until something is
-    /// written, all before it is known to have been taken.
+    /// Asks for a sign of life and sends the client its cursor, so that the cursor does not age
+    /// while nothing happens. Behind a backlog neither would be read, so nothing is sent. The
+    /// session is settled first if the socket has taken everything so far.
     fn ask(&mut self, turn: &mut Turn<'_>) {
         if self.sending.is_backlogged() {
             return;

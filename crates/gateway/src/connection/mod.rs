@@ -1,7 +1,7 @@
 //! One client: which protocol its connection speaks, and until when.
 //!
-//! It owns the state and delegates every decision: HTTP to `http`, frames to `transport`, events
-//! to `feed`, what is sent to `outbox`. It never sees a socket.
+//! It owns the state and delegates every decision: HTTP to `edge`, frames to `transport`, events
+//! to `session::delivery`, what is sent to `outbox`. It never sees a socket.
 
 mod deferring;
 mod feeding;
@@ -102,8 +102,8 @@ enum Stage {
     Stream(Stream),
     /// A request whose answer is held back.
     Poll(LongPoll, PollRequest),
-    /// All is said. What still comes is discarded until the peer's FIN, so that a reset does not
-    /// destroy our last words on their way.
+    /// Everything was sent. Input is discarded until the peer's FIN: a close with unread input
+    /// sends a reset, which could overtake the last bytes.
     Lingering,
     /// The peer has sent its FIN but may still be reading what is backlogged.
     Leaving,
@@ -168,8 +168,8 @@ impl Peer {
         peer
     }
 
-    /// A client that there is no room for: told so, then let go; at once, and perhaps before it has
-    /// read the answer, where not even a seat outside is free.
+    /// A client over a limit: sends it the refusal and ends the connection. If no seat outside is
+    /// free either, the connection is closed at once, perhaps before the client has read why.
     pub fn turned_away(
         connection: Connection,
         refusal: Refusal,
@@ -233,8 +233,8 @@ impl Peer {
     #[inline]
     fn serve_input(&mut self, mut input: &mut [u8], turn: &mut Turn<'_>) {
         while !input.is_empty() || self.is_in_large_message() {
-            // A request may cost as much as a client that comes. And it is much shorter than its
-            // answer, so whoever does not read the answer to one is not given that to the next.
+            // A request may cost as much as a new client. It is also much shorter than its answer,
+            // so a client that does not read an answer does not get the next one.
             let must_wait = turn.desk.is_spent() || self.sending.is_backlogged();
             if must_wait && matches!(self.stage, Stage::Http(_) | Stage::Poll(..)) {
                 return self.put_off(input, turn);
@@ -281,7 +281,7 @@ impl Peer {
         }
     }
 
-    /// The connection broke; by a send of the last turn, perhaps, of which nothing was taken then.
+    /// The connection broke. If a send of the last turn failed, nothing of that send was taken.
     pub fn fail(&mut self, turn: &mut Turn<'_>) {
         self.note_end(EndReason::ConnectionLost);
         if self.settled(turn) != Settled::Yes {
@@ -350,8 +350,8 @@ impl Peer {
         }
     }
 
-    /// A driver tells what a socket did not take in the turn after the send, and then in any order
-    /// with what else has happened.
+    /// Whether the socket is known to have taken everything. A driver reports what it did not take
+    /// in the turn after the send, in any order among that turn's completions.
     fn settled(&self, turn: &Turn<'_>) -> Settled {
         let is_unanswered = matches!(&self.stage, Stage::Poll(poll, _) if poll.collected.is_some());
         if is_unanswered || self.sending.is_backlogged() {
@@ -371,12 +371,12 @@ impl Peer {
     /// Tells the peer to leave, by the means of its protocol.
     pub fn close(&mut self, code: CloseCode, reason: &str, turn: &mut Turn<'_>) {
         match &self.stage {
-            // Whoever was told already is not given more time.
+            // A client that was told already gets no more time.
             Stage::WebSocket(socket) if socket.is_closing() => return,
             Stage::Poll(..) => self.answer_poll(turn),
             _ => {}
         }
-        // A client that has retired is no stream any more.
+        // Read before `retire`, which ends the stream's stage.
         let framing = match &self.stage {
             Stage::Stream(stream) => stream.form.framing,
             _ => Framing::Chunked,

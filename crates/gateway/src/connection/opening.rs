@@ -1,7 +1,7 @@
 //! What HTTP's progress means for the connection: a request answered, a session opened on a
 //! transport, a command carried out.
 //!
-//! Whatever could be refused was refused before (`http`); opening does not fail.
+//! Requests are refused before this, in `edge`; opening does not fail.
 
 use std::time::Duration;
 
@@ -232,7 +232,7 @@ impl Peer {
         turn: &mut Turn<'_>,
     ) {
         let connection = perform::name_of(turn.desk.core, self.connection);
-        // Who loses the connection before it has heard of the gap comes back to be told again.
+        // A client whose connection breaks before it reads of the gap is told again.
         let cursor = gap.map_or_else(|| session.cursor(turn.desk), |(from, _)| from);
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         let serving: Serving<'_> = serving!(turn);

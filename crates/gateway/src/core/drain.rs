@@ -63,7 +63,7 @@ impl Drain {
         self.started + GATHERING_MAX.min(self.drain_time / 4)
     }
 
-    /// From now on the clients in `slots` slots, of whom there are `peers`, are told to leave.
+    /// Starts telling the `peers` clients in the first `slots` slots to leave.
     pub fn tell(&mut self, now: Duration, slots: u32, peers: usize) {
         // Half of the time is for the clients' answers.
         let unhurried = Duration::from_micros(1_000_000 * peers as u64 / LEAVERS_PER_SECOND);
@@ -114,9 +114,9 @@ impl Drain {
         }
     }
 
-    /// When whoever is still there is left behind.
+    /// When the core stops waiting for the clients that remain.
     pub fn end(&self) -> Duration {
-        // A little before the promise is due, for the way out of the process.
+        // A little before `drain_time` is over, so that the process can end within it.
         self.started + self.drain_time.mul_f32(0.95)
     }
 }

@@ -53,9 +53,9 @@ pub struct Shard {
 /// How far the log was read in the last turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reading {
-    /// To its end: whoever appends more wakes this core.
+    /// To its end: a core that appends more wakes this one.
     Ended,
-    /// There may be more, of which nobody will tell.
+    /// Unread events may remain, and no wake-up will come for them: the core must not sleep.
     Halted,
 }
 
@@ -83,13 +83,13 @@ impl Core {
 
 /// What a shard is built with.
 pub struct ShardParts {
-    /// What its peers go by.
+    /// The settings of its connections.
     pub settings: Arc<Settings>,
-    /// All connections of the process.
+    /// Counts all connections of the process.
     pub census: Arc<Census>,
     /// The events of the process.
     pub exchange: Arc<Exchange>,
-    /// What the cores are told.
+    /// The mailbox of all cores.
     pub orders: Orders,
     /// What the process may buffer.
     pub memory: Arc<MemoryBudget>,
@@ -157,13 +157,13 @@ impl Shard {
                 self.with(connection, now, operations, Peer::drained);
             }
             Completion::Progress { connection, acknowledged_bytes, unacknowledged_bytes } => {
-                // Judged when all completions of the turn were taken: until then a backlog of the
-                // last turn's sends may not have been told.
+                // Judged after the turn's last completion: until then the driver may not have
+                // reported a backlog of the last turn's sends.
                 let progress = Progress { acknowledged_bytes, unacknowledged_bytes };
                 self.measured.push((connection, progress));
             }
             Completion::Closed { connection } => self.forget(connection, now),
-            // A gateway never begins a connection.
+            // The shard opens no connection; no listener uses `upstream` yet.
             Completion::Connected { .. } | Completion::ConnectFailed { .. } => {}
             Completion::Refused { count } => {
                 self.core.metrics.refused.no_descriptor.add(u64::from(count));
@@ -172,8 +172,8 @@ impl Shard {
         }
     }
 
-    /// Sends what any core has appended to the log, to whom it is for; a bounded part of it, so
-    /// that whoever sends something meanwhile is heard.
+    /// Sends this core's clients the events that any core has appended to the log; a bounded part
+    /// of them in each turn, so that clients' input is served in between.
     pub fn follow_log(&mut self, now: Duration, operations: &mut Operations) {
         let desk = &mut self.core.desk;
         if desk.news == News::Some {
@@ -338,7 +338,7 @@ impl Shard {
             }
         });
         if self.drain.as_ref().is_some_and(|drain| !drain.is_gathering()) {
-            // It was on its way when accepting stopped, and may have a slot that was gone through.
+            // Accepted before accepting stopped; the drain may have passed its slot already.
             self.with(connection, now, operations, tell_to_leave);
         }
     }

@@ -1,6 +1,6 @@
 //! What became of the bytes of a connection that speaks HTTP, for the peer that owns it.
 //!
-//! Whatever is left open here is answered by the peer; all else has been answered already.
+//! The peer answers `Opened`, `Polled` and `Posted`; all else has been answered already.
 
 use ringway_frame::deflate::Agreement;
 

@@ -16,7 +16,7 @@ use crate::{
 
 use crate::refusal::{Parameter, VisitFault};
 
-/// What a request says of its client. Unknown parameters are ignored.
+/// What a request says of its client. A parameter that is not known is a fault.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Visit {
     /// The name that an anonymous client gives itself.

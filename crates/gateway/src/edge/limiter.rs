@@ -90,8 +90,8 @@ impl Census {
         }
     }
 
-    /// A seat outside for a client that was not admitted, to read there why; `None` when they are
-    /// taken. They cost descriptors that were set aside for more than that.
+    /// A seat outside for a client that was not admitted, so that it can read why; `None` if all of
+    /// them are taken. Descriptors are reserved for twice as many (`TURNED_AWAY_MAX`).
     pub fn seat_outside(&self) -> Option<Seat> {
         if self.turned_away.fetch_add(1, Ordering::Relaxed) >= TURNED_AWAY_MAX {
             self.turned_away.fetch_sub(1, Ordering::Relaxed);

@@ -64,7 +64,7 @@ impl HttpConnection {
         match serve(&bytes, last, settings, outbox) {
             Served::Now(progress) => progress,
             Served::AfterBody(posting, expectation) => {
-                // RFC 9110 §10.1.1: whoever sends the body already waits for nothing.
+                // RFC 9110 §10.1.1: a 100 may be left out once the body has begun to come.
                 if expectation == Expectation::Continue && input.is_empty() {
                     outbox.write(|out| out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n"));
                 }

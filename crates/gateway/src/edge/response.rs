@@ -133,9 +133,9 @@ impl Refused {
         Self { refusal, reference: None }
     }
 
-    /// Writes it for those whom `cors` lets read it: a problem (RFC 9457) with a code, with the key
-    /// and the value of the limit that was met, and with `temporary`, which says whether the same
-    /// request may succeed later.
+    /// Writes it as a problem (RFC 9457) with the header lines of `cors`. The problem has a code,
+    /// the key and the value of the limit that was met, and `temporary`, which says whether the
+    /// same request may succeed later.
     pub fn write(self, out: &mut Vec<u8>, cors: &Cors, part: Part, after: KeepAlive) {
         let Self { refusal, reference } = self;
         let (status, fields) = (refusal.status(), refusal.fields());

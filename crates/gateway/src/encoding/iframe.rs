@@ -25,7 +25,7 @@ impl Callback {
     /// 64 bytes.
     ///
     /// ```
-    /// use ringway::transport::iframe::Callback;
+    /// use ringway::encoding::iframe::Callback;
     /// assert!(Callback::parse("onEvent").is_some());
     /// assert!(Callback::parse("parent.onEvent").is_none());
     /// ```

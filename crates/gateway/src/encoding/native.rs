@@ -46,7 +46,7 @@ impl EventParts<'_> {
 /// `out` the [`CURSOR_BYTES`] are that the cursor must be written over.
 ///
 /// ```
-/// use ringway::subprotocol::json::write::{CURSOR_BYTES, EventParts, event};
+/// use ringway::encoding::native::{CURSOR_BYTES, EventParts, event};
 /// let mut out = Vec::new();
 /// let parts = EventParts { from: Some("ann"), topic: None, name: None, data: "[1]" };
 /// let cursor_at = event(&mut out, parts);

@@ -7,7 +7,7 @@
 ///
 /// ```
 /// let mut out = Vec::new();
-/// ringway::transport::ndjson::line(&mut out, "{\n\"a\":1}");
+/// ringway::encoding::ndjson::line(&mut out, "{\n\"a\":1}");
 /// assert_eq!(out, b"{ \"a\":1}\n");
 /// ```
 pub fn line(out: &mut Vec<u8>, text: &str) {

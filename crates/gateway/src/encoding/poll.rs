@@ -11,7 +11,7 @@ const PLACEHOLDER: &[u8; CURSOR_BYTES] = &[b'0'; CURSOR_BYTES];
 /// [`end`](Self::end), all with the same buffer.
 ///
 /// ```
-/// use ringway::transport::poll::Body;
+/// use ringway::encoding::poll::Body;
 /// let mut out = Vec::new();
 /// let mut body = Body::begin(&mut out);
 /// body.next(&mut out);

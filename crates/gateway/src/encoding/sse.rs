@@ -21,7 +21,7 @@ pub enum Names {
 ///
 /// ```
 /// let mut out = Vec::new();
-/// ringway::transport::sse::event(&mut out, "CURSOR", Some("chat"), "{}");
+/// ringway::encoding::sse::event(&mut out, "CURSOR", Some("chat"), "{}");
 /// assert_eq!(out, b"id: CURSOR\nevent: chat\ndata: {}\n\n");
 /// ```
 pub fn event(out: &mut Vec<u8>, cursor: &str, name: Option<&str>, text: &str) {

@@ -10,7 +10,7 @@ use crate::limits::{KIB, MIB};
 /// turns where that is possible.
 pub const TURN_SLICE_BYTES: usize = 256 * KIB as usize;
 
-/// The part of a turn that those who cost much share when there are others, see `ready`.
+/// The part of a turn that is kept for clients that cost much (`session::ready`).
 pub const TURN_HEAVY_SHARE: usize = 512 * KIB as usize;
 
 /// A byte of a message that came as it is, as a part of one that is inflated: it is unmasked and
@@ -48,9 +48,9 @@ pub const TURN_BATCH_MAX: usize = 64;
 /// are compressed for many.
 pub const TURN_READING_COST_MAX: usize = MIB as usize;
 
-/// Sends of events in one turn. A larger audience is served over several turns, so that whoever
-/// sends something meanwhile waits for two or three milliseconds and not for all of it; a turn of
-/// its own costs about as much as one send.
+/// Sends of events in one turn. A larger audience is served over several turns, so that clients'
+/// input waits for two or three milliseconds and not for the whole audience; a further turn costs
+/// about as much as one send.
 pub const TURN_SENDS_MAX: usize = 512;
 
 /// Bytes of events that are written or gone through in one turn, over all clients, or what takes as

@@ -181,7 +181,7 @@ pub enum Start {
 /// only print, and loads the configuration of the one that serves. Faults are on
 /// standard error when this returns.
 pub fn start() -> Start {
-    // The rest of the environment is none of ours, and may hold secrets.
+    // Variables without our prefix are not read: they may hold secrets.
     let is_ours =
         |name: &OsString| name.as_encoded_bytes().starts_with(config::VARIABLE_PREFIX.as_bytes());
     let environment: Vec<_> = std::env::vars_os().filter(|(name, _)| is_ours(name)).collect();

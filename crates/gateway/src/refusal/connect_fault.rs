@@ -47,16 +47,16 @@ impl Parameter {
     }
 }
 
-/// What is wrong with a visit.
+/// What is wrong with the parameters of a request for events, or with its `Last-Event-ID`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VisitFault {
     /// The query is not UTF-8 once it is decoded.
     NotUtf8,
     /// The parameter was given twice.
     Doubled(Parameter),
-    /// The client's name is none.
+    /// `client` is not a valid name.
     Client,
-    /// A topic's name is none.
+    /// A `topic` is not a valid name.
     Topic,
     /// A parameter that does not exist, and the one that is spelt most like it.
     Unknown(Option<Parameter>),
@@ -68,23 +68,23 @@ pub enum VisitFault {
     TooManyTopics,
     /// A topic that clients may not subscribe to.
     Forbidden,
-    /// Nothing that the gateway gave out.
+    /// `cursor` is not one of this gateway's cursors.
     Cursor,
-    /// Not a number of events.
+    /// `last` is not a number of events.
     Last,
-    /// Not a number of seconds.
+    /// `wait` is not a number of seconds.
     Wait,
-    /// No such format.
+    /// `format` names no format.
     Format,
-    /// Not the name of a function.
+    /// `callback` is not the name of a function.
     Callback,
-    /// Not an origin as browsers write it.
+    /// `origin` is not an origin as browsers write it.
     Origin,
-    /// Both a function and an origin.
+    /// Both `callback` and `origin` were given.
     TwoReceivers,
-    /// The page of this origin may not read what is here.
+    /// Pages of `origin` may not use the gateway.
     ForeignOrigin,
-    /// Neither on nor off.
+    /// `names` is neither on nor off.
     Names,
     /// Two Last-Event-ID fields, or one that is not UTF-8.
     LastEventId,

@@ -66,7 +66,7 @@ pub enum Refusal {
     Memory,
 }
 
-/// What a request is refused for, in a word for whoever counts them.
+/// The class of a refusal, as the metrics and the log count them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ground {
     /// No sound HTTP.

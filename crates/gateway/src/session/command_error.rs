@@ -58,7 +58,7 @@ impl ErrorCode {
     /// As it is written.
     ///
     /// ```
-    /// use ringway::subprotocol::ErrorCode;
+    /// use ringway::session::command_error::ErrorCode;
     /// assert_eq!(ErrorCode::NotJson.as_str(), "not_json");
     /// ```
     pub fn as_str(self) -> &'static str {

@@ -1,7 +1,7 @@
 //! A core's side of the hub: who is subscribed here, how far the log was read, who waits for a
 //! turn of its own.
 //!
-//! It is lent to whichever peer is served, and never holds one.
+//! The core lends it to each peer that it serves. It never holds a peer.
 
 use crate::encoding::large_events::LargeEvents;
 
@@ -33,9 +33,9 @@ pub struct Desk {
     pub dispatch: Dispatch,
     /// What is being sent of large events.
     pub large_events: LargeEvents,
-    /// Peers that have something to do in the next turn, without anything happening to them.
+    /// Peers to serve in the next turn, although no completion may arrive for them.
     pub ready: ReadyQueue,
-    /// Those who have left, and whose sockets may yet turn out not to have taken all.
+    /// Clients that have left before it is known whether their sockets took everything.
     pub departures: Departures,
     /// Whether the other cores have something to read.
     pub news: News,
@@ -50,21 +50,21 @@ pub struct Desk {
     pub slice: Cell<usize>,
 }
 
-/// Whether the log has grown by this core's doing.
+/// Whether this core has appended events that the other cores were not woken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum News {
-    /// It has, and others are to be woken.
+    /// It has appended some: it wakes the other cores when it follows the log next.
     Some,
-    /// It has not.
+    /// It has appended none: nobody is woken.
     None,
 }
 
 /// Whether this core takes events from clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Intake {
-    /// It does.
+    /// Commands append events.
     Open,
-    /// The gateway is going away: what it took now might not reach those whom it is for.
+    /// The gateway is going away. New events are refused, as they might not reach their clients.
     Closed,
 }
 

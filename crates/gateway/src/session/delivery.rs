@@ -1,8 +1,8 @@
 //! What a client with a session is sent, whatever its transport: runs while it keeps up, the log
 //! when it does not, and a word about every gap.
 //!
-//! Back-pressure is by cursor: to a socket that is not empty nothing more is written; the client
-//! reads on from the log when all has left. It never decides what a form looks like.
+//! Back-pressure is by cursor: nothing is written to a socket that has a backlog, and the client
+//! reads on from the log when the backlog has drained. It never decides what a form looks like.
 
 use ringway_http::{Framing, chunk};
 
@@ -110,11 +110,11 @@ impl Word<'_> {
     }
 }
 
-/// What the feed is served with.
+/// What a core lends for delivering events, beside its side of the hub.
 pub struct Serving<'a> {
-    /// The time.
+    /// Time since the process started.
     pub now: Duration,
-    /// What all go by.
+    /// The settings of all connections.
     pub settings: &'a Settings,
     /// Memory lent.
     pub bench: &'a mut Workbench,
@@ -124,7 +124,7 @@ pub struct Serving<'a> {
     pub metrics: &'a CoreMetrics,
 }
 
-/// How a feed goes on.
+/// What remains to be done for a client after a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     /// All is sent.

@@ -1,15 +1,14 @@
-//! Clients that have left the hub while the last that they were sent is on its way to the socket.
+//! Clients that have left the hub before it is known whether their sockets took the last send.
 //!
-//! A driver tells of a backlog or of a failure in the turn after the send. Until then nobody knows
-//! whether the client was served; with a backlog, until that has left. It never decides what is
-//! sent.
+//! A driver reports a backlog or a failure in the turn after the send. A departure is kept until
+//! then; if there is a backlog, until that has drained. It never decides what is sent.
 
 use std::{collections::HashMap, time::Duration};
 
 use ringway_acceptor::Connection;
 use ringway_hub::{Directory, Name, Sequence};
 
-/// A client that has left, with what it was sent last being on its way to the socket.
+/// A client that has left, and whose socket may not have taken the last send.
 #[derive(Debug)]
 pub struct Departure {
     /// The connection that it had.
@@ -42,8 +41,8 @@ impl Departures {
         !self.recent.is_empty()
     }
 
-    /// Up to where a client was sent everything on the same connection, 0 if that is known to have
-    /// been taken.
+    /// The last event that a client was sent on the same connection, or 0 if the socket is known to
+    /// have taken everything.
     pub fn sent_to(&self, connection: Connection, client: &str) -> Sequence {
         let recent = self.recent.iter().filter(|departure| departure.connection == connection);
         let same = recent.filter(|departure| &*departure.client == client);

@@ -1,9 +1,9 @@
-//! From the log to the clients of one core: what was read is sent to whom it is for, a bounded
-//! number of sends a turn.
+//! From the log to the clients of one core: events that the core has read are sent to their
+//! subscribers and recipients, a bounded number of sends a turn.
 //!
 //! Successive events of a topic go out as one run: written to the turn's buffer once for each
-//! encoding, and sent from there to every subscriber. It never reads the log twice; who cannot
-//! keep up falls behind and reads it on its own (`feed::read_on`).
+//! encoding, and sent from there to every subscriber. It never reads the log twice; a client that
+//! cannot keep up falls behind and reads the log on its own (`delivery::read_on`).
 
 use crate::encoding::large_events::LargeEvents;
 
@@ -51,14 +51,14 @@ pub struct Run {
     staged: [Option<Staged>; SHARED_ENCODINGS],
 }
 
-/// Whoever has come since the run was read is no part of it, even in a slot that is: its cursor
-/// is past the run.
+/// The clients that a run is for. A client that came after the run was read is not one of them,
+/// even if it has one of their slots: its cursor is past the run.
 #[derive(PartialEq, Eq)]
 enum Audience {
     Topic(TopicId),
     Slots(Vec<u32>),
-    /// All slots before this one: there was no memory for the list of those that it is for. They
-    /// are sent nothing, but look into the log.
+    /// All slots before this one, as there was no memory for the list of the run's clients. They
+    /// are sent nothing and read the log instead.
     Everyone(u32),
 }
 
@@ -106,7 +106,7 @@ impl Dispatch {
         self.runs.is_empty()
     }
 
-    /// Bytes of what was read and is not sent yet, with the lists of whom it is for.
+    /// Bytes of the events that were read and not sent yet, and of the lists of their clients.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -163,7 +163,7 @@ impl Dispatch {
             run.events.push(encoded);
             return;
         }
-        // A client may have any number of connections, and an event be little beside their list.
+        // A client may have any number of connections, so their list may be the larger part.
         let weight = bytes + audience.bytes();
         self.bytes += weight;
         self.runs.push_back(Run {
@@ -211,8 +211,8 @@ impl Dispatch {
         self.runs.push_front(run);
     }
 
-    /// The turn's buffer is gone, and clients may have come: what is sent from now on is to be
-    /// staged again, and no run grows that they are past.
+    /// Ends a turn: its buffer is gone, so a run that is sent further is staged again. The newest
+    /// run grows no more, since clients that come from now on have cursors past it.
     pub fn end_turn(&mut self) {
         self.cost = 0;
         if let Some(run) = self.runs.front_mut() {

@@ -30,7 +30,7 @@ pub struct Session {
     /// Parts that are not yet as far as `cursor`, or are further. Only while not live.
     #[expect(clippy::box_collection, reason = "eight bytes of every idle client, not twenty-four")]
     late: Option<Box<Vec<Late>>>,
-    /// What has come since this event came while the client was here. Only while not live.
+    /// Events after this one were appended while the client was connected. Only while not live.
     live_after: Sequence,
     pace: Pace,
     /// Whether the directory knows that its socket has taken nothing after `settled`.
@@ -55,7 +55,7 @@ enum Part {
     Topic(TopicId),
 }
 
-/// A part that goes on from elsewhere than the others.
+/// A part whose position differs from the session's cursor.
 #[derive(Debug, Clone, Copy)]
 struct Late {
     part: Part,
@@ -71,7 +71,8 @@ pub enum Start {
     At(Cursor),
     /// Now; for what is its own, where it left.
     Now {
-        /// But with so many of the last events of each topic, at most so many.
+        /// How many of the last events of each topic the client asks for, and the most that it
+        /// gets (`clients.last_events_max`).
         last: Option<(u32, usize)>,
         /// It was sent everything up to here on the same connection, which the socket may not
         /// have taken.
@@ -142,7 +143,7 @@ impl Session {
                 }
             }
         }
-        // Until the socket has taken the word of it, a gap is not told.
+        // A gap counts as reported only when the socket has taken the message that reports it.
         session.settled = if gap.is_some() { 0 } else { session.seen().min(settled) };
         if session.cursor != position || session.late.is_some() {
             session.read_from_log(Pace::Replaying, desk);
@@ -426,11 +427,11 @@ impl Session {
 /// Whether the socket is known to have taken all that was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settled {
-    /// It has.
+    /// The socket has taken everything, so the client never needs it again.
     Yes,
-    /// It has not.
+    /// The driver keeps some of it, or it was lost: the client gets it again when it returns.
     No,
-    /// That is known when all completions of the turn after the send were taken.
+    /// The driver reports a backlog or a failure in the turn after the send; known after that turn.
     Unknown {
         /// The turn of the send.
         sent_in: Duration,

@@ -80,8 +80,8 @@ pub enum Reply<'t> {
 /// Carries a command out.
 ///
 /// # Errors
-/// It was not carried out, unless that was for [`ErrorCode::OutOfMemory`]: then sending it again
-/// does it, or says that it has been done.
+/// Why the command was not carried out. After [`ErrorCode::OutOfMemory`] it may have been: a client
+/// that sends it again has it carried out, or gets the answer that could not be written.
 pub fn perform<'t>(
     command: Command<'t>,
     speaker: &mut Speaker<'_>,
@@ -176,7 +176,8 @@ fn not_allowed(verb: &str, key: &'static str) -> Fault {
     Fault { code: ErrorCode::NotAllowed, message, reference: Some(reference) }
 }
 
-/// While the gateway goes away: a command that was carried out is acknowledged again, and no other.
+/// While the gateway is going away: acknowledges a command that was carried out before, and refuses
+/// every other one.
 fn reply_again<'t>(
     client: &str,
     id: Cow<'t, str>,
@@ -225,7 +226,8 @@ fn listen<'t>(
     let (cursor, missed) = match speaker {
         Speaker::Session { session, connection } => {
             match apply(change, session, &topic, connection.slot(), settings, desk) {
-                // As in a welcome: until it has heard of the gap, it is to be told again.
+                // As in a welcome, this is where a gap begins: a client whose connection breaks
+                // before it reads of the gap is told again.
                 Ok(missed) => {
                     (missed.map_or_else(|| session.cursor(desk), |(from, _)| from), missed)
                 }
@@ -246,7 +248,7 @@ fn listen<'t>(
                                into the query of the transport";
                 return Err(Fault::new(ErrorCode::NotOnThisTransport, message).of(id));
             };
-            // The core of the connection obeys later, when it may have read on.
+            // The connection's core reads its mailbox later, and may have read further by then.
             let cursor = desk.exchange.cursor(desk.settled());
             let change = match change {
                 Change::Subscribe(None) => Change::SubscribeSince(cursor),

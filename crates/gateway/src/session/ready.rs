@@ -1,5 +1,5 @@
-//! Connections that have something to do without anything happening to them, and the order in
-//! which a core gets to them.
+//! Connections that have work to do although no completion arrives for them (input that was put
+//! off, events to read from the log), and the order in which a core serves them.
 //!
 //! Those that cost little come first, so that a few that cost much hold up only each other. One
 //! large message inflates at a time, so that what a core holds for such messages is bounded; the
@@ -31,7 +31,8 @@ pub struct ReadyQueue {
 }
 
 impl ReadyQueue {
-    /// Whether nobody has anything to do, unless it is for something else to happen.
+    /// Whether no connection can be served now. One that waits for another connection's large
+    /// message does not count.
     pub fn is_empty(&self) -> bool {
         let may_inflate = self.inflating.is_none() && !self.waiting.is_empty();
         self.light.is_empty() && self.heavy.is_empty() && !may_inflate

@@ -27,7 +27,7 @@ pub trait Codec {
     /// Reads a command.
     ///
     /// # Errors
-    /// It is none, or is past a limit.
+    /// The text is not a command, or exceeds a limit.
     fn decode<'t>(
         &self,
         text: &'t str,
@@ -76,15 +76,16 @@ impl Subprotocol {
 /// How a command went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It was carried out.
+    /// The command was carried out.
     Done,
-    /// It was, but some of what was asked for is gone, which is to be said after the answer.
+    /// It was carried out, but some events that it asked for have left the history: the caller
+    /// reports that gap after the answer.
     DoneBehind(Missed),
-    /// It was not; the answer says why.
+    /// It was not carried out; the answer says why.
     Refused,
-    /// It was not, because the gateway is going away; another one may do it.
+    /// It was not carried out, because the gateway is going away; another gateway may accept it.
     GoingAway,
-    /// It was not, because there is no memory for it now.
+    /// It was not carried out for lack of memory; the client may send it again.
     NoMemory,
 }
 

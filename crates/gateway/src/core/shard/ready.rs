@@ -1,5 +1,5 @@
-//! Serving those who have something to do without anything happening to them, a bounded part of
-//! it in each turn.
+//! Serves connections that have work to do although no completion arrived for them, a bounded
+//! amount in each turn.
 //!
 //! Those that cost little come first and leave a part of the turn to the others, which share it.
 

@@ -38,8 +38,8 @@ impl Shard {
             .collect();
         holders.sort_unstable();
         let before = self.core.memory.held();
-        // What is shared is free, perhaps, when the last of those who hold it has gone; that is seen
-        // in the next turn.
+        // A shared buffer is freed when the last connection that holds it has gone, which shows in
+        // the next turn.
         let mut shared = 0;
         for (Reverse(burden), slot) in holders {
             if before.saturating_sub(self.core.memory.held()) + shared >= excess {

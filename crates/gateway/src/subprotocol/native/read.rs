@@ -26,13 +26,14 @@ use crate::{
 /// Reads one message.
 ///
 /// ```
-/// use ringway::subprotocol::{Command, CommandLimits, json};
-/// let limits = CommandLimits { recipients_max: 10 };
-/// assert_eq!(json::read(r#"{"type":"ping"}"#, &limits), Ok(Command::Ping { id: None }));
+/// use ringway::session::command::{Command, CommandLimits};
+/// use ringway::subprotocol::native;
+/// let limits = CommandLimits { recipients_max: 10, data_depth_max: 128 };
+/// assert_eq!(native::read(r#"{"type":"ping"}"#, &limits), Ok(Command::Ping { id: None }));
 /// ```
 ///
 /// # Errors
-/// The first thing that is wrong with it; the table is in [`json`](super).
+/// The first thing that is wrong with it; the table is in [`native`](super).
 pub fn read<'t>(text: &'t str, limits: &CommandLimits) -> Result<Command<'t>, CommandError<'t>> {
     let error = |Fault { code, message, reference }: Fault, id| CommandError {
         code,
@@ -156,7 +157,7 @@ pub(crate) fn optional_name<'t>(
 
 pub(crate) fn ttl(fields: &Fields<'_>) -> Result<Option<Ttl>, Fault> {
     let Some(json) = optional(fields, Field::Ttl) else { return Ok(None) };
-    // JSON has checked the shape; what is left to be wrong is a sign, a fraction, an exponent,
+    // The text is valid JSON, so what can still be wrong is a sign, a fraction, an exponent,
     // another type or the size.
     let seconds = json
         .parse()
