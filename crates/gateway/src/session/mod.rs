@@ -12,6 +12,8 @@ pub mod departures;
 pub mod dispatch;
 pub mod perform;
 pub mod ready;
+#[cfg(test)]
+mod tests;
 
 use std::{iter, ops::ControlFlow, time::Duration};
 
@@ -275,8 +277,15 @@ impl Session {
             self.live_after = self.cursor;
             self.read_from_log(Pace::Replaying, desk);
         }
-        let live_after = if known { self.part(Part::Topic(id)).live_after } else { position };
-        self.defer(Part::Topic(id), after, live_after);
+        let part = Part::Topic(id);
+        let live_after = match self.late(part) {
+            _ if !known => position,
+            Some(late) => late.live_after,
+            // The topic is as far as the rest. It may have begun later than the rest fell behind,
+            // and the client was not there for what came before that.
+            None => self.live_after.max(self.cursor),
+        };
+        self.defer(part, after, live_after);
         Ok(missed)
     }
 
@@ -389,13 +398,14 @@ impl Session {
 
     /// Where a part goes on.
     fn part(&self, part: Part) -> Late {
-        let late = self.late.iter().flat_map(|late| late.iter());
         let Self { cursor, live_after, .. } = *self;
-        late.copied().find(|late| late.part == part).unwrap_or(Late {
-            part,
-            after: cursor,
-            live_after,
-        })
+        self.late(part).unwrap_or(Late { part, after: cursor, live_after })
+    }
+
+    /// Where a part goes on that goes on from elsewhere than the others.
+    fn late(&self, part: Part) -> Option<Late> {
+        let late = self.late.iter().flat_map(|late| late.iter());
+        late.copied().find(|late| late.part == part)
     }
 
     /// One part goes on from elsewhere than the others.

@@ -350,14 +350,16 @@ impl Line {
     }
 
     fn note_gaps(&mut self, taken: &[u8]) {
-        const BEGIN: &[u8] = b"{\"type\":\"gap\",\"from\":\"";
-        const BETWEEN: &[u8] = b"\",\"to\":\"";
-        let to_at = BEGIN.len() + Cursor::TEXT_BYTES + BETWEEN.len();
+        const PLAIN: [&[u8]; 2] = [b"{\"type\":\"gap\",\"from\":\"", b"\",\"to\":\""];
+        const IN_SCRIPT: [&[u8]; 2] =
+            [b"{\\\"type\\\":\\\"gap\\\",\\\"from\\\":\\\"", b"\\\",\\\"to\\\":\\\""];
+        let [begin, between] = if self.route == Route::Iframe { IN_SCRIPT } else { PLAIN };
+        let to_at = begin.len() + Cursor::TEXT_BYTES + between.len();
         let whole = to_at + Cursor::TEXT_BYTES;
         self.gap_tail.extend_from_slice(taken);
         for place in objects(&self.gap_tail) {
             let Some(window) = self.gap_tail.get(place..place + whole) else { break };
-            if !window.starts_with(BEGIN) {
+            if !window.starts_with(begin) {
                 continue;
             }
             let to = str::from_utf8(&window[to_at..]).expect("a cursor is ASCII");
