@@ -1,6 +1,6 @@
 //! What a run found, as one value: the JSON output is exactly this, and tables and pages show it.
 //!
-//! Whether its figures are the server's or the tester's own is for [`verdict`] to say.
+//! Whether its figures are the server's or the tester's own is for `verdict` to say.
 
 pub mod beside;
 pub mod comparison;

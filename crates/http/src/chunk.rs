@@ -49,7 +49,7 @@ pub fn write(out: &mut Vec<u8>, data: impl FnOnce(&mut Vec<u8>)) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Where the data stands in a chunk of `bytes` bytes that [`write`] has written.
+/// Where the data stands in a chunk of `bytes` bytes that [`write()`] has written.
 ///
 /// ```
 /// let mut out = Vec::new();
