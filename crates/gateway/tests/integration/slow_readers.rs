@@ -119,12 +119,8 @@ fn slow_readers_cost_one_cursor_each(engine: Engine) {
     let history = gateway.metric("ringway_history_bytes");
     let grown = gateway.resident_bytes().saturating_sub(before);
     // Each holds what its socket did not take of one turn, at most `queue_bytes_max` and an event.
-    //
-    // The rest is what the allocator keeps of buffers that were used once and of events that have
-    // left, which differs from run to run: the bound has room for it, and the last line of this test
-    // says that a copy of the events for each reader would be far above it.
     let queues = READERS * 2 * (EVENT_BYTES as u64 + 1000);
-    let bound = history + queues + (16 << 20);
+    let bound = history + queues + (12 << 20);
     assert!(grown < bound, "{grown} bytes grown, {history} of them history, {bound} allowed");
     let published = (publisher.published * EVENT_BYTES) as u64;
     assert!(READERS * published > 10 * bound, "the bound would be no bound");
