@@ -50,8 +50,8 @@ impl Server {
         self.address
     }
 
-    /// The other end of the connection that was established first and not taken yet. The driver's
-    /// owner may not have been told of it.
+    /// The other end of the connection that was established first and not taken yet. The
+    /// driver may not have reported it to its owner.
     pub fn accept(&self) -> Option<Client> {
         let (link, gate) = self.act(|listening| listening.queue.pop_front())?;
         Some(Client::new(self.network.clone(), link, Some(gate)))

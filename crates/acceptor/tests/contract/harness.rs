@@ -236,7 +236,7 @@ impl<D: Subject> Rig<D> {
         })
     }
 
-    /// What was last told of the shared part of the connection's backlog.
+    /// Shared bytes in the connection's backlog, as last reported.
     pub fn shared_bytes(&self, name: Connection) -> usize {
         self.shared_bytes[&name]
     }

@@ -214,7 +214,7 @@ impl Exchange {
     ) -> Sequence {
         let left = match since {
             Since::Live => return position,
-            // A live connection reads past what is gone, and so does this one.
+            // Events that have left the log are reported as a gap when it reads on.
             Since::Stalled(sequence) => return sequence.min(position),
             Since::Left(sequence) => sequence,
             Since::Unknown => 0,

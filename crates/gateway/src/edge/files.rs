@@ -40,9 +40,18 @@ const HOME_POLICY: &str = "Content-Security-Policy: default-src 'none'; script-s
      style-src 'self'; connect-src 'self'; frame-src 'self'; img-src data:; form-action 'none'; \
      base-uri 'none'; frame-ancestors 'none'\r\nX-Frame-Options: DENY\r\n";
 
-/// What makes the page work.
+/// What makes the page work. Its parts are one module.
 pub static HOME_SCRIPT: LazyLock<File> = LazyLock::new(|| {
-    File::new("text/javascript; charset=utf-8", include_str!("../web/home.js"), Cors::Silent)
+    let body = concat!(
+        include_str!("../web/home/page.js"),
+        "\n",
+        include_str!("../web/home/people.js"),
+        "\n",
+        include_str!("../web/home/sending.js"),
+        "\n",
+        include_str!("../web/home/session.js"),
+    );
+    File::new("text/javascript; charset=utf-8", body, Cors::Silent)
 });
 
 /// How the page looks.

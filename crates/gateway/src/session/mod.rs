@@ -208,8 +208,8 @@ impl Session {
         self.settled = self.seen();
     }
 
-    /// The socket takes no more for now: a client that comes again meanwhile is to have what is
-    /// stuck in it.
+    /// The socket is full. Until it takes more, a new connection of the client begins where this
+    /// one stands.
     pub fn stall(&mut self, desk: &Desk) {
         if !self.is_stalled {
             self.is_stalled = true;
