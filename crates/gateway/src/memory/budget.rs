@@ -53,6 +53,11 @@ impl MemoryBudget {
         self.held.load(Ordering::Relaxed)
     }
 
+    /// The part of it that bodies on the private API take, which is never reported late.
+    pub fn held_by_api(&self) -> u64 {
+        self.api.load(Ordering::Relaxed)
+    }
+
     /// Whether the limit was passed, and too little was freed since. Nobody new is let in then.
     pub fn is_pressed(&self) -> bool {
         self.pressed.load(Ordering::Relaxed)

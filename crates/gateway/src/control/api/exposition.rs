@@ -171,7 +171,8 @@ fn memory(api: &Api, cores: &[&CoreMetrics], families: &mut Families) {
             Kind::Gauge,
             "Bytes in the account of limits.memory_bytes.",
         )
-        .value(api.memory.held());
+        // Not as the cores have reported it, which is in batches.
+        .value(sum(cores, |core| &core.held_bytes) + api.memory.held_by_api());
     families
         .begin("ringway_buffered_bytes_max", Kind::Gauge, "The value of limits.memory_bytes.")
         .value(api.memory.limit());
