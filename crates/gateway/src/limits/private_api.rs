@@ -10,6 +10,10 @@ const MIB: usize = 1024 * KIB;
 /// has, from near by.
 pub const API_PAUSE_MAX: Duration = Duration::from_secs(5);
 
+/// How long an idle connection is kept when the listener ends: a request that is on its way then is
+/// answered, and not lost with the connection (RFC 9112 §9.5).
+pub const API_LAST_REQUEST_WAIT: Duration = Duration::from_millis(250);
+
 /// How long a client may take nothing of an answer. Longer than a pause: the kernel reports room in
 /// a socket only when a third of its buffer is free (tcp(7)), however steadily it empties.
 pub const API_WRITE_STALL_MAX: Duration = Duration::from_secs(30);

@@ -29,7 +29,7 @@ use crate::{
         response::{self, Asked},
     },
     edge::{cors::Cors, response::Part},
-    limits::API_DISCARDED_BYTES_MAX,
+    limits::{API_DISCARDED_BYTES_MAX, API_LAST_REQUEST_WAIT},
     refusal::Refusal,
 };
 
@@ -146,15 +146,23 @@ impl Shared {
             } else {
                 settings.limits.keep_alive_timeout
             };
+        let mut is_ending = false;
         loop {
             let filled = tokio::select! {
                 filled = timeout_at(deadline, input.fill()) => filled,
                 () = ticket.evicted() => return Err(NoHead::Ended("room_for_another")),
-                _ = stop.wait_for(|stop| *stop), if heads.is_before() => return Err(NoHead::Ended("going_away")),
+                _ = stop.wait_for(|stop| *stop), if !is_ending && heads.is_before() => {
+                    is_ending = true;
+                    deadline = deadline.min(Instant::now() + API_LAST_REQUEST_WAIT);
+                    continue;
+                }
             };
             match filled {
                 Ok(Ok(1..)) => {}
                 Ok(_) => return Err(NoHead::Ended("client_ended")),
+                Err(_) if is_ending && heads.is_before() => {
+                    return Err(NoHead::Ended("going_away"));
+                }
                 Err(_) if is_due => return Err(NoHead::Refused(Refusal::Timeout)),
                 Err(_) => return Err(NoHead::Ended("idle")),
             }
