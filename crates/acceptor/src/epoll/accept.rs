@@ -132,7 +132,7 @@ impl Acceptor {
     }
 
     /// Turns away the clients that wait on the listener at hand. When that takes a descriptor
-    /// that is not to be had, all listeners pause.
+    /// that cannot be had, all listeners pause.
     fn turn_away(&mut self, poll: &Poll) {
         let Some((index, _)) = self.ready.pop() else { return };
         let refused = self.reserve.refuse_waiting(self.listeners[usize::from(index)].as_fd());

@@ -225,7 +225,9 @@ fn choose_engine(config: &Config, cores: usize) -> anyhow::Result<Engine> {
     };
     let engine = match engine::choose(wanted, cores) {
         Ok(engine) => engine,
-        Err(reason) => bail!("server.io = \"uring\" is not to be had: {reason}"),
+        Err(reason) => {
+            bail!("io_uring is unavailable: {reason}; set server.io = \"auto\" to allow epoll")
+        }
     };
     match &engine {
         Engine::Epoll { fallback_reason: Some(reason) } => warn!(

@@ -120,7 +120,9 @@ impl VisitFault {
                 "A topic has no wildcards (* and > between dots): name each topic by itself."
             }
             Self::TooManyTopics => "The parameter topic was given too often.",
-            Self::Cursor => "The parameter cursor, or Last-Event-ID, is none of this gateway's.",
+            Self::Cursor => {
+                "The parameter cursor, or Last-Event-ID, was not issued by this gateway."
+            }
             Self::Last => "The parameter last is a number of events, from 1 on.",
             Self::Wait => "The parameter wait is a number of seconds, such as 25 or 0.5.",
             Self::Format => "The parameter format is lines or iframe.",
