@@ -100,10 +100,14 @@ impl NaiveInflater {
                 _ => return None,
             }
             message.extend_from_slice(&self.history[start..]);
-            // RFC 7692 §7.2.1: what follows a final block begins at a byte.
+            // RFC 7692 §7.2.1: what follows a final block begins at a byte. Where
+            // nothing follows it, the sender took no tail away.
             if is_final {
                 bits.align();
                 self.history.clear();
+                if bits.next_bit == 8 * payload.len() {
+                    break;
+                }
             }
         }
         Some(message)

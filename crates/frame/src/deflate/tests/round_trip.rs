@@ -121,6 +121,23 @@ fn each_piece_yields_at_once_all_that_it_holds() {
     assert_eq!(output, message);
 }
 
+// Each bit in turn: block headers, final ones among them, lengths, codes, padding.
+#[test]
+fn every_flipped_bit_inflates_as_the_naive_twin_says() {
+    for words_seed in [24, 37, 40, 48] {
+        let mut deflater = Deflater::new(level(9), window(9), memory(8));
+        let mut payload = deflate(&mut deflater, &words(300, words_seed));
+        for bit in 0..8 * payload.len() {
+            payload[bit / 8] ^= 1 << (bit % 8);
+            if let Ok(message) = inflate(&mut Inflater::new(), &payload) {
+                let expected = NaiveInflater::new(WindowBits::MAX).message(&payload);
+                assert_eq!(Some(message), expected, "seed {words_seed}, bit {bit}");
+            }
+            payload[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+}
+
 /// Messages of every texture, empty ones among them.
 fn messages() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let message = prop_oneof![
