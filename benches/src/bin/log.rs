@@ -24,7 +24,7 @@ use clap::Parser;
 use mimalloc::MiMalloc;
 use ringway_benches::process::{Scheduled, scheduled_here};
 use ringway_hub::{
-    Address, Cursor, Draft, Epoch, Interest, Keep, Key, Log, Recipients, Retention, Tail,
+    Address, Appender, Cursor, Draft, Epoch, Expiry, Interest, Key, Log, Recipients, Retention,
 };
 
 #[global_allocator]
@@ -88,7 +88,7 @@ fn log(events_max: u64) -> Log {
 
 fn draft(address: Address, size: usize) -> Draft {
     let bytes = vec![b'x'; size];
-    Draft { address, name: None, except: None, keep: Keep::Window, bytes, cursor_at: 0 }
+    Draft { address, name: None, except: None, keep: Expiry::Window, bytes, cursor_at: 0 }
 }
 
 fn to_topic(args: &Args, topics: &[String], number: u64) -> Draft {
@@ -115,9 +115,9 @@ fn append(args: &Args, topics: &[String], readers: usize) -> Result<()> {
             .collect();
         start.wait();
         let (before, began) = (scheduled_here()?, Instant::now());
-        let mut tail = Tail::default();
+        let mut appender = Appender::default();
         for number in 0..args.events {
-            log.append(&mut tail, to_topic(args, topics, number), NOW);
+            log.append(&mut appender, to_topic(args, topics, number), NOW);
         }
         let (taken, wall) = (scheduled_here()? - before, began.elapsed());
         is_over.store(true, Ordering::Release);
@@ -160,10 +160,10 @@ fn follow_until(log: &Log, args: &Args, is_over: &AtomicBool, start: &Barrier) -
 fn follow(args: &Args, topics: &[String]) -> Result<()> {
     let log = log(args.events * 2);
     let mut readers: Vec<_> = (0..2).map(|_| log.reader()).collect();
-    let mut tail = Tail::default();
+    let mut appender = Appender::default();
     let count = args.events.min(1_000_000);
     for number in 0..count {
-        log.append(&mut tail, to_topic(args, topics, number), NOW);
+        log.append(&mut appender, to_topic(args, topics, number), NOW);
     }
     for (reader, what) in readers.iter_mut().zip(["read and indexed", "read"]) {
         let before = scheduled_here()?;
@@ -180,12 +180,12 @@ fn resume(args: &Args) -> Result<()> {
     let missed = args.clients * args.missed;
     let log = log(missed * 2);
     let mut reader = log.reader();
-    let mut tail = Tail::default();
+    let mut appender = Appender::default();
     let names: Vec<String> = (0..args.clients).map(|number| format!("client-{number}")).collect();
     for number in 0..missed {
         let name = names[(number % args.clients) as usize].as_str();
         let address = Address::Recipients(Recipients::new([name]));
-        log.append(&mut tail, draft(address, args.size), NOW);
+        log.append(&mut appender, draft(address, args.size), NOW);
         if number % 1_024 == 0 {
             reader.follow(&log, |_| ControlFlow::Continue(()))?;
         }

@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 
-use crate::{ConnectToken, Connection};
+use crate::{ConnectToken, ConnectionId};
 
 /// One thing that happened. Lent bytes live until the next call of [`Driver::next`].
 ///
@@ -15,7 +15,7 @@ pub enum Completion<'a> {
     /// by now may not be reported at all.
     Accepted {
         /// The new connection's name.
-        connection: Connection,
+        connection: ConnectionId,
         /// Index of the listener in the order given to the driver.
         listener: u16,
         /// The client's address.
@@ -27,7 +27,7 @@ pub enum Completion<'a> {
     /// [`Operation::Connect`]: crate::Operation::Connect
     Connected {
         /// The new connection's name.
-        connection: Connection,
+        connection: ConnectionId,
         /// The token of the request.
         token: ConnectToken,
     },
@@ -44,7 +44,7 @@ pub enum Completion<'a> {
     /// Bytes arrived. At least one byte; may be modified in place.
     Received {
         /// Who sent them.
-        connection: Connection,
+        connection: ConnectionId,
         /// The bytes, lent from the driver's receive buffers.
         bytes: &'a mut [u8],
     },
@@ -52,12 +52,12 @@ pub enum Completion<'a> {
     /// afterwards, that may be reported by the next send only.
     EndOfStream {
         /// Whose stream ended.
-        connection: Connection,
+        connection: ConnectionId,
     },
     /// The connection broke. Nothing more is received, and what was queued is dropped.
     Failed {
         /// Which connection.
-        connection: Connection,
+        connection: ConnectionId,
         /// How it broke.
         failure: Failure,
     },
@@ -66,7 +66,7 @@ pub enum Completion<'a> {
     /// Reported again when more has queued, and when a part of it has left.
     Backlogged {
         /// Which connection.
-        connection: Connection,
+        connection: ConnectionId,
         /// Bytes that the driver keeps for it now.
         unsent_bytes: usize,
         /// Those of them that are in buffers which it shares with other connections.
@@ -75,14 +75,14 @@ pub enum Completion<'a> {
     /// All that was backlogged has been handed to the kernel.
     Drained {
         /// Which connection.
-        connection: Connection,
+        connection: ConnectionId,
     },
     /// How far the peer has read: the answer to [`Operation::MeasureProgress`].
     ///
     /// [`Operation::MeasureProgress`]: crate::Operation::MeasureProgress
     Progress {
         /// Which connection.
-        connection: Connection,
+        connection: ConnectionId,
         /// Bytes that the peer has acknowledged since the connection began. It never falls.
         acknowledged_bytes: u64,
         /// Bytes that it has not: those that the driver keeps, and those in the kernel's queue.
@@ -95,7 +95,7 @@ pub enum Completion<'a> {
     /// [`Operation::Reset`]: crate::Operation::Reset
     Closed {
         /// Which connection.
-        connection: Connection,
+        connection: ConnectionId,
     },
     /// Clients were turned away because no descriptor or slot was free.
     Refused {

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use crate::{ConnectToken, Connection};
+use crate::{ConnectToken, ConnectionId};
 
 /// The table is given back to the allocator above this when it is empty, so that one burst of
 /// attempts does not stay resident.
@@ -13,24 +13,24 @@ const CAPACITY_KEPT: usize = 256;
 /// The attempts of one driver.
 #[derive(Debug, Default)]
 pub(crate) struct Connecting {
-    names: HashMap<ConnectToken, Connection>,
-    tokens: HashMap<Connection, ConnectToken>,
+    names: HashMap<ConnectToken, ConnectionId>,
+    tokens: HashMap<ConnectionId, ConnectToken>,
 }
 
 impl Connecting {
     /// An attempt was begun. `false`: another one has its token, and can no longer be cancelled.
-    pub(crate) fn insert(&mut self, token: ConnectToken, connection: Connection) -> bool {
+    pub(crate) fn insert(&mut self, token: ConnectToken, connection: ConnectionId) -> bool {
         self.tokens.insert(connection, token);
         self.names.insert(token, connection).is_none()
     }
 
     /// The connection that an attempt would become; `None` for a stale token.
-    pub(crate) fn name(&self, token: ConnectToken) -> Option<Connection> {
+    pub(crate) fn name(&self, token: ConnectToken) -> Option<ConnectionId> {
         self.names.get(&token).copied()
     }
 
     /// The attempt is answered; `None` for a connection that was established before, or accepted.
-    pub(crate) fn remove(&mut self, connection: Connection) -> Option<ConnectToken> {
+    pub(crate) fn remove(&mut self, connection: ConnectionId) -> Option<ConnectToken> {
         let token = self.tokens.remove(&connection)?;
         if self.names.get(&token) == Some(&connection) {
             self.names.remove(&token);
@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn an_attempt_is_found_until_it_is_answered() {
         let mut connecting = Connecting::default();
-        let (one, two) = (Connection::new(1, 0), Connection::new(2, 0));
+        let (one, two) = (ConnectionId::new(1, 0), ConnectionId::new(2, 0));
         assert!(connecting.insert(ConnectToken(7), one));
         assert_eq!(connecting.name(ConnectToken(7)), Some(one));
         assert!(!connecting.insert(ConnectToken(7), two));
@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn a_burst_does_not_stay_resident() {
         let mut connecting = Connecting::default();
-        let names: Vec<_> = (0..5_000).map(|slot| Connection::new(slot, 3)).collect();
+        let names: Vec<_> = (0..5_000).map(|slot| ConnectionId::new(slot, 3)).collect();
         for name in &names {
             connecting.insert(ConnectToken(name.slot().into()), *name);
         }

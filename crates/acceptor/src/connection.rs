@@ -11,17 +11,17 @@ use std::fmt;
 /// occupants of the slot apart and wraps at 2^24.
 ///
 /// ```
-/// use ringway_acceptor::Connection;
-/// let connection = Connection::new(7, 1);
+/// use ringway_acceptor::ConnectionId;
+/// let connection = ConnectionId::new(7, 1);
 /// assert_eq!((connection.slot(), connection.generation()), (7, 1));
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Connection {
+pub struct ConnectionId {
     slot: u32,
     generation: u32,
 }
 
-impl Connection {
+impl ConnectionId {
     /// Generations are counted modulo this, so that a name fits a completion's 64 bits of user
     /// data beside the kind of the operation.
     pub const GENERATIONS: u32 = 1 << 24;
@@ -42,7 +42,7 @@ impl Connection {
     }
 }
 
-impl fmt::Debug for Connection {
+impl fmt::Debug for ConnectionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "#{}.{}", self.slot, self.generation)
     }

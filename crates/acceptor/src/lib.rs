@@ -28,7 +28,7 @@ pub mod waker;
 pub mod wheel;
 
 pub use completion::{Completion, ConnectFailure, Failure};
-pub use connection::Connection;
+pub use connection::ConnectionId;
 pub use connector::{ConnectRequest, ConnectToken, Connector};
 pub use driver::{Counters, Driver, Settings, WaitMode};
 pub use listener::{BindError, Listener};

@@ -7,7 +7,7 @@ use std::{collections::TryReserveError, ops::Range};
 
 use bytes::Bytes;
 
-use crate::{ConnectRequest, ConnectToken, Connection, Waker};
+use crate::{ConnectRequest, ConnectToken, ConnectionId, Waker};
 
 /// One thing to do.
 #[derive(Debug)]
@@ -31,25 +31,25 @@ pub enum Operation {
     /// Send bytes, after all that was sent before.
     Send {
         /// To whom.
-        connection: Connection,
+        connection: ConnectionId,
         /// What.
         outgoing: Outgoing,
     },
     /// Stop reading from a connection; what has arrived already may still be reported.
-    PauseReceive(Connection),
+    PauseReceive(ConnectionId),
     /// Read from a connection again.
-    ResumeReceive(Connection),
+    ResumeReceive(ConnectionId),
     /// Ask how far the peer has read. For a connection that has not failed,
     /// [`Completion::Progress`](crate::Completion::Progress) answers by the end of the next turn.
     /// It costs a system call or two: it is meant for when a deadline has come.
-    MeasureProgress(Connection),
+    MeasureProgress(ConnectionId),
     /// Send FIN once all that was sent before has left; receiving goes on.
-    Shutdown(Connection),
+    Shutdown(ConnectionId),
     /// Drop the connection now, with what it still had to send.
-    Close(Connection),
+    Close(ConnectionId),
     /// The same by a reset (SO_LINGER of zero in socket(7)): the kernel does not go on sending what
     /// it has taken, so its memory is free at once, too.
-    Reset(Connection),
+    Reset(ConnectionId),
     /// Close the listeners. Connections stay.
     StopAccepting,
     /// Wake another core, after what it shall see was written.
@@ -58,7 +58,7 @@ pub enum Operation {
 
 impl Operation {
     /// The connection that it is about; `None` for what is asked of the core itself.
-    pub(crate) fn connection(&self) -> Option<Connection> {
+    pub(crate) fn connection(&self) -> Option<ConnectionId> {
         match self {
             Self::Send { connection, .. }
             | Self::PauseReceive(connection)
@@ -159,9 +159,9 @@ impl Staged {
 /// The operations of one turn.
 ///
 /// ```
-/// use ringway_acceptor::{Connection, Operations, SendMark};
+/// use ringway_acceptor::{ConnectionId, Operations, SendMark};
 /// let (mut operations, mut mark) = (Operations::default(), SendMark::default());
-/// let connection = Connection::new(0, 0);
+/// let connection = ConnectionId::new(0, 0);
 /// operations.send(connection, &mut mark, |out| out.extend_from_slice(b"one "));
 /// operations.send(connection, &mut mark, |out| out.extend_from_slice(b"send"));
 /// assert_eq!(operations.len(), 1);
@@ -183,7 +183,7 @@ impl Operations {
     /// Appends what `write` writes to the connection's send of this turn.
     pub fn send(
         &mut self,
-        connection: Connection,
+        connection: ConnectionId,
         mark: &mut SendMark,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
@@ -235,7 +235,7 @@ impl Operations {
     /// There is no memory for them.
     pub fn try_reserve_send(
         &mut self,
-        connection: Connection,
+        connection: ConnectionId,
         mark: SendMark,
         additional: usize,
     ) -> Result<(), TryReserveError> {
@@ -260,7 +260,7 @@ impl Operations {
     /// turn.
     pub fn send_owned(
         &mut self,
-        connection: Connection,
+        connection: ConnectionId,
         mark: &mut SendMark,
         bytes: Vec<u8>,
         start: usize,
@@ -274,7 +274,7 @@ impl Operations {
 
     /// Sends shared bytes, without copying them unless the connection already sends a buffer of its
     /// own in this turn.
-    pub fn send_shared(&mut self, connection: Connection, mark: &mut SendMark, bytes: &Bytes) {
+    pub fn send_shared(&mut self, connection: ConnectionId, mark: &mut SendMark, bytes: &Bytes) {
         match self.marked(connection, *mark) {
             None => self.push_send(connection, mark, Outgoing::Shared(bytes.clone())),
             Some(Outgoing::Owned { .. }) => {
@@ -287,11 +287,11 @@ impl Operations {
     /// Writes bytes to the turn's buffer that any number of connections may then be sent.
     ///
     /// ```
-    /// use ringway_acceptor::{Connection, Operations, SendMark};
+    /// use ringway_acceptor::{ConnectionId, Operations, SendMark};
     /// let mut operations = Operations::default();
     /// let staged = operations.stage(|out| out.extend_from_slice(b"for all"));
     /// for slot in 0..3 {
-    ///     operations.send_staged(Connection::new(slot, 0), &mut SendMark::default(), staged);
+    ///     operations.send_staged(ConnectionId::new(slot, 0), &mut SendMark::default(), staged);
     /// }
     /// assert_eq!((operations.len(), operations.bytes().len()), (3, 7));
     /// ```
@@ -303,7 +303,7 @@ impl Operations {
 
     /// Sends staged bytes of this turn. They are not copied when the connection's send of this
     /// turn is empty so far, or ends where they start.
-    pub fn send_staged(&mut self, connection: Connection, mark: &mut SendMark, staged: Staged) {
+    pub fn send_staged(&mut self, connection: ConnectionId, mark: &mut SendMark, staged: Staged) {
         let Staged { start, end } = staged;
         match self.marked(connection, *mark) {
             None => self.push_send(connection, mark, Outgoing::Turn(start..end)),
@@ -412,7 +412,7 @@ impl Operations {
     #[cold]
     fn send_apart(
         &mut self,
-        connection: Connection,
+        connection: ConnectionId,
         mark: &mut SendMark,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
@@ -431,12 +431,12 @@ impl Operations {
         }
     }
 
-    fn push_send(&mut self, connection: Connection, mark: &mut SendMark, outgoing: Outgoing) {
+    fn push_send(&mut self, connection: ConnectionId, mark: &mut SendMark, outgoing: Outgoing) {
         *mark = SendMark(u32::try_from(self.list.len()).expect("a turn has under 2^32 operations"));
         self.list.push(Operation::Send { connection, outgoing });
     }
 
-    fn marked(&self, connection: Connection, mark: SendMark) -> Option<&Outgoing> {
+    fn marked(&self, connection: ConnectionId, mark: SendMark) -> Option<&Outgoing> {
         match self.list.get(mark.0 as usize) {
             Some(Operation::Send { connection: marked, outgoing }) if *marked == connection => {
                 Some(outgoing)

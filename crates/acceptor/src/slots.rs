@@ -3,12 +3,12 @@
 //! It never moves an occupant to another slot, and it grows in chunks, so that growing copies
 //! nothing.
 
-use crate::Connection;
+use crate::ConnectionId;
 
 /// Slots that are allocated at a time.
 const CHUNK: usize = 512;
 
-/// A table of `T` by [`Connection`].
+/// A table of `T` by [`ConnectionId`].
 ///
 /// ```
 /// use ringway_acceptor::slots::Slots;
@@ -65,7 +65,7 @@ impl<T> Slots<T> {
     ///
     /// # Errors
     /// The occupant itself, when `max` slots are occupied.
-    pub fn insert(&mut self, occupant: T) -> Result<Connection, T> {
+    pub fn insert(&mut self, occupant: T) -> Result<ConnectionId, T> {
         if self.is_full() {
             return Err(occupant);
         }
@@ -74,12 +74,12 @@ impl<T> Slots<T> {
         entry.occupant = Some(occupant);
         let generation = entry.generation;
         self.occupied += 1;
-        Ok(Connection::new(slot, generation))
+        Ok(ConnectionId::new(slot, generation))
     }
 
     /// The occupant, unless the name is stale.
     #[inline]
-    pub fn lookup(&self, name: Connection) -> Option<&T> {
+    pub fn lookup(&self, name: ConnectionId) -> Option<&T> {
         let slot = name.slot() as usize;
         let entry = self.chunks.get(slot / CHUNK)?.get(slot % CHUNK)?;
         if entry.generation == name.generation() { entry.occupant.as_ref() } else { None }
@@ -87,19 +87,19 @@ impl<T> Slots<T> {
 
     /// The occupant, unless the name is stale.
     #[inline]
-    pub fn lookup_mut(&mut self, name: Connection) -> Option<&mut T> {
+    pub fn lookup_mut(&mut self, name: ConnectionId) -> Option<&mut T> {
         let slot = name.slot() as usize;
         let entry = self.chunks.get_mut(slot / CHUNK)?.get_mut(slot % CHUNK)?;
         if entry.generation == name.generation() { entry.occupant.as_mut() } else { None }
     }
 
     /// Takes the occupant out; its name is stale from now on.
-    pub fn remove(&mut self, name: Connection) -> Option<T> {
+    pub fn remove(&mut self, name: ConnectionId) -> Option<T> {
         self.lookup_mut(name)?;
         let free = self.free;
         let entry = self.entry_mut(name.slot());
         let occupant = entry.occupant.take();
-        entry.generation = (entry.generation + 1) % Connection::GENERATIONS;
+        entry.generation = (entry.generation + 1) % ConnectionId::GENERATIONS;
         entry.next_free = free;
         self.free = name.slot();
         self.occupied -= 1;
@@ -107,13 +107,13 @@ impl<T> Slots<T> {
     }
 
     /// The name of a slot's occupant.
-    pub fn occupant(&self, slot: u32) -> Option<Connection> {
+    pub fn occupant(&self, slot: u32) -> Option<ConnectionId> {
         let entry = self.chunks.get(slot as usize / CHUNK)?.get(slot as usize % CHUNK)?;
-        entry.occupant.as_ref().map(|_| Connection::new(slot, entry.generation))
+        entry.occupant.as_ref().map(|_| ConnectionId::new(slot, entry.generation))
     }
 
     /// The names of all occupants, by slot.
-    pub fn names(&self) -> impl Iterator<Item = Connection> + '_ {
+    pub fn names(&self) -> impl Iterator<Item = ConnectionId> + '_ {
         (0..self.touched).filter_map(|slot| self.occupant(slot))
     }
 
@@ -167,7 +167,7 @@ mod tests {
         let mut table = Slots::new(1);
         let first = table.insert(0u32).unwrap();
         table.remove(first);
-        table.entry_mut(first.slot()).generation = Connection::GENERATIONS - 2;
+        table.entry_mut(first.slot()).generation = ConnectionId::GENERATIONS - 2;
         let mut last = table.insert(1).unwrap();
         for n in 2..6 {
             table.remove(last);

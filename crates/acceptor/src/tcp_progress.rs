@@ -10,7 +10,7 @@ use std::{
 
 /// What the peer has acknowledged, and what it has not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Progress {
+pub(crate) struct TcpProgress {
     pub(crate) acknowledged_bytes: u64,
     pub(crate) unacknowledged_bytes: usize,
 }
@@ -19,7 +19,7 @@ pub(crate) struct Progress {
 /// bytes, 24 numbers of four bytes, three of eight.
 const TCP_INFO_BYTES: usize = 8 + 24 * 4 + 3 * 8;
 
-impl Progress {
+impl TcpProgress {
     /// Of a socket for which the driver keeps `backlog_bytes` beside the kernel's queue. What the
     /// kernel does not tell, as of a socket that is not TCP, counts as nothing.
     pub(crate) fn of(socket: BorrowedFd<'_>, backlog_bytes: usize) -> Self {
@@ -79,7 +79,7 @@ mod tests {
         while let Ok(bytes) = writer.write(&[7; 1 << 16]) {
             sent += bytes;
         }
-        let before = Progress::of(writer.as_fd(), 5);
+        let before = TcpProgress::of(writer.as_fd(), 5);
         let known = before.acknowledged_bytes as usize + before.unacknowledged_bytes;
         // Counting begins with the SYN.
         assert!((sent + 5..=sent + 6).contains(&known), "{before:?} of {sent}");
@@ -87,17 +87,17 @@ mod tests {
         let mut rest = vec![0; sent];
         reader.read_exact(&mut rest).unwrap();
         let give_up = Instant::now() + Duration::from_secs(20);
-        while Progress::of(writer.as_fd(), 0).unacknowledged_bytes > 0 {
+        while TcpProgress::of(writer.as_fd(), 0).unacknowledged_bytes > 0 {
             assert!(Instant::now() < give_up, "all was read");
             std::thread::sleep(Duration::from_millis(1));
         }
-        assert!(Progress::of(writer.as_fd(), 0).acknowledged_bytes >= sent as u64);
+        assert!(TcpProgress::of(writer.as_fd(), 0).acknowledged_bytes >= sent as u64);
     }
 
     #[test]
     fn another_kind_of_socket_tells_only_what_the_driver_keeps() {
         let (socket, _other) = UnixStream::pair().unwrap();
-        let nothing = Progress { acknowledged_bytes: 0, unacknowledged_bytes: 3 };
-        assert_eq!(Progress::of(socket.as_fd(), 3), nothing);
+        let nothing = TcpProgress { acknowledged_bytes: 0, unacknowledged_bytes: 3 };
+        assert_eq!(TcpProgress::of(socket.as_fd(), 3), nothing);
     }
 }

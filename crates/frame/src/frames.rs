@@ -10,12 +10,12 @@ use crate::control::{Control, KeptControl};
 use crate::header::{Header, Opcode, Parsed};
 use crate::partial_header::PartialHeader;
 use crate::piece::{Compression, Data, DataKind, Piece, ReadLimits, Role, Step};
-use crate::terms::{Open, Terms};
+use crate::rules::{Open, Terms};
 use crate::text::{unmask_short_text, unmask_text};
 use crate::{ProtocolError, Utf8, mask};
 
 /// Where in a frame the input stands.
-enum Stage {
+enum FrameStage {
     /// At a header, of which earlier reads may have brought a part.
     Head(PartialHeader),
     /// In the payload of a data frame.
@@ -26,7 +26,7 @@ enum Stage {
     Finished,
 }
 
-impl Stage {
+impl FrameStage {
     const HEAD: Self = Self::Head(PartialHeader::EMPTY);
 
     /// At the first byte of a header.
@@ -40,12 +40,12 @@ impl Stage {
 ///
 /// Call [`FrameReader::read`] until it answers `None`: the input is then used up.
 pub struct FrameReader {
-    stage: Stage,
+    stage: FrameStage,
     /// Payload bytes that the frames of the open message have declared so far.
     message_bytes: u64,
     utf8: Utf8,
     open: Option<Open>,
-    terms: Terms,
+    rules: Terms,
 }
 
 impl FrameReader {
@@ -53,11 +53,11 @@ impl FrameReader {
     #[must_use]
     pub const fn new(role: Role, compression: Compression) -> Self {
         Self {
-            stage: Stage::HEAD,
+            stage: FrameStage::HEAD,
             message_bytes: 0,
             utf8: Utf8::NEW,
             open: None,
-            terms: Terms { role, compression },
+            rules: Terms { role, compression },
         }
     }
 
@@ -100,29 +100,29 @@ impl FrameReader {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         match &self.stage {
-            Stage::Finished => true,
-            Stage::Control(kept) => kept.is_whole() && kept.is_close(),
-            Stage::Head(_) | Stage::Payload { .. } => false,
+            FrameStage::Finished => true,
+            FrameStage::Control(kept) => kept.is_whole() && kept.is_close(),
+            FrameStage::Head(_) | FrameStage::Payload { .. } => false,
         }
     }
 
     /// Bytes of memory that it holds beside itself.
     pub(crate) fn held_bytes(&self) -> usize {
         match &self.stage {
-            Stage::Control(_) => size_of::<KeptControl>(),
-            Stage::Head(_) | Stage::Payload { .. } | Stage::Finished => 0,
+            FrameStage::Control(_) => size_of::<KeptControl>(),
+            FrameStage::Head(_) | FrameStage::Payload { .. } | FrameStage::Finished => 0,
         }
     }
 
     /// Discards all that follows.
     pub(crate) fn finish(&mut self) {
-        self.stage = Stage::Finished;
+        self.stage = FrameStage::Finished;
     }
 
     /// The control frame of the last [`Step::Kept`].
     pub(crate) fn kept_control(&self) -> Option<Control<'_>> {
         match &self.stage {
-            Stage::Control(kept) => kept.control().ok(),
+            FrameStage::Control(kept) => kept.control().ok(),
             _ => None,
         }
     }
@@ -152,7 +152,7 @@ impl FrameReader {
             || frame_bytes > input.len()
             || !self.stage.is_between_frames()
             || self.open.is_some()
-            || self.terms.role != Role::Server
+            || self.rules.role != Role::Server
         {
             return Ok(None);
         }
@@ -194,18 +194,18 @@ impl FrameReader {
         input: &mut &'b mut [u8],
         limits: &ReadLimits,
     ) -> Result<Option<Step<'b>>, ProtocolError> {
-        if let Stage::Control(kept) = &self.stage
+        if let FrameStage::Control(kept) = &self.stage
             && kept.is_whole()
         {
             // It was handed out by the call before.
-            let after = if kept.is_close() { Stage::Finished } else { Stage::HEAD };
+            let after = if kept.is_close() { FrameStage::Finished } else { FrameStage::HEAD };
             self.stage = after;
         }
         match self.stage {
-            Stage::Head(partial) => self.complete_header(partial, input, limits),
-            Stage::Payload { .. } => self.read_payload(input),
-            Stage::Control(_) => self.read_control(input),
-            Stage::Finished => {
+            FrameStage::Head(partial) => self.complete_header(partial, input, limits),
+            FrameStage::Payload { .. } => self.read_payload(input),
+            FrameStage::Control(_) => self.read_control(input),
+            FrameStage::Finished => {
                 *input = &mut [];
                 Ok(None)
             }
@@ -219,13 +219,13 @@ impl FrameReader {
         input: &mut &'b mut [u8],
         limits: &ReadLimits,
     ) -> Result<Option<Step<'b>>, ProtocolError> {
-        match self.terms.parse(input, self.open)? {
+        match self.rules.parse(input, self.open)? {
             Parsed::Whole { header, bytes } => {
                 take(input, bytes);
                 self.enter(header, input, limits)
             }
             Parsed::Incomplete => {
-                self.stage = Stage::Head(PartialHeader::EMPTY.with(input));
+                self.stage = FrameStage::Head(PartialHeader::EMPTY.with(input));
                 *input = &mut [];
                 Ok(None)
             }
@@ -240,14 +240,14 @@ impl FrameReader {
         limits: &ReadLimits,
     ) -> Result<Option<Step<'b>>, ProtocolError> {
         let header = partial.with(input);
-        match self.terms.parse(header.bytes(), self.open)? {
+        match self.rules.parse(header.bytes(), self.open)? {
             Parsed::Whole { header, bytes: header_bytes } => {
                 take(input, header_bytes - partial.len());
-                self.stage = Stage::HEAD;
+                self.stage = FrameStage::HEAD;
                 self.enter(header, input, limits)
             }
             Parsed::Incomplete => {
-                self.stage = Stage::Head(header);
+                self.stage = FrameStage::Head(header);
                 *input = &mut [];
                 Ok(None)
             }
@@ -273,7 +273,7 @@ impl FrameReader {
         }
         self.open = Some(open);
         self.message_bytes += header.length;
-        self.stage = Stage::Payload {
+        self.stage = FrameStage::Payload {
             remaining: header.length,
             key: header.mask.unwrap_or_default(),
             phase: 0,
@@ -288,7 +288,7 @@ impl FrameReader {
         &mut self,
         input: &mut &'b mut [u8],
     ) -> Result<Option<Step<'b>>, ProtocolError> {
-        let Stage::Payload { remaining, key, phase, fin, first } = self.stage else {
+        let FrameStage::Payload { remaining, key, phase, fin, first } = self.stage else {
             unreachable!("called in a payload");
         };
         let Some(open) = self.open else {
@@ -302,7 +302,7 @@ impl FrameReader {
         let remaining = remaining - length;
         let end_of_message = remaining == 0 && fin;
 
-        let mask = (self.terms.role == Role::Server).then_some(key);
+        let mask = (self.rules.role == Role::Server).then_some(key);
         let phase = unmask_piece(payload, mask, phase.into(), open, &mut self.utf8)?;
         if end_of_message {
             // RFC 6455 §8.1: a text does not end inside a code point.
@@ -313,10 +313,10 @@ impl FrameReader {
             self.message_bytes = 0;
         }
         self.stage = if remaining == 0 {
-            Stage::HEAD
+            FrameStage::HEAD
         } else {
             let phase = phase as u8;
-            Stage::Payload { remaining, key, phase, fin, first: false }
+            FrameStage::Payload { remaining, key, phase, fin, first: false }
         };
         Ok(Some(Step::Data(Data {
             kind: open.kind,
@@ -337,7 +337,7 @@ impl FrameReader {
         let length = header.length as usize;
         if length > input.len() {
             let kept = KeptControl::new(header.opcode, header.mask, length as u8);
-            self.stage = Stage::Control(kept);
+            self.stage = FrameStage::Control(kept);
             return self.read_control(input);
         }
         let payload = take(input, length);
@@ -356,7 +356,7 @@ impl FrameReader {
         &mut self,
         input: &mut &'b mut [u8],
     ) -> Result<Option<Step<'b>>, ProtocolError> {
-        let Stage::Control(kept) = &mut self.stage else {
+        let FrameStage::Control(kept) = &mut self.stage else {
             unreachable!("called in a control frame");
         };
         let taken = kept.fill(input);

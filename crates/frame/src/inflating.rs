@@ -94,7 +94,7 @@ pub(crate) struct Inflating {
 
 /// How far a message has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub(crate) enum InflateStage {
     Whole,
     Unfinished,
 }
@@ -111,14 +111,14 @@ impl Inflating {
         inflater: &mut dyn Inflate,
         limits: &ReadLimits,
         allowance: &mut Allowance,
-    ) -> Result<Stage, ProtocolError> {
+    ) -> Result<InflateStage, ProtocolError> {
         let is_dropped = allowance.unfinished == Unfinished::Dropped;
         let worst = compressed.len().saturating_mul(EXPANSION_MAX);
         if is_dropped && !inflater.forgets() && worst > allowance.bytes {
-            return Ok(Stage::Unfinished);
+            return Ok(InflateStage::Unfinished);
         }
         let stage = self.inflate(compressed, inflater, limits, allowance)?;
-        if stage == Stage::Unfinished && is_dropped && inflater.forgets() {
+        if stage == InflateStage::Unfinished && is_dropped && inflater.forgets() {
             inflater.reset();
             *self = Self::new(self.kind);
         }
@@ -131,7 +131,7 @@ impl Inflating {
         inflater: &mut dyn Inflate,
         limits: &ReadLimits,
         allowance: &mut Allowance,
-    ) -> Result<Stage, ProtocolError> {
+    ) -> Result<InflateStage, ProtocolError> {
         let bytes_max = usize::try_from(limits.message_bytes_max).unwrap_or(usize::MAX);
         let bytes_max = bytes_max.saturating_add(HEADER_BYTES_MAX);
         if self.output.is_empty() {
@@ -140,7 +140,7 @@ impl Inflating {
         loop {
             let rest = &compressed[self.read..];
             if allowance.bytes == 0 {
-                return Ok(Stage::Unfinished);
+                return Ok(InflateStage::Unfinished);
             }
             let step = rest.len().min(allowance.step_bytes());
             let is_last = step == rest.len();
@@ -158,7 +158,7 @@ impl Inflating {
             }
         }
         match self.utf8.is_whole() {
-            true => Ok(Stage::Whole),
+            true => Ok(InflateStage::Whole),
             false => Err(ProtocolError::InvalidUtf8),
         }
     }

@@ -37,7 +37,7 @@ mod message;
 mod partial_header;
 mod payload;
 mod piece;
-mod terms;
+mod rules;
 mod text;
 mod utf8;
 

@@ -7,7 +7,7 @@
 use crate::assembly::{Assembly, reserve};
 use crate::control::Control;
 use crate::frames::FrameReader;
-use crate::inflating::{Allowance, Inflate, Inflating, Stage};
+use crate::inflating::{Allowance, Inflate, InflateStage, Inflating};
 use crate::payload::Payload;
 use crate::piece::{Compression, Data, DataKind, ReadLimits, Role, Step};
 use crate::{CloseCode, ProtocolError};
@@ -242,8 +242,8 @@ impl MessageReader {
         let mut inflating = Inflating::new(data.kind);
         match inflating.advance(data.payload, &mut **inflater, limits, allowance) {
             Err(fault) => Err(self.fail(fault)),
-            Ok(Stage::Whole) => Ok(Reading::Message(inflated(inflating))),
-            Ok(Stage::Unfinished) => {
+            Ok(InflateStage::Whole) => Ok(Reading::Message(inflated(inflating))),
+            Ok(InflateStage::Unfinished) => {
                 let rest = &data.payload[inflating.take_read()..];
                 let mut bytes = Vec::new();
                 if let Err(fault) = reserve(&mut bytes, rest.len()) {
@@ -270,8 +270,8 @@ impl MessageReader {
         };
         match inflating.advance(bytes, &mut **inflater, limits, allowance) {
             Err(fault) => Err(self.fail(fault)),
-            Ok(Stage::Unfinished) => Ok(Reading::AllowanceUsed),
-            Ok(Stage::Whole) => {
+            Ok(InflateStage::Unfinished) => Ok(Reading::AllowanceUsed),
+            Ok(InflateStage::Whole) => {
                 let inflating = assembly.inflating.take();
                 self.assembly = None;
                 Ok(inflating.map_or(Reading::AllowanceUsed, |all| Reading::Message(inflated(all))))

@@ -8,12 +8,12 @@ use std::time::Duration;
 use ringway::config::Config;
 use ringway::config::origins::Origins;
 use ringway::config::settings::Settings;
+use ringway::edge::action::Action;
 use ringway::edge::action::Opened;
 use ringway::edge::action::Polled;
 use ringway::edge::action::Posted;
-use ringway::edge::action::Progress;
 use ringway::edge::action::Upgrade;
-use ringway::edge::connect_params::Visit;
+use ringway::edge::connect_params::ConnectParams;
 use ringway::edge::requests::HttpConnection;
 use ringway::encoding::iframe::Receiver;
 use ringway::encoding::native as write;
@@ -25,7 +25,7 @@ use ringway::session::command::CommandLimits;
 use ringway::session::command_error::CommandError;
 use ringway::session::command_error::ErrorCode;
 use ringway::subprotocol::native as json;
-use ringway_acceptor::{Connection, Operation, Operations, Outgoing};
+use ringway_acceptor::{ConnectionId, Operation, Operations, Outgoing};
 use ringway_http::KeepAlive;
 use ringway_hub::name;
 use serde::de::IgnoredAny;
@@ -64,7 +64,7 @@ pub fn requests(input: &[u8]) {
 fn converse(sent: &[u8], cut: usize, settings: &Settings) -> (String, End) {
     let (mut http, mut sending) = (HttpConnection::default(), Sending::default());
     let mut operations = Operations::default();
-    let connection = Connection::new(0, 0);
+    let connection = ConnectionId::new(0, 0);
     let (mut answers, mut used) = (Vec::new(), 0);
     for piece in sent.chunks(cut) {
         used += piece.len();
@@ -75,15 +75,15 @@ fn converse(sent: &[u8], cut: usize, settings: &Settings) -> (String, End) {
             let mut progress = http.advance(&mut input, settings, &mut outbox);
             if let Some((served, after)) = serve(&progress) {
                 outbox.write(|out| out.extend_from_slice(served.as_bytes()));
-                progress = Progress::answered(after, &mut outbox);
+                progress = Action::answered(after, &mut outbox);
             }
             let end = match progress {
-                Progress::Upgraded(Upgrade { visit, subprotocol, .. }) => {
-                    let served = format!("{:?} {subprotocol:?}", sound(&visit));
+                Action::Upgraded(Upgrade { params, subprotocol, .. }) => {
+                    let served = format!("{:?} {subprotocol:?}", sound(&params));
                     outbox.write(|out| out.extend_from_slice(served.as_bytes()));
                     End::Upgraded { left_bytes: sent.len() - used + input.len() }
                 }
-                Progress::Finished | Progress::Refused(_, KeepAlive::Close) => End::Finished,
+                Action::Finished | Action::Refused(_, KeepAlive::Close) => End::Finished,
                 _ => continue,
             };
             collect(&mut operations, &mut answers);
@@ -95,37 +95,37 @@ fn converse(sent: &[u8], cut: usize, settings: &Settings) -> (String, End) {
 }
 
 /// Answers what is left to the peer with what was understood.
-fn serve(progress: &Progress) -> Option<(String, KeepAlive)> {
+fn serve(progress: &Action) -> Option<(String, KeepAlive)> {
     Some(match progress {
-        Progress::Opened(Opened { route, visit, cors, after, .. }) => {
-            (format!("{route:?} {:?} {cors:?}\n", sound(visit)), *after)
+        Action::Opened(Opened { route, params, cors, after, .. }) => {
+            (format!("{route:?} {:?} {cors:?}\n", sound(params)), *after)
         }
-        Progress::Polled(Polled { visit, cors, after }) => {
-            (format!("{:?} {cors:?}\n", sound(visit)), *after)
+        Action::Polled(Polled { params, cors, after }) => {
+            (format!("{:?} {cors:?}\n", sound(params)), *after)
         }
-        Progress::Posted(Posted { visit, body, cors, after }) => {
+        Action::Posted(Posted { params, body, cors, after }) => {
             assert!(body.len() <= BODY_BYTES_MAX, "a body of {}", body.len());
-            (format!("{:?} {cors:?} {body:?}\n", sound(visit)), *after)
+            (format!("{:?} {cors:?} {body:?}\n", sound(params)), *after)
         }
         _ => return None,
     })
 }
 
 /// The visit, which holds nothing that it must not.
-fn sound(visit: &Visit) -> &Visit {
+fn sound(params: &ConnectParams) -> &ConnectParams {
     let is_name = |name: &str| {
         (1..=128).contains(&name.len()) && name.chars().all(|letter| !letter.is_control())
     };
     let is_safe = |letter: char| letter.is_ascii_alphanumeric() || ":/._-+[]".contains(letter);
-    assert!(visit.topics.len() <= TOPICS_MAX, "{visit:?}");
-    assert!(visit.topics.iter().chain(&visit.client).all(|name| is_name(name)), "{visit:?}");
-    let called = match &visit.receiver {
+    assert!(params.topics.len() <= TOPICS_MAX, "{params:?}");
+    assert!(params.topics.iter().chain(&params.client).all(|name| is_name(name)), "{params:?}");
+    let called = match &params.receiver {
         Some(Receiver::Callback(name)) => name.to_string(),
         Some(Receiver::Origin(origin)) => origin.to_string(),
         None => String::new(),
     };
-    assert!(called.chars().all(is_safe), "{visit:?}");
-    visit
+    assert!(called.chars().all(is_safe), "{params:?}");
+    params
 }
 
 fn collect(operations: &mut Operations, answers: &mut Vec<u8>) {

@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::refusal::{Ground, Refusal};
+use crate::refusal::{ErrorClass, Refusal};
 
 /// A counter with a single writer.
 #[derive(Debug, Default)]
@@ -43,7 +43,7 @@ pub struct CoreMetrics {
     /// Clients turned away.
     pub refused: RefusedCounts,
     /// Requests refused, by what they were refused for.
-    pub refused_requests: [Counter; Ground::ALL.len()],
+    pub refused_requests: [Counter; ErrorClass::ALL.len()],
     /// Bytes received.
     pub received_bytes: Counter,
     /// Bytes handed to sockets, or to what waits for them.
@@ -73,8 +73,8 @@ pub struct CoreMetrics {
 impl CoreMetrics {
     /// A request was refused.
     pub fn refuse(&self, refusal: Refusal) {
-        if let Some(ground) = refusal.ground() {
-            self.refused_requests[ground as usize].add(1);
+        if let Some(class) = refusal.class() {
+            self.refused_requests[class as usize].add(1);
         }
     }
 }

@@ -26,11 +26,13 @@ use ringway::config::Flag;
 use ringway::config::Sources;
 use ringway::control;
 use ringway::control::EarlySignals;
-use ringway::encoding::scratch::Workbench;
+use ringway::encoding::scratch::Scratch;
 use ringway::process::server;
 use ringway::session::dispatch::Dispatch;
 use ringway::session::dispatch::Encoder;
-use ringway_hub::{Address, Draft, Epoch, Keep, Log, Recipients, Retention, Subscriptions, Tail};
+use ringway_hub::{
+    Address, Appender, Draft, Epoch, Expiry, Log, Recipients, Retention, Subscriptions,
+};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// See mallopt(3): one heap for all threads, and what is larger than the bound is mapped.
@@ -348,19 +350,19 @@ fn an_event_that_cannot_be_copied_is_read_from_the_log() {
             address,
             name: None,
             except: None,
-            keep: Keep::Window,
+            keep: Expiry::Window,
             bytes: vec![b'0'; bytes],
             cursor_at: 6,
         };
-        log.append(&mut Tail::default(), draft, Duration::ZERO);
+        log.append(&mut Appender::default(), draft, Duration::ZERO);
     }
-    let (mut dispatch, mut bench) = (Dispatch::default(), Workbench::default());
+    let (mut dispatch, mut scratch) = (Dispatch::default(), Scratch::default());
     let mut encoder = Encoder {
         epoch: log.epoch(),
         deflate: None,
         queue_bytes_max: 1 << 20,
         slots: MANY_CONNECTIONS as u32,
-        bench: &mut bench,
+        scratch: &mut scratch,
     };
     limit(Some(0));
     let followed = reader.follow(&log, |event| {

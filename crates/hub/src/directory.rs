@@ -25,13 +25,13 @@ const ARC_BYTES: usize = 2 * size_of::<usize>();
 /// All clients that are there or that were.
 ///
 /// ```
-/// use ringway_hub::{Directory, Presence, Since};
+/// use ringway_hub::{Directory, Liveness, Since};
 /// let directory = Directory::default();
 /// assert_eq!(directory.arrive("ann").since, Since::Unknown);
 /// assert_eq!(directory.arrive("ann").since, Since::Live);
 /// directory.leave("ann", 40);
 /// directory.leave("ann", 42);
-/// assert_eq!(directory.presence("ann"), Presence::Away);
+/// assert_eq!(directory.liveness("ann"), Liveness::Away);
 /// assert_eq!(directory.arrive("ann").since, Since::Left(42));
 /// ```
 #[derive(Debug)]
@@ -94,7 +94,7 @@ pub enum Since {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sighting {
     /// Whether it is there.
-    pub presence: Presence,
+    pub liveness: Liveness,
     /// Its connections.
     pub connections: u32,
     /// Where it left, if it has no connection; 0 for a client that was never here.
@@ -103,7 +103,7 @@ pub struct Sighting {
 
 /// Whether a client is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Presence {
+pub enum Liveness {
     /// It has a connection that keeps up.
     Live,
     /// It has connections, and all of them lag.
@@ -252,20 +252,20 @@ impl Directory {
     pub fn sight(&self, client: &str) -> Sighting {
         let (hash, shard) = self.shard(client);
         let found = shard.clients.find(hash, |entry| *entry.name == *client);
-        let presence = match found {
-            None => Presence::Unknown,
-            Some(entry) if entry.live == 0 => Presence::Away,
-            Some(entry) if entry.live == entry.behind => Presence::Behind,
-            Some(_) => Presence::Live,
+        let liveness = match found {
+            None => Liveness::Unknown,
+            Some(entry) if entry.live == 0 => Liveness::Away,
+            Some(entry) if entry.live == entry.behind => Liveness::Behind,
+            Some(_) => Liveness::Live,
         };
         let (connections, left) = found.map_or((0, 0), |entry| (entry.live, entry.left));
-        Sighting { presence, connections, left }
+        Sighting { liveness, connections, left }
     }
 
     /// Whether the client is there.
     #[must_use]
-    pub fn presence(&self, client: &str) -> Presence {
-        self.sight(client).presence
+    pub fn liveness(&self, client: &str) -> Liveness {
+        self.sight(client).liveness
     }
 
     /// How many connections the client has.

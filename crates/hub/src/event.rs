@@ -22,7 +22,7 @@ const SPARE_BYTES_MAX: usize = 64;
 
 /// How long an event is there for those who are away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keep {
+pub enum Expiry {
     /// As long as the log keeps it.
     Window,
     /// Until this time at the latest (of the clock that [`crate::Log::append`] is told).
@@ -46,7 +46,7 @@ pub struct Draft {
     /// A client that shall not get it.
     pub except: Option<Box<str>>,
     /// How long it is kept.
-    pub keep: Keep,
+    pub keep: Expiry,
     /// The first encoding.
     pub bytes: Vec<u8>,
     /// Where the [`Cursor::TEXT_BYTES`] of the cursor are in `bytes`; the log overwrites them.
@@ -61,12 +61,12 @@ pub struct Event {
     address: Address,
     name: Option<Box<str>>,
     except: Option<Box<str>>,
-    keep: Keep,
+    keep: Expiry,
     bytes: Vec<u8>,
     cursor_at: usize,
     /// Empty: it could not be made.
     second: OnceLock<Box<[u8]>>,
-    /// Whether the second encoding is in its segment's ledger.
+    /// Whether the second encoding is counted in its segment's size.
     second_is_charged: AtomicBool,
 }
 
@@ -132,16 +132,16 @@ impl Event {
     }
 
     pub(crate) fn has_expired(&self, now: Duration) -> bool {
-        matches!(self.keep, Keep::Until(end) if end <= now)
+        matches!(self.keep, Expiry::Until(end) if end <= now)
     }
 
     /// Whether a client that comes now would be sent it, were it in the log: one that is not kept
     /// is for those whose connection has just ended, too.
     pub(crate) fn is_wanted(&self, now: Duration) -> bool {
         match self.keep {
-            Keep::Window => true,
-            Keep::Until(end) => end > now,
-            Keep::Never => self.at + UNKEPT_GRACE > now,
+            Expiry::Window => true,
+            Expiry::Until(end) => end > now,
+            Expiry::Never => self.at + UNKEPT_GRACE > now,
         }
     }
 
@@ -171,7 +171,7 @@ impl Event {
 
     /// How long it is kept.
     #[must_use]
-    pub fn keep(&self) -> Keep {
+    pub fn keep(&self) -> Expiry {
         self.keep
     }
 

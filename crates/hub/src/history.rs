@@ -11,10 +11,10 @@ use std::sync::Arc;
 use crate::cursor::Sequence;
 use crate::event::Event;
 use crate::index::Index;
-use crate::ledger::{ClosedBytes, Nanos, nanos};
 use crate::postings::Postings;
 use crate::retention::{Retention, SEGMENT_EVENTS_MAX};
 use crate::segment::{Segment, Step};
+use crate::segment_size::{ClosedBytes, Nanos, nanos};
 
 /// The window of the log that can be replayed.
 ///
@@ -182,7 +182,7 @@ impl History {
                     break true;
                 }
                 // First, so that a slot that is filled too late for this is told by its writer.
-                self.kept[0].segment.ledger().retire(closed);
+                self.kept[0].segment.segment_size().retire(closed);
                 let (sequence, step) = (self.first, LeavingStep::Telling);
                 self.leaving = Some(Leaving { sequence, step, keys: 0 });
             }
@@ -207,7 +207,7 @@ impl History {
         let bytes = closed.sum() + self.index.weight();
         events > bounds.closed_events_max()
             || bytes > bounds.closed_bytes_max()
-            || self.kept[0].segment.ledger().closed_at().saturating_add(nanos(bounds.age_max))
+            || self.kept[0].segment.segment_size().closed_at().saturating_add(nanos(bounds.age_max))
                 <= now
     }
 
@@ -274,7 +274,7 @@ impl History {
     pub(crate) fn closed_bytes(&self) -> u64 {
         let closed =
             self.kept.iter().take(self.kept.len() - 1).skip(usize::from(self.leaving.is_some()));
-        closed.map(|kept| kept.segment.ledger().bytes()).sum()
+        closed.map(|kept| kept.segment.segment_size().bytes()).sum()
     }
 
     fn newest(&self) -> &Segment<Event> {

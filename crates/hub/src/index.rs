@@ -8,7 +8,7 @@ use hashbrown::{HashTable, hash_table::Entry};
 
 use crate::address::Address;
 use crate::cursor::Sequence;
-use crate::event::{Event, Keep};
+use crate::event::{Event, Expiry};
 use crate::postings::{Left, Postings};
 
 /// What a key is charged for its entry: what it takes just after the table has grown.
@@ -55,8 +55,8 @@ impl Index {
     /// Where the topic or the recipients of an event are.
     fn keys_of(&mut self, event: &Event) -> (&mut Keys, &mut Keys) {
         match event.keep() {
-            Keep::Never => (&mut self.passing_topics, &mut self.passing_recipients),
-            Keep::Window | Keep::Until(_) => (&mut self.topics, &mut self.recipients),
+            Expiry::Never => (&mut self.passing_topics, &mut self.passing_recipients),
+            Expiry::Window | Expiry::Until(_) => (&mut self.topics, &mut self.recipients),
         }
     }
 

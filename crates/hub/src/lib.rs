@@ -3,7 +3,7 @@
 //! [`Log`] is the order, the history, the mailbox between cores and the resume point at once:
 //! any thread appends a [`Draft`], and each core follows with a [`Reader`] of its own. A client
 //! that was away is served by [`Log::replay`]. [`Subscriptions`] says which of a core's
-//! connections an event is for, [`Directory`] who is there at all, [`Receipts`] what was sent
+//! connections an event is for, [`Directory`] who is there at all, [`DedupCache`] what was sent
 //! before. It does no I/O, reads no clock (time is a `Duration` since any fixed start), and knows
 //! neither a transport nor JSON; it meets `frame`, `http` and `acceptor` only in the gateway.
 
@@ -12,34 +12,34 @@
 mod address;
 mod chain;
 mod cursor;
+mod dedup_cache;
 mod directory;
 mod dropped;
 mod event;
 mod history;
 mod index;
-mod ledger;
 mod log;
 pub mod name;
 mod outcome;
 mod postings;
 mod reader;
-mod receipts;
 mod replay;
 mod retention;
 mod segment;
+mod segment_size;
 mod slots;
 mod subscriptions;
 mod sync;
 
 pub use address::{Address, Recipients};
 pub use cursor::{Cursor, CursorFault, Epoch, Sequence};
-pub use directory::{Arrival, Directory, Presence, Sighting, Since};
-pub use event::{Draft, Event, Keep, UNKEPT_GRACE};
-pub use log::{Gap, Log, LogSize, Tail};
+pub use dedup_cache::{DedupCache, First};
+pub use directory::{Arrival, Directory, Liveness, Sighting, Since};
+pub use event::{Draft, Event, Expiry, UNKEPT_GRACE};
+pub use log::{Appender, Gap, Log, LogSize};
 pub use name::{Name, NameFault};
-pub use outcome::Outcome;
+pub use outcome::NotifyOutcome;
 pub use reader::Reader;
-pub use receipts::{First, Receipts};
 pub use replay::{Complete, Interest, Key, Replayed};
 pub use retention::{Retention, TopicRetention};
 pub use subscriptions::{Subscriptions, TopicId};

@@ -17,11 +17,11 @@ use crate::cursor::{Epoch, Sequence};
 use crate::dropped::{self, Dropped, TopicRules};
 use crate::event::{Draft, Event};
 use crate::history::History;
-use crate::ledger::{ClosedBytes, Kept, Nanos, nanos};
 use crate::reader::Reader;
 use crate::replay::{self, Complete, Interest, Key, Replayed};
 use crate::retention::{Retention, TopicRetention};
 use crate::segment::Segment;
+use crate::segment_size::{ClosedBytes, Kept, Nanos, nanos};
 
 /// A reader indexes this many events more than it has read, so that the index catches up with what
 /// others read while the lock was taken.
@@ -31,19 +31,19 @@ const INDEXED_BEYOND: u64 = 256;
 ///
 /// ```
 /// use std::{ops::ControlFlow, time::Duration};
-/// use ringway_hub::{Address, Draft, Epoch, Keep, Log, Retention, Tail};
+/// use ringway_hub::{Address, Draft, Epoch, Expiry, Log, Retention, Appender};
 ///
 /// let log = Log::new(Epoch::new(1), Retention::default());
-/// let (mut tail, mut reader) = (Tail::default(), log.reader());
+/// let (mut appender, mut reader) = (Appender::default(), log.reader());
 /// let draft = Draft {
 ///     address: Address::Topic("news".into()),
 ///     name: None,
 ///     except: None,
-///     keep: Keep::Window,
+///     keep: Expiry::Window,
 ///     bytes: b"hello .............................".to_vec(),
 ///     cursor_at: 6,
 /// };
-/// assert_eq!(log.append(&mut tail, draft, Duration::ZERO), 1);
+/// assert_eq!(log.append(&mut appender, draft, Duration::ZERO), 1);
 /// reader.follow(&log, |event| {
 ///     assert_eq!(event.bytes(), b"hello 000000000001-0000000000000001");
 ///     ControlFlow::Continue(())
@@ -89,7 +89,7 @@ type Evicted = Box<dyn Fn(&Event, Range<usize>) + Send + Sync>;
 ///
 /// It belongs to the first log that it is used with.
 #[derive(Debug, Default)]
-pub struct Tail {
+pub struct Appender {
     segment: Weak<Segment<Event>>,
 }
 
@@ -129,7 +129,7 @@ impl Log {
     pub fn new(epoch: Epoch, retention: Retention) -> Self {
         let capacity = usize::try_from(retention.segment_events()).unwrap_or(usize::MAX);
         let chain = Chain::new(1, capacity);
-        let history = Apart(RwLock::new(History::new(chain.tail())));
+        let history = Apart(RwLock::new(History::new(chain.appender())));
         Self {
             epoch,
             retention,
@@ -186,12 +186,12 @@ impl Log {
     ///
     /// # Panics
     /// The draft's encoding has no room for a cursor. Nothing was appended then.
-    pub fn append(&self, tail: &mut Tail, draft: Draft, now: Duration) -> Sequence {
+    pub fn append(&self, appender: &mut Appender, draft: Draft, now: Duration) -> Sequence {
         let (mut event, now) = (Event::new(draft, now), nanos(now));
         let (bytes, keys) = (event.size(), event.keys());
-        let cached = tail.segment.upgrade();
+        let cached = appender.segment.upgrade();
         let mut has_moved = cached.is_none();
-        let mut segment = cached.unwrap_or_else(|| self.chain.tail());
+        let mut segment = cached.unwrap_or_else(|| self.chain.appender());
         let index = loop {
             let claim = if self.is_over(&segment, now) { None } else { segment.claim() };
             if let Some(index) = claim {
@@ -205,16 +205,16 @@ impl Log {
         self.head.0.fetch_max(sequence, Ordering::Relaxed);
         event.stamp(self.epoch, sequence);
         segment.fill(index, event);
-        if segment.ledger().charge(bytes, &self.closed_bytes) == Kept::No
+        if segment.segment_size().charge(bytes, &self.closed_bytes) == Kept::No
             && let Some(event) = segment.item(index)
         {
             self.tell_evicted(event, 0..keys as usize, now);
         }
         if keys > 1 {
-            segment.ledger().expect_keys(keys);
+            segment.segment_size().expect_keys(keys);
         }
         if has_moved {
-            tail.segment = Arc::downgrade(&segment);
+            appender.segment = Arc::downgrade(&segment);
         }
         sequence
     }
@@ -324,7 +324,7 @@ impl Log {
     /// What the log holds.
     #[must_use]
     pub fn size(&self) -> LogSize {
-        let tail_bytes = self.chain.tail().ledger().bytes();
+        let tail_bytes = self.chain.appender().segment_size().bytes();
         let history = self.read();
         LogSize {
             events: (self.head() + 1).saturating_sub(history.first()),
@@ -364,7 +364,7 @@ impl Log {
     #[inline]
     pub(crate) fn charge_second(&self, segment: &Segment<Event>, event: &Event) {
         if let Some(bytes) = event.uncharged() {
-            segment.ledger().charge(bytes, &self.closed_bytes);
+            segment.segment_size().charge(bytes, &self.closed_bytes);
             self.late_bytes.fetch_add(bytes, Ordering::Relaxed);
         }
     }

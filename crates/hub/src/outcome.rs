@@ -5,7 +5,7 @@ use std::fmt;
 
 /// What became of an event for one recipient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Outcome {
+pub enum NotifyOutcome {
     /// Handed to at least one live connection.
     Delivered,
     /// The recipient is away or behind; the event is kept.
@@ -16,11 +16,11 @@ pub enum Outcome {
     Denied,
 }
 
-impl Outcome {
+impl NotifyOutcome {
     /// The word on the wire.
     ///
     /// ```
-    /// assert_eq!(ringway_hub::Outcome::Queued.as_str(), "queued");
+    /// assert_eq!(ringway_hub::NotifyOutcome::Queued.as_str(), "queued");
     /// ```
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -33,7 +33,7 @@ impl Outcome {
     }
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for NotifyOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }

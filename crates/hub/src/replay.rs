@@ -21,7 +21,7 @@ pub struct Interest<'n> {
     pub key: Key<'n>,
     /// The last event that it has seen of this.
     pub after: Sequence,
-    /// Events that are not kept ([`Keep::Never`](crate::Keep::Never)): those after this one came
+    /// Events that are not kept ([`Expiry::Never`](crate::Expiry::Never)): those after this one came
     /// while the client was here, and are visited. Those that were addressed to it as a recipient
     /// before are visited for [`UNKEPT_GRACE`]. `None`: no such event is.
     pub live_after: Option<Sequence>,

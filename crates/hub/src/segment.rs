@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::cursor::Sequence;
-use crate::ledger::{Ledger, Nanos};
+use crate::segment_size::{Nanos, SegmentSize};
 use crate::sync::{AtomicUsize, OnceLock, Ordering};
 
 /// `capacity` slots from sequence `first` on, and the segment after them.
@@ -28,7 +28,7 @@ pub struct Segment<T> {
 struct Writing {
     /// Claims so far, by far too many once the segment is closed.
     claimed: AtomicUsize,
-    ledger: Ledger,
+    segment_size: SegmentSize,
 }
 
 /// What a reader finds at a slot.
@@ -47,7 +47,8 @@ impl<T> Segment<T> {
     #[must_use]
     pub(crate) fn new(first: Sequence, capacity: usize, opened_at: Nanos) -> Self {
         let slots = (0..capacity).map(|_| OnceLock::new()).collect();
-        let writing = Writing { claimed: AtomicUsize::new(0), ledger: Ledger::new(opened_at) };
+        let writing =
+            Writing { claimed: AtomicUsize::new(0), segment_size: SegmentSize::new(opened_at) };
         Self { first, slots, next: OnceLock::new(), writing }
     }
 
@@ -57,8 +58,8 @@ impl<T> Segment<T> {
         self.first
     }
 
-    pub(crate) fn ledger(&self) -> &Ledger {
-        &self.writing.ledger
+    pub(crate) fn segment_size(&self) -> &SegmentSize {
+        &self.writing.segment_size
     }
 
     /// Claims the next slot; `None` when the segment is full or closed.

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use ringway_hub::{Address, Gap, Keep, Reader, Tail};
+use ringway_hub::{Address, Appender, Expiry, Gap, Reader};
 use vocabulary::*;
 
 #[test]
@@ -38,8 +38,8 @@ fn an_event_is_what_its_draft_was() {
     let mut sent = draft(Address::Topic("räume".into()), "{}");
     sent.name = Some("chat".into());
     sent.except = Some("ann".into());
-    sent.keep = Keep::Until(Duration::from_secs(9));
-    log.append(&mut Tail::default(), sent, Duration::from_secs(5));
+    sent.keep = Expiry::Until(Duration::from_secs(9));
+    log.append(&mut Appender::default(), sent, Duration::from_secs(5));
     append(&log, to_recipients(&["ann", "bob", "ann"]));
     let mut number = 0;
     reader
@@ -49,13 +49,13 @@ fn an_event_is_what_its_draft_was() {
                 Address::Topic(topic) => {
                     assert_eq!((&**topic, text(event)), ("räume", "{}"));
                     assert_eq!((event.name(), event.except()), (Some("chat"), Some("ann")));
-                    assert_eq!(event.keep(), Keep::Until(Duration::from_secs(9)));
+                    assert_eq!(event.keep(), Expiry::Until(Duration::from_secs(9)));
                     assert_eq!((event.sequence(), event.at()), (1, Duration::from_secs(5)));
                 }
                 Address::Recipients(recipients) => {
                     assert_eq!(recipients.iter().collect::<Vec<_>>(), ["ann", "bob"]);
                     assert_eq!((event.name(), event.except(), text(event)), (None, None, ""));
-                    assert_eq!((event.sequence(), event.keep()), (2, Keep::Window));
+                    assert_eq!((event.sequence(), event.keep()), (2, Expiry::Window));
                 }
             }
             ControlFlow::Continue(())
@@ -140,15 +140,15 @@ fn one_whose_segment_is_gone_and_who_has_read_it_misses_nothing() {
 fn a_draft_without_room_for_its_cursor_takes_no_place() {
     let log = log(10);
     let mut reader = log.reader();
-    let mut tail = Tail::default();
+    let mut appender = Appender::default();
     for (length, cursor_at) in [(0, 0), (28, 0), (29, 1), (40, usize::MAX), (40, 41)] {
         let mut short = to_topic("t");
         short.bytes = vec![b'x'; length];
         short.cursor_at = cursor_at;
-        let append = || log.append(&mut tail, short, Duration::ZERO);
+        let append = || log.append(&mut appender, short, Duration::ZERO);
         assert!(catch_unwind(AssertUnwindSafe(append)).is_err(), "{length} {cursor_at}");
     }
-    assert_eq!(log.append(&mut tail, to_topic("t"), Duration::ZERO), 1);
+    assert_eq!(log.append(&mut appender, to_topic("t"), Duration::ZERO), 1);
     assert_eq!(follow(&mut reader, &log), Ok(vec![1]));
 }
 

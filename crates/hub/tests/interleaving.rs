@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use ringway_hub::{Address, First, Gap, Log, Reader, Receipts, Sequence, Tail};
+use ringway_hub::{Address, Appender, DedupCache, First, Gap, Log, Reader, Sequence};
 use vocabulary::*;
 
 /// What one reader was told, in the order in which it was.
@@ -75,11 +75,11 @@ fn run(
             .map(|writer| {
                 let writing = &writing;
                 scope.spawn(move || {
-                    let (mut tail, mut own) = (Tail::default(), Vec::new());
+                    let (mut appender, mut own) = (Appender::default(), Vec::new());
                     for number in 0..count {
                         let text = format!("{writer}/{number}");
                         let sent = draft(Address::Topic("t".into()), &text);
-                        own.push((log.append(&mut tail, sent, Duration::ZERO), text));
+                        own.push((log.append(&mut appender, sent, Duration::ZERO), text));
                         if number % 64 == writer {
                             thread::yield_now();
                         }
@@ -217,7 +217,7 @@ fn a_second_encoding_is_made_once_by_whoever_is_first() {
 
 #[test]
 fn a_request_that_many_threads_repeat_is_done_once() {
-    let receipts = Receipts::new(100_000, NEVER);
+    let dedup_cache = DedupCache::new(100_000, NEVER);
     let made = AtomicUsize::new(0);
     let firsts: usize = thread::scope(|scope| {
         let threads: Vec<_> = (0..4)
@@ -230,7 +230,7 @@ fn a_request_that_many_threads_repeat_is_done_once() {
                             made.fetch_add(1, Ordering::Relaxed);
                             number
                         };
-                        let (value, first) = receipts.once("ann", &id, Duration::ZERO, make);
+                        let (value, first) = dedup_cache.once("ann", &id, Duration::ZERO, make);
                         assert_eq!(value, number);
                         firsts += usize::from(first == First::Yes);
                     }

@@ -14,13 +14,13 @@ type Item = (usize, usize);
 
 /// Appends as the log does; returns the sequence.
 fn append(chain: &Chain<Item>, item: Item) -> u64 {
-    let mut segment = chain.tail();
+    let mut segment = chain.appender();
     loop {
         if let Some(index) = segment.claim() {
             segment.fill(index, item);
             return segment.first() + index as u64;
         }
-        segment = chain.roll(&segment, 0).unwrap_or_else(|| chain.tail());
+        segment = chain.roll(&segment, 0).unwrap_or_else(|| chain.appender());
     }
 }
 
@@ -57,7 +57,7 @@ fn in_order(mut appended: Vec<(u64, Item)>) -> Vec<Item> {
 fn two_writers_over_a_boundary_and_a_reader() {
     loom::model(|| {
         let chain = Arc::new(Chain::new(1, 1));
-        let first = chain.tail();
+        let first = chain.appender();
         let writers = [0, 1].map(|writer| {
             let chain = Arc::clone(&chain);
             thread::spawn(move || write(&chain, writer, 1))
@@ -74,7 +74,7 @@ fn two_writers_over_a_boundary_and_a_reader() {
 fn a_writer_of_two_and_a_writer_of_one_share_a_segment() {
     loom::model(|| {
         let chain = Arc::new(Chain::new(1, 2));
-        let first = chain.tail();
+        let first = chain.appender();
         let other = {
             let chain = Arc::clone(&chain);
             thread::spawn(move || write(&chain, 1, 1))
@@ -96,7 +96,7 @@ fn a_writer_of_two_and_a_writer_of_one_share_a_segment() {
 fn a_segment_is_closed_while_slots_are_claimed() {
     loom::model(|| {
         let chain = Arc::new(Chain::new(1, 2));
-        let first = chain.tail();
+        let first = chain.appender();
         let writers = [0, 1].map(|writer| {
             let chain = Arc::clone(&chain);
             thread::spawn(move || write(&chain, writer, 1))
@@ -115,7 +115,7 @@ fn a_segment_is_closed_while_slots_are_claimed() {
 fn a_segment_is_closed_once() {
     loom::model(|| {
         let chain = Arc::new(Chain::<Item>::new(1, 1));
-        let first = chain.tail();
+        let first = chain.appender();
         append(&chain, (0, 0));
         let closers = [0, 1].map(|_| {
             let (chain, first) = (Arc::clone(&chain), Arc::clone(&first));

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use ringway_hub::{
-    Address, Complete, Draft, Gap, Interest, Keep, Key, Recipients, Replayed, Tail, UNKEPT_GRACE,
+    Address, Appender, Complete, Draft, Expiry, Gap, Interest, Key, Recipients, Replayed,
+    UNKEPT_GRACE,
 };
 use vocabulary::*;
 
@@ -118,7 +119,9 @@ fn what_has_left_the_log_is_a_gap_and_nothing_is_visited() {
 fn events_keep_for_as_long_as_they_say() {
     let log = log(1_000);
     let mut reader = log.reader();
-    for keep in [Keep::Window, Keep::Until(10 * SECOND), Keep::Never, Keep::Until(20 * SECOND)] {
+    for keep in
+        [Expiry::Window, Expiry::Until(10 * SECOND), Expiry::Never, Expiry::Until(20 * SECOND)]
+    {
         append(&log, Draft { keep, ..to_topic("t") });
         append(&log, Draft { keep, ..to_recipients(&["ann"]) });
     }
@@ -136,8 +139,8 @@ fn events_keep_for_as_long_as_they_say() {
 fn what_is_not_kept_is_for_those_who_were_here() {
     let log = log(1_000);
     for _ in 0..50 {
-        append(&log, Draft { keep: Keep::Never, ..to_topic("t") });
-        append(&log, Draft { keep: Keep::Never, ..to_recipients(&["ann"]) });
+        append(&log, Draft { keep: Expiry::Never, ..to_topic("t") });
+        append(&log, Draft { keep: Expiry::Never, ..to_recipients(&["ann"]) });
     }
     let later = UNKEPT_GRACE;
     let own = |live_after| Interest { live_after, ..recipient("ann", 90) };
@@ -176,10 +179,10 @@ fn a_replay_touches_what_it_returns_and_nothing_else() {
     const MISSED: u64 = 100;
     let log = log(2 * CLIENTS * MISSED);
     let names: Vec<String> = (0..CLIENTS).map(|number| format!("client-{number}")).collect();
-    let (mut tail, mut reader) = (Tail::default(), log.reader());
+    let (mut appender, mut reader) = (Appender::default(), log.reader());
     for number in 0..CLIENTS * MISSED {
         let name = names[(number % CLIENTS) as usize].as_str();
-        log.append(&mut tail, to_recipients(&[name]), SECOND);
+        log.append(&mut appender, to_recipients(&[name]), SECOND);
         if number % 4_096 == 0 {
             follow(&mut reader, &log).expect("no gap");
         }
@@ -209,7 +212,7 @@ fn a_replay_touches_what_it_returns_and_nothing_else() {
 struct Sent {
     topic: Option<usize>,
     recipients: Vec<usize>,
-    keep: Keep,
+    keep: Expiry,
 }
 
 const NAMES: [&str; 6] = ["a", "b", "c", "d", "", "名前"];
@@ -236,9 +239,9 @@ impl Sent {
 
 fn sent() -> impl Strategy<Value = Sent> {
     let keep = prop_oneof![
-        4 => Just(Keep::Window),
-        2 => (0..20_u32).prop_map(|seconds| Keep::Until(seconds * SECOND)),
-        1 => Just(Keep::Never),
+        4 => Just(Expiry::Window),
+        2 => (0..20_u32).prop_map(|seconds| Expiry::Until(seconds * SECOND)),
+        1 => Just(Expiry::Never),
     ];
     let names = prop::collection::vec(0..NAMES.len(), 0..8);
     (prop::option::of(0..NAMES.len()), names, keep).prop_map(|(topic, recipients, keep)| Sent {
@@ -258,10 +261,10 @@ proptest! {
         through in 0..300_u64,
         now in 0..20_u32,
     ) {
-        let (log, mut tail) = (log(events_max), Tail::default());
+        let (log, mut appender) = (log(events_max), Appender::default());
         let mut reader = log.reader();
         for (number, sent) in all.iter().enumerate() {
-            log.append(&mut tail, sent.draft(), Duration::ZERO);
+            log.append(&mut appender, sent.draft(), Duration::ZERO);
             if number % follow_every == 0 {
                 let _ = follow(&mut reader, &log);
             }
@@ -285,9 +288,9 @@ proptest! {
             return Ok(());
         }
         let has_time = |keep| match keep {
-            Keep::Window => true,
-            Keep::Until(end) => end > now * SECOND,
-            Keep::Never => false,
+            Expiry::Window => true,
+            Expiry::Until(end) => end > now * SECOND,
+            Expiry::Never => false,
         };
         let naive: Vec<u64> = (1..)
             .zip(&all)

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use ringway_hub::{Address, Gap, Key, Log, Retention, Tail};
+use ringway_hub::{Address, Appender, Gap, Key, Log, Retention};
 use vocabulary::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -64,11 +64,11 @@ fn second_encodings_count() {
     let bytes_max = 1 << 20;
     let retention = Retention { events_max: 1_000_000, bytes_max, age_max: NEVER };
     let log = Log::new(EPOCH, retention);
-    let (mut reader, mut tail) = (log.reader(), Tail::default());
+    let (mut reader, mut appender) = (log.reader(), Appender::default());
     for _ in 0..100 {
         // Made while the events are in the open segment, and after it was closed.
         for _ in 0..10 {
-            log.append(&mut tail, to_topic("t"), SECOND);
+            log.append(&mut appender, to_topic("t"), SECOND);
         }
         reader
             .follow(&log, |event| {
@@ -117,9 +117,9 @@ fn the_index_counts_in_the_bytes() {
 #[test]
 fn events_leave_by_age_while_others_come() {
     let log = Log::new(EPOCH, Retention { age_max: 80 * SECOND, ..retention(1_000_000) });
-    let mut tail = Tail::default();
+    let mut appender = Appender::default();
     for second in 0..1_000 {
-        log.append(&mut tail, to_topic("t"), second * SECOND);
+        log.append(&mut appender, to_topic("t"), second * SECOND);
         log.expire(second * SECOND);
         let oldest = u64::from(second + 1).saturating_sub(80 + 10 + 1);
         assert!(log.first() > oldest, "{second}: {}", log.first());
@@ -130,10 +130,10 @@ fn events_leave_by_age_while_others_come() {
 #[test]
 fn events_leave_by_age_when_nothing_is_appended() {
     let log = Log::new(EPOCH, Retention { age_max: 80 * SECOND, ..retention(1_000) });
-    let mut tail = Tail::default();
+    let mut appender = Appender::default();
     let mut reader = log.reader();
     for _ in 0..5 {
-        log.append(&mut tail, to_topic("t"), 100 * SECOND);
+        log.append(&mut appender, to_topic("t"), 100 * SECOND);
     }
     assert_eq!(follow(&mut reader, &log), Ok((1..=5).collect()));
     log.expire(179 * SECOND);
@@ -150,10 +150,10 @@ fn events_leave_by_age_when_nothing_is_appended() {
 #[test]
 fn a_log_that_was_idle_for_long_does_not_age_what_comes_next() {
     let log = Log::new(EPOCH, Retention { age_max: 80 * SECOND, ..retention(1_000) });
-    let mut tail = Tail::default();
+    let mut appender = Appender::default();
     for hour in 1..10 {
         let now = hour * 3_600 * SECOND;
-        log.append(&mut tail, to_topic("t"), now);
+        log.append(&mut appender, to_topic("t"), now);
         log.expire(now + 79 * SECOND);
         assert_eq!(log.size().events, 1, "{hour}");
     }
@@ -162,9 +162,9 @@ fn a_log_that_was_idle_for_long_does_not_age_what_comes_next() {
 #[test]
 fn an_age_of_zero_keeps_nothing_that_is_closed() {
     let log = Log::new(EPOCH, Retention { age_max: Duration::ZERO, ..retention(1_000) });
-    let mut tail = Tail::default();
+    let mut appender = Appender::default();
     for second in 1..20 {
-        log.append(&mut tail, to_topic("t"), second * SECOND);
+        log.append(&mut appender, to_topic("t"), second * SECOND);
         assert_eq!(log.size().events, 1);
     }
     log.expire(20 * SECOND);
@@ -174,12 +174,16 @@ fn an_age_of_zero_keeps_nothing_that_is_closed() {
 #[test]
 fn a_clock_that_goes_back_does_no_harm() {
     let log = Log::new(EPOCH, Retention { age_max: 80 * SECOND, ..retention(100) });
-    let mut tail = Tail::default();
+    let mut appender = Appender::default();
     for number in 0..1_000_u64 {
-        log.append(&mut tail, to_topic("t"), Duration::from_secs(1_000_000 - number * 977 % 5_000));
+        log.append(
+            &mut appender,
+            to_topic("t"),
+            Duration::from_secs(1_000_000 - number * 977 % 5_000),
+        );
         log.expire(Duration::from_secs(number));
     }
-    log.append(&mut tail, to_topic("t"), Duration::MAX);
+    log.append(&mut appender, to_topic("t"), Duration::MAX);
     log.expire(Duration::MAX);
     assert!(log.size().events <= 100);
 }
@@ -214,12 +218,12 @@ proptest! {
     ) {
         let retention = Retention { events_max, bytes_max, age_max: age_max * SECOND };
         let log = Log::new(EPOCH, retention);
-        let (mut tail, mut reader, mut now) = (Tail::default(), log.reader(), Duration::ZERO);
+        let (mut appender, mut reader, mut now) = (Appender::default(), log.reader(), Duration::ZERO);
         let mut appended_at = vec![Duration::ZERO];
         for (tenths, length) in steps {
             now += tenths * SECOND / 10;
             let sent = draft(Address::Topic("t".into()), &"x".repeat(length));
-            let sequence = log.append(&mut tail, sent, now);
+            let sequence = log.append(&mut appender, sent, now);
             appended_at.push(now);
             log.expire(now);
             let size = log.size();

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use ringway_hub::{Complete, Gap, Interest, Keep, Key, Log, Sequence, Tail, TopicRetention};
+use ringway_hub::{Appender, Complete, Expiry, Gap, Interest, Key, Log, Sequence, TopicRetention};
 use vocabulary::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -92,7 +92,7 @@ fn what_came_while_the_client_was_here_is_not_dropped_for_it() {
 #[test]
 fn an_event_whose_own_time_was_over_is_no_loss() {
     let log = keeping(&[("t", 1, u32::MAX)]);
-    append(&log, ringway_hub::Draft { keep: Keep::Until(SECOND), ..to_topic("t") });
+    append(&log, ringway_hub::Draft { keep: Expiry::Until(SECOND), ..to_topic("t") });
     append_many(&log, 1);
     let told = |now| read_all(&log, &[topic("t", 0)], now, usize::MAX);
     assert_eq!(told(Duration::ZERO), [Told::Gap(0, 1), Told::Event(2)]);
@@ -114,10 +114,10 @@ proptest! {
     ) {
         // The last topic keeps what the log keeps.
         let log = keeping(&[("a", events_max, u32::MAX), ("b", u64::MAX, age_max)]);
-        let (mut tail, mut seconds, mut all) = (Tail::default(), 0, Vec::new());
+        let (mut appender, mut seconds, mut all) = (Appender::default(), 0, Vec::new());
         for (name, pause) in &sent {
             seconds += pause;
-            log.append(&mut tail, to_topic(NAMES[*name]), seconds * SECOND);
+            log.append(&mut appender, to_topic(NAMES[*name]), seconds * SECOND);
             all.push((all.len() as u64 + 1, *name, seconds));
         }
         let now = seconds + later;

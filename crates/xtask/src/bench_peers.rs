@@ -27,7 +27,7 @@ use self::peers::{Installed, Peer};
 use self::running::{Running, attached};
 use self::table::{Absent, Entrant, Report, Row};
 use crate::checkout::Checkout;
-use crate::step::Outcome;
+use crate::step::StepOutcome;
 use crate::{process, server};
 
 /// What a whole run writes; README.md shows a part of it.
@@ -67,14 +67,14 @@ pub struct Options {
     install: bool,
 }
 
-pub fn run(checkout: &Checkout, options: &Options) -> Result<Outcome> {
+pub fn run(checkout: &Checkout, options: &Options) -> Result<StepOutcome> {
     ensure!(
         thread::available_parallelism().map_or(1, usize::from) >= 2,
         "the servers and the load generator need a core each; this machine has one"
     );
     let (installed, mut absent) = install(checkout, options)?;
     if options.install {
-        return Ok(Outcome::Passed(in_words(&installed, &absent)));
+        return Ok(StepOutcome::Passed(in_words(&installed, &absent)));
     }
     let length = if options.quick { Length::Quick } else { Length::Full };
     let bench = Bench { checkout, length, scratch: checkout.scratch("bench-peers")? };
@@ -259,7 +259,7 @@ impl Bench<'_> {
 }
 
 /// Writes the table, and README.md's copy of it after a whole run.
-fn write(checkout: &Checkout, options: &Options, report: &Report) -> Result<Outcome> {
+fn write(checkout: &Checkout, options: &Options, report: &Report) -> Result<StepOutcome> {
     let excerpt = report.excerpt();
     let document = format!(
         "# Servers side by side\n\n`{}`: {}.\n\n{}\n\n## Versions\n\n{}\n## All figures\n\n{}\n",
@@ -283,7 +283,7 @@ fn write(checkout: &Checkout, options: &Options, report: &Report) -> Result<Outc
             .context("cannot write README.md")?;
         written.push_str(" and README.md");
     }
-    Ok(Outcome::Passed(format!("written: {written}")))
+    Ok(StepOutcome::Passed(format!("written: {written}")))
 }
 
 fn minutes(time: Duration) -> String {

@@ -12,7 +12,7 @@ use clap::Args;
 use crate::checkout::Checkout;
 use crate::process;
 use crate::server::{self, Engines};
-use crate::step::Outcome;
+use crate::step::StepOutcome;
 use crate::tools::{debian, node};
 
 const UNIT_LIMIT: Duration = Duration::from_secs(60);
@@ -43,7 +43,7 @@ impl Default for Options {
     }
 }
 
-pub fn run(checkout: &Checkout, options: &Options) -> Result<Outcome> {
+pub fn run(checkout: &Checkout, options: &Options) -> Result<StepOutcome> {
     debian::install_missing()?;
     let scripts = node::scripts(checkout, &checkout.path("crates/xtask/browser"), "browser")?;
     without_browser(checkout, &scripts)?;
@@ -67,7 +67,7 @@ pub fn run(checkout: &Checkout, options: &Options) -> Result<Outcome> {
         open.stop()?;
         runs.push(format!("scenarios on {engine}"));
     }
-    Ok(Outcome::Passed(format!("{}; pictures in {}", runs.join(", "), artefacts.display())))
+    Ok(StepOutcome::Passed(format!("{}; pictures in {}", runs.join(", "), artefacts.display())))
 }
 
 /// The parts of `ringway.js` that are pure, and its types.

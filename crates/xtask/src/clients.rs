@@ -12,7 +12,7 @@ use clap::Args;
 use crate::checkout::Checkout;
 use crate::process;
 use crate::server::{self, Engines};
-use crate::step::Outcome;
+use crate::step::StepOutcome;
 use crate::tools::{node, python};
 
 const SCRIPT_LIMIT: Duration = Duration::from_secs(4 * 60);
@@ -35,7 +35,7 @@ impl Default for Options {
     }
 }
 
-pub fn run(checkout: &Checkout, options: &Options) -> Result<Outcome> {
+pub fn run(checkout: &Checkout, options: &Options) -> Result<StepOutcome> {
     let node_scripts = node::scripts(checkout, &checkout.path("crates/xtask/clients"), "clients")?;
     let python = python::three(checkout, "clients")?.program("python");
     let python_scripts = checkout.path("crates/xtask/clients");
@@ -71,5 +71,5 @@ pub fn run(checkout: &Checkout, options: &Options) -> Result<Outcome> {
         }
         server.stop()?;
     }
-    Ok(Outcome::Passed(runs.join(", ")))
+    Ok(StepOutcome::Passed(runs.join(", ")))
 }

@@ -16,7 +16,7 @@ use ringway_testbed::Engine;
 
 use crate::checkout::Checkout;
 use crate::server::{self, Engines};
-use crate::step::Outcome;
+use crate::step::StepOutcome;
 use crate::tools::python::{self, Environment};
 
 /// Run the Autobahn suite against the gateway.
@@ -70,14 +70,14 @@ impl Options {
     }
 }
 
-pub fn run(checkout: &Checkout, options: &Options) -> Result<Outcome> {
+pub fn run(checkout: &Checkout, options: &Options) -> Result<StepOutcome> {
     let engines = options.io.each();
     let plans = engines
         .iter()
         .map(|engine| Ok((*engine, options.cases(*engine, engines[0])?)))
         .collect::<Result<Vec<_>>>()?;
     let Some(suite) = python::autobahn(checkout)? else {
-        return Ok(Outcome::Skipped(python::NO_PYTHON_2.to_owned()));
+        return Ok(StepOutcome::Skipped(python::NO_PYTHON_2.to_owned()));
     };
     let binary = server::binary(checkout, options.binary.as_deref())?;
     let mut notes = Vec::new();
@@ -105,7 +105,7 @@ pub fn run(checkout: &Checkout, options: &Options) -> Result<Outcome> {
     if failed > 0 {
         bail!("{failed} cases failed: {} passed", notes.join(", "));
     }
-    Ok(Outcome::Passed(notes.join(", ")))
+    Ok(StepOutcome::Passed(notes.join(", ")))
 }
 
 fn one_engine(

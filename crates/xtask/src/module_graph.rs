@@ -6,7 +6,7 @@ use clap::Args;
 
 use xtask::layering::{GATEWAY, Graph, Place, Workspace, cycles, graphs, upward_uses};
 
-use crate::step::Outcome;
+use crate::step::StepOutcome;
 
 /// Show which module uses which, and the cycles.
 #[derive(Args)]
@@ -26,7 +26,7 @@ pub struct Options {
     cycles: bool,
 }
 
-pub fn run(options: &Options) -> Result<Outcome> {
+pub fn run(options: &Options) -> Result<StepOutcome> {
     let workspace = Workspace::read();
     let is_wanted = |path: &str| {
         options.folders.is_empty() || options.folders.iter().any(|folder| path.starts_with(folder))
@@ -47,7 +47,7 @@ pub fn run(options: &Options) -> Result<Outcome> {
     for cycle in found.iter().filter(|cycle| is_wanted(cycle)) {
         println!("{cycle}");
     }
-    Ok(Outcome::Passed(format!("{} libraries and programs", graphs.len())))
+    Ok(StepOutcome::Passed(format!("{} libraries and programs", graphs.len())))
 }
 
 fn show(graph: &Graph, all: bool) {

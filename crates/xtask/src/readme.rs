@@ -22,7 +22,7 @@ use self::role::Role;
 use crate::checkout::Checkout;
 use crate::process;
 use crate::server;
-use crate::step::Outcome;
+use crate::step::StepOutcome;
 use crate::wildcard;
 
 const COMMAND_LIMIT: Duration = Duration::from_secs(3 * 60);
@@ -59,7 +59,7 @@ impl Default for Options {
     }
 }
 
-pub fn run(checkout: &Checkout, options: &Options) -> Result<Outcome> {
+pub fn run(checkout: &Checkout, options: &Options) -> Result<StepOutcome> {
     let file = &options.file;
     let path = checkout.path(file);
     let text =
@@ -88,7 +88,7 @@ pub fn run(checkout: &Checkout, options: &Options) -> Result<Outcome> {
     }
     runner.finish()?;
     ensure!(ran > 0, "{file} has no command to run; put them in ```sh blocks");
-    Ok(Outcome::Passed(format!("{ran} commands run, {left} not run")))
+    Ok(StepOutcome::Passed(format!("{ran} commands run, {left} not run")))
 }
 
 enum Ran {

@@ -8,7 +8,7 @@ use anyhow::Result;
 
 /// How a step that did not fail came out.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum StepOutcome {
     Passed(String),
     /// Not run, and why. Printed loudly: a skipped check proves nothing.
     Skipped(String),
@@ -35,14 +35,14 @@ pub struct Steps {
 
 impl Steps {
     /// Runs one step now and remembers how it came out.
-    pub fn run(&mut self, name: &str, work: impl FnOnce() -> Result<Outcome>) {
+    pub fn run(&mut self, name: &str, work: impl FnOnce() -> Result<StepOutcome>) {
         println!("\n==> {name}");
         let began = Instant::now();
         let result = work();
         let took = began.elapsed();
         let (verdict, note) = match result {
-            Ok(Outcome::Passed(note)) => (Verdict::Passed, note),
-            Ok(Outcome::Skipped(reason)) => (Verdict::Skipped, reason),
+            Ok(StepOutcome::Passed(note)) => (Verdict::Passed, note),
+            Ok(StepOutcome::Skipped(reason)) => (Verdict::Skipped, reason),
             Err(error) => (Verdict::Failed, format!("{error:#}")),
         };
         let record = Record { name: name.to_owned(), verdict, note, took };
@@ -83,10 +83,10 @@ impl Record {
 }
 
 /// A step that was asked for by itself: a skip is said, and is not an error.
-pub fn alone(result: Result<Outcome>) -> Result<()> {
+pub fn alone(result: Result<StepOutcome>) -> Result<()> {
     match result? {
-        Outcome::Passed(note) => println!("passed: {note}"),
-        Outcome::Skipped(reason) => println!("SKIPPED: {reason}"),
+        StepOutcome::Passed(note) => println!("passed: {note}"),
+        StepOutcome::Skipped(reason) => println!("SKIPPED: {reason}"),
     }
     Ok(())
 }
@@ -102,11 +102,11 @@ mod tests {
         steps.run("first", || anyhow::bail!("broken"));
         steps.run("second", || {
             ran += 1;
-            Ok(Outcome::Skipped("no such tool".into()))
+            Ok(StepOutcome::Skipped("no such tool".into()))
         });
         steps.run("third", || {
             ran += 1;
-            Ok(Outcome::Passed(String::new()))
+            Ok(StepOutcome::Passed(String::new()))
         });
         assert_eq!(ran, 2);
         assert_eq!(steps.finish(), ExitCode::FAILURE);
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn a_skipped_step_alone_is_no_failure() {
         let mut steps = Steps::default();
-        steps.run("only", || Ok(Outcome::Skipped("why".into())));
+        steps.run("only", || Ok(StepOutcome::Skipped("why".into())));
         assert_eq!(steps.finish(), ExitCode::SUCCESS);
     }
 }

@@ -11,7 +11,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use crate::checkout::Checkout;
-use crate::step::{Outcome, Steps};
+use crate::step::{StepOutcome, Steps};
 use crate::tools::{INSTALL_LIMIT, debian, runs};
 use crate::{browser, clients, conformance, process, readme, server};
 
@@ -30,7 +30,7 @@ pub fn run(checkout: &Checkout) -> ExitCode {
     let mut steps = Steps::default();
     steps.run("tools", || {
         let installed = debian::install_missing()?;
-        Ok(Outcome::Passed(if installed.is_empty() {
+        Ok(StepOutcome::Passed(if installed.is_empty() {
             "all present".to_owned()
         } else {
             format!("installed {}", installed.join(", "))
@@ -75,7 +75,7 @@ pub fn run(checkout: &Checkout) -> ExitCode {
     steps.run("advisories", || advisories(checkout));
     steps.run("release build", || {
         server::build(checkout)?;
-        Ok(Outcome::Passed(String::new()))
+        Ok(StepOutcome::Passed(String::new()))
     });
     steps.run("conformance", || conformance::run(checkout, &conformance::Options::default()));
     steps.run("clients", || clients::run(checkout, &clients::Options::default()));
@@ -121,22 +121,26 @@ fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn cargo(checkout: &Checkout, arguments: &[&str], variables: &[(&str, &str)]) -> Result<Outcome> {
+fn cargo(
+    checkout: &Checkout,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> Result<StepOutcome> {
     let mut command = checkout.cargo(arguments);
     command.envs(variables.iter().copied());
     process::check(command, CARGO_LIMIT)?;
-    Ok(Outcome::Passed(String::new()))
+    Ok(StepOutcome::Passed(String::new()))
 }
 
 const DENY_BY_HAND: &str = "cargo install cargo-deny --locked";
 
 /// Licences, sources and bans by cargo-deny. Continuous integration installs it;
 /// a contributor is told how.
-fn dependencies(checkout: &Checkout) -> Result<Outcome> {
+fn dependencies(checkout: &Checkout) -> Result<StepOutcome> {
     if !runs("cargo", &["deny", "--version"]) {
         if env::var_os("CI").is_none() {
             let reason = format!("cargo-deny is not installed: `{DENY_BY_HAND}`");
-            return Ok(Outcome::Skipped(reason));
+            return Ok(StepOutcome::Skipped(reason));
         }
         println!("installing: cargo-deny");
         let install = checkout.cargo(&["install", "cargo-deny", "--locked", "--debug", "--quiet"]);
@@ -150,18 +154,18 @@ fn dependencies(checkout: &Checkout) -> Result<Outcome> {
 
 /// Known vulnerabilities. The database is fetched, so an unreachable one is a
 /// skip that says so, and anything else is a failure.
-fn advisories(checkout: &Checkout) -> Result<Outcome> {
+fn advisories(checkout: &Checkout) -> Result<StepOutcome> {
     if !runs("cargo", &["deny", "--version"]) {
         let reason = format!("cargo-deny is not installed: `{DENY_BY_HAND}`");
-        return Ok(Outcome::Skipped(reason));
+        return Ok(StepOutcome::Skipped(reason));
     }
     let command = checkout.cargo(&["deny", "check", "advisories"]);
     let captured = process::capture(command, INSTALL_LIMIT)?;
     if captured.status.success() {
-        return Ok(Outcome::Passed(String::new()));
+        return Ok(StepOutcome::Passed(String::new()));
     }
     if captured.output.contains("failed to fetch advisory database") {
-        return Ok(Outcome::Skipped(
+        return Ok(StepOutcome::Skipped(
             "the advisory database cannot be fetched from this machine".to_owned(),
         ));
     }

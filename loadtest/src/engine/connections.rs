@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use ringway_acceptor::{
-    Completion, ConnectFailure, ConnectToken, Connection as ConnectionId, Failure, Operation,
+    Completion, ConnectFailure, ConnectToken, ConnectionId, Failure, Operation,
 };
 use ringway_frame::{
     DataKind, MaskKeys, Message, MessageReader, ReadLimits, emit_close, emit_pong,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use ringway_acceptor::{ConnectToken, Connection as ConnectionId, Operation, Operations, SendMark};
+use ringway_acceptor::{ConnectToken, ConnectionId, Operation, Operations, SendMark};
 use ringway_frame::{CloseCode, MaskKeys, emit_close};
 
 use crate::{

@@ -16,7 +16,7 @@ use std::{
 };
 
 use ringway_acceptor::{
-    Completion, Connection, Driver, Listener, Operation, Operations, SendMark, Settings,
+    Completion, ConnectionId, Driver, Listener, Operation, Operations, SendMark, Settings,
     SocketOptions, descriptors, epoll::EpollDriver,
 };
 use ringway_frame::{
@@ -78,7 +78,7 @@ enum Guest {
 
 fn hear(
     completion: Completion<'_>,
-    guests: &mut HashMap<Connection, Guest>,
+    guests: &mut HashMap<ConnectionId, Guest>,
     operations: &mut Operations,
 ) {
     let mut mark = SendMark::default();

@@ -10,7 +10,7 @@ use super::{
     poll::{EventFlags, Interest},
     socket::Socket,
 };
-use crate::{Completion, ConnectFailure, ConnectRequest, ConnectToken, Connection, Failure};
+use crate::{Completion, ConnectFailure, ConnectRequest, ConnectToken, ConnectionId, Failure};
 
 impl EpollDriver {
     /// Begins an attempt.
@@ -40,7 +40,7 @@ impl EpollDriver {
     }
 
     /// Watches an attempt for its outcome.
-    fn watch_connect(&mut self, connection: Connection) -> Result<(), ConnectFailure> {
+    fn watch_connect(&mut self, connection: ConnectionId) -> Result<(), ConnectFailure> {
         let Some(socket) = self.sockets.lookup_mut(connection) else { return Ok(()) };
         let Some(descriptor) = &socket.descriptor else { return Ok(()) };
         let change =
@@ -60,7 +60,7 @@ impl EpollDriver {
     /// An event of a connection that is being established.
     pub(super) fn complete_connect(
         &mut self,
-        connection: Connection,
+        connection: ConnectionId,
         flags: EventFlags,
     ) -> Option<Completion<'static>> {
         let socket = self.sockets.lookup_mut(connection)?;
@@ -77,7 +77,7 @@ impl EpollDriver {
 
     fn fail_connect(
         &mut self,
-        connection: Connection,
+        connection: ConnectionId,
         failure: ConnectFailure,
     ) -> Option<Completion<'static>> {
         let token = self.connecting.remove(connection)?;

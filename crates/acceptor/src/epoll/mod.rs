@@ -23,8 +23,8 @@ use self::{
     socket::{Received, Sent, Socket, Unsent},
 };
 use crate::{
-    Completion, Connection, Counters, Driver, Failure, Listener, Operation, Operations, Settings,
-    Waker, connecting::Connecting, slots::Slots, tcp_progress::Progress,
+    Completion, ConnectionId, Counters, Driver, Failure, Listener, Operation, Operations, Settings,
+    Waker, connecting::Connecting, slots::Slots, tcp_progress::TcpProgress,
 };
 
 /// The shared receive buffer: what a socket's receive buffer often holds, and half of an L2 cache
@@ -49,7 +49,7 @@ pub struct EpollDriver {
     /// What is known already and not told yet.
     reports: VecDeque<Completion<'static>>,
     /// A connection whose end is near, and how many receives it may have to get there.
-    ending: Option<(Connection, u8)>,
+    ending: Option<(ConnectionId, u8)>,
     receive_buffer: Box<[u8]>,
     counters: Counters,
 }
@@ -57,7 +57,7 @@ pub struct EpollDriver {
 /// A completion that lends nothing yet.
 #[derive(Debug)]
 enum Report {
-    Received { connection: Connection, length: usize },
+    Received { connection: ConnectionId, length: usize },
     Told(Completion<'static>),
 }
 
@@ -95,7 +95,7 @@ impl EpollDriver {
     ///
     /// # Errors
     /// The descriptor itself when `connections_max` are held.
-    pub fn adopt(&mut self, descriptor: OwnedFd) -> Result<Connection, OwnedFd> {
+    pub fn adopt(&mut self, descriptor: OwnedFd) -> Result<ConnectionId, OwnedFd> {
         let connection =
             self.sockets.insert(Socket::new(descriptor)).map_err(Socket::into_inner)?;
         self.watch(connection);
@@ -131,7 +131,7 @@ impl EpollDriver {
                 self.widen(connection);
             }
             Operation::MeasureProgress(_) => {
-                if let Some(Progress { acknowledged_bytes, unacknowledged_bytes }) =
+                if let Some(TcpProgress { acknowledged_bytes, unacknowledged_bytes }) =
                     socket.progress()
                 {
                     self.tell(Completion::Progress {
@@ -155,7 +155,7 @@ impl EpollDriver {
         }
     }
 
-    fn close(&mut self, connection: Connection) {
+    fn close(&mut self, connection: ConnectionId) {
         if let Some(socket) = self.sockets.lookup_mut(connection)
             && socket.close()
         {
@@ -170,7 +170,7 @@ impl EpollDriver {
     }
 
     /// Adds to the epoll set what is wanted and missing.
-    fn widen(&mut self, connection: Connection) {
+    fn widen(&mut self, connection: ConnectionId) {
         if let Some(socket) = self.sockets.lookup(connection)
             && !socket.interest.covers(socket.wanted())
         {
@@ -179,7 +179,7 @@ impl EpollDriver {
     }
 
     /// Makes the epoll set have exactly what is wanted.
-    fn watch(&mut self, connection: Connection) {
+    fn watch(&mut self, connection: ConnectionId) {
         let Some(socket) = self.sockets.lookup_mut(connection) else { return };
         let Some(descriptor) = &socket.descriptor else { return };
         let wanted = socket.wanted();
@@ -236,7 +236,7 @@ impl EpollDriver {
         }
     }
 
-    fn serve(&mut self, connection: Connection, flags: EventFlags) -> Option<Report> {
+    fn serve(&mut self, connection: ConnectionId, flags: EventFlags) -> Option<Report> {
         let socket = self.sockets.lookup_mut(connection)?;
         if socket.is_connecting() {
             return self.complete_connect(connection, flags).map(Report::Told);
@@ -265,7 +265,7 @@ impl EpollDriver {
     }
 
     /// Stops the set from reporting again what nobody wants to know.
-    fn quieten(&mut self, connection: Connection, flags: EventFlags) {
+    fn quieten(&mut self, connection: ConnectionId, flags: EventFlags) {
         let Some(socket) = self.sockets.lookup_mut(connection) else { return };
         let Some(descriptor) = &socket.descriptor else { return };
         if flags.contains(EventFlags::HUP) && !socket.is_backlogged() {
@@ -282,12 +282,12 @@ impl EpollDriver {
         }
     }
 
-    fn tell_of_backlog(&mut self, connection: Connection, unsent: Unsent) {
+    fn tell_of_backlog(&mut self, connection: ConnectionId, unsent: Unsent) {
         let Unsent { bytes: unsent_bytes, shared_bytes } = unsent;
         self.tell(Completion::Backlogged { connection, unsent_bytes, shared_bytes });
     }
 
-    fn flushed(&mut self, connection: Connection, sent: Option<Sent>) {
+    fn flushed(&mut self, connection: ConnectionId, sent: Option<Sent>) {
         match sent {
             None => {}
             Some(Sent::Backlogged(unsent)) => {
@@ -303,7 +303,7 @@ impl EpollDriver {
         }
     }
 
-    fn receive(&mut self, connection: Connection, receives: u8) -> Option<Report> {
+    fn receive(&mut self, connection: ConnectionId, receives: u8) -> Option<Report> {
         let socket = self.sockets.lookup_mut(connection)?;
         match socket.receive(&mut self.receive_buffer) {
             Received::Nothing => None,

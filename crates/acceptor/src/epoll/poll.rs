@@ -14,7 +14,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::Connection;
+use crate::ConnectionId;
 
 pub(super) use rustix::event::epoll::EventFlags;
 
@@ -59,7 +59,7 @@ impl Interest {
 /// Whom an event is about; packed into the event's 64 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Token {
-    Connection(Connection),
+    Connection(ConnectionId),
     Listener(u16),
     Waker,
 }
@@ -68,7 +68,7 @@ const KIND_SHIFT: u32 = 56;
 const KIND_LISTENER: u64 = 1;
 const KIND_WAKER: u64 = 2;
 
-const _: () = assert!(Connection::GENERATIONS as u64 <= 1 << (KIND_SHIFT - 32));
+const _: () = assert!(ConnectionId::GENERATIONS as u64 <= 1 << (KIND_SHIFT - 32));
 
 impl Token {
     fn pack(self) -> epoll::EventData {
@@ -84,7 +84,7 @@ impl Token {
         match bits >> KIND_SHIFT {
             KIND_LISTENER => Self::Listener(bits as u16),
             KIND_WAKER => Self::Waker,
-            _ => Self::Connection(Connection::new(bits as u32, (bits >> 32) as u32)),
+            _ => Self::Connection(ConnectionId::new(bits as u32, (bits >> 32) as u32)),
         }
     }
 }
@@ -128,7 +128,7 @@ impl Poll {
     pub(super) fn change(
         &self,
         descriptor: BorrowedFd<'_>,
-        connection: Connection,
+        connection: ConnectionId,
         old: Interest,
         new: Interest,
     ) -> io::Result<()> {
@@ -170,8 +170,8 @@ mod tests {
     #[test]
     fn tokens_survive_packing() {
         for token in [
-            Token::Connection(Connection::new(0, 0)),
-            Token::Connection(Connection::new(u32::MAX, Connection::GENERATIONS - 1)),
+            Token::Connection(ConnectionId::new(0, 0)),
+            Token::Connection(ConnectionId::new(u32::MAX, ConnectionId::GENERATIONS - 1)),
             Token::Listener(0),
             Token::Listener(u16::MAX),
             Token::Waker,

@@ -19,7 +19,7 @@ use super::{
     backlog::{Backlog, SLICES_MAX},
     poll::Interest,
 };
-use crate::{Failure, Outgoing, socket_options, tcp_progress::Progress};
+use crate::{Failure, Outgoing, socket_options, tcp_progress::TcpProgress};
 
 const SEND_FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 
@@ -252,10 +252,10 @@ impl Socket {
     }
 
     /// How far the peer has read; `None` when the connection is broken or closed.
-    pub(super) fn progress(&self) -> Option<Progress> {
+    pub(super) fn progress(&self) -> Option<TcpProgress> {
         let descriptor = self.descriptor.as_ref().filter(|_| !self.is_broken())?;
         let backlog_bytes = self.backlog.as_ref().map_or(0, |backlog| backlog.len());
-        Some(Progress::of(descriptor.as_fd(), backlog_bytes))
+        Some(TcpProgress::of(descriptor.as_fd(), backlog_bytes))
     }
 
     /// Sends FIN once the backlog is gone.

@@ -24,7 +24,7 @@ fn sends(operations: &mut Operations) -> Vec<(u32, Vec<u8>)> {
 #[test]
 fn interleaved_sends_stay_one_per_connection_and_in_order() {
     let mut operations = Operations::default();
-    let names = [Connection::new(0, 0), Connection::new(1, 0)];
+    let names = [ConnectionId::new(0, 0), ConnectionId::new(1, 0)];
     let mut marks = [SendMark::default(); 2];
     for round in 0..4u8 {
         for (name, mark) in names.iter().zip(&mut marks) {
@@ -38,7 +38,7 @@ fn interleaved_sends_stay_one_per_connection_and_in_order() {
 fn every_kind_of_send_can_be_continued() {
     let mut operations = Operations::default();
     for first in 0..3 {
-        let (name, mut mark) = (Connection::new(first, 0), SendMark::default());
+        let (name, mut mark) = (ConnectionId::new(first, 0), SendMark::default());
         match first {
             0 => operations.send(name, &mut mark, |out| out.extend_from_slice(b"ab")),
             1 => operations.send_owned(name, &mut mark, b"_ab".to_vec(), 1),
@@ -56,11 +56,11 @@ fn every_kind_of_send_can_be_continued() {
 #[test]
 fn shared_bytes_are_copied_for_nobody() {
     let mut operations = Operations::default();
-    let (name, mut mark) = (Connection::new(7, 0), SendMark::default());
+    let (name, mut mark) = (ConnectionId::new(7, 0), SendMark::default());
     let shared = Bytes::from_static(b"<shared>");
     let staged = operations.stage(|out| out.extend_from_slice(b"(staged)"));
     operations.send(name, &mut mark, |out| out.extend_from_slice(b"he"));
-    operations.send(Connection::new(8, 0), &mut SendMark::default(), |out| out.push(b'_'));
+    operations.send(ConnectionId::new(8, 0), &mut SendMark::default(), |out| out.push(b'_'));
     operations.send(name, &mut mark, |out| out.extend_from_slice(b"ad"));
     operations.send_shared(name, &mut mark, &shared);
     operations.send(name, &mut mark, |_| ());
@@ -81,7 +81,7 @@ fn shared_bytes_are_copied_for_nobody() {
 #[test]
 fn staged_bytes_are_shared_until_a_connection_goes_its_own_way() {
     let mut operations = Operations::default();
-    let names = [0, 1, 2].map(|slot| Connection::new(slot, 0));
+    let names = [0, 1, 2].map(|slot| ConnectionId::new(slot, 0));
     let mut marks = [SendMark::default(); 3];
     operations.send_owned(names[2], &mut marks[2], b"_o".to_vec(), 1);
     for text in [b"ab", b"cd"] {
@@ -103,7 +103,7 @@ fn staged_bytes_are_shared_until_a_connection_goes_its_own_way() {
 #[test]
 fn a_stale_mark_starts_a_new_send() {
     let mut operations = Operations::default();
-    let (one, two) = (Connection::new(1, 0), Connection::new(2, 0));
+    let (one, two) = (ConnectionId::new(1, 0), ConnectionId::new(2, 0));
     let (mut mark_one, mut mark_two) = (SendMark::default(), SendMark::default());
     operations.send(one, &mut mark_one, |out| out.push(1));
     operations.clear();
@@ -116,7 +116,7 @@ fn a_stale_mark_starts_a_new_send() {
 fn a_burst_does_not_stay_resident() {
     let mut operations = Operations::default();
     let mut mark = SendMark::default();
-    operations.send(Connection::new(0, 0), &mut mark, |out| out.resize(TURN_BYTES_KEPT + 1, 0));
+    operations.send(ConnectionId::new(0, 0), &mut mark, |out| out.resize(TURN_BYTES_KEPT + 1, 0));
     operations.clear();
     assert_eq!(operations.bytes.capacity(), 0);
 }

@@ -9,7 +9,7 @@ use super::{
     server::Answer,
     socket::{Direction, Event, Receiving, Sending, Socket},
 };
-use crate::{ConnectFailure, ConnectRequest, ConnectToken, Connection, Failure};
+use crate::{ConnectFailure, ConnectRequest, ConnectToken, ConnectionId, Failure};
 
 /// Why an attempt fails although somebody listens.
 const FAILURES: [i32; 5] =
@@ -43,7 +43,7 @@ impl SimDriver {
     }
 
     /// Lets the target answer an attempt whose time has come.
-    pub(super) fn answer(&mut self, world: &mut World, connection: Connection) {
+    pub(super) fn answer(&mut self, world: &mut World, connection: ConnectionId) {
         let Some(socket) = self.sockets.lookup_mut(connection) else { return };
         let Some(attempt) = socket.attempt.filter(|attempt| attempt.due <= self.turn) else {
             return;
@@ -79,7 +79,7 @@ impl SimDriver {
     pub(super) fn fail_connect(
         &mut self,
         world: &mut World,
-        connection: Connection,
+        connection: ConnectionId,
         failure: ConnectFailure,
     ) {
         let Some(socket) = self.sockets.lookup_mut(connection) else { return };
@@ -95,7 +95,7 @@ impl SimDriver {
     }
 
     /// Whether an attempt will be answered as turns go by; a silent target never answers.
-    pub(super) fn is_connecting(&self, world: &World, connection: Connection) -> bool {
+    pub(super) fn is_connecting(&self, world: &World, connection: ConnectionId) -> bool {
         let attempt = self.sockets.lookup(connection).and_then(|socket| socket.attempt);
         attempt.is_some_and(|attempt| world.answer(attempt.target) != Answer::Silence)
     }

@@ -17,7 +17,7 @@ use super::{
     socket::{Direction, Event, Receiving, Sending, Socket},
 };
 use crate::{
-    Completion, ConnectFailure, ConnectToken, Connection, Counters, Driver, Failure, Operations,
+    Completion, ConnectFailure, ConnectToken, ConnectionId, Counters, Driver, Failure, Operations,
     Settings, Waker, connecting::Connecting, slots::Slots,
 };
 
@@ -44,7 +44,7 @@ pub struct SimDriver {
     pub(super) leases: Leases,
     lent: Option<Lease>,
     /// What arrives in this turn, in order.
-    arrivals: VecDeque<(Connection, Direction)>,
+    arrivals: VecDeque<(ConnectionId, Direction)>,
     refused: u32,
     pub(super) connecting: Connecting,
     /// Attempts to connect that failed at once.
@@ -94,7 +94,7 @@ impl SimDriver {
     }
 
     /// The address of the client at the other end.
-    pub fn peer(&self, connection: Connection) -> Option<SocketAddr> {
+    pub fn peer(&self, connection: ConnectionId) -> Option<SocketAddr> {
         let socket = self.sockets.lookup(connection)?;
         Some(self.network.world().links[socket.link].address)
     }
@@ -125,7 +125,7 @@ impl SimDriver {
     }
 
     /// Receives what a turn brings, up to the end of the stream.
-    fn receive_turn(&mut self, world: &mut World, connection: Connection) {
+    fn receive_turn(&mut self, world: &mut World, connection: ConnectionId) {
         for _ in 0..RECEIVES_PER_TURN {
             if !self.receive(world, connection) {
                 break;
@@ -151,7 +151,7 @@ impl SimDriver {
     }
 
     /// One receive; `false` when it comes to nothing.
-    pub(super) fn receive(&mut self, world: &mut World, connection: Connection) -> bool {
+    pub(super) fn receive(&mut self, world: &mut World, connection: ConnectionId) -> bool {
         let Some(socket) = self.sockets.lookup_mut(connection) else { return false };
         let available = world.links[socket.link].inbound.len();
         if socket.receiving != Receiving::Open || available == 0 {
@@ -175,7 +175,7 @@ impl SimDriver {
         true
     }
 
-    pub(super) fn fail(&mut self, world: &mut World, connection: Connection, errno: i32) {
+    pub(super) fn fail(&mut self, world: &mut World, connection: ConnectionId, errno: i32) {
         let Some(socket) = self.sockets.lookup_mut(connection) else { return };
         if socket.unreported_token().is_some() && world.chance(0.5) {
             let failure = ConnectFailure::Kernel(Failure(errno));
@@ -196,7 +196,7 @@ impl SimDriver {
     }
 
     /// Sends on what is backlogged.
-    fn flush(&mut self, world: &mut World, connection: Connection) {
+    fn flush(&mut self, world: &mut World, connection: ConnectionId) {
         let Some(socket) = self.sockets.lookup_mut(connection) else { return };
         let link = &mut world.links[socket.link];
         if socket.backlog.is_empty() || link.tail == Tail::Reset || !link.is_writable(&world.faults)
@@ -220,7 +220,7 @@ impl SimDriver {
     }
 
     /// Collects what arrives in this turn, connections in any order.
-    fn collect(&mut self, world: &mut World, names: &[Connection]) {
+    fn collect(&mut self, world: &mut World, names: &[ConnectionId]) {
         for name in names {
             let Some(socket) = self.sockets.lookup_mut(*name) else { continue };
             for direction in [Direction::Incoming, Direction::Outgoing] {
@@ -234,7 +234,7 @@ impl SimDriver {
     }
 
     /// Whether a connection moves on without anybody's doing.
-    fn is_restless(&self, world: &World, connection: Connection) -> bool {
+    fn is_restless(&self, world: &World, connection: ConnectionId) -> bool {
         self.is_connecting(world, connection)
             || self.sockets.lookup(connection).is_some_and(|socket| {
                 let link = &world.links[socket.link];
@@ -246,7 +246,7 @@ impl SimDriver {
             })
     }
 
-    fn arrive(&mut self, connection: Connection, event: Event) -> Completion<'_> {
+    fn arrive(&mut self, connection: ConnectionId, event: Event) -> Completion<'_> {
         match event {
             Event::Accepted => {
                 self.told.insert(connection.slot(), connection.generation());

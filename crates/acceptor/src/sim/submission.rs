@@ -8,7 +8,7 @@ use super::{
     network::World,
     socket::{Direction, Event, Receiving, Sending},
 };
-use crate::{Connection, Operation, Outgoing};
+use crate::{ConnectionId, Operation, Outgoing};
 
 impl SimDriver {
     pub(super) fn perform(&mut self, world: &mut World, operation: Operation, turn: &[u8]) {
@@ -71,7 +71,7 @@ impl SimDriver {
         }
     }
 
-    fn send(&mut self, world: &mut World, connection: Connection, bytes: &[u8]) {
+    fn send(&mut self, world: &mut World, connection: ConnectionId, bytes: &[u8]) {
         let Some(socket) = self.sockets.lookup_mut(connection) else { return };
         if socket.sent_in == self.submission {
             world.violation(&format!("two sends for {connection:?} in one turn"));
@@ -115,7 +115,7 @@ impl SimDriver {
     }
 
     /// With bytes unread it is a reset, as [`Operation::Reset`] is.
-    fn close(&mut self, world: &mut World, connection: Connection, unread: Unread) {
+    fn close(&mut self, world: &mut World, connection: ConnectionId, unread: Unread) {
         let Some(socket) = self.sockets.lookup_mut(connection) else { return };
         let recalled = socket.recall_received();
         let unread = if recalled.is_empty() { unread } else { Unread::Some };

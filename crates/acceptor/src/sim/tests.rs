@@ -7,7 +7,7 @@ mod connecting;
 use std::{collections::HashMap, fmt::Write, time::Duration};
 
 use super::{Client, Faults, Network, POISON, SimDriver};
-use crate::{Completion, Connection, Driver, Operation, Operations, SendMark, Settings};
+use crate::{Completion, ConnectionId, Driver, Operation, Operations, SendMark, Settings};
 
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -15,9 +15,9 @@ const MOMENT: Duration = Duration::from_millis(1);
 #[derive(Default)]
 struct Echo {
     operations: Operations,
-    marks: HashMap<Connection, SendMark>,
-    unsent: HashMap<Connection, usize>,
-    ended: Vec<Connection>,
+    marks: HashMap<ConnectionId, SendMark>,
+    unsent: HashMap<ConnectionId, usize>,
+    ended: Vec<ConnectionId>,
     trace: String,
     refused: u32,
 }
@@ -175,7 +175,7 @@ fn a_seed_gives_one_course_of_events() {
 }
 
 /// A connection on a perfect network.
-fn calm() -> (Network, SimDriver, Client, Connection) {
+fn calm() -> (Network, SimDriver, Client, ConnectionId) {
     let network = Network::new(1, Faults::none());
     let mut driver = network.driver(small());
     let client = network.connect();
@@ -358,7 +358,7 @@ fn two_sends_in_a_turn_are_a_fault() {
 #[should_panic(expected = "#5.0 was never given out")]
 fn an_invented_name_is_a_fault() {
     let (_network, mut driver, _client, _) = calm();
-    submit(&mut driver, |to| to.push(Operation::Close(Connection::new(5, 0))));
+    submit(&mut driver, |to| to.push(Operation::Close(ConnectionId::new(5, 0))));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use io_uring::cqueue;
 
 use super::{
     UringDriver,
-    plain::Plain,
+    sqe::Plain,
     user_data::{self, Kind},
 };
 use crate::{

@@ -20,12 +20,12 @@ use socket2::SockRef;
 use super::{
     UringDriver,
     buffers::Buffers,
-    plain::{Bound, Expect, Plain},
     ring::{Ring, Wait},
     socket::{Ending, Health, Stream},
+    sqe::{Bound, Expect, Plain},
     user_data::{self, Kind},
 };
-use crate::{Completion, Connection};
+use crate::{Completion, ConnectionId};
 
 /// Loopback takes microseconds.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -99,7 +99,7 @@ fn reset(socket: TcpStream, peer: &TcpStream) -> io::Result<()> {
 impl UringDriver {
     /// Bytes were received, and the receive goes on with these `flags`: unless the socket is known
     /// to hold more, the kernel has stopped looking at it.
-    pub(super) fn doubt(&mut self, connection: Connection, flags: u32) {
+    pub(super) fn doubt(&mut self, connection: ConnectionId, flags: u32) {
         let doubt = self.doubt;
         if let Some(socket) = self.sockets.lookup_mut(connection)
             && (socket.health == Health::Unknown
@@ -132,7 +132,7 @@ impl UringDriver {
     /// The socket refused to send nothing, for the reason `errno`.
     pub(super) fn complete_check(
         &mut self,
-        connection: Connection,
+        connection: ConnectionId,
         errno: i32,
     ) -> Option<Completion<'static>> {
         let socket = self.sockets.lookup(connection)?;

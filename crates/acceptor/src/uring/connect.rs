@@ -12,11 +12,11 @@ use socket2::SockAddr;
 
 use super::{
     UringDriver,
-    plain::{Expect, Plain},
     socket::{Ending, Receiving, Socket},
+    sqe::{Expect, Plain},
     user_data::{self, Kind},
 };
-use crate::{Completion, ConnectFailure, ConnectToken, Connection, Failure, Operation};
+use crate::{Completion, ConnectFailure, ConnectToken, ConnectionId, Failure, Operation};
 
 /// What poll(2) says of a socket that was not connected, or not for long.
 const BROKEN: i32 = (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) as i32;
@@ -68,7 +68,7 @@ impl UringDriver {
     /// The attempt has ended with `result`: zero, an error, or what the poll in its place saw.
     pub(super) fn complete_connect(
         &mut self,
-        connection: Connection,
+        connection: ConnectionId,
         result: i32,
     ) -> Option<Completion<'static>> {
         let socket = self.sockets.lookup_mut(connection)?;
@@ -101,14 +101,18 @@ impl UringDriver {
         }
     }
 
-    fn establish(&mut self, connection: Connection) -> Option<Completion<'static>> {
+    fn establish(&mut self, connection: ConnectionId) -> Option<Completion<'static>> {
         let token = self.connecting.remove(connection)?;
         self.sockets.lookup_mut(connection)?.receiving = Receiving::Idle;
         self.queue_receive(connection, Expect::Silence);
         Some(Completion::Connected { connection, token })
     }
 
-    fn fail_connect(&mut self, connection: Connection, errno: i32) -> Option<Completion<'static>> {
+    fn fail_connect(
+        &mut self,
+        connection: ConnectionId,
+        errno: i32,
+    ) -> Option<Completion<'static>> {
         let token = self.connecting.remove(connection)?;
         drop(self.sockets.remove(connection));
         self.acceptors.has_room_again();

@@ -9,10 +9,10 @@ use super::{
     socket::{Ending, Receiving},
     user_data::{self, Kind},
 };
-use crate::{Completion, ConnectFailure, Connection, socket_options};
+use crate::{Completion, ConnectFailure, ConnectionId, socket_options};
 
 impl UringDriver {
-    pub(super) fn want_end(&mut self, connection: Connection, ending: Ending) {
+    pub(super) fn want_end(&mut self, connection: ConnectionId, ending: Ending) {
         if let Some(socket) = self.sockets.lookup_mut(connection)
             && socket.ending < ending
             && (ending == Ending::Closing || !socket.is_connecting())
@@ -23,7 +23,7 @@ impl UringDriver {
     }
 
     /// Closes so that the kernel drops what it has taken.
-    pub(super) fn want_reset(&mut self, connection: Connection) {
+    pub(super) fn want_reset(&mut self, connection: ConnectionId) {
         if let Some(socket) = self.sockets.lookup(connection)
             && !socket.is_closing()
         {
@@ -44,7 +44,7 @@ impl UringDriver {
         }
     }
 
-    pub(super) fn shutdown(&mut self, connection: Connection) {
+    pub(super) fn shutdown(&mut self, connection: ConnectionId) {
         if let Some(socket) = self.sockets.lookup_mut(connection)
             && socket.ending == Ending::ShutdownWanted
         {
@@ -55,7 +55,7 @@ impl UringDriver {
         }
     }
 
-    pub(super) fn begin_close(&mut self, connection: Connection) {
+    pub(super) fn begin_close(&mut self, connection: ConnectionId) {
         let Some(socket) = self.sockets.lookup_mut(connection) else { return };
         if !socket.is_sending() {
             socket.backlog = None;
@@ -79,7 +79,7 @@ impl UringDriver {
     }
 
     /// The kernel holds nothing more of this connection: its descriptor may go.
-    pub(super) fn finish_close(&mut self, connection: Connection) {
+    pub(super) fn finish_close(&mut self, connection: ConnectionId) {
         let Some(socket) = self.sockets.remove(connection) else { return };
         // close(2) here and not IORING_OP_CLOSE, so that the descriptor is free for the next
         // accept of this same turn.
@@ -92,7 +92,7 @@ impl UringDriver {
     }
 
     /// After a completion that may have been the last one of a closing connection.
-    pub(super) fn close_if_last(&mut self, connection: Connection) {
+    pub(super) fn close_if_last(&mut self, connection: ConnectionId) {
         if let Some(socket) = self.sockets.lookup(connection)
             && socket.is_closing()
             && !socket.is_in_kernel()

@@ -17,9 +17,9 @@ use io_uring::{cqueue, opcode, squeue, types::Fd};
 
 use super::{
     buffers::Buffers,
-    plain::{Bound, Expect, Plain},
     receive,
     ring::{Ring, Wait},
+    sqe::{Bound, Expect, Plain},
 };
 use crate::{Listener, SocketOptions};
 

@@ -13,7 +13,6 @@ mod connect;
 mod ending;
 pub mod features;
 mod pace;
-mod plain;
 pub mod probe;
 #[allow(unsafe_code)]
 mod receive;
@@ -21,6 +20,7 @@ mod receive;
 mod ring;
 mod send;
 mod socket;
+mod sqe;
 mod turn;
 mod user_data;
 
@@ -39,14 +39,14 @@ use self::{
     buffers::Buffers,
     check::Doubt,
     pace::Pace,
-    plain::{Expect, Plain},
     ring::Ring,
     socket::{Ending, Socket, Stream},
+    sqe::{Expect, Plain},
     turn::TurnState,
     user_data::Kind,
 };
 use crate::{
-    Completion, Connection, Counters, Driver, Failure, Listener, Operation, Operations, Settings,
+    Completion, ConnectionId, Counters, Driver, Failure, Listener, Operation, Operations, Settings,
     Waker, connecting::Connecting, slots::Slots,
 };
 
@@ -73,11 +73,11 @@ pub struct UringDriver {
     connecting: Connecting,
     acceptors: Acceptors,
     /// Receives to arm at the next submission.
-    to_arm: Vec<(Connection, Expect)>,
+    to_arm: Vec<(ConnectionId, Expect)>,
     /// Connections whose socket may have broken unseen, see `check`.
-    doubted: Vec<Connection>,
+    doubted: Vec<ConnectionId>,
     /// Connections to shut down or close once the turn's sends are done.
-    to_end: Vec<Connection>,
+    to_end: Vec<ConnectionId>,
     harvested: Vec<cqueue::Entry>,
     /// Next entry of `harvested` to report.
     reported: usize,
@@ -99,7 +99,7 @@ pub struct UringDriver {
 /// A completion that lends nothing yet.
 #[derive(Debug)]
 enum Event {
-    Received { connection: Connection, buffer: u16, length: usize },
+    Received { connection: ConnectionId, buffer: u16, length: usize },
     Told(Completion<'static>),
 }
 
@@ -169,7 +169,7 @@ impl UringDriver {
     ///
     /// # Errors
     /// The descriptor itself when `connections_max` are held.
-    pub fn adopt(&mut self, descriptor: OwnedFd) -> Result<Connection, OwnedFd> {
+    pub fn adopt(&mut self, descriptor: OwnedFd) -> Result<ConnectionId, OwnedFd> {
         let connection =
             self.sockets.insert(Socket::new(descriptor)).map_err(|socket| socket.descriptor)?;
         self.queue_receive(connection, Expect::Silence);
@@ -191,11 +191,11 @@ impl UringDriver {
     }
 
     /// Queues an operation that refers to no memory.
-    fn push_plain(&mut self, plain: &Plain) {
+    fn push_plain(&mut self, sqe: &Plain) {
         if self.broken.is_some() {
             return;
         }
-        let pushed = self.ring.push_plain(plain);
+        let pushed = self.ring.push_plain(sqe);
         self.note(pushed);
     }
 
@@ -292,7 +292,7 @@ impl UringDriver {
     }
 
     /// Marks a connection as broken; the report, unless it was made before.
-    fn fail(&mut self, connection: Connection, errno: i32) -> Option<Completion<'static>> {
+    fn fail(&mut self, connection: ConnectionId, errno: i32) -> Option<Completion<'static>> {
         let socket = self.sockets.lookup_mut(connection)?;
         if socket.stream == Stream::Failed || socket.is_closing() {
             return None;

@@ -17,7 +17,7 @@ use super::{
     ring::Ring,
 };
 use crate::{
-    Completion, Connection, Driver, Listener, Operation, Operations, SendMark, Settings,
+    Completion, ConnectionId, Driver, Listener, Operation, Operations, SendMark, Settings,
     SocketOptions, WaitMode,
 };
 
@@ -159,7 +159,7 @@ impl SelfTest {
         Err(io::Error::other(format!("{step} did not complete")))
     }
 
-    fn echoes(&mut self, client: &mut TcpStream, connection: Connection) -> io::Result<()> {
+    fn echoes(&mut self, client: &mut TcpStream, connection: ConnectionId) -> io::Result<()> {
         client.write_all(b"ping")?;
         self.until("receive", |completion| match completion {
             Completion::Received { bytes, .. } => (bytes == b"ping").then_some(()),
@@ -177,7 +177,7 @@ impl SelfTest {
     fn keeps_the_rest_of_a_short_send(
         &mut self,
         client: &mut TcpStream,
-        connection: Connection,
+        connection: ConnectionId,
     ) -> io::Result<()> {
         // More than both socket buffers take from a peer that does not read.
         const BYTES: usize = 16 * SOCKET_BUFFER_BYTES;
@@ -195,7 +195,7 @@ impl SelfTest {
         Ok(())
     }
 
-    fn cancels(&mut self, client: &mut TcpStream, connection: Connection) -> io::Result<()> {
+    fn cancels(&mut self, client: &mut TcpStream, connection: ConnectionId) -> io::Result<()> {
         self.operations.push(Operation::Close(connection));
         self.until("cancel and close", |completion| {
             matches!(completion, Completion::Closed { .. }).then_some(())

@@ -14,12 +14,12 @@ use io_uring::cqueue;
 use super::{
     Event, UringDriver,
     buffers::Buffers,
-    plain::{Bound, Expect, Plain},
     ring::{Ring, Wait},
     socket::{Health, Receiving, Stream},
+    sqe::{Bound, Expect, Plain},
     user_data::{self, Kind},
 };
-use crate::{Completion, Connection};
+use crate::{Completion, ConnectionId};
 
 /// What one connection may bring before its receive is armed again, so once a turn at most. It
 /// bounds what a client can make the gateway say before its socket is found full.
@@ -43,7 +43,7 @@ pub(super) fn is_bounded(ring: &mut Ring, buffers: &mut Buffers) -> io::Result<b
 }
 
 impl UringDriver {
-    pub(super) fn queue_receive(&mut self, connection: Connection, expect: Expect) {
+    pub(super) fn queue_receive(&mut self, connection: ConnectionId, expect: Expect) {
         if let Some(socket) = self.sockets.lookup_mut(connection)
             && socket.receiving == Receiving::Idle
             && socket.wants_bytes
@@ -79,7 +79,7 @@ impl UringDriver {
         }
     }
 
-    pub(super) fn pause(&mut self, connection: Connection) {
+    pub(super) fn pause(&mut self, connection: ConnectionId) {
         let Some(socket) = self.sockets.lookup_mut(connection) else { return };
         socket.wants_bytes = false;
         if socket.receiving == Receiving::Armed {
@@ -88,7 +88,7 @@ impl UringDriver {
         }
     }
 
-    pub(super) fn resume(&mut self, connection: Connection) {
+    pub(super) fn resume(&mut self, connection: ConnectionId) {
         let Some(socket) = self.sockets.lookup_mut(connection) else { return };
         socket.wants_bytes = true;
         // While a cancel is on its way, its last completion queues the receive again.
@@ -130,7 +130,7 @@ impl UringDriver {
 
     pub(super) fn complete_without_bytes(
         &mut self,
-        connection: Connection,
+        connection: ConnectionId,
         errno: i32,
     ) -> Option<Completion<'static>> {
         match errno {

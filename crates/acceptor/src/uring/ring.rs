@@ -19,7 +19,7 @@ use io_uring::{
 };
 use libc::{SYS_io_uring_enter, SYS_io_uring_register, c_long, syscall};
 
-use super::plain::Plain;
+use super::sqe::Plain;
 
 // <linux/io_uring.h>; the `io-uring` crate keeps these to itself.
 const ENTER_GETEVENTS: u32 = 1 << 0;
@@ -175,9 +175,9 @@ impl Ring {
     }
 
     /// Queues an operation that refers to no memory.
-    pub(super) fn push_plain(&mut self, plain: &Plain) -> io::Result<()> {
+    pub(super) fn push_plain(&mut self, sqe: &Plain) -> io::Result<()> {
         // SAFETY: a `Plain` has no pointer, by its constructors.
-        unsafe { self.push(plain.entry()) }
+        unsafe { self.push(sqe.entry()) }
     }
 
     /// Submits what is queued without waiting and without running deferred work.

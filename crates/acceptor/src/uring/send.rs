@@ -18,7 +18,7 @@ use super::{
     socket::{Ending, Health, Stream},
     user_data::{self, Kind},
 };
-use crate::{Completion, Connection, Operation, Outgoing, Piece, tcp_progress::Progress};
+use crate::{Completion, ConnectionId, Operation, Outgoing, Piece, tcp_progress::TcpProgress};
 
 /// A backlog is sent in parts of this size, so that a slow reader's progress is seen.
 const ARMED_BYTES_MAX: usize = 256 << 10;
@@ -91,31 +91,31 @@ impl UringDriver {
         }
     }
 
-    fn tell_of_backlog(&mut self, connection: Connection) {
+    fn tell_of_backlog(&mut self, connection: ConnectionId) {
         let told = self.backlogged(connection);
         self.events.extend(told);
     }
 
-    fn backlogged(&self, connection: Connection) -> Option<Completion<'static>> {
+    fn backlogged(&self, connection: ConnectionId) -> Option<Completion<'static>> {
         let backlog = self.sockets.lookup(connection)?.backlog.as_ref()?;
         let (unsent_bytes, shared_bytes) = (backlog.unsent_bytes(), backlog.shared_bytes());
         Some(Completion::Backlogged { connection, unsent_bytes, shared_bytes })
     }
 
-    fn unsent_bytes(&self, connection: Connection) -> usize {
+    fn unsent_bytes(&self, connection: ConnectionId) -> usize {
         let backlog = self.sockets.lookup(connection).and_then(|socket| socket.backlog.as_ref());
         backlog.map_or(0, |backlog| backlog.unsent_bytes())
     }
 
     /// How far the peer has read. The kernel's part is asked for at once: a ring would answer no
     /// sooner, and it has no operation for TCP_INFO.
-    pub(super) fn measure_progress(&mut self, connection: Connection) {
+    pub(super) fn measure_progress(&mut self, connection: ConnectionId) {
         let Some(socket) = self.sockets.lookup(connection) else { return };
         if socket.stream == Stream::Failed || socket.is_closing() || socket.is_connecting() {
             return;
         }
-        let Progress { acknowledged_bytes, unacknowledged_bytes } =
-            Progress::of(socket.descriptor.as_fd(), self.unsent_bytes(connection));
+        let TcpProgress { acknowledged_bytes, unacknowledged_bytes } =
+            TcpProgress::of(socket.descriptor.as_fd(), self.unsent_bytes(connection));
         let progress =
             Completion::Progress { connection, acknowledged_bytes, unacknowledged_bytes };
         self.events.push_back(progress);
@@ -144,7 +144,7 @@ impl UringDriver {
     }
 
     /// Without the rest of what it is sent the stream has a hole: the connection has failed.
-    fn fail_for_memory(&mut self, connection: Connection) {
+    fn fail_for_memory(&mut self, connection: ConnectionId) {
         let failed = self.fail(connection, libc::ENOMEM);
         self.events.extend(failed);
     }
@@ -190,7 +190,7 @@ impl UringDriver {
 
     /// Gives the kernel the first piece of the backlog, to be sent as room comes.
     #[allow(unsafe_code)]
-    fn arm_backlog(&mut self, connection: Connection) {
+    fn arm_backlog(&mut self, connection: ConnectionId) {
         let Some(socket) = self.sockets.lookup_mut(connection) else { return };
         let descriptor = Fd(socket.descriptor.as_raw_fd());
         let Some(backlog) = &mut socket.backlog else { return };
@@ -209,7 +209,7 @@ impl UringDriver {
     /// A piece of a backlog was sent, or failed to be.
     pub(super) fn complete_backlog_send(
         &mut self,
-        connection: Connection,
+        connection: ConnectionId,
         result: i32,
     ) -> Option<Completion<'static>> {
         let socket = self.sockets.lookup_mut(connection)?;

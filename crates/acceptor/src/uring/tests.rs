@@ -18,7 +18,7 @@ const ENTRIES: u32 = 8;
 struct Rig {
     driver: UringDriver,
     operations: Operations,
-    clients: Vec<(TcpStream, Connection)>,
+    clients: Vec<(TcpStream, ConnectionId)>,
 }
 
 impl Rig {
@@ -46,7 +46,7 @@ impl Rig {
     }
 
     /// One turn; the client that was accepted in it.
-    fn turn(&mut self) -> io::Result<Option<Connection>> {
+    fn turn(&mut self) -> io::Result<Option<ConnectionId>> {
         self.driver.submit(&mut self.operations);
         self.driver.wait(Some(Duration::from_millis(5)))?;
         let mut accepted = None;

@@ -2,7 +2,7 @@
 //!
 //! Layout: kind in bits 56-63, generation in 32-55, slot (or index) in 0-31.
 
-use crate::Connection;
+use crate::ConnectionId;
 
 /// What an operation was for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,7 @@ const KINDS: [Kind; 9] = [
 ];
 
 /// User data of an operation on a connection.
-pub(super) fn of_connection(kind: Kind, connection: Connection) -> u64 {
+pub(super) fn of_connection(kind: Kind, connection: ConnectionId) -> u64 {
     (kind as u64) << 56 | u64::from(connection.generation()) << 32 | u64::from(connection.slot())
 }
 
@@ -56,8 +56,8 @@ pub(super) fn kind(user_data: u64) -> Kind {
 }
 
 /// The connection of a completion.
-pub(super) fn connection(user_data: u64) -> Connection {
-    Connection::new(user_data as u32, (user_data >> 32) as u32)
+pub(super) fn connection(user_data: u64) -> ConnectionId {
+    ConnectionId::new(user_data as u32, (user_data >> 32) as u32)
 }
 
 /// The index of a completion.
@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn what_goes_in_comes_out() {
         for of in KINDS {
-            let name = Connection::new(u32::MAX, Connection::GENERATIONS - 1);
+            let name = ConnectionId::new(u32::MAX, ConnectionId::GENERATIONS - 1);
             let data = of_connection(of, name);
             assert_eq!((kind(data), connection(data)), (of, name));
             let data = of_index(of, 77);

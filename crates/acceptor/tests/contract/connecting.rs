@@ -11,7 +11,7 @@ use std::{
 };
 
 use ringway_acceptor::{
-    ConnectFailure, ConnectToken, Connection, Connector, Failure, Listener, Operation, SendMark,
+    ConnectFailure, ConnectToken, ConnectionId, Connector, Failure, Listener, Operation, SendMark,
     Settings, SocketOptions, descriptors::raise_limit,
 };
 use rustix::{
@@ -32,7 +32,7 @@ fn nobody() -> SocketAddr {
 }
 
 /// A connection to a peer that is not the driver's.
-fn connected<D: Subject>(rig: &mut Rig<D>) -> (TcpStream, Connection) {
+fn connected<D: Subject>(rig: &mut Rig<D>) -> (TcpStream, ConnectionId) {
     let listener = TcpListener::bind(loopback()).unwrap();
     let token = rig.begin(listener.local_addr().unwrap());
     let name = rig.until_connected(token);
@@ -51,7 +51,7 @@ fn blackhole() -> (Listener, TcpStream) {
     (listener, waiting)
 }
 
-fn closed(rig: &Rig<impl Subject>, name: Connection) -> usize {
+fn closed(rig: &Rig<impl Subject>, name: ConnectionId) -> usize {
     rig.count(|seen| *seen == Seen::Closed(name))
 }
 

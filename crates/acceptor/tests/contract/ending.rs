@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use ringway_acceptor::{Connection, Operation, SendMark, Settings};
+use ringway_acceptor::{ConnectionId, Operation, SendMark, Settings};
 
 use crate::harness::{Rig, Seen, Subject, reset};
 
@@ -129,7 +129,8 @@ pub fn a_stale_name_is_ignored<D: Subject>() {
     rig.close(old);
     let (mut client, new) = rig.client();
     assert_eq!(new.slot(), old.slot(), "the slot is used again");
-    for stale in [old, Connection::new(old.slot(), old.generation() + 99), Connection::new(999, 0)]
+    for stale in
+        [old, ConnectionId::new(old.slot(), old.generation() + 99), ConnectionId::new(999, 0)]
     {
         rig.operations.send(stale, &mut SendMark::default(), |out| out.push(b'x'));
         rig.push(Operation::PauseReceive(stale));

@@ -11,7 +11,7 @@ use std::{
 };
 
 use ringway_acceptor::{
-    Completion, ConnectFailure, ConnectToken, Connection, Connector, Driver, Failure, Listener,
+    Completion, ConnectFailure, ConnectToken, ConnectionId, Connector, Driver, Failure, Listener,
     Operation, Operations, SendMark, Settings, SocketOptions, Waker, epoll::EpollDriver,
     uring::UringDriver,
 };
@@ -56,17 +56,17 @@ impl Subject for UringDriver {
 /// A completion, kept. Received bytes are kept apart, see [`Rig::received`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
-    Accepted(Connection, u16, SocketAddr),
-    Connected(Connection, ConnectToken),
+    Accepted(ConnectionId, u16, SocketAddr),
+    Connected(ConnectionId, ConnectToken),
     ConnectFailed(ConnectToken, ConnectFailure),
-    Received(Connection),
-    EndOfStream(Connection),
-    Failed(Connection, Failure),
-    Backlogged(Connection, usize),
-    Drained(Connection),
+    Received(ConnectionId),
+    EndOfStream(ConnectionId),
+    Failed(ConnectionId, Failure),
+    Backlogged(ConnectionId, usize),
+    Drained(ConnectionId),
     /// Acknowledged, and not acknowledged.
-    Progress(Connection, u64, usize),
-    Closed(Connection),
+    Progress(ConnectionId, u64, usize),
+    Closed(ConnectionId),
     Refused(u32),
     Woken,
 }
@@ -76,13 +76,13 @@ pub struct Rig<D> {
     pub address: SocketAddr,
     pub operations: Operations,
     pub seen: Vec<Seen>,
-    received: HashMap<Connection, Vec<u8>>,
-    ended: HashSet<Connection>,
-    void: HashSet<Connection>,
+    received: HashMap<ConnectionId, Vec<u8>>,
+    ended: HashSet<ConnectionId>,
+    void: HashSet<ConnectionId>,
     /// Attempts to connect that are not answered.
     attempts: HashSet<ConnectToken>,
     tokens: u64,
-    shared_bytes: HashMap<Connection, usize>,
+    shared_bytes: HashMap<ConnectionId, usize>,
 }
 
 pub fn loopback() -> SocketAddr {
@@ -203,7 +203,7 @@ impl<D: Subject> Rig<D> {
     }
 
     /// What an attempt has become.
-    pub fn name(&self, token: ConnectToken) -> Option<Connection> {
+    pub fn name(&self, token: ConnectToken) -> Option<ConnectionId> {
         self.seen.iter().find_map(|seen| match seen {
             Seen::Connected(name, of) if *of == token => Some(*name),
             _ => None,
@@ -218,7 +218,7 @@ impl<D: Subject> Rig<D> {
         })
     }
 
-    pub fn until_connected(&mut self, token: ConnectToken) -> Connection {
+    pub fn until_connected(&mut self, token: ConnectToken) -> ConnectionId {
         self.until("a connection", |rig| rig.name(token).is_some());
         self.name(token).unwrap()
     }
@@ -229,7 +229,7 @@ impl<D: Subject> Rig<D> {
     }
 
     /// What was told of the connection's backlog, in order.
-    pub fn backlogs(&self, name: Connection) -> impl Iterator<Item = usize> + '_ {
+    pub fn backlogs(&self, name: ConnectionId) -> impl Iterator<Item = usize> + '_ {
         self.seen.iter().filter_map(move |seen| match seen {
             Seen::Backlogged(of, unsent_bytes) if *of == name => Some(*unsent_bytes),
             _ => None,
@@ -237,7 +237,7 @@ impl<D: Subject> Rig<D> {
     }
 
     /// Shared bytes in the connection's backlog, as last reported.
-    pub fn shared_bytes(&self, name: Connection) -> usize {
+    pub fn shared_bytes(&self, name: ConnectionId) -> usize {
         self.shared_bytes[&name]
     }
 
@@ -276,7 +276,7 @@ impl<D: Subject> Rig<D> {
     }
 
     /// A client, and its connection's name.
-    pub fn client(&mut self) -> (TcpStream, Connection) {
+    pub fn client(&mut self) -> (TcpStream, ConnectionId) {
         // An earlier client may have had the same port.
         let earlier = self.seen.len();
         let client = self.connect();
@@ -297,18 +297,18 @@ impl<D: Subject> Rig<D> {
     }
 
     /// Sends in a turn of its own that does not wait.
-    pub fn send(&mut self, connection: Connection, bytes: &[u8]) {
+    pub fn send(&mut self, connection: ConnectionId, bytes: &[u8]) {
         self.operations
             .send(connection, &mut SendMark::default(), |out| out.extend_from_slice(bytes));
         self.turn(Duration::ZERO);
     }
 
     /// What has been received and not yet taken by this.
-    pub fn received(&mut self, connection: Connection) -> Vec<u8> {
+    pub fn received(&mut self, connection: ConnectionId) -> Vec<u8> {
         self.received.remove(&connection).unwrap_or_default()
     }
 
-    pub fn received_len(&self, connection: Connection) -> usize {
+    pub fn received_len(&self, connection: ConnectionId) -> usize {
         self.received.get(&connection).map_or(0, Vec::len)
     }
 
@@ -316,11 +316,11 @@ impl<D: Subject> Rig<D> {
         self.seen.iter().filter(|seen| matches(seen)).count()
     }
 
-    pub fn has_failed(&self, connection: Connection) -> bool {
+    pub fn has_failed(&self, connection: ConnectionId) -> bool {
         self.count(|seen| matches!(seen, Seen::Failed(name, _) if *name == connection)) > 0
     }
 
-    pub fn close(&mut self, connection: Connection) {
+    pub fn close(&mut self, connection: ConnectionId) {
         self.push(Operation::Close(connection));
         self.until_seen(Seen::Closed(connection));
     }

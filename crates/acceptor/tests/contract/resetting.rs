@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use ringway_acceptor::{ConnectFailure, Connection, Operation, Settings};
+use ringway_acceptor::{ConnectFailure, ConnectionId, Operation, Settings};
 
 use crate::harness::{Rig, SETTLED, Seen, Subject, loopback, pattern, reset};
 
@@ -23,7 +23,7 @@ fn send_and_reset(mut client: TcpStream, bytes: &[u8]) {
     reset(client);
 }
 
-fn accepted(rig: &Rig<impl Subject>) -> Vec<Connection> {
+fn accepted(rig: &Rig<impl Subject>) -> Vec<ConnectionId> {
     let names = rig.seen.iter().filter_map(|seen| match seen {
         Seen::Accepted(name, _, peer) => {
             assert!(!peer.ip().is_unspecified(), "a client without an address");
@@ -35,7 +35,7 @@ fn accepted(rig: &Rig<impl Subject>) -> Vec<Connection> {
 }
 
 /// All of them have failed, and nothing of them stays behind.
-fn all_fail<D: Subject>(rig: &mut Rig<D>, names: &[Connection]) {
+fn all_fail<D: Subject>(rig: &mut Rig<D>, names: &[ConnectionId]) {
     rig.until("every failure", |rig| names.iter().all(|name| rig.has_failed(*name)));
     for name in names {
         rig.push(Operation::Close(*name));
@@ -166,7 +166,7 @@ pub fn a_peer_that_speaks_and_resets_at_once_fails<D: Subject>() {
                         panic!()
                     };
                     assert!(failure.is_reset(), "{failure}");
-                    Some(Connection::new(0, 0))
+                    Some(ConnectionId::new(0, 0))
                 })
                 .is_some()
         })

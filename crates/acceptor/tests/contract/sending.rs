@@ -10,14 +10,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use ringway_acceptor::{Connection, Operation, SendMark};
+use ringway_acceptor::{ConnectionId, Operation, SendMark};
 
 use crate::harness::{Rig, Seen, Subject, pattern, reset};
 
 /// More than the socket buffers of both ends hold.
 const MORE_THAN_FITS: usize = 24 << 20;
 
-fn backlogged(rig: &Rig<impl Subject>, connection: Connection) -> Option<usize> {
+fn backlogged(rig: &Rig<impl Subject>, connection: ConnectionId) -> Option<usize> {
     rig.backlogs(connection).last()
 }
 
@@ -192,7 +192,7 @@ pub fn progress_of_an_ended_or_void_connection_is_not_told<D: Subject>() {
 }
 
 /// Asks, and takes the answer of the turn that follows.
-fn progress<D: Subject>(rig: &mut Rig<D>, name: Connection) -> (usize, usize) {
+fn progress<D: Subject>(rig: &mut Rig<D>, name: ConnectionId) -> (usize, usize) {
     let told = rig.seen.len();
     rig.push(Operation::MeasureProgress(name));
     rig.turn(Duration::ZERO);

@@ -61,7 +61,7 @@ fn as_response(data: &[u8]) {
         assert!(accepted.head_bytes <= data.len());
         assert!(data[..accepted.head_bytes].ends_with(b"\n"));
         assert!(matches!(accepted.subprotocol, None | Some("chat")));
-        assert!(accepted.agreement.is_none_or(|terms| terms.client_max_window_bits.is_none()));
+        assert!(accepted.agreement.is_none_or(|rules| rules.client_max_window_bits.is_none()));
     }
 }
 

@@ -145,7 +145,7 @@ impl Inflater {
         output: &mut Vec<u8>,
         room: usize,
         bytes_max: usize,
-    ) -> Result<Progress, InflateError> {
+    ) -> Result<InflateStep, InflateError> {
         let start = output.len();
         let end = start + room;
         if output.capacity() < end {
@@ -161,7 +161,7 @@ impl Inflater {
 
     /// One call into zlib when the bound is reached: what is left of the
     /// message may hold ends of blocks, but not one byte more of output.
-    fn step_past_bound(&mut self, input: &[u8]) -> Result<Progress, InflateError> {
+    fn step_past_bound(&mut self, input: &[u8]) -> Result<InflateStep, InflateError> {
         // Too big comes before corrupt, so that the pieces in which a message
         // comes do not change the verdict on it.
         let progress = self.decompress(input, &mut [0], InflateFlush::SyncFlush);
@@ -194,10 +194,10 @@ impl Inflater {
         Ok(())
     }
 
-    fn decompress(&mut self, input: &[u8], output: &mut [u8], flush: InflateFlush) -> Progress {
+    fn decompress(&mut self, input: &[u8], output: &mut [u8], flush: InflateFlush) -> InflateStep {
         let (read, wrote) = (self.zlib.total_in(), self.zlib.total_out());
         let status = self.zlib.decompress(input, output, flush);
-        Progress {
+        InflateStep {
             status: status.map_err(|_| InflateError::Corrupt),
             read: (self.zlib.total_in() - read) as usize,
             wrote: (self.zlib.total_out() - wrote) as usize,
@@ -206,7 +206,7 @@ impl Inflater {
 }
 
 /// What one call into zlib did, before the fault if it found one.
-struct Progress {
+struct InflateStep {
     status: Result<Status, InflateError>,
     read: usize,
     wrote: usize,

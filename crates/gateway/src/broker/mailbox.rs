@@ -3,7 +3,7 @@
 //!
 //! A few words of shared memory and a wake-up. Events do not pass here: they are in the log.
 
-use ringway_acceptor::{Connection, Operation, Operations, Waker};
+use ringway_acceptor::{ConnectionId, Operation, Operations, Waker};
 use ringway_frame::CloseCode;
 use ringway_hub::{Cursor, Name};
 use std::{
@@ -18,7 +18,7 @@ use crate::config::settings::Settings;
 
 /// Shared by the control thread and all cores.
 #[derive(Debug, Clone, Default)]
-pub struct Orders {
+pub struct Mailbox {
     shared: Arc<Shared>,
 }
 
@@ -34,12 +34,12 @@ struct Shared {
 #[derive(Debug)]
 struct Core {
     waker: Waker,
-    mail: Vec<Order>,
+    mail: Vec<CoreMessage>,
 }
 
 /// What one core is to do with clients of its own.
 #[derive(Debug, Clone)]
-pub enum Order {
+pub enum CoreMessage {
     /// Panic, in tests of what follows.
     #[cfg(test)]
     Panic,
@@ -57,7 +57,7 @@ pub enum Order {
     /// Change what a connection listens to.
     Listen {
         /// The connection. If it is not one of the client's own, nothing happens.
-        connection: Connection,
+        connection: ConnectionId,
         /// The client that asks.
         client: Name,
         /// The topic.
@@ -78,9 +78,9 @@ pub enum Change {
     Unsubscribe,
 }
 
-impl Orders {
+impl Mailbox {
     /// Adds a core. Its index is the number of cores that were added before it.
-    pub fn enlist(&self, waker: Waker) {
+    pub fn register(&self, waker: Waker) {
         if self.is_draining() {
             waker.wake();
         }
@@ -133,7 +133,7 @@ impl Orders {
     }
 
     /// Gives every core an order.
-    pub fn tell_all(&self, order: &Order) {
+    pub fn tell_all(&self, order: &CoreMessage) {
         for core in self.cores().iter_mut() {
             core.mail.push(order.clone());
             core.waker.wake();
@@ -141,15 +141,15 @@ impl Orders {
     }
 
     /// Gives one core an order, if there is such a core.
-    pub fn tell(&self, core: usize, order: Order) {
+    pub fn tell(&self, core: usize, order: CoreMessage) {
         if let Some(core) = self.cores().get_mut(core) {
             core.mail.push(order);
             core.waker.wake();
         }
     }
 
-    /// The orders for `core` so far.
-    pub fn collect(&self, core: usize) -> Vec<Order> {
+    /// The messages for `core` so far.
+    pub fn collect(&self, core: usize) -> Vec<CoreMessage> {
         self.cores().get_mut(core).map(|core| std::mem::take(&mut core.mail)).unwrap_or_default()
     }
 

@@ -15,8 +15,8 @@ use std::{collections::HashSet, ops::ControlFlow, sync::Arc, time::Duration};
 
 use ringway_frame::{Opcode, emit_frame};
 use ringway_hub::{
-    Address, Cursor, Directory, Draft, Epoch, Interest, Keep, Key, Log, Outcome, Presence,
-    Receipts, Recipients, Retention, Sequence, Since, Tail, TopicRetention,
+    Address, Appender, Cursor, DedupCache, Directory, Draft, Epoch, Expiry, Interest, Key,
+    Liveness, Log, NotifyOutcome, Recipients, Retention, Sequence, Since, TopicRetention,
 };
 
 use crate::{
@@ -27,13 +27,13 @@ use crate::{
 };
 
 /// Shared by all cores and the control thread.
-pub struct Exchange {
+pub struct Broker {
     /// All events, in order.
     pub log: Log,
     /// Who is there, and since when others are not.
     pub directory: Arc<Directory>,
     /// Answers to commands that were carried out, for those that come twice.
-    pub receipts: Receipts<Arc<Receipt>>,
+    pub receipts: DedupCache<Arc<Receipt>>,
     age_max: Duration,
 }
 
@@ -68,10 +68,10 @@ pub struct Notified<'n> {
     /// Where the event stands in the log; where the log ends, if no recipient gets it.
     pub cursor: Cursor,
     /// For each recipient, each named once.
-    pub outcome: Vec<(&'n str, Outcome)>,
+    pub outcome: Vec<(&'n str, NotifyOutcome)>,
 }
 
-impl Exchange {
+impl Broker {
     /// An empty log.
     pub fn new(epoch: Epoch, history: &History, topics: &[HistoryTopic]) -> Self {
         let retention = Retention {
@@ -101,7 +101,7 @@ impl Exchange {
         Self {
             log,
             directory,
-            receipts: Receipts::new(RECEIPTS_MAX, RECEIPTS_AGE_MAX)
+            receipts: DedupCache::new(RECEIPTS_MAX, RECEIPTS_AGE_MAX)
                 .within(RECEIPTS_BYTES_MAX, |receipt| receipt.bytes()),
             age_max: history.age_max,
         }
@@ -135,7 +135,7 @@ impl Exchange {
     /// [`OutOfMemory`]; nothing was appended.
     pub fn notify<'n, S: AsRef<str>>(
         &self,
-        tail: &mut Tail,
+        appender: &mut Appender,
         notice: Notice<'_>,
         to: &'n [S],
         allowed: &Patterns,
@@ -144,20 +144,21 @@ impl Exchange {
         let mut seen = HashSet::new();
         seen.try_reserve(to.len()).map_err(|_| OutOfMemory)?;
         let names = to.iter().map(AsRef::as_ref).filter(|name| seen.insert(*name));
-        let mut outcome: Vec<(&str, Outcome)> = Vec::new();
+        let mut outcome: Vec<(&str, NotifyOutcome)> = Vec::new();
         outcome.try_reserve_exact(to.len()).map_err(|_| OutOfMemory)?;
         outcome.extend(names.map(|name| match allowed.allow(name) {
-            true => (name, Outcome::Queued),
-            false => (name, Outcome::Denied),
+            true => (name, NotifyOutcome::Queued),
+            false => (name, NotifyOutcome::Denied),
         }));
         let keep = self.keep(notice.ttl, now);
-        if matches!(keep, Keep::Never) {
+        if matches!(keep, Expiry::Never) {
             // Only for those who are here now. Each of them gets it: on its connection, or if that
             // ends before, when it comes back soon (`UNKEPT_GRACE`).
-            self.find(&mut outcome, Outcome::Offline);
+            self.find(&mut outcome, NotifyOutcome::Offline);
         }
-        let is_meant =
-            |entry: &&(&'n str, Outcome)| matches!(entry.1, Outcome::Queued | Outcome::Delivered);
+        let is_meant = |entry: &&(&'n str, NotifyOutcome)| {
+            matches!(entry.1, NotifyOutcome::Queued | NotifyOutcome::Delivered)
+        };
         let recipients =
             Recipients::try_of_distinct(outcome.iter().filter(is_meant).map(|entry| entry.0))
                 .map_err(|_| OutOfMemory)?;
@@ -165,19 +166,19 @@ impl Exchange {
             return Ok(Notified { cursor: self.cursor(self.log.head()), outcome });
         }
         let draft = Self::draft(notice, Address::Recipients(recipients), Echo::Yes, keep)?;
-        let sequence = self.log.append(tail, draft, now);
-        if !matches!(keep, Keep::Never) {
-            self.find(&mut outcome, Outcome::Queued);
+        let sequence = self.log.append(appender, draft, now);
+        if !matches!(keep, Expiry::Never) {
+            self.find(&mut outcome, NotifyOutcome::Queued);
         }
         Ok(Notified { cursor: self.cursor(sequence), outcome })
     }
 
     /// Says of each recipient that may be addressed whether it is here, or else is `away`.
-    fn find(&self, outcome: &mut [(&str, Outcome)], away: Outcome) {
-        for (name, outcome) in outcome.iter_mut().filter(|entry| entry.1 != Outcome::Denied) {
-            *outcome = match self.directory.presence(name) {
-                Presence::Live => Outcome::Delivered,
-                Presence::Behind | Presence::Away | Presence::Unknown => away,
+    fn find(&self, outcome: &mut [(&str, NotifyOutcome)], away: NotifyOutcome) {
+        for (name, outcome) in outcome.iter_mut().filter(|entry| entry.1 != NotifyOutcome::Denied) {
+            *outcome = match self.directory.liveness(name) {
+                Liveness::Live => NotifyOutcome::Delivered,
+                Liveness::Behind | Liveness::Away | Liveness::Unknown => away,
             };
         }
     }
@@ -188,7 +189,7 @@ impl Exchange {
     /// [`OutOfMemory`]; nothing was appended.
     pub fn publish(
         &self,
-        tail: &mut Tail,
+        appender: &mut Appender,
         notice: Notice<'_>,
         topic: &str,
         echo: Echo,
@@ -196,7 +197,7 @@ impl Exchange {
     ) -> Result<Cursor, OutOfMemory> {
         let keep = self.keep(notice.ttl, now);
         let draft = Self::draft(notice, Address::Topic(topic.into()), echo, keep)?;
-        Ok(self.cursor(self.log.append(tail, draft, now)))
+        Ok(self.cursor(self.log.append(appender, draft, now)))
     }
 
     /// Where a client that comes without a cursor begins to read what is its own. `since` is what the
@@ -280,11 +281,11 @@ impl Exchange {
         self.receipts.expire(now);
     }
 
-    fn keep(&self, ttl: Option<Ttl>, now: Duration) -> Keep {
+    fn keep(&self, ttl: Option<Ttl>, now: Duration) -> Expiry {
         match ttl {
-            Some(Ttl::Unkept) => Keep::Never,
-            Some(Ttl::For(time)) if time < self.age_max => Keep::Until(now + time),
-            Some(Ttl::For(_)) | None => Keep::Window,
+            Some(Ttl::Unkept) => Expiry::Never,
+            Some(Ttl::For(time)) if time < self.age_max => Expiry::Until(now + time),
+            Some(Ttl::For(_)) | None => Expiry::Window,
         }
     }
 
@@ -293,7 +294,7 @@ impl Exchange {
         notice: Notice<'_>,
         address: Address,
         echo: Echo,
-        keep: Keep,
+        keep: Expiry,
     ) -> Result<Draft, OutOfMemory> {
         let Notice { from, event, data, .. } = notice;
         let topic = match &address {
@@ -334,22 +335,23 @@ mod tests {
     fn those_who_left_and_for_whom_nothing_is_kept_are_bounded() {
         let history =
             History { events_max: 100_000, bytes_max: 64 << 20, age_max: Duration::from_secs(300) };
-        let (exchange, mut tail) = (Exchange::new(Epoch::new(1), &history, &[]), Tail::default());
+        let (broker, mut appender) =
+            (Broker::new(Epoch::new(1), &history, &[]), Appender::default());
         let notice = Notice { from: None, event: None, data: "1", ttl: None };
         let everybody = Patterns::new(["*"]);
-        exchange.notify(&mut tail, notice, &["awaited"], &everybody, Duration::ZERO).unwrap();
+        broker.notify(&mut appender, notice, &["awaited"], &everybody, Duration::ZERO).unwrap();
         let visit = |name: &str| {
-            exchange.directory.arrive(name);
-            exchange.directory.leave(name, 1);
+            broker.directory.arrive(name);
+            broker.directory.leave(name, 1);
         };
         visit("awaited");
-        exchange.directory.arrive("here");
+        broker.directory.arrive("here");
         (0..AWAY_MAX - 1).for_each(|number| visit(&number.to_string()));
-        exchange.expire(Duration::ZERO);
-        assert_eq!(exchange.directory.clients(), AWAY_MAX + 1, "there is room for so many");
+        broker.expire(Duration::ZERO);
+        assert_eq!(broker.directory.clients(), AWAY_MAX + 1, "there is room for so many");
         visit("one more");
-        exchange.expire(Duration::ZERO);
-        assert_eq!(exchange.directory.clients(), 2);
-        assert_eq!(exchange.directory.presence("awaited"), Presence::Away);
+        broker.expire(Duration::ZERO);
+        assert_eq!(broker.directory.clients(), 2);
+        assert_eq!(broker.directory.liveness("awaited"), Liveness::Away);
     }
 }

@@ -5,7 +5,7 @@
 
 use ringway_hub::Cursor;
 
-use crate::{broker::Outcome, memory::OutOfMemory};
+use crate::{broker::NotifyOutcome, memory::OutOfMemory};
 
 /// What became of a command.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct Receipt {
 struct Outcomes {
     names: String,
     /// Where each name ends, and what became of the event for it.
-    ends: Vec<(u32, Outcome)>,
+    ends: Vec<(u32, NotifyOutcome)>,
 }
 
 /// Room for a receipt: taken before the event is appended, since that must be acknowledged then.
@@ -42,7 +42,7 @@ impl ReceiptRoom {
     }
 
     /// The receipt of a notify.
-    pub fn notified(self, cursor: Cursor, outcome: &[(&str, Outcome)]) -> Receipt {
+    pub fn notified(self, cursor: Cursor, outcome: &[(&str, NotifyOutcome)]) -> Receipt {
         let Self(mut outcomes) = self;
         for (name, of) in outcome {
             outcomes.names.push_str(name);
@@ -62,13 +62,13 @@ impl Receipt {
     ///
     /// ```
     /// use ringway::broker::ReceiptRoom;
-    /// use ringway_hub::{Cursor, Epoch, Outcome};
-    /// let outcome = [("ann", Outcome::Delivered), ("bob", Outcome::Queued)];
+    /// use ringway_hub::{Cursor, Epoch, NotifyOutcome};
+    /// let outcome = [("ann", NotifyOutcome::Delivered), ("bob", NotifyOutcome::Queued)];
     /// let room = ReceiptRoom::new(&["ann", "bob"]).unwrap();
     /// let receipt = room.notified(Cursor { epoch: Epoch::new(1), sequence: 7 }, &outcome);
     /// assert!(receipt.outcome().unwrap().eq(outcome));
     /// ```
-    pub fn outcome(&self) -> Option<impl Iterator<Item = (&str, Outcome)>> {
+    pub fn outcome(&self) -> Option<impl Iterator<Item = (&str, NotifyOutcome)>> {
         let Outcomes { names, ends } = self.outcome.as_ref()?;
         let mut start = 0;
         Some(ends.iter().map(move |(end, of)| {
@@ -81,7 +81,7 @@ impl Receipt {
     /// Bytes of memory.
     pub fn bytes(&self) -> usize {
         let outcomes = self.outcome.as_ref().map_or(0, |outcomes| {
-            outcomes.names.capacity() + outcomes.ends.capacity() * size_of::<(u32, Outcome)>()
+            outcomes.names.capacity() + outcomes.ends.capacity() * size_of::<(u32, NotifyOutcome)>()
         });
         size_of::<Self>() + outcomes
     }

@@ -59,8 +59,8 @@ const _: () = {
     assert!(FRAME_BYTES.most <= u32::MAX as u64);
 
     // A run of several events fits in the queue of a client by default, and in what a core keeps.
-    assert!(RUN_BYTES_MAX as u64 <= QUEUE_BYTES.number());
-    assert!(RUN_BYTES_MAX < PENDING_BYTES_MAX && PENDING_BYTES_MAX <= TURN_EVENT_BYTES_MAX);
+    assert!(BATCH_BYTES_MAX as u64 <= QUEUE_BYTES.number());
+    assert!(BATCH_BYTES_MAX < PENDING_BYTES_MAX && PENDING_BYTES_MAX <= TURN_EVENT_BYTES_MAX);
 
     // A peer that answers its Close in time is gone before a drain ends.
     assert!(CLOSE_TIMEOUT.number() <= bound_of("server.drain_time").number());

@@ -4,7 +4,7 @@
 //! It never decides what a turn may cost: `session::core_hub` and `limits` do.
 
 use crate::{
-    connection::{Peer, Readiness, Stage, Turn},
+    connection::{ClientConnection, Protocol, Readiness, Turn},
     limits::{DEFERRED_BYTES_MAX, RESUME_COST},
     memory,
     session::ready::Effort,
@@ -26,7 +26,7 @@ pub(super) enum End {
     Stream,
 }
 
-impl Peer {
+impl ClientConnection {
     /// Serves bytes from the socket.
     #[inline]
     pub fn receive(&mut self, received: &mut [u8], turn: &mut Turn<'_>) {
@@ -36,7 +36,7 @@ impl Peer {
                 return self.close_for_memory(turn);
             }
             self.sending.hold(self.connection, turn.operations);
-        } else if self.effort == Effort::Heavy || turn.desk.is_spent() {
+        } else if self.effort == Effort::Heavy || turn.hub.is_spent() {
             self.put_off(input, turn);
             self.be_ready(turn);
         } else {
@@ -47,11 +47,11 @@ impl Peer {
     /// Serves input, and notes what that has cost.
     #[inline]
     pub(super) fn serve(&mut self, input: &mut [u8], turn: &mut Turn<'_>) {
-        let before = turn.desk.spent.get();
+        let before = turn.hub.spent.get();
         self.serve_input(input, turn);
-        turn.desk.spend(turn.bench.take_cost());
-        let cost = turn.desk.spent.get() - before;
-        self.effort = if cost >= turn.desk.slice.get() { Effort::Heavy } else { Effort::Light };
+        turn.hub.spend(turn.scratch.take_cost());
+        let cost = turn.hub.spent.get() - before;
+        self.effort = if cost >= turn.hub.slice.get() { Effort::Heavy } else { Effort::Light };
         if self.deferred.is_some() {
             self.be_ready(turn);
         }
@@ -60,10 +60,10 @@ impl Peer {
     /// Does what was left for this turn: input that was put off, events that were missed.
     pub fn resume(&mut self, turn: &mut Turn<'_>) {
         self.readiness = Readiness::None;
-        turn.desk.spend(RESUME_COST);
+        turn.hub.spend(RESUME_COST);
         // What it is owed first: it drains, and then there is another turn.
         let may_go_on = match self.stage {
-            Stage::Http(_) | Stage::Poll(..) => !self.sending.is_backlogged(),
+            Protocol::Http(_) | Protocol::Poll(..) => !self.sending.is_backlogged(),
             _ => !self.sending.is_paused() || self.is_in_large_message(),
         };
         if may_go_on && let Some(mut deferred) = self.deferred.take() {
@@ -75,7 +75,7 @@ impl Peer {
             }
         }
         self.read_on(turn);
-        turn.desk.spend(turn.bench.take_cost());
+        turn.hub.spend(turn.scratch.take_cost());
     }
 
     /// Leaves the rest of the input for later.
@@ -94,7 +94,7 @@ impl Peer {
     /// Input that waits for a turn of its own; `None` if it will never be served.
     pub fn deferred_bytes(&self) -> Option<usize> {
         match self.stage {
-            Stage::Closing => None,
+            Protocol::Closing => None,
             _ => Some(self.deferred.as_ref().map_or(0, |deferred| deferred.bytes.len())),
         }
     }
@@ -103,7 +103,7 @@ impl Peer {
     pub(super) fn be_ready(&mut self, turn: &mut Turn<'_>) {
         if self.readiness == Readiness::None {
             self.readiness = Readiness::Waiting;
-            turn.desk.ready.push(self.connection, self.effort);
+            turn.hub.ready.push(self.connection, self.effort);
         }
     }
 
@@ -111,12 +111,12 @@ impl Peer {
     pub(super) fn await_inflating(&mut self, turn: &mut Turn<'_>) {
         if self.readiness == Readiness::None {
             self.readiness = Readiness::Waiting;
-            turn.desk.ready.await_inflating(self.connection);
+            turn.hub.ready.await_inflating(self.connection);
         }
     }
 
     /// Whether a large message is being inflated, or sent back.
     pub fn is_in_large_message(&self) -> bool {
-        matches!(&self.stage, Stage::WebSocket(socket) if WebSocket::is_in_large_message(socket))
+        matches!(&self.stage, Protocol::WebSocket(socket) if WebSocket::is_in_large_message(socket))
     }
 }

@@ -8,22 +8,22 @@ use ringway_frame::CloseCode;
 
 use crate::{
     config::{reference::ConfigReference, settings::Settings},
-    connection::{Life, Peer, Stage, Turn, log::EndReason},
+    connection::{ClientConnection, Deadline, Protocol, Turn, log::EndReason},
     memory::CoreMemory,
     outbox::Outbox,
     refusal::Refusal,
 };
 
-impl Peer {
+impl ClientConnection {
     /// Bytes that are kept for this peer alone: what it sent and what it is still to be sent.
     #[inline]
     pub fn held_bytes(&self, settings: &Settings) -> usize {
         let deferred = self.deferred.as_ref().map_or(0, |deferred| deferred.bytes.capacity());
         let protocol = match &self.stage {
-            Stage::WebSocket(socket) => socket.held_bytes(),
-            Stage::Http(http) => http.held_bytes(),
-            Stage::Poll(poll, request) => poll.held_bytes() + request.http.held_bytes(),
-            Stage::Stream(_) | Stage::Lingering | Stage::Leaving | Stage::Closing => 0,
+            Protocol::WebSocket(socket) => socket.held_bytes(),
+            Protocol::Http(http) => http.held_bytes(),
+            Protocol::Poll(poll, request) => poll.held_bytes() + request.http.held_bytes(),
+            Protocol::Stream(_) | Protocol::Lingering | Protocol::Leaving | Protocol::Closing => 0,
         };
         deferred + protocol + self.sending.owed_bytes(settings.kernel_queue_bytes())
     }
@@ -60,16 +60,16 @@ impl Peer {
         let limit = ConfigReference::memory(turn.settings.memory_bytes);
         let reason = &format!("memory: the server has none for this now: {limit}");
         match self.stage {
-            Stage::WebSocket(_) => self.fail_socket(CloseCode::TRY_AGAIN_LATER, reason, turn),
-            Stage::Http(_) => self.refuse_request(Refusal::Memory, turn),
+            Protocol::WebSocket(_) => self.fail_socket(CloseCode::TRY_AGAIN_LATER, reason, turn),
+            Protocol::Http(_) => self.refuse_request(Refusal::Memory, turn),
             _ => self.end(turn),
         }
     }
 
     /// Whether a message of its WebSocket should have been whole by now.
     pub(super) fn is_message_overdue(&self, turn: &Turn<'_>) -> bool {
-        let Stage::WebSocket(socket) = &self.stage else { return false };
-        if self.life == Life::EndDue {
+        let Protocol::WebSocket(socket) = &self.stage else { return false };
+        if self.deadline == Deadline::EndDue {
             return false;
         }
         // While its input is not read, it cannot end its message.
@@ -91,7 +91,7 @@ impl Peer {
     fn fail_socket(&mut self, code: CloseCode, reason: &str, turn: &mut Turn<'_>) {
         self.retire(self.settled(turn), turn);
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
-        if let Stage::WebSocket(socket) = &mut self.stage {
+        if let Protocol::WebSocket(socket) = &mut self.stage {
             socket.close(code, reason, &mut outbox);
         }
         turn.operations.push(Operation::Shutdown(self.connection));
@@ -100,7 +100,7 @@ impl Peer {
 
     /// Answers a request that has not come whole, and takes no other.
     pub(super) fn refuse_request(&mut self, refusal: Refusal, turn: &mut Turn<'_>) {
-        let Stage::Http(http) = &mut self.stage else { return };
+        let Protocol::Http(http) = &mut self.stage else { return };
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         http.give_up(refusal, turn.settings, &mut outbox);
         self.note_end(match refusal {

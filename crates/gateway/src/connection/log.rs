@@ -10,18 +10,18 @@ use std::{
     time::Duration,
 };
 
-use ringway_acceptor::Connection;
+use ringway_acceptor::ConnectionId;
 use tracing::{Level, debug, enabled, info};
 
 use crate::{
-    edge::limiter::{Census, Seat},
+    edge::limiter::{ConnectionLimiter, Permit},
     log::sampler::{Sampled, Sampler},
-    refusal::{Ground, Refusal},
+    refusal::{ErrorClass, Refusal},
     session::perform,
 };
 
 /// Refusals that have no ground: there was no room for the connection.
-const TURNED_AWAY: usize = Ground::ALL.len();
+const TURNED_AWAY: usize = ErrorClass::ALL.len();
 
 /// Why a connection has ended; the first reason counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,19 +122,19 @@ impl Transport {
 #[derive(Debug)]
 pub struct ConnectionLog {
     core: usize,
-    census: Arc<Census>,
+    limiter: Arc<ConnectionLimiter>,
     refusals: Sampler<{ TURNED_AWAY + 1 }>,
     ends: Sampler<{ EndReason::COUNT }>,
 }
 
 impl ConnectionLog {
     /// No lines yet.
-    pub fn new(core: usize, census: Arc<Census>) -> Self {
-        Self { core, census, refusals: Sampler::default(), ends: Sampler::default() }
+    pub fn new(core: usize, limiter: Arc<ConnectionLimiter>) -> Self {
+        Self { core, limiter, refusals: Sampler::default(), ends: Sampler::default() }
     }
 
     /// A client has connected.
-    pub fn opened(&self, connection: Connection, address: SocketAddr) {
+    pub fn opened(&self, connection: ConnectionId, address: SocketAddr) {
         debug!(
             connection = perform::name_of(self.core, connection),
             %address,
@@ -146,7 +146,7 @@ impl ConnectionLog {
     pub fn turned_away(
         &mut self,
         refusal: Refusal,
-        connection: Connection,
+        connection: ConnectionId,
         address: IpAddr,
         now: Duration,
     ) {
@@ -159,12 +159,12 @@ impl ConnectionLog {
     pub fn refused(
         &mut self,
         refusal: Refusal,
-        connection: Connection,
-        seat: Option<&Seat>,
+        connection: ConnectionId,
+        permit: Option<&Permit>,
         now: Duration,
     ) {
         if enabled!(Level::INFO) {
-            let address = seat.and_then(|seat| self.census.address(seat));
+            let address = permit.and_then(|permit| self.limiter.address(permit));
             self.write_refusal(refusal, connection, address, now);
         }
     }
@@ -172,13 +172,13 @@ impl ConnectionLog {
     fn write_refusal(
         &mut self,
         refusal: Refusal,
-        connection: Connection,
+        connection: ConnectionId,
         address: Option<IpAddr>,
         now: Duration,
     ) {
-        let ground = refusal.ground();
-        let kind = ground.map_or(TURNED_AWAY, |ground| ground as usize);
-        let reason = ground.map_or("turned_away", Ground::as_str);
+        let class = refusal.class();
+        let kind = class.map_or(TURNED_AWAY, |class| class as usize);
+        let reason = class.map_or("turned_away", ErrorClass::as_str);
         let (detail, status) = (refusal.reason(), refusal.status());
         let connection = perform::name_of(self.core, connection);
         let address = address.map(tracing::field::display);
@@ -198,8 +198,8 @@ impl ConnectionLog {
         &mut self,
         reason: EndReason,
         transport: Transport,
-        connection: Connection,
-        seat: Option<&Seat>,
+        connection: ConnectionId,
+        permit: Option<&Permit>,
         now: Duration,
     ) {
         if !enabled!(Level::INFO) {
@@ -208,7 +208,8 @@ impl ConnectionLog {
         let sampled = self.ends.judge(reason as usize, now);
         let (reason, transport) = (reason.as_str(), transport.as_str());
         let connection = perform::name_of(self.core, connection);
-        let address = seat.and_then(|seat| self.census.address(seat)).map(tracing::field::display);
+        let address =
+            permit.and_then(|permit| self.limiter.address(permit)).map(tracing::field::display);
         match sampled {
             Sampled::Line { suppressed } => info!(
                 reason,
@@ -226,7 +227,7 @@ impl ConnectionLog {
             return;
         }
         while let Some((kind, suppressed)) = self.refusals.overdue(now) {
-            let reason = Ground::ALL.get(kind).map_or("turned_away", |ground| ground.as_str());
+            let reason = ErrorClass::ALL.get(kind).map_or("turned_away", |class| class.as_str());
             info!(reason, suppressed, "more clients were refused");
         }
         while let Some((kind, suppressed)) = self.ends.overdue(now) {

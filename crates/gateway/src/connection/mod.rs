@@ -4,18 +4,18 @@
 //! to `session::delivery`, what is sent to `outbox`. It never sees a socket.
 
 mod deferring;
-mod feeding;
+mod delivery;
 mod holding;
-mod life;
 pub mod log;
-mod opening;
+mod routing;
 #[cfg(test)]
 mod tests;
+mod timers;
 
 use std::time::Duration;
 
-pub use self::life::ToLeave;
-use ringway_acceptor::{Connection, Operation, Operations, Wheel};
+pub use self::timers::ToLeave;
+use ringway_acceptor::{ConnectionId, Operation, Operations, Wheel};
 use ringway_frame::CloseCode;
 use ringway_hub::Name;
 
@@ -27,26 +27,27 @@ use crate::{
     },
     edge::{
         cors::Cors,
-        limiter::Seat,
+        limiter::Permit,
         requests::HttpConnection,
         response::{Part, Refused},
     },
-    encoding::scratch::Workbench,
+    encoding::scratch::Scratch,
     memory::MemoryBudget,
     metrics::CoreMetrics,
     outbox::{Outbox, Sending},
     refusal::Refusal,
     session::{
-        Session, Settled, core_hub::Desk, delivery::Serving, departures::Departure, ready::Effort,
+        Session, Settled, core_hub::CoreHub, delivery::DeliveryContext, departures::Departure,
+        ready::Effort,
     },
     transport::{
         long_poll::LongPoll,
         stream::{self, Stream},
-        websocket::{Outcome, WebSocket},
+        websocket::{InputOutcome, WebSocket},
     },
 };
 
-pub use self::life::Progress;
+pub use self::timers::ReadProgress;
 use ringway_http::{Framing, KeepAlive};
 
 /// What a core lends to the peer that it serves.
@@ -62,9 +63,9 @@ pub struct Turn<'a> {
     /// What all peers go by.
     pub settings: &'a Settings,
     /// Memory lent for the call.
-    pub bench: &'a mut Workbench,
+    pub scratch: &'a mut Scratch,
     /// The core's side of the hub.
-    pub desk: &'a mut Desk,
+    pub hub: &'a mut CoreHub,
     /// What the process may buffer.
     pub memory: &'a MemoryBudget,
     /// What is counted.
@@ -74,16 +75,16 @@ pub struct Turn<'a> {
 }
 
 /// One client's connection.
-pub struct Peer {
-    connection: Connection,
+pub struct ClientConnection {
+    connection: ConnectionId,
     sending: Sending,
-    life: Life,
+    deadline: Deadline,
     readiness: Readiness,
     effort: Effort,
     transport: Transport,
     end_reason: EndReason,
-    stage: Stage,
-    seat: Option<Seat>,
+    stage: Protocol,
+    permit: Option<Permit>,
     /// What it had acknowledged when it was last measured, cut to 32 bits.
     acknowledged: u32,
     /// The bytes that it is counted with in the core's account of memory.
@@ -93,7 +94,7 @@ pub struct Peer {
 }
 
 /// The protocol of the moment.
-enum Stage {
+enum Protocol {
     /// Requests and responses.
     Http(HttpConnection),
     /// Frames.
@@ -123,14 +124,14 @@ struct PollRequest {
 
 /// What the time-out of the connection means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Life {
+enum Deadline {
     /// A request is due.
     RequestDue,
     /// The next request may come.
     BetweenRequests,
     /// The peer was heard, or has read.
     Heard,
-    /// The peer was asked for a sign of life, or is to read what it was sent.
+    /// The peer was asked for a sign of deadline, or is to read what it was sent.
     Asked,
     /// The answer to a poll is due.
     AnswerDue,
@@ -146,38 +147,38 @@ enum Readiness {
 }
 
 /// Splits a turn into what serving a session takes and the rest.
-macro_rules! serving {
+macro_rules! context {
     ($turn:expr) => {
-        Serving {
+        DeliveryContext {
             now: $turn.now,
             settings: $turn.settings,
-            bench: &mut *$turn.bench,
+            scratch: &mut *$turn.scratch,
             memory: $turn.memory,
             metrics: $turn.metrics,
         }
     };
 }
-use serving;
+use context;
 
-impl Peer {
+impl ClientConnection {
     /// A client that has just connected; its first request is due.
-    pub fn new(connection: Connection, seat: Seat, turn: &mut Turn<'_>) -> Self {
-        let stage = Stage::Http(HttpConnection::default());
-        let peer = Self::at(connection, Life::RequestDue, stage, Some(seat));
+    pub fn new(connection: ConnectionId, permit: Permit, turn: &mut Turn<'_>) -> Self {
+        let stage = Protocol::Http(HttpConnection::default());
+        let peer = Self::at(connection, Deadline::RequestDue, stage, Some(permit));
         turn.wheel.touch(connection.slot(), turn.now + turn.settings.limits.handshake_timeout);
         peer
     }
 
-    /// A client over a limit: sends it the refusal and ends the connection. If no seat outside is
+    /// A client over a limit: sends it the refusal and ends the connection. If no extra permit is
     /// free either, the connection is closed at once, perhaps before the client has read why.
     pub fn turned_away(
-        connection: Connection,
+        connection: ConnectionId,
         refusal: Refusal,
-        seat: Option<Seat>,
+        permit: Option<Permit>,
         turn: &mut Turn<'_>,
     ) -> Self {
-        let may_linger = seat.is_some();
-        let mut peer = Self::at(connection, Life::EndDue, Stage::Lingering, seat);
+        let may_linger = permit.is_some();
+        let mut peer = Self::at(connection, Deadline::EndDue, Protocol::Lingering, permit);
         peer.note_end(EndReason::TurnedAway);
         let mut outbox = Outbox::new(connection, &mut peer.sending, turn.operations, turn.now);
         let cors = Cors::unread(&turn.settings.cors.allowed_origins);
@@ -192,17 +193,22 @@ impl Peer {
         peer
     }
 
-    fn at(connection: Connection, life: Life, stage: Stage, seat: Option<Seat>) -> Self {
+    fn at(
+        connection: ConnectionId,
+        deadline: Deadline,
+        stage: Protocol,
+        permit: Option<Permit>,
+    ) -> Self {
         Self {
             connection,
             sending: Sending::default(),
-            life,
+            deadline,
             readiness: Readiness::None,
             effort: Effort::Light,
             transport: Transport::Http,
             end_reason: EndReason::Other,
             stage,
-            seat,
+            permit,
             acknowledged: 0,
             counted: 0,
             deferred: None,
@@ -211,21 +217,21 @@ impl Peer {
 
     /// The name of the connection.
     #[inline]
-    pub fn connection(&self) -> Connection {
+    pub fn connection(&self) -> ConnectionId {
         self.connection
     }
 
-    /// The seat that the peer gives up by leaving.
-    pub fn take_seat(&mut self) -> Option<Seat> {
-        self.seat.take()
+    /// The permit that the peer gives up by leaving.
+    pub fn take_permit(&mut self) -> Option<Permit> {
+        self.permit.take()
     }
 
     /// Its place in the hub, if it has one.
     pub fn session_mut(&mut self) -> Option<&mut Session> {
         match &mut self.stage {
-            Stage::WebSocket(socket) => socket.session_mut(),
-            Stage::Stream(stream) => Some(&mut stream.session),
-            Stage::Poll(poll, _) => Some(&mut poll.session),
+            Protocol::WebSocket(socket) => socket.session_mut(),
+            Protocol::Stream(stream) => Some(&mut stream.session),
+            Protocol::Poll(poll, _) => Some(&mut poll.session),
             _ => None,
         }
     }
@@ -235,28 +241,31 @@ impl Peer {
         while !input.is_empty() || self.is_in_large_message() {
             // A request may cost as much as a new client. It is also much shorter than its answer,
             // so a client that does not read an answer does not get the next one.
-            let must_wait = turn.desk.is_spent() || self.sending.is_backlogged();
-            if must_wait && matches!(self.stage, Stage::Http(_) | Stage::Poll(..)) {
+            let must_wait = turn.hub.is_spent() || self.sending.is_backlogged();
+            if must_wait && matches!(self.stage, Protocol::Http(_) | Protocol::Poll(..)) {
                 return self.put_off(input, turn);
             }
             let earlier = self.settled(turn);
             let mut outbox =
                 Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
             match &mut self.stage {
-                Stage::WebSocket(socket) => {
+                Protocol::WebSocket(socket) => {
                     let connection = self.connection;
-                    let serving = &mut serving!(turn);
+                    let context = &mut context!(turn);
                     let outcome =
-                        socket.receive(&mut input, connection, turn.desk, serving, &mut outbox);
+                        socket.receive(&mut input, connection, turn.hub, context, &mut outbox);
                     return self.heard(outcome, earlier, input, turn);
                 }
-                Stage::Http(http) => {
+                Protocol::Http(http) => {
                     let progress = http.advance(&mut input, turn.settings, &mut outbox);
                     self.proceed(progress, turn);
                 }
                 // A client that asks again wants the first answer now.
-                Stage::Poll(..) => self.answer_poll(turn),
-                Stage::Stream(_) | Stage::Lingering | Stage::Leaving | Stage::Closing => return,
+                Protocol::Poll(..) => self.answer_poll(turn),
+                Protocol::Stream(_)
+                | Protocol::Lingering
+                | Protocol::Leaving
+                | Protocol::Closing => return,
             }
         }
     }
@@ -275,7 +284,7 @@ impl Peer {
             turn.operations.push(Operation::Shutdown(self.connection));
         }
         self.linger(turn);
-        self.stage = Stage::Leaving;
+        self.stage = Protocol::Leaving;
         if !is_backlogged {
             self.leave(turn);
         }
@@ -292,13 +301,13 @@ impl Peer {
 
     /// The connection must end now.
     pub fn end(&mut self, turn: &mut Turn<'_>) {
-        if !matches!(self.stage, Stage::Closing) {
+        if !matches!(self.stage, Protocol::Closing) {
             let settled = self.settled(turn);
             self.retire(settled, turn);
             if settled != Settled::Yes {
-                turn.desk.departures.cut(self.connection);
+                turn.hub.departures.cut(self.connection);
             }
-            self.stage = Stage::Closing;
+            self.stage = Protocol::Closing;
             self.deferred = None;
             turn.wheel.cancel(self.connection.slot());
             // A backlog is cut off, so what the kernel still has is no whole message either. It is
@@ -312,23 +321,23 @@ impl Peer {
 
     /// Gives up its place in the hub, if it has one: nothing more is sent.
     fn retire(&mut self, settled: Settled, turn: &mut Turn<'_>) {
-        let Turn { desk, metrics, .. } = turn;
+        let Turn { hub, metrics, .. } = turn;
         let count = match &self.stage {
-            Stage::WebSocket(_) => &metrics.sessions.websocket,
-            Stage::Stream(stream) => stream.form.format.counter(&metrics.sessions),
+            Protocol::WebSocket(_) => &metrics.sessions.websocket,
+            Protocol::Stream(stream) => stream.writer.format.counter(&metrics.sessions),
             _ => &metrics.sessions.long_poll,
         };
         let session = match &mut self.stage {
-            Stage::WebSocket(socket) => {
+            Protocol::WebSocket(socket) => {
                 if socket.shares_deflate() {
-                    desk.deflated -= 1;
+                    hub.deflated -= 1;
                 }
                 socket.retire().map(|session| *session)
             }
-            Stage::Stream(_) | Stage::Poll(..) => {
-                match std::mem::replace(&mut self.stage, Stage::Lingering) {
-                    Stage::Stream(stream) => Some(*stream.session),
-                    Stage::Poll(poll, _) => Some(*poll.session),
+            Protocol::Stream(_) | Protocol::Poll(..) => {
+                match std::mem::replace(&mut self.stage, Protocol::Lingering) {
+                    Protocol::Stream(stream) => Some(*stream.session),
+                    Protocol::Poll(poll, _) => Some(*poll.session),
                     _ => None,
                 }
             }
@@ -343,17 +352,18 @@ impl Peer {
     /// known yet, it is found out in the turn after the send.
     fn depart(&self, session: Session, settled: Settled, turn: &mut Turn<'_>) {
         let client = Name::clone(session.client());
-        let at = session.leave(self.connection.slot(), settled, turn.desk);
+        let at = session.leave(self.connection.slot(), settled, turn.hub);
         if let Settled::Unknown { sent_in } = settled {
             let departure = Departure { connection: self.connection, client, at, sent_in };
-            turn.desk.departures.note(departure);
+            turn.hub.departures.note(departure);
         }
     }
 
     /// Whether the socket is known to have taken everything. A driver reports what it did not take
     /// in the turn after the send, in any order among that turn's completions.
     fn settled(&self, turn: &Turn<'_>) -> Settled {
-        let is_unanswered = matches!(&self.stage, Stage::Poll(poll, _) if poll.collected.is_some());
+        let is_unanswered =
+            matches!(&self.stage, Protocol::Poll(poll, _) if poll.collected.is_some());
         if is_unanswered || self.sending.is_backlogged() {
             Settled::No
         } else {
@@ -372,62 +382,62 @@ impl Peer {
     pub fn close(&mut self, code: CloseCode, reason: &str, turn: &mut Turn<'_>) {
         match &self.stage {
             // A client that was told already gets no more time.
-            Stage::WebSocket(socket) if socket.is_closing() => return,
-            Stage::Poll(..) => self.answer_poll(turn),
+            Protocol::WebSocket(socket) if socket.is_closing() => return,
+            Protocol::Poll(..) => self.answer_poll(turn),
             _ => {}
         }
         // Read before `retire`, which ends the stream's stage.
         let framing = match &self.stage {
-            Stage::Stream(stream) => stream.form.framing,
+            Protocol::Stream(stream) => stream.writer.framing,
             _ => Framing::Chunked,
         };
         self.retire(self.settled(turn), turn);
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         match &mut self.stage {
-            Stage::WebSocket(socket) => {
+            Protocol::WebSocket(socket) => {
                 socket.close(code, reason, &mut outbox);
-                self.life = Life::EndDue;
+                self.deadline = Deadline::EndDue;
                 turn.wheel.touch(
                     self.connection.slot(),
                     turn.now + turn.settings.websocket.close_timeout,
                 );
             }
-            Stage::Http(_) => {
+            Protocol::Http(_) => {
                 outbox.finish();
                 self.linger(turn);
             }
-            Stage::Stream(_) | Stage::Poll(..) | Stage::Lingering => {
-                if self.life != Life::EndDue {
+            Protocol::Stream(_) | Protocol::Poll(..) | Protocol::Lingering => {
+                if self.deadline != Deadline::EndDue {
                     stream::end(framing, &mut outbox);
                     self.linger(turn);
                 }
             }
-            Stage::Leaving | Stage::Closing => {}
+            Protocol::Leaving | Protocol::Closing => {}
         }
     }
 
     /// The peer of a WebSocket was heard.
     #[inline]
-    fn heard(&mut self, outcome: Outcome, earlier: Settled, rest: &[u8], turn: &mut Turn<'_>) {
+    fn heard(&mut self, outcome: InputOutcome, earlier: Settled, rest: &[u8], turn: &mut Turn<'_>) {
         match outcome {
-            Outcome::Ended => {
+            InputOutcome::Ended => {
                 // The answer to its Close is no event.
                 self.retire(earlier, turn);
                 self.note_end(match &self.stage {
-                    Stage::WebSocket(socket) if socket.is_closing() => EndReason::ProtocolFault,
+                    Protocol::WebSocket(socket) if socket.is_closing() => EndReason::ProtocolFault,
                     _ => EndReason::ClientClosed,
                 });
                 turn.operations.push(Operation::Shutdown(self.connection));
                 return self.linger(turn);
             }
-            Outcome::Deferred => self.put_off(rest, turn),
-            Outcome::AwaitsInflating => {
+            InputOutcome::Deferred => self.put_off(rest, turn),
+            InputOutcome::AwaitsInflating => {
                 self.put_off(rest, turn);
                 self.await_inflating(turn);
             }
-            Outcome::Open => {}
+            InputOutcome::Open => {}
         }
-        if self.life != Life::EndDue {
+        if self.deadline != Deadline::EndDue {
             self.is_alive(turn);
         }
         self.after_commands(turn);

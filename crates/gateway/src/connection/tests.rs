@@ -10,16 +10,16 @@ use crate::connection::{PollRequest, *};
 #[test]
 fn an_idle_connection_stays_within_its_budget() {
     let account = [
-        ("name", size_of::<Connection>(), 8),
+        ("name", size_of::<ConnectionId>(), 8),
         ("sending", size_of::<Sending>(), 20),
         ("counted", size_of::<u32>(), 4),
-        ("life", size_of::<Life>(), 1),
-        ("seat", size_of::<Option<Seat>>(), 8),
+        ("life", size_of::<Deadline>(), 1),
+        ("seat", size_of::<Option<Permit>>(), 8),
         ("reader", size_of::<MessageReader>(), 56),
         ("websocket", size_of::<WebSocket>(), 88),
         ("http", size_of::<HttpConnection>(), 40),
-        ("stage", size_of::<Stage>(), 88),
-        ("peer", size_of::<Option<Peer>>(), 152),
+        ("stage", size_of::<Protocol>(), 88),
+        ("peer", size_of::<Option<ClientConnection>>(), 152),
         ("deadline", wheel::SLOT_BYTES, 16),
         ("io_uring driver", UringDriver::CONNECTION_BYTES, 32),
         ("epoll driver", EpollDriver::CONNECTION_BYTES, 32),
@@ -38,5 +38,5 @@ fn an_idle_connection_stays_within_its_budget() {
         assert!(bytes <= bytes_max, "{field} takes {bytes} bytes, its share is {bytes_max}");
     }
     let driver = UringDriver::CONNECTION_BYTES.max(EpollDriver::CONNECTION_BYTES);
-    assert!(size_of::<Option<Peer>>() + wheel::SLOT_BYTES + driver <= 208);
+    assert!(size_of::<Option<ClientConnection>>() + wheel::SLOT_BYTES + driver <= 208);
 }

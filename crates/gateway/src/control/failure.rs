@@ -14,7 +14,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender, error::TryRecv
 use tracing::{error, warn};
 
 use crate::{
-    broker::mailbox::Orders,
+    broker::mailbox::Mailbox,
     control::{GRACE, report},
     limits::FAILED_DRAIN_TIME_MAX,
     process::server::CoreEnd,
@@ -33,20 +33,20 @@ pub(super) fn drain_time(configured: Duration) -> Duration {
 pub(super) fn survive(
     drain_time_configured: Duration,
     work: impl FnOnce(
-        Orders,
+        Mailbox,
         UnboundedSender<CoreEnd>,
         &mut UnboundedReceiver<CoreEnd>,
     ) -> anyhow::Result<ExitCode>,
 ) -> anyhow::Result<ExitCode> {
-    let orders = Orders::default();
+    let mailbox = Mailbox::default();
     let (core_ends, mut ends) = mpsc::unbounded_channel();
     // What the panic left half done is of this thread alone, or behind locks that are passed over.
     let worked =
-        panic::catch_unwind(AssertUnwindSafe(|| work(orders.clone(), core_ends, &mut ends)));
+        panic::catch_unwind(AssertUnwindSafe(|| work(mailbox.clone(), core_ends, &mut ends)));
     worked.unwrap_or_else(|_| {
         let drain_time = drain_time(drain_time_configured);
         error!(?drain_time, "the control thread has failed: all clients are told to leave");
-        orders.drain(drain_time);
+        mailbox.drain(drain_time);
         if !have_ended(&mut ends, drain_time + GRACE) {
             warn!("a core has not ended in time");
         }

@@ -26,7 +26,7 @@ use tracing::{error, info, warn};
 pub use self::signals::EarlySignals;
 
 use crate::{
-    broker::{Exchange, mailbox::Orders},
+    broker::{Broker, mailbox::Mailbox},
     config::Config,
     control::signals::Signals,
     memory::release::Release,
@@ -47,7 +47,7 @@ const GRACE: Duration = Duration::from_millis(500);
 /// # Errors
 /// See [`Bound::start`].
 pub fn run(bound: Bound, config: &Config, early: &EarlySignals) -> anyhow::Result<ExitCode> {
-    failure::survive(config.server.drain_time, |orders, core_ends, ends| {
+    failure::survive(config.server.drain_time, |mailbox, core_ends, ends| {
         let engine = bound.engine.clone();
         block_on(&engine, async {
             // Before the first client, so that no signal finds clients and nobody to tell them.
@@ -56,7 +56,7 @@ pub fn run(bound: Bound, config: &Config, early: &EarlySignals) -> anyhow::Resul
                 info!("told to end before the start");
                 return Ok(ExitCode::SUCCESS);
             }
-            supervise(bound, config, signals, orders, core_ends, ends).await
+            supervise(bound, config, signals, mailbox, core_ends, ends).await
         })
     })
 }
@@ -87,14 +87,14 @@ async fn supervise(
     bound: Bound,
     config: &Config,
     mut signals: Signals,
-    orders: Orders,
+    mailbox: Mailbox,
     core_ends: UnboundedSender<CoreEnd>,
     ends: &mut UnboundedReceiver<CoreEnd>,
 ) -> anyhow::Result<ExitCode> {
-    let running = bound.start(config, orders.clone(), &core_ends)?;
+    let running = bound.start(config, mailbox.clone(), &core_ends)?;
     drop(core_ends);
     let mut upkeep =
-        tokio::spawn(upkeep(Arc::clone(&running.exchange), orders.clone(), running.start));
+        tokio::spawn(upkeep(Arc::clone(&running.broker), mailbox.clone(), running.start));
     let mut api = api::start(&running)?;
     let cause = first_cause(&mut signals, ends, &mut upkeep, &mut api).await;
     let (mut cores, mut drain_time) = (running.cores, config.server.drain_time);
@@ -116,7 +116,7 @@ async fn supervise(
         }
     }
     let begun = Instant::now();
-    orders.drain(drain_time);
+    mailbox.drain(drain_time);
     let mut code = tokio::select! {
         code = all_end(ends, cores, drain_time) => code,
         signal = signals.next() => {
@@ -158,16 +158,16 @@ async fn first_cause(
 ///
 /// What leaves the history is memory of the cores that appended it: they are woken, so that each gives
 /// its own back to the kernel (`memory::release`). This thread does so, too.
-async fn upkeep(exchange: Arc<Exchange>, orders: Orders, start: Instant) {
+async fn upkeep(broker: Arc<Broker>, mailbox: Mailbox, start: Instant) {
     let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
     let mut release = Release::default();
     loop {
         ticks.tick().await;
         let now = start.elapsed();
-        let before = exchange.log.size().bytes;
-        exchange.expire(now);
-        if before.saturating_sub(exchange.log.size().bytes) > EXPIRED_BYTES_WORTH_WAKING {
-            orders.wake_all();
+        let before = broker.log.size().bytes;
+        broker.expire(now);
+        if before.saturating_sub(broker.log.size().bytes) > EXPIRED_BYTES_WORTH_WAKING {
+            mailbox.wake_all();
         }
         release.was_busy(now);
         release.expire(now);

@@ -14,7 +14,7 @@ use std::{
 use ringway_acceptor::{cores, uring::probe};
 
 use crate::{
-    broker::mailbox::Order,
+    broker::mailbox::CoreMessage,
     config::{Flag, Sources},
     control::*,
     log,
@@ -164,22 +164,22 @@ fn cores_panic() {
     for config in ENGINES.into_iter().filter_map(config) {
         let bound = server::bind(&config).unwrap();
         let address = bound.addresses()[0];
-        let (give_orders, orders) = mpsc::channel();
+        let (give_mailbox, mailbox) = mpsc::channel();
         let control = thread::spawn(move || {
-            failure::survive(config.server.drain_time, |orders, core_ends, ends| {
+            failure::survive(config.server.drain_time, |mailbox, core_ends, ends| {
                 let engine = bound.engine.clone();
-                give_orders.send(orders.clone()).unwrap();
+                give_mailbox.send(mailbox.clone()).unwrap();
                 block_on(&engine, async {
                     let signals = Signals::unheard();
-                    supervise(bound, &config, signals, orders, core_ends, ends).await
+                    supervise(bound, &config, signals, mailbox, core_ends, ends).await
                 })
             })
         });
-        let orders = orders.recv().unwrap();
+        let mailbox = mailbox.recv().unwrap();
         let clients: Vec<_> = (0..CLIENTS).map(|_| upgrade(address)).collect();
         let streams: Vec<_> = (0..CLIENTS).map(|_| stream(address)).collect();
         let start = Instant::now();
-        orders.tell(0, Order::Panic);
+        mailbox.tell(0, CoreMessage::Panic);
         let of_streams = thread::spawn(|| ends_of(streams, end_of_stream));
         let ends = ends_of(clients, end_of);
         let of_streams = of_streams.join().unwrap();
@@ -201,10 +201,10 @@ fn all_clients_are_told_when_the_control_thread_panics() {
         let address = bound.addresses()[0];
         let (give_clients, clients) = mpsc::channel();
         let control = thread::spawn(move || {
-            failure::survive(config.server.drain_time, |orders, core_ends, _ends| {
+            failure::survive(config.server.drain_time, |mailbox, core_ends, _ends| {
                 let engine = bound.engine.clone();
                 block_on(&engine, async {
-                    let running = bound.start(&config, orders, &core_ends)?;
+                    let running = bound.start(&config, mailbox, &core_ends)?;
                     drop(core_ends);
                     let clients = (0..CLIENTS).map(|_| upgrade(address)).collect();
                     give_clients.send(clients).unwrap();
@@ -229,14 +229,14 @@ fn all_clients_are_told_when_a_task_of_the_control_thread_panics() {
     let engine = bound.engine.clone();
     block_on(&engine, async {
         let (core_ends, mut ends) = tokio::sync::mpsc::unbounded_channel();
-        let orders = Orders::default();
-        let running = bound.start(&config, orders.clone(), &core_ends)?;
+        let mailbox = Mailbox::default();
+        let running = bound.start(&config, mailbox.clone(), &core_ends)?;
         let mut signals = Signals::unheard();
         let mut api = api::start(&running)?;
         let mut upkeep = tokio::spawn(async { panic!("on purpose") });
         let cause = first_cause(&mut signals, &mut ends, &mut upkeep, &mut api).await;
         assert!(matches!(cause, Cause::Task("upkeep of the history")));
-        orders.drain(Duration::ZERO);
+        mailbox.drain(Duration::ZERO);
         api.finish(Duration::from_secs(1)).await;
         Ok(())
     })

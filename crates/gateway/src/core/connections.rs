@@ -2,16 +2,16 @@
 //!
 //! It grows in chunks, so that growing moves nobody.
 
-use ringway_acceptor::Connection;
+use ringway_acceptor::ConnectionId;
 
-use crate::connection::Peer;
+use crate::connection::ClientConnection;
 
 const CHUNK: usize = 256;
 
 /// A table of peers.
 #[derive(Default)]
 pub struct Peers {
-    chunks: Vec<Box<[Option<Peer>]>>,
+    chunks: Vec<Box<[Option<ClientConnection>]>>,
     count: usize,
 }
 
@@ -32,7 +32,7 @@ impl Peers {
     }
 
     /// Adds a peer under its connection's name, whose slot is free.
-    pub fn insert(&mut self, peer: Peer) {
+    pub fn insert(&mut self, peer: ClientConnection) {
         let slot = peer.connection().slot() as usize;
         while self.chunks.len() <= slot / CHUNK {
             self.chunks.push(std::iter::repeat_with(|| None).take(CHUNK).collect());
@@ -44,7 +44,7 @@ impl Peers {
     }
 
     /// The peer of `connection`, unless it is gone.
-    pub fn lookup(&self, connection: Connection) -> Option<&Peer> {
+    pub fn lookup(&self, connection: ConnectionId) -> Option<&ClientConnection> {
         let slot = connection.slot() as usize;
         let peer = self.chunks.get(slot / CHUNK)?[slot % CHUNK].as_ref();
         peer.filter(|peer| peer.connection() == connection)
@@ -52,24 +52,24 @@ impl Peers {
 
     /// As [`Peers::lookup`], to be changed.
     #[inline]
-    pub fn lookup_mut(&mut self, connection: Connection) -> Option<&mut Peer> {
+    pub fn lookup_mut(&mut self, connection: ConnectionId) -> Option<&mut ClientConnection> {
         self.in_slot_mut(connection.slot()).filter(|peer| peer.connection() == connection)
     }
 
     /// The peer in `slot`.
     #[inline]
-    pub fn in_slot_mut(&mut self, slot: u32) -> Option<&mut Peer> {
+    pub fn in_slot_mut(&mut self, slot: u32) -> Option<&mut ClientConnection> {
         let slot = slot as usize;
         self.chunks.get_mut(slot / CHUNK)?.get_mut(slot % CHUNK)?.as_mut()
     }
 
     /// All of them, in the order of their slots.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Peer> {
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut ClientConnection> {
         self.chunks.iter_mut().flat_map(|chunk| chunk.iter_mut().flatten())
     }
 
     /// Takes a peer out.
-    pub fn remove(&mut self, connection: Connection) -> Option<Peer> {
+    pub fn remove(&mut self, connection: ConnectionId) -> Option<ClientConnection> {
         self.lookup_mut(connection)?;
         self.count -= 1;
         let slot = connection.slot() as usize;

@@ -20,11 +20,11 @@ const GATHERING_MAX: Duration = Duration::from_millis(500);
 pub struct Drain {
     started: Duration,
     drain_time: Duration,
-    stage: Stage,
+    stage: DrainStage,
 }
 
 #[derive(Debug)]
-enum Stage {
+enum DrainStage {
     /// Events are still on their way to clients.
     Gathering,
     Telling(Telling),
@@ -46,12 +46,12 @@ struct Telling {
 impl Drain {
     /// Begins at `now`.
     pub fn new(now: Duration, drain_time: Duration) -> Self {
-        Self { started: now, drain_time, stage: Stage::Gathering }
+        Self { started: now, drain_time, stage: DrainStage::Gathering }
     }
 
     /// Whether nobody has been told to leave yet.
     pub fn is_gathering(&self) -> bool {
-        matches!(self.stage, Stage::Gathering)
+        matches!(self.stage, DrainStage::Gathering)
     }
 
     /// Whether no more time is left to wait for events.
@@ -69,13 +69,13 @@ impl Drain {
         let unhurried = Duration::from_micros(1_000_000 * peers as u64 / LEAVERS_PER_SECOND);
         let time = unhurried.min(self.patience_end().saturating_sub(now));
         let postponed = Vec::new();
-        self.stage = Stage::Telling(Telling { started: now, time, slots, told: 0, postponed });
+        self.stage = DrainStage::Telling(Telling { started: now, time, slots, told: 0, postponed });
     }
 
     /// The slots whose clients are to be told by `now`: each is named once, and again where it was
     /// postponed.
     pub fn due(&mut self, now: Duration) -> Vec<u32> {
-        let Stage::Telling(telling) = &mut self.stage else { return Vec::new() };
+        let DrainStage::Telling(telling) = &mut self.stage else { return Vec::new() };
         let elapsed = now.saturating_sub(telling.started);
         let due = if elapsed >= telling.time {
             telling.slots
@@ -90,7 +90,7 @@ impl Drain {
 
     /// Names a slot again later: its client is still owed something.
     pub fn postpone(&mut self, slot: u32) {
-        if let Stage::Telling(telling) = &mut self.stage {
+        if let DrainStage::Telling(telling) = &mut self.stage {
             telling.postponed.push(slot);
         }
     }
@@ -104,13 +104,13 @@ impl Drain {
     pub fn next_deadline(&self, now: Duration) -> Duration {
         let end = self.end();
         match &self.stage {
-            Stage::Gathering => self.gathering_end().min(end),
-            Stage::Telling(telling)
+            DrainStage::Gathering => self.gathering_end().min(end),
+            DrainStage::Telling(telling)
                 if telling.told < telling.slots || !telling.postponed.is_empty() =>
             {
                 (now + STEP).min(end)
             }
-            Stage::Telling(_) => end,
+            DrainStage::Telling(_) => end,
         }
     }
 

@@ -7,28 +7,28 @@ use crate::encoding::large_events::SWEEP_INTERVAL;
 
 use std::{net::SocketAddr, ops::ControlFlow, sync::Arc, time::Duration};
 
-use ringway_acceptor::{Completion, Connection, Counters, Operation, Operations, Wheel};
+use ringway_acceptor::{Completion, ConnectionId, Counters, Operation, Operations, Wheel};
 use ringway_frame::CloseCode;
 
 use crate::{
     broker::{
-        Exchange,
-        mailbox::{Order, Orders},
+        Broker,
+        mailbox::{CoreMessage, Mailbox},
     },
     config::settings::Settings,
     connection::{
-        Peer, Progress, ToLeave, Turn,
+        ClientConnection, ReadProgress, ToLeave, Turn,
         log::{ConnectionLog, EndReason},
     },
     core::{connections::Peers, drain::Drain, shard::relief::Relief},
-    edge::limiter::Census,
-    encoding::{SharedDeflate, scratch::Workbench},
+    edge::limiter::ConnectionLimiter,
+    encoding::{SharedDeflate, scratch::Scratch},
     limits::{TURN_BATCH_MAX, TURN_EVENT_BYTES_MAX, TURN_SENDS_MAX},
     memory::{CoreMemory, MemoryBudget},
     metrics::CoreMetrics,
     refusal::Refusal,
     session::{
-        core_hub::{Desk, Intake, News},
+        core_hub::{Appended, CoreHub, Intake},
         dispatch::{Encoder, Room},
     },
 };
@@ -40,14 +40,14 @@ use crate::{
 pub struct Shard {
     peers: Peers,
     core: Core,
-    census: Arc<Census>,
+    limiter: Arc<ConnectionLimiter>,
     drain: Option<Drain>,
     /// Slots to be served next; kept for its memory.
     slots: Vec<u32>,
     reading: Reading,
     relief: Relief,
     /// Peers whose deadline has come, and how far they have read.
-    measured: Vec<(Connection, Progress)>,
+    measured: Vec<(ConnectionId, ReadProgress)>,
 }
 
 /// How far the log was read in the last turn.
@@ -62,11 +62,11 @@ enum Reading {
 /// What a core lends to its peers.
 struct Core {
     wheel: Wheel,
-    bench: Workbench,
+    scratch: Scratch,
     settings: Arc<Settings>,
     metrics: Arc<CoreMetrics>,
     log: ConnectionLog,
-    desk: Desk,
+    hub: CoreHub,
     memory: CoreMemory,
     /// The time of the last turn.
     before: Duration,
@@ -75,9 +75,9 @@ struct Core {
 impl Core {
     #[inline]
     fn turn<'a>(&'a mut self, now: Duration, operations: &'a mut Operations) -> Turn<'a> {
-        let Self { wheel, bench, settings, metrics, log, desk, memory, before } = self;
+        let Self { wheel, scratch, settings, metrics, log, hub, memory, before } = self;
         let (memory, before) = (memory.budget(), *before);
-        Turn { now, before, operations, wheel, settings, bench, desk, memory, metrics, log }
+        Turn { now, before, operations, wheel, settings, scratch, hub, memory, metrics, log }
     }
 }
 
@@ -86,36 +86,36 @@ pub struct ShardParts {
     /// The settings of its connections.
     pub settings: Arc<Settings>,
     /// Counts all connections of the process.
-    pub census: Arc<Census>,
+    pub limiter: Arc<ConnectionLimiter>,
     /// The events of the process.
-    pub exchange: Arc<Exchange>,
+    pub broker: Arc<Broker>,
     /// The mailbox of all cores.
-    pub orders: Orders,
+    pub mailbox: Mailbox,
     /// What the process may buffer.
     pub memory: Arc<MemoryBudget>,
     /// Where it counts.
     pub metrics: Arc<CoreMetrics>,
-    /// Its place in the order in which cores are enlisted with `orders`.
+    /// Its place in the order in which cores are enlisted with `mailbox`.
     pub core: usize,
 }
 
 impl Shard {
     /// A core without clients.
     pub fn new(parts: ShardParts) -> Self {
-        let ShardParts { settings, census, exchange, orders, memory, metrics, core } = parts;
+        let ShardParts { settings, limiter, broker, mailbox, memory, metrics, core } = parts;
         Self {
             peers: Peers::default(),
             core: Core {
                 wheel: Wheel::default(),
-                bench: Workbench::default(),
+                scratch: Scratch::default(),
                 settings,
                 metrics,
-                log: ConnectionLog::new(core, Arc::clone(&census)),
-                desk: Desk::new(exchange, orders, core),
+                log: ConnectionLog::new(core, Arc::clone(&limiter)),
+                hub: CoreHub::new(broker, mailbox, core),
                 memory: CoreMemory::new(memory),
                 before: Duration::ZERO,
             },
-            census,
+            limiter,
             drain: None,
             slots: Vec::new(),
             measured: Vec::new(),
@@ -140,13 +140,13 @@ impl Shard {
                 self.accept(connection, peer, now, operations);
             }
             Completion::EndOfStream { connection } => {
-                self.with(connection, now, operations, Peer::end_of_stream);
+                self.with(connection, now, operations, ClientConnection::end_of_stream);
             }
             Completion::Failed { connection, failure } => {
                 if failure.is_out_of_memory() {
                     self.core.metrics.closed_for_memory.add(1);
                 }
-                self.with(connection, now, operations, Peer::fail);
+                self.with(connection, now, operations, ClientConnection::fail);
             }
             Completion::Backlogged { connection, unsent_bytes, shared_bytes } => {
                 self.with(connection, now, operations, |peer, turn| {
@@ -154,12 +154,12 @@ impl Shard {
                 });
             }
             Completion::Drained { connection } => {
-                self.with(connection, now, operations, Peer::drained);
+                self.with(connection, now, operations, ClientConnection::drained);
             }
             Completion::Progress { connection, acknowledged_bytes, unacknowledged_bytes } => {
                 // Judged after the turn's last completion: until then the driver may not have
                 // reported a backlog of the last turn's sends.
-                let progress = Progress { acknowledged_bytes, unacknowledged_bytes };
+                let progress = ReadProgress { acknowledged_bytes, unacknowledged_bytes };
                 self.measured.push((connection, progress));
             }
             Completion::Closed { connection } => self.forget(connection, now),
@@ -168,45 +168,45 @@ impl Shard {
             Completion::Refused { count } => {
                 self.core.metrics.refused.no_descriptor.add(u64::from(count));
             }
-            Completion::Woken => self.obey(now, operations),
+            Completion::Woken => self.handle_messages(now, operations),
         }
     }
 
     /// Sends this core's clients the events that any core has appended to the log; a bounded part
     /// of them in each turn, so that clients' input is served in between.
     pub fn follow_log(&mut self, now: Duration, operations: &mut Operations) {
-        let desk = &mut self.core.desk;
-        if desk.news == News::Some {
-            desk.news = News::None;
-            desk.orders.wake_others(desk.core, operations);
+        let hub = &mut self.core.hub;
+        if hub.appended == Appended::Some {
+            hub.appended = Appended::None;
+            hub.mailbox.wake_others(hub.core, operations);
         }
         self.judge_departures(now);
         self.read_log();
         self.dispatch(now, operations);
-        self.core.desk.dispatch.end_turn();
+        self.core.hub.dispatch.end_turn();
         self.serve_ready(now, operations);
     }
 
     fn judge_departures(&mut self, now: Duration) {
-        let Desk { departures, exchange, .. } = &mut self.core.desk;
+        let CoreHub { departures, broker, .. } = &mut self.core.hub;
         let peers = &mut self.peers;
-        departures.judge(now, &exchange.directory, |connection| {
+        departures.judge(now, &broker.directory, |connection| {
             peers.lookup_mut(connection).is_some_and(|peer| peer.is_backlogged())
         });
     }
 
     fn read_log(&mut self) {
-        let Core { bench, settings, desk, .. } = &mut self.core;
+        let Core { scratch, settings, hub, .. } = &mut self.core;
         let deflate = match settings.deflate_policy() {
-            Some(policy) if desk.deflated > 0 => Some(SharedDeflate::new(&policy)),
+            Some(policy) if hub.deflated > 0 => Some(SharedDeflate::new(&policy)),
             _ => None,
         };
-        let Desk { exchange, subscriptions, reader, dispatch, .. } = desk;
-        let (epoch, queue_bytes_max) = (exchange.log.epoch(), settings.clients.queue_bytes_max);
+        let CoreHub { broker, subscriptions, reader, dispatch, .. } = hub;
+        let (epoch, queue_bytes_max) = (broker.log.epoch(), settings.clients.queue_bytes_max);
         let slots = self.peers.slots();
-        let mut encoder = Encoder { epoch, deflate, queue_bytes_max, slots, bench };
+        let mut encoder = Encoder { epoch, deflate, queue_bytes_max, slots, scratch };
         self.reading = Reading::Ended;
-        let followed = reader.follow(&exchange.log, |event| {
+        let followed = reader.follow(&broker.log, |event| {
             match dispatch.take(event, subscriptions, &mut encoder) {
                 Room::Left => ControlFlow::Continue(()),
                 Room::Full => {
@@ -218,31 +218,31 @@ impl Shard {
         if let Err(gap) = followed {
             // This core has slept for longer than the history goes back.
             self.reading = Reading::Halted;
-            self.peers.iter_mut().for_each(|peer| peer.miss(gap.from, desk));
+            self.peers.iter_mut().for_each(|peer| peer.miss(gap.from, hub));
         }
     }
 
     fn dispatch(&mut self, now: Duration, operations: &mut Operations) {
         let (mut sends, mut bytes) = (0, 0);
         while sends < TURN_SENDS_MAX && bytes < TURN_EVENT_BYTES_MAX {
-            // Taken for the time of serving: the desk is lent to the peers.
-            let Some(mut run) = self.core.desk.dispatch.take_front() else { return };
-            let room = (TURN_EVENT_BYTES_MAX - bytes).div_ceil(run.bytes().max(1));
+            // Taken for the time of delivery: the hub is lent to the connections.
+            let Some(mut batch) = self.core.hub.dispatch.take_front() else { return };
+            let room = (TURN_EVENT_BYTES_MAX - bytes).div_ceil(batch.bytes().max(1));
             let count = room.min(TURN_SENDS_MAX - sends).min(TURN_BATCH_MAX);
-            run.next(&self.core.desk.subscriptions, count, &mut self.slots);
+            batch.next(&self.core.hub.subscriptions, count, &mut self.slots);
             sends += self.slots.len();
-            bytes += self.slots.len() * run.bytes();
+            bytes += self.slots.len() * batch.bytes();
             if self.slots.is_empty() {
                 continue;
             }
             for &slot in &self.slots {
                 if let Some(peer) = self.peers.in_slot_mut(slot) {
-                    peer.deliver(&mut run, &mut self.core.turn(now, operations));
+                    peer.deliver(&mut batch, &mut self.core.turn(now, operations));
                     peer.account(&mut self.core.memory, &self.core.settings);
                 }
             }
-            self.core.desk.dispatch.put_front(run);
-            bytes += self.core.bench.take_cost();
+            self.core.hub.dispatch.put_front(batch);
+            bytes += self.core.scratch.take_cost();
         }
     }
 
@@ -254,13 +254,13 @@ impl Shard {
         }
         self.measured = measured;
         // What clients send in the next turn is bounded on its own.
-        self.core.desk.spent.set(0);
+        self.core.hub.spent.set(0);
         while let Some(slot) = self.core.wheel.expire(now) {
-            self.with_slot(slot, now, operations, Peer::expire);
+            self.with_slot(slot, now, operations, ClientConnection::expire);
         }
         self.see_off(now, operations);
         self.core.log.catch_up(now);
-        let (before, held) = self.core.desk.large_events.sweep();
+        let (before, held) = self.core.hub.large_events.sweep();
         self.core.memory.change(before, held);
         self.relieve(now, operations);
         self.core.before = now;
@@ -268,14 +268,14 @@ impl Shard {
 
     /// How long the core may sleep; `None`: until something happens.
     pub fn next_deadline(&self, now: Duration) -> Option<Duration> {
-        let Desk { ready, dispatch, departures, news, .. } = &self.core.desk;
+        let CoreHub { ready, dispatch, departures, appended, .. } = &self.core.hub;
         // What was put off may have appended events after the log was read.
-        let may_be_unread = self.reading == Reading::Halted || *news == News::Some;
+        let may_be_unread = self.reading == Reading::Halted || *appended == Appended::Some;
         if may_be_unread || departures.are_due() || !ready.is_empty() || !dispatch.is_empty() {
             return Some(Duration::ZERO);
         }
         let drain = self.drain.as_ref().map(|drain| drain.next_deadline(now));
-        let is_swept = self.core.desk.large_events.is_empty();
+        let is_swept = self.core.hub.large_events.is_empty();
         let sweep = (!is_swept).then(|| now + SWEEP_INTERVAL);
         let next = [self.core.wheel.next_deadline(), drain, sweep].into_iter().flatten().min();
         next.map(|deadline| deadline.saturating_sub(now))
@@ -287,13 +287,13 @@ impl Shard {
     }
 
     /// Its side of the hub, to be looked at.
-    pub fn desk(&self) -> &Desk {
-        &self.core.desk
+    pub fn hub(&self) -> &CoreHub {
+        &self.core.hub
     }
 
     /// Input of a connection that waits for a turn of its own, in bytes; `None` once the connection
     /// is closed, or about to be. For tests, which must know when a request was served.
-    pub fn deferred_bytes(&self, connection: Connection) -> Option<usize> {
+    pub fn deferred_bytes(&self, connection: ConnectionId) -> Option<usize> {
         self.peers.lookup(connection)?.deferred_bytes()
     }
 
@@ -316,26 +316,29 @@ impl Shard {
 
     fn accept(
         &mut self,
-        connection: Connection,
+        connection: ConnectionId,
         address: SocketAddr,
         now: Duration,
         operations: &mut Operations,
     ) {
         self.core.log.opened(connection, address);
-        let seat = match self.core.memory.budget().is_pressed() {
+        let permit = match self.core.memory.budget().is_pressed() {
             true => Err(Refusal::Memory),
-            false => self.census.admit(address.ip()),
+            false => self.limiter.admit(address.ip()),
         };
-        if let Err(refusal) = seat {
+        if let Err(refusal) = permit {
             self.core.metrics.refused.of(refusal).add(1);
             self.core.log.turned_away(refusal, connection, address.ip(), now);
         }
         let mut turn = self.core.turn(now, operations);
-        self.peers.insert(match seat {
-            Ok(seat) => Peer::new(connection, seat, &mut turn),
-            Err(refusal) => {
-                Peer::turned_away(connection, refusal, self.census.seat_outside(), &mut turn)
-            }
+        self.peers.insert(match permit {
+            Ok(permit) => ClientConnection::new(connection, permit, &mut turn),
+            Err(refusal) => ClientConnection::turned_away(
+                connection,
+                refusal,
+                self.limiter.permit_outside(),
+                &mut turn,
+            ),
         });
         if self.drain.as_ref().is_some_and(|drain| !drain.is_gathering()) {
             // Accepted before accepting stopped; the drain may have passed its slot already.
@@ -346,10 +349,10 @@ impl Shard {
     #[inline]
     fn with(
         &mut self,
-        connection: Connection,
+        connection: ConnectionId,
         now: Duration,
         operations: &mut Operations,
-        serve: impl FnOnce(&mut Peer, &mut Turn<'_>),
+        serve: impl FnOnce(&mut ClientConnection, &mut Turn<'_>),
     ) {
         if let Some(peer) = self.peers.lookup_mut(connection) {
             serve(peer, &mut self.core.turn(now, operations));
@@ -362,7 +365,7 @@ impl Shard {
         slot: u32,
         now: Duration,
         operations: &mut Operations,
-        serve: impl FnOnce(&mut Peer, &mut Turn<'_>),
+        serve: impl FnOnce(&mut ClientConnection, &mut Turn<'_>),
     ) {
         if let Some(peer) = self.peers.in_slot_mut(slot) {
             serve(peer, &mut self.core.turn(now, operations));
@@ -370,39 +373,39 @@ impl Shard {
         }
     }
 
-    fn forget(&mut self, connection: Connection, now: Duration) {
+    fn forget(&mut self, connection: ConnectionId, now: Duration) {
         if let Some(mut peer) = self.peers.remove(connection) {
             peer.log_end(&mut self.core.log, now);
             self.core.wheel.cancel(connection.slot());
             self.core.memory.change(peer.counted_bytes(), 0);
-            if let Some(seat) = peer.take_seat() {
-                self.census.leave(seat);
+            if let Some(permit) = peer.take_permit() {
+                self.limiter.leave(permit);
             }
         }
     }
 
-    fn obey(&mut self, now: Duration, operations: &mut Operations) {
-        let Desk { orders, core, .. } = &self.core.desk;
-        let drain_time = orders.drain_time();
-        for order in orders.collect(*core) {
-            self.carry_out(order, now, operations);
+    fn handle_messages(&mut self, now: Duration, operations: &mut Operations) {
+        let CoreHub { mailbox, core, .. } = &self.core.hub;
+        let drain_time = mailbox.drain_time();
+        for order in mailbox.collect(*core) {
+            self.handle(order, now, operations);
         }
         if let Some(drain_time) = drain_time
             && self.drain.is_none()
         {
             operations.push(Operation::StopAccepting);
-            self.core.desk.intake = Intake::Closed;
-            self.core.desk.orders.close_intake();
+            self.core.hub.intake = Intake::Closed;
+            self.core.hub.mailbox.close_intake();
             self.drain = Some(Drain::new(now, drain_time));
         }
     }
 
-    fn carry_out(&mut self, order: Order, now: Duration, operations: &mut Operations) {
+    fn handle(&mut self, order: CoreMessage, now: Duration, operations: &mut Operations) {
         match order {
             #[cfg(test)]
-            Order::Panic => panic!("on purpose"),
-            Order::Close { client, code, reason } => {
-                let slots: Vec<u32> = self.core.desk.subscriptions.connections(&client).collect();
+            CoreMessage::Panic => panic!("on purpose"),
+            CoreMessage::Close { client, code, reason } => {
+                let slots: Vec<u32> = self.core.hub.subscriptions.connections(&client).collect();
                 for slot in slots {
                     self.with_slot(slot, now, operations, |peer, turn| {
                         peer.note_end(EndReason::ClosedByApplication);
@@ -411,8 +414,8 @@ impl Shard {
                 }
             }
             // What a connection has agreed on with its peer, it keeps itself.
-            Order::ReplaceSettings(settings) => self.core.settings = settings,
-            Order::Listen { connection, client, topic, change } => {
+            CoreMessage::ReplaceSettings(settings) => self.core.settings = settings,
+            CoreMessage::Listen { connection, client, topic, change } => {
                 self.with(connection, now, operations, |peer, turn| {
                     if peer.is_of(&client) {
                         peer.listen(change, &topic, turn);
@@ -445,15 +448,15 @@ impl Shard {
 
     /// Whether no event can come any more, and the last one was sent to all that keep up.
     fn is_all_sent(&self) -> bool {
-        let Desk { orders, exchange, dispatch, reader, .. } = &self.core.desk;
+        let CoreHub { mailbox, broker, dispatch, reader, .. } = &self.core.hub;
         self.drain.is_some()
-            && orders.is_log_final()
+            && mailbox.is_log_final()
             && dispatch.is_empty()
-            && reader.position() == exchange.log.head()
+            && reader.position() == broker.log.head()
     }
 }
 
-fn tell_to_leave(peer: &mut Peer, turn: &mut Turn<'_>) {
+fn tell_to_leave(peer: &mut ClientConnection, turn: &mut Turn<'_>) {
     peer.note_end(EndReason::GoingAway);
     peer.close(CloseCode::GOING_AWAY, "the server is going away", turn);
 }

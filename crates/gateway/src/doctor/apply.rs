@@ -25,7 +25,7 @@ pub struct Deed {
     /// A sysctl or a file.
     pub what: String,
     /// What came of it.
-    pub outcome: Outcome,
+    pub outcome: StepOutcome,
     /// The values, or the reason.
     pub detail: String,
 }
@@ -33,7 +33,7 @@ pub struct Deed {
 /// What came of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub enum StepOutcome {
     /// Done.
     Done,
     /// Left as it is, on purpose.
@@ -43,7 +43,7 @@ pub enum Outcome {
 }
 
 impl Deed {
-    fn new(what: &str, outcome: Outcome, detail: impl ToString) -> Self {
+    fn new(what: &str, outcome: StepOutcome, detail: impl ToString) -> Self {
         Self { what: what.to_owned(), outcome, detail: detail.to_string() }
     }
 }
@@ -72,8 +72,8 @@ pub fn apply(host: &Host, needs: &Needs) -> anyhow::Result<Vec<Deed>> {
         && host.text(FILE_PATH).ok().as_deref() != Some(text.trim())
     {
         deeds.push(match replacing::write(&host.path(FILE_PATH), text) {
-            Ok(()) => Deed::new(FILE_PATH, Outcome::Done, "written"),
-            Err(error) => Deed::new(FILE_PATH, Outcome::Refused, error),
+            Ok(()) => Deed::new(FILE_PATH, StepOutcome::Done, "written"),
+            Err(error) => Deed::new(FILE_PATH, StepOutcome::Refused, error),
         });
     }
     deeds.extend(plan.steps.iter().map(|step| carry_out(host, step)));
@@ -95,12 +95,12 @@ pub fn undo(host: &Host) -> anyhow::Result<Vec<Deed>> {
     deeds.extend(remove_file(host));
     // What was refused can be tried again; the rest is no more ours to restore.
     let is_refused = |what: &str| {
-        let refused = |deed: &&Deed| deed.outcome == Outcome::Refused && deed.what == what;
+        let refused = |deed: &&Deed| deed.outcome == StepOutcome::Refused && deed.what == what;
         deeds.iter().find(refused).is_some()
     };
     record.sysctls.retain(|key, _| is_refused(key));
     if let Err(error) = record.save(host) {
-        deeds.push(Deed::new(record::PATH, Outcome::Refused, error));
+        deeds.push(Deed::new(record::PATH, StepOutcome::Refused, error));
     }
     Ok(deeds)
 }
@@ -110,20 +110,22 @@ fn remove_file(host: &Host) -> Option<Deed> {
         return None;
     }
     Some(match only_ours(host) {
-        Err(error) => Deed::new(FILE_PATH, Outcome::Kept, error),
+        Err(error) => Deed::new(FILE_PATH, StepOutcome::Kept, error),
         Ok(()) => match replacing::remove(&host.path(FILE_PATH)) {
-            Ok(()) => Deed::new(FILE_PATH, Outcome::Done, "removed"),
-            Err(error) => Deed::new(FILE_PATH, Outcome::Refused, error),
+            Ok(()) => Deed::new(FILE_PATH, StepOutcome::Done, "removed"),
+            Err(error) => Deed::new(FILE_PATH, StepOutcome::Refused, error),
         },
     })
 }
 
 fn carry_out(host: &Host, step: &Step) -> Deed {
     match step {
-        Step::Keep { key, reason } => Deed::new(key, Outcome::Kept, reason),
+        Step::Expiry { key, reason } => Deed::new(key, StepOutcome::Kept, reason),
         Step::Set { key, from, to } => match set(host, key, to) {
-            Ok(()) => Deed::new(key, Outcome::Done, format!("{from} -> {to}")),
-            Err(error) => Deed::new(key, Outcome::Refused, format!("{from} -> {to}: {error:#}")),
+            Ok(()) => Deed::new(key, StepOutcome::Done, format!("{from} -> {to}")),
+            Err(error) => {
+                Deed::new(key, StepOutcome::Refused, format!("{from} -> {to}: {error:#}"))
+            }
         },
     }
 }

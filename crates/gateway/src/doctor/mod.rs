@@ -24,7 +24,7 @@ use std::path::Path;
 use crate::{
     config::Config,
     doctor::{
-        apply::{Deed, Outcome},
+        apply::{Deed, StepOutcome},
         capacity::Capacity,
         checks::Subject,
         finding::Verdict,
@@ -133,7 +133,7 @@ fn done(deeds: &[Deed], form: Form, nothing: &str) -> Answer {
         Form::Text => report::deeds_text(deeds, nothing),
         Form::Json => json(&serde_json::json!({ "done": deeds })),
     };
-    Answer { text, hurts: deeds.iter().any(|deed| deed.outcome == Outcome::Refused) }
+    Answer { text, hurts: deeds.iter().any(|deed| deed.outcome == StepOutcome::Refused) }
 }
 
 fn json(value: &impl serde::Serialize) -> String {

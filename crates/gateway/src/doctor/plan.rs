@@ -34,7 +34,7 @@ pub enum Step {
         to: String,
     },
     /// It is left as it is, and why.
-    Keep {
+    Expiry {
         /// Its name with dots.
         key: String,
         /// The reason.
@@ -64,7 +64,7 @@ impl Plan {
                     let (from, to) = (found.to_string(), wanted.least.to_string());
                     steps.push(Step::Set { key, from, to });
                 }
-                Err(reason) => steps.push(Step::Keep { key, reason: reason.to_string() }),
+                Err(reason) => steps.push(Step::Expiry { key, reason: reason.to_string() }),
             }
         }
         let mut ours = record.clone();
@@ -90,9 +90,9 @@ impl Plan {
                 }
                 Ok(found) => {
                     let reason = format!("it is {found} by now, which ringway did not set");
-                    steps.push(Step::Keep { key, reason });
+                    steps.push(Step::Expiry { key, reason });
                 }
-                Err(reason) => steps.push(Step::Keep { key, reason: reason.to_string() }),
+                Err(reason) => steps.push(Step::Expiry { key, reason: reason.to_string() }),
             }
         }
         Self { steps, file: None }
@@ -109,7 +109,7 @@ impl Plan {
         for step in &self.steps {
             match step {
                 Step::Set { key, from, to } => push(&format!("-{key} = {from}\n+{key} = {to}")),
-                Step::Keep { key, reason } => push(&format!("# {key} is left alone: {reason}")),
+                Step::Expiry { key, reason } => push(&format!("# {key} is left alone: {reason}")),
             }
         }
         let old = host.text(FILE_PATH).ok();

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use crate::doctor::{
-    apply::{Deed, Outcome},
+    apply::{Deed, StepOutcome},
     capacity::Capacity,
     finding::{Finding, Verdict},
 };
@@ -120,9 +120,9 @@ pub fn deeds_text(deeds: &[Deed], nothing: &str) -> String {
     let mut text = String::new();
     for Deed { what, outcome, detail } in deeds {
         let outcome = match outcome {
-            Outcome::Done => "done",
-            Outcome::Kept => "kept",
-            Outcome::Refused => "REFUSED",
+            StepOutcome::Done => "done",
+            StepOutcome::Kept => "kept",
+            StepOutcome::Refused => "REFUSED",
         };
         writeln!(text, "{outcome:<8} {what}: {detail}").expect("a string takes all");
     }

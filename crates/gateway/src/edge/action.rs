@@ -7,7 +7,7 @@ use ringway_frame::deflate::Agreement;
 use crate::{
     config::settings::Settings,
     edge::{
-        connect_params::{Format, Visit},
+        connect_params::{ConnectParams, Format},
         cors::Cors,
         response,
         routes::Route,
@@ -23,7 +23,7 @@ use ringway_http::{Framing, KeepAlive};
 
 /// What became of the bytes.
 #[derive(Debug)]
-pub enum Progress {
+pub enum Action {
     /// More are needed; all were used.
     More,
     /// A request was answered, and the next may follow.
@@ -44,7 +44,7 @@ pub enum Progress {
     Finished,
 }
 
-impl Progress {
+impl Action {
     /// After an answer was written: sends FIN where the connection is not kept.
     pub fn answered(after: KeepAlive, outbox: &mut Outbox<'_>) -> Self {
         match after {
@@ -67,7 +67,7 @@ pub struct Upgrade {
     /// What was agreed on to be spoken; the client may offer nothing.
     pub subprotocol: Option<Subprotocol>,
     /// Who opened it; empty on `/echo`, which asks for nothing.
-    pub visit: Visit,
+    pub params: ConnectParams,
 }
 
 /// `GET /sse` or `GET /stream`.
@@ -78,7 +78,7 @@ pub struct Opened {
     /// How the end of the response is told.
     pub framing: Framing,
     /// Who asks for what.
-    pub visit: Visit,
+    pub params: ConnectParams,
     /// What the head of the response says of who may read it.
     pub cors: Cors,
     /// What becomes of the connection after the response.
@@ -88,12 +88,12 @@ pub struct Opened {
 impl Opened {
     /// How the stream is written.
     pub fn format(&self) -> StreamFormat {
-        match (self.route, self.visit.format) {
+        match (self.route, self.params.format) {
             (Route::Stream, Format::Lines) => StreamFormat::Lines,
             (Route::Stream, Format::Iframe) => {
-                StreamFormat::Iframe(Box::new(self.visit.receiver.clone().unwrap_or_default()))
+                StreamFormat::Iframe(Box::new(self.params.receiver.clone().unwrap_or_default()))
             }
-            _ => StreamFormat::Sse(self.visit.names),
+            _ => StreamFormat::Sse(self.params.names),
         }
     }
 
@@ -113,7 +113,7 @@ impl Opened {
 #[derive(Debug)]
 pub struct Polled {
     /// Who asks for what.
-    pub visit: Visit,
+    pub params: ConnectParams,
     /// What the response says of who may read it.
     pub cors: Cors,
     /// What becomes of the connection after the response.
@@ -124,7 +124,7 @@ pub struct Polled {
 #[derive(Debug)]
 pub struct Posted {
     /// Who sends it.
-    pub visit: Visit,
+    pub params: ConnectParams,
     /// The body without its framing; it may be empty, or no JSON at all.
     pub body: Vec<u8>,
     /// What the response says of who may read it.

@@ -18,7 +18,7 @@ use crate::refusal::{Parameter, VisitFault};
 
 /// What a request says of its client. A parameter that is not known is a fault.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Visit {
+pub struct ConnectParams {
     /// The name that an anonymous client gives itself.
     pub client: Option<Box<str>>,
     /// What proves who the client is.
@@ -49,13 +49,13 @@ pub enum Format {
     Iframe,
 }
 
-impl Visit {
+impl ConnectParams {
     /// Reads a query.
     ///
     /// # Errors
     /// The first fault, in the order of the parameters.
     pub fn parse(query: Option<&str>, topics_max: usize) -> Result<Self, VisitFault> {
-        let mut visit = Self::default();
+        let mut params = Self::default();
         let (mut format, mut names) = (None, None);
         let (mut callback, mut origin) = (None, None);
         for pair in query::pairs(query.unwrap_or_default()) {
@@ -63,7 +63,7 @@ impl Visit {
             match &*name {
                 "client" => {
                     name::check(&value).map_err(|_| VisitFault::Client)?;
-                    once(&mut visit.client, value.into(), Parameter::Client)?;
+                    once(&mut params.client, value.into(), Parameter::Client)?;
                 }
                 "token" => return Err(VisitFault::Token),
                 "topic" => {
@@ -71,14 +71,14 @@ impl Visit {
                         NameFault::Wildcard => VisitFault::Wildcard,
                         _ => VisitFault::Topic,
                     })?;
-                    if visit.topics.len() >= topics_max {
+                    if params.topics.len() >= topics_max {
                         return Err(VisitFault::TooManyTopics);
                     }
-                    visit.topics.push(value.into());
+                    params.topics.push(value.into());
                 }
-                "cursor" => once(&mut visit.cursor, parse_cursor(&value)?, Parameter::Cursor)?,
-                "last" => once(&mut visit.last, parse_last(&value)?, Parameter::Last)?,
-                "wait" => once(&mut visit.wait, parse_wait(&value)?, Parameter::Wait)?,
+                "cursor" => once(&mut params.cursor, parse_cursor(&value)?, Parameter::Cursor)?,
+                "last" => once(&mut params.last, parse_last(&value)?, Parameter::Last)?,
+                "wait" => once(&mut params.wait, parse_wait(&value)?, Parameter::Wait)?,
                 "format" => once(&mut format, parse_format(&value)?, Parameter::Format)?,
                 "callback" => {
                     let function = Callback::parse(&value).ok_or(VisitFault::Callback)?;
@@ -92,14 +92,14 @@ impl Visit {
                 _ => return Err(VisitFault::Unknown(Parameter::nearest(&name))),
             }
         }
-        visit.format = format.unwrap_or_default();
-        visit.names = names.unwrap_or_default();
-        visit.receiver = match (callback, origin) {
+        params.format = format.unwrap_or_default();
+        params.names = names.unwrap_or_default();
+        params.receiver = match (callback, origin) {
             (Some(_), Some(_)) => return Err(VisitFault::TwoReceivers),
             (Some(callback), None) => Some(Receiver::Callback(callback)),
             (None, origin) => origin.map(Receiver::Origin),
         };
-        Ok(visit)
+        Ok(params)
     }
 
     /// HTML Standard §9.2.4: an `EventSource` that comes again says where it was, although its
@@ -177,7 +177,7 @@ mod tests {
     }
 
     fn fault(query: &str) -> Option<VisitFault> {
-        Visit::parse(Some(query), 3).err()
+        ConnectParams::parse(Some(query), 3).err()
     }
 
     #[test]
@@ -267,17 +267,17 @@ mod tests {
 
     #[test]
     fn sound_queries_are_understood() {
-        assert_eq!(Visit::parse(None, 3), Ok(Visit::default()));
+        assert_eq!(ConnectParams::parse(None, 3), Ok(ConnectParams::default()));
         let query = "client=ann+b%C3%A4r&topic=news&topic=a%2Fb&topic=news&cursor=00000000000a-1\
                      &wait=0.5&format=iframe&callback=_f1&names=off";
-        let visit = Visit::parse(Some(query), 3).unwrap();
-        assert_eq!(visit.client.as_deref(), Some("ann bär"));
-        assert_eq!(visit.topics, ["news", "a/b", "news"].map(Box::from));
-        assert_eq!(visit.cursor, Some(cursor(1)));
-        assert_eq!(visit.wait, Some(Duration::from_millis(500)));
-        assert_eq!((visit.format, visit.names), (Format::Iframe, Names::Off));
-        assert_eq!(visit.receiver, Callback::parse("_f1").map(Receiver::Callback));
-        let posted = Visit::parse(Some("origin=https://shop.example:8443"), 3).unwrap();
+        let params = ConnectParams::parse(Some(query), 3).unwrap();
+        assert_eq!(params.client.as_deref(), Some("ann bär"));
+        assert_eq!(params.topics, ["news", "a/b", "news"].map(Box::from));
+        assert_eq!(params.cursor, Some(cursor(1)));
+        assert_eq!(params.wait, Some(Duration::from_millis(500)));
+        assert_eq!((params.format, params.names), (Format::Iframe, Names::Off));
+        assert_eq!(params.receiver, Callback::parse("_f1").map(Receiver::Callback));
+        let posted = ConnectParams::parse(Some("origin=https://shop.example:8443"), 3).unwrap();
         let origin = "https://shop.example:8443".into();
         assert_eq!(posted.receiver, Some(Receiver::Origin(origin)));
         assert_eq!(fault(&format!("client={}", "ä".repeat(64))), None);
@@ -286,7 +286,8 @@ mod tests {
 
     #[test]
     fn a_wait_may_be_of_any_length() {
-        let wait = |text: &str| Visit::parse(Some(&format!("wait={text}")), 0).unwrap().wait;
+        let wait =
+            |text: &str| ConnectParams::parse(Some(&format!("wait={text}")), 0).unwrap().wait;
         assert_eq!(wait("0"), Some(Duration::ZERO));
         assert_eq!(wait("025"), Some(Duration::from_secs(25)));
         assert_eq!(wait("1.25"), Some(Duration::from_millis(1250)));
@@ -306,8 +307,8 @@ mod tests {
             (&[field(b"a"), field(b"a")], Err(VisitFault::LastEventId)),
             (&[field(b"\xff")], Err(VisitFault::LastEventId)),
         ] {
-            let mut visit = Visit::parse(Some("cursor=00000000000a-1"), 0).unwrap();
-            let resumed = visit.resume(fields).map(|()| visit.cursor);
+            let mut params = ConnectParams::parse(Some("cursor=00000000000a-1"), 0).unwrap();
+            let resumed = params.resume(fields).map(|()| params.cursor);
             assert_eq!(resumed, wanted, "{fields:?}");
         }
     }

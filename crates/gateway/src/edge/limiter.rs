@@ -17,7 +17,7 @@ use crate::{limits::TURNED_AWAY_MAX, refusal::Refusal};
 
 /// The bounds.
 #[derive(Debug, Clone)]
-pub struct CensusLimits {
+pub struct ConnectionLimits {
     /// Connections of the process.
     pub connections_max: u32,
     /// Connections from one address.
@@ -28,8 +28,8 @@ pub struct CensusLimits {
 
 /// Counts connections.
 #[derive(Debug)]
-pub struct Census {
-    limits: CensusLimits,
+pub struct ConnectionLimiter {
+    limits: ConnectionLimits,
     connections: AtomicU32,
     turned_away: AtomicU32,
     addresses: Mutex<Addresses>,
@@ -45,16 +45,16 @@ struct Addresses {
 
 /// A counted connection's place; to be given back when it leaves.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Seat {
+pub struct Permit {
     /// Index of the address; [`OUTSIDE`] for a client that was not admitted.
     address: u32,
 }
 
 const OUTSIDE: u32 = u32::MAX;
 
-impl Census {
-    /// An empty census.
-    pub fn new(limits: CensusLimits) -> Self {
+impl ConnectionLimiter {
+    /// A limiter without connections.
+    pub fn new(limits: ConnectionLimits) -> Self {
         Self {
             limits,
             connections: AtomicU32::new(0),
@@ -68,11 +68,11 @@ impl Census {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// A seat for a client from `address`.
+    /// A permit for a client from `address`.
     ///
     /// # Errors
     /// [`Refusal::Full`] or [`Refusal::AddressFull`].
-    pub fn admit(&self, address: IpAddr) -> Result<Seat, Refusal> {
+    pub fn admit(&self, address: IpAddr) -> Result<Permit, Refusal> {
         if self.connections.fetch_add(1, Ordering::Relaxed) >= self.limits.connections_max {
             self.connections.fetch_sub(1, Ordering::Relaxed);
             return Err(Refusal::Full);
@@ -82,7 +82,7 @@ impl Census {
         let max = if is_exempt { u32::MAX } else { self.limits.connections_per_address_max };
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         match addresses.count(address, max) {
-            Some(address) => Ok(Seat { address }),
+            Some(address) => Ok(Permit { address }),
             None => {
                 self.connections.fetch_sub(1, Ordering::Relaxed);
                 Err(Refusal::AddressFull)
@@ -90,34 +90,34 @@ impl Census {
         }
     }
 
-    /// A seat outside for a client that was not admitted, so that it can read why; `None` if all of
+    /// An extra permit for a client that was not admitted, so that it can read why; `None` if all of
     /// them are taken. Descriptors are reserved for twice as many (`TURNED_AWAY_MAX`).
-    pub fn seat_outside(&self) -> Option<Seat> {
+    pub fn permit_outside(&self) -> Option<Permit> {
         if self.turned_away.fetch_add(1, Ordering::Relaxed) >= TURNED_AWAY_MAX {
             self.turned_away.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        Some(Seat { address: OUTSIDE })
+        Some(Permit { address: OUTSIDE })
     }
 
-    /// The address that a seat is counted for, if it is.
-    pub fn address(&self, seat: &Seat) -> Option<IpAddr> {
-        if seat.address == OUTSIDE {
+    /// The address that a permit is counted for, if it is.
+    pub fn address(&self, permit: &Permit) -> Option<IpAddr> {
+        if permit.address == OUTSIDE {
             return None;
         }
         let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        addresses.entries.get(seat.address as usize).map(|entry| entry.0)
+        addresses.entries.get(permit.address as usize).map(|entry| entry.0)
     }
 
     /// The client has left.
-    pub fn leave(&self, seat: Seat) {
-        if seat.address == OUTSIDE {
+    pub fn leave(&self, permit: Permit) {
+        if permit.address == OUTSIDE {
             self.turned_away.fetch_sub(1, Ordering::Relaxed);
             return;
         }
         self.connections.fetch_sub(1, Ordering::Relaxed);
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        addresses.discount(seat.address);
+        addresses.discount(permit.address);
     }
 }
 
@@ -162,8 +162,8 @@ impl Addresses {
 mod tests {
     use super::*;
 
-    fn census(connections_max: u32, connections_per_address_max: u32) -> Census {
-        Census::new(CensusLimits {
+    fn limiter(connections_max: u32, connections_per_address_max: u32) -> ConnectionLimiter {
+        ConnectionLimiter::new(ConnectionLimits {
             connections_max,
             connections_per_address_max,
             exempt: vec!["127.0.0.0/8".parse().unwrap()],
@@ -175,52 +175,52 @@ mod tests {
 
     #[test]
     fn one_address_cannot_take_all_seats() {
-        let census = census(10, 2);
-        let seat = census.admit(ANN).unwrap();
-        census.admit(ANN).unwrap();
-        assert_eq!(census.admit(ANN), Err(Refusal::AddressFull));
-        census.admit(BOB).unwrap();
-        census.leave(seat);
-        census.admit(ANN).unwrap();
-        assert_eq!(census.connections(), 3);
+        let limiter = limiter(10, 2);
+        let permit = limiter.admit(ANN).unwrap();
+        limiter.admit(ANN).unwrap();
+        assert_eq!(limiter.admit(ANN), Err(Refusal::AddressFull));
+        limiter.admit(BOB).unwrap();
+        limiter.leave(permit);
+        limiter.admit(ANN).unwrap();
+        assert_eq!(limiter.connections(), 3);
     }
 
     #[test]
     fn an_address_in_both_families_is_one() {
-        let census = census(10, 1);
-        census.admit(ANN).unwrap();
+        let limiter = limiter(10, 1);
+        limiter.admit(ANN).unwrap();
         let mapped = "::ffff:10.0.0.1".parse().unwrap();
-        assert_eq!(census.admit(mapped), Err(Refusal::AddressFull));
+        assert_eq!(limiter.admit(mapped), Err(Refusal::AddressFull));
     }
 
     #[test]
     fn exempt_networks_are_bounded_by_the_whole_alone() {
-        let census = census(3, 1);
+        let limiter = limiter(3, 1);
         for _ in 0..3 {
-            census.admit("127.0.0.1".parse().unwrap()).unwrap();
+            limiter.admit("127.0.0.1".parse().unwrap()).unwrap();
         }
-        assert_eq!(census.admit(BOB), Err(Refusal::Full));
-        assert_eq!(census.connections(), 3);
+        assert_eq!(limiter.admit(BOB), Err(Refusal::Full));
+        assert_eq!(limiter.connections(), 3);
     }
 
     #[test]
     fn there_are_so_many_seats_outside() {
-        let census = census(1, 1);
-        let mut seats: Vec<_> = (0..TURNED_AWAY_MAX).map(|_| census.seat_outside()).collect();
-        assert_eq!(census.seat_outside(), None);
-        census.leave(seats.pop().flatten().unwrap());
-        assert!(census.seat_outside().is_some());
-        assert_eq!(census.connections(), 0);
+        let limiter = limiter(1, 1);
+        let mut permits: Vec<_> = (0..TURNED_AWAY_MAX).map(|_| limiter.permit_outside()).collect();
+        assert_eq!(limiter.permit_outside(), None);
+        limiter.leave(permits.pop().flatten().unwrap());
+        assert!(limiter.permit_outside().is_some());
+        assert_eq!(limiter.connections(), 0);
     }
 
     #[test]
     fn addresses_that_left_are_forgotten() {
-        let census = census(10, 1);
+        let limiter = limiter(10, 1);
         for host in 0..1000u32 {
-            let seat = census.admit(IpAddr::V4(host.into())).unwrap();
-            census.leave(seat);
+            let permit = limiter.admit(IpAddr::V4(host.into())).unwrap();
+            limiter.leave(permit);
         }
-        let addresses = census.addresses.lock().unwrap();
+        let addresses = limiter.addresses.lock().unwrap();
         assert!(addresses.index.is_empty());
         assert_eq!(addresses.entries.len(), 1);
     }

@@ -1,4 +1,4 @@
-//! What a sound head asks for: answered here, or left to the peer as `Progress`.
+//! What a sound head asks for: answered here, or left to the peer as `Action`.
 //!
 //! It sees one request at a time, and reads no body.
 
@@ -12,8 +12,8 @@ use ringway_http::{
 use crate::{
     config::settings::Settings,
     edge::{
-        action::{Opened, Polled, Posted, Progress, Upgrade},
-        connect_params::{Format, Visit},
+        action::{Action, Opened, Polled, Posted, Upgrade},
+        connect_params::{ConnectParams, Format},
         cors::Cors,
         files,
         response::{self, Part, Refused, Response},
@@ -30,7 +30,7 @@ use crate::{
 #[derive(Debug)]
 pub enum Served {
     /// All of the request has been used.
-    Now(Progress),
+    Now(Action),
     /// Its body follows.
     AfterBody(Posting, Expectation),
 }
@@ -38,7 +38,7 @@ pub enum Served {
 /// A request whose body is due.
 #[derive(Debug)]
 pub struct Posting {
-    visit: Visit,
+    params: ConnectParams,
     cors: Cors,
     after: KeepAlive,
     /// The body so far.
@@ -48,8 +48,8 @@ pub struct Posting {
 impl Posting {
     /// The request, now that its body is whole.
     pub fn complete(self) -> Posted {
-        let Self { visit, cors, after, body } = self;
-        Posted { visit, body: body.into_bytes(), cors, after }
+        let Self { params, cors, after, body } = self;
+        Posted { params, body: body.into_bytes(), cors, after }
     }
 
     /// The connection is closed after the answer.
@@ -58,12 +58,7 @@ impl Posting {
     }
 
     /// Says what is wrong with the body; where it ends is not known any more.
-    pub fn refuse(
-        self,
-        refusal: Refusal,
-        settings: &Settings,
-        outbox: &mut Outbox<'_>,
-    ) -> Progress {
+    pub fn refuse(self, refusal: Refusal, settings: &Settings, outbox: &mut Outbox<'_>) -> Action {
         let refused = Refused::by(refusal, settings);
         refuse(refused, &self.cors, Part::Whole, KeepAlive::Close, outbox)
     }
@@ -89,12 +84,12 @@ pub fn serve(head: &Head<'_>, settings: &Settings, outbox: &mut Outbox<'_>) -> S
             _ => refused(Refusal::Method(Methods::Page), outbox),
         },
         Some(route @ (Route::Echo | Route::Ws)) => match upgrade(route, head, settings, outbox) {
-            Ok(upgrade) => Progress::Upgraded(upgrade),
+            Ok(upgrade) => Action::Upgraded(upgrade),
             Err(refusal) => refused(refusal, outbox),
         },
         Some(route @ (Route::Sse | Route::Poll | Route::Stream | Route::Send)) => {
             let cors = Cors::of(&settings.cors.allowed_origins, head.fields);
-            match visit(route, head, &cors, settings, outbox) {
+            match params(route, head, &cors, settings, outbox) {
                 Ok(served) => return served,
                 Err(refusal) => {
                     let refused = Refused::by(refusal, settings);
@@ -105,7 +100,7 @@ pub fn serve(head: &Head<'_>, settings: &Settings, outbox: &mut Outbox<'_>) -> S
     })
 }
 
-fn file(route: Route, head: &Head<'_>, part: Part, outbox: &mut Outbox<'_>) -> Progress {
+fn file(route: Route, head: &Head<'_>, part: Part, outbox: &mut Outbox<'_>) -> Action {
     let file = match route {
         Route::HomeScript => &files::HOME_SCRIPT,
         Route::HomeStyle => &files::HOME_STYLE,
@@ -114,7 +109,7 @@ fn file(route: Route, head: &Head<'_>, part: Part, outbox: &mut Outbox<'_>) -> P
         _ => &files::HOME,
     };
     outbox.write(|out| file.write(out, head.fields, part, head.after()));
-    Progress::answered(head.after(), outbox)
+    Action::answered(head.after(), outbox)
 }
 
 fn upgrade(
@@ -133,34 +128,34 @@ fn upgrade(
     if !site::admits(&settings.cors.allowed_origins, head.fields) {
         return Err(Refusal::ForeignOrigin);
     }
-    let (visit, subprotocol) = match route {
+    let (params, subprotocol) = match route {
         Route::Ws => (read_visit(head, settings)?, Subprotocol::choose(request.subprotocols())),
-        _ => (Visit::default(), None),
+        _ => (ConnectParams::default(), None),
     };
     let agreement =
         settings.deflate_policy().and_then(|policy| policy.agree(request.extensions().iter()));
     let name = subprotocol.map(Subprotocol::name);
     outbox.write(|out| server::emit_response(out, request.key, name, agreement.as_ref()));
-    Ok(Upgrade { route, agreement, subprotocol, visit })
+    Ok(Upgrade { route, agreement, subprotocol, params })
 }
 
 /// Who comes, for topics that clients may subscribe to.
-fn read_visit(head: &Head<'_>, settings: &Settings) -> Result<Visit, Refusal> {
-    let visit =
-        Visit::parse(head.query, settings.clients.subscriptions_max).map_err(Refusal::Visit)?;
-    if let Some(Receiver::Origin(origin)) = &visit.receiver
+fn read_visit(head: &Head<'_>, settings: &Settings) -> Result<ConnectParams, Refusal> {
+    let params = ConnectParams::parse(head.query, settings.clients.subscriptions_max)
+        .map_err(Refusal::ConnectParams)?;
+    if let Some(Receiver::Origin(origin)) = &params.receiver
         && !settings.cors.allowed_origins.list(origin)
     {
-        return Err(Refusal::Visit(VisitFault::ForeignOrigin));
+        return Err(Refusal::ConnectParams(VisitFault::ForeignOrigin));
     }
-    match visit.topics.iter().all(|topic| settings.clients.may_subscribe.allow(topic)) {
-        true => Ok(visit),
-        false => Err(Refusal::Visit(VisitFault::Forbidden)),
+    match params.topics.iter().all(|topic| settings.clients.may_subscribe.allow(topic)) {
+        true => Ok(params),
+        false => Err(Refusal::ConnectParams(VisitFault::Forbidden)),
     }
 }
 
 /// The routes that pages of other origins may be allowed to use.
-fn visit(
+fn params(
     route: Route,
     head: &Head<'_>,
     cors: &Cors,
@@ -177,12 +172,12 @@ fn visit(
         given if given != method => return Err(Refusal::Method(methods)),
         _ => {}
     }
-    let mut visit = read_visit(head, settings)?;
+    let mut params = read_visit(head, settings)?;
     // A frame is asked for without an Origin. Who may embed it, its head says; and only a page of
     // an allowed origin is handed anything.
     let is_for_allowed = route == Route::Stream
-        && visit.format == Format::Iframe
-        && matches!(visit.receiver, Some(Receiver::Origin(_)))
+        && params.format == Format::Iframe
+        && matches!(params.receiver, Some(Receiver::Origin(_)))
         && site::of(head.fields) == Site::Unnamed;
     if !is_for_allowed && !site::admits(&settings.cors.allowed_origins, head.fields) {
         return Err(Refusal::ForeignOrigin);
@@ -195,23 +190,23 @@ fn visit(
             let expectation = body::expectation(head)?;
             // The end of the request will be known.
             let after = head.wish;
-            Served::AfterBody(Posting { visit, cors, after, body }, expectation)
+            Served::AfterBody(Posting { params, cors, after, body }, expectation)
         }
         Route::Poll if head.method == "GET" => {
-            Served::Now(Progress::Polled(Polled { visit, cors, after }))
+            Served::Now(Action::Polled(Polled { params, cors, after }))
         }
         _ => {
             if route != Route::Poll {
-                visit.resume(head.fields).map_err(Refusal::Visit)?;
+                params.resume(head.fields).map_err(Refusal::ConnectParams)?;
             }
             let framing = match head.minor {
                 0 => Framing::UntilClose,
                 _ => Framing::Chunked,
             };
-            let opened = Opened { route, framing, visit, cors, after };
+            let opened = Opened { route, framing, params, cors, after };
             Served::Now(match head.method {
                 "HEAD" => describe(opened, settings, outbox),
-                _ => Progress::Opened(opened),
+                _ => Action::Opened(opened),
             })
         }
     })
@@ -219,13 +214,13 @@ fn visit(
 
 /// RFC 9110 §9.3.2: the head of what a GET would be answered with, at once and without a session.
 /// The length of a poll's answer is not known before there is one.
-fn describe(opened: Opened, settings: &Settings, outbox: &mut Outbox<'_>) -> Progress {
+fn describe(opened: Opened, settings: &Settings, outbox: &mut Outbox<'_>) -> Action {
     let after = opened.after;
     outbox.write(|out| match opened.route {
         Route::Poll => response::json_without_body(out, &opened.cors, after),
         _ => opened.emit_head(settings, out),
     });
-    Progress::answered(after, outbox)
+    Action::answered(after, outbox)
 }
 
 /// Fetch §3.3.5: whether the page may send what it means to. RFC 9110 §9.3.7: or what may be
@@ -236,12 +231,12 @@ fn preflight(
     head: &Head<'_>,
     cors: &Cors,
     outbox: &mut Outbox<'_>,
-) -> Progress {
+) -> Action {
     let after = head.after();
     let fields = format!("{}{}", methods.allow(), cors.preflight(method, head.fields));
     let response = Response { status: 204, content_type: "", fields: &fields, cors, after };
     outbox.write(|out| response.write_bodiless(out));
-    Progress::answered(after, outbox)
+    Action::answered(after, outbox)
 }
 
 /// Refuses; the connection is kept where both the refusal and the request allow it.
@@ -251,7 +246,7 @@ pub fn refuse(
     part: Part,
     head_after: KeepAlive,
     outbox: &mut Outbox<'_>,
-) -> Progress {
+) -> Action {
     let refusal = refused.refusal();
     let both = match (refusal.after(), head_after) {
         (KeepAlive::Yes, KeepAlive::Yes) => KeepAlive::Yes,
@@ -261,5 +256,5 @@ pub fn refuse(
     if both == KeepAlive::Close {
         outbox.finish();
     }
-    Progress::Refused(refusal, both)
+    Action::Refused(refusal, both)
 }

@@ -16,7 +16,7 @@ use ringway_http::{
 use crate::{
     config::settings::Settings,
     edge::{
-        action::Progress,
+        action::Action,
         cors::Cors,
         request::{self, Posting, Served},
         response::{Part, Refused},
@@ -46,13 +46,13 @@ impl HttpConnection {
         input: &mut &mut [u8],
         settings: &Settings,
         outbox: &mut Outbox<'_>,
-    ) -> Progress {
+    ) -> Action {
         if let Some(posting) = self.posting.take() {
             return self.read_body(posting, input, settings, outbox);
         }
         let bytes = match self.head.read(input, &settings.head()) {
             Err(error) => return refuse(error.into(), settings, outbox),
-            Ok(None) => return Progress::More,
+            Ok(None) => return Action::More,
             Ok(Some(bytes)) => bytes,
         };
         let may_follow = self.head.count() < settings.limits.requests_per_connection_max
@@ -88,16 +88,16 @@ impl HttpConnection {
         input: &mut &mut [u8],
         settings: &Settings,
         outbox: &mut Outbox<'_>,
-    ) -> Progress {
+    ) -> Action {
         let mut unread = &**input;
         let reading = posting.body.read(&mut unread);
         let taken = input.len() - unread.len();
         *input = &mut std::mem::take(input)[taken..];
         match reading {
-            Ok(Reading::Whole) => Progress::Posted(posting.complete()),
+            Ok(Reading::Whole) => Action::Posted(posting.complete()),
             Ok(Reading::More) => {
                 self.posting = Some(posting);
-                Progress::More
+                Action::More
             }
             Err(error) => posting.refuse(error.into(), settings, outbox),
         }
@@ -132,7 +132,7 @@ fn serve(bytes: &[u8], most: KeepAlive, settings: &Settings, outbox: &mut Outbox
 }
 
 /// Refuses what is no request; nothing that follows can be trusted.
-fn refuse(refusal: Refusal, settings: &Settings, outbox: &mut Outbox<'_>) -> Progress {
+fn refuse(refusal: Refusal, settings: &Settings, outbox: &mut Outbox<'_>) -> Action {
     let refused = Refused::by(refusal, settings);
     request::refuse(
         refused,

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use ringway_acceptor::{Connection, Operation, Operations, Outgoing};
+use ringway_acceptor::{ConnectionId, Operation, Operations, Outgoing};
 
 use crate::{
     config::{Config, origins::Origins, settings::Settings},
     edge::{
-        action::{Opened, Polled, Posted, Progress, Upgrade},
+        action::{Action, Opened, Polled, Posted, Upgrade},
         requests::HttpConnection,
     },
     outbox::{Outbox, Sending},
@@ -55,28 +55,28 @@ impl Gateway {
         while !input.is_empty() && !self.is_over {
             let Self { http, settings, sending, operations, .. } = self;
             let mut outbox =
-                Outbox::new(Connection::new(0, 0), sending, operations, Duration::ZERO);
+                Outbox::new(ConnectionId::new(0, 0), sending, operations, Duration::ZERO);
             let progress = http.advance(&mut input, settings, &mut outbox);
             let (line, after) = match progress {
-                Progress::More => {
+                Action::More => {
                     assert!(input.is_empty());
                     continue;
                 }
-                Progress::Answered | Progress::Refused(_, KeepAlive::Yes) => continue,
-                Progress::Finished | Progress::Refused(_, KeepAlive::Close) => {
+                Action::Answered | Action::Refused(_, KeepAlive::Yes) => continue,
+                Action::Finished | Action::Refused(_, KeepAlive::Close) => {
                     (String::new(), KeepAlive::Close)
                 }
-                Progress::Upgraded(Upgrade { route, visit, subprotocol, .. }) => (
-                    format!("{route:?} {:?} {subprotocol:?}", visit.client.as_deref()),
+                Action::Upgraded(Upgrade { route, params, subprotocol, .. }) => (
+                    format!("{route:?} {:?} {subprotocol:?}", params.client.as_deref()),
                     KeepAlive::Close,
                 ),
-                Progress::Opened(Opened { route, visit, after, .. }) => {
-                    (format!("{route:?} {:?}", visit.cursor.map(|cursor| cursor.sequence)), after)
+                Action::Opened(Opened { route, params, after, .. }) => {
+                    (format!("{route:?} {:?}", params.cursor.map(|cursor| cursor.sequence)), after)
                 }
-                Progress::Polled(Polled { visit, after, .. }) => {
-                    (format!("Poll {:?}", visit.cursor.map(|cursor| cursor.sequence)), after)
+                Action::Polled(Polled { params, after, .. }) => {
+                    (format!("Poll {:?}", params.cursor.map(|cursor| cursor.sequence)), after)
                 }
-                Progress::Posted(Posted { body, after, .. }) => {
+                Action::Posted(Posted { body, after, .. }) => {
                     (format!("Posted {}", String::from_utf8(body).unwrap()), after)
                 }
             };
@@ -256,7 +256,7 @@ fn a_late_body_is_a_408() {
     let mut gateway = Gateway::new();
     gateway.receives(post("Origin: https://a\r\nContent-Length: 5\r\n", "hell").as_bytes());
     let Gateway { http, settings, sending, operations, .. } = &mut gateway;
-    let mut outbox = Outbox::new(Connection::new(0, 0), sending, operations, Duration::ZERO);
+    let mut outbox = Outbox::new(ConnectionId::new(0, 0), sending, operations, Duration::ZERO);
     http.give_up(Refusal::Timeout, settings, &mut outbox);
     assert!(http.is_between_requests());
     let answer = gateway.answers();

@@ -13,7 +13,7 @@ use ringway_frame::{
 };
 use ringway_hub::{Cursor, Epoch, Event};
 
-use crate::encoding::{ndjson, scratch::Workbench, sse};
+use crate::encoding::{ndjson, scratch::Scratch, sse};
 
 use ringway_http::chunk;
 
@@ -60,12 +60,13 @@ impl SharedDeflate {
     }
 
     /// `None`: there is no memory for it. It is sent uncompressed then.
-    pub fn frame(self, text: &[u8], bench: &mut Workbench) -> Option<Box<[u8]>> {
-        let mut compressed = bench.take_scratch();
+    pub fn frame(self, text: &[u8], scratch: &mut Scratch) -> Option<Box<[u8]>> {
+        let mut compressed = scratch.take_buffer();
         make_room(&mut compressed, deflated_bytes_max(text.len())).ok()?;
-        let mut deflater = bench.pool.take_deflater(self.level, WindowBits::MAX, self.memory_level);
+        let mut deflater =
+            scratch.pool.take_deflater(self.level, WindowBits::MAX, self.memory_level);
         deflater.deflate(text, &mut compressed);
-        bench.pool.put_deflater(deflater);
+        scratch.pool.put_deflater(deflater);
         let mut head = [0; HEADER_BYTES_MAX];
         let header =
             Header { rsv: Rsv::RSV1, ..Header::new(Opcode::Text, compressed.len() as u64) };
@@ -75,7 +76,7 @@ impl SharedDeflate {
         frame.try_reserve_exact(head_bytes + compressed.len()).ok()?;
         frame.extend_from_slice(&head[..head_bytes]);
         frame.extend_from_slice(&compressed);
-        bench.put_scratch(compressed);
+        scratch.put_buffer(compressed);
         Some(frame.into())
     }
 }
@@ -97,12 +98,12 @@ impl Encoded {
         event: &Event,
         epoch: Epoch,
         deflate: Option<SharedDeflate>,
-        bench: &mut Workbench,
+        scratch: &mut Scratch,
     ) -> Result<Self, OutOfMemory> {
         let cursor = Cursor { epoch, sequence: event.sequence() };
         let frame = memory::copy(event.bytes())?;
         let deflated = deflate.and_then(|deflate| {
-            event.second_encoding(|frame| deflate.frame(text_of(frame), bench))
+            event.second_encoding(|frame| deflate.frame(text_of(frame), scratch))
         });
         let deflated = deflated.and_then(|deflated| memory::copy(deflated).ok());
         let name = event.name().map(Into::into);

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use ringway_hub::Sequence;
 
 use crate::{
-    encoding::{Encoding, Frame, SharedDeflate, scratch::Workbench},
+    encoding::{Encoding, Frame, SharedDeflate, scratch::Scratch},
     limits::LARGE_EVENT_BYTES,
 };
 
@@ -71,7 +71,7 @@ impl LargeEvents {
         &self,
         frame: &Frame<'_>,
         deflate: SharedDeflate,
-        bench: &mut Workbench,
+        scratch: &mut Scratch,
     ) -> Result<Bytes, OutOfMemory> {
         let key = (frame.cursor.sequence, frame.cursor.sequence, Encoding::Deflated);
         let known = self.encoded.borrow().get(&key).cloned();
@@ -79,8 +79,8 @@ impl LargeEvents {
             return Ok(known);
         }
         let text = frame.text().as_bytes();
-        let compressed = deflate.frame(text, bench).ok_or(OutOfMemory)?;
-        bench.count_compressed(text.len());
+        let compressed = deflate.frame(text, scratch).ok_or(OutOfMemory)?;
+        scratch.count_compressed(text.len());
         self.run(key, || compressed.len(), |out| out.extend_from_slice(&compressed))
     }
 

@@ -8,7 +8,7 @@ use crate::limits::{DEFLATE_COST, IDLE_DEFLATERS_MAX, SCRATCH_BYTES_KEPT};
 
 /// What a core lends to the connection that it serves.
 #[derive(Debug)]
-pub struct Workbench {
+pub struct Scratch {
     /// Compressors that belong to no connection.
     pub pool: Pool,
     scratch: Vec<u8>,
@@ -16,15 +16,15 @@ pub struct Workbench {
     cost: usize,
 }
 
-impl Default for Workbench {
+impl Default for Scratch {
     fn default() -> Self {
         Self { pool: Pool::new(IDLE_DEFLATERS_MAX), scratch: Vec::new(), cost: 0 }
     }
 }
 
-impl Workbench {
+impl Scratch {
     /// Takes the empty scratch buffer.
-    pub fn take_scratch(&mut self) -> Vec<u8> {
+    pub fn take_buffer(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.scratch)
     }
 
@@ -40,7 +40,7 @@ impl Workbench {
     }
 
     /// Puts it back.
-    pub fn put_scratch(&mut self, mut scratch: Vec<u8>) {
+    pub fn put_buffer(&mut self, mut scratch: Vec<u8>) {
         if scratch.capacity() <= SCRATCH_BYTES_KEPT {
             scratch.clear();
             self.scratch = scratch;

@@ -59,10 +59,10 @@ pub const TURN_EVENT_BYTES_MAX: usize = 2 * MIB as usize;
 
 /// Events of one topic that go out as one run. A burst of a few publishes is one send for each
 /// subscriber; more would only make who falls behind read more on its own.
-pub const RUN_EVENTS_MAX: usize = 64;
+pub const BATCH_EVENTS_MAX: usize = 64;
 
 /// Bytes of a run that has several events: no more than most queues hold.
-pub const RUN_BYTES_MAX: usize = 64 * KIB as usize;
+pub const BATCH_BYTES_MAX: usize = 64 * KIB as usize;
 
 /// Bytes that a core has read from the log and not sent yet, past which it reads no further. It
 /// is memory of each core, and what is beyond it is in the log anyway.

@@ -8,7 +8,7 @@ pub mod channel;
 use bytes::Bytes;
 use std::time::Duration;
 
-use ringway_acceptor::{Connection, Operation, Operations, SendMark, Staged};
+use ringway_acceptor::{ConnectionId, Operation, Operations, SendMark, Staged};
 
 use crate::{memory::OutOfMemory, outbox::channel::Channel};
 
@@ -100,7 +100,7 @@ impl Sending {
     }
 
     /// Reads nothing more until [`Self::release`].
-    pub fn hold(&mut self, connection: Connection, operations: &mut Operations) {
+    pub fn hold(&mut self, connection: ConnectionId, operations: &mut Operations) {
         if self.input == Input::Taken && self.state != State::Paused {
             operations.push(Operation::PauseReceive(connection));
         }
@@ -108,7 +108,7 @@ impl Sending {
     }
 
     /// Reads again, unless it owes too much.
-    pub fn release(&mut self, connection: Connection, operations: &mut Operations) {
+    pub fn release(&mut self, connection: ConnectionId, operations: &mut Operations) {
         if self.input == Input::Held && self.state != State::Paused {
             operations.push(Operation::ResumeReceive(connection));
         }
@@ -123,7 +123,7 @@ impl Sending {
     /// The driver keeps `unsent_bytes`, some of them shared: pauses reading when that is too much.
     pub fn backlogged(
         &mut self,
-        connection: Connection,
+        connection: ConnectionId,
         (unsent_bytes, shared_bytes): (usize, usize),
         queue_bytes_max: usize,
         operations: &mut Operations,
@@ -142,7 +142,7 @@ impl Sending {
     }
 
     /// All has left: reading goes on.
-    pub fn drained(&mut self, connection: Connection, operations: &mut Operations) {
+    pub fn drained(&mut self, connection: ConnectionId, operations: &mut Operations) {
         if self.state == State::Paused && self.input == Input::Taken {
             operations.push(Operation::ResumeReceive(connection));
         }
@@ -153,7 +153,7 @@ impl Sending {
 
 /// Where the protocols write to, for the time of one call.
 pub struct Outbox<'a> {
-    connection: Connection,
+    connection: ConnectionId,
     sending: &'a mut Sending,
     operations: &'a mut Operations,
     now: Duration,
@@ -162,7 +162,7 @@ pub struct Outbox<'a> {
 impl<'a> Outbox<'a> {
     /// The outbox of `connection` in this turn.
     pub fn new(
-        connection: Connection,
+        connection: ConnectionId,
         sending: &'a mut Sending,
         operations: &'a mut Operations,
         now: Duration,
@@ -292,7 +292,7 @@ mod tests {
     #[test]
     fn there_is_no_room_for_more_than_an_address_space_holds() {
         let (mut sending, mut operations) = (Sending::default(), Operations::default());
-        let connection = Connection::new(0, 0);
+        let connection = ConnectionId::new(0, 0);
         let mut outbox = Outbox::new(connection, &mut sending, &mut operations, Duration::ZERO);
         outbox.write(|out| out.push(1));
         assert_eq!(outbox.make_room(isize::MAX as usize - 16), Err(OutOfMemory));
@@ -304,7 +304,7 @@ mod tests {
     #[test]
     fn bytes_are_counted_by_the_turn() {
         let (mut sending, mut operations) = (Sending::default(), Operations::default());
-        let connection = Connection::new(0, 0);
+        let connection = ConnectionId::new(0, 0);
         let [first, second] = [1, 2].map(Duration::from_micros);
         let mut outbox = Outbox::new(connection, &mut sending, &mut operations, first);
         outbox.write(|out| out.extend([1, 2, 3]));
@@ -316,7 +316,7 @@ mod tests {
     #[test]
     fn what_the_kernel_keeps_counts_while_the_socket_is_full() {
         let (mut sending, mut operations) = (Sending::default(), Operations::default());
-        let connection = Connection::new(0, 0);
+        let connection = ConnectionId::new(0, 0);
         assert_eq!(sending.owed_bytes(1000), 0);
         sending.backlogged(connection, (10, 0), 100, &mut operations);
         assert_eq!(sending.owed_bytes(1000), 1010);
@@ -329,7 +329,7 @@ mod tests {
     #[test]
     fn reading_pauses_one_byte_past_the_bound_and_resumes_when_all_has_left() {
         let (mut sending, mut operations) = (Sending::default(), Operations::default());
-        let connection = Connection::new(0, 0);
+        let connection = ConnectionId::new(0, 0);
         sending.backlogged(connection, (100, 0), 100, &mut operations);
         assert!(pauses(&mut operations).is_empty());
         sending.backlogged(connection, (101, 0), 100, &mut operations);

@@ -25,11 +25,11 @@ mod tests {
     use std::{collections::HashSet, time::Duration};
 
     use proptest::prelude::*;
-    use ringway_hub::{Cursor, Tail};
+    use ringway_hub::{Appender, Cursor};
 
     use super::*;
+    use crate::broker::Broker;
     use crate::broker::Echo;
-    use crate::broker::Exchange;
     use crate::broker::Notice;
     use crate::config::History;
 
@@ -44,16 +44,16 @@ mod tests {
         assert_eq!((ones & zeros) & ((1 << 48) - 1), (1 << 48) - 1);
     }
 
-    fn exchange_with(events: usize) -> Exchange {
+    fn exchange_with(events: usize) -> Broker {
         let history =
             History { events_max: 1_000, bytes_max: 1 << 20, age_max: Duration::from_secs(300) };
-        let exchange = Exchange::new(random().expect("random"), &history, &[]);
-        let mut tail = Tail::default();
+        let broker = Broker::new(random().expect("random"), &history, &[]);
+        let mut tail = Appender::default();
         let notice = Notice { from: None, event: None, data: "1", ttl: None };
         for _ in 0..events {
-            exchange.publish(&mut tail, notice, "news", Echo::Yes, Duration::ZERO).unwrap();
+            broker.publish(&mut tail, notice, "news", Echo::Yes, Duration::ZERO).unwrap();
         }
-        exchange
+        broker
     }
 
     proptest! {

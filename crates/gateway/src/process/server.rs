@@ -24,11 +24,11 @@ use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
 
 use crate::{
-    broker::{Exchange, mailbox::Orders},
+    broker::{Broker, mailbox::Mailbox},
     config::{self, Config, settings::Settings},
     core::shard::{Shard, ShardParts},
     doctor::host::Host,
-    edge::limiter::{Census, CensusLimits},
+    edge::limiter::{ConnectionLimiter, ConnectionLimits},
     limits,
     memory::MemoryBudget,
     metrics::CoreMetrics,
@@ -42,11 +42,11 @@ pub struct Running {
     /// The private API's socket.
     pub api: TcpListener,
     /// What the cores are told.
-    pub orders: Orders,
+    pub mailbox: Mailbox,
     /// All connections.
-    pub census: Arc<Census>,
+    pub limiter: Arc<ConnectionLimiter>,
     /// The events of the process.
-    pub exchange: Arc<Exchange>,
+    pub broker: Arc<Broker>,
     /// What may be buffered, and how much is.
     pub memory: Arc<MemoryBudget>,
     /// What peers go by.
@@ -120,26 +120,27 @@ impl Bound {
         &self.addresses
     }
 
-    /// Starts all cores, which follow `orders`; each says on `ends` when it has ended.
+    /// Starts all cores, which follow `mailbox`; each says on `ends` when it has ended.
     ///
     /// # Errors
     /// The kernel refuses a thread, a ring or a descriptor.
     pub fn start(
         mut self,
         config: &Config,
-        orders: Orders,
+        mailbox: Mailbox,
         ends: &UnboundedSender<CoreEnd>,
     ) -> anyhow::Result<Running> {
         let start = Instant::now();
-        let census = Arc::new(Census::new(census_limits(config, self.connections_max)));
+        let limiter =
+            Arc::new(ConnectionLimiter::new(connection_limits(config, self.connections_max)));
         let settings = Arc::new(Settings {
             connections_max: self.connections_max,
             memory_bytes: self.memory_bytes,
             ..Settings::from_config(config)
         });
         let memory = Arc::new(MemoryBudget::new(self.memory_bytes));
-        let exchange =
-            Arc::new(Exchange::new(epoch::random()?, &settings.history, &settings.history_topics));
+        let broker =
+            Arc::new(Broker::new(epoch::random()?, &settings.history, &settings.history_topics));
         let driver_settings = driver_settings(config, self.connections_max);
         let mut metrics = Vec::new();
         for (place, &core) in self.core_numbers.iter().enumerate() {
@@ -152,15 +153,15 @@ impl Bound {
                 listeners: self.listeners.pop().expect("a set of listeners for each core"),
                 shard: Shard::new(ShardParts {
                     settings: Arc::clone(&settings),
-                    census: Arc::clone(&census),
-                    exchange: Arc::clone(&exchange),
-                    orders: orders.clone(),
+                    limiter: Arc::clone(&limiter),
+                    broker: Arc::clone(&broker),
+                    mailbox: mailbox.clone(),
                     memory: Arc::clone(&memory),
                     metrics: core_metrics,
                     core: place,
                 }),
                 start,
-                orders: orders.clone(),
+                mailbox: mailbox.clone(),
                 ends: ends.clone(),
             })?;
         }
@@ -170,9 +171,9 @@ impl Bound {
         Ok(Running {
             addresses,
             api,
-            orders,
-            census,
-            exchange,
+            mailbox,
+            limiter,
+            broker,
             memory,
             settings,
             start,
@@ -248,8 +249,8 @@ fn choose_engine(config: &Config, cores: usize) -> anyhow::Result<Engine> {
     Ok(engine)
 }
 
-fn census_limits(config: &Config, connections_max: u32) -> CensusLimits {
-    CensusLimits {
+fn connection_limits(config: &Config, connections_max: u32) -> ConnectionLimits {
+    ConnectionLimits {
         connections_max,
         connections_per_address_max: config.limits.connections_per_address_max,
         exempt: config.limits.connections_per_address_exempt.clone(),
@@ -278,7 +279,7 @@ struct Core {
     listeners: Vec<Listener>,
     shard: Shard,
     start: Instant,
-    orders: Orders,
+    mailbox: Mailbox,
     ends: UnboundedSender<CoreEnd>,
 }
 
@@ -350,7 +351,7 @@ fn serve(
     mut core: Core,
     ready: &Ready,
 ) -> io::Result<usize> {
-    core.orders.enlist(waker);
+    core.mailbox.register(waker);
     let _ = ready.try_send(Ok(()));
     event_loop::run(&mut driver, &mut core.shard, core.start)?;
     Ok(core.shard.clients())

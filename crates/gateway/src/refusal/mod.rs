@@ -51,7 +51,7 @@ pub enum Refusal {
     /// The method is none of these.
     Method(Methods),
     /// The query is unsound.
-    Visit(VisitFault),
+    ConnectParams(VisitFault),
     /// RFC 6455 §4.2.2: no WebSocket handshake.
     Handshake(HandshakeError),
     /// A page of another origin, which may not use the gateway.
@@ -68,7 +68,7 @@ pub enum Refusal {
 
 /// The class of a refusal, as the metrics and the log count them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ground {
+pub enum ErrorClass {
     /// No sound HTTP.
     Malformed,
     /// Something is longer than it may be.
@@ -89,7 +89,7 @@ pub enum Ground {
     Memory,
 }
 
-impl Ground {
+impl ErrorClass {
     /// All of them, in the order of their declaration.
     pub const ALL: [Self; 9] = [
         Self::Malformed,
@@ -163,8 +163,10 @@ impl Refusal {
         match self {
             Self::ForeignHost => 421,
             Self::ForeignOrigin
-            | Self::Visit(VisitFault::Forbidden | VisitFault::ForeignOrigin) => 403,
-            Self::Malformed | Self::Host | Self::Framing | Self::Chunk | Self::Visit(_) => 400,
+            | Self::ConnectParams(VisitFault::Forbidden | VisitFault::ForeignOrigin) => 403,
+            Self::Malformed | Self::Host | Self::Framing | Self::Chunk | Self::ConnectParams(_) => {
+                400
+            }
             Self::NotFound => 404,
             Self::Method(_) => 405,
             Self::Timeout => 408,
@@ -182,26 +184,26 @@ impl Refusal {
     }
 
     /// What it is for; `None`: there was no request yet.
-    pub fn ground(self) -> Option<Ground> {
+    pub fn class(self) -> Option<ErrorClass> {
         Some(match self {
             Self::Malformed
             | Self::Version
             | Self::Host
             | Self::Framing
             | Self::Coding
-            | Self::Chunk => Ground::Malformed,
+            | Self::Chunk => ErrorClass::Malformed,
             Self::TargetTooLong
             | Self::HeadTooLarge
             | Self::TooManyFields
             | Self::TrailersTooLarge
-            | Self::BodyTooLarge => Ground::TooLarge,
-            Self::Timeout => Ground::Timeout,
-            Self::NotFound | Self::Method(_) => Ground::Route,
-            Self::ForeignOrigin | Self::ForeignHost => Ground::Origin,
-            Self::Visit(_) => Ground::Query,
-            Self::MediaType | Self::Expectation => Ground::Body,
-            Self::Handshake(_) => Ground::Handshake,
-            Self::Memory => Ground::Memory,
+            | Self::BodyTooLarge => ErrorClass::TooLarge,
+            Self::Timeout => ErrorClass::Timeout,
+            Self::NotFound | Self::Method(_) => ErrorClass::Route,
+            Self::ForeignOrigin | Self::ForeignHost => ErrorClass::Origin,
+            Self::ConnectParams(_) => ErrorClass::Query,
+            Self::MediaType | Self::Expectation => ErrorClass::Body,
+            Self::Handshake(_) => ErrorClass::Handshake,
+            Self::Memory => ErrorClass::Memory,
             Self::Full | Self::AddressFull => return None,
         })
     }
@@ -227,7 +229,7 @@ impl Refusal {
             Self::Method(Methods::Page) => "This page is read with GET or HEAD.",
             Self::Method(Methods::Events) => "Events are read with GET, or asked about with HEAD.",
             Self::Method(Methods::Send) => "This is sent to with POST.",
-            Self::Visit(fault) => fault.reason(),
+            Self::ConnectParams(fault) => fault.reason(),
             Self::ForeignOrigin => "Pages of this origin may not use this server.",
             Self::ForeignHost => "The private API is not known by this Host name.",
             Self::Full => "The server holds as many connections as it can.",
@@ -256,10 +258,12 @@ impl Refusal {
             Self::Timeout => "timeout",
             Self::NotFound => "not_found",
             Self::Method(_) => "method",
-            Self::ForeignOrigin | Self::Visit(VisitFault::ForeignOrigin) => "foreign_origin",
-            Self::Visit(VisitFault::Forbidden) => "not_allowed",
-            Self::Visit(VisitFault::TooManyTopics) => "too_many_subscriptions",
-            Self::Visit(_) => "query",
+            Self::ForeignOrigin | Self::ConnectParams(VisitFault::ForeignOrigin) => {
+                "foreign_origin"
+            }
+            Self::ConnectParams(VisitFault::Forbidden) => "not_allowed",
+            Self::ConnectParams(VisitFault::TooManyTopics) => "too_many_subscriptions",
+            Self::ConnectParams(_) => "query",
             Self::Handshake(_) => "handshake",
             Self::ForeignHost => "foreign_host",
             Self::Full => "full",
@@ -286,11 +290,13 @@ impl Refusal {
             Self::Timeout => {
                 ConfigReference::time("limits.handshake_timeout", settings.limits.handshake_timeout)
             }
-            Self::ForeignOrigin | Self::Visit(VisitFault::ForeignOrigin) => {
+            Self::ForeignOrigin | Self::ConnectParams(VisitFault::ForeignOrigin) => {
                 ConfigReference::list("cors.allowed_origins")
             }
-            Self::Visit(VisitFault::Forbidden) => ConfigReference::list("clients.may_subscribe"),
-            Self::Visit(VisitFault::TooManyTopics) => ConfigReference::count(
+            Self::ConnectParams(VisitFault::Forbidden) => {
+                ConfigReference::list("clients.may_subscribe")
+            }
+            Self::ConnectParams(VisitFault::TooManyTopics) => ConfigReference::count(
                 "clients.subscriptions_max",
                 clients.subscriptions_max,
                 "topics per client",
@@ -336,7 +342,7 @@ impl Refusal {
         match self {
             Self::NotFound
             | Self::Method(_)
-            | Self::Visit(_)
+            | Self::ConnectParams(_)
             | Self::ForeignOrigin
             | Self::MediaType
             | Self::Expectation => KeepAlive::Yes,
@@ -387,10 +393,10 @@ mod tests {
         Refusal::Timeout,
         Refusal::NotFound,
         Refusal::Method(Methods::Page),
-        Refusal::Visit(VisitFault::Cursor),
-        Refusal::Visit(VisitFault::TooManyTopics),
-        Refusal::Visit(VisitFault::Forbidden),
-        Refusal::Visit(VisitFault::ForeignOrigin),
+        Refusal::ConnectParams(VisitFault::Cursor),
+        Refusal::ConnectParams(VisitFault::TooManyTopics),
+        Refusal::ConnectParams(VisitFault::Forbidden),
+        Refusal::ConnectParams(VisitFault::ForeignOrigin),
         Refusal::Handshake(HandshakeError::Body),
         Refusal::ForeignOrigin,
         Refusal::ForeignHost,

@@ -7,26 +7,26 @@ use crate::encoding::large_events::LargeEvents;
 
 use std::{cell::Cell, sync::Arc, time::Duration};
 
-use ringway_hub::{Key, Reader, Sequence, Subscriptions, Tail};
+use ringway_hub::{Appender, Key, Reader, Sequence, Subscriptions};
 
 use crate::{
-    broker::{Exchange, mailbox::Orders},
+    broker::{Broker, mailbox::Mailbox},
     limits::{LOOK_UP_BYTES, TURN_EVENT_BYTES_MAX, TURN_SLICE_BYTES},
     session::{departures::Departures, dispatch::Dispatch, ready::ReadyQueue},
 };
 
 /// A core's side of the hub.
-pub struct Desk {
+pub struct CoreHub {
     /// What all cores share.
-    pub exchange: Arc<Exchange>,
+    pub broker: Arc<Broker>,
     /// How other cores are told something.
-    pub orders: Orders,
+    pub mailbox: Mailbox,
     /// This core's place among the cores.
     pub core: usize,
     /// Who on this core listens to what.
     pub subscriptions: Subscriptions,
     /// This core's way to the end of the log.
-    pub tail: Tail,
+    pub appender: Appender,
     /// How far this core has read.
     pub reader: Reader,
     /// What was read and is not sent yet.
@@ -38,7 +38,7 @@ pub struct Desk {
     /// Clients that have left before it is known whether their sockets took everything.
     pub departures: Departures,
     /// Whether the other cores have something to read.
-    pub news: News,
+    pub appended: Appended,
     /// Whether clients may send events.
     pub intake: Intake,
     /// WebSockets here that share compressed events.
@@ -52,7 +52,7 @@ pub struct Desk {
 
 /// Whether this core has appended events that the other cores were not woken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum News {
+pub enum Appended {
     /// It has appended some: it wakes the other cores when it follows the log next.
     Some,
     /// It has appended none: nobody is woken.
@@ -68,21 +68,21 @@ pub enum Intake {
     Closed,
 }
 
-impl Desk {
+impl CoreHub {
     /// A core that nobody is connected to.
-    pub fn new(exchange: Arc<Exchange>, orders: Orders, core: usize) -> Self {
+    pub fn new(broker: Arc<Broker>, mailbox: Mailbox, core: usize) -> Self {
         Self {
-            reader: exchange.log.reader(),
-            exchange,
-            orders,
+            reader: broker.log.reader(),
+            broker,
+            mailbox,
             core,
             subscriptions: Subscriptions::default(),
-            tail: Tail::default(),
+            appender: Appender::default(),
             dispatch: Dispatch::default(),
             large_events: LargeEvents::default(),
             ready: ReadyQueue::default(),
             departures: Departures::default(),
-            news: News::None,
+            appended: Appended::None,
             intake: Intake::Open,
             deflated: 0,
             spent: Cell::new(0),
@@ -104,7 +104,7 @@ impl Desk {
     pub fn before_last(&self, topic: &str, last: u32, last_max: usize, now: Duration) -> Sequence {
         let most = (last_max.min(last as usize), usize::MAX);
         self.spend(most.0 * LOOK_UP_BYTES);
-        self.exchange.log.before_last(Key::Topic(topic), self.position(), most, now)
+        self.broker.log.before_last(Key::Topic(topic), self.position(), most, now)
     }
 
     /// The last event that this core has read.

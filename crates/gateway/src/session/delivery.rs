@@ -1,5 +1,5 @@
-//! What a client with a session is sent, whatever its transport: runs while it keeps up, the log
-//! when it does not, and a word about every gap.
+//! What a client with a session is sent, whatever its transport: batches while it keeps up, the log
+//! when it does not, and a message about every gap.
 //!
 //! Back-pressure is by cursor: nothing is written to a socket that has a backlog, and the client
 //! reads on from the log when the backlog has drained. It never decides what a form looks like.
@@ -14,21 +14,21 @@ use ringway_hub::{Cursor, Sequence};
 
 use crate::{
     config::{SlowReader, settings::Settings},
-    encoding::{Encoding, Frame, SharedDeflate, native as write, scratch::Workbench},
+    encoding::{Encoding, Frame, SharedDeflate, native as write, scratch::Scratch},
     memory::OutOfMemory,
     metrics::CoreMetrics,
     outbox::Outbox,
-    session::{Pace, Session, Settled, core_hub::Desk, dispatch::Run},
+    session::{Pace, Session, Settled, core_hub::CoreHub, dispatch::Batch},
 };
 
 /// How a transport writes what a session is sent.
-pub trait Form {
+pub trait EventWriter {
     /// The form that it shares with others; `None`: each event is written for it alone.
     fn shared(&self) -> Option<Encoding>;
 
     /// The form of a large event, which is shared also where small ones are written for this client
     /// alone; `None`: it is written for it alone, too.
-    fn large(&self, memory: &MemoryBudget) -> Option<LargeForm>;
+    fn large(&self, memory: &MemoryBudget) -> Option<LargeEncoding>;
 
     /// Writes one event, for which there is room in the outbox.
     ///
@@ -37,17 +37,22 @@ pub trait Form {
     fn event(
         &mut self,
         frame: Frame<'_>,
-        bench: &mut Workbench,
+        scratch: &mut Scratch,
         outbox: &mut Outbox<'_>,
     ) -> Result<(), OutOfMemory>;
 
     /// Writes a message of the gateway's own, with the cursor that it takes the client to.
-    fn word(&mut self, word: Word<'_>, bench: &mut Workbench, outbox: &mut Outbox<'_>);
+    fn server_message(
+        &mut self,
+        server_message: ServerMessage<'_>,
+        scratch: &mut Scratch,
+        outbox: &mut Outbox<'_>,
+    );
 }
 
 /// How a client is sent a large event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LargeForm {
+pub struct LargeEncoding {
     /// The encoding.
     pub encoding: Encoding,
     /// Whether it is sent the chunks of encodings that have them.
@@ -56,7 +61,7 @@ pub struct LargeForm {
 
 /// A message of the gateway's own.
 #[derive(Debug, Clone, Copy)]
-pub enum Word<'a> {
+pub enum ServerMessage<'a> {
     /// The first one: who the client is, and on which connection.
     Welcome {
         /// Its name.
@@ -80,8 +85,8 @@ pub enum Word<'a> {
     },
 }
 
-impl Word<'_> {
-    /// The word as a JSON object of the subprotocol.
+impl ServerMessage<'_> {
+    /// The message as a JSON object of the subprotocol.
     pub fn write_json(self, out: &mut Vec<u8>) {
         match self {
             Self::Welcome { client, connection, cursor } => {
@@ -111,13 +116,13 @@ impl Word<'_> {
 }
 
 /// What a core lends for delivering events, beside its side of the hub.
-pub struct Serving<'a> {
+pub struct DeliveryContext<'a> {
     /// Time since the process started.
     pub now: Duration,
     /// The settings of all connections.
     pub settings: &'a Settings,
     /// Memory lent.
-    pub bench: &'a mut Workbench,
+    pub scratch: &'a mut Scratch,
     /// What the process may buffer.
     pub memory: &'a MemoryBudget,
     /// What is counted.
@@ -126,7 +131,7 @@ pub struct Serving<'a> {
 
 /// What remains to be done for a client after a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
+pub enum DeliveryProgress {
     /// All is sent.
     Idle,
     /// There may be more to send in the next turn.
@@ -137,66 +142,70 @@ pub enum Progress {
     NoMemory,
 }
 
-/// Sends a run to a live session, or lets it fall behind; says whether it was sent.
+/// Sends a batch to a live session, or lets it fall behind; says whether it was sent.
 #[inline]
 pub fn deliver(
     session: &mut Session,
-    form: &mut impl Form,
-    run: &mut Run,
-    desk: &Desk,
-    serving: &mut Serving<'_>,
+    writer: &mut impl EventWriter,
+    batch: &mut Batch,
+    hub: &CoreHub,
+    context: &mut DeliveryContext<'_>,
     outbox: &mut Outbox<'_>,
-) -> Progress {
-    if session.pace() != Pace::Live || session.has_seen(run.through) {
-        return Progress::Idle;
+) -> DeliveryProgress {
+    if session.pace() != Pace::Live || session.has_seen(batch.through) {
+        return DeliveryProgress::Idle;
     }
-    if run.except.as_deref() == Some(session.client()) {
-        return Progress::Idle;
+    if batch.except.as_deref() == Some(session.client()) {
+        return DeliveryProgress::Idle;
     }
     let settled = if outbox.is_settled() { Settled::Yes } else { Settled::No };
     let written = outbox.bytes_of_turn();
-    let is_full = written > 0 && written + run.bytes() > serving.settings.clients.queue_bytes_max;
-    if outbox.is_backlogged() || is_full || run.is_unread() {
-        serving.metrics.lagged.add(1);
-        session.fall_behind(run.before, desk);
+    let is_full = written > 0 && written + batch.bytes() > context.settings.clients.queue_bytes_max;
+    if outbox.is_backlogged() || is_full || batch.is_unread() {
+        context.metrics.lagged.add(1);
+        session.fall_behind(batch.before, hub);
         // A backlog tells when it is gone; a turn that was full does not, nor does memory.
-        return if outbox.is_backlogged() { Progress::Idle } else { Progress::More };
+        return if outbox.is_backlogged() {
+            DeliveryProgress::Idle
+        } else {
+            DeliveryProgress::More
+        };
     }
-    let mut through = run.before;
-    let sent = match form.shared() {
-        Some(encoding) if is_large(run.bytes()) => {
-            run.encoded(encoding, &desk.large_events).map(|run| outbox.write_shared(&run))
+    let mut through = batch.before;
+    let sent = match writer.shared() {
+        Some(encoding) if is_large(batch.bytes()) => {
+            batch.encoded(encoding, &hub.large_events).map(|batch| outbox.write_shared(&batch))
         }
-        Some(encoding) => outbox.write_staged(|operations| run.staged(encoding, operations)),
-        None => write_alone(form, run, &mut through, desk, serving, outbox),
+        Some(encoding) => outbox.write_staged(|operations| batch.staged(encoding, operations)),
+        None => write_alone(writer, batch, &mut through, hub, context, outbox),
     };
     if let Err(OutOfMemory) = sent {
         // It reads on by itself when this turn's buffer is free.
-        session.fall_behind(through, desk);
-        return Progress::More;
+        session.fall_behind(through, hub);
+        return DeliveryProgress::More;
     }
-    serving.metrics.deliveries.add(run.events.len() as u64);
-    session.sent(run.before, run.through, settled);
-    Progress::Idle
+    context.metrics.deliveries.add(batch.events.len() as u64);
+    session.sent(batch.before, batch.through, settled);
+    DeliveryProgress::Idle
 }
 
-/// Writes a run in a form that is not shared, and says up to which event that came.
+/// Writes a batch in a form that is not shared, and says up to which event that came.
 fn write_alone(
-    form: &mut impl Form,
-    run: &Run,
+    writer: &mut impl EventWriter,
+    batch: &Batch,
     through: &mut Sequence,
-    desk: &Desk,
-    serving: &mut Serving<'_>,
+    hub: &CoreHub,
+    context: &mut DeliveryContext<'_>,
     outbox: &mut Outbox<'_>,
 ) -> Result<(), OutOfMemory> {
-    // A large event is a run of its own.
-    if let [event] = &run.events[..] {
-        return write_event(event.frame(), form, desk, serving, outbox);
+    // A large event is a batch of its own.
+    if let [event] = &batch.events[..] {
+        return write_event(event.frame(), writer, hub, context, outbox);
     }
-    outbox.make_room(run.events.iter().map(|event| event.frame().bytes_max(None)).sum())?;
-    for event in &run.events {
+    outbox.make_room(batch.events.iter().map(|event| event.frame().bytes_max(None)).sum())?;
+    for event in &batch.events {
         let frame = event.frame();
-        form.event(frame, serving.bench, outbox)?;
+        writer.event(frame, context.scratch, outbox)?;
         *through = frame.cursor.sequence;
     }
     Ok(())
@@ -205,21 +214,21 @@ fn write_alone(
 /// Writes an event; one that is large without a copy of its own, where the form allows it.
 fn write_event(
     frame: Frame<'_>,
-    form: &mut impl Form,
-    desk: &Desk,
-    serving: &mut Serving<'_>,
+    writer: &mut impl EventWriter,
+    hub: &CoreHub,
+    context: &mut DeliveryContext<'_>,
     outbox: &mut Outbox<'_>,
 ) -> Result<(), OutOfMemory> {
     if is_large(frame.bytes.len())
-        && let Some(LargeForm { encoding, framing }) = form.large(serving.memory)
+        && let Some(LargeEncoding { encoding, framing }) = writer.large(context.memory)
     {
-        let chunk = match (encoding, frame.deflated, serving.settings.deflate_policy()) {
+        let chunk = match (encoding, frame.deflated, context.settings.deflate_policy()) {
             // Nobody was connected who wanted it compressed when it came.
             (Encoding::Deflated, None, Some(policy)) => {
                 let deflate = SharedDeflate::new(&policy);
-                desk.large_events.compressed(&frame, deflate, serving.bench)?
+                hub.large_events.compressed(&frame, deflate, context.scratch)?
             }
-            _ => desk.large_events.event(&frame, encoding)?,
+            _ => hub.large_events.event(&frame, encoding)?,
         };
         outbox.write_shared(&match framing {
             Framing::Chunked => chunk,
@@ -227,65 +236,65 @@ fn write_event(
         });
         return Ok(());
     }
-    outbox.make_room(frame.bytes_max(form.shared()))?;
-    form.event(frame, serving.bench, outbox)
+    outbox.make_room(frame.bytes_max(writer.shared()))?;
+    writer.event(frame, context.scratch, outbox)
 }
 
 /// Sends what a session has missed, as far as there is room for it now.
 pub fn read_on(
     session: &mut Session,
-    form: &mut impl Form,
-    desk: &Desk,
-    serving: &mut Serving<'_>,
+    writer: &mut impl EventWriter,
+    hub: &CoreHub,
+    context: &mut DeliveryContext<'_>,
     outbox: &mut Outbox<'_>,
-) -> Progress {
+) -> DeliveryProgress {
     if outbox.is_backlogged() {
-        return Progress::Idle;
+        return DeliveryProgress::Idle;
     }
     if outbox.is_settled() {
         session.settle();
     }
     let was_lagging = session.pace() == Pace::Lagging;
     while session.pace() != Pace::Live {
-        if outbox.bytes_of_turn() >= serving.settings.clients.queue_bytes_max {
-            return Progress::More;
+        if outbox.bytes_of_turn() >= context.settings.clients.queue_bytes_max {
+            return DeliveryProgress::More;
         }
-        let epoch = desk.exchange.log.epoch();
+        let epoch = hub.broker.log.epoch();
         let client = session.client().clone();
         let mut room = Ok(());
-        let read = session.read_on(desk, serving.now, |event| {
+        let read = session.read_on(hub, context.now, |event| {
             let before = outbox.bytes_of_turn();
             if event.except() != Some(&*client) {
-                room = write_event(Frame::of(event, epoch), form, desk, serving, outbox);
+                room = write_event(Frame::of(event, epoch), writer, hub, context, outbox);
                 if room.is_err() {
                     return ControlFlow::Break(());
                 }
-                serving.metrics.deliveries.add(1);
+                context.metrics.deliveries.add(1);
             }
             // Another one like it would not fit.
             let written = outbox.bytes_of_turn();
-            match written + (written - before) <= serving.settings.clients.queue_bytes_max {
+            match written + (written - before) <= context.settings.clients.queue_bytes_max {
                 true => ControlFlow::Continue(()),
                 false => ControlFlow::Break(()),
             }
         });
         if let Err(OutOfMemory) = room {
-            return Progress::NoMemory;
+            return DeliveryProgress::NoMemory;
         }
         match read {
-            Ok(()) if session.pace() != Pace::Live => return Progress::More,
+            Ok(()) if session.pace() != Pace::Live => return DeliveryProgress::More,
             Ok(()) => {}
             Err(gap)
-                if was_lagging && serving.settings.clients.slow_reader == SlowReader::Close =>
+                if was_lagging && context.settings.clients.slow_reader == SlowReader::Close =>
             {
-                return Progress::TooSlow(gap.from);
+                return DeliveryProgress::TooSlow(gap.from);
             }
             Err(gap) => {
-                serving.metrics.gaps.add(1);
-                let [from, to] = [gap.from, gap.to].map(|place| desk.exchange.cursor(place));
-                form.word(Word::Gap { from, to }, serving.bench, outbox);
+                context.metrics.gaps.add(1);
+                let [from, to] = [gap.from, gap.to].map(|place| hub.broker.cursor(place));
+                writer.server_message(ServerMessage::Gap { from, to }, context.scratch, outbox);
             }
         }
     }
-    Progress::Idle
+    DeliveryProgress::Idle
 }

@@ -5,14 +5,14 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use ringway_acceptor::Connection;
+use ringway_acceptor::ConnectionId;
 use ringway_hub::{Directory, Name, Sequence};
 
 /// A client that has left, and whose socket may not have taken the last send.
 #[derive(Debug)]
 pub struct Departure {
     /// The connection that it had.
-    pub connection: Connection,
+    pub connection: ConnectionId,
     /// The client.
     pub client: Name,
     /// Where it has left if the socket has taken all.
@@ -27,7 +27,7 @@ pub struct Departures {
     /// Those of this turn and of the last one.
     recent: Vec<Departure>,
     /// Those with a backlog.
-    backlogged: HashMap<Connection, Vec<Departure>>,
+    backlogged: HashMap<ConnectionId, Vec<Departure>>,
 }
 
 impl Departures {
@@ -43,7 +43,7 @@ impl Departures {
 
     /// The last event that a client was sent on the same connection, or 0 if the socket is known to
     /// have taken everything.
-    pub fn sent_to(&self, connection: Connection, client: &str) -> Sequence {
+    pub fn sent_to(&self, connection: ConnectionId, client: &str) -> Sequence {
         let recent = self.recent.iter().filter(|departure| departure.connection == connection);
         let same = recent.filter(|departure| &*departure.client == client);
         same.map(|departure| departure.at).max().unwrap_or(0)
@@ -55,7 +55,7 @@ impl Departures {
         &mut self,
         now: Duration,
         directory: &Directory,
-        mut is_backlogged: impl FnMut(Connection) -> bool,
+        mut is_backlogged: impl FnMut(ConnectionId) -> bool,
     ) {
         for departure in self.recent.extract_if(.., |departure| departure.sent_in != now) {
             if is_backlogged(departure.connection) {
@@ -67,14 +67,14 @@ impl Departures {
     }
 
     /// The socket has taken all that was sent before this turn.
-    pub fn drained(&mut self, connection: Connection, directory: &Directory) {
+    pub fn drained(&mut self, connection: ConnectionId, directory: &Directory) {
         for departure in self.backlogged.remove(&connection).into_iter().flatten() {
             directory.was_served(&departure.client, departure.at);
         }
     }
 
     /// The socket will not take what it was sent last: it is kept for the client's return.
-    pub fn cut(&mut self, connection: Connection) {
+    pub fn cut(&mut self, connection: ConnectionId) {
         self.recent.retain(|departure| departure.connection != connection);
         self.backlogged.remove(&connection);
     }

@@ -1,7 +1,7 @@
 //! From the log to the clients of one core: events that the core has read are sent to their
 //! subscribers and recipients, a bounded number of sends a turn.
 //!
-//! Successive events of a topic go out as one run: written to the turn's buffer once for each
+//! Successive events of a topic go out as one batch: written to the turn's buffer once for each
 //! encoding, and sent from there to every subscriber. It never reads the log twice; a client that
 //! cannot keep up falls behind and reads the log on its own (`delivery::read_on`).
 
@@ -14,9 +14,9 @@ use ringway_acceptor::{Operations, Staged};
 use ringway_hub::{Address, Epoch, Event, Sequence, Subscriptions, TopicId};
 
 use crate::{
-    encoding::{Encoded, Encoding, SHARED_ENCODINGS, SharedDeflate, scratch::Workbench},
+    encoding::{Encoded, Encoding, SHARED_ENCODINGS, SharedDeflate, scratch::Scratch},
     limits::{
-        DEFLATE_COST, LOOK_UP_BYTES, PENDING_BYTES_MAX, RUN_BYTES_MAX, RUN_EVENTS_MAX,
+        BATCH_BYTES_MAX, BATCH_EVENTS_MAX, DEFLATE_COST, LOOK_UP_BYTES, PENDING_BYTES_MAX,
         TURN_READING_COST_MAX,
     },
     memory::OutOfMemory,
@@ -25,18 +25,18 @@ use crate::{
 /// Events that were read and are not sent yet.
 #[derive(Default)]
 pub struct Dispatch {
-    runs: VecDeque<Run>,
+    batches: VecDeque<Batch>,
     bytes: usize,
     /// What reading has cost in this turn.
     cost: usize,
 }
 
 /// Successive events for the same clients.
-pub struct Run {
+pub struct Batch {
     audience: Audience,
-    /// Everything up to here is older than the run.
+    /// Everything up to here is older than the batch.
     pub before: Sequence,
-    /// The last event of the run.
+    /// The last event of the batch.
     pub through: Sequence,
     /// The client that is left out.
     pub except: Option<Box<str>>,
@@ -51,13 +51,13 @@ pub struct Run {
     staged: [Option<Staged>; SHARED_ENCODINGS],
 }
 
-/// The clients that a run is for. A client that came after the run was read is not one of them,
-/// even if it has one of their slots: its cursor is past the run.
+/// The clients that a batch is for. A client that came after the batch was read is not one of them,
+/// even if it has one of their slots: its cursor is past the batch.
 #[derive(PartialEq, Eq)]
 enum Audience {
     Topic(TopicId),
     Slots(Vec<u32>),
-    /// All slots before this one, as there was no memory for the list of the run's clients. They
+    /// All slots before this one, as there was no memory for the list of the batch's clients. They
     /// are sent nothing and read the log instead.
     Everyone(u32),
 }
@@ -88,7 +88,7 @@ pub struct Encoder<'a> {
     /// All clients of this core are in slots before this one.
     pub slots: u32,
     /// Memory lent.
-    pub bench: &'a mut Workbench,
+    pub scratch: &'a mut Scratch,
 }
 
 /// Whether the log is to be read on.
@@ -103,7 +103,7 @@ pub enum Room {
 impl Dispatch {
     /// Whether all that was read has been sent.
     pub fn is_empty(&self) -> bool {
-        self.runs.is_empty()
+        self.batches.is_empty()
     }
 
     /// Bytes of the events that were read and not sent yet, and of the lists of their clients.
@@ -113,7 +113,7 @@ impl Dispatch {
 
     /// The last event that every client has been sent, given the last one that was read.
     pub fn settled(&self, read: Sequence) -> Sequence {
-        self.runs.front().map_or(read, |run| run.before)
+        self.batches.front().map_or(read, |batch| batch.before)
     }
 
     /// Takes an event that was read; drops it when nobody here wants it.
@@ -145,28 +145,28 @@ impl Dispatch {
     }
 
     fn push(&mut self, event: &Event, audience: Audience, encoder: &mut Encoder<'_>) {
-        let Encoder { epoch, deflate, queue_bytes_max, bench, .. } = encoder;
+        let Encoder { epoch, deflate, queue_bytes_max, scratch, .. } = encoder;
         let encoded = match audience {
             Audience::Everyone(_) => Err(OutOfMemory),
-            _ => Encoded::new(event, *epoch, *deflate, bench),
+            _ => Encoded::new(event, *epoch, *deflate, scratch),
         };
         let Ok(encoded) = encoded else { return self.push_unread(event, audience) };
         let bytes = encoded.bytes();
-        if let Some(run) = self.runs.back_mut()
-            && run.may_grow(&audience, bytes, *queue_bytes_max)
+        if let Some(batch) = self.batches.back_mut()
+            && batch.may_grow(&audience, bytes, *queue_bytes_max)
             && event.except().is_none()
         {
-            run.through = event.sequence();
-            run.bytes += bytes;
-            run.weight += bytes;
+            batch.through = event.sequence();
+            batch.bytes += bytes;
+            batch.weight += bytes;
             self.bytes += bytes;
-            run.events.push(encoded);
+            batch.events.push(encoded);
             return;
         }
         // A client may have any number of connections, so their list may be the larger part.
         let weight = bytes + audience.bytes();
         self.bytes += weight;
-        self.runs.push_back(Run {
+        self.batches.push_back(Batch {
             audience,
             before: event.sequence() - 1,
             through: event.sequence(),
@@ -180,11 +180,11 @@ impl Dispatch {
         });
     }
 
-    /// A run without events, whose clients read on from the log by themselves.
+    /// A batch without events, whose clients read on from the log by themselves.
     fn push_unread(&mut self, event: &Event, audience: Audience) {
         let weight = audience.bytes();
         self.bytes += weight;
-        self.runs.push_back(Run {
+        self.batches.push_back(Batch {
             audience,
             before: event.sequence() - 1,
             through: event.sequence(),
@@ -198,28 +198,28 @@ impl Dispatch {
         });
     }
 
-    /// Takes the oldest run out, to be served and put back; without that it is over.
-    pub fn take_front(&mut self) -> Option<Run> {
-        let run = self.runs.pop_front()?;
-        self.bytes -= run.weight;
-        Some(run)
+    /// Takes the oldest batch out, to be served and put back; without that it is over.
+    pub fn take_front(&mut self) -> Option<Batch> {
+        let batch = self.batches.pop_front()?;
+        self.bytes -= batch.weight;
+        Some(batch)
     }
 
-    /// Puts a run back: perhaps not all have been served.
-    pub fn put_front(&mut self, run: Run) {
-        self.bytes += run.weight;
-        self.runs.push_front(run);
+    /// Puts a batch back: perhaps not all have been served.
+    pub fn put_front(&mut self, batch: Batch) {
+        self.bytes += batch.weight;
+        self.batches.push_front(batch);
     }
 
-    /// Ends a turn: its buffer is gone, so a run that is sent further is staged again. The newest
-    /// run grows no more, since clients that come from now on have cursors past it.
+    /// Ends a turn: its buffer is gone, so a batch that is sent further is staged again. The newest
+    /// batch grows no more, since clients that come from now on have cursors past it.
     pub fn end_turn(&mut self) {
         self.cost = 0;
-        if let Some(run) = self.runs.front_mut() {
-            run.staged = [None; SHARED_ENCODINGS];
+        if let Some(batch) = self.batches.front_mut() {
+            batch.staged = [None; SHARED_ENCODINGS];
         }
-        if let Some(run) = self.runs.back_mut() {
-            run.growth = Growth::Ended;
+        if let Some(batch) = self.batches.back_mut() {
+            batch.growth = Growth::Ended;
         }
     }
 }
@@ -236,7 +236,7 @@ fn list(slots: impl Iterator<Item = u32>) -> Result<Vec<u32>, OutOfMemory> {
     Ok(list)
 }
 
-impl Run {
+impl Batch {
     /// The slots to serve next, at most `count`, in `slots`; none: all have been served.
     /// Subscribers may come and go between two calls.
     pub fn next(&mut self, subscriptions: &Subscriptions, count: usize, slots: &mut Vec<u32>) {
@@ -267,7 +267,7 @@ impl Run {
         self.bytes
     }
 
-    /// The run in the turn's buffer, written there when it is first asked for.
+    /// The batch in the turn's buffer, written there when it is first asked for.
     ///
     /// # Errors
     /// [`OutOfMemory`]; nothing was written.
@@ -283,7 +283,7 @@ impl Run {
         }
     }
 
-    /// The run in a buffer that its clients share for as long as it takes them.
+    /// The batch in a buffer that its clients share for as long as it takes them.
     ///
     /// # Errors
     /// [`OutOfMemory`]; nothing was written.
@@ -315,7 +315,7 @@ impl Run {
         self.growth == Growth::Open
             && self.except.is_none()
             && self.audience == *audience
-            && self.events.len() < RUN_EVENTS_MAX
-            && self.bytes + bytes <= queue_bytes_max.min(RUN_BYTES_MAX)
+            && self.events.len() < BATCH_EVENTS_MAX
+            && self.bytes + bytes <= queue_bytes_max.min(BATCH_BYTES_MAX)
     }
 }

@@ -2,7 +2,7 @@
 //! to, and up to where it has been sent everything.
 //!
 //! Invariant: while a session is live, all events up to the core's position in the log that are
-//! for it have been sent, or are in a pending run that is past its cursor. It never writes.
+//! for it have been sent, or are in a pending batch that is past its cursor. It never writes.
 
 pub mod command;
 pub mod command_error;
@@ -19,7 +19,7 @@ use std::{iter, ops::ControlFlow, time::Duration};
 
 use ringway_hub::{Complete, Cursor, Event, Gap, Interest, Key, Name, Sequence, TopicId};
 
-use crate::{broker::Missed, limits::LOOK_UP_BYTES, session::core_hub::Desk};
+use crate::{broker::Missed, limits::LOOK_UP_BYTES, session::core_hub::CoreHub};
 
 /// A client's place in the hub.
 pub struct Session {
@@ -94,12 +94,12 @@ impl Session {
         start: Start,
         slot: u32,
         now: Duration,
-        desk: &mut Desk,
+        hub: &mut CoreHub,
     ) -> (Self, Option<Missed>) {
-        let gone = desk.exchange.log.first() - 1;
-        let arrival = desk.exchange.directory.arrive(client);
-        desk.subscriptions.arrive(arrival.name.clone(), slot);
-        let position = desk.position();
+        let gone = hub.broker.log.first() - 1;
+        let arrival = hub.broker.directory.arrive(client);
+        hub.subscriptions.arrive(arrival.name.clone(), slot);
+        let position = hub.position();
         let mut session = Self {
             client: arrival.name,
             topics: Vec::with_capacity(topics.len()),
@@ -111,35 +111,35 @@ impl Session {
             is_stalled: false,
         };
         for topic in topics {
-            session.listen(desk.subscriptions.subscribe(topic, slot));
+            session.listen(hub.subscriptions.subscribe(topic, slot));
         }
         let mut gap = None;
         let mut settled = Sequence::MAX;
         match start {
             Start::At(cursor) => {
-                session.cursor = match desk.exchange.judge(cursor) {
+                session.cursor = match hub.broker.judge(cursor) {
                     Ok(sequence) => sequence,
                     Err(first) => {
-                        gap = Some((cursor, desk.exchange.cursor(first)));
+                        gap = Some((cursor, hub.broker.cursor(first)));
                         first
                     }
                 };
             }
             Start::Now { last, sent } => {
-                let left = desk.exchange.own_start(&session.client, arrival.since, gone, position);
+                let left = hub.broker.own_start(&session.client, arrival.since, gone, position);
                 if left < sent {
                     settled = left;
                 }
                 let own = left.max(sent);
                 // Close to what is kept, if anything is: the client may come back to here.
-                let exchange = &desk.exchange;
-                let (own, touched) = exchange.kept_after(&session.client, own, position, now);
-                desk.spend(touched as usize * LOOK_UP_BYTES);
+                let broker = &hub.broker;
+                let (own, touched) = broker.kept_after(&session.client, own, position, now);
+                hub.spend(touched as usize * LOOK_UP_BYTES);
                 session.defer(Part::Own, own, position);
                 if let Some((last, last_max)) = last {
                     for topic in topics {
-                        let after = desk.before_last(topic, last, last_max, now);
-                        let topic = desk.subscriptions.find(topic).expect("it has a subscriber");
+                        let after = hub.before_last(topic, last, last_max, now);
+                        let topic = hub.subscriptions.find(topic).expect("it has a subscriber");
                         session.defer(Part::Topic(topic), after, position);
                     }
                 }
@@ -148,7 +148,7 @@ impl Session {
         // A gap counts as reported only when the socket has taken the message that reports it.
         session.settled = if gap.is_some() { 0 } else { session.seen().min(settled) };
         if session.cursor != position || session.late.is_some() {
-            session.read_from_log(Pace::Replaying, desk);
+            session.read_from_log(Pace::Replaying, hub);
         }
         (session, gap)
     }
@@ -169,8 +169,8 @@ impl Session {
     }
 
     /// Whether it listens to this one.
-    pub fn listens_to(&self, topic: &str, desk: &Desk) -> bool {
-        desk.subscriptions.find(topic).is_some_and(|id| self.topics.contains(&id))
+    pub fn listens_to(&self, topic: &str, hub: &CoreHub) -> bool {
+        hub.subscriptions.find(topic).is_some_and(|id| self.topics.contains(&id))
     }
 
     /// All up to here has been sent; for a live session more may be, which only the core knows.
@@ -180,12 +180,12 @@ impl Session {
     }
 
     /// The cursor to tell the client.
-    pub fn cursor(&self, desk: &Desk) -> Cursor {
+    pub fn cursor(&self, hub: &CoreHub) -> Cursor {
         let sequence = match self.pace {
-            Pace::Live => self.cursor.max(desk.settled()),
+            Pace::Live => self.cursor.max(hub.settled()),
             Pace::Replaying | Pace::Lagging => self.seen(),
         };
-        desk.exchange.cursor(sequence)
+        hub.broker.cursor(sequence)
     }
 
     /// Whether the session is past `sequence`.
@@ -194,7 +194,7 @@ impl Session {
         sequence <= self.cursor
     }
 
-    /// A run was written for it; all before the run had been settled, if nothing was written since.
+    /// A batch was written for it; all before the batch had been settled, if nothing was written since.
     #[inline]
     pub fn sent(&mut self, before: Sequence, through: Sequence, settled: Settled) {
         if settled == Settled::Yes {
@@ -210,34 +210,34 @@ impl Session {
 
     /// The socket is full. Until it takes more, a new connection of the client begins where this
     /// one stands.
-    pub fn stall(&mut self, desk: &Desk) {
+    pub fn stall(&mut self, hub: &CoreHub) {
         if !self.is_stalled {
             self.is_stalled = true;
-            desk.exchange.directory.stall(&self.client, self.settled);
+            hub.broker.directory.stall(&self.client, self.settled);
         }
     }
 
     /// The socket has taken all that it had not taken. Before `settled` changes.
-    pub fn end_stall(&mut self, desk: &Desk) {
+    pub fn end_stall(&mut self, hub: &CoreHub) {
         if self.is_stalled {
             self.is_stalled = false;
-            desk.exchange.directory.end_stall(&self.client, self.settled);
+            hub.broker.directory.end_stall(&self.client, self.settled);
         }
     }
 
     /// It has no room for what comes after `before`, and will read on from the log.
-    pub fn fall_behind(&mut self, before: Sequence, desk: &Desk) {
+    pub fn fall_behind(&mut self, before: Sequence, hub: &CoreHub) {
         debug_assert_eq!(self.pace, Pace::Live);
         self.cursor = self.cursor.max(before);
         self.live_after = self.cursor;
-        self.read_from_log(Pace::Lagging, desk);
+        self.read_from_log(Pace::Lagging, hub);
     }
 
     /// Its core has lost its place in the log behind `before`, which is no fault of the client's.
-    pub fn lose_place(&mut self, before: Sequence, desk: &Desk) {
+    pub fn lose_place(&mut self, before: Sequence, hub: &CoreHub) {
         self.cursor = self.cursor.max(before);
         self.live_after = self.cursor;
-        self.read_from_log(Pace::Replaying, desk);
+        self.read_from_log(Pace::Replaying, hub);
     }
 
     /// Listens to a topic, from the client's cursor or from now on; says what of it is missing. A
@@ -251,31 +251,31 @@ impl Session {
         since: Option<Cursor>,
         slot: u32,
         topics_max: usize,
-        desk: &mut Desk,
+        hub: &mut CoreHub,
     ) -> Result<Option<Missed>, TooMany> {
-        let known = self.listens_to(topic, desk);
+        let known = self.listens_to(topic, hub);
         if !known && self.topics.len() >= topics_max {
             return Err(TooMany);
         }
-        let id = desk.subscriptions.subscribe(topic, slot);
+        let id = hub.subscriptions.subscribe(topic, slot);
         self.listen(id);
-        let position = desk.position();
-        let (after, missed) = match since.map(|since| (since, desk.exchange.judge(since))) {
+        let position = hub.position();
+        let (after, missed) = match since.map(|since| (since, hub.broker.judge(since))) {
             Some((_, Ok(after))) => (after, None),
-            Some((since, Err(first))) => (first, Some((since, desk.exchange.cursor(first)))),
+            Some((since, Err(first))) => (first, Some((since, hub.broker.cursor(first)))),
             None if known => return Ok(None),
             None => (position, None),
         };
         if self.pace == Pace::Live {
-            // Runs that are pending may hold events of the topic that are older than `after`, may be
+            // Batches that are pending may hold events of the topic that are older than `after`, may be
             // past this slot, or be of the topic that had the id before; so what they hold for this
             // client is read from the log instead.
-            self.cursor = self.cursor.max(desk.settled());
+            self.cursor = self.cursor.max(hub.settled());
             if self.cursor == position && after == position {
                 return Ok(missed);
             }
             self.live_after = self.cursor;
-            self.read_from_log(Pace::Replaying, desk);
+            self.read_from_log(Pace::Replaying, hub);
         }
         let part = Part::Topic(id);
         let live_after = match self.late(part) {
@@ -290,11 +290,11 @@ impl Session {
     }
 
     /// Listens to a topic no more.
-    pub fn unsubscribe(&mut self, topic: &str, slot: u32, desk: &mut Desk) {
-        let Some(id) = desk.subscriptions.find(topic) else { return };
+    pub fn unsubscribe(&mut self, topic: &str, slot: u32, hub: &mut CoreHub) {
+        let Some(id) = hub.subscriptions.find(topic) else { return };
         if let Some(place) = self.topics.iter().position(|own| *own == id) {
             self.topics.swap_remove(place);
-            desk.subscriptions.unsubscribe(id, slot);
+            hub.subscriptions.unsubscribe(id, slot);
             if let Some(late) = &mut self.late {
                 late.retain(|late| late.part != Part::Topic(id));
             }
@@ -307,26 +307,26 @@ impl Session {
     /// A [`Gap`]: some of it has left the log. The session goes on behind it.
     pub fn read_on(
         &mut self,
-        desk: &Desk,
+        hub: &CoreHub,
         now: Duration,
-        mut visit: impl FnMut(&Event) -> ControlFlow<()>,
+        mut params: impl FnMut(&Event) -> ControlFlow<()>,
     ) -> Result<(), Gap> {
-        let through = desk.position();
+        let through = hub.position();
         let interests: Vec<Interest<'_>> = iter::once(Part::Own)
             .chain(self.topics.iter().map(|topic| Part::Topic(*topic)))
             .map(|part| {
-                let (key, Late { after, live_after, .. }) = (self.key(part, desk), self.part(part));
+                let (key, Late { after, live_after, .. }) = (self.key(part, hub), self.part(part));
                 Interest { key, after, live_after: Some(live_after) }
             })
             .collect();
         let mut last = 0;
-        let replayed = desk.exchange.log.replay(&interests, through, now, |event| {
+        let replayed = hub.broker.log.replay(&interests, through, now, |event| {
             last = event.sequence();
-            desk.spend(event.bytes().len());
-            visit(event)
+            hub.spend(event.bytes().len());
+            params(event)
         });
         if let Ok(replayed) = &replayed {
-            desk.spend(replayed.touched as usize * LOOK_UP_BYTES);
+            hub.spend(replayed.touched as usize * LOOK_UP_BYTES);
         }
         match replayed {
             Err(gap) => {
@@ -340,7 +340,7 @@ impl Session {
                 });
                 // A cursor may be ahead of this core, from one that has read further.
                 if self.late.is_none() && self.cursor == through {
-                    self.be_live(desk);
+                    self.be_live(hub);
                 }
                 Ok(())
             }
@@ -349,9 +349,9 @@ impl Session {
 
     /// Leaves the hub; what the socket may not have taken is kept for the client's return. Says
     /// where it has left if the socket has taken all.
-    pub fn leave(mut self, slot: u32, settled: Settled, desk: &mut Desk) -> Sequence {
+    pub fn leave(mut self, slot: u32, settled: Settled, hub: &mut CoreHub) -> Sequence {
         let sent = match self.pace {
-            Pace::Live => self.cursor.max(desk.settled()),
+            Pace::Live => self.cursor.max(hub.settled()),
             Pace::Replaying | Pace::Lagging => self.seen(),
         };
         let at = match settled {
@@ -359,28 +359,28 @@ impl Session {
             Settled::No | Settled::Unknown { .. } => self.settled.min(sent),
         };
         for topic in &self.topics {
-            desk.subscriptions.unsubscribe(*topic, slot);
+            hub.subscriptions.unsubscribe(*topic, slot);
         }
-        desk.subscriptions.leave(&self.client, slot);
+        hub.subscriptions.leave(&self.client, slot);
         if self.pace != Pace::Live {
-            desk.exchange.directory.catch_up(&self.client);
+            hub.broker.directory.catch_up(&self.client);
         }
-        desk.exchange.directory.leave(&self.client, at);
+        hub.broker.directory.leave(&self.client, at);
         // Afterwards: a client that comes in between is served from where this one stalled.
-        self.end_stall(desk);
+        self.end_stall(hub);
         sent
     }
 
     /// Reads from the log until it is live again. What is not kept is not there, so that until then
     /// the client does not count as present.
-    fn read_from_log(&mut self, pace: Pace, desk: &Desk) {
+    fn read_from_log(&mut self, pace: Pace, hub: &CoreHub) {
         self.pace = pace;
-        desk.exchange.directory.fall_behind(&self.client);
+        hub.broker.directory.fall_behind(&self.client);
     }
 
-    fn be_live(&mut self, desk: &Desk) {
+    fn be_live(&mut self, hub: &CoreHub) {
         self.pace = Pace::Live;
-        desk.exchange.directory.catch_up(&self.client);
+        hub.broker.directory.catch_up(&self.client);
     }
 
     fn listen(&mut self, topic: TopicId) {
@@ -389,10 +389,10 @@ impl Session {
         }
     }
 
-    fn key<'k>(&'k self, part: Part, desk: &'k Desk) -> Key<'k> {
+    fn key<'k>(&'k self, part: Part, hub: &'k CoreHub) -> Key<'k> {
         match part {
             Part::Own => Key::Recipient(&self.client),
-            Part::Topic(topic) => Key::Topic(desk.subscriptions.topic_name(topic)),
+            Part::Topic(topic) => Key::Topic(hub.subscriptions.topic_name(topic)),
         }
     }
 

@@ -5,13 +5,13 @@
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
-use ringway_acceptor::Connection;
+use ringway_acceptor::ConnectionId;
 use ringway_hub::{Cursor, First};
 
 use crate::{
     broker::{
         Missed, Notice, Receipt, ReceiptRoom,
-        mailbox::{Change, Order},
+        mailbox::{Change, CoreMessage},
     },
     config::{reference::ConfigReference, settings::Settings},
     limits::RECIPIENT_COST,
@@ -20,18 +20,18 @@ use crate::{
         Session, TooMany,
         command::Command,
         command_error::{CommandError, ErrorCode, Fault},
-        core_hub::{Desk, Intake, News},
+        core_hub::{Appended, CoreHub, Intake},
     },
 };
 
 /// Who asks, and from where.
-pub enum Speaker<'a> {
+pub enum Caller<'a> {
     /// A client on its connection.
     Session {
         /// Its place in the hub.
         session: &'a mut Session,
         /// Its connection.
-        connection: Connection,
+        connection: ConnectionId,
     },
     /// A client by a request of its own.
     Request {
@@ -40,7 +40,7 @@ pub enum Speaker<'a> {
     },
 }
 
-impl Speaker<'_> {
+impl Caller<'_> {
     fn client(&self) -> &str {
         match self {
             Self::Session { session, .. } => session.client(),
@@ -84,49 +84,49 @@ pub enum Reply<'t> {
 /// that sends it again has it carried out, or gets the answer that could not be written.
 pub fn perform<'t>(
     command: Command<'t>,
-    speaker: &mut Speaker<'_>,
-    desk: &mut Desk,
+    caller: &mut Caller<'_>,
+    hub: &mut CoreHub,
     settings: &Settings,
     now: Duration,
 ) -> Result<Reply<'t>, CommandError<'t>> {
     match command {
         Command::Ping { id } => {
-            let cursor = match speaker {
-                Speaker::Session { session, .. } => session.cursor(desk),
-                Speaker::Request { .. } => desk.exchange.cursor(desk.settled()),
+            let cursor = match caller {
+                Caller::Session { session, .. } => session.cursor(hub),
+                Caller::Request { .. } => hub.broker.cursor(hub.settled()),
             };
             Ok(Reply::Position { id, cursor })
         }
         Command::Notify { id, to, event, data, ttl } => {
-            let client = speaker.client();
-            if desk.intake == Intake::Closed {
-                return reply_again(client, id, desk, now);
+            let client = caller.client();
+            if hub.intake == Intake::Closed {
+                return reply_again(client, id, hub, now);
             }
-            desk.spend(to.len() * RECIPIENT_COST);
-            let Desk { exchange, tail, news, .. } = desk;
-            let receipt = exchange.receipts.try_once(client, &id, now, || {
+            hub.spend(to.len() * RECIPIENT_COST);
+            let CoreHub { broker, appender, appended, .. } = hub;
+            let receipt = broker.receipts.try_once(client, &id, now, || {
                 let notice = Notice { from: Some(client), event: event.as_deref(), data, ttl };
                 let room = ReceiptRoom::new(&to)?;
                 let notified =
-                    exchange.notify(tail, notice, &to, &settings.clients.may_notify, now)?;
-                *news = News::Some;
+                    broker.notify(appender, notice, &to, &settings.clients.may_notify, now)?;
+                *appended = Appended::Some;
                 Ok(Arc::new(room.notified(notified.cursor, &notified.outcome)))
             });
             accepted(id, receipt, settings)
         }
         Command::Publish { id, topic, event, data, echo, ttl } => {
-            let client = speaker.client();
+            let client = caller.client();
             if !settings.clients.may_publish.allow(&topic) {
                 return Err(not_allowed("publish", "clients.may_publish").of(id));
             }
-            if desk.intake == Intake::Closed {
-                return reply_again(client, id, desk, now);
+            if hub.intake == Intake::Closed {
+                return reply_again(client, id, hub, now);
             }
-            let Desk { exchange, tail, news, .. } = desk;
-            let receipt = exchange.receipts.try_once(client, &id, now, || {
+            let CoreHub { broker, appender, appended, .. } = hub;
+            let receipt = broker.receipts.try_once(client, &id, now, || {
                 let notice = Notice { from: Some(client), event: event.as_deref(), data, ttl };
-                let cursor = exchange.publish(tail, notice, &topic, echo, now)?;
-                *news = News::Some;
+                let cursor = broker.publish(appender, notice, &topic, echo, now)?;
+                *appended = Appended::Some;
                 Ok(Arc::new(Receipt::published(cursor)))
             });
             accepted(id, receipt, settings)
@@ -137,15 +137,15 @@ pub fn perform<'t>(
                 Err(fault) => return Err(fault.of(id)),
             };
             let since = since.or_else(|| {
-                let after = desk.before_last(&topic, last?, settings.clients.last_events_max, now);
-                Some(desk.exchange.cursor(after))
+                let after = hub.before_last(&topic, last?, settings.clients.last_events_max, now);
+                Some(hub.broker.cursor(after))
             });
             let listening = Listening { id, topic, connection, change: Change::Subscribe(since) };
-            listen(listening, speaker, desk, settings)
+            listen(listening, caller, hub, settings)
         }
         Command::Unsubscribe { id, topic, connection } => {
             let listening = Listening { id, topic, connection, change: Change::Unsubscribe };
-            listen(listening, speaker, desk, settings)
+            listen(listening, caller, hub, settings)
         }
     }
 }
@@ -181,10 +181,10 @@ fn not_allowed(verb: &str, key: &'static str) -> Fault {
 fn reply_again<'t>(
     client: &str,
     id: Cow<'t, str>,
-    desk: &Desk,
+    hub: &CoreHub,
     now: Duration,
 ) -> Result<Reply<'t>, CommandError<'t>> {
-    let Some(receipt) = desk.exchange.receipts.earlier(client, &id, now) else {
+    let Some(receipt) = hub.broker.receipts.earlier(client, &id, now) else {
         let message = "the gateway is going away; send the command again after reconnecting";
         return Err(Fault::new(ErrorCode::GoingAway, message).of(id));
     };
@@ -218,18 +218,18 @@ struct Listening<'t> {
 /// Changes a subscription, of this connection or, by a request, of another one of the client.
 fn listen<'t>(
     listening: Listening<'t>,
-    speaker: &mut Speaker<'_>,
-    desk: &mut Desk,
+    caller: &mut Caller<'_>,
+    hub: &mut CoreHub,
     settings: &Settings,
 ) -> Result<Reply<'t>, CommandError<'t>> {
     let Listening { id, topic, connection: named, change } = listening;
-    let (cursor, missed) = match speaker {
-        Speaker::Session { session, connection } => {
-            match apply(change, session, &topic, connection.slot(), settings, desk) {
+    let (cursor, missed) = match caller {
+        Caller::Session { session, connection } => {
+            match apply(change, session, &topic, connection.slot(), settings, hub) {
                 // As in a welcome, this is where a gap begins: a client whose connection breaks
                 // before it reads of the gap is told again.
                 Ok(missed) => {
-                    (missed.map_or_else(|| session.cursor(desk), |(from, _)| from), missed)
+                    (missed.map_or_else(|| session.cursor(hub), |(from, _)| from), missed)
                 }
                 Err(TooMany) => {
                     let (code, message) = (ErrorCode::TooManySubscriptions, "too many topics");
@@ -242,22 +242,22 @@ fn listen<'t>(
                 }
             }
         }
-        Speaker::Request { client } => {
+        Caller::Request { client } => {
             let Some((core, connection)) = named.as_deref().and_then(place_of) else {
                 let message = "name the `connection` that its welcome named, or put the topics \
                                into the query of the transport";
                 return Err(Fault::new(ErrorCode::NotOnThisTransport, message).of(id));
             };
             // The connection's core reads its mailbox later, and may have read further by then.
-            let cursor = desk.exchange.cursor(desk.settled());
+            let cursor = hub.broker.cursor(hub.settled());
             let change = match change {
                 Change::Subscribe(None) => Change::SubscribeSince(cursor),
                 other => other,
             };
             let client = (*client).into();
             let topic = topic.into_owned().into();
-            let order = Order::Listen { connection, client, topic, change };
-            desk.orders.tell(core, order);
+            let order = CoreMessage::Listen { connection, client, topic, change };
+            hub.mailbox.tell(core, order);
             (cursor, None)
         }
     };
@@ -274,32 +274,32 @@ pub fn apply(
     topic: &str,
     slot: u32,
     settings: &Settings,
-    desk: &mut Desk,
+    hub: &mut CoreHub,
 ) -> Result<Option<Missed>, TooMany> {
     match change {
         Change::Subscribe(since) => {
-            session.subscribe(topic, since, slot, settings.clients.subscriptions_max, desk)
+            session.subscribe(topic, since, slot, settings.clients.subscriptions_max, hub)
         }
-        Change::SubscribeSince(_) if session.listens_to(topic, desk) => Ok(None),
+        Change::SubscribeSince(_) if session.listens_to(topic, hub) => Ok(None),
         Change::SubscribeSince(cursor) => {
-            session.subscribe(topic, Some(cursor), slot, settings.clients.subscriptions_max, desk)
+            session.subscribe(topic, Some(cursor), slot, settings.clients.subscriptions_max, hub)
         }
         Change::Unsubscribe => {
-            session.unsubscribe(topic, slot, desk);
+            session.unsubscribe(topic, slot, hub);
             Ok(None)
         }
     }
 }
 
 /// The name of a connection as its client is told it: core, slot and generation.
-pub fn name_of(core: usize, connection: Connection) -> String {
+pub fn name_of(core: usize, connection: ConnectionId) -> String {
     format!("{core}-{}-{}", connection.slot(), connection.generation())
 }
 
 /// The connection of a name.
-pub fn place_of(name: &str) -> Option<(usize, Connection)> {
+pub fn place_of(name: &str) -> Option<(usize, ConnectionId)> {
     let mut parts = name.split('-');
     let (core, slot, generation) = (parts.next()?, parts.next()?, parts.next()?);
-    let connection = Connection::new(slot.parse().ok()?, generation.parse().ok()?);
+    let connection = ConnectionId::new(slot.parse().ok()?, generation.parse().ok()?);
     parts.next().is_none().then_some((core.parse().ok()?, connection))
 }

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use ringway_acceptor::Connection;
+use ringway_acceptor::ConnectionId;
 
 /// What a connection has cost when it was served last.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -22,12 +22,12 @@ pub enum Effort {
 /// The queue of a core.
 #[derive(Debug, Default)]
 pub struct ReadyQueue {
-    light: VecDeque<Connection>,
-    heavy: VecDeque<Connection>,
+    light: VecDeque<ConnectionId>,
+    heavy: VecDeque<ConnectionId>,
     /// Those whose large message is to be inflated next, in the order in which they came.
-    waiting: VecDeque<Connection>,
+    waiting: VecDeque<ConnectionId>,
     /// The one whose large message is being inflated.
-    inflating: Option<Connection>,
+    inflating: Option<ConnectionId>,
 }
 
 impl ReadyQueue {
@@ -39,7 +39,7 @@ impl ReadyQueue {
     }
 
     /// Adds a connection, which is not in the queue.
-    pub fn push(&mut self, connection: Connection, effort: Effort) {
+    pub fn push(&mut self, connection: ConnectionId, effort: Effort) {
         match effort {
             Effort::Light => self.light.push_back(connection),
             Effort::Heavy => self.heavy.push_back(connection),
@@ -47,13 +47,13 @@ impl ReadyQueue {
     }
 
     /// Adds a connection to those whose message waits for the one that is being inflated.
-    pub fn await_inflating(&mut self, connection: Connection) {
+    pub fn await_inflating(&mut self, connection: ConnectionId) {
         self.waiting.push_back(connection);
     }
 
     /// Whether this connection may keep what a part of its message has inflated to.
     #[inline]
-    pub fn may_inflate(&self, connection: Connection) -> bool {
+    pub fn may_inflate(&self, connection: ConnectionId) -> bool {
         match self.inflating {
             Some(inflating) => inflating == connection,
             // Those who wait come before one that has just been.
@@ -62,19 +62,19 @@ impl ReadyQueue {
     }
 
     /// Until further notice no other connection keeps a part of a message.
-    pub fn begin_inflating(&mut self, connection: Connection) {
+    pub fn begin_inflating(&mut self, connection: ConnectionId) {
         debug_assert!(self.may_inflate(connection));
         self.inflating = Some(connection);
     }
 
     /// The connection whose large message is being inflated, as far as is known.
-    pub fn inflating(&self) -> Option<Connection> {
+    pub fn inflating(&self) -> Option<ConnectionId> {
         self.inflating
     }
 
     /// A large message of this connection, if there was one, is served, or the connection is gone:
     /// the next one may be inflated.
-    pub fn end_inflating(&mut self, connection: Connection) {
+    pub fn end_inflating(&mut self, connection: ConnectionId) {
         if self.inflating == Some(connection) {
             self.inflating = None;
         }
@@ -99,7 +99,7 @@ impl ReadyQueue {
     }
 
     /// The next one of a kind.
-    pub fn pop(&mut self, effort: Effort) -> Option<Connection> {
+    pub fn pop(&mut self, effort: Effort) -> Option<ConnectionId> {
         match effort {
             Effort::Light => self.light.pop_front(),
             Effort::Heavy => self.heavy.pop_front(),
@@ -111,8 +111,8 @@ impl ReadyQueue {
 mod tests {
     use super::*;
 
-    fn named(slot: u32) -> Connection {
-        Connection::new(slot, 0)
+    fn named(slot: u32) -> ConnectionId {
+        ConnectionId::new(slot, 0)
     }
 
     #[test]

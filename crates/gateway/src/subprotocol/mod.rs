@@ -17,8 +17,8 @@ use crate::{
     session::{
         command::{Command, CommandLimits},
         command_error::{CommandError, ErrorCode, Fault},
-        core_hub::Desk,
-        perform::{self, Reply, Speaker, no_memory},
+        core_hub::CoreHub,
+        perform::{self, Caller, Reply, no_memory},
     },
 };
 
@@ -80,7 +80,7 @@ pub enum Verdict {
     Done,
     /// It was carried out, but some events that it asked for have left the history: the caller
     /// reports that gap after the answer.
-    DoneBehind(Missed),
+    DoneWithGap(Missed),
     /// It was not carried out; the answer says why.
     Refused,
     /// It was not carried out, because the gateway is going away; another gateway may accept it.
@@ -93,24 +93,24 @@ pub enum Verdict {
 pub fn serve(
     codec: &dyn Codec,
     text: &str,
-    speaker: &mut Speaker<'_>,
-    desk: &mut Desk,
+    caller: &mut Caller<'_>,
+    hub: &mut CoreHub,
     settings: &Settings,
     now: Duration,
     out: &mut Vec<u8>,
 ) -> Verdict {
-    desk.spend(COMMAND_COST + text.len());
+    hub.spend(COMMAND_COST + text.len());
     let limits = CommandLimits {
         recipients_max: settings.clients.recipients_max,
         data_depth_max: settings.clients.data_depth_max,
     };
     let reply = codec
         .decode(text, &limits)
-        .and_then(|command| perform::perform(command, speaker, desk, settings, now));
+        .and_then(|command| perform::perform(command, caller, hub, settings, now));
     match reply {
         Ok(reply) => match codec.encode_reply(&reply, out) {
             Ok(()) => match reply {
-                Reply::Subscribed { missed: Some(missed), .. } => Verdict::DoneBehind(missed),
+                Reply::Subscribed { missed: Some(missed), .. } => Verdict::DoneWithGap(missed),
                 _ => Verdict::Done,
             },
             Err(OutOfMemory) => refuse(codec, &no_memory(settings).of_reply(reply), out),

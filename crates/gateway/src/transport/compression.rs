@@ -9,7 +9,7 @@ use ringway_frame::{
     emit_compressed_frame, emit_frame,
 };
 
-use crate::{encoding::scratch::Workbench, limits::DEFLATED_AT_ONCE, outbox::Outbox};
+use crate::{encoding::scratch::Scratch, limits::DEFLATED_AT_ONCE, outbox::Outbox};
 
 /// Shorter messages are sent as they are: deflate's overhead exceeds what it saves.
 const COMPRESSED_BYTES_MIN: usize = 64;
@@ -67,7 +67,7 @@ impl Compression {
         &mut self,
         opcode: Opcode,
         payload: &[u8],
-        bench: &mut Workbench,
+        scratch: &mut Scratch,
         outbox: &mut Outbox<'_>,
     ) -> Result<(), OutOfMemory> {
         if payload.len() < COMPRESSED_BYTES_MIN {
@@ -76,12 +76,12 @@ impl Compression {
         }
         let bytes_max = deflated_bytes_max(payload.len());
         outbox.make_room(bytes_max + HEADER_BYTES_MAX)?;
-        let mut compressed = bench.take_scratch();
+        let mut compressed = scratch.take_buffer();
         make_room(&mut compressed, bytes_max)?;
-        self.with_deflater(bench, |deflater| deflater.deflate(payload, &mut compressed));
-        bench.count_compressed(payload.len());
+        self.with_deflater(scratch, |deflater| deflater.deflate(payload, &mut compressed));
+        scratch.count_compressed(payload.len());
         outbox.write(|out| emit_compressed_frame(out, None, opcode, &compressed));
-        bench.put_scratch(compressed);
+        scratch.put_buffer(compressed);
         Ok(())
     }
 
@@ -94,18 +94,18 @@ impl Compression {
         &mut self,
         opcode: Opcode,
         payload: Payload<'_>,
-        bench: &mut Workbench,
+        scratch: &mut Scratch,
         outbox: &mut Outbox<'_>,
     ) -> Result<(), OutOfMemory> {
         if payload.len() <= DEFLATED_AT_ONCE {
-            return self.send(opcode, &payload, bench, outbox);
+            return self.send(opcode, &payload, scratch, outbox);
         }
         let (bytes, at) = match payload.into_frame(opcode) {
             Ok(frame) => (frame.bytes, HEADER_BYTES_MAX),
             Err(lent) => (memory::copy(&lent)?, 0),
         };
         self.parted = Some(Box::new(Parted { opcode, bytes, at }));
-        self.send_part(bench, outbox)
+        self.send_part(scratch, outbox)
     }
 
     /// Sends the next part of a large message, as a fragment (RFC 6455 §5.4).
@@ -114,7 +114,7 @@ impl Compression {
     /// [`OutOfMemory`]; the rest of the message cannot be sent.
     pub fn send_part(
         &mut self,
-        bench: &mut Workbench,
+        scratch: &mut Scratch,
         outbox: &mut Outbox<'_>,
     ) -> Result<(), OutOfMemory> {
         let Some(mut parted) = self.parted.take() else { return Ok(()) };
@@ -124,15 +124,15 @@ impl Compression {
         let fin = end == bytes.len();
         let bytes_max = deflated_bytes_max(part.len());
         outbox.make_room(bytes_max + HEADER_BYTES_MAX)?;
-        let mut compressed = bench.take_scratch();
+        let mut compressed = scratch.take_buffer();
         make_room(&mut compressed, bytes_max)?;
         // The parts of a message are independent of each other where messages are: a compressor
         // is kept for none of them.
-        self.with_deflater(bench, |deflater| match fin {
+        self.with_deflater(scratch, |deflater| match fin {
             true => deflater.deflate(part, &mut compressed),
             false => deflater.deflate_part(part, &mut compressed),
         });
-        bench.count_compressed(part.len());
+        scratch.count_compressed(part.len());
         // RFC 7692 §6.1: the first fragment alone says that the message is compressed.
         let rsv = if *opcode == Opcode::Continuation { Rsv::NONE } else { Rsv::RSV1 };
         let header = Header { fin, rsv, ..Header::new(*opcode, compressed.len() as u64) };
@@ -142,7 +142,7 @@ impl Compression {
             out.extend_from_slice(&head[..head_bytes]);
             out.extend_from_slice(&compressed);
         });
-        bench.put_scratch(compressed);
+        scratch.put_buffer(compressed);
         if !fin {
             (*opcode, *at) = (Opcode::Continuation, end);
             self.parted = Some(parted);
@@ -167,16 +167,16 @@ impl Compression {
     }
 
     /// Compresses with the connection's own compressor, or with one of the core.
-    fn with_deflater(&mut self, bench: &mut Workbench, compress: impl FnOnce(&mut Deflater)) {
+    fn with_deflater(&mut self, scratch: &mut Scratch, compress: impl FnOnce(&mut Deflater)) {
         let Policy { level, memory_level, .. } = self.policy;
         let window_bits = self.agreement.server_window_bits();
         let mut deflater = self
             .deflater
             .take()
-            .unwrap_or_else(|| bench.pool.take_deflater(level, window_bits, memory_level));
+            .unwrap_or_else(|| scratch.pool.take_deflater(level, window_bits, memory_level));
         compress(&mut deflater);
         if self.agreement.server_no_context_takeover {
-            bench.pool.put_deflater(deflater);
+            scratch.pool.put_deflater(deflater);
         } else {
             self.deflater = Some(deflater);
         }

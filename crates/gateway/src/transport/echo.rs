@@ -7,7 +7,7 @@ use crate::memory::OutOfMemory;
 
 use ringway_frame::{HEADER_BYTES_MAX, Opcode, Payload, emit_frame};
 
-use crate::{encoding::scratch::Workbench, outbox::Outbox, transport::compression::Compression};
+use crate::{encoding::scratch::Scratch, outbox::Outbox, transport::compression::Compression};
 
 /// Sends `payload` back; of one that is to be compressed and is large, the first part.
 ///
@@ -18,11 +18,11 @@ pub fn echo(
     opcode: Opcode,
     payload: Payload<'_>,
     compression: Option<&mut Compression>,
-    bench: &mut Workbench,
+    scratch: &mut Scratch,
     outbox: &mut Outbox<'_>,
 ) -> Result<(), OutOfMemory> {
     if let Some(compression) = compression {
-        return compression.send_in_parts(opcode, payload, bench, outbox);
+        return compression.send_in_parts(opcode, payload, scratch, outbox);
     }
     // A message that was assembled goes back in the buffer that it was assembled in.
     match payload.into_frame(opcode) {

@@ -6,14 +6,14 @@ use crate::memory::OutOfMemory;
 
 use ringway_http::Framing;
 
-use crate::{memory::MemoryBudget, session::delivery::LargeForm};
+use crate::{memory::MemoryBudget, session::delivery::LargeEncoding};
 
 use ringway_frame::{HEADER_BYTES_MAX, Opcode, emit_frame};
 
 use crate::{
-    encoding::{Encoding, Frame, scratch::Workbench},
+    encoding::{Encoding, Frame, scratch::Scratch},
     outbox::Outbox,
-    session::delivery::{Form, Word},
+    session::delivery::{EventWriter, ServerMessage},
     transport::compression::{Compression, Sharing},
 };
 
@@ -24,11 +24,11 @@ impl Frames<'_> {
     fn text(
         &mut self,
         text: &[u8],
-        bench: &mut Workbench,
+        scratch: &mut Scratch,
         outbox: &mut Outbox<'_>,
     ) -> Result<(), OutOfMemory> {
         match &mut self.0 {
-            Some(compression) => compression.send(Opcode::Text, text, bench, outbox),
+            Some(compression) => compression.send(Opcode::Text, text, scratch, outbox),
             None => {
                 outbox.make_room(text.len() + HEADER_BYTES_MAX)?;
                 outbox.write(|out| emit_frame(out, None, Opcode::Text, text));
@@ -45,14 +45,14 @@ impl Frames<'_> {
     pub fn answer(
         &mut self,
         text: &[u8],
-        bench: &mut Workbench,
+        scratch: &mut Scratch,
         outbox: &mut Outbox<'_>,
     ) -> Result<(), OutOfMemory> {
-        self.text(text, bench, outbox)
+        self.text(text, scratch, outbox)
     }
 }
 
-impl Form for Frames<'_> {
+impl EventWriter for Frames<'_> {
     fn shared(&self) -> Option<Encoding> {
         match &self.0 {
             None => Some(Encoding::Text),
@@ -65,33 +65,38 @@ impl Form for Frames<'_> {
 
     /// Compressed for one client alone, a large event is a copy of its own. While much is held it goes
     /// out as it is, which every client reads, too (RFC 7692 §6), and which changes no context.
-    fn large(&self, memory: &MemoryBudget) -> Option<LargeForm> {
+    fn large(&self, memory: &MemoryBudget) -> Option<LargeEncoding> {
         let encoding = match self.shared() {
             None if memory.is_plentiful() => return None,
             None => Encoding::Text,
             Some(encoding) => encoding,
         };
-        Some(LargeForm { encoding, framing: Framing::Chunked })
+        Some(LargeEncoding { encoding, framing: Framing::Chunked })
     }
 
     fn event(
         &mut self,
         frame: Frame<'_>,
-        bench: &mut Workbench,
+        scratch: &mut Scratch,
         outbox: &mut Outbox<'_>,
     ) -> Result<(), OutOfMemory> {
         match (self.shared(), frame.deflated) {
             (Some(Encoding::Text), _) => outbox.write(|out| frame.write(Encoding::Text, out)),
             (Some(_), Some(deflated)) => outbox.write(|out| out.extend_from_slice(deflated)),
-            _ => return self.text(frame.text().as_bytes(), bench, outbox),
+            _ => return self.text(frame.text().as_bytes(), scratch, outbox),
         }
         Ok(())
     }
 
-    fn word(&mut self, word: Word<'_>, bench: &mut Workbench, outbox: &mut Outbox<'_>) {
+    fn server_message(
+        &mut self,
+        server_message: ServerMessage<'_>,
+        scratch: &mut Scratch,
+        outbox: &mut Outbox<'_>,
+    ) {
         let mut text = Vec::with_capacity(160);
-        word.write_json(&mut text);
-        if self.text(&text, bench, outbox).is_err() {
+        server_message.write_json(&mut text);
+        if self.text(&text, scratch, outbox).is_err() {
             // For this there is always room, and a message need not be compressed (RFC 7692 §6).
             outbox.write(|out| emit_frame(out, None, Opcode::Text, &text));
         }

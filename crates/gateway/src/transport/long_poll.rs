@@ -15,9 +15,9 @@ use crate::{
     metrics::CoreMetrics,
     session::{
         Pace, Session, Settled,
-        core_hub::Desk,
-        delivery::{Progress, Word},
-        dispatch::Run,
+        core_hub::CoreHub,
+        delivery::{DeliveryProgress, ServerMessage},
+        dispatch::Batch,
     },
 };
 
@@ -51,37 +51,37 @@ impl LongPoll {
         self.collected.as_ref().map_or(0, |collected| collected.text.capacity())
     }
 
-    /// Collects a run of events, if it is for the client. An event that is not kept is nowhere
+    /// Collects a batch of events, if it is for the client. An event that is not kept is nowhere
     /// else.
     pub fn collect(
         &mut self,
-        run: &Run,
-        desk: &Desk,
+        batch: &Batch,
+        hub: &CoreHub,
         bytes_max: usize,
         metrics: &CoreMetrics,
-    ) -> Progress {
+    ) -> DeliveryProgress {
         let session = &mut self.session;
-        let is_left_out = run.except.as_deref() == Some(session.client());
-        if session.pace() != Pace::Live || session.has_seen(run.through) || is_left_out {
-            return Progress::Idle;
+        let is_left_out = batch.except.as_deref() == Some(session.client());
+        if session.pace() != Pace::Live || session.has_seen(batch.through) || is_left_out {
+            return DeliveryProgress::Idle;
         }
         let collected = self.collected.get_or_insert_default();
-        let is_full =
-            run.is_unread() || !collected.is_empty() && collected.len() + run.bytes() > bytes_max;
-        if is_full || collect(collected, run, desk).is_err() {
-            session.fall_behind(run.before, desk);
+        let is_full = batch.is_unread()
+            || !collected.is_empty() && collected.len() + batch.bytes() > bytes_max;
+        if is_full || collect(collected, batch, hub).is_err() {
+            session.fall_behind(batch.before, hub);
             self.collected.take_if(|collected| collected.is_empty());
         } else {
-            metrics.deliveries.add(run.events.len() as u64);
-            session.sent(run.before, run.through, Settled::No);
+            metrics.deliveries.add(batch.events.len() as u64);
+            session.sent(batch.before, batch.through, Settled::No);
         }
-        Progress::More
+        DeliveryProgress::More
     }
 
     /// Notes a gap that is to be answered.
     pub fn note(&mut self, (from, to): Missed) {
         let mut text = Vec::new();
-        Word::Gap { from, to }.write_json(&mut text);
+        ServerMessage::Gap { from, to }.write_json(&mut text);
         let collected = self.collected.get_or_insert_default();
         separate(collected);
         collected.text.extend_from_slice(&text);
@@ -90,7 +90,7 @@ impl LongPoll {
     /// Reads what there is into `body`, up to about `bytes_max`.
     pub fn read(
         &mut self,
-        desk: &Desk,
+        hub: &CoreHub,
         now: Duration,
         bytes_max: usize,
         metrics: &CoreMetrics,
@@ -105,14 +105,14 @@ impl LongPoll {
             }
             found = Found::Something;
         }
-        let epoch = desk.exchange.log.epoch();
+        let epoch = hub.broker.log.epoch();
         while self.session.pace() != Pace::Live {
             let client = self.session.client().clone();
             let mut full = ControlFlow::Continue(());
-            let read = self.session.read_on(desk, now, |event| {
+            let read = self.session.read_on(hub, now, |event| {
                 if event.except() != Some(&*client) {
                     answer.next(&mut body.text);
-                    let written = body.object(&Frame::of(event, epoch), &desk.large_events);
+                    let written = body.object(&Frame::of(event, epoch), &hub.large_events);
                     if written.is_err() || make_room(&mut body.text, ITEM_BYTES).is_err() {
                         found = Found::NoMemory;
                         full = ControlFlow::Break(());
@@ -133,27 +133,27 @@ impl LongPoll {
                 Ok(()) => break,
                 Err(gap) => {
                     metrics.gaps.add(1);
-                    let [from, to] = [gap.from, gap.to].map(|place| desk.exchange.cursor(place));
+                    let [from, to] = [gap.from, gap.to].map(|place| hub.broker.cursor(place));
                     let mut text = Vec::new();
-                    Word::Gap { from, to }.write_json(&mut text);
+                    ServerMessage::Gap { from, to }.write_json(&mut text);
                     answer.next(&mut body.text);
                     body.text.extend_from_slice(&text);
                     found = Found::Something;
                 }
             }
         }
-        answer.end(&mut body.text, &self.session.cursor(desk).to_string());
+        answer.end(&mut body.text, &self.session.cursor(hub).to_string());
         found
     }
 }
 
-/// Appends a run, with commas between its events; all of it or nothing.
-fn collect(collected: &mut Pieces, run: &Run, desk: &Desk) -> Result<(), OutOfMemory> {
+/// Appends a batch, with commas between its events; all of it or nothing.
+fn collect(collected: &mut Pieces, batch: &Batch, hub: &CoreHub) -> Result<(), OutOfMemory> {
     let (text, large) = (collected.text.len(), collected.large_events());
-    make_room(&mut collected.text, run.events.len())?;
-    for event in &run.events {
+    make_room(&mut collected.text, batch.events.len())?;
+    for event in &batch.events {
         separate(collected);
-        if let Err(error) = collected.object(&event.frame(), &desk.large_events) {
+        if let Err(error) = collected.object(&event.frame(), &hub.large_events) {
             collected.truncate(text, large);
             return Err(error);
         }

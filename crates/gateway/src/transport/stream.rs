@@ -5,7 +5,7 @@
 
 use crate::memory::OutOfMemory;
 
-use crate::{memory::MemoryBudget, session::delivery::LargeForm};
+use crate::{memory::MemoryBudget, session::delivery::LargeEncoding};
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use crate::{
     encoding::iframe::{self, Receiver},
     encoding::{
         Encoding, Frame, ndjson,
-        scratch::Workbench,
+        scratch::Scratch,
         sse::{self, Names},
     },
     metrics::{Counter, SessionCounts},
     outbox::Outbox,
     session::{
         Session,
-        delivery::{Form, Word},
+        delivery::{EventWriter, ServerMessage},
     },
 };
 
@@ -31,7 +31,7 @@ pub struct Stream {
     /// Its place in the hub.
     pub session: Box<Session>,
     /// How it is written.
-    pub form: StreamForm,
+    pub writer: StreamForm,
 }
 
 /// A format, and how its pieces are framed.
@@ -117,21 +117,21 @@ impl StreamForm {
     }
 }
 
-impl Form for StreamForm {
+impl EventWriter for StreamForm {
     /// The shared forms are chunks.
     fn shared(&self) -> Option<Encoding> {
         (self.framing == Framing::Chunked).then(|| self.format.encoding())
     }
 
     /// Without chunks it is what stands in the chunk.
-    fn large(&self, _: &MemoryBudget) -> Option<LargeForm> {
-        Some(LargeForm { encoding: self.format.encoding(), framing: self.framing })
+    fn large(&self, _: &MemoryBudget) -> Option<LargeEncoding> {
+        Some(LargeEncoding { encoding: self.format.encoding(), framing: self.framing })
     }
 
     fn event(
         &mut self,
         frame: Frame<'_>,
-        _: &mut Workbench,
+        _: &mut Scratch,
         outbox: &mut Outbox<'_>,
     ) -> Result<(), OutOfMemory> {
         outbox.write(|out| match self.shared() {
@@ -144,18 +144,25 @@ impl Form for StreamForm {
         Ok(())
     }
 
-    fn word(&mut self, word: Word<'_>, _: &mut Workbench, outbox: &mut Outbox<'_>) {
-        let cursor = word.cursor().map(|cursor| cursor.to_string()).unwrap_or_default();
+    fn server_message(
+        &mut self,
+        server_message: ServerMessage<'_>,
+        _: &mut Scratch,
+        outbox: &mut Outbox<'_>,
+    ) {
+        let cursor = server_message.cursor().map(|cursor| cursor.to_string()).unwrap_or_default();
         outbox.write(|out| {
             // The comment keeps the place of an `EventSource`, which reconnects by itself; no
             // program sees it. One that asked for no names reconnects on its own, and is told.
-            if let (StreamFormat::Sse(Names::On), Word::Heartbeat { .. }) = (&self.format, word) {
+            if let (StreamFormat::Sse(Names::On), ServerMessage::Heartbeat { .. }) =
+                (&self.format, server_message)
+            {
                 return self.framing.write(out, |out| sse::heartbeat(out, &cursor));
             }
             let mut text = Vec::with_capacity(160);
-            word.write_json(&mut text);
+            server_message.write_json(&mut text);
             let text = str::from_utf8(&text).expect("it was made from strings");
-            self.object(self.named(word.name()), &cursor, text, out);
+            self.object(self.named(server_message.name()), &cursor, text, out);
         });
     }
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use ringway_acceptor::Connection;
+use ringway_acceptor::ConnectionId;
 use ringway_frame::{
     Allowance, CloseCode, Message, MessageReader, Opcode, ProtocolError, ReadLimits, Reading, Role,
     Unfinished, deflate::Agreement, emit_close, emit_ping, emit_pong,
@@ -17,9 +17,9 @@ use crate::{
     outbox::Outbox,
     session::{
         Session,
-        core_hub::Desk,
-        delivery::{Form, Serving, Word},
-        perform::Speaker,
+        core_hub::CoreHub,
+        delivery::{DeliveryContext, EventWriter, ServerMessage},
+        perform::Caller,
     },
     subprotocol::{self, Codec, Subprotocol, Verdict},
     transport::{
@@ -73,7 +73,7 @@ enum Closing {
 
 /// Whether the WebSocket goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum InputOutcome {
     /// It does.
     Open,
     /// It does, but the rest of the input waits for the next turn: others are to be served.
@@ -112,39 +112,39 @@ impl WebSocket {
     pub fn receive(
         &mut self,
         input: &mut &mut [u8],
-        connection: Connection,
-        desk: &mut Desk,
-        serving: &mut Serving<'_>,
+        connection: ConnectionId,
+        hub: &mut CoreHub,
+        context: &mut DeliveryContext<'_>,
         outbox: &mut Outbox<'_>,
-    ) -> Outcome {
-        let limits = self.limits(serving.settings);
-        let start = desk.spent.get();
+    ) -> InputOutcome {
+        let limits = self.limits(context.settings);
+        let start = hub.spent.get();
         loop {
-            let cost = desk.spent.get() - start;
+            let cost = hub.spent.get() - start;
             if cost > 0
-                && (cost >= desk.slice.get() || desk.is_spent() || outbox.is_paused())
+                && (cost >= hub.slice.get() || hub.is_spent() || outbox.is_paused())
                 && (!input.is_empty() || self.is_in_large_message())
             {
-                return Outcome::Deferred;
+                return InputOutcome::Deferred;
             }
             if let Some(compression) = self.compression.as_deref_mut().filter(|own| own.is_parted())
             {
-                let sent = compression.send_part(serving.bench, outbox);
-                desk.spend(serving.bench.take_cost());
+                let sent = compression.send_part(context.scratch, outbox);
+                hub.spend(context.scratch.take_cost());
                 if !compression.is_parted() {
-                    desk.ready.end_inflating(connection);
+                    hub.ready.end_inflating(connection);
                 }
                 if let Err(OutOfMemory) = sent {
-                    return self.fail(ProtocolError::OutOfMemory, serving, outbox);
+                    return self.fail(ProtocolError::OutOfMemory, context, outbox);
                 }
                 continue;
             }
-            if self.reader.is_inflating() && !desk.ready.may_inflate(connection) {
-                return Outcome::AwaitsInflating;
+            if self.reader.is_inflating() && !hub.ready.may_inflate(connection) {
+                return InputOutcome::AwaitsInflating;
             }
             let mut allowance = Allowance {
-                bytes: desk.slice.get().saturating_sub(cost).max(1),
-                unfinished: match desk.ready.may_inflate(connection) {
+                bytes: hub.slice.get().saturating_sub(cost).max(1),
+                unfinished: match hub.ready.may_inflate(connection) {
                     true => Unfinished::Kept,
                     false => Unfinished::Dropped,
                 },
@@ -152,24 +152,24 @@ impl WebSocket {
             let allowed = allowance.bytes;
             let reading = self.reader.read_within(input, &limits, &mut allowance);
             let inflated = allowed - allowance.bytes;
-            desk.spend(MESSAGE_COST + inflated);
+            hub.spend(MESSAGE_COST + inflated);
             let message = match reading {
                 Ok(Reading::Message(message)) => message,
                 Ok(Reading::InputUsed) => {
-                    self.note_message(serving.now);
-                    return Outcome::Open;
+                    self.note_message(context.now);
+                    return InputOutcome::Open;
                 }
                 // The message is whole: it takes its time here.
                 Ok(Reading::AllowanceUsed) if allowance.unfinished == Unfinished::Dropped => {
                     self.message_since = Moment::NONE;
-                    return Outcome::AwaitsInflating;
+                    return InputOutcome::AwaitsInflating;
                 }
                 Ok(Reading::AllowanceUsed) => {
                     self.message_since = Moment::NONE;
-                    desk.ready.begin_inflating(connection);
-                    return Outcome::Deferred;
+                    hub.ready.begin_inflating(connection);
+                    return InputOutcome::Deferred;
                 }
-                Err(fault) => return self.fail(fault, serving, outbox),
+                Err(fault) => return self.fail(fault, context, outbox),
             };
             let (opcode, payload) = match message {
                 // RFC 6455 §5.5.1: our Close was the last frame.
@@ -190,36 +190,36 @@ impl WebSocket {
                     if self.closing == Closing::Open {
                         outbox.write(|out| emit_close(out, None, code, ""));
                     }
-                    return Outcome::Ended;
+                    return InputOutcome::Ended;
                 }
             };
             self.message_since = Moment::NONE;
             if inflated == 0 {
-                desk.spend(payload.len() / PLAIN_BYTES_PER_COST);
+                hub.spend(payload.len() / PLAIN_BYTES_PER_COST);
             }
             let compression = self.compression.as_deref_mut();
             let served = match &mut self.service {
-                Service::Echo => echo::echo(opcode, payload, compression, serving.bench, outbox),
+                Service::Echo => echo::echo(opcode, payload, compression, context.scratch, outbox),
                 Service::Session(session) => {
                     let Some(text) = payload.as_str() else {
                         // The subprotocol is text (RFC 6455 §7.4.1: a kind that is not accepted).
                         let code = CloseCode::UNSUPPORTED;
                         self.close(code, "this subprotocol has text messages only", outbox);
-                        return Outcome::Ended;
+                        return InputOutcome::Ended;
                     };
-                    let mut speaker = Speaker::Session { session, connection };
+                    let mut caller = Caller::Session { session, connection };
                     let codec = self.subprotocol.codec();
                     let frames = Frames(compression);
-                    carry_out(codec, text, &mut speaker, frames, desk, serving, outbox)
+                    carry_out(codec, text, &mut caller, frames, hub, context, outbox)
                 }
                 Service::None => Ok(()),
             };
-            desk.spend(serving.bench.take_cost());
+            hub.spend(context.scratch.take_cost());
             if inflated > 0 && !self.is_in_large_message() {
-                desk.ready.end_inflating(connection);
+                hub.ready.end_inflating(connection);
             }
             if let Err(OutOfMemory) = served {
-                return self.fail(ProtocolError::OutOfMemory, serving, outbox);
+                return self.fail(ProtocolError::OutOfMemory, context, outbox);
             }
         }
     }
@@ -273,7 +273,7 @@ impl WebSocket {
     }
 
     /// Its session, and the form in which it is sent events.
-    pub fn feed(&mut self) -> Option<(&mut Session, Frames<'_>)> {
+    pub fn delivery(&mut self) -> Option<(&mut Session, Frames<'_>)> {
         match &mut self.service {
             Service::Session(session) => Some((session, Frames(self.compression.as_deref_mut()))),
             Service::Echo | Service::None => None,
@@ -327,18 +327,18 @@ impl WebSocket {
     fn fail(
         &mut self,
         fault: ProtocolError,
-        serving: &Serving<'_>,
+        context: &DeliveryContext<'_>,
         outbox: &mut Outbox<'_>,
-    ) -> Outcome {
+    ) -> InputOutcome {
         if fault == ProtocolError::OutOfMemory {
-            serving.metrics.closed_for_memory.add(1);
+            context.metrics.closed_for_memory.add(1);
         }
-        let reason = match self.limit(fault, serving.settings) {
+        let reason = match self.limit(fault, context.settings) {
             Some(limit) => format!("{fault}: {limit}"),
             None => fault.to_string(),
         };
         self.close(fault.close_code(), &reason, outbox);
-        Outcome::Ended
+        InputOutcome::Ended
     }
 
     /// The limit that a fault has met.
@@ -367,20 +367,20 @@ impl WebSocket {
 fn carry_out(
     codec: &dyn Codec,
     text: &str,
-    speaker: &mut Speaker<'_>,
+    caller: &mut Caller<'_>,
     mut frames: Frames<'_>,
-    desk: &mut Desk,
-    serving: &mut Serving<'_>,
+    hub: &mut CoreHub,
+    context: &mut DeliveryContext<'_>,
     outbox: &mut Outbox<'_>,
 ) -> Result<(), OutOfMemory> {
-    let mut answer = serving.bench.take_scratch();
-    let (settings, now) = (serving.settings, serving.now);
-    let verdict = subprotocol::serve(codec, text, speaker, desk, settings, now, &mut answer);
-    let answered = frames.answer(&answer, serving.bench, outbox);
-    if let Verdict::DoneBehind((from, to)) = verdict {
-        serving.metrics.gaps.add(1);
-        frames.word(Word::Gap { from, to }, serving.bench, outbox);
+    let mut answer = context.scratch.take_buffer();
+    let (settings, now) = (context.settings, context.now);
+    let verdict = subprotocol::serve(codec, text, caller, hub, settings, now, &mut answer);
+    let answered = frames.answer(&answer, context.scratch, outbox);
+    if let Verdict::DoneWithGap((from, to)) = verdict {
+        context.metrics.gaps.add(1);
+        frames.server_message(ServerMessage::Gap { from, to }, context.scratch, outbox);
     }
-    serving.bench.put_scratch(answer);
+    context.scratch.put_buffer(answer);
     answered
 }

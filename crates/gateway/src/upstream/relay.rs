@@ -6,7 +6,7 @@
 //! too long, with [`Relay::abort`].
 
 use ringway_acceptor::{
-    Completion, ConnectFailure, ConnectRequest, ConnectToken, Connection, Operation, Operations,
+    Completion, ConnectFailure, ConnectRequest, ConnectToken, ConnectionId, Operation, Operations,
     SendMark,
 };
 
@@ -18,7 +18,7 @@ use crate::limits::RELAY_KEPT_BYTES_MAX;
 /// about the relay, and [`Relay::end_turn`] once, which says what to do next.
 #[derive(Debug)]
 pub struct Relay {
-    stage: Stage,
+    stage: SideState,
     /// The attempt to connect, until it is answered.
     attempt: Option<ConnectToken>,
     client: End,
@@ -37,13 +37,13 @@ pub enum NextStep {
     Settle,
     /// Drop the relay: the upstream was not connected. The client belongs to the owner again. It
     /// receives nothing until the owner resumes or closes it.
-    Unconnected(Connection, ConnectFailure),
+    Unconnected(ConnectionId, ConnectFailure),
     /// Drop the relay: both connections are closed.
     Over,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum SideState {
     /// The upstream is being connected, and the client is paused.
     Connecting,
     /// Bytes go both ways.
@@ -64,7 +64,7 @@ enum Side {
 #[derive(Debug, Default)]
 struct End {
     /// `None`: not connected yet, or closed.
-    connection: Option<Connection>,
+    connection: Option<ConnectionId>,
     mark: SendMark,
     /// Bytes that the driver keeps for this side.
     unsent_bytes: usize,
@@ -89,7 +89,7 @@ enum Stream {
 }
 
 impl End {
-    fn push(&self, operation: fn(Connection) -> Operation, operations: &mut Operations) {
+    fn push(&self, operation: fn(ConnectionId) -> Operation, operations: &mut Operations) {
         if let Some(connection) = self.connection {
             operations.push(operation(connection));
         }
@@ -98,11 +98,15 @@ impl End {
 
 impl Relay {
     /// Pauses a client and connects its upstream. A client that speaks meanwhile is heard later.
-    pub fn begin(client: Connection, request: ConnectRequest, operations: &mut Operations) -> Self {
+    pub fn begin(
+        client: ConnectionId,
+        request: ConnectRequest,
+        operations: &mut Operations,
+    ) -> Self {
         operations.push(Operation::PauseReceive(client));
         operations.connect(request);
         Self {
-            stage: Stage::Connecting,
+            stage: SideState::Connecting,
             attempt: Some(request.token),
             client: End { connection: Some(client), ..End::default() },
             upstream: End::default(),
@@ -130,8 +134,8 @@ impl Relay {
             }
             Completion::ConnectFailed { token, failure } if self.attempt == Some(token) => {
                 self.attempt = None;
-                if self.stage == Stage::Connecting {
-                    self.stage = Stage::Unconnected(failure);
+                if self.stage == SideState::Connecting {
+                    self.stage = SideState::Unconnected(failure);
                 }
             }
             Completion::Closed { connection } => {
@@ -139,7 +143,7 @@ impl Relay {
                     self.ends(side).0.connection = None;
                 }
             }
-            _ if self.stage == Stage::Closing => {}
+            _ if self.stage == SideState::Closing => {}
             Completion::Received { connection, bytes } => {
                 if let Some(side) = self.side(connection) {
                     self.pass_on(side, bytes, operations);
@@ -180,7 +184,7 @@ impl Relay {
 
     /// Ends the relay at once: resets both connections, or gives up connecting.
     pub fn abort(&mut self, operations: &mut Operations) {
-        if self.stage != Stage::Closing {
+        if self.stage != SideState::Closing {
             self.close(Operation::Reset, operations);
             if let Some(token) = self.attempt {
                 operations.push(Operation::CancelConnect(token));
@@ -194,12 +198,12 @@ impl Relay {
         let client_sent = std::mem::take(&mut self.client.sent);
         let upstream_sent = std::mem::take(&mut self.upstream.sent);
         match self.stage {
-            Stage::Connecting => NextStep::Wait,
-            Stage::Unconnected(failure) => match self.client.connection {
+            SideState::Connecting => NextStep::Wait,
+            SideState::Unconnected(failure) => match self.client.connection {
                 Some(client) => NextStep::Unconnected(client, failure),
                 None => NextStep::Over,
             },
-            Stage::Joined => {
+            SideState::Joined => {
                 let has_ended = |end: &End| end.stream == Stream::Ended;
                 if !has_ended(&self.client) || !has_ended(&self.upstream) {
                     return NextStep::Wait;
@@ -213,7 +217,7 @@ impl Relay {
                 }
                 NextStep::Wait
             }
-            Stage::Closing => {
+            SideState::Closing => {
                 let is_over = self.client.connection.is_none()
                     && self.upstream.connection.is_none()
                     && self.attempt.is_none();
@@ -222,14 +226,14 @@ impl Relay {
         }
     }
 
-    fn join(&mut self, upstream: Connection, operations: &mut Operations) {
+    fn join(&mut self, upstream: ConnectionId, operations: &mut Operations) {
         self.attempt = None;
         self.upstream.connection = Some(upstream);
-        if self.stage == Stage::Closing {
+        if self.stage == SideState::Closing {
             // It was connected in the turn that ends the relay, so the cancel comes too late.
             return self.upstream.push(Operation::Reset, operations);
         }
-        self.stage = Stage::Joined;
+        self.stage = SideState::Joined;
         if !self.early.is_empty() {
             let early = std::mem::take(&mut self.early);
             operations.send_owned(upstream, &mut self.upstream.mark, early, 0);
@@ -265,14 +269,14 @@ impl Relay {
         }
     }
 
-    fn close(&mut self, how: fn(Connection) -> Operation, operations: &mut Operations) {
-        self.stage = Stage::Closing;
+    fn close(&mut self, how: fn(ConnectionId) -> Operation, operations: &mut Operations) {
+        self.stage = SideState::Closing;
         self.early = Vec::new();
         self.client.push(how, operations);
         self.upstream.push(how, operations);
     }
 
-    fn side(&self, connection: Connection) -> Option<Side> {
+    fn side(&self, connection: ConnectionId) -> Option<Side> {
         match Some(connection) {
             name if name == self.client.connection => Some(Side::Client),
             name if name == self.upstream.connection => Some(Side::Upstream),

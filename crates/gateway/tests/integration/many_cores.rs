@@ -104,7 +104,7 @@ fn all_cores_keep_one_order(engine: Engine) {
     let mut readers = members(&gateway, &[("client", "bob"), ("topic", "news")]);
     let writers = members(&gateway, &[("client", "ann")]);
     let (count, each) = (writers.len(), 200);
-    let mut orders = thread::scope(|scope| {
+    let mut mailbox = thread::scope(|scope| {
         for (writer, mut ann) in writers.into_iter().enumerate() {
             scope.spawn(move || {
                 for number in 0..each {
@@ -125,13 +125,13 @@ fn all_cores_keep_one_order(engine: Engine) {
             readers.iter_mut().map(|bob| scope.spawn(move || read(bob))).collect();
         readers.into_iter().map(|reader| reader.join().unwrap()).collect::<Vec<_>>()
     });
-    let order = orders.pop().unwrap();
+    let order = mailbox.pop().unwrap();
     assert!(order.is_sorted_by(|one, other| one.0 < other.0), "cursors grow");
     for writer in 0..count as u64 {
         let own = order.iter().filter(|event| event.1 == writer).map(|event| event.2);
         assert!(own.eq(0..each as u64), "what one client sends keeps its order");
     }
-    assert!(orders.iter().all(|other| *other == order), "all see the same");
+    assert!(mailbox.iter().all(|other| *other == order), "all see the same");
 }
 
 fn a_client_is_here_as_long_as_it_is_on_any_core(engine: Engine) {

@@ -113,16 +113,16 @@ fn a_second_subscription_changes_nothing(engine: Engine) {
 fn subscriptions_are_of_one_connection(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut phone = Member::joins(&gateway, "ann");
-    let mut desk = Member::joins(&gateway, "ann");
+    let mut hub = Member::joins(&gateway, "ann");
     phone.subscribes("news");
-    desk.publishes("1", "news", 1);
+    hub.publishes("1", "news", 1);
     phone.receives_event(1);
-    desk.has_received_all();
+    hub.has_received_all();
     // They end with it.
     drop(phone);
     gateway.holds(1);
     let mut phone = Member::joins(&gateway, "ann");
-    desk.publishes("2", "news", 2);
+    hub.publishes("2", "news", 2);
     phone.has_received_all();
 }
 

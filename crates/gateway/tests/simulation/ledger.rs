@@ -10,8 +10,8 @@ use std::{
 };
 
 use ringway::config::settings::Settings;
-use ringway::edge::limiter::CensusLimits;
-use ringway_acceptor::{Completion, Connection, Settings as DriverSettings, sim::Faults};
+use ringway::edge::limiter::ConnectionLimits;
+use ringway_acceptor::{Completion, ConnectionId, Settings as DriverSettings, sim::Faults};
 use ringway_frame::HEADER_BYTES_MAX;
 
 use super::visitor::{LATENESS, Visitor};
@@ -27,7 +27,7 @@ pub struct Ledger {
     hasher: DefaultHasher,
     /// Visitors on their way, by address.
     expected: HashMap<SocketAddr, usize>,
-    connections: HashMap<Connection, Entry>,
+    connections: HashMap<ConnectionId, Entry>,
     addresses: HashMap<IpAddr, u32>,
     seats: u32,
     seats_max: u32,
@@ -48,7 +48,7 @@ struct Entry {
 impl Ledger {
     /// An empty account of a world with these bounds.
     pub fn new(
-        census: &CensusLimits,
+        limiter: &ConnectionLimits,
         settings: &Settings,
         driver: &DriverSettings,
         faults: &Faults,
@@ -63,8 +63,8 @@ impl Ledger {
             connections: HashMap::new(),
             addresses: HashMap::new(),
             seats: 0,
-            seats_max: census.connections_max,
-            seats_per_address_max: census.connections_per_address_max,
+            seats_max: limiter.connections_max,
+            seats_per_address_max: limiter.connections_per_address_max,
             queue_bytes_max: settings.clients.queue_bytes_max,
             unsent_bytes_max: unsent_bytes_max(settings, driver, faults),
             silence_max: longest + settings.websocket.close_timeout + LATENESS,
@@ -151,7 +151,7 @@ impl Ledger {
 
     fn admit(
         &mut self,
-        connection: Connection,
+        connection: ConnectionId,
         peer: SocketAddr,
         now: Duration,
         visitors: &mut [Visitor],
@@ -176,7 +176,7 @@ impl Ledger {
         assert!(earlier.is_none(), "{connection:?} was accepted twice");
     }
 
-    fn dismiss(&mut self, connection: Connection, now: Duration, visitors: &mut [Visitor]) {
+    fn dismiss(&mut self, connection: ConnectionId, now: Duration, visitors: &mut [Visitor]) {
         let entry = self.connections.remove(&connection).expect("a connection closes once");
         let silence = now - entry.sign_of_life_at;
         assert!(silence <= self.silence_max, "{connection:?} was kept silent for {silence:?}");
@@ -189,13 +189,13 @@ impl Ledger {
         }
     }
 
-    fn sees_life(&mut self, connection: Connection, now: Duration) {
+    fn sees_life(&mut self, connection: ConnectionId, now: Duration) {
         let entry = self.connections.get_mut(&connection).expect("news of an open connection");
         entry.sign_of_life_at = now;
     }
 
     /// A client that has read since it was last measured is alive.
-    fn sees_progress(&mut self, connection: Connection, acknowledged_bytes: u64, now: Duration) {
+    fn sees_progress(&mut self, connection: ConnectionId, acknowledged_bytes: u64, now: Duration) {
         let entry = self.connections.get_mut(&connection).expect("news of an open connection");
         if std::mem::replace(&mut entry.acknowledged_bytes, acknowledged_bytes)
             != acknowledged_bytes
@@ -204,7 +204,7 @@ impl Ledger {
         }
     }
 
-    fn bound(&mut self, connection: Connection, unsent_bytes: usize) {
+    fn bound(&mut self, connection: ConnectionId, unsent_bytes: usize) {
         self.overruns += usize::from(unsent_bytes > self.queue_bytes_max);
         assert!(
             unsent_bytes <= self.unsent_bytes_max,

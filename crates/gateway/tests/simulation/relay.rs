@@ -11,8 +11,8 @@ use std::{
 
 use ringway::upstream::relay::{NextStep, Relay};
 use ringway_acceptor::{
-    Completion, ConnectFailure, ConnectToken, Connection, Connector, Driver, Operation, Operations,
-    Settings,
+    Completion, ConnectFailure, ConnectToken, ConnectionId, Connector, Driver, Operation,
+    Operations, Settings,
     sim::{Client, Faults, Network, Server, SimDriver},
 };
 
@@ -166,7 +166,7 @@ struct Core {
     driver: SimDriver,
     operations: Operations,
     pairs: Vec<Pair>,
-    by_name: HashMap<Connection, usize>,
+    by_name: HashMap<ConnectionId, usize>,
     settling: BTreeSet<usize>,
     turn: u32,
     kept_bytes_max: usize,
@@ -309,7 +309,7 @@ impl Core {
 /// Which pair a completion is about.
 fn index(
     completion: &Completion<'_>,
-    by_name: &mut HashMap<Connection, usize>,
+    by_name: &mut HashMap<ConnectionId, usize>,
     pairs: &[Pair],
 ) -> Option<usize> {
     match *completion {

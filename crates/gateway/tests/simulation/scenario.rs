@@ -8,7 +8,7 @@ use fastrand::Rng;
 use ringway::config::Automatic;
 use ringway::config::Config;
 use ringway::config::settings::Settings;
-use ringway::edge::limiter::CensusLimits;
+use ringway::edge::limiter::ConnectionLimits;
 use ringway_acceptor::{Settings as DriverSettings, sim::Faults};
 
 use super::{
@@ -28,7 +28,7 @@ pub struct Scenario {
     /// The peers' bounds.
     pub settings: Settings,
     /// The bounds of the crowd.
-    pub census: CensusLimits,
+    pub limiter: ConnectionLimits,
     /// Who comes.
     pub visitors: Vec<Visitor>,
     /// From where; nothing: each from an address of its own.
@@ -99,7 +99,7 @@ impl Scenario {
                 ..DriverSettings::default()
             },
             settings: settings(rng),
-            census: CensusLimits {
+            limiter: ConnectionLimits {
                 connections_max: 1_000,
                 connections_per_address_max: 1_000,
                 exempt: Vec::new(),
@@ -189,8 +189,8 @@ impl Scenario {
     pub fn crowd(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(seed);
         let mut scenario = Self::empty(seed, rng);
-        scenario.census.connections_max = rng.u32(1..12);
-        scenario.census.connections_per_address_max = rng.u32(1..6);
+        scenario.limiter.connections_max = rng.u32(1..12);
+        scenario.limiter.connections_per_address_max = rng.u32(1..6);
         for number in 0..rng.u16(4..24) {
             let mut script = Script::default();
             script.open(rng);

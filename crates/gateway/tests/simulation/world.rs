@@ -5,12 +5,12 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use fastrand::Rng;
-use ringway::broker::Exchange;
-use ringway::broker::mailbox::Orders;
+use ringway::broker::Broker;
+use ringway::broker::mailbox::Mailbox;
 use ringway::config::settings::Settings;
 use ringway::core::shard::Shard;
 use ringway::core::shard::ShardParts;
-use ringway::edge::limiter::Census;
+use ringway::edge::limiter::ConnectionLimiter;
 use ringway::memory::MemoryBudget;
 use ringway::metrics::CoreMetrics;
 use ringway_acceptor::{
@@ -37,8 +37,8 @@ pub struct World {
     driver: SimDriver,
     shard: Shard,
     operations: Operations,
-    census: Arc<Census>,
-    orders: Orders,
+    limiter: Arc<ConnectionLimiter>,
+    mailbox: Mailbox,
     settings: Arc<Settings>,
     ledger: Ledger,
     visitors: Vec<Visitor>,
@@ -64,23 +64,23 @@ pub struct Outcome {
 impl World {
     /// The world of a scenario, before anything has happened.
     pub fn new(scenario: Scenario) -> Self {
-        let Scenario { seed, faults, driver, settings, census, visitors, addresses, drain_at } =
+        let Scenario { seed, faults, driver, settings, limiter, visitors, addresses, drain_at } =
             scenario;
         let network = Network::new(seed, faults);
-        let ledger = Ledger::new(&census, &settings, &driver, &faults);
+        let ledger = Ledger::new(&limiter, &settings, &driver, &faults);
         let driver = network.driver(driver);
-        let (orders, settings) = (Orders::default(), Arc::new(settings));
-        orders.enlist(driver.waker());
-        let census = Arc::new(Census::new(census));
+        let (mailbox, settings) = (Mailbox::default(), Arc::new(settings));
+        mailbox.register(driver.waker());
+        let limiter = Arc::new(ConnectionLimiter::new(limiter));
         let shard = Shard::new(ShardParts {
             settings: Arc::clone(&settings),
-            census: Arc::clone(&census),
-            exchange: Arc::new(Exchange::new(
+            limiter: Arc::clone(&limiter),
+            broker: Arc::new(Broker::new(
                 Epoch::new(seed),
                 &settings.history,
                 &settings.history_topics,
             )),
-            orders: orders.clone(),
+            mailbox: mailbox.clone(),
             memory: Arc::new(MemoryBudget::new(1 << 30)),
             metrics: Arc::new(CoreMetrics::default()),
             core: 0,
@@ -92,8 +92,8 @@ impl World {
             driver,
             shard,
             operations,
-            census,
-            orders,
+            limiter,
+            mailbox,
             settings,
             ledger,
             visitors,
@@ -159,14 +159,14 @@ impl World {
         self.shard.expire(now, &mut self.operations);
         self.shard.count(&self.driver.counters(), &self.operations);
         assert_eq!(self.shard.clients(), self.ledger.connections(), "clients of the shard");
-        assert_eq!(self.census.connections(), self.ledger.seats(), "seats of the census");
+        assert_eq!(self.limiter.connections(), self.ledger.seats(), "seats of the census");
     }
 
     /// All visitors act, in any order; returns when the next one wants to.
     fn visit(&mut self, now: Duration) -> Option<Duration> {
         let drain_at = self.drain_at.filter(|_| self.drained_at.is_none());
         if drain_at.is_some_and(|at| at <= now) {
-            self.orders.drain(self.settings.server.drain_time);
+            self.mailbox.drain(self.settings.server.drain_time);
             self.drained_at = Some(now);
         }
         let moment = Moment {
@@ -200,7 +200,7 @@ impl World {
     /// After the last visitor has gone, nothing is left.
     fn audit_rest(&self) {
         assert_eq!(self.shard.clients(), 0, "clients");
-        assert_eq!(self.census.connections(), 0, "seats");
+        assert_eq!(self.limiter.connections(), 0, "seats");
         assert_eq!(self.driver.connections(), 0, "connections of the driver");
         assert_eq!(self.driver.leases_taken(), 0, "leases");
         assert_eq!(self.shard.next_deadline(self.network.now()), None, "deadlines");
@@ -214,7 +214,7 @@ impl World {
             assert!(visitor.is_done() || !visitor.has_come(), "left behind: {}", visitor.summary());
         }
         if self.shard.clients() == 0 {
-            assert_eq!(self.census.connections(), 0, "seats");
+            assert_eq!(self.limiter.connections(), 0, "seats");
             assert_eq!(self.driver.connections(), 0, "connections of the driver");
             assert_eq!(self.driver.leases_taken(), 0, "leases");
         }

@@ -7,16 +7,16 @@ use super::*;
 #[test]
 fn the_last_connection_to_leave_makes_a_client_away() {
     let directory = Directory::default();
-    assert_eq!((directory.presence("ann"), directory.connections("ann")), (Presence::Unknown, 0));
+    assert_eq!((directory.liveness("ann"), directory.connections("ann")), (Liveness::Unknown, 0));
     let first = directory.arrive("ann");
     let second = directory.arrive("ann");
     assert_eq!((first.since, second.since), (Since::Unknown, Since::Live));
     assert!(Arc::ptr_eq(&first.name, &second.name), "one name for all connections");
-    assert_eq!((directory.presence("ann"), directory.connections("ann")), (Presence::Live, 2));
+    assert_eq!((directory.liveness("ann"), directory.connections("ann")), (Liveness::Live, 2));
     directory.leave("ann", 50);
-    assert_eq!(directory.presence("ann"), Presence::Live);
+    assert_eq!(directory.liveness("ann"), Liveness::Live);
     directory.leave("ann", 30);
-    assert_eq!((directory.presence("ann"), directory.connections("ann")), (Presence::Away, 0));
+    assert_eq!((directory.liveness("ann"), directory.connections("ann")), (Liveness::Away, 0));
     // One of the two was served up to 50.
     assert_eq!(directory.arrive("ann").since, Since::Left(50));
 }
@@ -34,23 +34,23 @@ fn a_client_is_behind_when_all_its_connections_are() {
     let directory = Directory::default();
     directory.arrive("ann");
     directory.fall_behind("ann");
-    assert_eq!(directory.presence("ann"), Presence::Behind);
+    assert_eq!(directory.liveness("ann"), Liveness::Behind);
     directory.arrive("ann");
-    assert_eq!(directory.presence("ann"), Presence::Live);
+    assert_eq!(directory.liveness("ann"), Liveness::Live);
     directory.fall_behind("ann");
-    assert_eq!(directory.presence("ann"), Presence::Behind);
+    assert_eq!(directory.liveness("ann"), Liveness::Behind);
     directory.catch_up("ann");
-    assert_eq!(directory.presence("ann"), Presence::Live);
+    assert_eq!(directory.liveness("ann"), Liveness::Live);
     directory.catch_up("ann");
     directory.fall_behind("ann");
     directory.catch_up("ann");
     directory.leave("ann", 1);
-    assert_eq!(directory.presence("ann"), Presence::Live);
+    assert_eq!(directory.liveness("ann"), Liveness::Live);
     directory.fall_behind("ann");
     directory.leave("ann", 1);
-    assert_eq!(directory.presence("ann"), Presence::Away);
+    assert_eq!(directory.liveness("ann"), Liveness::Away);
     directory.arrive("ann");
-    assert_eq!(directory.presence("ann"), Presence::Live, "a lag ends with its connection");
+    assert_eq!(directory.liveness("ann"), Liveness::Live, "a lag ends with its connection");
 }
 
 #[test]
@@ -59,12 +59,12 @@ fn what_is_said_of_the_unknown_changes_nothing() {
     directory.leave("ann", 7);
     directory.fall_behind("ann");
     directory.catch_up("ann");
-    assert_eq!((directory.presence("ann"), directory.clients()), (Presence::Unknown, 0));
+    assert_eq!((directory.liveness("ann"), directory.clients()), (Liveness::Unknown, 0));
     directory.arrive("ann");
     directory.leave("ann", 7);
     directory.leave("ann", 7);
     directory.fall_behind("ann");
-    assert_eq!(directory.presence("ann"), Presence::Away);
+    assert_eq!(directory.liveness("ann"), Liveness::Away);
 }
 
 #[test]
@@ -77,11 +77,11 @@ fn who_left_before_the_log_begins_is_forgotten() {
     directory.arrive("dora");
     // The log begins with 12: who has seen 11 has missed nothing that is gone.
     directory.forget_before(12);
-    let presence = ["ann", "bob", "carl", "dora"].map(|name| directory.presence(name));
-    assert_eq!(presence, [Presence::Unknown, Presence::Away, Presence::Away, Presence::Live]);
+    let liveness = ["ann", "bob", "carl", "dora"].map(|name| directory.liveness(name));
+    assert_eq!(liveness, [Liveness::Unknown, Liveness::Away, Liveness::Away, Liveness::Live]);
     directory.forget_unless(100, |name| name == "carl");
-    let presence = ["bob", "carl", "dora"].map(|name| directory.presence(name));
-    assert_eq!(presence, [Presence::Unknown, Presence::Away, Presence::Live]);
+    let liveness = ["bob", "carl", "dora"].map(|name| directory.liveness(name));
+    assert_eq!(liveness, [Liveness::Unknown, Liveness::Away, Liveness::Live]);
     directory.forget_before(Sequence::MAX);
     assert_eq!(directory.clients(), 1);
 }
@@ -113,7 +113,7 @@ fn many_threads_come_and_go() {
                 for number in 0..20_000_u64 {
                     let name = (number % 100).to_string();
                     directory.arrive(&name);
-                    assert_eq!(directory.presence(&name), Presence::Live);
+                    assert_eq!(directory.liveness(&name), Liveness::Live);
                     directory.leave(&name, number * 4 + thread);
                 }
             });

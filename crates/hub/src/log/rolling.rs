@@ -13,17 +13,17 @@ use std::time::Duration;
 use super::Log;
 use crate::event::Event;
 use crate::history::{History, Pace, Trimmed};
-use crate::ledger::{Nanos, nanos};
 use crate::segment::Segment;
+use crate::segment_size::{Nanos, nanos};
 
 impl Log {
     /// Lets go of what is too old; for when nothing is appended. Call it a few times per
     /// `age_max`.
     pub fn expire(&self, now: Duration) {
         let now = nanos(now);
-        let tail = self.chain.tail();
-        if !tail.is_untouched() && self.is_old(&tail, now) {
-            self.roll(tail, now);
+        let appender = self.chain.appender();
+        if !appender.is_untouched() && self.is_old(&appender, now) {
+            self.roll(appender, now);
         }
         self.rolled_at.fetch_max(now, Ordering::Relaxed);
         loop {
@@ -40,11 +40,11 @@ impl Log {
     /// Whether the segment is to be closed before anything is appended. It is not closed sooner, so
     /// that the newest event is kept even when it alone exceeds a bound.
     pub(super) fn is_over(&self, segment: &Segment<Event>, now: Nanos) -> bool {
-        self.is_old(segment, now) || segment.ledger().weight() >= self.segment_bytes
+        self.is_old(segment, now) || segment.segment_size().weight() >= self.segment_bytes
     }
 
     fn is_old(&self, segment: &Segment<Event>, now: Nanos) -> bool {
-        now.saturating_sub(segment.ledger().opened_at()) > self.segment_age
+        now.saturating_sub(segment.segment_size().opened_at()) > self.segment_age
     }
 
     /// Closes a segment that is full or old, unless that is done, and lets go of what is then too
@@ -52,21 +52,21 @@ impl Log {
     #[cold]
     pub(super) fn roll(&self, from: Arc<Segment<Event>>, now: Nanos) -> Arc<Segment<Event>> {
         if from.is_untouched() {
-            from.ledger().open_at(now);
+            from.segment_size().open_at(now);
             return from;
         }
         let rolling = self.rolling.lock().unwrap_or_else(PoisonError::into_inner);
         if from.next().is_some() {
-            return self.chain.tail();
+            return self.chain.appender();
         }
         // A segment was closed while somebody read the history: no second one before that is made
         // good.
         let waited =
             if self.trim_is_due.load(Ordering::Relaxed) { Some(self.write()) } else { None };
-        let Some(next) = self.chain.roll(&from, now) else { return self.chain.tail() };
+        let Some(next) = self.chain.roll(&from, now) else { return self.chain.appender() };
         // Nothing is written into a segment that is old.
-        let newest_at = now.min(from.ledger().opened_at().saturating_add(self.segment_age));
-        from.ledger().close(newest_at, &self.closed_bytes);
+        let newest_at = now.min(from.segment_size().opened_at().saturating_add(self.segment_age));
+        from.segment_size().close(newest_at, &self.closed_bytes);
         self.rolled_at.fetch_max(now, Ordering::Relaxed);
         let retired = match waited.or_else(|| self.try_write()) {
             // A segment that nobody has seen out leaves wholly before the next one begins to.

@@ -7,7 +7,7 @@ use std::thread;
 use super::*;
 use crate::address::{Address, Recipients};
 use crate::cursor::Cursor;
-use crate::event::Keep;
+use crate::event::Expiry;
 
 fn log(events_max: u64) -> Log {
     let age_max = Duration::from_secs(1 << 40);
@@ -19,26 +19,27 @@ fn draft() -> Draft {
         address: Address::Topic("t".into()),
         name: None,
         except: None,
-        keep: Keep::Window,
+        keep: Expiry::Window,
         bytes: vec![0; Cursor::TEXT_BYTES],
         cursor_at: 0,
     }
 }
 
-fn append_many(log: &Log, tail: &mut Tail, count: usize) {
+fn append_many(log: &Log, appender: &mut Appender, count: usize) {
     for _ in 0..count {
-        log.append(tail, draft(), Duration::ZERO);
+        log.append(appender, draft(), Duration::ZERO);
     }
 }
 
 fn last_segment(log: &Log) -> Weak<Segment<Event>> {
-    Arc::downgrade(&log.chain.tail())
+    Arc::downgrade(&log.chain.appender())
 }
 
 #[test]
 fn neither_an_idle_writer_nor_a_sleeping_reader_keeps_a_segment() {
     let log = log(32);
-    let (mut idle, mut busy, mut sleeping) = (Tail::default(), Tail::default(), log.reader());
+    let (mut idle, mut busy, mut sleeping) =
+        (Appender::default(), Appender::default(), log.reader());
     append_many(&log, &mut idle, 1);
     sleeping.follow(&log, |_| ControlFlow::Continue(())).expect("no gap");
     let segment = last_segment(&log);
@@ -54,10 +55,10 @@ fn neither_an_idle_writer_nor_a_sleeping_reader_keeps_a_segment() {
 #[test]
 fn a_segment_is_free_as_soon_as_it_is_retired() {
     let log = log(16);
-    let mut tail = Tail::default();
+    let mut appender = Appender::default();
     let mut seen = Vec::new();
     for _ in 0..100 {
-        append_many(&log, &mut tail, 1);
+        append_many(&log, &mut appender, 1);
         seen.push(last_segment(&log));
         assert!(seen.iter().filter(|segment| segment.strong_count() > 0).count() <= 17);
     }
@@ -66,16 +67,16 @@ fn a_segment_is_free_as_soon_as_it_is_retired() {
 #[test]
 fn a_reader_holds_back_memory_only_while_it_visits() {
     let log = Arc::new(log(16));
-    append_many(&log, &mut Tail::default(), 1);
-    let mut reader = Reader::at_newest(log.chain.tail(), 0);
+    append_many(&log, &mut Appender::default(), 1);
+    let mut reader = Reader::at_newest(log.chain.appender(), 0);
     assert_eq!(reader.position(), 1);
-    append_many(&log, &mut Tail::default(), 1);
+    append_many(&log, &mut Appender::default(), 1);
     let mut held = Weak::new();
     reader
         .follow(&log, |event| {
             if event.sequence() == 2 {
                 held = Arc::downgrade(log.read().segment_of(2));
-                append_many(&log, &mut Tail::default(), 100);
+                append_many(&log, &mut Appender::default(), 100);
                 // Retired, and yet whole for the one who is in the midst of it.
                 assert!(log.first() > 2 && held.upgrade().is_some());
             }
@@ -91,12 +92,12 @@ fn a_reader_holds_back_memory_only_while_it_visits() {
 #[test]
 fn nobody_passes_a_slot_that_is_claimed_and_not_filled() {
     let log = log(1_600);
-    let mut tail = Tail::default();
+    let mut appender = Appender::default();
     let mut reader = log.reader();
-    append_many(&log, &mut tail, 3);
-    let segment = log.chain.tail();
+    append_many(&log, &mut appender, 3);
+    let segment = log.chain.appender();
     let index = segment.claim().expect("room");
-    append_many(&log, &mut tail, 200);
+    append_many(&log, &mut appender, 200);
     reader.follow(&log, |_| ControlFlow::Continue(())).expect("no gap");
     assert_eq!(reader.position(), 3);
     assert_eq!(log.reader().position(), 3);
@@ -119,14 +120,14 @@ fn nobody_passes_a_slot_that_is_claimed_and_not_filled() {
 #[test]
 fn a_slot_that_is_retired_unfilled_is_a_gap() {
     let log = log(16);
-    let mut tail = Tail::default();
+    let mut appender = Appender::default();
     let mut reader = log.reader();
-    append_many(&log, &mut tail, 1);
-    append_many(&log, &mut tail, 1);
-    let full = log.chain.tail();
+    append_many(&log, &mut appender, 1);
+    append_many(&log, &mut appender, 1);
+    let full = log.chain.appender();
     let segment = log.roll(full, 0);
     let index = segment.claim().expect("room");
-    append_many(&log, &mut tail, 100);
+    append_many(&log, &mut appender, 100);
     drop(segment);
     assert_eq!(index, 0);
     let gap = reader.follow(&log, |_| ControlFlow::Continue(())).expect_err("a gap");
@@ -139,14 +140,14 @@ fn a_slot_that_is_retired_unfilled_is_a_gap() {
 #[test]
 fn a_replay_that_takes_long_does_not_let_the_log_grow() {
     let log = log(160);
-    append_many(&log, &mut Tail::default(), 1_000);
+    append_many(&log, &mut Appender::default(), 1_000);
     let (sender, receiver) = mpsc::channel();
     let history = log.read();
     thread::scope(|scope| {
         for _ in 0..4 {
             let (sender, log) = (sender.clone(), &log);
             scope.spawn(move || {
-                append_many(log, &mut Tail::default(), 100);
+                append_many(log, &mut Appender::default(), 100);
                 sender.send(()).expect("the test waits");
             });
         }
@@ -163,10 +164,10 @@ fn a_replay_that_takes_long_does_not_let_the_log_grow() {
 #[test]
 fn closed_bytes_do_not_drift() {
     let log = log(64);
-    let mut tail = Tail::default();
+    let mut appender = Appender::default();
     let mut reader = log.reader();
     for round in 0..2_000 {
-        append_many(&log, &mut tail, round % 7);
+        append_many(&log, &mut appender, round % 7);
         let _ = reader.follow(&log, |event| {
             event.second_encoding(|_| Some(vec![0; 10].into()));
             ControlFlow::Continue(())

@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use ringway_hub::{
-    Address, Cursor, Draft, Epoch, Event, Gap, Interest, Keep, Key, Log, Reader, Recipients,
-    Replayed, Retention, Sequence, Tail,
+    Address, Appender, Cursor, Draft, Epoch, Event, Expiry, Gap, Interest, Key, Log, Reader,
+    Recipients, Replayed, Retention, Sequence,
 };
 
 pub const EPOCH: Epoch = Epoch::new(0x0193_c5f2_a1b4);
@@ -25,7 +25,7 @@ pub fn log(events_max: u64) -> Log {
 /// A draft whose encoding is its cursor and then `text`.
 pub fn draft(address: Address, text: &str) -> Draft {
     let bytes = [&[b'?'; Cursor::TEXT_BYTES], text.as_bytes()].concat();
-    Draft { address, name: None, except: None, keep: Keep::Window, bytes, cursor_at: 0 }
+    Draft { address, name: None, except: None, keep: Expiry::Window, bytes, cursor_at: 0 }
 }
 
 pub fn to_topic(topic: &str) -> Draft {
@@ -46,13 +46,13 @@ pub fn text(event: &Event) -> &str {
 
 /// Appends without a tail of its own.
 pub fn append(log: &Log, draft: Draft) -> Sequence {
-    log.append(&mut Tail::default(), draft, Duration::ZERO)
+    log.append(&mut Appender::default(), draft, Duration::ZERO)
 }
 
 pub fn append_many(log: &Log, count: usize) {
-    let mut tail = Tail::default();
+    let mut appender = Appender::default();
     for _ in 0..count {
-        log.append(&mut tail, to_topic("t"), Duration::ZERO);
+        log.append(&mut appender, to_topic("t"), Duration::ZERO);
     }
 }
 

@@ -48,7 +48,7 @@ pub fn run(suite: &Environment, url: &str, cases: &[String], folder: &Path) -> R
         .args(["-m", "fuzzingclient", "-s"])
         .arg(&file)
         .current_dir(folder);
-    let mut progress = Progress::new(cases.len());
+    let mut progress = CaseProgress::new(cases.len());
     let status = process::follow(command, limit(cases), |line| {
         // The log only serves a reader after a failure; its own failure is no failure.
         let _ = writeln!(log, "{line}");
@@ -73,7 +73,7 @@ fn limit(cases: &[String]) -> Duration {
 }
 
 /// One line that is rewritten on a terminal, and now and then a line elsewhere.
-struct Progress {
+struct CaseProgress {
     total: usize,
     begun: usize,
     since: Instant,
@@ -81,7 +81,7 @@ struct Progress {
     terminal: bool,
 }
 
-impl Progress {
+impl CaseProgress {
     fn new(total: usize) -> Self {
         let now = Instant::now();
         Self { total, begun: 0, since: now, printed: now, terminal: stdout().is_terminal() }

@@ -26,7 +26,7 @@ fn begin(to: &mut Operations, server: &Server, token: u64) {
 fn answers(
     driver: &mut SimDriver,
     fill: impl FnOnce(&mut Operations),
-) -> Vec<(u64, Result<Connection, ConnectFailure>)> {
+) -> Vec<(u64, Result<ConnectionId, ConnectFailure>)> {
     let mut operations = Operations::default();
     fill(&mut operations);
     driver.submit(&mut operations);
@@ -124,7 +124,7 @@ fn under_any_faults_each_attempt_has_one_answer() {
     assert!(errno(libc::ECONNREFUSED) > 50 && errno(libc::ECONNRESET) > 5, "{outcomes:?}");
 }
 
-fn attempts(seed: u64) -> BTreeMap<u64, Result<Connection, ConnectFailure>> {
+fn attempts(seed: u64) -> BTreeMap<u64, Result<ConnectionId, ConnectFailure>> {
     const ATTEMPTS: u64 = 40;
     let network = Network::new(seed, Faults::harsh());
     let mut driver = network.driver(Settings { connections_max: 8, ..small() });

@@ -11,11 +11,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use ringway_frame::{CONTROL_BYTES_MAX, CloseCode};
-use ringway_hub::{Presence, Sighting};
+use ringway_hub::{Liveness, Sighting};
 use serde_json::json;
 
 use crate::{
-    broker::{Waiting, mailbox::Order},
+    broker::{Waiting, mailbox::CoreMessage},
     control::api::{
         Api,
         parameters::{name_in, none_in, of_query},
@@ -34,14 +34,14 @@ pub async fn show(
 ) -> Result<Response, Problem> {
     let client = name_in(path, "client")?;
     none_in(query.as_deref())?;
-    let Sighting { presence, connections, left } = api.exchange.directory.sight(&client);
-    let presence = match presence {
-        Presence::Live => "live",
-        Presence::Behind => "behind",
+    let Sighting { liveness, connections, left } = api.broker.directory.sight(&client);
+    let liveness = match liveness {
+        Liveness::Live => "live",
+        Liveness::Behind => "behind",
         // Never here, or so long ago that it is forgotten: what is kept, or was, waits all the same.
-        Presence::Away | Presence::Unknown => {
-            let Waiting { events, is_gap } = api.exchange.waiting(&client, left, api.now());
-            if presence == Presence::Unknown && events == 0 && !is_gap {
+        Liveness::Away | Liveness::Unknown => {
+            let Waiting { events, is_gap } = api.broker.waiting(&client, left, api.now());
+            if liveness == Liveness::Unknown && events == 0 && !is_gap {
                 let detail = "it was never here, or so long ago that nothing is kept for it";
                 return Err(Problem::new(Kind::UnknownClient, detail));
             }
@@ -54,7 +54,7 @@ pub async fn show(
             })));
         }
     };
-    Ok(json(&json!({ "client": client, "presence": presence, "connections": connections })))
+    Ok(json(&json!({ "client": client, "presence": liveness, "connections": connections })))
 }
 
 /// `DELETE /v1/clients/{id}?code=&reason=`
@@ -71,9 +71,9 @@ pub async fn close(
         let detail = format!("reason has at most {REASON_BYTES_MAX} bytes (RFC 6455 §5.5)");
         return Err(Problem::new(Kind::BadParameter, detail));
     }
-    let closed = api.exchange.directory.connections(&client);
-    let order = Order::Close { client: client.into(), code, reason: (*reason).into() };
-    api.orders.tell_all(&order);
+    let closed = api.broker.directory.connections(&client);
+    let order = CoreMessage::Close { client: client.into(), code, reason: (*reason).into() };
+    api.mailbox.tell_all(&order);
     Ok(json(&json!({ "closed": closed })))
 }
 

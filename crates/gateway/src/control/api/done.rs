@@ -7,7 +7,7 @@ use crate::encoding::native::ack_bytes_max;
 
 use std::io::Write;
 
-use ringway_hub::{Cursor, Outcome};
+use ringway_hub::{Cursor, NotifyOutcome};
 
 use crate::control::api::submission::{Submission, To};
 
@@ -22,7 +22,7 @@ pub struct Done {
 #[derive(Debug, PartialEq, Eq)]
 enum Outcomes {
     /// The same for all.
-    Same(Outcome),
+    Same(NotifyOutcome),
     /// Two bits for each, the lower ones first.
     Each(Box<[u8]>),
 }
@@ -30,12 +30,12 @@ enum Outcomes {
 impl Done {
     /// A publish: subscribers are not told one by one.
     pub fn published(cursor: Cursor) -> Self {
-        Self { cursor, outcomes: Outcomes::Same(Outcome::Delivered) }
+        Self { cursor, outcomes: Outcomes::Same(NotifyOutcome::Delivered) }
     }
 
     /// A notify of these recipients.
-    pub fn notified(cursor: Cursor, outcomes: &[(&str, Outcome)]) -> Self {
-        let first = outcomes.first().map_or(Outcome::Offline, |entry| entry.1);
+    pub fn notified(cursor: Cursor, outcomes: &[(&str, NotifyOutcome)]) -> Self {
+        let first = outcomes.first().map_or(NotifyOutcome::Offline, |entry| entry.1);
         let outcomes = if outcomes.iter().all(|entry| entry.1 == first) {
             Outcomes::Same(first)
         } else {
@@ -78,7 +78,7 @@ impl Done {
         }
     }
 
-    fn outcome(&self, place: usize) -> Outcome {
+    fn outcome(&self, place: usize) -> NotifyOutcome {
         match &self.outcomes {
             Outcomes::Same(outcome) => *outcome,
             Outcomes::Each(bits) => CODES[usize::from(bits[place / 4] >> (2 * (place % 4)) & 3)],
@@ -86,10 +86,14 @@ impl Done {
     }
 }
 
-const CODES: [Outcome; 4] =
-    [Outcome::Delivered, Outcome::Queued, Outcome::Offline, Outcome::Denied];
+const CODES: [NotifyOutcome; 4] = [
+    NotifyOutcome::Delivered,
+    NotifyOutcome::Queued,
+    NotifyOutcome::Offline,
+    NotifyOutcome::Denied,
+];
 
-fn pack(outcomes: &[(&str, Outcome)]) -> u8 {
+fn pack(outcomes: &[(&str, NotifyOutcome)]) -> u8 {
     outcomes.iter().rev().fold(0, |bits, (_, outcome)| {
         let code = CODES.iter().position(|known| known == outcome).expect("all four are there");
         bits << 2 | code as u8
@@ -118,7 +122,7 @@ mod tests {
         for count in 1..20_usize {
             for step in 0..4_usize {
                 let names: Vec<String> = (0..count).map(|number| format!("a\"{number}")).collect();
-                let entries: Vec<(&str, Outcome)> = names
+                let entries: Vec<(&str, NotifyOutcome)> = names
                     .iter()
                     .enumerate()
                     .map(|(number, name)| (&**name, CODES[number * step % 4]))

@@ -11,7 +11,7 @@ use crate::{
     control::api::Api,
     log,
     metrics::{CoreMetrics, Counter},
-    refusal::Ground,
+    refusal::ErrorClass,
 };
 
 /// The version of the format.
@@ -118,9 +118,9 @@ pub fn text(api: &Api) -> String {
     families.split(&cores, &CLOSED);
     let help = "Requests of clients that were refused, by what was wrong.";
     let mut family = families.begin("ringway_refused_requests_total", Kind::Counter, help);
-    for ground in Ground::ALL {
-        let count = sum(&cores, |core| &core.refused_requests[ground as usize]);
-        family.labelled("reason", ground.as_str(), count);
+    for class in ErrorClass::ALL {
+        let count = sum(&cores, |core| &core.refused_requests[class as usize]);
+        family.labelled("reason", class.as_str(), count);
     }
     events(api, &mut families);
     memory(api, &cores, &mut families);
@@ -131,7 +131,7 @@ pub fn text(api: &Api) -> String {
 }
 
 fn events(api: &Api, families: &mut Families) {
-    let (log, directory) = (&api.exchange.log, &api.exchange.directory);
+    let (log, directory) = (&api.broker.log, &api.broker.directory);
     let (size, head, by_api) = (log.size(), log.head(), api.appended.value());
     families
         .begin("ringway_events_total", Kind::Counter, "Events appended, by who sent them.")
@@ -150,9 +150,9 @@ fn events(api: &Api, families: &mut Families) {
 }
 
 fn memory(api: &Api, cores: &[&CoreMetrics], families: &mut Families) {
-    let exchange = &api.exchange;
-    let size = exchange.log.size();
-    let receipts = exchange.receipts.bytes(|receipt| receipt.bytes());
+    let broker = &api.broker;
+    let size = broker.log.size();
+    let receipts = broker.receipts.bytes(|receipt| receipt.bytes());
     families
         .begin(
             "ringway_memory_bytes",
@@ -162,7 +162,7 @@ fn memory(api: &Api, cores: &[&CoreMetrics], families: &mut Families) {
         .labelled("component", "clients", sum(cores, |core| &core.held_bytes))
         .labelled("component", "history", size.bytes)
         .labelled("component", "index", size.index_bytes)
-        .labelled("component", "directory", exchange.directory.bytes())
+        .labelled("component", "directory", broker.directory.bytes())
         .labelled("component", "receipts", receipts)
         .labelled("component", "idempotency", api.ledger.bytes());
     families

@@ -92,10 +92,10 @@ fn limit_of(text: Option<&str>) -> Result<usize, Problem> {
 /// # Errors
 /// [`OutOfMemory`].
 fn read(api: &Api, topic: &str, query: &Query) -> Result<Vec<u8>, OutOfMemory> {
-    let log = &api.exchange.log;
+    let log = &api.broker.log;
     let mut gap = None;
     let key = Key::Topic(topic);
-    let through = match query.before.map(|before| api.exchange.judge(before)) {
+    let through = match query.before.map(|before| api.broker.judge(before)) {
         None => log.reader().position(),
         Some(Ok(before)) => before.saturating_sub(1),
         // What another process gave a cursor for is gone.
@@ -104,7 +104,7 @@ fn read(api: &Api, topic: &str, query: &Query) -> Result<Vec<u8>, OutOfMemory> {
             oldest
         }
     };
-    let mut after = match query.since.map(|since| (since, api.exchange.judge(since))) {
+    let mut after = match query.since.map(|since| (since, api.broker.judge(since))) {
         None => {
             let most = (query.limit, HISTORY_PAGE_BYTES);
             log.before_last(key, through, most, api.now())
@@ -157,7 +157,7 @@ fn read(api: &Api, topic: &str, query: &Query) -> Result<Vec<u8>, OutOfMemory> {
     };
     let first = events.first().map_or(after.min(through), |(first, _)| *first - 1);
     let is_oldest = log.before_last(key, first, (1, usize::MAX), api.now()) == first;
-    let before = (!is_oldest).then(|| api.exchange.cursor(first + 1));
+    let before = (!is_oldest).then(|| api.broker.cursor(first + 1));
     if query.order == Order::NewestFirst {
         events.reverse();
     }
@@ -173,13 +173,13 @@ fn write(
 ) -> Result<Vec<u8>, OutOfMemory> {
     let mut end = String::from("]");
     if let Some((from, to)) = gap {
-        let to = api.exchange.cursor(to);
+        let to = api.broker.cursor(to);
         end += &format!(",\"gap\":{{\"from\":\"{from}\",\"to\":\"{to}\"}}");
     }
     if let Some(before) = before {
         end += &format!(",\"before\":\"{before}\"");
     }
-    end += &format!(",\"cursor\":\"{}\"}}", api.exchange.cursor(sequence));
+    end += &format!(",\"cursor\":\"{}\"}}", api.broker.cursor(sequence));
     let begin = b"{\"events\":[";
     let mut page = Vec::new();
     let texts: usize = events.iter().map(|(_, text)| text.len() + 1).sum();

@@ -10,7 +10,7 @@ use std::{
 };
 
 use axum::http::HeaderMap;
-use ringway_hub::{First, Receipts};
+use ringway_hub::{DedupCache, First};
 
 use crate::{
     control::api::{
@@ -98,8 +98,8 @@ fn unquote(text: &str) -> Option<String> {
 
 /// The keys of late, with what became of their requests.
 #[derive(Debug)]
-pub struct Ledger {
-    receipts: Receipts<Arc<Receipt>>,
+pub struct IdempotencyStore {
+    receipts: DedupCache<Arc<Receipt>>,
     hasher: RandomState,
 }
 
@@ -122,14 +122,14 @@ impl Receipt {
     }
 }
 
-impl Default for Ledger {
+impl Default for IdempotencyStore {
     fn default() -> Self {
-        let receipts = Receipts::new(IDEMPOTENCY_KEYS_MAX, IDEMPOTENCY_AGE_MAX);
+        let receipts = DedupCache::new(IDEMPOTENCY_KEYS_MAX, IDEMPOTENCY_AGE_MAX);
         Self { receipts, hasher: RandomState::new() }
     }
 }
 
-impl Ledger {
+impl IdempotencyStore {
     /// What became of the request of this key, which `perform` does when it comes for the first
     /// time.
     ///
@@ -210,7 +210,8 @@ mod tests {
 
     #[test]
     fn a_key_is_done_once_and_for_one_submission() {
-        let (ledger, key, now) = (Ledger::default(), Key::new("k").unwrap(), Duration::ZERO);
+        let (ledger, key, now) =
+            (IdempotencyStore::default(), Key::new("k").unwrap(), Duration::ZERO);
         let read = |text: &'static str| Submission::read(Verb::Publish, text.as_bytes(), 1);
         let (one, _) = read(r#"{"topic":"a","data":[1]}"#).unwrap();
         let (same, _) = read(r#"{ "data" : [1], "topic" : "\u0061", "event": null }"#).unwrap();

@@ -26,16 +26,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ringway_hub::Tail;
+use ringway_hub::Appender;
 use tokio::net::TcpListener;
 
 use crate::{
-    broker::{Echo, Exchange, mailbox::Orders},
+    broker::{Broker, Echo, mailbox::Mailbox},
     config::{patterns::Patterns, settings::Settings},
     control::api::{
         body::{BodyLimit, MESSAGE_BYTES_KEY},
         done::Done,
-        idempotency::Ledger,
+        idempotency::IdempotencyStore,
         problem::Problem,
         submission::{Submission, To},
     },
@@ -62,8 +62,8 @@ pub fn start(running: &Running) -> anyhow::Result<Stop> {
 
 /// What the routes work with. Only the control thread uses it.
 struct Api {
-    exchange: Arc<Exchange>,
-    orders: Orders,
+    broker: Arc<Broker>,
+    mailbox: Mailbox,
     settings: Arc<Settings>,
     metrics: Vec<Arc<CoreMetrics>>,
     memory: Arc<MemoryBudget>,
@@ -72,16 +72,16 @@ struct Api {
     /// The application may address everyone.
     everyone: Patterns,
     /// Locked because axum shares its state between threads, of which there is one here.
-    tail: Mutex<Tail>,
-    ledger: Ledger,
+    tail: Mutex<Appender>,
+    ledger: IdempotencyStore,
     appended: Counter,
 }
 
 impl Api {
     fn of(running: &Running) -> Self {
         Self {
-            exchange: Arc::clone(&running.exchange),
-            orders: running.orders.clone(),
+            broker: Arc::clone(&running.broker),
+            mailbox: running.mailbox.clone(),
             settings: Arc::clone(&running.settings),
             metrics: running.metrics.clone(),
             memory: Arc::clone(&running.memory),
@@ -89,7 +89,7 @@ impl Api {
             start: running.start,
             everyone: Patterns::new(["*"]),
             tail: Mutex::default(),
-            ledger: Ledger::default(),
+            ledger: IdempotencyStore::default(),
             appended: Counter::default(),
         }
     }
@@ -126,18 +126,18 @@ impl Api {
     /// # Errors
     /// There is no memory for it.
     fn perform(&self, submission: &Submission<'_>) -> Result<Done, Problem> {
-        let (exchange, now) = (&self.exchange, self.now());
+        let (broker, now) = (&self.broker, self.now());
         let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
         let done = match &submission.to {
             To::Recipients(names) => {
                 let notice = submission.notice();
-                exchange
+                broker
                     .notify(&mut tail, notice, names, &self.everyone, now)
                     .map(|notified| Done::notified(notified.cursor, &notified.outcome))
             }
             To::Topic(topic) => {
                 let notice = submission.notice();
-                exchange.publish(&mut tail, notice, topic, Echo::Yes, now).map(Done::published)
+                broker.publish(&mut tail, notice, topic, Echo::Yes, now).map(Done::published)
             }
         };
         let done = done.map_err(|OutOfMemory| body::out_of_memory(&self.memory))?;
@@ -147,6 +147,6 @@ impl Api {
 
     /// Has the cores look at the log.
     fn wake_cores(&self) {
-        self.orders.wake_all();
+        self.mailbox.wake_all();
     }
 }

@@ -104,7 +104,7 @@ pub fn submit(
     make_room(out, Done::bytes_max(&submission))
         .map_err(|OutOfMemory| body::out_of_memory(&api.memory))?;
     let key = Key::agree(key, own_key)?;
-    if api.orders.is_draining() {
+    if api.mailbox.is_draining() {
         // This thread is the one that begins to drain, so that no event comes after it.
         let key = key.ok_or_else(going_away)?;
         let receipt = api.ledger.earlier(&key, &submission, api.now())?.ok_or_else(going_away)?;

@@ -134,7 +134,7 @@ async fn live() -> &'static str {
 
 /// Not ready while clients are told to leave: a load balancer sends no more of them.
 async fn ready(State(api): State<Arc<Api>>) -> Response {
-    if api.orders.is_draining() {
+    if api.mailbox.is_draining() {
         (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response()
     } else {
         "ready\n".into_response()

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ringway_acceptor::Operations;
 
 use crate::{
-    connection::Peer,
+    connection::ClientConnection,
     core::shard::Shard,
     limits::{TURN_EVENT_BYTES_MAX, TURN_HEAVY_SHARE, TURN_SLICE_BYTES},
     session::ready::Effort,
@@ -18,16 +18,16 @@ impl Shard {
     /// Serves as many as the turn has room for.
     pub(super) fn serve_ready(&mut self, now: Duration, operations: &mut Operations) {
         self.admit_large_message();
-        self.core.desk.spent.set(0);
-        let heavy = self.core.desk.ready.len(Effort::Heavy);
+        self.core.hub.spent.set(0);
+        let heavy = self.core.hub.ready.len(Effort::Heavy);
         let reserved = if heavy > 0 { TURN_HEAVY_SHARE } else { 0 };
         self.serve_all(Effort::Light, TURN_EVENT_BYTES_MAX - reserved, now, operations);
         // Some may have turned out to cost more than was thought.
-        let heavy = self.core.desk.ready.len(Effort::Heavy);
-        let left = TURN_EVENT_BYTES_MAX.saturating_sub(self.core.desk.spent.get());
-        self.core.desk.slice.set((left / heavy.max(1)).max(TURN_SLICE_BYTES));
+        let heavy = self.core.hub.ready.len(Effort::Heavy);
+        let left = TURN_EVENT_BYTES_MAX.saturating_sub(self.core.hub.spent.get());
+        self.core.hub.slice.set((left / heavy.max(1)).max(TURN_SLICE_BYTES));
         self.serve_all(Effort::Heavy, TURN_EVENT_BYTES_MAX, now, operations);
-        self.core.desk.slice.set(TURN_SLICE_BYTES);
+        self.core.hub.slice.set(TURN_SLICE_BYTES);
     }
 
     /// Each one at most once, until the turn has cost `cost_max`.
@@ -38,24 +38,24 @@ impl Shard {
         now: Duration,
         operations: &mut Operations,
     ) {
-        for _ in 0..self.core.desk.ready.len(effort) {
-            if self.core.desk.spent.get() >= cost_max {
+        for _ in 0..self.core.hub.ready.len(effort) {
+            if self.core.hub.spent.get() >= cost_max {
                 break;
             }
-            if let Some(connection) = self.core.desk.ready.pop(effort) {
-                self.with(connection, now, operations, Peer::resume);
+            if let Some(connection) = self.core.hub.ready.pop(effort) {
+                self.with(connection, now, operations, ClientConnection::resume);
             }
         }
     }
 
     /// The next large message may be inflated when the last one is done with, or its connection.
     fn admit_large_message(&mut self) {
-        if let Some(connection) = self.core.desk.ready.inflating() {
+        if let Some(connection) = self.core.hub.ready.inflating() {
             let peer = self.peers.lookup_mut(connection);
             if !peer.is_some_and(|peer| peer.is_in_large_message()) {
-                self.core.desk.ready.end_inflating(connection);
+                self.core.hub.ready.end_inflating(connection);
             }
         }
-        self.core.desk.ready.admit();
+        self.core.hub.ready.admit();
     }
 }

@@ -7,7 +7,7 @@ use std::{cmp::Reverse, time::Duration};
 use ringway_acceptor::Operations;
 use tracing::warn;
 
-use crate::{connection::Peer, core::shard::Shard};
+use crate::{connection::ClientConnection, core::shard::Shard};
 
 /// Lines about it are as rare as this on each core; the counters have the rest.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
@@ -29,7 +29,7 @@ impl Shard {
             return;
         }
         // A core that sleeps has a share, too.
-        self.core.desk.orders.wake_others(self.core.desk.core, operations);
+        self.core.hub.mailbox.wake_others(self.core.hub.core, operations);
         let mut holders: Vec<(Reverse<u64>, u32)> = self
             .peers
             .iter_mut()
@@ -47,7 +47,7 @@ impl Shard {
             }
             let counted = self.peers.in_slot_mut(slot).map_or(0, |peer| peer.counted_bytes());
             shared += burden - u64::from(counted);
-            self.with_slot(slot, now, operations, Peer::close_for_memory);
+            self.with_slot(slot, now, operations, ClientConnection::close_for_memory);
             self.relief.clients += 1;
         }
         self.relief.bytes += before.saturating_sub(self.core.memory.held());
@@ -65,7 +65,7 @@ impl Shard {
              held the most, {} KiB in all",
             self.core.memory.budget().limit() >> 20,
             relief.clients,
-            self.core.desk.core,
+            self.core.hub.core,
             relief.bytes >> 10,
         );
         *relief = Relief { logged: Some(now), ..Default::default() };

@@ -1,4 +1,4 @@
-//! A core turned by hand: when it may sleep, and who gets a run that takes several turns to send.
+//! A core turned by hand: when it may sleep, and who gets a batch that takes several turns to send.
 //!
 //! There is no driver, so that a socket takes all that is written and nothing is ever backlogged.
 
@@ -9,13 +9,13 @@ mod stalls;
 
 use ringway_acceptor::{Outgoing, Piece};
 use ringway_frame::{MaskKeys, Opcode, emit_frame};
-use ringway_hub::{Epoch, Tail};
+use ringway_hub::{Appender, Epoch};
 
 use crate::{
     broker::{Echo, Notice},
     config::Config,
     core::shard::*,
-    edge::limiter::CensusLimits,
+    edge::limiter::ConnectionLimits,
     limits::TURN_SLICE_BYTES,
 };
 
@@ -32,18 +32,14 @@ fn shard_with(change: impl FnOnce(&mut Settings)) -> Shard {
     change(&mut settings);
     let settings = Arc::new(settings);
     Shard::new(ShardParts {
-        census: Arc::new(Census::new(CensusLimits {
+        limiter: Arc::new(ConnectionLimiter::new(ConnectionLimits {
             connections_max: 100,
             connections_per_address_max: 100,
             exempt: Vec::new(),
         })),
-        exchange: Arc::new(Exchange::new(
-            Epoch::new(1),
-            &settings.history,
-            &settings.history_topics,
-        )),
+        broker: Arc::new(Broker::new(Epoch::new(1), &settings.history, &settings.history_topics)),
         settings,
-        orders: Orders::default(),
+        mailbox: Mailbox::default(),
         memory: Arc::new(MemoryBudget::new(1 << 30)),
         metrics: Arc::new(CoreMetrics::default()),
         core: 0,
@@ -54,7 +50,7 @@ fn shard_with(change: impl FnOnce(&mut Settings)) -> Shard {
 #[test]
 fn a_core_does_not_sleep_on_an_event_that_it_has_just_appended() {
     let (mut shard, mut operations) = (shard(), Operations::default());
-    let (connection, now) = (Connection::new(0, 0), Duration::from_millis(1));
+    let (connection, now) = (ConnectionId::new(0, 0), Duration::from_millis(1));
     let peer = "127.0.0.1:1".parse().expect("an address");
     shard.complete(Completion::Accepted { connection, listener: 0, peer }, now, &mut operations);
     let mut bytes = b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -68,12 +64,12 @@ fn a_core_does_not_sleep_on_an_event_that_it_has_just_appended() {
     }
     let received = Completion::Received { connection, bytes: &mut bytes };
     shard.complete(received, now, &mut operations);
-    assert_eq!(shard.desk().exchange.log.head(), 0, "the last message waits");
+    assert_eq!(shard.hub().broker.log.head(), 0, "the last message waits");
     shard.follow_log(now, &mut operations);
-    assert_eq!(shard.desk().exchange.log.head(), 1);
+    assert_eq!(shard.hub().broker.log.head(), 1);
     assert_eq!(shard.next_deadline(now), Some(Duration::ZERO));
     shard.follow_log(now, &mut operations);
-    assert_eq!(shard.desk().position(), 1);
+    assert_eq!(shard.hub().position(), 1);
     assert_ne!(shard.next_deadline(now), Some(Duration::ZERO));
 }
 
@@ -97,16 +93,16 @@ impl HalfSent {
         world.turn();
         let data = format!("\"{}\"", "x".repeat(LONG));
         let notice = Notice { from: None, event: None, data: &data, ttl: None };
-        let desk = world.shard.desk();
-        desk.exchange.publish(&mut Tail::default(), notice, "a", Echo::Yes, world.now).unwrap();
+        let hub = world.shard.hub();
+        hub.broker.publish(&mut Appender::default(), notice, "a", Echo::Yes, world.now).unwrap();
         assert_eq!(world.turn(), listeners[..1], "a turn sends it once");
-        let desk = world.shard.desk();
-        assert_eq!((desk.position(), desk.settled()), (1, 0), "it was read, and is being sent");
+        let hub = world.shard.hub();
+        assert_eq!((hub.position(), hub.settled()), (1, 0), "it was read, and is being sent");
         world
     }
 
     fn connect(&mut self, slot: u32, topics: &str) {
-        let connection = Connection::new(slot, 0);
+        let connection = ConnectionId::new(slot, 0);
         let peer = "127.0.0.1:1".parse().expect("an address");
         let Self { shard, operations, now } = self;
         shard.complete(Completion::Accepted { connection, listener: 0, peer }, *now, operations);
@@ -125,7 +121,7 @@ impl HalfSent {
     }
 
     fn subscribe_since_the_beginning(&mut self, slot: u32, topic: &str) {
-        let since = self.shard.desk().exchange.cursor(0);
+        let since = self.shard.hub().broker.cursor(0);
         let text =
             format!(r#"{{"type":"subscribe","id":"1","topic":"{topic}","since":"{since}"}}"#);
         self.say(slot, &text);
@@ -133,7 +129,7 @@ impl HalfSent {
 
     fn receive(&mut self, slot: u32, mut bytes: Vec<u8>) {
         let received =
-            Completion::Received { connection: Connection::new(slot, 0), bytes: &mut bytes };
+            Completion::Received { connection: ConnectionId::new(slot, 0), bytes: &mut bytes };
         self.shard.complete(received, self.now, &mut self.operations);
     }
 
@@ -163,7 +159,7 @@ impl HalfSent {
     /// Tells the core to drain, within the usual time.
     fn drain(&mut self) {
         let drain_time = self.shard.core.settings.server.drain_time;
-        self.shard.desk().orders.drain(drain_time);
+        self.shard.hub().mailbox.drain(drain_time);
         self.shard.complete(Completion::Woken, self.now, &mut self.operations);
     }
 
@@ -175,7 +171,7 @@ impl HalfSent {
     /// Ends turns until there is nothing to do; which slots were sent the event.
     fn go_on(mut self) -> Vec<u32> {
         let slots = (0..10).flat_map(|_| self.turn()).collect();
-        assert!(self.shard.desk().dispatch.is_empty(), "there is more to send");
+        assert!(self.shard.hub().dispatch.is_empty(), "there is more to send");
         slots
     }
 }
@@ -215,9 +211,9 @@ fn what_is_half_sent_is_sent_before_clients_leave() {
 #[test]
 fn clients_stay_until_no_core_takes_events() {
     let mut world = HalfSent::new(&[], &[1]);
-    let orders = world.shard.desk().orders.clone();
+    let mailbox = world.shard.hub().mailbox.clone();
     for _ in 0..2 {
-        orders.enlist(ringway_acceptor::Waker::new().expect("an eventfd"));
+        mailbox.register(ringway_acceptor::Waker::new().expect("an eventfd"));
     }
     world.drain();
     for _ in 0..3 {
@@ -226,12 +222,12 @@ fn clients_stay_until_no_core_takes_events() {
     }
     // The other core had taken one more before it closed.
     let notice = Notice { from: None, event: None, data: "1", ttl: None };
-    let exchange = Arc::clone(&world.shard.desk().exchange);
-    exchange.publish(&mut Tail::default(), notice, "a", Echo::Yes, world.now).unwrap();
-    orders.close_intake();
+    let broker = Arc::clone(&world.shard.hub().broker);
+    broker.publish(&mut Appender::default(), notice, "a", Echo::Yes, world.now).unwrap();
+    mailbox.close_intake();
     assert!(world.is_gathering());
     world.turn();
-    assert_eq!(world.shard.desk().position(), 2);
+    assert_eq!(world.shard.hub().position(), 2);
     assert!(!world.is_gathering());
 }
 
@@ -240,7 +236,7 @@ fn a_core_that_has_died_holds_nobody_up_for_long() {
     let mut world = HalfSent::new(&[], &[1]);
     for _ in 0..2 {
         let waker = ringway_acceptor::Waker::new().expect("an eventfd");
-        world.shard.desk().orders.enlist(waker);
+        world.shard.hub().mailbox.register(waker);
     }
     world.drain();
     world.turn();

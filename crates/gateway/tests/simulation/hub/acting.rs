@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use ringway::broker::Echo;
 use ringway::broker::Notice;
 use ringway::broker::Ttl;
-use ringway::broker::mailbox::Order;
+use ringway::broker::mailbox::CoreMessage;
 use ringway::config::settings::Settings;
 use ringway_frame::{CloseCode, emit_close};
 use ringway_hub::{Cursor, Epoch};
@@ -133,7 +133,7 @@ impl World {
     fn enter(&mut self, number: usize, line: usize, now: Duration) {
         let rng = &mut self.rng;
         let device = &self.devices[number];
-        let log = &self.exchange.log;
+        let log = &self.broker.log;
         let foreign = Cursor { epoch: Epoch::new(7_777_777), sequence: rng.u64(0..100) };
         let later = Cursor { epoch: log.epoch(), sequence: log.head() + 1_000_000 };
         let older = (!device.older.is_empty()).then(|| rng.usize(0..device.older.len()));
@@ -224,7 +224,7 @@ impl World {
         match (of_line.route, of_line.phase, &of_line.name) {
             (Route::WebSocket(_), Phase::Open, _) if rng.u8(0..8) > 0 => {
                 let device = &self.devices[number];
-                let log = &self.exchange.log;
+                let log = &self.broker.log;
                 let foreign = Cursor { epoch: Epoch::new(7_777_777), sequence: 3 };
                 let since = match rng.u8(0..8) {
                     0 => device.cursor,
@@ -324,18 +324,18 @@ impl World {
         next.deflate.enabled = !running.deflate.enabled;
         next.deflate.server_window_bits_max = 9;
         let settings = Arc::new(running.replaced_by(&next));
-        self.orders.tell_all(&Order::ReplaceSettings(settings));
+        self.mailbox.tell_all(&CoreMessage::ReplaceSettings(settings));
         self.model.story.replaced += 1;
     }
 
     fn act_as_application(&mut self, now: Duration) {
         match self.rng.u8(0..9) {
-            0 => self.exchange.expire(now),
+            0 => self.broker.expire(now),
             2 => self.replace_settings(),
             1 => {
                 let client = any_of(&self.names, &mut self.rng).into();
                 let code = CloseCode::new(ORDERED).expect("a code of the application's");
-                self.orders.tell_all(&Order::Close { client, code, reason: "go".into() });
+                self.mailbox.tell_all(&CoreMessage::Close { client, code, reason: "go".into() });
             }
             _ => {
                 let events = match self.flood.take_if(|_| now > Duration::from_millis(20)) {
@@ -349,13 +349,13 @@ impl World {
                     None => vec![None; self.rng.usize(1..4)],
                 };
                 events.into_iter().for_each(|bytes| self.append(bytes, now));
-                self.orders.wake_all();
+                self.mailbox.wake_all();
             }
         }
     }
 
     fn append(&mut self, bytes: Option<usize>, now: Duration) {
-        let Self { model, exchange, names, topics, tail, rng, .. } = self;
+        let Self { model, broker, names, topics, tail, rng, .. } = self;
         let token = model.commands.len() as u64;
         let mut command = Command::any(token, None, names, topics, rng);
         if let Some(bytes) = bytes {
@@ -373,12 +373,12 @@ impl World {
             Kind::Notify { to } => {
                 model.is_carried_out(token as usize);
                 let allowed = &model.settings.clients.may_notify;
-                let notified = exchange.notify(tail, notice, to, allowed, now).unwrap();
+                let notified = broker.notify(tail, notice, to, allowed, now).unwrap();
                 let outcome = notified.outcome.iter().map(|(name, of)| (*name, of.as_str()));
                 model.commands[token as usize].judge(outcome, allowed, &mut model.story);
             }
             Kind::Publish { topic, .. } => {
-                exchange.publish(tail, notice, topic, Echo::Yes, now).unwrap();
+                broker.publish(tail, notice, topic, Echo::Yes, now).unwrap();
             }
         }
         model.learn();

@@ -4,12 +4,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ringway::broker::Exchange;
-use ringway::broker::mailbox::Orders;
+use ringway::broker::Broker;
+use ringway::broker::mailbox::Mailbox;
 use ringway::config::settings::Settings;
 use ringway::core::shard::Shard;
 use ringway::core::shard::ShardParts;
-use ringway::edge::limiter::Census;
+use ringway::edge::limiter::ConnectionLimiter;
 use ringway::memory::MemoryBudget;
 use ringway::metrics::CoreMetrics;
 use ringway_acceptor::{
@@ -53,18 +53,18 @@ impl Core {
         network: &Network,
         driver: DriverSettings,
         settings: &Arc<Settings>,
-        exchange: &Arc<Exchange>,
-        census: &Arc<Census>,
-        orders: &Orders,
+        broker: &Arc<Broker>,
+        limiter: &Arc<ConnectionLimiter>,
+        mailbox: &Mailbox,
     ) -> Self {
         let driver = network.driver(driver);
-        orders.enlist(driver.waker());
+        mailbox.register(driver.waker());
         let metrics = Arc::new(CoreMetrics::default());
         let shard = Shard::new(ShardParts {
             settings: Arc::clone(settings),
-            census: Arc::clone(census),
-            exchange: Arc::clone(exchange),
-            orders: orders.clone(),
+            limiter: Arc::clone(limiter),
+            broker: Arc::clone(broker),
+            mailbox: mailbox.clone(),
             // A run never comes near to it.
             memory: Arc::new(MemoryBudget::new(1 << 40)),
             metrics: Arc::clone(&metrics),
@@ -90,16 +90,16 @@ impl Core {
 
     /// After its last client has gone, nothing is left.
     pub fn audit_end(&self, now: Duration) {
-        let desk = self.shard.desk();
+        let hub = self.shard.hub();
         assert_eq!(self.shard.clients(), 0, "clients");
         assert_eq!(self.driver.connections(), 0, "connections of the driver");
         assert_eq!(self.driver.leases_taken(), 0, "leases");
         assert_eq!(self.shard.next_deadline(now), None, "deadlines");
-        assert_eq!(desk.subscriptions.clients(), 0, "clients that may be sent something");
-        assert_eq!(desk.subscriptions.topics(), 0, "topics with subscribers");
-        assert_eq!(desk.deflated, 0, "clients that share compression");
-        assert!(desk.ready.is_empty() && desk.dispatch.is_empty(), "something to do");
-        assert_eq!(desk.dispatch.bytes(), 0, "bytes to be sent");
+        assert_eq!(hub.subscriptions.clients(), 0, "clients that may be sent something");
+        assert_eq!(hub.subscriptions.topics(), 0, "topics with subscribers");
+        assert_eq!(hub.deflated, 0, "clients that share compression");
+        assert!(hub.ready.is_empty() && hub.dispatch.is_empty(), "something to do");
+        assert_eq!(hub.dispatch.bytes(), 0, "bytes to be sent");
         let sessions = &self.metrics.sessions;
         let counts = [
             &sessions.websocket,
@@ -115,9 +115,9 @@ impl Core {
 impl Place {
     /// Where a core stands.
     fn of(core: usize, shard: &Shard, now: Duration) -> Self {
-        let desk = shard.desk();
-        let gone = desk.exchange.log.first() - 1;
-        Self { core, position: desk.position(), settled: desk.settled(), gone, now }
+        let hub = shard.hub();
+        let gone = hub.broker.log.first() - 1;
+        Self { core, position: hub.position(), settled: hub.settled(), gone, now }
     }
 }
 
@@ -160,7 +160,7 @@ impl World {
         core.sleep = Sleep::Awake;
         self.model.heard_all(number);
         let core = &mut self.cores[number];
-        self.model.expect_a_gap(number, core.shard.desk().position());
+        self.model.expect_a_gap(number, core.shard.hub().position());
         self.model.before_resuming();
         core.shard.follow_log(now, &mut core.operations);
         self.model.has_resumed(&core.shard, Place::of(number, &core.shard, now));

@@ -70,7 +70,7 @@ fn judge(
     now: Duration,
     rng: &mut Rng,
 ) -> Option<Cursor> {
-    let log = &model.exchange.log;
+    let log = &model.broker.log;
     let (first, epoch) = (log.first(), log.epoch());
     let moment = super::view::Moment { now, truth: &model.truth, first, epoch };
     let line = &mut model.lines[number];
@@ -126,7 +126,7 @@ fn judge_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
     let object: Object = serde_json::from_str(text).expect("an object of the subprotocol");
     let cursor_of =
         |text: Option<&String>| -> Cursor { text.expect("a cursor").parse().expect("a cursor") };
-    let log = &model.exchange.log;
+    let log = &model.broker.log;
     let (first, epoch) = (log.first(), log.epoch());
     let moment = super::view::Moment { now, truth: &model.truth, first, epoch };
     let line = &mut model.lines[number];

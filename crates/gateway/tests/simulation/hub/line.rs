@@ -7,7 +7,7 @@ use std::{collections::VecDeque, time::Duration};
 use fastrand::Rng;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use ringway_acceptor::{
-    Connection,
+    ConnectionId,
     sim::{Client, Network},
 };
 use ringway_frame::{
@@ -165,7 +165,7 @@ pub struct Line {
     /// What the gateway calls it.
     pub name: Option<String>,
     /// The core that it is on, and its place there.
-    pub place: Option<(usize, Connection)>,
+    pub place: Option<(usize, ConnectionId)>,
     /// Whether the gateway has closed its end.
     pub is_closed: bool,
     /// Whether the client has ended it, or it broke.

@@ -5,10 +5,10 @@
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
-use ringway::broker::Exchange;
+use ringway::broker::Broker;
 use ringway::config::settings::Settings;
-use ringway_acceptor::{Completion, Connection};
-use ringway_hub::{Presence, Sequence};
+use ringway_acceptor::{Completion, ConnectionId};
+use ringway_hub::{Liveness, Sequence};
 
 use super::{
     command::{Command, Kind},
@@ -30,7 +30,7 @@ const ROOMY: usize = 64 << 10;
 /// All that is known.
 pub struct Model {
     /// What the cores share.
-    pub exchange: Arc<Exchange>,
+    pub broker: Arc<Broker>,
     /// The peers' bounds.
     pub settings: Arc<Settings>,
     /// The log.
@@ -44,7 +44,7 @@ pub struct Model {
     /// What has happened.
     pub story: Story,
     /// By what the gateway calls them.
-    pub(super) connections: HashMap<(usize, Connection), usize>,
+    pub(super) connections: HashMap<(usize, ConnectionId), usize>,
     /// Changes of subscriptions that a core will find in its mail.
     pub(super) mail: [Vec<Order>; CORES],
     /// From where on the changes in the mail are promised to those who asked, by the ids of their
@@ -86,7 +86,7 @@ pub struct Place {
 impl Model {
     /// Nothing has happened.
     pub fn new(
-        exchange: &Arc<Exchange>,
+        broker: &Arc<Broker>,
         settings: &Arc<Settings>,
         names: &[String],
         flood: Option<Flood>,
@@ -94,9 +94,9 @@ impl Model {
         let is_roomy = settings.clients.queue_bytes_max >= ROOMY && flood.is_none();
         let allowed = settings.clients.may_notify.clone();
         Self {
-            exchange: Arc::clone(exchange),
+            broker: Arc::clone(broker),
             settings: Arc::clone(settings),
-            truth: Truth::new(&exchange.log, settings.history.age_max, allowed),
+            truth: Truth::new(&broker.log, settings.history.age_max, allowed),
             commands: Vec::new(),
             people: names.iter().cloned().map(Person::new).collect(),
             lines: Vec::new(),
@@ -114,7 +114,7 @@ impl Model {
 
     /// Takes in what was appended, and tells those who must get it.
     pub fn learn(&mut self) {
-        self.truth.follow(&self.exchange.log, &self.commands);
+        self.truth.follow(&self.broker.log, &self.commands);
         for sequence in self.learnt + 1..=self.truth.head() {
             let Some(fact) = self.truth.fact(sequence) else { continue };
             self.event_bytes_max = self.event_bytes_max.max(fact.text.len());
@@ -130,7 +130,7 @@ impl Model {
     /// Takes note of a completion.
     pub fn note(&mut self, completion: &Completion<'_>, place: Place) {
         let line_of =
-            |connection: &Connection| self.connections.get(&(place.core, *connection)).copied();
+            |connection: &ConnectionId| self.connections.get(&(place.core, *connection)).copied();
         match completion {
             Completion::Received { connection, bytes } => {
                 if let Some(line) = line_of(connection) {
@@ -185,7 +185,7 @@ impl Model {
     }
 
     /// A core has accepted a connection.
-    pub fn is_accepted(&mut self, core: usize, connection: Connection, address: SocketAddr) {
+    pub fn is_accepted(&mut self, core: usize, connection: ConnectionId, address: SocketAddr) {
         let found = self.lines.iter().rposition(|line| line.client.address() == address);
         let line = found.expect("somebody has connected");
         self.connections.insert((core, connection), line);
@@ -210,7 +210,7 @@ impl Model {
 
     /// A core may have slept for longer than the history goes back.
     pub fn expect_a_gap(&mut self, core: usize, position: Sequence) {
-        if self.exchange.log.first() > position + 1 {
+        if self.broker.log.first() > position + 1 {
             for line in &mut self.lines {
                 let is_here = line.place.is_some_and(|(own, _)| own == core);
                 if let Some(view) = line.view.as_mut().filter(|_| is_here) {
@@ -223,7 +223,7 @@ impl Model {
     /// Nothing moves: everybody who listens has everything.
     pub fn audit_rest(&mut self, now: Duration) {
         self.story.rests += 1;
-        let log = &self.exchange.log;
+        let log = &self.broker.log;
         let moment = Moment { now, truth: &self.truth, first: log.first(), epoch: log.epoch() };
         let health = self.health;
         for line in &mut self.lines {
@@ -232,8 +232,8 @@ impl Model {
             view.rests(moment, health);
             if line.route != Route::Poll {
                 let name = &self.people[line.person].name;
-                let presence = self.exchange.directory.presence(name);
-                assert_eq!(presence, Presence::Live, "{name} has all, on {:?}", line.route);
+                let liveness = self.broker.directory.liveness(name);
+                assert_eq!(liveness, Liveness::Live, "{name} has all, on {:?}", line.route);
             }
         }
     }

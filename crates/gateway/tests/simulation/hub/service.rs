@@ -4,7 +4,7 @@
 //! It asks the gateway how much input waits. It never looks at what the gateway says.
 
 use ringway::core::shard::Shard;
-use ringway_acceptor::Connection;
+use ringway_acceptor::ConnectionId;
 use ringway_hub::{Cursor, Sequence};
 
 use super::{
@@ -29,12 +29,12 @@ impl Model {
     pub(super) fn receives(&mut self, number: usize, bytes: usize) {
         let line = &mut self.lines[number];
         line.receives(bytes);
-        let Self { present, people, exchange, .. } = self;
-        present[line.person] = exchange.directory.connections(&people[line.person].name);
+        let Self { present, people, broker, .. } = self;
+        present[line.person] = broker.directory.connections(&people[line.person].name);
     }
 
     /// The gateway has taken what came over a connection. `place` is where the core stood before.
-    pub fn is_taken(&mut self, connection: Connection, shard: &Shard, place: Place) {
+    pub fn is_taken(&mut self, connection: ConnectionId, shard: &Shard, place: Place) {
         let Some(&number) = self.connections.get(&(place.core, connection)) else { return };
         let waiting = shard.deferred_bytes(connection).unwrap_or(0);
         let person = self.lines[number].person;
@@ -53,7 +53,7 @@ impl Model {
     /// A core is about to serve what it has put off.
     pub fn before_resuming(&mut self) {
         for (present, person) in self.present.iter_mut().zip(&self.people) {
-            *present = self.exchange.directory.connections(&person.name);
+            *present = self.broker.directory.connections(&person.name);
         }
     }
 
@@ -94,11 +94,11 @@ impl Model {
         for (number, _) in came {
             came_count += 1;
             let slot = self.lines[*number].place.map(|(_, connection)| connection.slot());
-            let mut here = shard.desk().subscriptions.connections(name);
+            let mut here = shard.hub().subscriptions.connections(name);
             stayed_count += u32::from(here.any(|here| Some(here) == slot));
         }
         // One that was there before them is still there.
-        let is_accompanied = self.exchange.directory.connections(name) > stayed_count;
+        let is_accompanied = self.broker.directory.connections(name) > stayed_count;
         match (self.present[person], came_count) {
             _ if is_accompanied => Others::Present,
             (0, 1) => Others::Absent,
@@ -146,7 +146,7 @@ impl Model {
     }
 
     fn judge(&self, cursor: Cursor) -> Result<Sequence, Cursor> {
-        let log = &self.exchange.log;
+        let log = &self.broker.log;
         let is_ours = cursor.epoch == log.epoch() && cursor.sequence <= log.head();
         if is_ours { Ok(cursor.sequence) } else { Err(cursor) }
     }

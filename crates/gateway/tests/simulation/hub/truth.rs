@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
 
 use ringway::config::patterns::Patterns;
-use ringway_hub::{Address, Cursor, Event, Keep, Log, Reader, Sequence};
+use ringway_hub::{Address, Cursor, Event, Expiry, Log, Reader, Sequence};
 use serde::Deserialize;
 
 use super::{
@@ -29,7 +29,7 @@ pub struct Fact {
     /// Who is left out.
     pub except: Option<String>,
     /// How long it is kept.
-    pub keep: Keep,
+    pub keep: Expiry,
     /// When it came.
     pub at: Duration,
     /// The object that clients get.
@@ -127,9 +127,9 @@ impl Fact {
             _ => panic!("an event of another kind than its command"),
         };
         let keep = match command.ttl.map(|ttl| Duration::from_secs(ttl.into())) {
-            Some(Duration::ZERO) => Keep::Never,
-            Some(ttl) if ttl < age_max => Keep::Until(event.at() + ttl),
-            _ => Keep::Window,
+            Some(Duration::ZERO) => Expiry::Never,
+            Some(ttl) if ttl < age_max => Expiry::Until(event.at() + ttl),
+            _ => Expiry::Window,
         };
         assert_eq!(event.keep(), keep, "how long an event is kept");
         let except = command.left_out().map(str::to_owned);

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use ringway_hub::{Cursor, Epoch, Keep, Sequence, UNKEPT_GRACE};
+use ringway_hub::{Cursor, Epoch, Expiry, Sequence, UNKEPT_GRACE};
 
 use super::{
     interest::Interest,
@@ -241,7 +241,7 @@ impl View {
                 {
                     let lost = |sequence| {
                         let fact = moment.truth.fact(sequence)?;
-                        Some(fact.is_for(&person.name) && fact.keep != Keep::Never)
+                        Some(fact.is_for(&person.name) && fact.keep != Expiry::Never)
                     };
                     let has_lost = (1..=to.sequence).any(|sequence| lost(sequence) != Some(false));
                     assert!(has_lost, "a gap to a stranger whom nothing was for: {self:#?}");
@@ -324,7 +324,7 @@ impl View {
     pub fn learns(&mut self, sequence: Sequence, fact: &Fact) {
         let is_meant = self.parts.iter().any(|part| part.wants(fact));
         let is_left_out = fact.except.as_ref() == Some(&self.client);
-        if self.health == Health::Sound && fact.keep == Keep::Never && is_meant && !is_left_out {
+        if self.health == Health::Sound && fact.keep == Expiry::Never && is_meant && !is_left_out {
             self.live.insert(sequence);
         }
     }
@@ -372,11 +372,11 @@ impl Part {
         for sequence in self.seen + 1..=to {
             let Some(fact) = moment.truth.fact(sequence) else { continue };
             let is_kept = match fact.keep {
-                Keep::Window => true,
-                Keep::Until(end) => end > moment.now,
+                Expiry::Window => true,
+                Expiry::Until(end) => end > moment.now,
                 // It came while the client was here, or so lately that its connection may just have
                 // ended.
-                Keep::Never => sequence > self.live_from || self.is_graced(fact, moment.now),
+                Expiry::Never => sequence > self.live_from || self.is_graced(fact, moment.now),
             };
             let is_left_out = fact.except.as_deref() == Some(client);
             let may_miss = match (start, &self.interest) {
@@ -403,9 +403,9 @@ impl Part {
     fn accepts(&self, sequence: Sequence, fact: &Fact) -> bool {
         let is_replayed = sequence <= self.live_from;
         let is_there = match fact.keep {
-            Keep::Window => true,
-            Keep::Until(end) => !is_replayed || end > self.begun_at,
-            Keep::Never => sequence > self.here_from || self.is_graced(fact, self.begun_at),
+            Expiry::Window => true,
+            Expiry::Until(end) => !is_replayed || end > self.begun_at,
+            Expiry::Never => sequence > self.here_from || self.is_graced(fact, self.begun_at),
         };
         let is_before_end = self.ended.is_none_or(|end| sequence <= end);
         fact.to.contains(&self.interest) && sequence > self.seen && is_there && is_before_end

@@ -6,12 +6,12 @@
 use std::{ops::AddAssign, sync::Arc, time::Duration};
 
 use fastrand::Rng;
-use ringway::broker::Exchange;
-use ringway::broker::mailbox::Orders;
-use ringway::edge::limiter::Census;
-use ringway::edge::limiter::CensusLimits;
+use ringway::broker::Broker;
+use ringway::broker::mailbox::Mailbox;
+use ringway::edge::limiter::ConnectionLimiter;
+use ringway::edge::limiter::ConnectionLimits;
 use ringway_acceptor::sim::Network;
-use ringway_hub::{Cursor, Epoch, Presence, Tail};
+use ringway_hub::{Appender, Cursor, Epoch, Liveness};
 
 use super::{
     cores::{CORES, Core},
@@ -27,12 +27,12 @@ pub struct World {
     pub(super) network: Network,
     pub(super) cores: [Core; CORES],
     pub(super) model: Model,
-    pub(super) exchange: Arc<Exchange>,
-    pub(super) orders: Orders,
+    pub(super) broker: Arc<Broker>,
+    pub(super) mailbox: Mailbox,
     pub(super) names: Vec<String>,
     pub(super) topics: Vec<String>,
     pub(super) devices: Vec<Device>,
-    pub(super) tail: Tail,
+    pub(super) tail: Appender,
     pub(super) rng: Rng,
     pub(super) haste: Duration,
     pub(super) memory: Memory,
@@ -42,7 +42,7 @@ pub struct World {
     pub(super) application_actions: u32,
     pub(super) send_buffer_bytes: usize,
     pub(super) serial: u64,
-    census: Arc<Census>,
+    limiter: Arc<ConnectionLimiter>,
 }
 
 /// A client, over all of its connections.
@@ -154,19 +154,19 @@ impl World {
         let network = Network::new(seed, faults);
         let mut rng = Rng::with_seed(!seed);
         let settings = Arc::new(settings);
-        let exchange = Arc::new(Exchange::new(
+        let broker = Arc::new(Broker::new(
             Epoch::new(seed + 1),
             &settings.history,
             &settings.history_topics,
         ));
-        let orders = Orders::default();
-        let census = Arc::new(Census::new(CensusLimits {
+        let mailbox = Mailbox::default();
+        let limiter = Arc::new(ConnectionLimiter::new(ConnectionLimits {
             connections_max: 10_000,
             connections_per_address_max: 10_000,
             exempt: Vec::new(),
         }));
         let cores = std::array::from_fn(|number| {
-            Core::new(number, &network, driver.clone(), &settings, &exchange, &census, &orders)
+            Core::new(number, &network, driver.clone(), &settings, &broker, &limiter, &mailbox)
         });
         let devices = (0..course.devices)
             .map(|_| Device {
@@ -183,14 +183,14 @@ impl World {
             .collect();
         Self {
             cores,
-            model: Model::new(&exchange, &settings, &people, course.flood),
-            exchange,
-            census,
-            orders,
+            model: Model::new(&broker, &settings, &people, course.flood),
+            broker,
+            limiter,
+            mailbox,
             names: people,
             topics,
             devices,
-            tail: Tail::default(),
+            tail: Appender::default(),
             rng,
             haste: course.haste,
             memory: course.memory,
@@ -239,15 +239,15 @@ impl World {
 
     /// After the last client has gone, nothing is left.
     fn audit_end(&self) {
-        assert_eq!(self.census.connections(), 0, "seats");
+        assert_eq!(self.limiter.connections(), 0, "seats");
         for core in &self.cores {
             core.audit_end(self.network.now());
         }
-        let directory = &self.exchange.directory;
+        let directory = &self.broker.directory;
         for name in &self.names {
             assert_eq!(directory.connections(name), 0, "connections of {name}");
-            let presence = directory.presence(name);
-            assert!(matches!(presence, Presence::Away | Presence::Unknown), "{name} {presence:?}");
+            let liveness = directory.liveness(name);
+            assert!(matches!(liveness, Liveness::Away | Liveness::Unknown), "{name} {liveness:?}");
         }
     }
 

@@ -96,11 +96,11 @@ fn check(log: &Log, told: &Told, newest: Sequence) {
 #[test]
 fn a_part_is_bounded() {
     let (log, told) = log_and_told();
-    let (mut tail, mut reader) = (Tail::default(), log.reader());
+    let (mut appender, mut reader) = (Appender::default(), log.reader());
     let mut partly = 0;
     for sequence in 1..=EVENTS {
         let before = sum(&told);
-        log.append(&mut tail, draft_for_many(sequence), Duration::ZERO);
+        log.append(&mut appender, draft_for_many(sequence), Duration::ZERO);
         let appended = sum(&told);
         let followed = reader.follow(&log, |_| ControlFlow::Continue(()));
         followed.expect("no gap");
@@ -117,9 +117,9 @@ fn a_part_is_bounded() {
 #[test]
 fn an_event_that_is_half_gone_is_gone() {
     let (log, told) = log_and_told();
-    let (mut tail, mut reader) = (Tail::default(), log.reader());
+    let (mut appender, mut reader) = (Appender::default(), log.reader());
     for sequence in 1..=EVENTS {
-        log.append(&mut tail, draft_for_many(sequence), Duration::ZERO);
+        log.append(&mut appender, draft_for_many(sequence), Duration::ZERO);
         reader.follow(&log, |_| ControlFlow::Continue(())).expect("no gap");
         if sequence > EVENTS_MAX - SEGMENT {
             check(&log, &told, sequence);
@@ -130,9 +130,9 @@ fn an_event_that_is_half_gone_is_gone() {
 #[test]
 fn a_writer_whom_nobody_reads_stays_within_the_bounds() {
     let (log, told) = log_and_told();
-    let mut tail = Tail::default();
+    let mut appender = Appender::default();
     for sequence in 1..=EVENTS {
-        log.append(&mut tail, draft_for_many(sequence), Duration::ZERO);
+        log.append(&mut appender, draft_for_many(sequence), Duration::ZERO);
         assert!(log.size().events <= EVENTS_MAX + SEGMENT, "as before, but for a segment");
     }
     log.expire(Duration::from_secs(3_600));
@@ -147,18 +147,18 @@ fn a_writer_whom_nobody_reads_stays_within_the_bounds() {
 fn only_an_event_that_is_still_wanted_is_told_of() {
     let [early, late] = [UNKEPT_GRACE - Duration::from_secs(1), UNKEPT_GRACE];
     for (keep, left_at, is_told) in [
-        (Keep::Window, early, true),
-        (Keep::Window, late, true),
-        (Keep::Until(late), early, true),
-        (Keep::Until(late), late, false),
-        (Keep::Never, early, true),
-        (Keep::Never, late, false),
+        (Expiry::Window, early, true),
+        (Expiry::Window, late, true),
+        (Expiry::Until(late), early, true),
+        (Expiry::Until(late), late, false),
+        (Expiry::Never, early, true),
+        (Expiry::Never, late, false),
     ] {
         let (log, told) = log_and_told();
-        let mut tail = Tail::default();
-        log.append(&mut tail, Draft { keep, ..draft_for_many(1) }, Duration::ZERO);
+        let mut appender = Appender::default();
+        log.append(&mut appender, Draft { keep, ..draft_for_many(1) }, Duration::ZERO);
         while log.first() == 1 {
-            log.append(&mut tail, draft(), left_at);
+            log.append(&mut appender, draft(), left_at);
         }
         assert_eq!(told.lock().expect("whole")[1] > 0, is_told, "{keep:?} at {left_at:?}");
     }

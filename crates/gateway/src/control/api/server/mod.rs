@@ -30,7 +30,7 @@ use crate::{
     control::api::server::connection::Connection,
     edge::response::Refused,
     log::sampler::{Sampled, Sampler},
-    refusal::{Ground, Refusal},
+    refusal::{ErrorClass, Refusal},
 };
 
 /// How long accepting rests when the kernel has no descriptor.
@@ -46,7 +46,7 @@ struct Shared {
     waiting: Waiting,
     start: Instant,
     /// What refusals have a line of their own, by their ground.
-    refusals: Mutex<Sampler<{ Ground::ALL.len() + 1 }>>,
+    refusals: Mutex<Sampler<{ ErrorClass::ALL.len() + 1 }>>,
     /// Becomes true when the gateway is about to end.
     stop: watch::Receiver<bool>,
 }
@@ -54,9 +54,9 @@ struct Shared {
 impl Shared {
     /// Logs that a request, or a connection, was refused; once a second for each ground.
     fn log_refusal(&self, refusal: Refusal, address: SocketAddr) {
-        let ground = refusal.ground();
-        let kind = ground.map_or(Ground::ALL.len(), |ground| ground as usize);
-        let reason = ground.map_or("turned_away", Ground::as_str);
+        let class = refusal.class();
+        let kind = class.map_or(ErrorClass::ALL.len(), |class| class as usize);
+        let reason = class.map_or("turned_away", ErrorClass::as_str);
         let (status, detail) = (refusal.status(), refusal.reason());
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         match refusals.judge(kind, self.start.elapsed()) {

@@ -65,8 +65,8 @@ fn parse(text: &str) -> HashMap<(String, String), u64> {
 #[tokio::test]
 async fn all_that_is_counted_is_exposed_once() {
     let api = api();
-    api.exchange.directory.arrive("bob");
-    api.exchange.directory.fall_behind("bob");
+    api.broker.directory.arrive("bob");
+    api.broker.directory.fall_behind("bob");
     for core in &api.metrics {
         core.sessions.long_poll.add(3);
         core.refused.of(Refusal::Full).add(1);

@@ -16,9 +16,9 @@ use ringway_hub::Epoch;
 use tower::ServiceExt;
 
 use crate::{
-    broker::{Exchange, mailbox::Orders},
+    broker::{Broker, mailbox::Mailbox},
     config::{Config, patterns::Patterns, settings::Settings},
-    control::api::{Api, idempotency::Ledger},
+    control::api::{Api, idempotency::IdempotencyStore},
     memory::MemoryBudget,
     metrics::CoreMetrics,
 };
@@ -26,15 +26,15 @@ use crate::{
 /// The API of a gateway that knows the client `ann`.
 fn api() -> Arc<Api> {
     let settings = Arc::new(Settings::from_config(&Config::default()));
-    let exchange = Arc::new(Exchange::new(
+    let broker = Arc::new(Broker::new(
         Epoch::new(0x0193_c5f2_a1b4),
         &settings.history,
         &settings.history_topics,
     ));
-    exchange.directory.arrive("ann");
+    broker.directory.arrive("ann");
     Arc::new(Api {
-        exchange,
-        orders: Orders::default(),
+        broker,
+        mailbox: Mailbox::default(),
         settings,
         metrics: [(); 2].map(|()| Arc::new(CoreMetrics::default())).into(),
         memory: Arc::new(MemoryBudget::new(1 << 30)),
@@ -42,7 +42,7 @@ fn api() -> Arc<Api> {
         start: Instant::now(),
         everyone: Patterns::new(["*"]),
         tail: Default::default(),
-        ledger: Ledger::default(),
+        ledger: IdempotencyStore::default(),
         appended: Default::default(),
     })
 }

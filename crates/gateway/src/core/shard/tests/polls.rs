@@ -8,7 +8,7 @@ use crate::{config::patterns::Patterns, core::shard::tests::*};
 /// One core, and a client that polls without a cursor.
 struct World {
     /// The client's connection.
-    ann: Connection,
+    ann: ConnectionId,
     shard: Shard,
     operations: Operations,
     now: Duration,
@@ -18,7 +18,7 @@ impl World {
     /// A client that has been here, for whom an event is kept.
     fn new() -> Self {
         let (shard, operations) = (shard(), Operations::default());
-        let ann = Connection::new(1, 0);
+        let ann = ConnectionId::new(1, 0);
         let mut world = Self { ann, shard, operations, now: Duration::from_millis(1) };
         world.connect(ann);
         world.poll(ann);
@@ -28,7 +28,7 @@ impl World {
         world
     }
 
-    fn connect(&mut self, connection: Connection) {
+    fn connect(&mut self, connection: ConnectionId) {
         let peer = "127.0.0.1:1".parse().expect("an address");
         self.complete(Completion::Accepted { connection, listener: 0, peer });
     }
@@ -37,20 +37,20 @@ impl World {
         self.shard.complete(completion, self.now, &mut self.operations);
     }
 
-    fn poll(&mut self, connection: Connection) {
+    fn poll(&mut self, connection: ConnectionId) {
         let mut bytes = b"GET /poll?client=ann&wait=0 HTTP/1.1\r\nHost: a\r\n\r\n".to_vec();
         self.complete(Completion::Received { connection, bytes: &mut bytes });
     }
 
     fn notify(&mut self) {
         let notice = Notice { from: None, event: None, data: "1", ttl: None };
-        let exchange = Arc::clone(&self.shard.desk().exchange);
-        exchange
-            .notify(&mut Tail::default(), notice, &["ann"], &Patterns::new(["*"]), self.now)
+        let broker = Arc::clone(&self.shard.hub().broker);
+        broker
+            .notify(&mut Appender::default(), notice, &["ann"], &Patterns::new(["*"]), self.now)
             .unwrap();
     }
 
-    fn fails(&mut self, connection: Connection) {
+    fn fails(&mut self, connection: ConnectionId) {
         self.complete(Completion::Failed { connection, failure: Failure(104) });
     }
 
@@ -66,14 +66,14 @@ impl World {
 
     /// How many events are kept for the client.
     fn waiting(&self) -> u32 {
-        let exchange = &self.shard.desk().exchange;
-        let left = exchange.directory.sight("ann").left;
-        exchange.waiting("ann", left, self.now).events
+        let broker = &self.shard.hub().broker;
+        let left = broker.directory.sight("ann").left;
+        broker.waiting("ann", left, self.now).events
     }
 
     /// What a client that comes on a new connection is answered.
     fn comes_again(&mut self) -> usize {
-        let other = Connection::new(2, 0);
+        let other = ConnectionId::new(2, 0);
         self.connect(other);
         self.poll(other);
         self.turn()

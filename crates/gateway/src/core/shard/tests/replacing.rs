@@ -1,7 +1,7 @@
 //! Replaced settings hold from the next turn on, for open connections too, and close none.
 
 use super::*;
-use crate::{broker::mailbox::Order, config::patterns::Patterns};
+use crate::{broker::mailbox::CoreMessage, config::patterns::Patterns};
 
 /// A core, and a client that publishes on one connection.
 struct World {
@@ -14,9 +14,9 @@ impl World {
     fn new() -> Self {
         let (shard, operations) = (shard(), Operations::default());
         let mut world = Self { shard, operations, now: Duration::from_millis(1) };
-        world.shard.desk().orders.enlist(ringway_acceptor::Waker::new().expect("an eventfd"));
+        world.shard.hub().mailbox.register(ringway_acceptor::Waker::new().expect("an eventfd"));
         let peer = "127.0.0.1:1".parse().expect("an address");
-        let connection = Connection::new(0, 0);
+        let connection = ConnectionId::new(0, 0);
         world.complete(Completion::Accepted { connection, listener: 0, peer });
         world.receive(
             b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -35,7 +35,7 @@ impl World {
 
     fn receive(&mut self, mut bytes: Vec<u8>) {
         self.complete(Completion::Received {
-            connection: Connection::new(0, 0),
+            connection: ConnectionId::new(0, 0),
             bytes: &mut bytes,
         });
     }
@@ -48,15 +48,15 @@ impl World {
         emit_frame(&mut bytes, Some(MaskKeys::new().draw()), Opcode::Text, text.as_bytes());
         self.receive(bytes);
         assert_eq!(self.shard.clients(), 1, "the connection stays open");
-        self.shard.desk().exchange.log.head()
+        self.shard.hub().broker.log.head()
     }
 
     fn replace(&mut self, change: impl FnOnce(&mut Settings)) {
         let running = Arc::clone(&self.shard.core.settings);
         let mut next = Settings::clone(&running);
         change(&mut next);
-        let order = Order::ReplaceSettings(Arc::new(running.replaced_by(&next)));
-        self.shard.desk().orders.tell_all(&order);
+        let order = CoreMessage::ReplaceSettings(Arc::new(running.replaced_by(&next)));
+        self.shard.hub().mailbox.tell_all(&order);
         self.complete(Completion::Woken);
     }
 }

@@ -41,7 +41,7 @@ impl World {
     }
 
     fn connect(&mut self, slot: u32, target: &str) {
-        let connection = Connection::new(slot, 0);
+        let connection = ConnectionId::new(slot, 0);
         let peer = "127.0.0.1:1".parse().expect("an address");
         let accepted = Completion::Accepted { connection, listener: 0, peer };
         self.shard.complete(accepted, self.now, &mut self.operations);
@@ -54,7 +54,7 @@ impl World {
     }
 
     fn receive(&mut self, slot: u32, bytes: &mut [u8]) {
-        let received = Completion::Received { connection: Connection::new(slot, 0), bytes };
+        let received = Completion::Received { connection: ConnectionId::new(slot, 0), bytes };
         self.shard.complete(received, self.now, &mut self.operations);
     }
 
@@ -66,9 +66,9 @@ impl World {
 
     /// Ends a turn, which must not have cost too much.
     fn turn(&mut self) {
-        let input = self.shard.desk().spent.get();
+        let input = self.shard.hub().spent.get();
         self.shard.follow_log(self.now, &mut self.operations);
-        let put_off = self.shard.desk().spent.get();
+        let put_off = self.shard.hub().spent.get();
         self.shard.expire(self.now, &mut self.operations);
         self.now += Duration::from_millis(1);
         self.sent.clear();
@@ -170,7 +170,7 @@ fn a_client_that_leaves_in_a_large_message_holds_up_nobody() {
     let bomb = bomb();
     (0..3).for_each(|slot| world.receive(slot, &mut bomb.clone()));
     world.turn();
-    let connection = Connection::new(0, 0);
+    let connection = ConnectionId::new(0, 0);
     for completion in [
         Completion::Failed { connection, failure: ringway_acceptor::Failure(104) },
         Completion::Closed { connection },
@@ -226,12 +226,12 @@ fn storms_of_recipients_are_served_over_many_turns_and_others_in_between() {
     while !world.is_idle() {
         world.turn();
     }
-    let mut done = world.shard.desk().exchange.log.head();
+    let mut done = world.shard.hub().broker.log.head();
     assert_eq!(done, 27);
     stormers.clone().for_each(|slot| world.sends(slot, Opcode::Text, command(slot, 1).as_bytes()));
     while !world.is_idle() {
         world.echoes_at_once(0);
-        let head = world.shard.desk().exchange.log.head();
+        let head = world.shard.hub().broker.log.head();
         assert!(head - done <= 2, "{} commands in a turn", head - done);
         done = head;
     }
@@ -248,14 +248,14 @@ fn recipients_are_looked_up_over_several_turns() {
     let notice = Notice { from: None, event: None, data: "1", ttl: None };
     let everybody = crate::config::patterns::Patterns::new(["*"]);
     for _ in 0..10 {
-        let exchange = &world.shard.desk().exchange;
-        exchange.notify(&mut Tail::default(), notice, &to, &everybody, world.now).unwrap();
+        let broker = &world.shard.hub().broker;
+        broker.notify(&mut Appender::default(), notice, &to, &everybody, world.now).unwrap();
     }
     let mut turns = 0;
-    while world.shard.desk().position() < 10 {
-        let before = world.shard.desk().position();
+    while world.shard.hub().position() < 10 {
+        let before = world.shard.hub().position();
         world.echoes_at_once(0);
-        assert!(world.shard.desk().position() - before <= 2, "20,000 look-ups are a turn's");
+        assert!(world.shard.hub().position() - before <= 2, "20,000 look-ups are a turn's");
         turns += 1;
     }
     assert!((5..=10).contains(&turns), "{turns} turns");

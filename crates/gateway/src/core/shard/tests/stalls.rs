@@ -12,8 +12,8 @@ struct World {
     now: Duration,
 }
 
-fn connection(slot: u32) -> Connection {
-    Connection::new(slot, 0)
+fn connection(slot: u32) -> ConnectionId {
+    ConnectionId::new(slot, 0)
 }
 
 impl World {
@@ -41,8 +41,8 @@ impl World {
     /// An event for the client; how often it is sent.
     fn notify(&mut self) -> usize {
         let notice = Notice { from: None, event: None, data: "1", ttl: None };
-        let (exchange, everybody) = (Arc::clone(&self.shard.desk().exchange), Patterns::new(["*"]));
-        exchange.notify(&mut Tail::default(), notice, &["ann"], &everybody, self.now).unwrap();
+        let (broker, everybody) = (Arc::clone(&self.shard.hub().broker), Patterns::new(["*"]));
+        broker.notify(&mut Appender::default(), notice, &["ann"], &everybody, self.now).unwrap();
         self.turn()
     }
 

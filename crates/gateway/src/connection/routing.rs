@@ -11,14 +11,13 @@ use crate::subprotocol::{self, Subprotocol, Verdict};
 use crate::{
     broker::Missed,
     connection::{
-        Life, Peer, Stage, Turn,
-        feeding::RESPONSE_HEAD_BYTES,
+        ClientConnection, Deadline, Protocol, Turn, context,
+        delivery::RESPONSE_HEAD_BYTES,
         log::{EndReason, Transport},
-        serving,
     },
     edge::{
-        action::{Opened, Polled, Posted, Progress, Upgrade},
-        connect_params::Visit,
+        action::{Action, Opened, Polled, Posted, Upgrade},
+        connect_params::ConnectParams,
         cors::Cors,
         response,
         routes::Route,
@@ -27,8 +26,8 @@ use crate::{
     outbox::Outbox,
     session::{
         Pace, Session, Start,
-        delivery::{Form, Serving, Word},
-        perform::{self, Speaker},
+        delivery::{DeliveryContext, EventWriter, ServerMessage},
+        perform::{self, Caller},
     },
     transport::{
         long_poll::LongPoll,
@@ -39,21 +38,21 @@ use crate::{
 
 use ringway_http::KeepAlive;
 
-impl Peer {
+impl ClientConnection {
     /// What HTTP's progress means for the connection.
-    pub(super) fn proceed(&mut self, progress: Progress, turn: &mut Turn<'_>) {
+    pub(super) fn proceed(&mut self, progress: Action, turn: &mut Turn<'_>) {
         match progress {
-            Progress::More => {
-                let Stage::Http(http) = &self.stage else { return };
+            Action::More => {
+                let Protocol::Http(http) = &self.stage else { return };
                 // A request that has begun has this long, however slowly it comes.
-                if self.life == Life::BetweenRequests && !http.is_between_requests() {
-                    self.life = Life::RequestDue;
+                if self.deadline == Deadline::BetweenRequests && !http.is_between_requests() {
+                    self.deadline = Deadline::RequestDue;
                     let due = turn.now + turn.settings.limits.handshake_timeout;
                     turn.wheel.touch(self.connection.slot(), due);
                 }
             }
-            Progress::Answered => self.await_request(turn),
-            Progress::Refused(refusal, after) => {
+            Action::Answered => self.await_request(turn),
+            Action::Refused(refusal, after) => {
                 self.note_refusal(refusal, turn);
                 match after {
                     KeepAlive::Yes => self.await_request(turn),
@@ -63,11 +62,11 @@ impl Peer {
                     }
                 }
             }
-            Progress::Upgraded(upgrade) => self.upgrade(&upgrade, turn),
-            Progress::Opened(opened) => self.open_stream(opened, turn),
-            Progress::Polled(polled) => self.open_poll(polled, turn),
-            Progress::Posted(posted) => self.carry_out(&posted, turn),
-            Progress::Finished => {
+            Action::Upgraded(upgrade) => self.upgrade(&upgrade, turn),
+            Action::Opened(opened) => self.open_stream(opened, turn),
+            Action::Polled(polled) => self.open_poll(polled, turn),
+            Action::Posted(posted) => self.carry_out(&posted, turn),
+            Action::Finished => {
                 self.note_end(EndReason::Answered);
                 self.linger(turn);
             }
@@ -76,7 +75,7 @@ impl Peer {
 
     /// The next request may come, and has this long to do so.
     pub(super) fn await_request(&mut self, turn: &mut Turn<'_>) {
-        self.life = Life::BetweenRequests;
+        self.deadline = Deadline::BetweenRequests;
         let due = turn.now + turn.settings.limits.keep_alive_timeout;
         turn.wheel.touch(self.connection.slot(), due);
     }
@@ -86,7 +85,7 @@ impl Peer {
         let subprotocol = upgrade.subprotocol.unwrap_or_default();
         if upgrade.route != Route::Ws {
             self.transport = Transport::Echo;
-            self.stage = Stage::WebSocket(WebSocket::new(
+            self.stage = Protocol::WebSocket(WebSocket::new(
                 upgrade.agreement.as_ref(),
                 subprotocol,
                 turn.settings,
@@ -94,7 +93,7 @@ impl Peer {
             ));
             return self.is_alive(turn);
         }
-        let (session, gap) = self.enter(&upgrade.visit, turn);
+        let (session, gap) = self.enter(&upgrade.params, turn);
         self.transport = Transport::WebSocket;
         let mut socket = WebSocket::new(
             upgrade.agreement.as_ref(),
@@ -102,20 +101,20 @@ impl Peer {
             turn.settings,
             Some(Box::new(session)),
         );
-        if let Some((session, mut frames)) = socket.feed() {
+        if let Some((session, mut frames)) = socket.delivery() {
             turn.metrics.sessions.websocket.add(1);
             if frames.shared() == Some(Encoding::Deflated) {
-                turn.desk.deflated += 1;
+                turn.hub.deflated += 1;
             }
             self.greet(session, &mut frames, gap, turn);
         }
-        self.stage = Stage::WebSocket(socket);
+        self.stage = Protocol::WebSocket(socket);
         self.is_alive(turn);
         self.after_commands(turn);
     }
 
     fn open_stream(&mut self, opened: Opened, turn: &mut Turn<'_>) {
-        let (session, gap) = self.enter(&opened.visit, turn);
+        let (session, gap) = self.enter(&opened.params, turn);
         let format = opened.format();
         self.transport = match format {
             StreamFormat::Lines => Transport::Stream,
@@ -123,26 +122,26 @@ impl Peer {
             StreamFormat::Sse(_) => Transport::Sse,
         };
         format.counter(&turn.metrics.sessions).add(1);
-        let form = StreamForm { format, framing: opened.framing };
-        let mut stream = Stream { session: Box::new(session), form };
+        let writer = StreamForm { format, framing: opened.framing };
+        let mut stream = Stream { session: Box::new(session), writer };
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         outbox.write(|out| opened.emit_head(turn.settings, out));
-        stream.form.begin(turn.settings.http.retry, &mut outbox);
-        let Stream { session, form } = &mut stream;
-        self.greet(session, form, gap, turn);
-        self.stage = Stage::Stream(stream);
+        stream.writer.begin(turn.settings.http.retry, &mut outbox);
+        let Stream { session, writer } = &mut stream;
+        self.greet(session, writer, gap, turn);
+        self.stage = Protocol::Stream(stream);
         self.is_alive(turn);
         self.after_commands(turn);
     }
 
     fn open_poll(&mut self, polled: Polled, turn: &mut Turn<'_>) {
-        let (session, gap) = self.enter(&polled.visit, turn);
-        let Stage::Http(http) = std::mem::replace(&mut self.stage, Stage::Lingering) else {
+        let (session, gap) = self.enter(&polled.params, turn);
+        let Protocol::Http(http) = std::mem::replace(&mut self.stage, Protocol::Lingering) else {
             unreachable!("requests are read while the stage is HTTP");
         };
         self.transport = Transport::LongPoll;
         turn.metrics.sessions.long_poll.add(1);
-        let wait = polled.visit.wait.unwrap_or(turn.settings.http.poll_wait);
+        let wait = polled.params.wait.unwrap_or(turn.settings.http.poll_wait);
         let wait = wait.min(turn.settings.http.poll_wait_max);
         let is_live = session.pace() == Pace::Live && gap.is_none();
         let Polled { cors, after, .. } = polled;
@@ -153,11 +152,11 @@ impl Peer {
             turn.metrics.gaps.add(1);
             poll.note(gap);
         }
-        self.stage = Stage::Poll(poll, PollRequest { cors, after, http });
+        self.stage = Protocol::Poll(poll, PollRequest { cors, after, http });
         if wait == Duration::ZERO {
             return self.answer_poll(turn);
         }
-        self.life = Life::AnswerDue;
+        self.deadline = Deadline::AnswerDue;
         turn.wheel.touch(self.connection.slot(), turn.now + wait);
         if !is_live {
             self.try_to_answer(turn);
@@ -165,17 +164,17 @@ impl Peer {
     }
 
     fn carry_out(&mut self, posted: &Posted, turn: &mut Turn<'_>) {
-        let mut answer = turn.bench.take_scratch();
+        let mut answer = turn.scratch.take_buffer();
         let codec = Subprotocol::default().codec();
         let verdict = match std::str::from_utf8(&posted.body) {
             Ok(text) => {
-                let client = client_of(&posted.visit);
-                let speaker = &mut Speaker::Request { client: &client };
+                let client = client_of(&posted.params);
+                let caller = &mut Caller::Request { client: &client };
                 subprotocol::serve(
                     codec,
                     text,
-                    speaker,
-                    turn.desk,
+                    caller,
+                    turn.hub,
                     turn.settings,
                     turn.now,
                     &mut answer,
@@ -184,7 +183,7 @@ impl Peer {
             Err(_) => subprotocol::refuse_bytes(codec, &mut answer),
         };
         let status = match verdict {
-            Verdict::Done | Verdict::DoneBehind(_) => 200,
+            Verdict::Done | Verdict::DoneWithGap(_) => 200,
             Verdict::Refused => 400,
             Verdict::GoingAway | Verdict::NoMemory => 503,
         };
@@ -202,52 +201,53 @@ impl Peer {
                 out.extend_from_slice(&answer);
             });
         });
-        turn.bench.put_scratch(answer);
+        turn.scratch.put_buffer(answer);
         match after {
             KeepAlive::Yes => self.await_request(turn),
             KeepAlive::Close => self.finish(turn),
         }
     }
 
-    fn enter(&self, visit: &Visit, turn: &mut Turn<'_>) -> (Session, Option<Missed>) {
-        let client = client_of(visit);
-        let start = match visit.cursor {
+    fn enter(&self, params: &ConnectParams, turn: &mut Turn<'_>) -> (Session, Option<Missed>) {
+        let client = client_of(params);
+        let start = match params.cursor {
             Some(cursor) => Start::At(cursor),
             None => {
-                let last = visit.last.map(|last| (last, turn.settings.clients.last_events_max));
-                let sent = turn.desk.departures.sent_to(self.connection, &client);
+                let last = params.last.map(|last| (last, turn.settings.clients.last_events_max));
+                let sent = turn.hub.departures.sent_to(self.connection, &client);
                 Start::Now { last, sent }
             }
         };
         let slot = self.connection.slot();
-        Session::enter(&client, &visit.topics, start, slot, turn.now, turn.desk)
+        Session::enter(&client, &params.topics, start, slot, turn.now, turn.hub)
     }
 
-    /// The first words on any transport but a poll.
+    /// The first messages on any transport but a poll.
     fn greet(
         &mut self,
         session: &Session,
-        form: &mut impl Form,
+        writer: &mut impl EventWriter,
         gap: Option<Missed>,
         turn: &mut Turn<'_>,
     ) {
-        let connection = perform::name_of(turn.desk.core, self.connection);
+        let connection = perform::name_of(turn.hub.core, self.connection);
         // A client whose connection breaks before it reads of the gap is told again.
-        let cursor = gap.map_or_else(|| session.cursor(turn.desk), |(from, _)| from);
+        let cursor = gap.map_or_else(|| session.cursor(turn.hub), |(from, _)| from);
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
-        let serving: Serving<'_> = serving!(turn);
-        let welcome = Word::Welcome { client: session.client(), connection: &connection, cursor };
-        form.word(welcome, serving.bench, &mut outbox);
+        let context: DeliveryContext<'_> = context!(turn);
+        let welcome =
+            ServerMessage::Welcome { client: session.client(), connection: &connection, cursor };
+        writer.server_message(welcome, context.scratch, &mut outbox);
         if let Some((from, to)) = gap {
             turn.metrics.gaps.add(1);
-            form.word(Word::Gap { from, to }, serving.bench, &mut outbox);
+            writer.server_message(ServerMessage::Gap { from, to }, context.scratch, &mut outbox);
         }
     }
 }
 
 /// The name that an anonymous client gave itself, or one that nobody else has.
-fn client_of(visit: &Visit) -> Box<str> {
-    visit.client.clone().unwrap_or_else(|| {
+fn client_of(params: &ConnectParams) -> Box<str> {
+    params.client.clone().unwrap_or_else(|| {
         let number = getrandom::u32().unwrap_or_default();
         format!("anon-{number:08x}").into()
     })

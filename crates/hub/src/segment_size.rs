@@ -18,9 +18,9 @@ const BYTES: u64 = RETIRED - 1;
 /// Time since the clock's start, in the form in which an atomic holds it.
 pub(crate) type Nanos = u64;
 
-/// The ledger of one segment.
+/// The size of one segment.
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub(crate) struct SegmentSize {
     /// Bytes charged, with [`CLOSED`] and [`RETIRED`].
     word: AtomicU64,
     /// What the index will take for the events, if every key is new to it.
@@ -56,7 +56,7 @@ pub(crate) enum Kept {
     No,
 }
 
-impl Ledger {
+impl SegmentSize {
     pub(crate) fn new(opened_at: Nanos) -> Self {
         Self {
             word: AtomicU64::new(0),
@@ -67,7 +67,7 @@ impl Ledger {
     }
 
     /// Adds to the segment's bytes; says whether the segment is still kept. Of a slot that was
-    /// filled before this and [`Ledger::retire`], at least one of the two knows.
+    /// filled before this and [`SegmentSize::retire`], at least one of the two knows.
     pub(crate) fn charge(&self, bytes: u64, closed: &ClosedBytes) -> Kept {
         let before = self.word.fetch_add(bytes, Ordering::AcqRel);
         if before & (CLOSED | RETIRED) == CLOSED {

@@ -29,13 +29,13 @@ pub enum First {
 ///
 /// ```
 /// use std::time::Duration;
-/// use ringway_hub::{First, Receipts};
-/// let (receipts, now) = (Receipts::new(1_000, Duration::from_secs(60)), Duration::ZERO);
-/// assert_eq!(receipts.once("ann", "7", now, || "done"), ("done", First::Yes));
-/// assert_eq!(receipts.once("ann", "7", now, || "done again"), ("done", First::No));
+/// use ringway_hub::{First, DedupCache};
+/// let (cache, now) = (DedupCache::new(1_000, Duration::from_secs(60)), Duration::ZERO);
+/// assert_eq!(cache.once("ann", "7", now, || "done"), ("done", First::Yes));
+/// assert_eq!(cache.once("ann", "7", now, || "done again"), ("done", First::No));
 /// ```
 #[derive(Debug)]
-pub struct Receipts<V> {
+pub struct DedupCache<V> {
     hasher: RandomState,
     shards: Box<[Mutex<Shard<V>>]>,
     shard_entries_max: usize,
@@ -67,7 +67,7 @@ struct Receipt<V> {
     value: V,
 }
 
-impl<V: Clone> Receipts<V> {
+impl<V: Clone> DedupCache<V> {
     /// Remembers at most `entries_max` answers, each for `age_max`.
     #[must_use]
     pub fn new(entries_max: usize, age_max: Duration) -> Self {
@@ -87,12 +87,12 @@ impl<V: Clone> Receipts<V> {
     ///
     /// ```
     /// # use std::time::Duration;
-    /// # use ringway_hub::{First, Receipts};
-    /// let receipts = Receipts::new(1_000, Duration::from_secs(60)).within(1 << 20, String::len);
+    /// # use ringway_hub::{First, DedupCache};
+    /// let cache = DedupCache::new(1_000, Duration::from_secs(60)).within(1 << 20, String::len);
     /// for id in 0..1_000 {
-    ///     receipts.once("ann", &id.to_string(), Duration::ZERO, || "x".repeat(1 << 16));
+    ///     cache.once("ann", &id.to_string(), Duration::ZERO, || "x".repeat(1 << 16));
     /// }
-    /// assert!(receipts.len() < 16);
+    /// assert!(cache.len() < 16);
     /// ```
     #[must_use]
     pub fn within(mut self, bytes_max: usize, weigh: fn(&V) -> usize) -> Self {
@@ -104,7 +104,7 @@ impl<V: Clone> Receipts<V> {
     /// The answer to the sender's request of this id, which `make` does when it comes for the
     /// first time. At most one thread at a time does so for an id; one that repeats it waits.
     ///
-    /// `make` must not use these receipts.
+    /// `make` must not use these cache.
     pub fn once(
         &self,
         sender: &str,
@@ -157,11 +157,11 @@ impl<V: Clone> Receipts<V> {
     ///
     /// ```
     /// # use std::time::Duration;
-    /// # use ringway_hub::Receipts;
-    /// let (receipts, now) = (Receipts::new(1_000, Duration::from_secs(60)), Duration::ZERO);
-    /// receipts.once("ann", "7", now, || "done");
-    /// assert_eq!(receipts.earlier("ann", "7", now), Some("done"));
-    /// assert_eq!(receipts.earlier("ann", "8", now), None);
+    /// # use ringway_hub::DedupCache;
+    /// let (cache, now) = (DedupCache::new(1_000, Duration::from_secs(60)), Duration::ZERO);
+    /// cache.once("ann", "7", now, || "done");
+    /// assert_eq!(cache.earlier("ann", "7", now), Some("done"));
+    /// assert_eq!(cache.earlier("ann", "8", now), None);
     /// ```
     pub fn earlier(&self, sender: &str, id: &str, now: Duration) -> Option<V> {
         let hash = self.hasher.hash_one((sender, id));
@@ -188,11 +188,11 @@ impl<V: Clone> Receipts<V> {
     ///
     /// ```
     /// # use std::time::Duration;
-    /// # use ringway_hub::Receipts;
-    /// let receipts = Receipts::new(1_000, Duration::from_secs(60));
-    /// let empty = receipts.bytes(String::len);
-    /// receipts.once("ann", "7", Duration::ZERO, || "an answer".repeat(100));
-    /// assert!(receipts.bytes(String::len) >= empty + 900);
+    /// # use ringway_hub::DedupCache;
+    /// let cache = DedupCache::new(1_000, Duration::from_secs(60));
+    /// let empty = cache.bytes(String::len);
+    /// cache.once("ann", "7", Duration::ZERO, || "an answer".repeat(100));
+    /// assert!(cache.bytes(String::len) >= empty + 900);
     /// ```
     #[must_use]
     pub fn bytes(&self, value_bytes: impl Fn(&V) -> usize) -> usize {

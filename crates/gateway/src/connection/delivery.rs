@@ -1,4 +1,4 @@
-//! A peer as a client of the hub: sends it runs and what it reads from the log, and answers its
+//! A peer as a client of the hub: sends it batches and what it reads from the log, and answers its
 //! polls.
 //!
 //! It joins a session with the form of its transport; `session::delivery` decides what is sent.
@@ -10,15 +10,15 @@ use ringway_hub::Sequence;
 
 use crate::{
     broker::{Missed, mailbox::Change},
-    connection::{Peer, Readiness, Stage, Turn, log::EndReason, serving},
+    connection::{ClientConnection, Protocol, Readiness, Turn, context, log::EndReason},
     edge::{cors::Cors, response},
     outbox::Outbox,
     session::{
         Pace, Settled,
-        core_hub::Desk,
-        delivery as feed,
-        delivery::{Form, Progress, Serving, Word},
-        dispatch::Run,
+        core_hub::CoreHub,
+        delivery,
+        delivery::{DeliveryContext, DeliveryProgress, EventWriter, ServerMessage},
+        dispatch::Batch,
         perform,
     },
     transport::long_poll::{Found, LongPoll},
@@ -29,74 +29,74 @@ use ringway_http::KeepAlive;
 /// More than the head of an answer has.
 pub(super) const RESPONSE_HEAD_BYTES: usize = 1024;
 
-impl Peer {
-    /// Sends a run of events, if it is for this peer and there is room.
+impl ClientConnection {
+    /// Sends a batch of events, if it is for this peer and there is room.
     #[inline]
-    pub fn deliver(&mut self, run: &mut Run, turn: &mut Turn<'_>) {
+    pub fn deliver(&mut self, batch: &mut Batch, turn: &mut Turn<'_>) {
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
-        let serving: &mut Serving<'_> = &mut serving!(turn);
-        let desk: &Desk = turn.desk;
+        let context: &mut DeliveryContext<'_> = &mut context!(turn);
+        let hub: &CoreHub = turn.hub;
         let progress = match &mut self.stage {
-            Stage::WebSocket(socket) => match socket.feed() {
+            Protocol::WebSocket(socket) => match socket.delivery() {
                 Some((session, mut frames)) => {
-                    feed::deliver(session, &mut frames, run, desk, serving, &mut outbox)
+                    delivery::deliver(session, &mut frames, batch, hub, context, &mut outbox)
                 }
-                None => Progress::Idle,
+                None => DeliveryProgress::Idle,
             },
-            Stage::Stream(stream) => {
-                let (session, format) = (&mut stream.session, &mut stream.form);
-                feed::deliver(session, format, run, desk, serving, &mut outbox)
+            Protocol::Stream(stream) => {
+                let (session, format) = (&mut stream.session, &mut stream.writer);
+                delivery::deliver(session, format, batch, hub, context, &mut outbox)
             }
-            Stage::Poll(poll, _) => {
-                let bytes_max = turn.memory.answer_bytes(serving.settings.http.poll_bytes_max);
-                poll.collect(run, desk, bytes_max, serving.metrics)
+            Protocol::Poll(poll, _) => {
+                let bytes_max = turn.memory.answer_bytes(context.settings.http.poll_bytes_max);
+                poll.collect(batch, hub, bytes_max, context.metrics)
             }
-            _ => Progress::Idle,
+            _ => DeliveryProgress::Idle,
         };
-        if progress == Progress::More {
+        if progress == DeliveryProgress::More {
             self.be_ready(turn);
         }
     }
 
     /// Events after `before` left the log before the core had read them. A live session reads the
     /// log from there on, and is sent a gap for what is gone.
-    pub fn miss(&mut self, before: Sequence, desk: &mut Desk) {
+    pub fn miss(&mut self, before: Sequence, hub: &mut CoreHub) {
         let Some(session) = self.session_mut().filter(|session| session.pace() == Pace::Live)
         else {
             return;
         };
-        session.lose_place(before, desk);
+        session.lose_place(before, hub);
         if self.readiness == Readiness::None {
             self.readiness = Readiness::Waiting;
-            desk.ready.push(self.connection, self.effort);
+            hub.ready.push(self.connection, self.effort);
         }
     }
 
     /// Sends what the peer has missed, as far as there is room.
     pub(super) fn read_on(&mut self, turn: &mut Turn<'_>) {
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
-        let serving: &mut Serving<'_> = &mut serving!(turn);
-        let desk: &Desk = turn.desk;
+        let context: &mut DeliveryContext<'_> = &mut context!(turn);
+        let hub: &CoreHub = turn.hub;
         let progress = match &mut self.stage {
-            Stage::WebSocket(socket) => match socket.feed() {
+            Protocol::WebSocket(socket) => match socket.delivery() {
                 Some((session, mut frames)) => {
-                    feed::read_on(session, &mut frames, desk, serving, &mut outbox)
+                    delivery::read_on(session, &mut frames, hub, context, &mut outbox)
                 }
-                None => Progress::Idle,
+                None => DeliveryProgress::Idle,
             },
-            Stage::Stream(stream) => {
-                let (session, format) = (&mut stream.session, &mut stream.form);
-                feed::read_on(session, format, desk, serving, &mut outbox)
+            Protocol::Stream(stream) => {
+                let (session, format) = (&mut stream.session, &mut stream.writer);
+                delivery::read_on(session, format, hub, context, &mut outbox)
             }
-            Stage::Poll(..) => return self.try_to_answer(turn),
-            _ => Progress::Idle,
+            Protocol::Poll(..) => return self.try_to_answer(turn),
+            _ => DeliveryProgress::Idle,
         };
         match progress {
-            Progress::Idle => {}
-            Progress::More => self.be_ready(turn),
-            Progress::NoMemory => self.end_unanswered(turn),
-            Progress::TooSlow(seen) => {
-                let reason = format!("too slow; resume from {}", turn.desk.exchange.cursor(seen));
+            DeliveryProgress::Idle => {}
+            DeliveryProgress::More => self.be_ready(turn),
+            DeliveryProgress::NoMemory => self.end_unanswered(turn),
+            DeliveryProgress::TooSlow(seen) => {
+                let reason = format!("too slow; resume from {}", turn.hub.broker.cursor(seen));
                 self.note_end(EndReason::TooSlow);
                 self.close(CloseCode::TRY_AGAIN_LATER, &reason, turn);
             }
@@ -126,7 +126,7 @@ impl Peer {
     pub fn listen(&mut self, change: Change, topic: &str, turn: &mut Turn<'_>) {
         let slot = self.connection.slot();
         let Some(session) = self.session_mut() else { return };
-        let changed = perform::apply(change, session, topic, slot, turn.settings, turn.desk);
+        let changed = perform::apply(change, session, topic, slot, turn.settings, turn.hub);
         if let Ok(Some(missed)) = changed {
             self.tell_of_gap(missed, turn);
         }
@@ -141,15 +141,17 @@ impl Peer {
             session.settle();
         }
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
-        let gap = Word::Gap { from, to };
+        let gap = ServerMessage::Gap { from, to };
         match &mut self.stage {
-            Stage::WebSocket(socket) => {
-                if let Some((_, mut frames)) = socket.feed() {
-                    frames.word(gap, turn.bench, &mut outbox);
+            Protocol::WebSocket(socket) => {
+                if let Some((_, mut frames)) = socket.delivery() {
+                    frames.server_message(gap, turn.scratch, &mut outbox);
                 }
             }
-            Stage::Stream(stream) => stream.form.word(gap, turn.bench, &mut outbox),
-            Stage::Poll(poll, _) => {
+            Protocol::Stream(stream) => {
+                stream.writer.server_message(gap, turn.scratch, &mut outbox)
+            }
+            Protocol::Poll(poll, _) => {
                 poll.note((from, to));
                 self.be_ready(turn);
             }
@@ -159,28 +161,28 @@ impl Peer {
 
     /// Answers a held poll if there is something to answer.
     pub(super) fn try_to_answer(&mut self, turn: &mut Turn<'_>) {
-        let Stage::Poll(poll, _) = &mut self.stage else { return };
-        let mut body = Pieces::new(turn.bench.take_scratch());
+        let Protocol::Poll(poll, _) = &mut self.stage else { return };
+        let mut body = Pieces::new(turn.scratch.take_buffer());
         let bytes_max = turn.memory.answer_bytes(turn.settings.http.poll_bytes_max);
-        match poll.read(turn.desk, turn.now, bytes_max, turn.metrics, &mut body) {
+        match poll.read(turn.hub, turn.now, bytes_max, turn.metrics, &mut body) {
             Found::Something => self.write_answer(&body, Found::Something, turn),
             Found::Nothing if poll.session.pace() != Pace::Live => self.be_ready(turn),
             Found::Nothing => {}
             Found::NoMemory => self.end_unanswered(turn),
         }
-        turn.bench.put_scratch(body.text);
+        turn.scratch.put_buffer(body.text);
     }
 
     /// Answers a held poll with the events that there are, even if there are none.
     pub(super) fn answer_poll(&mut self, turn: &mut Turn<'_>) {
-        let Stage::Poll(poll, _) = &mut self.stage else { return };
-        let mut body = Pieces::new(turn.bench.take_scratch());
+        let Protocol::Poll(poll, _) = &mut self.stage else { return };
+        let mut body = Pieces::new(turn.scratch.take_buffer());
         let bytes_max = turn.memory.answer_bytes(turn.settings.http.poll_bytes_max);
-        match poll.read(turn.desk, turn.now, bytes_max, turn.metrics, &mut body) {
+        match poll.read(turn.hub, turn.now, bytes_max, turn.metrics, &mut body) {
             found @ (Found::Something | Found::Nothing) => self.write_answer(&body, found, turn),
             Found::NoMemory => self.end_unanswered(turn),
         }
-        turn.bench.put_scratch(body.text);
+        turn.scratch.put_buffer(body.text);
     }
 
     /// Ends a connection when there is no memory for what it is to be sent; the client comes again
@@ -195,7 +197,7 @@ impl Peer {
         if turn.operations.try_reserve(body.text.len() + RESPONSE_HEAD_BYTES).is_err() {
             return self.end_unanswered(turn);
         }
-        let Stage::Poll(poll, request) = std::mem::replace(&mut self.stage, Stage::Lingering)
+        let Protocol::Poll(poll, request) = std::mem::replace(&mut self.stage, Protocol::Lingering)
         else {
             return;
         };
@@ -213,7 +215,7 @@ impl Peer {
             (earlier, _) => earlier,
         };
         self.depart(*session, settled, turn);
-        self.stage = Stage::Http(http);
+        self.stage = Protocol::Http(http);
         match after {
             KeepAlive::Yes => self.await_request(turn),
             KeepAlive::Close => self.finish(turn),

@@ -9,20 +9,19 @@ use ringway_frame::CloseCode;
 
 use crate::{
     connection::{
-        Life, Peer, Stage, Turn,
+        ClientConnection, Deadline, Protocol, Turn, context,
         log::{ConnectionLog, EndReason},
-        serving,
     },
     outbox::Outbox,
     refusal::Refusal,
-    session::delivery::{Form, Serving, Word},
+    session::delivery::{DeliveryContext, EventWriter, ServerMessage},
 };
 
-/// How far a client has read: see [`Completion::Progress`].
+/// How far a client has read: see [`Completion::ReadProgress`].
 ///
-/// [`Completion::Progress`]: ringway_acceptor::Completion::Progress
+/// [`Completion::ReadProgress`]: ringway_acceptor::Completion::Progress
 #[derive(Debug, Clone, Copy)]
-pub struct Progress {
+pub struct ReadProgress {
     /// Bytes that it has acknowledged.
     pub acknowledged_bytes: u64,
     /// Bytes that it has not.
@@ -54,7 +53,7 @@ pub enum ToLeave {
     Behind,
 }
 
-impl Peer {
+impl ClientConnection {
     /// Notes why the connection ends; the first reason counts.
     pub fn note_end(&mut self, reason: EndReason) {
         if self.end_reason == EndReason::Other {
@@ -64,22 +63,22 @@ impl Peer {
 
     /// Logs that the connection has ended.
     pub fn log_end(&self, log: &mut ConnectionLog, now: Duration) {
-        let seat = self.seat.as_ref();
-        log.ended(self.end_reason, self.transport, self.connection, seat, now);
+        let permit = self.permit.as_ref();
+        log.ended(self.end_reason, self.transport, self.connection, permit, now);
     }
 
     /// Counts and logs that a request was refused.
     pub(super) fn note_refusal(&self, refusal: Refusal, turn: &mut Turn<'_>) {
         turn.metrics.refuse(refusal);
-        turn.log.refused(refusal, self.connection, self.seat.as_ref(), turn.now);
+        turn.log.refused(refusal, self.connection, self.permit.as_ref(), turn.now);
     }
 
     /// The peer was heard, or has read: it has this long to be silent.
     #[inline]
     pub(super) fn is_alive(&mut self, turn: &mut Turn<'_>) {
-        self.life = Life::Heard;
+        self.deadline = Deadline::Heard;
         let mut due = turn.now + turn.settings.websocket.ping_interval;
-        if let Stage::WebSocket(socket) = &self.stage
+        if let Protocol::WebSocket(socket) = &self.stage
             && let Some(message_due) = socket.message_due(turn.settings, turn.now)
             && !self.sending.is_paused()
         {
@@ -94,7 +93,7 @@ impl Peer {
         let unsent = (unsent_bytes, shared_bytes);
         self.sending.backlogged(self.connection, unsent, queue_bytes_max, turn.operations);
         if let Some(session) = self.session_mut() {
-            session.stall(turn.desk);
+            session.stall(turn.hub);
         }
         self.progressed(turn);
     }
@@ -102,17 +101,17 @@ impl Peer {
     /// The socket took all.
     pub fn drained(&mut self, turn: &mut Turn<'_>) {
         if self.sending.is_paused()
-            && let Stage::WebSocket(socket) = &mut self.stage
+            && let Protocol::WebSocket(socket) = &mut self.stage
         {
             socket.grant_time(turn.now);
         }
         self.sending.drained(self.connection, turn.operations);
         if let Some(session) = self.session_mut() {
-            session.end_stall(turn.desk);
+            session.end_stall(turn.hub);
         }
-        turn.desk.departures.drained(self.connection, &turn.desk.exchange.directory);
+        turn.hub.departures.drained(self.connection, &turn.hub.broker.directory);
         match self.stage {
-            Stage::Leaving => self.leave(turn),
+            Protocol::Leaving => self.leave(turn),
             _ => self.progressed(turn),
         }
         if self.deferred.is_some() || self.is_behind() {
@@ -123,10 +122,10 @@ impl Peer {
     /// A peer that reads is alive, however slowly it does.
     fn progressed(&mut self, turn: &mut Turn<'_>) {
         match self.stage {
-            Stage::WebSocket(_) | Stage::Stream(_) if self.life != Life::EndDue => {
+            Protocol::WebSocket(_) | Protocol::Stream(_) if self.deadline != Deadline::EndDue => {
                 self.is_alive(turn);
             }
-            Stage::Lingering | Stage::Leaving => {
+            Protocol::Lingering | Protocol::Leaving => {
                 turn.wheel.touch(
                     self.connection.slot(),
                     turn.now + turn.settings.websocket.close_timeout,
@@ -142,14 +141,14 @@ impl Peer {
         if self.is_message_overdue(turn) {
             return self.end_overdue_message(turn);
         }
-        match (&mut self.stage, self.life) {
+        match (&mut self.stage, self.deadline) {
             // What it sends is read again when it has read enough of earlier answers.
-            (Stage::Http(_), Life::RequestDue) if !self.sending.is_paused() => {
+            (Protocol::Http(_), Deadline::RequestDue) if !self.sending.is_paused() => {
                 self.refuse_request(Refusal::Timeout, turn);
             }
-            (Stage::Poll(..), Life::AnswerDue) => self.answer_poll(turn),
+            (Protocol::Poll(..), Deadline::AnswerDue) => self.answer_poll(turn),
             // All is with the kernel, which sends it after the close, too.
-            (Stage::Leaving, _) if !self.sending.is_backlogged() => self.end(turn),
+            (Protocol::Leaving, _) if !self.sending.is_backlogged() => self.end(turn),
             _ => turn.operations.push(Operation::MeasureProgress(self.connection)),
         }
     }
@@ -157,7 +156,7 @@ impl Peer {
     /// How far the client has read, asked for when its deadline came. One that has read some of
     /// what it was sent is given as much time again, however slowly it reads: what it can make the
     /// gateway hold meanwhile is bounded elsewhere.
-    pub fn due_after(&mut self, progress: Progress, turn: &mut Turn<'_>) {
+    pub fn due_after(&mut self, progress: ReadProgress, turn: &mut Turn<'_>) {
         let slot = self.connection.slot();
         // Something has happened since that has granted it time.
         if turn.wheel.has_deadline(slot) {
@@ -170,49 +169,53 @@ impl Peer {
             (_, true) => Reading::Slow,
             (_, false) => Reading::Stopped,
         };
-        match (&self.stage, self.life, reading) {
+        match (&self.stage, self.deadline, reading) {
             // A client that reads is alive, although its answer to a Ping may be long in coming.
-            (Stage::WebSocket(_), Life::Heard | Life::Asked, Reading::Slow) => {
+            (Protocol::WebSocket(_), Deadline::Heard | Deadline::Asked, Reading::Slow) => {
                 self.ask(turn);
                 self.is_alive(turn);
             }
-            (Stage::WebSocket(_), Life::Heard, Reading::Done | Reading::Stopped) => {
+            (Protocol::WebSocket(_), Deadline::Heard, Reading::Done | Reading::Stopped) => {
                 self.ask(turn);
-                self.life = Life::Asked;
+                self.deadline = Deadline::Asked;
                 turn.wheel.touch(slot, turn.now + turn.settings.websocket.pong_timeout);
             }
-            (Stage::WebSocket(_), Life::Asked, Reading::Done | Reading::Stopped)
+            (Protocol::WebSocket(_), Deadline::Asked, Reading::Done | Reading::Stopped)
                 if !self.sending.is_backlogged() =>
             {
                 self.note_end(EndReason::NoSignOfLife);
                 self.close(CloseCode::GOING_AWAY, "no sign of life", turn);
             }
             // A client that only listens shows that it lives by reading.
-            (Stage::Stream(_), Life::Heard | Life::Asked, Reading::Done | Reading::Slow) => {
+            (
+                Protocol::Stream(_),
+                Deadline::Heard | Deadline::Asked,
+                Reading::Done | Reading::Slow,
+            ) => {
                 self.ask(turn);
                 self.is_alive(turn);
             }
-            (Stage::Stream(_), Life::Heard, Reading::Stopped) => {
-                self.life = Life::Asked;
+            (Protocol::Stream(_), Deadline::Heard, Reading::Stopped) => {
+                self.deadline = Deadline::Asked;
                 turn.wheel.touch(slot, turn.now + turn.settings.websocket.pong_timeout);
             }
-            (Stage::Http(_), Life::RequestDue, Reading::Slow) => {
+            (Protocol::Http(_), Deadline::RequestDue, Reading::Slow) => {
                 turn.wheel.touch(slot, turn.now + turn.settings.limits.handshake_timeout);
             }
-            (Stage::Http(_), Life::RequestDue, Reading::Done | Reading::Stopped) => {
+            (Protocol::Http(_), Deadline::RequestDue, Reading::Done | Reading::Stopped) => {
                 self.refuse_request(Refusal::Timeout, turn);
             }
-            (Stage::Http(_), Life::BetweenRequests, Reading::Slow) => {
+            (Protocol::Http(_), Deadline::BetweenRequests, Reading::Slow) => {
                 turn.wheel.touch(slot, turn.now + turn.settings.limits.keep_alive_timeout);
             }
-            (_, Life::EndDue, Reading::Slow) => {
+            (_, Deadline::EndDue, Reading::Slow) => {
                 turn.wheel.touch(slot, turn.now + turn.settings.websocket.close_timeout);
             }
-            (Stage::Http(_), Life::BetweenRequests, Reading::Done | Reading::Stopped) => {
+            (Protocol::Http(_), Deadline::BetweenRequests, Reading::Done | Reading::Stopped) => {
                 self.note_end(EndReason::Idle);
                 self.end(turn);
             }
-            (_, Life::Asked, _) => {
+            (_, Deadline::Asked, _) => {
                 self.note_end(EndReason::NoSignOfLife);
                 self.end(turn);
             }
@@ -228,25 +231,33 @@ impl Peer {
             return;
         }
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
-        let serving: Serving<'_> = serving!(turn);
+        let context: DeliveryContext<'_> = context!(turn);
         let is_settled = outbox.is_settled();
         match &mut self.stage {
-            Stage::WebSocket(socket) => {
-                if let Some((session, mut frames)) = socket.feed() {
+            Protocol::WebSocket(socket) => {
+                if let Some((session, mut frames)) = socket.delivery() {
                     if is_settled {
                         session.settle();
                     }
-                    let cursor = session.cursor(turn.desk);
-                    frames.word(Word::Heartbeat { cursor }, serving.bench, &mut outbox);
+                    let cursor = session.cursor(turn.hub);
+                    frames.server_message(
+                        ServerMessage::Heartbeat { cursor },
+                        context.scratch,
+                        &mut outbox,
+                    );
                 }
                 socket.ping(&mut outbox);
             }
-            Stage::Stream(stream) => {
+            Protocol::Stream(stream) => {
                 if is_settled {
                     stream.session.settle();
                 }
-                let cursor = stream.session.cursor(turn.desk);
-                stream.form.word(Word::Heartbeat { cursor }, serving.bench, &mut outbox);
+                let cursor = stream.session.cursor(turn.hub);
+                stream.writer.server_message(
+                    ServerMessage::Heartbeat { cursor },
+                    context.scratch,
+                    &mut outbox,
+                );
             }
             _ => {}
         }
@@ -267,7 +278,7 @@ impl Peer {
         if self.deferred.is_some() {
             return ToLeave::InRequest;
         }
-        if let Stage::Http(http) = &mut self.stage
+        if let Protocol::Http(http) = &mut self.stage
             && !http.is_between_requests()
         {
             http.end_after_request();
@@ -282,8 +293,8 @@ impl Peer {
         if self.deferred.take().is_some() {
             self.sending.release(self.connection, turn.operations);
         }
-        self.stage = Stage::Lingering;
-        self.life = Life::EndDue;
+        self.stage = Protocol::Lingering;
+        self.deadline = Deadline::EndDue;
         turn.wheel.touch(self.connection.slot(), turn.now + turn.settings.websocket.close_timeout);
     }
 
