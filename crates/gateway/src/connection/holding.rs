@@ -92,7 +92,7 @@ impl ClientConnection {
         self.retire(self.settled(turn), turn);
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         if let Protocol::WebSocket(socket) = &mut self.stage {
-            socket.close(code, reason, &mut outbox);
+            socket.fail(code, reason, &mut outbox);
         }
         turn.operations.push(Operation::Shutdown(self.connection));
         self.linger(turn);
