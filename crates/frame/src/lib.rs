@@ -28,6 +28,7 @@ mod close_code;
 mod control;
 pub mod deflate;
 mod emit;
+pub mod extension;
 mod fault;
 mod frames;
 pub mod handshake;
@@ -41,6 +42,7 @@ mod piece;
 mod protocol;
 mod rules;
 mod text;
+mod token;
 mod utf8;
 
 #[allow(unsafe_code, reason = "vector instructions, on slices alone")]
