@@ -28,6 +28,8 @@ pub(super) enum Tail {
 pub(super) struct Link {
     /// The client's address.
     pub(super) address: SocketAddr,
+    /// The listener that it connects to.
+    pub(super) listener: u16,
     /// Sent by the client, not yet received by the driver.
     pub(super) inbound: VecDeque<u8>,
     pub(super) tail: Tail,
@@ -54,6 +56,7 @@ impl Link {
     pub(super) fn new(address: SocketAddr) -> Self {
         Self {
             address,
+            listener: 0,
             inbound: VecDeque::new(),
             tail: Tail::Open,
             outbound: VecDeque::new(),
