@@ -53,10 +53,10 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(address: SocketAddr) -> Self {
+    pub(super) fn new(listener: u16, address: SocketAddr) -> Self {
         Self {
             address,
-            listener: 0,
+            listener,
             inbound: VecDeque::new(),
             tail: Tail::Open,
             outbound: VecDeque::new(),

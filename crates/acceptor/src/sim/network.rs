@@ -116,7 +116,7 @@ impl Network {
     pub fn connect_to(&self, listener: u16, address: SocketAddr) -> Client {
         let world = &mut *self.world();
         let number = world.links.len();
-        world.links.push(Link { listener, ..Link::new(address) });
+        world.links.push(Link::new(listener, address));
         let listening: Vec<_> =
             (0..world.gates.len()).filter(|gate| world.gates[*gate].is_listening).collect();
         let gate = world.rng.choice(listening);
