@@ -268,52 +268,89 @@ fn an_answer_to_a_poll_passes_through_a_layer() {
     assert!(world.client(1).heard == plain);
 }
 
-/// How a connection ends: what its client has done, what it hears after its answer, how the gateway
-/// ends it, and whether that is counted as an error.
+/// Something that happens to the first connection, or to the core.
+type Act = fn(&mut World);
+
+/// Its name, whether the handshake is over before it, what happens; what the client hears then, how the
+/// gateway ends the connection, and what is counted.
+type Case = (&'static str, Open, [Act; 2], &'static str, &'static [&'static str], u64);
+
+fn half_a_hello(world: &mut World) {
+    world.receive(0, vec![0xC5, 1, 2]);
+}
+
+fn wrong_hello(world: &mut World) {
+    world.receive(0, b"GET / HTTP/1.1\r\n\r\n".to_vec());
+}
+
+fn ask(world: &mut World) {
+    world.say(0, b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n");
+}
+
+fn ask_and_break(world: &mut World) {
+    let mut bytes = world.sealed(0, b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n");
+    let broken = world.sealed(0, b"GET /echo HTTP/1.1\r\n");
+    bytes.extend(broken);
+    *bytes.last_mut().expect("a body") ^= 1;
+    world.receive(0, bytes);
+}
+
+/// What came before the broken record waits for its turn, which comes after FIN.
+fn ask_and_break_behind_a_backlog(world: &mut World) {
+    let connection = connection(0);
+    world.complete(Completion::Backlogged { connection, unsent_bytes: 10, shared_bytes: 0 });
+    ask_and_break(world);
+    world.end(0);
+    world.turn();
+    assert_eq!(world.client(0).ends, [""; 0], "it is not over yet");
+    world.complete(Completion::Drained { connection });
+}
+
+fn too_long(world: &mut World) {
+    world.receive(0, vec![1, 0xFF, 0xFF, 0]);
+}
+
+fn half_a_record(world: &mut World) {
+    let bytes = world.sealed(0, b"GET / HTTP/1.1\r\n");
+    world.receive(0, bytes[..HEAD_BYTES + 3].to_vec());
+}
+
+fn fin(world: &mut World) {
+    world.end(0);
+}
+
+fn say_bye(world: &mut World) {
+    let mut bye = Vec::new();
+    world.client(0).layer.as_mut().expect("it has one").close(&mut bye);
+    world.receive(0, bye);
+}
+
+fn drain(world: &mut World) {
+    world.shard.hub().mailbox.drain(Duration::from_secs(1));
+    world.complete(Completion::Woken);
+}
+
+fn fail(world: &mut World) {
+    let failure = ringway_acceptor::Failure(104);
+    world.complete(Completion::Failed { connection: connection(0), failure });
+}
+
+fn idle(world: &mut World) {
+    world.now += Duration::from_secs(3_600);
+    world.turn();
+    let (connection, acknowledged_bytes) = (connection(0), 1);
+    world.complete(Completion::Progress {
+        connection,
+        acknowledged_bytes,
+        unacknowledged_bytes: 0,
+    });
+}
+
+fn none(_: &mut World) {}
+
 #[test]
 fn what_is_broken_ends_one_connection() {
-    type Act = fn(&mut World);
-    let half_a_hello: Act = |world| world.receive(0, vec![0xC5, 1, 2]);
-    let wrong_hello: Act = |world| world.receive(0, b"GET / HTTP/1.1\r\n\r\n".to_vec());
-    let ask: Act = |world| world.say(0, b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n");
-    let ask_and_break: Act = |world| {
-        let mut bytes = world.sealed(0, b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n");
-        let broken = world.sealed(0, b"GET /echo HTTP/1.1\r\n");
-        bytes.extend(broken);
-        *bytes.last_mut().expect("a body") ^= 1;
-        world.receive(0, bytes);
-    };
-    let too_long: Act = |world| world.receive(0, vec![1, 0xFF, 0xFF, 0]);
-    let half_a_record: Act = |world| {
-        let bytes = world.sealed(0, b"GET / HTTP/1.1\r\n");
-        world.receive(0, bytes[..HEAD_BYTES + 3].to_vec());
-    };
-    let fin: Act = |world| world.end(0);
-    let say_bye: Act = |world| {
-        let mut bye = Vec::new();
-        world.client(0).layer.as_mut().expect("it has one").close(&mut bye);
-        world.receive(0, bye);
-    };
-    let drain: Act = |world| {
-        world.shard.hub().mailbox.drain(Duration::from_secs(1));
-        world.complete(Completion::Woken);
-    };
-    let fail: Act = |world| {
-        let failure = ringway_acceptor::Failure(104);
-        world.complete(Completion::Failed { connection: connection(0), failure });
-    };
-    let idle: Act = |world| {
-        world.now += Duration::from_secs(3_600);
-        world.turn();
-        let (connection, acknowledged_bytes) = (connection(0), 1);
-        world.complete(Completion::Progress {
-            connection,
-            acknowledged_bytes,
-            unacknowledged_bytes: 0,
-        });
-    };
-    let none: Act = |_| {};
-    let cases: [(&str, Open, [Act; 2], &str, &[&str], u64); 14] = [
+    let cases: [Case; 15] = [
         ("a wrong hello", Open::No, [wrong_hello, none], "<alert>", &["fin"], 1),
         ("FIN before the hello", Open::No, [fin, none], "", &["fin", "close"], 0),
         ("FIN in the hello", Open::No, [half_a_hello, fin], "", &["fin", "close"], 1),
@@ -324,6 +361,14 @@ fn what_is_broken_ends_one_connection() {
             "a broken record behind a request",
             Open::Yes,
             [ask_and_break, none],
+            "404<alert>",
+            &["fin"],
+            1,
+        ),
+        (
+            "a broken record behind a request that waits",
+            Open::Yes,
+            [ask_and_break_behind_a_backlog, none],
             "404<alert>",
             &["fin"],
             1,
