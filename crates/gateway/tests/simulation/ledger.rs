@@ -1,4 +1,4 @@
-//! What the gateway is told, held against the model: seats, signs of life, backlogs; and a hash.
+//! What the gateway is told, held against the model: permits, signs of life, backlogs; and a hash.
 //!
 //! It sees completions before the shard does, and never changes one.
 
@@ -14,12 +14,12 @@ use ringway::edge::limiter::ConnectionLimits;
 use ringway_acceptor::{Completion, ConnectionId, Settings as DriverSettings, sim::Faults};
 use ringway_frame::HEADER_BYTES_MAX;
 
-use super::visitor::{LATENESS, Visitor};
+use super::script::{LATENESS, ScriptedClient};
 
 /// Receives of one connection that a turn of the simulated driver launches at most.
 const RECEIVES_PER_TURN: usize = 4;
 
-/// More than any response of the gateway has, and more requests than a visitor sends at once.
+/// More than any response of the gateway has, and more requests than a client sends at once.
 const RESPONSES_BYTES_MAX: usize = 8 * 2_048;
 
 /// The account of one course of events.
@@ -29,9 +29,9 @@ pub struct Ledger {
     expected: HashMap<SocketAddr, usize>,
     connections: HashMap<ConnectionId, Entry>,
     addresses: HashMap<IpAddr, u32>,
-    seats: u32,
-    seats_max: u32,
-    seats_per_address_max: u32,
+    permits: u32,
+    permits_max: u32,
+    permits_per_address_max: u32,
     queue_bytes_max: usize,
     unsent_bytes_max: usize,
     silence_max: Duration,
@@ -39,8 +39,8 @@ pub struct Ledger {
 }
 
 struct Entry {
-    visitor: Option<usize>,
-    seat: Option<IpAddr>,
+    client: Option<usize>,
+    permit: Option<IpAddr>,
     sign_of_life_at: Duration,
     acknowledged_bytes: u64,
 }
@@ -62,9 +62,9 @@ impl Ledger {
             expected: HashMap::new(),
             connections: HashMap::new(),
             addresses: HashMap::new(),
-            seats: 0,
-            seats_max: limiter.connections_max,
-            seats_per_address_max: limiter.connections_per_address_max,
+            permits: 0,
+            permits_max: limiter.connections_max,
+            permits_per_address_max: limiter.connections_per_address_max,
             queue_bytes_max: settings.clients.queue_bytes_max,
             unsent_bytes_max: unsent_bytes_max(settings, driver, faults),
             silence_max: longest + settings.websocket.close_timeout + LATENESS,
@@ -72,9 +72,9 @@ impl Ledger {
         }
     }
 
-    /// A visitor connects from `address`.
-    pub fn expect(&mut self, address: SocketAddr, visitor: usize) {
-        assert!(self.expected.insert(address, visitor).is_none(), "{address} comes twice");
+    /// A client connects from `address`.
+    pub fn expect(&mut self, address: SocketAddr, client: usize) {
+        assert!(self.expected.insert(address, client).is_none(), "{address} comes twice");
     }
 
     /// Connections that the gateway knows.
@@ -82,9 +82,9 @@ impl Ledger {
         self.connections.len()
     }
 
-    /// Seats that are taken.
-    pub fn seats(&self) -> u32 {
-        self.seats
+    /// Permits that are taken.
+    pub fn permits(&self) -> u32 {
+        self.permits
     }
 
     /// How often a backlog was over the bound of the queue.
@@ -98,14 +98,19 @@ impl Ledger {
     }
 
     /// Takes note of one completion.
-    pub fn note(&mut self, completion: &Completion<'_>, now: Duration, visitors: &mut [Visitor]) {
+    pub fn note(
+        &mut self,
+        completion: &Completion<'_>,
+        now: Duration,
+        clients: &mut [ScriptedClient],
+    ) {
         now.hash(&mut self.hasher);
         let connection = match completion {
             Completion::Refused { count } => return (0u8, count).hash(&mut self.hasher),
             Completion::Woken => return 1u8.hash(&mut self.hasher),
             Completion::Accepted { connection, peer, .. } => {
                 (2u8, peer).hash(&mut self.hasher);
-                self.admit(*connection, *peer, now, visitors);
+                self.admit(*connection, *peer, now, clients);
                 *connection
             }
             Completion::Connected { .. } | Completion::ConnectFailed { .. } => {
@@ -142,7 +147,7 @@ impl Ledger {
             }
             Completion::Closed { connection } => {
                 8u8.hash(&mut self.hasher);
-                self.dismiss(*connection, now, visitors);
+                self.dismiss(*connection, now, clients);
                 *connection
             }
         };
@@ -154,38 +159,38 @@ impl Ledger {
         connection: ConnectionId,
         peer: SocketAddr,
         now: Duration,
-        visitors: &mut [Visitor],
+        clients: &mut [ScriptedClient],
     ) {
         let address = peer.ip();
         let sharers = self.addresses.entry(address).or_default();
-        let turned_away = if self.seats >= self.seats_max {
+        let rejected = if self.permits >= self.permits_max {
             Some(503)
-        } else if *sharers >= self.seats_per_address_max {
+        } else if *sharers >= self.permits_per_address_max {
             Some(429)
         } else {
-            (self.seats, *sharers) = (self.seats + 1, *sharers + 1);
+            (self.permits, *sharers) = (self.permits + 1, *sharers + 1);
             None
         };
-        let visitor = self.expected.remove(&peer);
-        if let Some(visitor) = visitor {
-            visitors[visitor].is_judged(turned_away);
+        let client = self.expected.remove(&peer);
+        if let Some(client) = client {
+            clients[client].is_accepted(rejected);
         }
-        let seat = turned_away.is_none().then_some(address);
-        let entry = Entry { visitor, seat, sign_of_life_at: now, acknowledged_bytes: 0 };
+        let permit = rejected.is_none().then_some(address);
+        let entry = Entry { client, permit, sign_of_life_at: now, acknowledged_bytes: 0 };
         let earlier = self.connections.insert(connection, entry);
         assert!(earlier.is_none(), "{connection:?} was accepted twice");
     }
 
-    fn dismiss(&mut self, connection: ConnectionId, now: Duration, visitors: &mut [Visitor]) {
+    fn dismiss(&mut self, connection: ConnectionId, now: Duration, clients: &mut [ScriptedClient]) {
         let entry = self.connections.remove(&connection).expect("a connection closes once");
         let silence = now - entry.sign_of_life_at;
         assert!(silence <= self.silence_max, "{connection:?} was kept silent for {silence:?}");
-        if let Some(address) = entry.seat {
-            self.seats -= 1;
+        if let Some(address) = entry.permit {
+            self.permits -= 1;
             *self.addresses.get_mut(&address).expect("it was counted") -= 1;
         }
-        if let Some(visitor) = entry.visitor {
-            visitors[visitor].is_let_go();
+        if let Some(client) = entry.client {
+            clients[client].playback.let_go();
         }
     }
 

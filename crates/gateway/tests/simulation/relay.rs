@@ -13,10 +13,10 @@ use ringway::upstream::relay::{NextStep, Relay};
 use ringway_acceptor::{
     Completion, ConnectFailure, ConnectToken, ConnectionId, Connector, Driver, Operation,
     Operations, Settings,
-    sim::{Client, Faults, Network, Server, SimDriver},
+    sim::{Faults, Network, Server, SimDriver},
 };
 
-use crate::seeds::each_seed;
+use crate::{behaviour::Leaving, connection::Connection, decoder::Transport, seeds::each_seed};
 
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -47,7 +47,7 @@ enum Behaviour {
 
 /// One end of a relayed conversation.
 struct Party {
-    client: Client,
+    socket: Connection,
     behaviour: Behaviour,
     bytes: Vec<u8>,
     sent: usize,
@@ -60,7 +60,7 @@ struct Party {
 }
 
 impl Party {
-    fn new(client: Client, scenario: Scenario, rng: &mut fastrand::Rng) -> Self {
+    fn new(mut socket: Connection, scenario: Scenario, rng: &mut fastrand::Rng) -> Self {
         let behaviour = match rng.u8(..8) {
             0 if scenario == Scenario::Anything => Behaviour::Hasty,
             1 if scenario == Scenario::Anything => Behaviour::Resets(rng.u32(..300)),
@@ -68,11 +68,11 @@ impl Party {
         };
         let is_slow = rng.u8(..3) == 0;
         if is_slow {
-            client.reads_at_most(if rng.bool() { 0 } else { 50 });
+            socket.read_at_most(if rng.bool() { 0 } else { 50 });
         }
         let length = if rng.bool() { rng.usize(..200) } else { rng.usize(..40_000) };
         Self {
-            client,
+            socket,
             behaviour,
             bytes: std::iter::repeat_with(|| rng.u8(..)).take(length).collect(),
             sent: 0,
@@ -85,21 +85,23 @@ impl Party {
 
     fn act(&mut self, turn: u32, rng: &mut fastrand::Rng) {
         if turn == self.slow_until {
-            self.client.resume_reading();
+            self.socket.read_freely();
         }
         if matches!(self.behaviour, Behaviour::Resets(at) if at == turn) && !self.has_left {
-            self.client.reset();
+            self.socket.leave(Leaving::Resets);
             self.has_left = true;
         }
         if !self.has_left && rng.u8(..3) == 0 {
             let end = self.bytes.len().min(self.sent + rng.usize(1..3_000));
-            self.spoke_last |= self.client.saw_fin() && end > self.sent;
-            self.client.send(&self.bytes[self.sent..end]);
+            self.spoke_last |= self.socket.saw_fin() && end > self.sent;
+            self.socket.send(&self.bytes[self.sent..end]);
             self.sent = end;
             if end == self.bytes.len() {
                 match self.behaviour {
-                    Behaviour::Hasty => self.client.close(),
-                    Behaviour::Polite | Behaviour::Resets(_) => self.client.half_close(),
+                    Behaviour::Hasty => self.socket.leave(Leaving::Vanishes),
+                    Behaviour::Polite | Behaviour::Resets(_) => {
+                        self.socket.leave(Leaving::HalfCloses)
+                    }
                 }
                 self.has_left = true;
             }
@@ -108,11 +110,11 @@ impl Party {
     }
 
     fn read(&mut self) {
-        self.received.extend(self.client.received());
+        self.received.extend(self.socket.receive());
     }
 
     fn is_polite(&self) -> bool {
-        self.behaviour == Behaviour::Polite && !self.client.saw_reset()
+        self.behaviour == Behaviour::Polite && !self.socket.saw_reset()
     }
 }
 
@@ -138,7 +140,7 @@ struct Pair {
 
 /// What happened over all seeds.
 #[derive(Debug, Default)]
-struct Story {
+struct Tally {
     completed: usize,
     reset: usize,
     refused: usize,
@@ -148,7 +150,7 @@ struct Story {
     kept_peak: usize,
 }
 
-impl AddAssign for Story {
+impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         self.completed += other.completed;
         self.reset += other.reset;
@@ -207,7 +209,7 @@ impl Core {
     }
 
     /// Runs until nobody has anything to do.
-    fn run(mut self, seed: u64, scenario: Scenario) -> Story {
+    fn run(mut self, seed: u64, scenario: Scenario) -> Tally {
         let mut rng = fastrand::Rng::with_seed(seed);
         while !self.is_over() {
             assert!(self.turn < TURNS_MAX, "a relay does not end");
@@ -217,7 +219,7 @@ impl Core {
             self.turn();
             self.turn += 1;
         }
-        self.story(scenario)
+        self.tally(scenario)
     }
 
     fn is_over(&self) -> bool {
@@ -286,7 +288,7 @@ impl Core {
         }
     }
 
-    fn story(mut self, scenario: Scenario) -> Story {
+    fn tally(mut self, scenario: Scenario) -> Tally {
         for pair in &mut self.pairs {
             pair.client.read();
             pair.upstream.as_mut().map(Party::read);
@@ -294,15 +296,15 @@ impl Core {
         assert_eq!(self.driver.leases_taken(), 0, "a receive buffer is not returned");
         let peak = self.network.backlog_bytes_peak();
         assert!(peak <= KEPT_BYTES_MAX * self.pairs.len(), "{peak} bytes were kept");
-        let mut story = Story {
+        let mut tally = Tally {
             held_back: usize::from(peak > 0),
             kept_peak: self.kept_peak,
-            ..Story::default()
+            ..Tally::default()
         };
         for pair in &self.pairs {
-            pair.judge(scenario, &mut story);
+            pair.check(scenario, &mut tally);
         }
-        story
+        tally
     }
 }
 
@@ -314,7 +316,7 @@ fn index(
 ) -> Option<usize> {
     match *completion {
         Completion::Accepted { connection, peer, .. } => {
-            let index = pairs.iter().position(|pair| pair.client.client.address() == peer)?;
+            let index = pairs.iter().position(|pair| pair.client.socket.address() == peer)?;
             by_name.insert(connection, index);
             Some(index)
         }
@@ -348,7 +350,7 @@ impl Pair {
             _ => {}
         }
         Self {
-            client: Party::new(network.connect(), scenario, rng),
+            client: Party::new(Connection::connect(network, None, Transport::Echo), scenario, rng),
             server,
             admits_at,
             upstream: None,
@@ -365,6 +367,7 @@ impl Pair {
             self.server.admit();
         }
         if let Some(client) = self.server.accept() {
+            let client = Connection::over(client, Transport::Echo);
             assert!(self.upstream.is_none(), "a relay connects once");
             let mut party = Party::new(client, scenario, rng);
             party.slow_until = party.slow_until.max(turn);
@@ -377,36 +380,36 @@ impl Pair {
 
     /// Whether both sides know that it is over.
     fn has_ended(&self) -> bool {
-        let knows = |party: &Party| party.client.is_closed();
+        let knows = |party: &Party| party.socket.saw_fin() || party.socket.saw_reset();
         knows(&self.client) && self.upstream.as_ref().is_none_or(knows) && self.relay.is_none()
     }
 
-    fn judge(&self, scenario: Scenario, story: &mut Story) {
+    fn check(&self, scenario: Scenario, tally: &mut Tally) {
         let client = &self.client;
-        story.refused += usize::from(self.failure.is_some());
+        tally.refused += usize::from(self.failure.is_some());
         let Some(upstream) = &self.upstream else {
             assert_ne!(scenario, Scenario::Lossless, "it was connected");
-            assert!(client.received.is_empty() && client.client.saw_reset());
-            story.cancelled += usize::from(self.is_over && self.failure.is_none());
+            assert!(client.received.is_empty() && client.socket.saw_reset());
+            tally.cancelled += usize::from(self.is_over && self.failure.is_none());
             return;
         };
         for (from, to) in [(client, upstream), (upstream, client)] {
             assert!(from.bytes[..from.sent].starts_with(&to.received), "bytes are not in order");
         }
         if client.is_polite() && upstream.is_polite() {
-            assert!(client.client.saw_fin() && upstream.client.saw_fin());
+            assert!(client.socket.saw_fin() && upstream.socket.saw_fin());
             assert_eq!((client.sent, upstream.sent), (client.bytes.len(), upstream.bytes.len()));
             assert!(client.bytes == upstream.received && upstream.bytes == client.received);
-            story.completed += 1;
-            story.spoke_last += usize::from(client.spoke_last || upstream.spoke_last);
+            tally.completed += 1;
+            tally.spoke_last += usize::from(client.spoke_last || upstream.spoke_last);
         } else {
             assert_ne!(scenario, Scenario::Lossless, "nobody reset anything");
-            story.reset += 1;
+            tally.reset += 1;
         }
         // One side's reset reaches the other one, unless that has everything already.
         for (from, to) in [(client, upstream), (upstream, client)] {
-            if from.client.saw_reset() && !to.client.saw_reset() {
-                assert!(to.client.saw_fin(), "a side is not told of the end");
+            if from.socket.saw_reset() && !to.socket.saw_reset() {
+                assert!(to.socket.saw_fin(), "a side is not told of the end");
             }
         }
     }
@@ -414,18 +417,18 @@ impl Pair {
 
 #[test]
 fn a_relay_passes_on_a_prefix_whatever_happens() {
-    let mut sum = Story::default();
+    let mut sum = Tally::default();
     let seeds = each_seed("a_relay_passes_on_a_prefix_whatever_happens", 1_000, |seed| {
         sum += Core::new(seed, Scenario::Anything).run(seed, Scenario::Anything);
     });
-    let Story { completed, reset, refused, cancelled, spoke_last, held_back, .. } = sum;
+    let Tally { completed, reset, refused, cancelled, spoke_last, held_back, .. } = sum;
     let counts = [completed, reset, refused, cancelled, spoke_last, held_back];
     assert!(seeds < 1_000 || counts.iter().all(|count| *count > 50), "{sum:?}");
 }
 
 #[test]
 fn without_losses_a_relay_passes_on_every_byte() {
-    let mut sum = Story::default();
+    let mut sum = Tally::default();
     let seeds = each_seed("without_losses_a_relay_passes_on_every_byte", 300, |seed| {
         sum += Core::new(seed, Scenario::Lossless).run(seed, Scenario::Lossless);
     });

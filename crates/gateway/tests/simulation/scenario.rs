@@ -12,9 +12,8 @@ use ringway::edge::limiter::ConnectionLimits;
 use ringway_acceptor::{Settings as DriverSettings, sim::Faults};
 
 use super::{
-    manner::{Courtesy, Cutting, Leaving, Manner, Opening, Reading},
-    script::{PAYLOAD_BYTES_MAX, Script},
-    visitor::Visitor,
+    behaviour::{Behaviour, Courtesy, Leaving, Opening, Reading, Splitting},
+    script::{PAYLOAD_BYTES_MAX, Script, ScriptedClient},
 };
 
 /// A course of events that has not begun.
@@ -30,7 +29,7 @@ pub struct Scenario {
     /// The bounds of the crowd.
     pub limiter: ConnectionLimits,
     /// Who comes.
-    pub visitors: Vec<Visitor>,
+    pub clients: Vec<ScriptedClient>,
     /// From where; nothing: each from an address of its own.
     pub addresses: Vec<SocketAddr>,
     /// When the gateway is told to drain.
@@ -87,7 +86,7 @@ fn faults(rng: &mut Rng) -> Faults {
 }
 
 impl Scenario {
-    /// A world without visitors.
+    /// A world without clients.
     fn empty(seed: u64, rng: &mut Rng) -> Self {
         Self {
             seed,
@@ -104,7 +103,7 @@ impl Scenario {
                 connections_per_address_max: 1_000,
                 exempt: Vec::new(),
             },
-            visitors: Vec::new(),
+            clients: Vec::new(),
             addresses: Vec::new(),
             drain_at: None,
         }
@@ -116,8 +115,8 @@ impl Scenario {
         let mut scenario = Self::empty(seed, rng);
         for _ in 0..rng.u8(1..8) {
             let script = any_script(&scenario.settings, rng);
-            let manner = Manner::any(&script, PATIENCE, rng);
-            scenario.admit(script, manner, rng);
+            let behaviour = Behaviour::any(&script, PATIENCE, rng);
+            scenario.admit(script, behaviour, rng);
         }
         scenario
     }
@@ -155,8 +154,8 @@ impl Scenario {
                 _ => Reading::Never(rng.usize(0..=length)),
             };
             let opening = Opening::Eager;
-            let manner = Manner { reading, leaving, opening, ..Manner::plain(&script) };
-            scenario.admit(script, manner, rng);
+            let behaviour = Behaviour { reading, leaving, opening, ..Behaviour::plain(&script) };
+            scenario.admit(script, behaviour, rng);
         }
         scenario
     }
@@ -171,21 +170,21 @@ impl Scenario {
         scenario.drain_at = Some(drain_at);
         for _ in 0..rng.u8(1..12) {
             let script = any_script(&scenario.settings, rng);
-            let mut manner = Manner::any(&script, PATIENCE, rng);
+            let mut behaviour = Behaviour::any(&script, PATIENCE, rng);
             if rng.u8(0..3) > 0 {
-                manner.leaving = Leaving::Stays;
-                manner.courtesy = Courtesy::Polite;
+                behaviour.leaving = Leaving::Stays;
+                behaviour.courtesy = Courtesy::Polite;
             }
             if rng.u8(0..4) == 0 {
                 // Just in time, or a moment too late.
-                manner.comes_at = drain_at + Duration::from_micros(rng.u64(0..1_000));
+                behaviour.comes_at = drain_at + Duration::from_micros(rng.u64(0..1_000));
             }
-            scenario.admit(script, manner, rng);
+            scenario.admit(script, behaviour, rng);
         }
         scenario
     }
 
-    /// More clients than seats, in all or from one address.
+    /// More clients than permits, in all or from one address.
     pub fn crowd(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(seed);
         let mut scenario = Self::empty(seed, rng);
@@ -196,8 +195,8 @@ impl Scenario {
             script.open(rng);
             script.talk(rng.usize(0..4), 2_000, rng);
             script.close(rng);
-            let manner = Manner::any(&script, PATIENCE, rng);
-            scenario.admit(script, manner, rng);
+            let behaviour = Behaviour::any(&script, PATIENCE, rng);
+            scenario.admit(script, behaviour, rng);
             let host = rng.u8(1..5);
             scenario.addresses.push(SocketAddr::from(([10, 0, 0, host], 1_000 + number)));
         }
@@ -215,22 +214,22 @@ impl Scenario {
             script.requests(rng.usize(0..2), rng);
             let begun = script.bytes.len();
             script.open(rng);
-            let mut manner = Manner::plain(&script);
-            manner.comes_at = Duration::from_micros(rng.u64(0..50_000));
-            manner.says = rng.usize(begun..script.bytes.len());
-            manner.leaving = Leaving::FallsSilent;
+            let mut behaviour = Behaviour::plain(&script);
+            behaviour.comes_at = Duration::from_micros(rng.u64(0..50_000));
+            behaviour.says = rng.usize(begun..script.bytes.len());
+            behaviour.leaving = Leaving::FallsSilent;
             if rng.bool() {
-                (manner.says, manner.leaving) = (script.bytes.len(), Leaving::Stays);
-                manner.cutting = Cutting::Drip(Duration::from_millis(rng.u64(150..1_000)));
+                (behaviour.says, behaviour.leaving) = (script.bytes.len(), Leaving::Stays);
+                behaviour.splitting = Splitting::Drip(Duration::from_millis(rng.u64(150..1_000)));
             }
-            scenario.admit(script, manner, rng);
+            scenario.admit(script, behaviour, rng);
         }
         scenario
     }
 
-    /// A client that says `script` in `manner`.
-    fn admit(&mut self, script: Script, manner: Manner, rng: &mut Rng) {
-        self.visitors.push(Visitor::new(script, manner, rng.u64(..)));
+    /// A client that says `script` in `behaviour`.
+    fn admit(&mut self, script: Script, behaviour: Behaviour, rng: &mut Rng) {
+        self.clients.push(ScriptedClient::new(script, behaviour, rng.u64(..)));
     }
 }
 

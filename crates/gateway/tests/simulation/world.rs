@@ -1,4 +1,4 @@
-//! A world in one thread: the real shard on the simulated driver, and its visitors.
+//! A world in one thread: the real shard on the simulated driver, and its clients.
 //!
 //! It turns the gateway's loop by hand, in virtual time, and audits it after every turn.
 
@@ -22,7 +22,7 @@ use ringway_hub::Epoch;
 use super::{
     ledger::Ledger,
     scenario::Scenario,
-    visitor::{LATENESS, Moment, Visitor},
+    script::{LATENESS, Moment, ScriptedClient},
 };
 
 /// More turns than any course of events takes: past this the gateway, or the world, hangs.
@@ -41,7 +41,7 @@ pub struct World {
     mailbox: Mailbox,
     settings: Arc<Settings>,
     ledger: Ledger,
-    visitors: Vec<Visitor>,
+    clients: Vec<ScriptedClient>,
     addresses: Vec<SocketAddr>,
     drain_at: Option<Duration>,
     drained_at: Option<Duration>,
@@ -64,7 +64,7 @@ pub struct Outcome {
 impl World {
     /// The world of a scenario, before anything has happened.
     pub fn new(scenario: Scenario) -> Self {
-        let Scenario { seed, faults, driver, settings, limiter, visitors, addresses, drain_at } =
+        let Scenario { seed, faults, driver, settings, limiter, clients, addresses, drain_at } =
             scenario;
         let network = Network::new(seed, faults);
         let ledger = Ledger::new(&limiter, &settings, &driver, &faults);
@@ -96,7 +96,7 @@ impl World {
             mailbox,
             settings,
             ledger,
-            visitors,
+            clients,
             addresses,
             drain_at,
             drained_at: None,
@@ -109,8 +109,8 @@ impl World {
         self.run_and_ask(|_| ()).0
     }
 
-    /// Lets everything happen, then asks each visitor how it fared.
-    pub fn run_and_ask<T>(mut self, ask: impl Fn(&Visitor) -> T) -> (Outcome, Vec<T>) {
+    /// Lets everything happen, then asks each client how it fared.
+    pub fn run_and_ask<T>(mut self, ask: impl Fn(&ScriptedClient) -> T) -> (Outcome, Vec<T>) {
         let mut turns = 0;
         while !self.is_over() {
             self.turn();
@@ -123,22 +123,22 @@ impl World {
             Some(drained_at) => self.audit_drain(drained_at),
             None => self.audit_rest(),
         }
-        let satisfied = self.visitors.iter().filter(|visitor| visitor.got_all()).count();
+        let satisfied = self.clients.iter().filter(|client| client.got_all()).count();
         let (trace, overruns) = (self.ledger.trace(), self.ledger.overruns());
-        let told = self.visitors.iter().map(ask).collect();
+        let told = self.clients.iter().map(ask).collect();
         (Outcome { trace, turns, satisfied, overruns }, told)
     }
 
     fn is_over(&self) -> bool {
-        let is_done = |visitor: &Visitor| visitor.is_done();
+        let is_done = |client: &ScriptedClient| client.is_done();
         let is_quiet = self.network.is_quiet() && self.operations.is_empty();
         match self.drained_at {
             Some(_) => self.shard.is_finished(self.network.now()) && is_quiet,
-            None => self.visitors.iter().all(is_done) && self.shard.clients() == 0 && is_quiet,
+            None => self.clients.iter().all(is_done) && self.shard.clients() == 0 && is_quiet,
         }
     }
 
-    /// One turn of the visitors, then one of the gateway, as its event loop does it.
+    /// One turn of the clients, then one of the gateway, as its event loop does it.
     fn turn(&mut self) {
         let now = self.network.now();
         let next = self.visit(now);
@@ -152,17 +152,17 @@ impl World {
         self.driver.wait(timeout).expect("the simulation has no kernel");
         let now = self.network.now();
         while let Some(completion) = self.driver.next() {
-            self.ledger.note(&completion, now, &mut self.visitors);
+            self.ledger.note(&completion, now, &mut self.clients);
             self.shard.complete(completion, now, &mut self.operations);
         }
         self.shard.follow_log(now, &mut self.operations);
         self.shard.expire(now, &mut self.operations);
         self.shard.count(&self.driver.counters(), &self.operations);
         assert_eq!(self.shard.clients(), self.ledger.connections(), "clients of the shard");
-        assert_eq!(self.limiter.connections(), self.ledger.seats(), "seats of the census");
+        assert_eq!(self.limiter.connections(), self.ledger.permits(), "permits of the census");
     }
 
-    /// All visitors act, in any order; returns when the next one wants to.
+    /// All clients act, in any order; returns when the next one wants to.
     fn visit(&mut self, now: Duration) -> Option<Duration> {
         let drain_at = self.drain_at.filter(|_| self.drained_at.is_none());
         if drain_at.is_some_and(|at| at <= now) {
@@ -183,24 +183,24 @@ impl World {
             message_timeout: self.settings.websocket.message_timeout,
         };
         let mut next = drain_at.filter(|at| *at > now);
-        let first = self.rng.usize(0..self.visitors.len());
-        for place in 0..self.visitors.len() {
-            let number = (first + place) % self.visitors.len();
-            let visitor = &mut self.visitors[number];
+        let first = self.rng.usize(0..self.clients.len());
+        for place in 0..self.clients.len() {
+            let number = (first + place) % self.clients.len();
+            let client = &mut self.clients[number];
             let address = self.addresses.get(number).copied();
-            if let Some(address) = visitor.come(&self.network, address, now) {
+            if let Some(address) = client.come(&self.network, address, now) {
                 self.ledger.expect(address, number);
             }
-            let wish = visitor.act(moment);
+            let wish = client.act(moment);
             next = next.into_iter().chain(wish).min();
         }
         next
     }
 
-    /// After the last visitor has gone, nothing is left.
+    /// After the last client has gone, nothing is left.
     fn audit_rest(&self) {
         assert_eq!(self.shard.clients(), 0, "clients");
-        assert_eq!(self.limiter.connections(), 0, "seats");
+        assert_eq!(self.limiter.connections(), 0, "permits");
         assert_eq!(self.driver.connections(), 0, "connections of the driver");
         assert_eq!(self.driver.leases_taken(), 0, "leases");
         assert_eq!(self.shard.next_deadline(self.network.now()), None, "deadlines");
@@ -210,19 +210,19 @@ impl World {
     fn audit_drain(&self, drained_at: Duration) {
         let took = self.network.now() - drained_at;
         assert!(took <= self.settings.server.drain_time + LATENESS, "the drain took {took:?}");
-        for visitor in self.visitors.iter().filter(|visitor| visitor.is_attentive()) {
-            assert!(visitor.is_done() || !visitor.has_come(), "left behind: {}", visitor.summary());
+        for client in self.clients.iter().filter(|client| client.is_attentive()) {
+            assert!(client.is_done() || !client.has_come(), "left behind: {}", client.summary());
         }
         if self.shard.clients() == 0 {
-            assert_eq!(self.limiter.connections(), 0, "seats");
+            assert_eq!(self.limiter.connections(), 0, "permits");
             assert_eq!(self.driver.connections(), 0, "connections of the driver");
             assert_eq!(self.driver.leases_taken(), 0, "leases");
         }
     }
 
     fn describe(&self) -> String {
-        let left = self.visitors.iter().filter(|visitor| !visitor.is_done());
-        let left: Vec<_> = left.map(Visitor::summary).collect();
+        let left = self.clients.iter().filter(|client| !client.is_done());
+        let left: Vec<_> = left.map(ScriptedClient::summary).collect();
         format!("{} clients in the shard; not done: {left:#?}", self.shard.clients())
     }
 }

@@ -10,7 +10,7 @@ use ringway::config::patterns::Patterns;
 use ringway::limits::LARGE_EVENT_BYTES;
 use ringway_hub::Cursor;
 
-use super::world::Story;
+use super::world::Tally;
 
 /// The number of a command.
 pub type Token = u64;
@@ -136,11 +136,11 @@ impl Command {
     }
 
     /// Holds what became of a notify against who had a connection.
-    pub fn judge<'o>(
+    pub fn check<'o>(
         &self,
         outcome: impl Iterator<Item = (&'o str, &'o str)>,
         allowed: &Patterns,
-        story: &mut Story,
+        tally: &mut Tally,
     ) {
         let Kind::Notify { to } = &self.kind else { panic!("{self:?} has no outcome") };
         let mut wanted: BTreeSet<&str> = to.iter().map(String::as_str).collect();
@@ -148,10 +148,10 @@ impl Command {
             assert!(wanted.remove(name), "{name} is no recipient of {self:?}");
             let is_unkept = self.ttl == Some(0);
             let (is_right, count) = match outcome {
-                "delivered" => (self.there.iter().any(|one| one == name), &mut story.delivered),
-                "queued" => (!is_unkept, &mut story.queued),
-                "offline" => (is_unkept, &mut story.offline),
-                _ => (outcome == "denied", &mut story.denied),
+                "delivered" => (self.there.iter().any(|one| one == name), &mut tally.delivered),
+                "queued" => (!is_unkept, &mut tally.queued),
+                "offline" => (is_unkept, &mut tally.offline),
+                _ => (outcome == "denied", &mut tally.denied),
             };
             assert!(is_right, "{name} {outcome}: {self:?}");
             assert_eq!(allowed.allow(name), outcome != "denied", "{name} {outcome}: {self:?}");

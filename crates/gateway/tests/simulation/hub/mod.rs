@@ -4,20 +4,21 @@
 //! The clients touch the gateway by bytes alone. The model knows the log, the place at which each
 //! command was carried out, and what each socket took; it never looks into a session.
 
-mod acting;
+mod checker;
 mod command;
+mod connect_params;
+mod connection;
 mod cores;
-mod course;
-mod ear;
-mod hearing;
 mod interest;
-mod line;
 mod model;
-mod people;
+mod oracle;
+mod person;
+mod reference_log;
+mod scenario;
 mod service;
-mod truth;
-mod view;
+mod taken;
+mod workload;
 mod world;
 
-pub use course::Course;
-pub use world::{Story, World};
+pub use scenario::Scenario;
+pub use world::{Tally, World};

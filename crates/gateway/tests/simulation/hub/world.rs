@@ -1,6 +1,6 @@
 //! A world in one thread: two shards on simulated drivers, one log, the clients and the model.
 //!
-//! It begins and ends a course of events. What happens in between is told by `cores` (the gateway),
+//! It begins and ends a scenario of events. What happens in between is told by `cores` (the gateway),
 //! `acting` and `hearing` (the clients).
 
 use std::{ops::AddAssign, sync::Arc, time::Duration};
@@ -15,11 +15,11 @@ use ringway_hub::{Appender, Cursor, Epoch, Liveness};
 
 use super::{
     cores::{CORES, Core},
-    course::{Course, Flood, Memory},
     model::Model,
+    scenario::{Flood, Memory, Scenario},
 };
 
-/// More turns than any course of events takes: past this the gateway, or the world, hangs.
+/// More turns than any scenario of events takes: past this the gateway, or the world, hangs.
 const TURNS_MAX: u64 = 400_000;
 
 /// All that there is.
@@ -50,7 +50,7 @@ pub struct Device {
     /// Its name, by number.
     pub person: usize,
     /// The connection that it is told events by.
-    pub line: Option<usize>,
+    pub connection: Option<usize>,
     /// The connection that it sends by, where the other one does not go both ways.
     pub post: Option<usize>,
     /// How far it has come.
@@ -67,9 +67,9 @@ pub struct Device {
     pub reads_at: Option<Duration>,
 }
 
-/// What a course of events came to.
+/// What a scenario of events came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Story {
+pub struct Tally {
     /// Turns of the cores.
     pub turns: u64,
     /// Events in the log.
@@ -91,7 +91,7 @@ pub struct Story {
     /// Answers to commands that came twice.
     pub repeated: u64,
     /// Connections that were closed by an order.
-    pub ordered: u64,
+    pub closed_by_application: u64,
     /// How often every core got other settings.
     pub replaced: u64,
     /// Recipients that were there, and that were not.
@@ -108,7 +108,7 @@ pub struct Story {
     pub trace: u64,
 }
 
-impl AddAssign for Story {
+impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         let Self { turns, events, heard, gaps, resumed, foreign, alone, .. } = other;
         let sums = [
@@ -122,7 +122,7 @@ impl AddAssign for Story {
             (&mut self.lagged, other.lagged),
             (&mut self.too_slow, other.too_slow),
             (&mut self.repeated, other.repeated),
-            (&mut self.ordered, other.ordered),
+            (&mut self.closed_by_application, other.closed_by_application),
             (&mut self.replaced, other.replaced),
             (&mut self.delivered, other.delivered),
             (&mut self.queued, other.queued),
@@ -134,23 +134,25 @@ impl AddAssign for Story {
     }
 }
 
-impl Story {
+impl Tally {
     /// Whether everything has happened, as it does over many courses.
     pub fn is_rich(&self) -> bool {
         let Self { heard, gaps, resumed, foreign, alone, lagged, too_slow, .. } = *self;
-        let Self { repeated, ordered, delivered, queued, offline, denied, rests, .. } = *self;
+        let Self {
+            repeated, closed_by_application, delivered, queued, offline, denied, rests, ..
+        } = *self;
         let counts = [
             [heard, gaps, resumed, foreign, alone, lagged, too_slow],
-            [repeated, ordered, delivered, queued, offline, denied, rests],
+            [repeated, closed_by_application, delivered, queued, offline, denied, rests],
         ];
         self.replaced > 0 && counts.as_flattened().iter().all(|count| *count > 0)
     }
 }
 
 impl World {
-    /// The world of a course, before anything has happened.
-    pub fn new(course: Course) -> Self {
-        let Course { seed, faults, driver, settings, people, topics, .. } = course;
+    /// The world of a scenario, before anything has happened.
+    pub fn new(scenario: Scenario) -> Self {
+        let Scenario { seed, faults, driver, settings, people, topics, .. } = scenario;
         let network = Network::new(seed, faults);
         let mut rng = Rng::with_seed(!seed);
         let settings = Arc::new(settings);
@@ -168,22 +170,22 @@ impl World {
         let cores = std::array::from_fn(|number| {
             Core::new(number, &network, driver.clone(), &settings, &broker, &limiter, &mailbox)
         });
-        let devices = (0..course.devices)
+        let devices = (0..scenario.devices)
             .map(|_| Device {
                 person: rng.usize(0..people.len()),
-                line: None,
+                connection: None,
                 post: None,
                 cursor: None,
                 older: Vec::new(),
                 topics: topics.iter().filter(|_| rng.bool()).cloned().collect(),
-                actions: course.actions,
-                acts_at: course.haste.mul_f64(3.0 * rng.f64()),
+                actions: scenario.actions,
+                acts_at: scenario.haste.mul_f64(3.0 * rng.f64()),
                 reads_at: None,
             })
             .collect();
         Self {
             cores,
-            model: Model::new(&broker, &settings, &people, course.flood),
+            model: Model::new(&broker, &settings, &people, scenario.flood),
             broker,
             limiter,
             mailbox,
@@ -192,12 +194,12 @@ impl World {
             devices,
             tail: Appender::default(),
             rng,
-            haste: course.haste,
-            memory: course.memory,
-            stall: course.stall,
-            flood: course.flood,
+            haste: scenario.haste,
+            memory: scenario.memory,
+            stall: scenario.stall,
+            flood: scenario.flood,
             application_acts_at: Duration::ZERO,
-            application_actions: 10 * course.actions,
+            application_actions: 10 * scenario.actions,
             send_buffer_bytes: faults.send_buffer_bytes,
             serial: 0,
             network,
@@ -205,7 +207,7 @@ impl World {
     }
 
     /// Lets everything happen.
-    pub fn run(mut self) -> Story {
+    pub fn run(mut self) -> Tally {
         let mut turns = 0;
         while !self.is_over() {
             self.turn();
@@ -214,7 +216,7 @@ impl World {
         }
         self.audit_end();
         let lagged = self.cores.iter().map(|core| core.metrics.lagged.value()).sum();
-        Story { turns, events: self.model.truth.head(), lagged, ..self.model.story }
+        Tally { turns, events: self.model.reference.head(), lagged, ..self.model.tally }
     }
 
     fn is_over(&self) -> bool {
@@ -226,7 +228,7 @@ impl World {
     /// Clients act, then the cores take a turn, in any order.
     fn turn(&mut self) {
         let now = self.network.now();
-        self.hear_all(now);
+        self.check_all(now);
         if self.is_at_rest() {
             self.model.audit_rest(now);
         }
@@ -252,16 +254,18 @@ impl World {
     }
 
     fn describe(&self) -> Vec<String> {
-        let lines = self.model.lines.iter().filter(|line| !line.is_closed);
-        let lines = lines.map(|line| format!("{:?} {:?} {:?}", line.route, line.phase, line.view));
+        let connections = self.model.connections.iter().filter(|connection| !connection.is_closed);
+        let connections = connections.map(|connection| {
+            format!("{:?} {:?} {:?}", connection.transport, connection.phase, connection.oracle)
+        });
         let cores = self.cores.iter().map(|core| format!("{} clients", core.shard.clients()));
-        lines.chain(cores).collect()
+        connections.chain(cores).collect()
     }
 }
 
 impl Device {
     /// Whether nothing more will happen to it.
     pub fn is_done(&self) -> bool {
-        self.actions == 0 && self.line.is_none() && self.post.is_none()
+        self.actions == 0 && self.connection.is_none() && self.post.is_none()
     }
 }

@@ -14,16 +14,16 @@ use super::{
 };
 
 /// All events so far.
-pub struct Truth {
+pub struct ReferenceLog {
     reader: Reader,
-    facts: Vec<Option<Fact>>,
+    records: Vec<Option<Record>>,
     places: BTreeMap<Token, Sequence>,
     age_max: Duration,
     allowed: Patterns,
 }
 
 /// One event.
-pub struct Fact {
+pub struct Record {
     /// Whom it is for.
     pub to: Vec<Interest>,
     /// Who is left out.
@@ -46,24 +46,24 @@ struct Data {
     n: Token,
 }
 
-impl Truth {
+impl ReferenceLog {
     /// The log from its beginning.
     pub fn new(log: &Log, age_max: Duration, allowed: Patterns) -> Self {
         let reader = log.reader();
-        Self { reader, facts: Vec::new(), places: BTreeMap::new(), age_max, allowed }
+        Self { reader, records: Vec::new(), places: BTreeMap::new(), age_max, allowed }
     }
 
     /// Takes in what was appended.
     pub fn follow(&mut self, log: &Log, commands: &[Command]) {
-        let Self { reader, facts, places, age_max, allowed } = self;
+        let Self { reader, records, places, age_max, allowed } = self;
         loop {
             let followed = reader.follow(log, |event| {
-                let fact = Fact::of(event, log, commands, *age_max, allowed);
-                let token = token_of(&fact.text);
+                let record = Record::of(event, log, commands, *age_max, allowed);
+                let token = token_of(&record.text);
                 let earlier = places.insert(token, event.sequence());
                 assert_eq!(earlier, None, "command {token} was carried out twice");
-                facts.resize_with(event.sequence() as usize - 1, || None);
-                facts.push(Some(fact));
+                records.resize_with(event.sequence() as usize - 1, || None);
+                records.push(Some(record));
                 ControlFlow::Continue(())
             });
             if followed.is_ok() {
@@ -78,8 +78,8 @@ impl Truth {
     }
 
     /// An event, unless it left before anybody could look.
-    pub fn fact(&self, sequence: Sequence) -> Option<&Fact> {
-        self.facts.get(usize::try_from(sequence.checked_sub(1)?).ok()?)?.as_ref()
+    pub fn record(&self, sequence: Sequence) -> Option<&Record> {
+        self.records.get(usize::try_from(sequence.checked_sub(1)?).ok()?)?.as_ref()
     }
 
     /// Where a command stands in the log.
@@ -88,7 +88,7 @@ impl Truth {
     }
 }
 
-impl Fact {
+impl Record {
     /// Whether it is addressed to the client of this name.
     pub fn is_for(&self, name: &str) -> bool {
         self.to.iter().any(|to| matches!(to, Interest::Own(own) if own == name))

@@ -1,4 +1,4 @@
-//! What clients hear, and how each thing is judged and answered.
+//! Holds what the gateway says to each client against the model, and answers it.
 //!
 //! It decides nothing that a client does on its own account.
 
@@ -13,26 +13,29 @@ use ringway_hub::Cursor;
 
 use super::{
     command::Command,
-    ear::{Heard, Object},
-    line::{Attention, Phase, Route},
+    connection::{Attention, Phase},
     model::Model,
-    view::Since,
+    oracle::{Since, one_line},
     world::{Device, World},
+};
+use crate::{
+    behaviour::Leaving,
+    decoder::{Object, Said, Transport},
 };
 
 /// What the application closes clients with.
-pub const ORDERED: u16 = 4_000;
+pub const APPLICATION_CLOSE: u16 = 4_000;
 
 /// Older cursors that a client remembers.
 const OLDER_MAX: usize = 8;
 
 impl World {
-    /// Everybody hears what has come.
-    pub(super) fn hear_all(&mut self, now: Duration) {
+    /// Checks what has come for every client.
+    pub(super) fn check_all(&mut self, now: Duration) {
         let Self { model, devices, rng, .. } = self;
-        for number in 0..model.lines.len() {
-            if model.lines[number].phase != Phase::Over {
-                let device = model.lines[number].device;
+        for number in 0..model.connections.len() {
+            if model.connections[number].phase != Phase::Over {
+                let device = model.connections[number].device;
                 hear(model, number, &mut devices[device], now, rng);
             }
         }
@@ -40,147 +43,150 @@ impl World {
 }
 
 fn hear(model: &mut Model, number: usize, device: &mut Device, now: Duration, rng: &mut Rng) {
-    let line = &mut model.lines[number];
-    let (bytes, saw_fin, saw_reset) =
-        (line.client.received(), line.client.saw_fin(), line.client.saw_reset());
-    let is_main = device.line == Some(number);
-    for heard in line.ear.hear(bytes) {
-        let reached = judge(model, number, heard, now, rng);
+    let connection = &mut model.connections[number];
+    let socket = &mut connection.socket;
+    let (said, saw_fin, saw_reset) = (socket.said(), socket.saw_fin(), socket.saw_reset());
+    let is_main = device.connection == Some(number);
+    for said in said {
+        let reached = check(model, number, said, now, rng);
         if let Some(cursor) = reached.filter(|_| is_main) {
             device.reaches(cursor);
         }
     }
-    let line = &mut model.lines[number];
-    if saw_fin && !saw_reset && line.phase != Phase::Left {
-        line.client.half_close();
+    let connection = &mut model.connections[number];
+    if saw_fin && !saw_reset && connection.phase != Phase::Left {
+        connection.socket.leave(Leaving::HalfCloses);
     }
     if saw_fin || saw_reset {
-        line.phase = Phase::Over;
+        connection.phase = Phase::Over;
     }
-    if matches!(line.phase, Phase::Left | Phase::Over) {
+    if matches!(connection.phase, Phase::Left | Phase::Over) {
         device.forgets(number);
     }
 }
 
 /// Holds one thing against the model; says which cursor the client may resume from.
-fn judge(
+fn check(
     model: &mut Model,
     number: usize,
-    heard: Heard,
+    said: Said,
     now: Duration,
     rng: &mut Rng,
 ) -> Option<Cursor> {
     let log = &model.broker.log;
     let (first, epoch) = (log.first(), log.epoch());
-    let moment = super::view::Moment { now, truth: &model.truth, first, epoch };
-    let line = &mut model.lines[number];
-    model.story.trace = hash(model.story.trace, now, &heard);
-    match heard {
-        Heard::Open => line.phase = line.phase.max_open(),
-        Heard::Object(text) => return judge_object(model, number, &text, now),
-        Heard::Reached(cursor) => {
-            line.view.as_mut().expect("it was let in").reach(cursor, moment);
+    let moment = super::oracle::Moment { now, reference: &model.reference, first, epoch };
+    let connection = &mut model.connections[number];
+    model.tally.trace = hash(model.tally.trace, now, &said);
+    match said {
+        Said::Open => connection.phase = connection.phase.max_open(),
+        Said::Text(text) => return check_object(model, number, &text, now),
+        Said::Reached(cursor) => {
+            connection.oracle.as_mut().expect("it was let in").reach(cursor, moment);
             return Some(cursor);
         }
-        Heard::Answered(status) => {
-            assert!(matches!(status, 200 | 408), "a {status} on {:?}", line.route);
-            line.view = None;
-            line.is_owed = false;
-            line.phase = line.phase.max_open();
+        Said::Response(status) => {
+            assert!(matches!(status, 200 | 408), "a {status} on {:?}", connection.transport);
+            connection.oracle = None;
+            connection.is_owed = false;
+            connection.phase = connection.phase.max_open();
         }
-        Heard::Ping(payload) => {
-            if line.attention == Attention::Full && line.is_used() {
+        Said::Ping => {
+            if connection.attention == Attention::Full && connection.is_used() {
                 let mut frame = Vec::new();
-                emit_pong(&mut frame, Some(rng.u32(..).to_ne_bytes()), &payload);
-                line.send(&frame, None);
+                emit_pong(&mut frame, Some(rng.u32(..).to_ne_bytes()), b"");
+                connection.send(&frame, None);
             }
         }
-        Heard::Close(code, reason) => {
+        Said::Close(code, reason) => {
             let mut resume = None;
             match code {
                 Some(1013) => {
                     let (_, cursor) = reason.split_once("resume from ").expect("a cursor");
                     let cursor = cursor.parse().expect("a cursor");
-                    line.view.as_mut().expect("it was let in").reach(cursor, moment);
-                    model.story.too_slow += 1;
+                    connection.oracle.as_mut().expect("it was let in").reach(cursor, moment);
+                    model.tally.too_slow += 1;
                     resume = Some(cursor);
                 }
-                Some(ORDERED) => model.story.ordered += 1,
+                Some(APPLICATION_CLOSE) => model.tally.closed_by_application += 1,
                 _ => {}
             }
-            if line.is_used() && rng.bool() {
+            if connection.is_used() && rng.bool() {
                 let mut frame = Vec::new();
                 let mask = Some(rng.u32(..).to_ne_bytes());
                 emit_close(&mut frame, mask, code.and_then(CloseCode::new), "");
-                line.send(&frame, None);
+                connection.send(&frame, None);
             }
-            line.view = None;
-            line.phase = Phase::Left;
+            connection.oracle = None;
+            connection.phase = Phase::Left;
             return resume;
         }
+        Said::Binary(_) | Said::Pong(_) => panic!("{said:?}, which nobody asked for"),
     }
     None
 }
 
-fn judge_object(model: &mut Model, number: usize, text: &str, now: Duration) -> Option<Cursor> {
+fn check_object(model: &mut Model, number: usize, text: &str, now: Duration) -> Option<Cursor> {
+    // Some transports turn line breaks into blanks.
+    let text = &*one_line(text);
     let object: Object = serde_json::from_str(text).expect("an object of the subprotocol");
     let cursor_of =
         |text: Option<&String>| -> Cursor { text.expect("a cursor").parse().expect("a cursor") };
     let log = &model.broker.log;
     let (first, epoch) = (log.first(), log.epoch());
-    let moment = super::view::Moment { now, truth: &model.truth, first, epoch };
-    let line = &mut model.lines[number];
-    if line.route == Route::Post {
+    let moment = super::oracle::Moment { now, reference: &model.reference, first, epoch };
+    let connection = &mut model.connections[number];
+    if connection.transport == Transport::Post {
         answer(model, &object, text);
         return None;
     }
     let is_answer = matches!(&*object.kind, "ack") && object.outcome.is_some();
-    let Some(view) = &mut line.view else {
+    let Some(oracle) = &mut connection.oracle else {
         panic!("{text} to one who was not let in, or has left");
     };
     match &*object.kind {
         "welcome" => {
-            let name = &model.people[line.person].name;
+            let name = &model.people[connection.person].name;
             assert_eq!(object.client.as_ref(), Some(name), "who is welcome");
-            line.name = object.connection;
+            connection.name = object.connection;
             let cursor = cursor_of(object.cursor.as_ref());
-            view.welcome(cursor, moment);
+            oracle.welcome(cursor, moment);
             Some(cursor)
         }
         "event" => {
             let cursor = cursor_of(object.cursor.as_ref());
-            view.event(cursor, text, moment);
-            model.story.heard += 1;
+            oracle.event(cursor, text, moment);
+            model.tally.heard += 1;
             Some(cursor)
         }
         "gap" => {
             let [from, to] = [&object.from, &object.to].map(|text| cursor_of(text.as_ref()));
-            view.gap(from, to, moment);
-            model.people[line.person].waive(to.sequence);
-            model.story.gaps += 1;
+            oracle.gap(from, to, moment);
+            model.people[connection.person].waive(to.sequence);
+            model.tally.gaps += 1;
             Some(to)
         }
         "pong" => {
             let cursor = cursor_of(object.cursor.as_ref());
-            view.reach(cursor, moment);
+            oracle.reach(cursor, moment);
             Some(cursor)
         }
         "ack" if !is_answer && object.id.as_ref().is_some_and(|id| id.starts_with('l')) => {
-            let listened = line.listened.pop_front().expect("it has asked for that");
-            assert_eq!(object.id, listened.id, "answers come in order");
-            match listened.since {
+            let changes = connection.changes.pop_front().expect("it has asked for that");
+            assert_eq!(object.id, changes.id, "answers come in order");
+            match changes.since {
                 Some(since) => {
-                    view.subscribed(&listened.topic, since, listened.position, listened.at);
+                    oracle.subscribed(&changes.topic, since, changes.position, changes.at);
                 }
-                None => view.unsubscribed(&listened.topic),
+                None => oracle.unsubscribed(&changes.topic),
             }
             let cursor = cursor_of(object.cursor.as_ref());
-            match listened.since {
+            match changes.since {
                 // It is to be told again if the connection breaks before the gap is heard.
                 Some(Since::Foreign(since)) => assert_eq!(cursor, since, "the cursor before a gap"),
-                _ => view.reach(cursor, moment),
+                _ => oracle.reach(cursor, moment),
             }
-            line.settle();
+            connection.settle();
             Some(cursor)
         }
         _ => {
@@ -192,7 +198,7 @@ fn judge_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
 
 /// The answer to a command.
 fn answer(model: &mut Model, object: &Object, text: &str) {
-    let Model { commands, truth, story, settings, promised, .. } = model;
+    let Model { commands, reference, tally, settings, promised, .. } = model;
     let Some(id) = object.id.as_ref().filter(|_| object.kind == "ack") else {
         return assert_eq!(object.kind, "pong", "{text}");
     };
@@ -203,22 +209,22 @@ fn answer(model: &mut Model, object: &Object, text: &str) {
     };
     let command: &mut Command = &mut commands[token.parse::<usize>().expect("a token")];
     if let Some(ack) = &command.ack {
-        story.repeated += 1;
+        tally.repeated += 1;
         return assert_eq!(ack, text, "the answer to a command that came twice");
     }
     command.ack = Some(text.to_owned());
-    if let Some(place) = truth.place(command.token) {
+    if let Some(place) = reference.place(command.token) {
         assert_eq!(cursor.sequence, place, "the place of an event");
     }
     if let Some(outcome) = &object.outcome {
         let outcome = outcome.iter().map(|(name, outcome)| (&**name, &**outcome));
-        command.judge(outcome, &settings.clients.may_notify, story);
+        command.check(outcome, &settings.clients.may_notify, tally);
     }
 }
 
-fn hash(before: u64, now: Duration, heard: &Heard) -> u64 {
+fn hash(before: u64, now: Duration, said: &Said) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (before, now, heard).hash(&mut hasher);
+    (before, now, said).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -233,9 +239,9 @@ impl Device {
     }
 
     /// A connection is of no use any more.
-    pub fn forgets(&mut self, line: usize) {
-        for own in [&mut self.line, &mut self.post] {
-            own.take_if(|own| *own == line);
+    pub fn forgets(&mut self, connection: usize) {
+        for own in [&mut self.connection, &mut self.post] {
+            own.take_if(|own| *own == connection);
         }
     }
 }

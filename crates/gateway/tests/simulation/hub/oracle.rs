@@ -10,9 +10,8 @@ use ringway_hub::{Cursor, Epoch, Expiry, Sequence, UNKEPT_GRACE};
 
 use super::{
     interest::Interest,
-    line::Route,
-    people::Person,
-    truth::{Fact, Truth},
+    person::Person,
+    reference_log::{Record, ReferenceLog},
 };
 
 /// What is known when something is heard.
@@ -21,14 +20,14 @@ pub struct Moment<'t> {
     /// The virtual time.
     pub now: Duration,
     /// The log.
-    pub truth: &'t Truth,
+    pub reference: &'t ReferenceLog,
     /// The oldest event that is kept.
     pub first: Sequence,
     /// The life of the log.
     pub epoch: Epoch,
 }
 
-/// From where a client goes on, as the gateway must judge it.
+/// From where a client goes on, as the gateway must check it.
 #[derive(Debug, Clone)]
 pub enum Start {
     /// After this event.
@@ -49,10 +48,10 @@ pub enum Start {
 
 /// What one connection is owed.
 #[derive(Debug, Clone)]
-pub struct View {
+pub struct Oracle {
     client: String,
-    #[expect(dead_code, reason = "it is shown when a course fails")]
-    route: Route,
+    #[expect(dead_code, reason = "it is shown when a scenario fails")]
+    transport: Transport,
     start: Start,
     parts: Vec<Part>,
     /// The last cursor that it has heard.
@@ -101,11 +100,11 @@ enum GapDue {
     Topic(Cursor, String),
 }
 
-impl View {
+impl Oracle {
     /// A client that has just come.
     pub fn enter(
         client: &str,
-        route: Route,
+        transport: Transport,
         topics: &[String],
         start: Start,
         position: Sequence,
@@ -130,7 +129,7 @@ impl View {
         };
         Self {
             client: client.to_owned(),
-            route,
+            transport,
             start,
             parts,
             last: own.min(others),
@@ -165,14 +164,14 @@ impl View {
         let sequence = cursor.sequence;
         let is_held = self.is_held(sequence);
         assert!(sequence > self.last || is_held, "{cursor} is not after the last: {self:#?}");
-        if let Some(fact) = moment.truth.fact(sequence) {
+        if let Some(record) = moment.reference.record(sequence) {
             assert!(
-                self.parts.iter().any(|part| part.accepts(sequence, fact)),
+                self.parts.iter().any(|part| part.accepts(sequence, record)),
                 "{text} comes to one who does not wait for it: {self:#?}"
             );
-            assert_ne!(fact.except.as_ref(), Some(&self.client), "its own echo");
-            assert_eq!(text, one_line(&fact.text), "byte for byte");
-            if fact.to.contains(&Interest::Own(self.client.clone())) {
+            assert_ne!(record.except.as_ref(), Some(&self.client), "its own echo");
+            assert_eq!(text, one_line(&record.text), "byte for byte");
+            if record.to.contains(&Interest::Own(self.client.clone())) {
                 if let Start::Alone { person, .. } = &self.start {
                     assert!(sequence > person.settled, "{text} comes again: {self:#?}");
                 }
@@ -182,9 +181,9 @@ impl View {
         self.live.remove(&sequence);
         self.last = sequence;
         self.catch_up(sequence - 1, moment);
-        let fact = moment.truth.fact(sequence);
+        let record = moment.reference.record(sequence);
         for part in &mut self.parts {
-            let is_its_own = fact.is_some_and(|fact| fact.to.contains(&part.interest));
+            let is_its_own = record.is_some_and(|record| record.to.contains(&part.interest));
             if is_its_own && part.held >= sequence {
                 part.check(&self.client, &self.start, sequence - 1, moment);
             }
@@ -240,8 +239,8 @@ impl View {
                     && self.parts.iter().all(|part| is_of_entry(part, *position))
                 {
                     let lost = |sequence| {
-                        let fact = moment.truth.fact(sequence)?;
-                        Some(fact.is_for(&person.name) && fact.keep != Expiry::Never)
+                        let record = moment.reference.record(sequence)?;
+                        Some(record.is_for(&person.name) && record.keep != Expiry::Never)
                     };
                     let has_lost = (1..=to.sequence).any(|sequence| lost(sequence) != Some(false));
                     assert!(has_lost, "a gap to a stranger whom nothing was for: {self:#?}");
@@ -316,15 +315,16 @@ impl View {
         assert!(self.gap_due.is_none(), "a gap is due: {self:#?}");
         assert!(self.live.is_empty(), "not kept, and never sent: {self:#?}");
         self.parts.iter_mut().for_each(|part| part.held = 0);
-        self.catch_up(moment.truth.head(), moment);
+        self.catch_up(moment.reference.head(), moment);
         self.health = health;
     }
 
     /// An event was appended.
-    pub fn learns(&mut self, sequence: Sequence, fact: &Fact) {
-        let is_meant = self.parts.iter().any(|part| part.wants(fact));
-        let is_left_out = fact.except.as_ref() == Some(&self.client);
-        if self.health == Health::Sound && fact.keep == Expiry::Never && is_meant && !is_left_out {
+    pub fn learns(&mut self, sequence: Sequence, record: &Record) {
+        let is_meant = self.parts.iter().any(|part| part.wants(record));
+        let is_left_out = record.except.as_ref() == Some(&self.client);
+        if self.health == Health::Sound && record.keep == Expiry::Never && is_meant && !is_left_out
+        {
             self.live.insert(sequence);
         }
     }
@@ -342,7 +342,7 @@ impl View {
     }
 }
 
-/// From where on a subscription is wanted, as the gateway must judge it.
+/// From where on a subscription is wanted, as the gateway must check it.
 #[derive(Debug, Clone, Copy)]
 pub enum Since {
     /// From now on.
@@ -370,49 +370,49 @@ impl Part {
     /// Nothing is left out up to here.
     fn check(&self, client: &str, start: &Start, to: Sequence, moment: Moment<'_>) {
         for sequence in self.seen + 1..=to {
-            let Some(fact) = moment.truth.fact(sequence) else { continue };
-            let is_kept = match fact.keep {
+            let Some(record) = moment.reference.record(sequence) else { continue };
+            let is_kept = match record.keep {
                 Expiry::Window => true,
                 Expiry::Until(end) => end > moment.now,
                 // It came while the client was here, or so lately that its connection may just have
                 // ended.
-                Expiry::Never => sequence > self.live_from || self.is_graced(fact, moment.now),
+                Expiry::Never => sequence > self.live_from || self.is_graced(record, moment.now),
             };
-            let is_left_out = fact.except.as_deref() == Some(client);
+            let is_left_out = record.except.as_deref() == Some(client);
             let may_miss = match (start, &self.interest) {
                 (Start::Alone { person, .. }, Interest::Own(_)) => person.may_miss(sequence),
                 (Start::Beside(position), Interest::Own(_)) => sequence <= *position,
                 _ => false,
             };
             assert!(
-                !is_kept || is_left_out || may_miss || !self.wants(fact),
+                !is_kept || is_left_out || may_miss || !self.wants(record),
                 "{} never came, and now {client} is at {to}: {self:#?} {start:#?}",
-                fact.text
+                record.text
             );
         }
     }
 
-    fn is_graced(&self, fact: &Fact, now: Duration) -> bool {
-        matches!(self.interest, Interest::Own(_)) && fact.at + UNKEPT_GRACE > now
+    fn is_graced(&self, record: &Record, now: Duration) -> bool {
+        matches!(self.interest, Interest::Own(_)) && record.at + UNKEPT_GRACE > now
     }
 
-    fn wants(&self, fact: &Fact) -> bool {
-        self.ended.is_none() && fact.to.contains(&self.interest)
+    fn wants(&self, record: &Record) -> bool {
+        self.ended.is_none() && record.to.contains(&self.interest)
     }
 
-    fn accepts(&self, sequence: Sequence, fact: &Fact) -> bool {
+    fn accepts(&self, sequence: Sequence, record: &Record) -> bool {
         let is_replayed = sequence <= self.live_from;
-        let is_there = match fact.keep {
+        let is_there = match record.keep {
             Expiry::Window => true,
             Expiry::Until(end) => !is_replayed || end > self.begun_at,
-            Expiry::Never => sequence > self.here_from || self.is_graced(fact, self.begun_at),
+            Expiry::Never => sequence > self.here_from || self.is_graced(record, self.begun_at),
         };
         let is_before_end = self.ended.is_none_or(|end| sequence <= end);
-        fact.to.contains(&self.interest) && sequence > self.seen && is_there && is_before_end
+        record.to.contains(&self.interest) && sequence > self.seen && is_there && is_before_end
     }
 }
 
-/// Some transports make blanks of line breaks; the listener makes them so on all.
+/// Some transports make blanks of connection breaks; the listener makes them so on all.
 pub fn one_line(text: &str) -> String {
     text.replace('\n', " ")
 }

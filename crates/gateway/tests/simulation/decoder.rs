@@ -1,6 +1,9 @@
-//! What a gateway's bytes say on each transport: objects of the subprotocol, and how it ends.
+//! What a gateway's bytes say: HTTP responses, then the frames or the stream of a transport.
 //!
-//! It panics where the gateway breaks HTTP, RFC 6455 or a transport's own form.
+//! The only reader of the gateway's bytes in the simulation. It panics where the gateway breaks HTTP,
+//! RFC 6455 or a transport's own form, and never knows what was asked.
+
+use std::fmt;
 
 use ringway_frame::{
     Message, MessageReader, ReadLimits, Role,
@@ -10,36 +13,95 @@ use ringway_hub::Cursor;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{line::Route, view::one_line};
-
+/// More header fields than any response of the gateway has.
 const FIELDS_MAX: usize = 16;
 
+/// How a client is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// `/echo`, and requests that are answered with a status alone.
+    Echo,
+    /// `/ws`
+    WebSocket(Packing),
+    /// `/sse`
+    Sse(Names),
+    /// `/stream`
+    Lines,
+    /// `/stream?format=iframe`
+    Iframe,
+    /// `/poll`
+    Poll,
+    /// `/send`
+    Post,
+}
+
+/// What a WebSocket asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packing {
+    /// No compression.
+    Plain,
+    /// Compression that many may share.
+    Shared,
+    /// Compression of its own.
+    Own,
+}
+
+/// Whether an event stream names its events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    /// It does.
+    On,
+    /// It does not.
+    Off,
+}
+
 /// One thing that the gateway said.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Heard {
-    /// The connection speaks its transport from here on.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub enum Said {
+    /// The head of a 101, or of an endless response.
     Open,
-    /// An object of the subprotocol.
-    Object(String),
+    /// A whole response with this status.
+    Response(u16),
+    /// A text message, an item of a stream or of a poll, or the body of an answer.
+    Text(String),
+    /// A binary message.
+    Binary(Vec<u8>),
     /// The cursor of a heartbeat or of a poll.
     Reached(Cursor),
-    /// A request was answered.
-    Answered(u16),
     /// A ping.
-    Ping(Vec<u8>),
-    /// A Close.
+    Ping,
+    /// A pong with this payload.
+    Pong(Vec<u8>),
+    /// A Close with this code and reason.
     Close(Option<u16>, String),
 }
 
-/// The listener of one connection.
-pub struct Ear {
-    route: Route,
-    expectation: Option<Expectation<'static>>,
-    unread: Vec<u8>,
-    stage: Stage,
+/// Long payloads are shown by their length: a failure is read by a person.
+impl fmt::Debug for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open => write!(f, "the 101 or the head of a stream"),
+            Self::Response(status) => write!(f, "a {status}"),
+            Self::Text(text) if text.len() > 300 => write!(f, "a text of {} bytes", text.len()),
+            Self::Text(text) => write!(f, "the text {text}"),
+            Self::Binary(payload) => write!(f, "a binary of {} bytes", payload.len()),
+            Self::Reached(cursor) => write!(f, "the cursor {cursor}"),
+            Self::Ping => write!(f, "a ping"),
+            Self::Pong(payload) => write!(f, "a pong of {} bytes", payload.len()),
+            Self::Close(code, reason) => write!(f, "a Close with {code:?} {reason}"),
+        }
+    }
 }
 
-enum Stage {
+/// Decodes what the gateway says on one connection.
+pub struct Decoder {
+    transport: Transport,
+    expectation: Option<Expectation<'static>>,
+    unread: Vec<u8>,
+    state: DecoderState,
+}
+
+enum DecoderState {
     Head,
     Body { status: u16, bytes: usize },
     Chunks,
@@ -54,56 +116,61 @@ struct PollBody<'a> {
     events: Vec<&'a RawValue>,
 }
 
-impl Ear {
-    /// A listener for a connection of this kind.
-    pub fn new(route: Route, expectation: Option<Expectation<'static>>) -> Self {
-        Self { route, expectation, unread: Vec::new(), stage: Stage::Head }
+impl Decoder {
+    /// A decoder for a connection of this kind.
+    pub fn new(transport: Transport) -> Self {
+        Self { transport, expectation: None, unread: Vec::new(), state: DecoderState::Head }
     }
 
-    /// Hears all of `bytes`.
-    pub fn hear(&mut self, mut bytes: Vec<u8>) -> Vec<Heard> {
-        let mut heard = Vec::new();
-        if matches!(self.stage, Stage::Frames(_)) {
-            self.frames(&mut bytes, &mut heard);
-            return heard;
+    /// The connection may be upgraded as `expectation` says.
+    pub fn expect(&mut self, expectation: Option<Expectation<'static>>) {
+        self.expectation = expectation;
+    }
+
+    /// Decodes all of `bytes`.
+    pub fn decode(&mut self, mut bytes: Vec<u8>) -> Vec<Said> {
+        let mut said = Vec::new();
+        if matches!(self.state, DecoderState::Frames(_)) {
+            self.frames(&mut bytes, &mut said);
+            return said;
         }
         self.unread.append(&mut bytes);
-        while self.step(&mut heard) {}
-        heard
+        while self.step(&mut said) {}
+        said
     }
 
     /// One step; `false`: more bytes are needed.
-    fn step(&mut self, heard: &mut Vec<Heard>) -> bool {
-        match self.stage {
-            Stage::Head => self.head(heard),
-            Stage::Body { status, bytes } if self.unread.len() >= bytes => {
+    fn step(&mut self, said: &mut Vec<Said>) -> bool {
+        match self.state {
+            DecoderState::Head => self.head(said),
+            DecoderState::Body { status, bytes } if self.unread.len() >= bytes => {
                 let rest = self.unread.split_off(bytes);
                 let body = std::mem::replace(&mut self.unread, rest);
                 let body = String::from_utf8(body).expect("an answer is UTF-8");
-                match self.route {
-                    Route::Poll if status == 200 => poll(&body, heard),
-                    Route::Post => heard.push(Heard::Object(body)),
+                match self.transport {
+                    Transport::Poll if status == 200 => poll(&body, said),
+                    Transport::Post => said.push(Said::Text(body)),
                     _ => {}
                 }
-                heard.push(Heard::Answered(status));
-                self.stage = Stage::Head;
+                said.push(Said::Response(status));
+                self.state = DecoderState::Head;
                 true
             }
-            Stage::Body { .. } => false,
-            Stage::Chunks => self.chunk(heard),
-            Stage::Frames(_) => {
+            DecoderState::Body { .. } => false,
+            DecoderState::Chunks => self.chunk(said),
+            DecoderState::Frames(_) => {
                 let mut bytes = std::mem::take(&mut self.unread);
-                self.frames(&mut bytes, heard);
+                self.frames(&mut bytes, said);
                 false
             }
-            Stage::Over => {
+            DecoderState::Over => {
                 assert!(self.unread.is_empty(), "{} bytes after the end", self.unread.len());
                 false
             }
         }
     }
 
-    fn head(&mut self, heard: &mut Vec<Heard>) -> bool {
+    fn head(&mut self, said: &mut Vec<Said>) -> bool {
         let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
         let mut response = httparse::Response::new(&mut fields);
         let status = response.parse(&self.unread).expect("the gateway speaks HTTP");
@@ -114,31 +181,31 @@ impl Ear {
             let Ok(Verdict::Accepted(accepted)) = expectation.verify(&self.unread) else {
                 panic!("the handshake was not agreed on");
             };
-            self.stage = Stage::Frames(Box::new(match &accepted.agreement {
+            self.state = DecoderState::Frames(Box::new(match &accepted.agreement {
                 Some(agreement) => MessageReader::with_deflate(Role::Client, agreement),
                 None => MessageReader::new(Role::Client),
             }));
-            heard.push(Heard::Open);
+            said.push(Said::Open);
         } else {
             let value = |name: &str| {
                 let mut named = response.headers.iter().filter(|field| field.name == name);
                 named.next().and_then(|field| str::from_utf8(field.value).ok())
             };
             let length = value("Content-Length").and_then(|text| text.trim().parse().ok());
-            self.stage = match (length, value("Transfer-Encoding")) {
-                (Some(bytes), None) => Stage::Body { status: code, bytes },
-                (None, Some("chunked")) => Stage::Chunks,
+            self.state = match (length, value("Transfer-Encoding")) {
+                (Some(bytes), None) => DecoderState::Body { status: code, bytes },
+                (None, Some("chunked")) => DecoderState::Chunks,
                 _ => panic!("a response is of a known length or chunked"),
             };
-            if matches!(self.stage, Stage::Chunks) {
-                heard.push(Heard::Open);
+            if matches!(self.state, DecoderState::Chunks) {
+                said.push(Said::Open);
             }
         }
         self.unread.drain(..head_bytes);
         true
     }
 
-    fn chunk(&mut self, heard: &mut Vec<Heard>) -> bool {
+    fn chunk(&mut self, said: &mut Vec<Said>) -> bool {
         let Some(line) = self.unread.windows(2).position(|pair| pair == b"\r\n") else {
             return false;
         };
@@ -153,53 +220,57 @@ impl Ear {
         assert_eq!(&self.unread[end..end + 2], b"\r\n", "the end of a chunk");
         self.unread.drain(..end + 2);
         if size == 0 {
-            self.stage = Stage::Over;
+            self.state = DecoderState::Over;
         }
-        let terminator = if matches!(self.route, Route::Sse(_)) { "\n\n" } else { "\n" };
+        let terminator = if matches!(self.transport, Transport::Sse(_)) { "\n\n" } else { "\n" };
         if size > 0 {
             // An object is never cut by the end of a chunk.
             let item = text.strip_suffix(terminator).expect("a chunk is whole");
-            match self.route {
-                Route::Sse(names) => block(item, names, heard),
-                Route::Lines => heard.push(Heard::Object(item.to_owned())),
-                Route::Iframe => script(item, heard),
+            match self.transport {
+                Transport::Sse(names) => block(item, names, said),
+                Transport::Lines => said.push(Said::Text(item.to_owned())),
+                Transport::Iframe => script(item, said),
                 _ => panic!("an endless response was not asked for"),
             }
         }
         true
     }
 
-    fn frames(&mut self, mut input: &mut [u8], heard: &mut Vec<Heard>) {
-        while let Stage::Frames(reader) = &mut self.stage {
+    fn frames(&mut self, mut input: &mut [u8], said: &mut Vec<Said>) {
+        while let DecoderState::Frames(reader) = &mut self.state {
             let message = reader.read(&mut input, &ReadLimits::default());
             let message = message.unwrap_or_else(|fault| panic!("the gateway's fault: {fault}"));
-            heard.push(match message {
+            said.push(match message {
                 None => return,
                 Some(Message::Text(text)) => {
-                    let text = text.as_str().expect("a text is UTF-8");
-                    Heard::Object(one_line(text))
+                    Said::Text(text.as_str().expect("a text is UTF-8").to_owned())
                 }
-                Some(Message::Binary(_) | Message::Pong(_)) => panic!("nobody asked for that"),
-                Some(Message::Ping(payload)) => Heard::Ping(payload.to_vec()),
+                Some(Message::Binary(payload)) => Said::Binary(payload.to_vec()),
+                Some(Message::Ping(payload)) => {
+                    assert!(payload.is_empty(), "the gateway's pings are empty");
+                    Said::Ping
+                }
+                Some(Message::Pong(payload)) => Said::Pong(payload.to_vec()),
                 Some(Message::Close(code, reason)) => {
-                    let close = Heard::Close(code.map(u16::from), reason.to_owned());
-                    self.stage = Stage::Over;
+                    let close = Said::Close(code.map(u16::from), reason.to_owned());
+                    self.state = DecoderState::Over;
                     close
                 }
             });
         }
+        // RFC 6455 §5.5.1: no more frames after a Close.
         assert!(input.is_empty(), "{} bytes after the Close", input.len());
     }
 }
 
-fn poll(body: &str, heard: &mut Vec<Heard>) {
+fn poll(body: &str, said: &mut Vec<Said>) {
     let body: PollBody<'_> = serde_json::from_str(body).expect("the answer to a poll");
-    heard.extend(body.events.iter().map(|event| Heard::Object(one_line(event.get()))));
-    heard.push(Heard::Reached(body.cursor.parse().expect("a cursor")));
+    said.extend(body.events.iter().map(|event| Said::Text(event.get().to_owned())));
+    said.push(Said::Reached(body.cursor.parse().expect("a cursor")));
 }
 
 /// A block of an event stream (HTML Standard §9.2.6), as the gateway writes it.
-fn block(block: &str, names: Names, heard: &mut Vec<Heard>) {
+fn block(block: &str, names: Names, said: &mut Vec<Said>) {
     let (mut id, mut name, mut data) = (None, None, Vec::new());
     for line in block.split('\n') {
         match line.split_once(": ").expect("a field has a value") {
@@ -212,9 +283,9 @@ fn block(block: &str, names: Names, heard: &mut Vec<Heard>) {
     }
     if data.is_empty() {
         let cursor = id.map(|id| id.parse().expect("a cursor"));
-        return heard.extend(cursor.map(Heard::Reached));
+        return said.extend(cursor.map(Said::Reached));
     }
-    let text = data.join(" ");
+    let text = data.join("\n");
     let object: Object = serde_json::from_str(&text).expect("an object");
     let expected = object.to.as_ref().or(object.cursor.as_ref()).map(String::as_str);
     assert_eq!(id, expected, "the id of {text}");
@@ -224,10 +295,10 @@ fn block(block: &str, names: Names, heard: &mut Vec<Heard>) {
         (kind, _) => Some(kind),
     };
     assert_eq!(name, wanted, "the name of {text}");
-    heard.push(Heard::Object(text));
+    said.push(Said::Text(text));
 }
 
-fn script(line: &str, heard: &mut Vec<Heard>) {
+fn script(line: &str, said: &mut Vec<Said>) {
     if line.starts_with("<!doctype html>") {
         return;
     }
@@ -235,16 +306,7 @@ fn script(line: &str, heard: &mut Vec<Heard>) {
     let literal = call.and_then(|call| call.strip_suffix(")</script>")).expect("a call");
     assert!(!literal.contains(['<', '>', '&']), "what could end a script: {literal}");
     let text: String = serde_json::from_str(literal).expect("a string");
-    heard.push(Heard::Object(one_line(&text)));
-}
-
-/// Whether an event stream names its events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Names {
-    /// It does.
-    On,
-    /// It does not.
-    Off,
+    said.push(Said::Text(text));
 }
 
 /// An object of the subprotocol, as far as it matters here.

@@ -11,8 +11,8 @@ use ringway::config::patterns::Patterns;
 use ringway::config::settings::Settings;
 use ringway_acceptor::{Settings as DriverSettings, sim::Faults};
 
-/// A course of events that has not begun.
-pub struct Course {
+/// A scenario of events that has not begun.
+pub struct Scenario {
     /// What all chance comes from.
     pub seed: u64,
     /// What goes wrong on the network.
@@ -60,7 +60,7 @@ pub struct Flood {
 const PEOPLE: [&str; 6] = ["ann", "böb", "c d", "e\"f", "eve/1", "zoë&co"];
 const TOPICS: [&str; 5] = ["news", "chat.1", "chat.2", "a b", "ü"];
 
-impl Course {
+impl Scenario {
     /// Few clients, who do everything.
     pub fn everything(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(seed);
@@ -89,49 +89,49 @@ impl Course {
     /// A perfect network and roomy bounds: nobody has an excuse.
     pub fn calm(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(!seed);
-        let mut course = Self::everything(seed);
-        course.faults = Faults { send_buffer_bytes: 1 << 20, ..Faults::none() };
-        course.settings.clients.queue_bytes_max = 1 << 20;
-        course.settings.history.events_max = 10_000;
-        course.settings.history.bytes_max = 64 << 20;
-        course.haste = Duration::from_millis(rng.u64(1..20));
-        course.stall = 0.0;
-        course
+        let mut scenario = Self::everything(seed);
+        scenario.faults = Faults { send_buffer_bytes: 1 << 20, ..Faults::none() };
+        scenario.settings.clients.queue_bytes_max = 1 << 20;
+        scenario.settings.history.events_max = 10_000;
+        scenario.settings.history.bytes_max = 64 << 20;
+        scenario.haste = Duration::from_millis(rng.u64(1..20));
+        scenario.stall = 0.0;
+        scenario
     }
 
     /// Clients that leave soon and come back without a cursor, over sockets that take little.
     pub fn forgetful(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(!seed);
-        let mut course = Self::everything(seed);
-        course.memory = Memory::Bad;
-        course.devices = rng.usize(1..4);
-        course.people.truncate(2);
-        course.haste = Duration::from_micros(rng.u64(100..2_000));
-        course.faults.send_buffer_bytes = rng.usize(128..600);
-        course.faults.short_send = course.faults.short_send.max(0.3);
-        course.settings.clients.queue_bytes_max = 64 << 10;
-        course
+        let mut scenario = Self::everything(seed);
+        scenario.memory = Memory::Bad;
+        scenario.devices = rng.usize(1..4);
+        scenario.people.truncate(2);
+        scenario.haste = Duration::from_micros(rng.u64(100..2_000));
+        scenario.faults.send_buffer_bytes = rng.usize(128..600);
+        scenario.faults.short_send = scenario.faults.short_send.max(0.3);
+        scenario.settings.clients.queue_bytes_max = 64 << 10;
+        scenario
     }
 
     /// The application sends a lot at once, to more clients than a turn serves.
     pub fn flood(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(seed);
-        let mut course = Self::everything(seed);
-        course.driver.receive_buffer_bytes = 512;
-        course.devices = rng.usize(2..100);
-        course.actions = rng.u32(4..8);
-        course.haste = Duration::from_millis(rng.u64(10..30));
+        let mut scenario = Self::everything(seed);
+        scenario.driver.receive_buffer_bytes = 512;
+        scenario.devices = rng.usize(2..100);
+        scenario.actions = rng.u32(4..8);
+        scenario.haste = Duration::from_millis(rng.u64(10..30));
         if rng.bool() {
-            course.settings.clients.queue_bytes_max = 1 << 20;
-            course.faults.send_buffer_bytes = 1 << 20;
+            scenario.settings.clients.queue_bytes_max = 1 << 20;
+            scenario.faults.send_buffer_bytes = 1 << 20;
         }
-        course.settings.history.events_max = rng.u64(500..5_000);
-        course.settings.history.bytes_max = 64 << 20;
+        scenario.settings.history.events_max = rng.u64(500..5_000);
+        scenario.settings.history.bytes_max = 64 << 20;
         let (events, bytes) =
             rng.choice([(600, 10), (100, 2_000), (40, 50_000)]).expect("a choice");
-        course.flood = Some(Flood { events, bytes });
-        course.stall = 0.0;
-        course
+        scenario.flood = Some(Flood { events, bytes });
+        scenario.stall = 0.0;
+        scenario
     }
 }
 

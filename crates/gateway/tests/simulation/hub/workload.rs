@@ -1,6 +1,7 @@
-//! What clients, and the application, do on their own account: come, send, listen, dawdle, leave.
+//! What clients, and the application, do on their own account: come, send, subscribe,
+//! read slowly, leave.
 //!
-//! It judges nothing.
+//! It checks nothing.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,12 +14,16 @@ use ringway_frame::{CloseCode, emit_close};
 use ringway_hub::{Cursor, Epoch};
 
 use super::{
+    checker::APPLICATION_CLOSE,
     command::{Command, Kind, any_of, json},
-    course::Memory,
-    ear::Names,
-    hearing::ORDERED,
-    line::{Attention, Line, Listen, Listening, Mark, Packing, Phase, Route, Visit},
+    connect_params::ConnectParams,
+    connection::{Attention, Change, ChangeRequest, HubConnection, Mark, Phase},
+    scenario::Memory,
     world::World,
+};
+use crate::{
+    behaviour::Leaving,
+    decoder::{Names, Packing, Transport},
 };
 
 /// A connection that was used so lately has not been timed out.
@@ -28,7 +33,7 @@ const REUSED_WITHIN: Duration = Duration::from_secs(20);
 const ABANDONED_BUFFER_BYTES_MAX: usize = 8_000;
 
 impl World {
-    /// Whoever wants to acts; says when the next one will.
+    /// Lets each client act whose time has come; returns when the next one will.
     pub(super) fn act_all(&mut self, now: Duration) -> Option<Duration> {
         let is_at_rest = self.is_at_rest();
         let mut next: Option<Duration> = None;
@@ -67,70 +72,76 @@ impl World {
     fn act(&mut self, number: usize, now: Duration, is_at_rest: bool) {
         let device = &mut self.devices[number];
         if device.actions == 0 {
-            let lines = device.line.into_iter().chain(device.post);
-            return lines
+            let connections = device.connection.into_iter().chain(device.post);
+            return connections
                 .collect::<Vec<_>>()
                 .into_iter()
-                .for_each(|line| self.leave(line, is_at_rest));
+                .for_each(|connection| self.leave(connection, is_at_rest));
         }
         device.actions -= 1;
-        let Some(line) = device.line else { return self.come(number, now) };
-        let of_line = &self.model.lines[line];
-        if of_line.route == Route::Poll && of_line.phase == Phase::Open && self.rng.u8(0..4) > 0 {
-            return self.poll(number, line, now);
+        let Some(connection) = device.connection else { return self.come(number, now) };
+        let state = &self.model.connections[connection];
+        if state.transport == Transport::Poll && state.phase == Phase::Open && self.rng.u8(0..4) > 0
+        {
+            return self.poll(number, connection, now);
         }
         match self.rng.u8(0..20) {
-            0..3 => self.leave(line, is_at_rest),
-            13..17 if self.memory == Memory::Bad => self.leave(line, is_at_rest),
-            3..6 => self.dawdle(number, line, now),
-            6..10 => self.listen(number, line, now),
-            10..12 => self.repeat(number, line, now),
-            12 => self.ping(line),
-            _ => self.command(number, line, now),
+            0..3 => self.leave(connection, is_at_rest),
+            13..17 if self.memory == Memory::Bad => self.leave(connection, is_at_rest),
+            3..6 => self.read_slowly(number, connection, now),
+            6..10 => self.change_subscription(number, connection, now),
+            10..12 => self.repeat(number, connection, now),
+            12 => self.ping(connection),
+            _ => self.command(number, connection, now),
         }
     }
 
     /// Connects, from where it was or from elsewhere.
     fn come(&mut self, number: usize, now: Duration) {
         let rng = &mut self.rng;
-        let route = match rng.u8(0..16) {
-            0..5 => Route::WebSocket(Packing::Plain),
-            5 => Route::WebSocket(Packing::Own),
-            6 => Route::WebSocket(Packing::Shared),
-            7 => Route::Sse(Names::On),
-            8 => Route::Sse(Names::Off),
-            9..11 => Route::Lines,
-            11 => Route::Iframe,
-            _ => Route::Poll,
+        let transport = match rng.u8(0..16) {
+            0..5 => Transport::WebSocket(Packing::Plain),
+            5 => Transport::WebSocket(Packing::Own),
+            6 => Transport::WebSocket(Packing::Shared),
+            7 => Transport::Sse(Names::On),
+            8 => Transport::Sse(Names::Off),
+            9..11 => Transport::Lines,
+            11 => Transport::Iframe,
+            _ => Transport::Poll,
         };
         if rng.u8(0..8) == 0 {
             let topics = self.topics.iter().filter(|_| rng.bool()).cloned().collect();
             self.devices[number].topics = topics;
         }
-        let line = self.connect(number, route);
-        self.devices[number].line = Some(line);
-        self.enter(number, line, now);
+        let connection = self.connect(number, transport);
+        self.devices[number].connection = Some(connection);
+        self.enter(number, connection, now);
     }
 
-    fn poll(&mut self, number: usize, line: usize, now: Duration) {
-        let is_fresh = now < self.model.lines[line].used_at + REUSED_WITHIN;
-        if is_fresh && !self.model.lines[line].is_last {
-            return self.enter(number, line, now);
+    fn poll(&mut self, number: usize, connection: usize, now: Duration) {
+        let is_fresh = now < self.model.connections[connection].used_at + REUSED_WITHIN;
+        if is_fresh && !self.model.connections[connection].is_last {
+            return self.enter(number, connection, now);
         }
-        self.model.lines[line].client.half_close();
-        self.model.lines[line].phase = Phase::Left;
-        let line = self.connect(number, Route::Poll);
-        self.devices[number].line = Some(line);
-        self.enter(number, line, now);
+        self.model.connections[connection].socket.leave(Leaving::HalfCloses);
+        self.model.connections[connection].phase = Phase::Left;
+        let connection = self.connect(number, Transport::Poll);
+        self.devices[number].connection = Some(connection);
+        self.enter(number, connection, now);
     }
 
-    fn connect(&mut self, device: usize, route: Route) -> usize {
+    fn connect(&mut self, device: usize, transport: Transport) -> usize {
         let person = self.devices[device].person;
-        self.model.lines.push(Line::connect(&self.network, person, device, route));
-        self.model.lines.len() - 1
+        self.model.connections.push(HubConnection::connect(
+            &self.network,
+            person,
+            device,
+            transport,
+        ));
+        self.model.connections.len() - 1
     }
 
-    fn enter(&mut self, number: usize, line: usize, now: Duration) {
+    fn enter(&mut self, number: usize, connection: usize, now: Duration) {
         let rng = &mut self.rng;
         let device = &self.devices[number];
         let log = &self.broker.log;
@@ -147,53 +158,53 @@ impl World {
         };
         let wait = rng.choice([0.0, 0.0, 0.01, 0.5, 3.0]).expect("a choice");
         let person = &*self.names[device.person];
-        let visit = Visit { person, topics: &device.topics, cursor, wait };
-        let line = &mut self.model.lines[line];
-        line.used_at = now;
-        line.enter(&visit, rng);
+        let params = ConnectParams { person, topics: &device.topics, cursor, wait };
+        let connection = &mut self.model.connections[connection];
+        connection.used_at = now;
+        connection.enter(&params, rng);
     }
 
-    /// Leaves a connection, by whatever manners.
-    fn leave(&mut self, line: usize, is_at_rest: bool) {
+    /// Leaves a connection in one of several ways.
+    fn leave(&mut self, connection: usize, is_at_rest: bool) {
         let is_patient = self.send_buffer_bytes <= ABANDONED_BUFFER_BYTES_MAX;
-        let of_line = &mut self.model.lines[line];
-        let own = of_line.view.as_ref().map(|view| view.own);
-        if is_at_rest && of_line.attention == Attention::Full && of_line.route != Route::Poll {
-            of_line.claimed = own.unwrap_or(0);
+        let state = &mut self.model.connections[connection];
+        let own = state.oracle.as_ref().map(|oracle| oracle.own);
+        if is_at_rest && state.attention == Attention::Full && state.transport != Transport::Poll {
+            state.claimed = own.unwrap_or(0);
         }
-        of_line.client.resume_reading();
+        state.socket.read_freely();
         match self.rng.u8(0..5) {
-            0 => of_line.client.half_close(),
-            1 => of_line.client.reset(),
-            2 => of_line.client.close(),
-            3 if is_patient => of_line.client.pause_reading(),
+            0 => state.socket.leave(Leaving::HalfCloses),
+            1 => state.socket.leave(Leaving::Resets),
+            2 => state.socket.leave(Leaving::Vanishes),
+            3 if is_patient => state.socket.read_at_most(0),
             _ => {
-                if let (Route::WebSocket(_), Phase::Open) = (of_line.route, of_line.phase) {
+                if let (Transport::WebSocket(_), Phase::Open) = (state.transport, state.phase) {
                     let mut frame = Vec::new();
                     let mask = Some(self.rng.u32(..).to_ne_bytes());
                     emit_close(&mut frame, mask, Some(CloseCode::NORMAL), "");
-                    of_line.send(&frame, Some(Mark::Leave));
+                    state.send(&frame, Some(Mark::Leave));
                 } else {
-                    of_line.client.half_close();
+                    state.socket.leave(Leaving::HalfCloses);
                 }
             }
         }
-        of_line.phase = Phase::Left;
-        of_line.attention = Attention::Poor;
-        let device = of_line.device;
-        self.devices[device].forgets(line);
+        state.phase = Phase::Left;
+        state.attention = Attention::Poor;
+        let device = state.device;
+        self.devices[device].forgets(connection);
     }
 
     /// Reads little, or nothing, for a while.
-    fn dawdle(&mut self, number: usize, line: usize, now: Duration) {
-        let of_line = &mut self.model.lines[line];
-        of_line.attention = Attention::Poor;
-        if let Some(view) = &mut of_line.view {
-            view.trouble();
+    fn read_slowly(&mut self, number: usize, connection: usize, now: Duration) {
+        let state = &mut self.model.connections[connection];
+        state.attention = Attention::Poor;
+        if let Some(oracle) = &mut state.oracle {
+            oracle.trouble();
         }
         match self.rng.u8(0..3) {
-            0 => of_line.client.reads_at_most(self.rng.usize(1..60)),
-            _ => of_line.client.pause_reading(),
+            0 => state.socket.read_at_most(self.rng.usize(1..60)),
+            _ => state.socket.read_at_most(0),
         }
         let time = match self.rng.u8(0..4) {
             0 => Duration::from_millis(self.rng.u64(0..3_000)),
@@ -204,25 +215,25 @@ impl World {
 
     fn read_on(&mut self, number: usize) {
         self.devices[number].reads_at = None;
-        if let Some(line) = self.devices[number].line {
-            let line = &mut self.model.lines[line];
-            line.client.resume_reading();
-            line.attention = Attention::Full;
+        if let Some(connection) = self.devices[number].connection {
+            let connection = &mut self.model.connections[connection];
+            connection.socket.read_freely();
+            connection.attention = Attention::Full;
         }
     }
 
     /// Begins or ends a subscription.
-    fn listen(&mut self, number: usize, line: usize, now: Duration) {
+    fn change_subscription(&mut self, number: usize, connection: usize, now: Duration) {
         let rng = &mut self.rng;
         let topic = any_of(&self.topics, rng);
         self.serial += 1;
         let id = format!("l{}", self.serial);
-        let change = if rng.u8(0..3) > 0 { Listening::Begun } else { Listening::Ended };
-        let kind = if change == Listening::Begun { "subscribe" } else { "unsubscribe" };
-        let of_line = &mut self.model.lines[line];
+        let change = if rng.u8(0..3) > 0 { Change::Subscribe } else { Change::Unsubscribe };
+        let kind = if change == Change::Subscribe { "subscribe" } else { "unsubscribe" };
+        let state = &mut self.model.connections[connection];
         let begin = format!("{{\"type\":\"{kind}\",\"id\":\"{id}\",\"topic\":{}", json(&topic));
-        match (of_line.route, of_line.phase, &of_line.name) {
-            (Route::WebSocket(_), Phase::Open, _) if rng.u8(0..8) > 0 => {
+        match (state.transport, state.phase, &state.name) {
+            (Transport::WebSocket(_), Phase::Open, _) if rng.u8(0..8) > 0 => {
                 let device = &self.devices[number];
                 let log = &self.broker.log;
                 let foreign = Cursor { epoch: Epoch::new(7_777_777), sequence: 3 };
@@ -233,79 +244,86 @@ impl World {
                     3 => Some(foreign),
                     _ => None,
                 };
-                let since = since.filter(|_| change == Listening::Begun);
+                let since = since.filter(|_| change == Change::Subscribe);
                 let text = match since {
                     Some(since) => format!("{begin},\"since\":\"{since}\"}}"),
                     None => begin + "}",
                 };
-                let wish = (change == Listening::Begun).then_some(since);
-                of_line.say(&text, Some(Mark::Listen(Listen { id, topic, wish })), rng);
+                let wish = (change == Change::Subscribe).then_some(since);
+                state.say(&text, Some(Mark::ChangeRequest(ChangeRequest { id, topic, wish })), rng);
             }
-            (Route::Poll | Route::Post, ..) | (.., None) => {}
+            (Transport::Poll | Transport::Post, ..) | (.., None) => {}
             (.., Some(name)) => {
                 let text = format!("{begin},\"connection\":\"{name}\"}}");
-                self.post(number, &text, Some(Mark::Order { id, line, topic, change }), now);
+                self.post(
+                    number,
+                    &text,
+                    Some(Mark::RemoteChange { id, connection, topic, change }),
+                    now,
+                );
             }
         }
     }
 
-    fn command(&mut self, number: usize, line: usize, now: Duration) {
+    fn command(&mut self, number: usize, connection: usize, now: Duration) {
         let token = self.model.commands.len() as u64;
         let from = &*self.names[self.devices[number].person];
         let rng = &mut self.rng;
         let command = Command::any(token, Some(from), &self.names, &self.topics, rng);
         let text = command.text();
         self.model.commands.push(command);
-        self.send(number, line, &text, token, now);
+        self.send(number, connection, &text, token, now);
     }
 
     /// Sends a command that it has sent before, as after a reconnect.
-    fn repeat(&mut self, number: usize, line: usize, now: Duration) {
+    fn repeat(&mut self, number: usize, connection: usize, now: Duration) {
         let from = Some(&self.names[self.devices[number].person]);
         let own = self.model.commands.iter().filter(|command| command.from.as_ref() == from);
         let own: Vec<_> = own.map(|command| (command.token, command.text())).collect();
         if let Some((token, text)) = self.rng.choice(own) {
-            self.send(number, line, &text, token, now);
+            self.send(number, connection, &text, token, now);
         }
     }
 
-    fn ping(&mut self, line: usize) {
-        let line = &mut self.model.lines[line];
-        if let (Route::WebSocket(_), Phase::Open) = (line.route, line.phase) {
-            line.say("{\"type\":\"ping\"}", None, &mut self.rng);
+    fn ping(&mut self, connection: usize) {
+        let connection = &mut self.model.connections[connection];
+        if let (Transport::WebSocket(_), Phase::Open) = (connection.transport, connection.phase) {
+            connection.say("{\"type\":\"ping\"}", None, &mut self.rng);
         }
     }
 
-    fn send(&mut self, number: usize, line: usize, text: &str, token: u64, now: Duration) {
-        let of_line = &mut self.model.lines[line];
+    fn send(&mut self, number: usize, connection: usize, text: &str, token: u64, now: Duration) {
+        let state = &mut self.model.connections[connection];
         let mark = Some(Mark::Command(token));
-        match (of_line.route, of_line.phase) {
-            (Route::WebSocket(_), Phase::Open) if self.rng.u8(0..8) > 0 => {
-                of_line.say(text, mark, &mut self.rng);
+        match (state.transport, state.phase) {
+            (Transport::WebSocket(_), Phase::Open) if self.rng.u8(0..8) > 0 => {
+                state.say(text, mark, &mut self.rng);
             }
             _ => self.post(number, text, mark, now),
         }
     }
 
     fn post(&mut self, number: usize, text: &str, mark: Option<Mark>, now: Duration) {
-        let is_free = |line: &Line| {
-            line.phase == Phase::Open && !line.is_last && now < line.used_at + REUSED_WITHIN
+        let is_free = |connection: &HubConnection| {
+            connection.phase == Phase::Open
+                && !connection.is_last
+                && now < connection.used_at + REUSED_WITHIN
         };
-        let line = match self.devices[number].post {
-            Some(line) if is_free(&self.model.lines[line]) => line,
-            Some(line) if self.model.lines[line].phase == Phase::Asking => return,
+        let connection = match self.devices[number].post {
+            Some(connection) if is_free(&self.model.connections[connection]) => connection,
+            Some(connection) if self.model.connections[connection].phase == Phase::Asking => return,
             earlier => {
-                if let Some(line) = earlier {
-                    self.model.lines[line].client.half_close();
+                if let Some(connection) = earlier {
+                    self.model.connections[connection].socket.leave(Leaving::HalfCloses);
                 }
-                self.connect(number, Route::Post)
+                self.connect(number, Transport::Post)
             }
         };
-        self.devices[number].post = Some(line);
+        self.devices[number].post = Some(connection);
         let person = &self.names[self.devices[number].person];
-        let line = &mut self.model.lines[line];
-        line.used_at = now;
-        line.post(person, text, mark, &mut self.rng);
+        let connection = &mut self.model.connections[connection];
+        connection.used_at = now;
+        connection.post(person, text, mark, &mut self.rng);
     }
 
     /// Every core gets other settings in the middle of its work. Nothing that clients are promised
@@ -325,7 +343,7 @@ impl World {
         next.deflate.server_window_bits_max = 9;
         let settings = Arc::new(running.replaced_by(&next));
         self.mailbox.tell_all(&CoreMessage::ReplaceSettings(settings));
-        self.model.story.replaced += 1;
+        self.model.tally.replaced += 1;
     }
 
     fn act_as_application(&mut self, now: Duration) {
@@ -334,7 +352,7 @@ impl World {
             2 => self.replace_settings(),
             1 => {
                 let client = any_of(&self.names, &mut self.rng).into();
-                let code = CloseCode::new(ORDERED).expect("a code of the application's");
+                let code = CloseCode::new(APPLICATION_CLOSE).expect("a code of the application's");
                 self.mailbox.tell_all(&CoreMessage::Close { client, code, reason: "go".into() });
             }
             _ => {
@@ -375,7 +393,7 @@ impl World {
                 let allowed = &model.settings.clients.may_notify;
                 let notified = broker.notify(tail, notice, to, allowed, now).unwrap();
                 let outcome = notified.outcome.iter().map(|(name, of)| (*name, of.as_str()));
-                model.commands[token as usize].judge(outcome, allowed, &mut model.story);
+                model.commands[token as usize].check(outcome, allowed, &mut model.tally);
             }
             Kind::Publish { topic, .. } => {
                 broker.publish(tail, notice, topic, Echo::Yes, now).unwrap();
