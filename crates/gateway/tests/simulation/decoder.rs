@@ -1,7 +1,7 @@
 //! What a gateway's bytes say: HTTP responses, then the frames or the stream of a transport.
 //!
-//! The only reader of the gateway's bytes in the simulation. It panics where the gateway breaks HTTP,
-//! RFC 6455 or a transport's own form, and never knows what was asked.
+//! Property: the gateway keeps to HTTP, RFC 6455 and each transport's form. The only reader of its
+//! bytes in the simulation; it never knows what was asked.
 
 use std::fmt;
 
@@ -12,6 +12,8 @@ use ringway_frame::{
 use ringway_hub::Cursor;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+use crate::checkers::{check, check_eq, fail};
 
 /// More header fields than any response of the gateway has.
 const FIELDS_MAX: usize = 16;
@@ -33,6 +35,13 @@ pub enum Transport {
     Poll,
     /// `/send`
     Post,
+}
+
+impl Transport {
+    /// Whether it is one endless response.
+    pub fn is_stream(self) -> bool {
+        matches!(self, Self::Sse(_) | Self::Lines | Self::Iframe)
+    }
 }
 
 /// What a WebSocket asks for.
@@ -164,7 +173,12 @@ impl Decoder {
                 false
             }
             DecoderState::Over => {
-                assert!(self.unread.is_empty(), "{} bytes after the end", self.unread.len());
+                check!(
+                    Protocol,
+                    self.unread.is_empty(),
+                    "{} bytes after the end",
+                    self.unread.len()
+                );
                 false
             }
         }
@@ -179,7 +193,7 @@ impl Decoder {
         if code == 101 {
             let expectation = self.expectation.expect("a handshake was sent");
             let Ok(Verdict::Accepted(accepted)) = expectation.verify(&self.unread) else {
-                panic!("the handshake was not agreed on");
+                fail!(Protocol, "the handshake was not agreed on");
             };
             self.state = DecoderState::Frames(Box::new(match &accepted.agreement {
                 Some(agreement) => MessageReader::with_deflate(Role::Client, agreement),
@@ -195,7 +209,7 @@ impl Decoder {
             self.state = match (length, value("Transfer-Encoding")) {
                 (Some(bytes), None) => DecoderState::Body { status: code, bytes },
                 (None, Some("chunked")) => DecoderState::Chunks,
-                _ => panic!("a response is of a known length or chunked"),
+                _ => fail!(Protocol, "a response is of a known length or chunked"),
             };
             if matches!(self.state, DecoderState::Chunks) {
                 said.push(Said::Open);
@@ -217,7 +231,7 @@ impl Decoder {
         }
         let text = self.unread[line + 2..end].to_vec();
         let text = String::from_utf8(text).expect("a stream is UTF-8");
-        assert_eq!(&self.unread[end..end + 2], b"\r\n", "the end of a chunk");
+        check_eq!(Protocol, &self.unread[end..end + 2], b"\r\n", "the end of a chunk");
         self.unread.drain(..end + 2);
         if size == 0 {
             self.state = DecoderState::Over;
@@ -230,7 +244,7 @@ impl Decoder {
                 Transport::Sse(names) => block(item, names, said),
                 Transport::Lines => said.push(Said::Text(item.to_owned())),
                 Transport::Iframe => script(item, said),
-                _ => panic!("an endless response was not asked for"),
+                _ => fail!(Protocol, "an endless response was not asked for"),
             }
         }
         true
@@ -239,7 +253,8 @@ impl Decoder {
     fn frames(&mut self, mut input: &mut [u8], said: &mut Vec<Said>) {
         while let DecoderState::Frames(reader) = &mut self.state {
             let message = reader.read(&mut input, &ReadLimits::default());
-            let message = message.unwrap_or_else(|fault| panic!("the gateway's fault: {fault}"));
+            let message =
+                message.unwrap_or_else(|fault| fail!(Protocol, "the gateway's fault: {fault}"));
             said.push(match message {
                 None => return,
                 Some(Message::Text(text)) => {
@@ -247,7 +262,7 @@ impl Decoder {
                 }
                 Some(Message::Binary(payload)) => Said::Binary(payload.to_vec()),
                 Some(Message::Ping(payload)) => {
-                    assert!(payload.is_empty(), "the gateway's pings are empty");
+                    check!(Protocol, payload.is_empty(), "the gateway's pings are empty");
                     Said::Ping
                 }
                 Some(Message::Pong(payload)) => Said::Pong(payload.to_vec()),
@@ -259,7 +274,7 @@ impl Decoder {
             });
         }
         // RFC 6455 §5.5.1: no more frames after a Close.
-        assert!(input.is_empty(), "{} bytes after the Close", input.len());
+        check!(Protocol, input.is_empty(), "{} bytes after the Close", input.len());
     }
 }
 
@@ -278,7 +293,7 @@ fn block(block: &str, names: Names, said: &mut Vec<Said>) {
             ("event", value) => name = Some(value),
             ("data", value) => data.push(value),
             ("retry", _) | ("", "heartbeat") => {}
-            (field, _) => panic!("the field {field}"),
+            (field, _) => fail!(Protocol, "the field {field}"),
         }
     }
     if data.is_empty() {
@@ -288,13 +303,13 @@ fn block(block: &str, names: Names, said: &mut Vec<Said>) {
     let text = data.join("\n");
     let object: Object = serde_json::from_str(&text).expect("an object");
     let expected = object.to.as_ref().or(object.cursor.as_ref()).map(String::as_str);
-    assert_eq!(id, expected, "the id of {text}");
+    check_eq!(Protocol, id, expected, "the id of {text}");
     let wanted = match (&*object.kind, names) {
         (_, Names::Off) => None,
         ("event", Names::On) => object.event.as_deref(),
         (kind, _) => Some(kind),
     };
-    assert_eq!(name, wanted, "the name of {text}");
+    check_eq!(Protocol, name, wanted, "the name of {text}");
     said.push(Said::Text(text));
 }
 
@@ -304,7 +319,7 @@ fn script(line: &str, said: &mut Vec<Said>) {
     }
     let call = line.strip_prefix("<script>deliver(");
     let literal = call.and_then(|call| call.strip_suffix(")</script>")).expect("a call");
-    assert!(!literal.contains(['<', '>', '&']), "what could end a script: {literal}");
+    check!(Protocol, !literal.contains(['<', '>', '&']), "what could end a script: {literal}");
     let text: String = serde_json::from_str(literal).expect("a string");
     said.push(Said::Text(text));
 }

@@ -2,25 +2,24 @@
 //!
 //! It decides nothing that a client does on its own account.
 
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    time::Duration,
-};
+use std::time::Duration;
 
 use fastrand::Rng;
 use ringway_frame::{CloseCode, emit_close, emit_pong};
 use ringway_hub::Cursor;
 
 use super::{
+    Device, Hub,
     command::Command,
     connection::{Attention, Phase},
     model::Model,
-    oracle::{Since, one_line},
-    world::{Device, World},
+    oracle::{Moment, Since, one_line},
 };
 use crate::{
     behaviour::Leaving,
+    checkers::{Trace, check, check_eq, fail},
     decoder::{Object, Said, Transport},
+    tally::Count,
 };
 
 /// What the application closes clients with.
@@ -29,25 +28,32 @@ pub const APPLICATION_CLOSE: u16 = 4_000;
 /// Older cursors that a client remembers.
 const OLDER_MAX: usize = 8;
 
-impl World {
-    /// Checks what has come for every client.
-    pub(super) fn check_all(&mut self, now: Duration) {
+impl Hub {
+    /// Checks what has come for every client, and answers it.
+    pub fn hear(&mut self, now: Duration, trace: &mut Trace) {
         let Self { model, devices, rng, .. } = self;
         for number in 0..model.connections.len() {
             if model.connections[number].phase != Phase::Over {
                 let device = model.connections[number].device;
-                hear(model, number, &mut devices[device], now, rng);
+                hear(model, number, &mut devices[device], (now, trace), rng);
             }
         }
     }
 }
 
-fn hear(model: &mut Model, number: usize, device: &mut Device, now: Duration, rng: &mut Rng) {
+fn hear(
+    model: &mut Model,
+    number: usize,
+    device: &mut Device,
+    (now, trace): (Duration, &mut Trace),
+    rng: &mut Rng,
+) {
     let connection = &mut model.connections[number];
     let socket = &mut connection.socket;
     let (said, saw_fin, saw_reset) = (socket.said(), socket.saw_fin(), socket.saw_reset());
     let is_main = device.connection == Some(number);
     for said in said {
+        trace.hear(&said, now);
         let reached = check(model, number, said, now, rng);
         if let Some(cursor) = reached.filter(|_| is_main) {
             device.reaches(cursor);
@@ -75,9 +81,8 @@ fn check(
 ) -> Option<Cursor> {
     let log = &model.broker.log;
     let (first, epoch) = (log.first(), log.epoch());
-    let moment = super::oracle::Moment { now, reference: &model.reference, first, epoch };
+    let moment = Moment { now, reference: &model.reference, first, epoch };
     let connection = &mut model.connections[number];
-    model.tally.trace = hash(model.tally.trace, now, &said);
     match said {
         Said::Open => connection.phase = connection.phase.max_open(),
         Said::Text(text) => return check_object(model, number, &text, now),
@@ -86,7 +91,12 @@ fn check(
             return Some(cursor);
         }
         Said::Response(status) => {
-            assert!(matches!(status, 200 | 408), "a {status} on {:?}", connection.transport);
+            check!(
+                Commands,
+                matches!(status, 200 | 408),
+                "a {status} on {:?}",
+                connection.transport
+            );
             connection.oracle = None;
             connection.is_owed = false;
             connection.phase = connection.phase.max_open();
@@ -105,10 +115,10 @@ fn check(
                     let (_, cursor) = reason.split_once("resume from ").expect("a cursor");
                     let cursor = cursor.parse().expect("a cursor");
                     connection.oracle.as_mut().expect("it was let in").reach(cursor, moment);
-                    model.tally.too_slow += 1;
+                    model.tally.add(Count::TooSlow);
                     resume = Some(cursor);
                 }
-                Some(APPLICATION_CLOSE) => model.tally.closed_by_application += 1,
+                Some(APPLICATION_CLOSE) => model.tally.add(Count::ClosedByApplication),
                 _ => {}
             }
             if connection.is_used() && rng.bool() {
@@ -121,7 +131,7 @@ fn check(
             connection.phase = Phase::Left;
             return resume;
         }
-        Said::Binary(_) | Said::Pong(_) => panic!("{said:?}, which nobody asked for"),
+        Said::Binary(_) | Said::Pong(_) => fail!(Commands, "{said:?}, which nobody asked for"),
     }
     None
 }
@@ -134,7 +144,7 @@ fn check_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
         |text: Option<&String>| -> Cursor { text.expect("a cursor").parse().expect("a cursor") };
     let log = &model.broker.log;
     let (first, epoch) = (log.first(), log.epoch());
-    let moment = super::oracle::Moment { now, reference: &model.reference, first, epoch };
+    let moment = Moment { now, reference: &model.reference, first, epoch };
     let connection = &mut model.connections[number];
     if connection.transport == Transport::Post {
         answer(model, &object, text);
@@ -142,12 +152,12 @@ fn check_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
     }
     let is_answer = matches!(&*object.kind, "ack") && object.outcome.is_some();
     let Some(oracle) = &mut connection.oracle else {
-        panic!("{text} to one who was not let in, or has left");
+        fail!(Delivery, "{text} to a client that was not let in, or has left");
     };
     match &*object.kind {
         "welcome" => {
             let name = &model.people[connection.person].name;
-            assert_eq!(object.client.as_ref(), Some(name), "who is welcome");
+            check_eq!(Commands, object.client.as_ref(), Some(name), "who is welcome");
             connection.name = object.connection;
             let cursor = cursor_of(object.cursor.as_ref());
             oracle.welcome(cursor, moment);
@@ -156,14 +166,14 @@ fn check_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
         "event" => {
             let cursor = cursor_of(object.cursor.as_ref());
             oracle.event(cursor, text, moment);
-            model.tally.heard += 1;
+            model.tally.add(Count::EventsReceived);
             Some(cursor)
         }
         "gap" => {
             let [from, to] = [&object.from, &object.to].map(|text| cursor_of(text.as_ref()));
             oracle.gap(from, to, moment);
             model.people[connection.person].waive(to.sequence);
-            model.tally.gaps += 1;
+            model.tally.add(Count::Gaps);
             Some(to)
         }
         "pong" => {
@@ -173,7 +183,7 @@ fn check_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
         }
         "ack" if !is_answer && object.id.as_ref().is_some_and(|id| id.starts_with('l')) => {
             let changes = connection.changes.pop_front().expect("it has asked for that");
-            assert_eq!(object.id, changes.id, "answers come in order");
+            check_eq!(Commands, object.id, changes.id, "answers come in order");
             match changes.since {
                 Some(since) => {
                     oracle.subscribed(&changes.topic, since, changes.position, changes.at);
@@ -183,7 +193,9 @@ fn check_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
             let cursor = cursor_of(object.cursor.as_ref());
             match changes.since {
                 // It is to be told again if the connection breaks before the gap is heard.
-                Some(Since::Foreign(since)) => assert_eq!(cursor, since, "the cursor before a gap"),
+                Some(Since::Foreign(since)) => {
+                    check_eq!(Commands, cursor, since, "the cursor before a gap")
+                }
                 _ => oracle.reach(cursor, moment),
             }
             connection.settle();
@@ -200,32 +212,26 @@ fn check_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
 fn answer(model: &mut Model, object: &Object, text: &str) {
     let Model { commands, reference, tally, settings, promised, .. } = model;
     let Some(id) = object.id.as_ref().filter(|_| object.kind == "ack") else {
-        return assert_eq!(object.kind, "pong", "{text}");
+        return check_eq!(Commands, object.kind, "pong", "{text}");
     };
     let cursor: Cursor = object.cursor.as_ref().expect("a cursor").parse().expect("a cursor");
     let Some(token) = id.strip_prefix('c') else {
         let promised = promised.remove(id);
-        return assert_eq!(Some(cursor.sequence), promised, "from where on: {text}");
+        return check_eq!(Commands, Some(cursor.sequence), promised, "from where on: {text}");
     };
     let command: &mut Command = &mut commands[token.parse::<usize>().expect("a token")];
     if let Some(ack) = &command.ack {
-        tally.repeated += 1;
-        return assert_eq!(ack, text, "the answer to a command that came twice");
+        tally.add(Count::Repeated);
+        return check_eq!(Commands, ack, text, "the answer to a command that came twice");
     }
     command.ack = Some(text.to_owned());
     if let Some(place) = reference.place(command.token) {
-        assert_eq!(cursor.sequence, place, "the place of an event");
+        check_eq!(Commands, cursor.sequence, place, "the place of an event");
     }
     if let Some(outcome) = &object.outcome {
         let outcome = outcome.iter().map(|(name, outcome)| (&**name, &**outcome));
         command.check(outcome, &settings.clients.may_notify, tally);
     }
-}
-
-fn hash(before: u64, now: Duration, said: &Said) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (before, now, said).hash(&mut hasher);
-    hasher.finish()
 }
 
 impl Device {
@@ -239,7 +245,7 @@ impl Device {
     }
 
     /// A connection is of no use any more.
-    pub fn forgets(&mut self, connection: usize) {
+    pub(super) fn forgets(&mut self, connection: usize) {
         for own in [&mut self.connection, &mut self.post] {
             own.take_if(|own| *own == connection);
         }

@@ -7,23 +7,26 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use ringway::broker::Broker;
 use ringway::config::settings::Settings;
+use ringway::core::shard::Shard;
 use ringway_acceptor::{Completion, ConnectionId};
 use ringway_hub::{Liveness, Sequence};
 
 use super::{
     command::{Command, Kind},
     connection::{Attention, ChangeDone, HubConnection},
-    cores::CORES,
     oracle::{Health, Moment, Since},
     person::Person,
     reference_log::ReferenceLog,
     scenario::Flood,
-    world::Tally,
 };
-use crate::decoder::Transport;
-
-/// Beside events: a head, a welcome, a gap, a heartbeat, and the frame of a poll.
-const WORDS_BYTES_MAX: usize = 4_096;
+use crate::{
+    checkers::{
+        backlogs::{check_backlog, of_events},
+        check_eq,
+    },
+    decoder::Transport,
+    tally::{Count, Tally},
+};
 
 /// A queue of so many bytes has room for all that a turn brings, where no flood comes.
 const ROOMY: usize = 64 << 10;
@@ -47,7 +50,7 @@ pub struct Model {
     /// By what the gateway calls them.
     pub(super) numbers: HashMap<(usize, ConnectionId), usize>,
     /// Changes of subscriptions that a core will find in its mail.
-    pub(super) mail: [Vec<RemoteChange>; CORES],
+    pub(super) mail: HashMap<usize, Vec<RemoteChange>>,
     /// From where on the changes in the mail are promised to those who asked, by the ids of their
     /// commands.
     pub(super) promised: HashMap<String, Sequence>,
@@ -84,6 +87,15 @@ pub struct Place {
     pub now: Duration,
 }
 
+impl Place {
+    /// Where a core stands.
+    pub fn of(core: usize, shard: &Shard, now: Duration) -> Self {
+        let hub = shard.hub();
+        let gone = hub.broker.log.first() - 1;
+        Self { core, position: hub.position(), settled: hub.settled(), gone, now }
+    }
+}
+
 impl Model {
     /// Nothing has happened.
     pub fn new(
@@ -103,7 +115,7 @@ impl Model {
             connections: Vec::new(),
             tally: Tally::default(),
             numbers: HashMap::new(),
-            mail: Default::default(),
+            mail: HashMap::new(),
             promised: HashMap::new(),
             present: vec![0; names.len()],
             leavers: Vec::new(),
@@ -140,8 +152,11 @@ impl Model {
                 }
             }
             Completion::Backlogged { connection, unsent_bytes, .. } => {
-                if let Some(connection) = number_of(connection) {
-                    self.bound(connection, *unsent_bytes);
+                if let Some(number) = number_of(connection) {
+                    let transport = self.connections[number].transport;
+                    let bound = of_events(transport, &self.settings, self.event_bytes_max);
+                    check_backlog(*connection, *unsent_bytes, bound);
+                    let connection = number;
                     self.trouble(connection);
                     self.connections[connection].was_backlogged = true;
                     self.connections[connection].is_backlogged = true;
@@ -166,7 +181,7 @@ impl Model {
             }
             Completion::Woken => {
                 for RemoteChange { connection, topic, since } in
-                    std::mem::take(&mut self.mail[place.core])
+                    self.mail.remove(&place.core).unwrap_or_default()
                 {
                     self.trouble(connection);
                     let Place { position, now, .. } = place;
@@ -186,21 +201,30 @@ impl Model {
                     self.connections[connection].is_backlogged = false;
                 }
             }
-            Completion::Accepted { .. }
-            | Completion::Connected { .. }
+            Completion::Accepted { connection, peer, .. } => {
+                self.is_accepted(place.core, *connection, *peer);
+            }
+            Completion::Connected { .. }
             | Completion::ConnectFailed { .. }
             | Completion::Progress { .. }
             | Completion::Refused { .. } => {}
         }
     }
 
-    /// A core has accepted a connection.
-    pub fn is_accepted(&mut self, core: usize, connection: ConnectionId, address: SocketAddr) {
-        let found =
-            self.connections.iter().rposition(|connection| connection.socket.address() == address);
-        let number = found.expect("somebody has connected");
-        self.numbers.insert((core, connection), number);
-        self.connections[number].place = Some((core, connection));
+    fn is_accepted(&mut self, core: usize, id: ConnectionId, address: SocketAddr) {
+        let mut newest = self.connections.iter().enumerate().rev();
+        let found = newest.find(|(_, connection)| connection.socket.address() == address);
+        if let Some((number, _)) = found {
+            self.numbers.insert((core, id), number);
+            self.connections[number].place = Some((core, id));
+        }
+    }
+
+    /// Whether a completion is about a stream of events.
+    pub fn is_stream(&self, core: usize, completion: &Completion<'_>) -> bool {
+        let Completion::Closed { connection } = completion else { return false };
+        let number = self.numbers.get(&(core, *connection));
+        number.is_some_and(|number| self.connections[*number].transport.is_stream())
     }
 
     /// A core has heard all that has come in this turn: what was written before it, and is not
@@ -236,7 +260,7 @@ impl Model {
 
     /// Nothing moves: everybody who listens has everything.
     pub fn audit_rest(&mut self, now: Duration) {
-        self.tally.rests += 1;
+        self.tally.add(Count::Rests);
         let log = &self.broker.log;
         let moment =
             Moment { now, reference: &self.reference, first: log.first(), epoch: log.epoch() };
@@ -250,7 +274,8 @@ impl Model {
             if connection.transport != Transport::Poll {
                 let name = &self.people[connection.person].name;
                 let liveness = self.broker.directory.liveness(name);
-                assert_eq!(
+                check_eq!(
+                    Presence,
                     liveness,
                     Liveness::Live,
                     "{name} has all, on {:?}",
@@ -326,24 +351,5 @@ impl Model {
         if let Some(oracle) = &mut self.connections[number].oracle {
             oracle.trouble();
         }
-    }
-
-    /// What the driver may keep for a connection that sends no commands: the queue, what made it
-    /// overflow, and the gateway's own words.
-    fn bound(&self, number: usize, unsent_bytes: usize) {
-        let connection = &self.connections[number];
-        let queue_bytes_max = self.settings.clients.queue_bytes_max;
-        let poll_bytes_max = self.settings.http.poll_bytes_max;
-        let queue = match connection.transport {
-            Transport::Poll => queue_bytes_max.max(poll_bytes_max),
-            Transport::Sse(_) | Transport::Lines | Transport::Iframe => queue_bytes_max,
-            Transport::WebSocket(_) | Transport::Post => return,
-        };
-        let bound = queue + 2 * self.event_bytes_max + WORDS_BYTES_MAX;
-        assert!(
-            unsent_bytes <= bound,
-            "{unsent_bytes} of {bound} bytes for {:?}",
-            connection.transport
-        );
     }
 }

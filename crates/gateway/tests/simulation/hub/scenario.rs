@@ -1,4 +1,4 @@
-//! How many come, what they do, and to a gateway with which bounds: all from one seed.
+//! Scenarios of the hub: how many clients come, what they do, and the bounds of the gateway.
 //!
 //! The bounds are small, so that every one of them is reached.
 
@@ -11,16 +11,11 @@ use ringway::config::patterns::Patterns;
 use ringway::config::settings::Settings;
 use ringway_acceptor::{Settings as DriverSettings, sim::Faults};
 
-/// A scenario of events that has not begun.
-pub struct Scenario {
-    /// What all chance comes from.
-    pub seed: u64,
-    /// What goes wrong on the network.
-    pub faults: Faults,
-    /// The drivers' bounds.
-    pub driver: DriverSettings,
-    /// The peers' bounds.
-    pub settings: Settings,
+use crate::scenario::Scenario;
+
+/// Who comes to the hub, and what they do.
+#[derive(Default)]
+pub struct HubPlan {
     /// Names of clients.
     pub people: Vec<String>,
     /// Names of topics.
@@ -33,15 +28,14 @@ pub struct Scenario {
     pub haste: Duration,
     /// How clients come back.
     pub memory: Memory,
-    /// How likely a core is to stand still for a while, per turn.
-    pub stall: f64,
     /// How many events the application sends at once, at most, and their data.
     pub flood: Option<Flood>,
 }
 
 /// What clients remember of where they were.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Memory {
+    #[default]
     /// Their cursor, most of them.
     Good,
     /// Nothing, most of them.
@@ -64,26 +58,24 @@ impl Scenario {
     /// Few clients, who do everything.
     pub fn everything(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(seed);
-        let settings = settings(rng);
-        Self {
-            seed,
-            faults: faults(rng),
-            driver: DriverSettings {
-                connections_max: 256,
-                receive_buffers: rng.u16(2..64),
-                receive_buffer_bytes: rng.u32(64..512),
-                ..DriverSettings::default()
-            },
-            settings,
+        let (settings, faults) = (settings(rng), faults(rng));
+        let driver = DriverSettings {
+            connections_max: 256,
+            receive_buffers: rng.u16(2..64),
+            receive_buffer_bytes: rng.u32(64..512),
+            ..DriverSettings::default()
+        };
+        let hub = HubPlan {
             people: some_of(&PEOPLE, rng.usize(1..5)),
             topics: some_of(&TOPICS, rng.usize(1..5)),
             devices: rng.usize(1..8),
             actions: rng.u32(5..40),
             haste: Duration::from_micros(rng.choice([200, 2_000, 20_000]).expect("a choice")),
             memory: Memory::Good,
-            stall: rng.choice([0.0, 0.0, 0.002, 0.02]).expect("a choice"),
             flood: None,
-        }
+        };
+        let stall = rng.choice([0.0, 0.0, 0.002, 0.02]).expect("a choice");
+        Self { hub, stall, cores: 2, ..Self::empty(seed, settings, faults, driver) }
     }
 
     /// A perfect network and roomy bounds: nobody has an excuse.
@@ -94,7 +86,7 @@ impl Scenario {
         scenario.settings.clients.queue_bytes_max = 1 << 20;
         scenario.settings.history.events_max = 10_000;
         scenario.settings.history.bytes_max = 64 << 20;
-        scenario.haste = Duration::from_millis(rng.u64(1..20));
+        scenario.hub.haste = Duration::from_millis(rng.u64(1..20));
         scenario.stall = 0.0;
         scenario
     }
@@ -103,10 +95,10 @@ impl Scenario {
     pub fn forgetful(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(!seed);
         let mut scenario = Self::everything(seed);
-        scenario.memory = Memory::Bad;
-        scenario.devices = rng.usize(1..4);
-        scenario.people.truncate(2);
-        scenario.haste = Duration::from_micros(rng.u64(100..2_000));
+        scenario.hub.memory = Memory::Bad;
+        scenario.hub.devices = rng.usize(1..4);
+        scenario.hub.people.truncate(2);
+        scenario.hub.haste = Duration::from_micros(rng.u64(100..2_000));
         scenario.faults.send_buffer_bytes = rng.usize(128..600);
         scenario.faults.short_send = scenario.faults.short_send.max(0.3);
         scenario.settings.clients.queue_bytes_max = 64 << 10;
@@ -118,9 +110,9 @@ impl Scenario {
         let rng = &mut Rng::with_seed(seed);
         let mut scenario = Self::everything(seed);
         scenario.driver.receive_buffer_bytes = 512;
-        scenario.devices = rng.usize(2..100);
-        scenario.actions = rng.u32(4..8);
-        scenario.haste = Duration::from_millis(rng.u64(10..30));
+        scenario.hub.devices = rng.usize(2..100);
+        scenario.hub.actions = rng.u32(4..8);
+        scenario.hub.haste = Duration::from_millis(rng.u64(10..30));
         if rng.bool() {
             scenario.settings.clients.queue_bytes_max = 1 << 20;
             scenario.faults.send_buffer_bytes = 1 << 20;
@@ -129,7 +121,7 @@ impl Scenario {
         scenario.settings.history.bytes_max = 64 << 20;
         let (events, bytes) =
             rng.choice([(600, 10), (100, 2_000), (40, 50_000)]).expect("a choice");
-        scenario.flood = Some(Flood { events, bytes });
+        scenario.hub.flood = Some(Flood { events, bytes });
         scenario.stall = 0.0;
         scenario
     }

@@ -12,6 +12,7 @@ use super::{
     model::{Model, Place, RemoteChange},
     oracle::{Oracle, Since, Start},
 };
+use crate::{checkers::check, tally::Count};
 
 /// Whether a name has another connection when one more comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,7 +116,7 @@ impl Model {
         };
         let entered = self.connections.iter().filter(is_here).count();
         let (name, known) = (&self.people[person].name, self.present[person]);
-        assert!(known as usize <= entered, "{known} connections of {name}");
+        check!(Presence, known as usize <= entered, "{known} connections of {name}");
     }
 
     /// The gateway has served a request, or a message.
@@ -141,7 +142,11 @@ impl Model {
                 if let Some((core, _)) = self.connections[connection].place {
                     let is_begun = change == Change::Subscribe;
                     let since = is_begun.then_some(Since::After(place.settled));
-                    self.mail[core].push(RemoteChange { connection, topic, since });
+                    self.mail.entry(core).or_default().push(RemoteChange {
+                        connection,
+                        topic,
+                        since,
+                    });
                 }
             }
         }
@@ -167,18 +172,18 @@ impl Model {
         let Place { position, gone, .. } = place;
         let start = match start.map(|cursor| self.check(cursor)) {
             Some(Ok(sequence)) => {
-                self.tally.resumed += 1;
+                self.tally.add(Count::Resumed);
                 self.people[person].waive(sequence);
                 Start::At(sequence)
             }
             Some(Err(cursor)) => {
-                self.tally.foreign += 1;
+                self.tally.add(Count::Foreign);
                 Start::Foreign(cursor, gone)
             }
             None => {
                 match others {
                     Others::Present | Others::Unknown => self.people[person].waive(position),
-                    Others::Absent => self.tally.alone += 1,
+                    Others::Absent => self.tally.add(Count::Alone),
                 }
                 match others {
                     Others::Present => Start::Beside(position),

@@ -14,16 +14,17 @@ use ringway_frame::{CloseCode, emit_close};
 use ringway_hub::{Cursor, Epoch};
 
 use super::{
+    Hub,
     checker::APPLICATION_CLOSE,
     command::{Command, Kind, any_of, json},
     connect_params::ConnectParams,
     connection::{Attention, Change, ChangeRequest, HubConnection, Mark, Phase},
     scenario::Memory,
-    world::World,
 };
 use crate::{
     behaviour::Leaving,
     decoder::{Names, Packing, Transport},
+    tally::Count,
 };
 
 /// A connection that was used so lately has not been timed out.
@@ -32,10 +33,9 @@ const REUSED_WITHIN: Duration = Duration::from_secs(20);
 /// Of larger buffers, a silent client would be sent heartbeats for too long.
 const ABANDONED_BUFFER_BYTES_MAX: usize = 8_000;
 
-impl World {
+impl Hub {
     /// Lets each client act whose time has come; returns when the next one will.
-    pub(super) fn act_all(&mut self, now: Duration) -> Option<Duration> {
-        let is_at_rest = self.is_at_rest();
+    pub fn act(&mut self, now: Duration, is_at_rest: bool) -> Option<Duration> {
         let mut next: Option<Duration> = None;
         for number in 0..self.devices.len() {
             if self.devices[number].reads_at.is_some_and(|at| at <= now) {
@@ -46,8 +46,8 @@ impl World {
                 continue;
             }
             if device.acts_at <= now {
-                self.act(number, now, is_at_rest);
-                let haste = self.haste.mul_f64(2.0 * self.rng.f64());
+                self.act_as(number, now, is_at_rest);
+                let haste = self.plan.haste.mul_f64(2.0 * self.rng.f64());
                 let pause = match self.rng.u8(0..16) {
                     0 => Duration::from_millis(self.rng.u64(0..4_000)),
                     _ => haste,
@@ -61,7 +61,7 @@ impl World {
             if self.application_acts_at <= now {
                 self.application_actions -= 1;
                 self.act_as_application(now);
-                let pause = self.haste.mul_f64(8.0 * self.rng.f64());
+                let pause = self.plan.haste.mul_f64(8.0 * self.rng.f64());
                 self.application_acts_at = now + pause.max(Duration::from_micros(10));
             }
             next = next.into_iter().chain([self.application_acts_at]).min();
@@ -69,7 +69,7 @@ impl World {
         next
     }
 
-    fn act(&mut self, number: usize, now: Duration, is_at_rest: bool) {
+    fn act_as(&mut self, number: usize, now: Duration, is_at_rest: bool) {
         let device = &mut self.devices[number];
         if device.actions == 0 {
             let connections = device.connection.into_iter().chain(device.post);
@@ -87,7 +87,7 @@ impl World {
         }
         match self.rng.u8(0..20) {
             0..3 => self.leave(connection, is_at_rest),
-            13..17 if self.memory == Memory::Bad => self.leave(connection, is_at_rest),
+            13..17 if self.plan.memory == Memory::Bad => self.leave(connection, is_at_rest),
             3..6 => self.read_slowly(number, connection, now),
             6..10 => self.change_subscription(number, connection, now),
             10..12 => self.repeat(number, connection, now),
@@ -110,7 +110,7 @@ impl World {
             _ => Transport::Poll,
         };
         if rng.u8(0..8) == 0 {
-            let topics = self.topics.iter().filter(|_| rng.bool()).cloned().collect();
+            let topics = self.plan.topics.iter().filter(|_| rng.bool()).cloned().collect();
             self.devices[number].topics = topics;
         }
         let connection = self.connect(number, transport);
@@ -149,7 +149,7 @@ impl World {
         let later = Cursor { epoch: log.epoch(), sequence: log.head() + 1_000_000 };
         let older = (!device.older.is_empty()).then(|| rng.usize(0..device.older.len()));
         let cursor = match rng.u8(0..24) {
-            8.. if self.memory == Memory::Bad => None,
+            8.. if self.plan.memory == Memory::Bad => None,
             0..3 => None,
             3..5 => older.map_or(device.cursor, |place| Some(device.older[place])),
             5 => Some(foreign),
@@ -157,7 +157,7 @@ impl World {
             _ => device.cursor,
         };
         let wait = rng.choice([0.0, 0.0, 0.01, 0.5, 3.0]).expect("a choice");
-        let person = &*self.names[device.person];
+        let person = &*self.plan.people[device.person];
         let params = ConnectParams { person, topics: &device.topics, cursor, wait };
         let connection = &mut self.model.connections[connection];
         connection.used_at = now;
@@ -208,7 +208,7 @@ impl World {
         }
         let time = match self.rng.u8(0..4) {
             0 => Duration::from_millis(self.rng.u64(0..3_000)),
-            _ => self.haste.mul_f64(10.0 * self.rng.f64()),
+            _ => self.plan.haste.mul_f64(10.0 * self.rng.f64()),
         };
         self.devices[number].reads_at = Some(now + time);
     }
@@ -225,7 +225,7 @@ impl World {
     /// Begins or ends a subscription.
     fn change_subscription(&mut self, number: usize, connection: usize, now: Duration) {
         let rng = &mut self.rng;
-        let topic = any_of(&self.topics, rng);
+        let topic = any_of(&self.plan.topics, rng);
         self.serial += 1;
         let id = format!("l{}", self.serial);
         let change = if rng.u8(0..3) > 0 { Change::Subscribe } else { Change::Unsubscribe };
@@ -267,9 +267,9 @@ impl World {
 
     fn command(&mut self, number: usize, connection: usize, now: Duration) {
         let token = self.model.commands.len() as u64;
-        let from = &*self.names[self.devices[number].person];
+        let from = &*self.plan.people[self.devices[number].person];
         let rng = &mut self.rng;
-        let command = Command::any(token, Some(from), &self.names, &self.topics, rng);
+        let command = Command::any(token, Some(from), &self.plan.people, &self.plan.topics, rng);
         let text = command.text();
         self.model.commands.push(command);
         self.send(number, connection, &text, token, now);
@@ -277,7 +277,7 @@ impl World {
 
     /// Sends a command that it has sent before, as after a reconnect.
     fn repeat(&mut self, number: usize, connection: usize, now: Duration) {
-        let from = Some(&self.names[self.devices[number].person]);
+        let from = Some(&self.plan.people[self.devices[number].person]);
         let own = self.model.commands.iter().filter(|command| command.from.as_ref() == from);
         let own: Vec<_> = own.map(|command| (command.token, command.text())).collect();
         if let Some((token, text)) = self.rng.choice(own) {
@@ -320,7 +320,7 @@ impl World {
             }
         };
         self.devices[number].post = Some(connection);
-        let person = &self.names[self.devices[number].person];
+        let person = &self.plan.people[self.devices[number].person];
         let connection = &mut self.model.connections[connection];
         connection.used_at = now;
         connection.post(person, text, mark, &mut self.rng);
@@ -343,7 +343,7 @@ impl World {
         next.deflate.server_window_bits_max = 9;
         let settings = Arc::new(running.replaced_by(&next));
         self.mailbox.tell_all(&CoreMessage::ReplaceSettings(settings));
-        self.model.tally.replaced += 1;
+        self.model.tally.add(Count::SettingsReplaced);
     }
 
     fn act_as_application(&mut self, now: Duration) {
@@ -351,12 +351,12 @@ impl World {
             0 => self.broker.expire(now),
             2 => self.replace_settings(),
             1 => {
-                let client = any_of(&self.names, &mut self.rng).into();
+                let client = any_of(&self.plan.people, &mut self.rng).into();
                 let code = CloseCode::new(APPLICATION_CLOSE).expect("a code of the application's");
                 self.mailbox.tell_all(&CoreMessage::Close { client, code, reason: "go".into() });
             }
             _ => {
-                let events = match self.flood.take_if(|_| now > Duration::from_millis(20)) {
+                let events = match self.plan.flood.take_if(|_| now > Duration::from_millis(20)) {
                     Some(flood) => {
                         // While it is served, many do something.
                         for device in &mut self.devices {
@@ -373,9 +373,9 @@ impl World {
     }
 
     fn append(&mut self, bytes: Option<usize>, now: Duration) {
-        let Self { model, broker, names, topics, tail, rng, .. } = self;
+        let Self { model, broker, plan, appender, rng, .. } = self;
         let token = model.commands.len() as u64;
-        let mut command = Command::any(token, None, names, topics, rng);
+        let mut command = Command::any(token, None, &plan.people, &plan.topics, rng);
         if let Some(bytes) = bytes {
             let Command { kind, event, ttl, .. } = command;
             command = Command::new(token, None, kind, event.as_deref(), ttl, bytes);
@@ -391,12 +391,12 @@ impl World {
             Kind::Notify { to } => {
                 model.is_carried_out(token as usize);
                 let allowed = &model.settings.clients.may_notify;
-                let notified = broker.notify(tail, notice, to, allowed, now).unwrap();
+                let notified = broker.notify(appender, notice, to, allowed, now).unwrap();
                 let outcome = notified.outcome.iter().map(|(name, of)| (*name, of.as_str()));
                 model.commands[token as usize].check(outcome, allowed, &mut model.tally);
             }
             Kind::Publish { topic, .. } => {
-                broker.publish(tail, notice, topic, Echo::Yes, now).unwrap();
+                broker.publish(appender, notice, topic, Echo::Yes, now).unwrap();
             }
         }
         model.learn();

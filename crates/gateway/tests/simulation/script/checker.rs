@@ -6,11 +6,12 @@ use ringway_frame::{CloseCode, emit_close};
 
 use super::{
     Owed,
-    client::{LATENESS, Moment, ScriptedClient},
+    client::{Moment, ScriptedClient},
     mask,
 };
 use crate::{
     behaviour::{Courtesy, Leaving, Reading},
+    checkers::{LATENESS, check, check_eq},
     decoder::Said,
     playback::Playback,
 };
@@ -23,11 +24,9 @@ impl ScriptedClient {
             Said::Close(code, _) => Said::Close(code, String::new()),
             said => said,
         };
-        if let Some(farewell) = &self.farewell {
-            panic!("{said:?} after {farewell:?}");
-        }
+        check!(Answers, self.farewell.is_none(), "{said:?} after {:?}", self.farewell);
         if let Some(status) = self.rejected {
-            assert_eq!(said, Said::Response(status), "a client over the limit");
+            check_eq!(Answers, said, Said::Response(status), "a client over the limit");
             (self.farewell, self.last_heard_at) = (Some(said), Some(moment.now));
             return;
         }
@@ -56,7 +55,13 @@ impl ScriptedClient {
             _ => false,
         };
         let due = owed.map(|owed| &owed.answer);
-        assert!(allowed, "{said:?} instead of {due:?} at {:?}: {}", moment.now, self.summary());
+        check!(
+            Answers,
+            allowed,
+            "{said:?} instead of {due:?} at {:?}: {}",
+            moment.now,
+            self.summary()
+        );
         match said {
             Said::Ping => self.pongs_due += 1,
             farewell => self.leave_after(farewell),
@@ -80,10 +85,10 @@ impl ScriptedClient {
     pub(super) fn check_end(&self, moment: Moment) {
         let Playback { script, behaviour, has_left, .. } = &self.playback;
         let ((must, may), heard) = (self.owed_now(), self.heard);
-        assert!(heard <= may, "{heard} answers to a script that earned {may}");
+        check!(Answers, heard <= may, "{heard} answers to a script that earned {may}");
         if let Some(at) = self.last_heard_at.filter(|_| behaviour.reading == Reading::Freely) {
             let took = moment.now - at;
-            assert!(took <= LATENESS, "the FIN took {took:?}: {}", self.summary());
+            check!(Answers, took <= LATENESS, "the FIN took {took:?}: {}", self.summary());
         }
         let was_told_to_leave = self.farewell.is_some();
         let crossed = was_told_to_leave && (moment.draining || self.rejected.is_some());
@@ -91,12 +96,12 @@ impl ScriptedClient {
             return;
         }
         let missing = script.owed.get(heard).map(|owed| &owed.answer);
-        assert!(heard >= must, "{missing:?} is missing: {}", self.summary());
+        check!(Answers, heard >= must, "{missing:?} is missing: {}", self.summary());
         let is_last = missing.is_none() && script.is_final;
         // RFC 9112 §9.5: an idle connection may be closed at any time.
         let is_idle_http = !self.is_open() && (moment.draining || self.is_late(moment));
         let has_reason = is_last || was_told_to_leave || *has_left || is_idle_http;
-        assert!(has_reason, "a FIN for no reason: {}", self.summary());
+        check!(Answers, has_reason, "a FIN for no reason: {}", self.summary());
     }
 
     /// Whether the gateway may have given up on it: it does not read, or was told to leave before

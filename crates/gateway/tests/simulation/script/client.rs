@@ -5,20 +5,18 @@
 use std::{net::SocketAddr, time::Duration};
 
 use fastrand::Rng;
+use ringway::config::settings::Settings;
 use ringway_acceptor::sim::Network;
 use ringway_frame::emit_pong;
 
 use super::{Script, mask};
 use crate::{
     behaviour::{Behaviour, Courtesy, Leaving, Reading, Splitting},
+    checkers::{Trace, check},
     connection::Connection,
     decoder::{Said, Transport},
     playback::{Cue, Playback},
 };
-
-/// How late, in virtual time, something may be that a deadline causes: a tick of the wheel, and
-/// turns in which completions are held back.
-pub const LATENESS: Duration = Duration::from_millis(100);
 
 /// What the world knows and the client is told each turn.
 #[derive(Debug, Clone, Copy)]
@@ -37,10 +35,27 @@ pub struct Moment {
     pub message_timeout: Duration,
 }
 
+impl Moment {
+    /// The moment `now` of a world with these settings.
+    pub fn new(now: Duration, draining: bool, settings: &Settings) -> Self {
+        let Settings { websocket, limits, .. } = settings;
+        Self {
+            now,
+            draining,
+            ping_interval: websocket.ping_interval,
+            silence_max: websocket.ping_interval + websocket.pong_timeout,
+            handshake_timeout: limits.handshake_timeout.min(limits.keep_alive_timeout),
+            message_timeout: websocket.message_timeout,
+        }
+    }
+}
+
 /// A client in the world.
 pub struct ScriptedClient {
     /// Its bytes, its behaviour and its connection.
     pub playback: Playback,
+    /// The address that it comes from, if not from one of its own.
+    pub address: Option<SocketAddr>,
     pub(super) rng: Rng,
     /// Answers heard of those that the script is owed.
     pub(super) heard: usize,
@@ -60,6 +75,7 @@ impl ScriptedClient {
     pub fn new(script: Script, behaviour: Behaviour, seed: u64) -> Self {
         Self {
             playback: Playback::new(script, behaviour),
+            address: None,
             rng: Rng::with_seed(seed),
             heard: 0,
             farewell: None,
@@ -105,28 +121,23 @@ impl ScriptedClient {
     }
 
     /// Connects when it is time; returns its address then.
-    pub fn come(
-        &mut self,
-        network: &Network,
-        address: Option<SocketAddr>,
-        now: Duration,
-    ) -> Option<SocketAddr> {
+    pub fn come(&mut self, network: &Network, now: Duration) -> Option<SocketAddr> {
         if self.has_come() || now < self.playback.behaviour.comes_at {
             return None;
         }
-        let connection = Connection::connect(network, address, Transport::Echo);
+        let connection = Connection::connect(network, self.address, Transport::Echo);
         Some(self.playback.begin(connection, now))
     }
 
     /// One turn: hears, then speaks. Returns when to call it again if nothing comes until then.
-    pub fn act(&mut self, moment: Moment) -> Option<Duration> {
+    pub fn act(&mut self, moment: Moment, trace: &mut Trace) -> Option<Duration> {
         if self.is_done {
             return None;
         }
         if !self.has_come() {
             return Some(self.playback.behaviour.comes_at);
         }
-        self.listen(moment);
+        self.listen(moment, trace);
         if self.is_done {
             return None;
         }
@@ -139,12 +150,13 @@ impl ScriptedClient {
         self.playback.act(moment.now, cue)
     }
 
-    fn listen(&mut self, moment: Moment) {
+    fn listen(&mut self, moment: Moment, trace: &mut Trace) {
         let connection = self.playback.connection();
         let (said, saw_fin, saw_reset) =
             (connection.said(), connection.saw_fin(), connection.saw_reset());
-        assert!(said.is_empty() || !self.saw_fin, "{said:?} after the FIN");
+        check!(Answers, said.is_empty() || !self.saw_fin, "{said:?} after the FIN");
         for said in said {
+            trace.hear(&said, moment.now);
             self.hear(said, moment);
         }
         if saw_reset {

@@ -4,6 +4,7 @@
 
 mod checker;
 mod client;
+mod population;
 mod violation;
 
 use fastrand::Rng;
@@ -13,7 +14,8 @@ use ringway_frame::{
     handshake::client::{Expectation, Request},
 };
 
-pub use client::{LATENESS, Moment, ScriptedClient};
+pub use client::{Moment, ScriptedClient};
+pub use population::Scripts;
 
 use crate::decoder::Said;
 use violation::Violation;
