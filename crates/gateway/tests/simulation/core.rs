@@ -39,7 +39,7 @@ pub enum Owner {
     /// Clients of the gateway.
     Shard(Box<Shard>),
     /// Clients that are relayed.
-    Relays(Relays),
+    Relays(Box<Relays>),
 }
 
 /// Whether a core waits.
@@ -87,7 +87,7 @@ impl Core {
 
     /// A core that relays.
     pub fn relaying(network: &Network, driver: DriverSettings, relays: Relays) -> Self {
-        Self::owned(network.driver(driver), Owner::Relays(relays))
+        Self::owned(network.driver(driver), Owner::Relays(Box::new(relays)))
     }
 
     fn owned(driver: SimDriver, owner: Owner) -> Self {

@@ -243,8 +243,8 @@ impl World {
                 Owner::Shard(shard) => shard,
             };
             let place = Place::of(number, shard, now);
-            let is_stream = hub.model.is_stream(number, &completion);
-            let rejected = audit.note(number, &completion, is_stream, now);
+            let patience = hub.model.patience(number, &completion);
+            let rejected = audit.note(number, &completion, patience, now);
             scripts.note(number, &completion, rejected, tally);
             hub.model.note(&completion, place);
             let received = match completion {

@@ -26,12 +26,12 @@ impl Audit {
     }
 
     /// Takes note of a completion for a shard. Returns the status with which a connection that was
-    /// accepted must be rejected.
+    /// accepted must be rejected. `patience`: as for [`Silence::close`].
     pub fn note(
         &mut self,
         core: usize,
         completion: &Completion<'_>,
-        is_stream: bool,
+        patience: Option<Duration>,
         now: Duration,
     ) -> Option<u16> {
         self.silence.note(core, completion, now);
@@ -41,7 +41,7 @@ impl Audit {
             }
             Completion::Closed { connection } => {
                 self.permits.close((core, connection));
-                self.silence.close((core, connection), is_stream, now);
+                self.silence.close((core, connection), patience, now);
             }
             _ => {}
         }

@@ -55,12 +55,13 @@ impl Silence {
         }
     }
 
-    /// A connection is closed. A `stream` that takes what it is sent is not asked for a sign.
-    pub fn close(&mut self, key: Key, is_stream: bool, now: Duration) {
+    /// A connection is closed, which may have been silent for so much longer than others; `None`: for
+    /// ever.
+    pub fn close(&mut self, key: Key, patience: Option<Duration>, now: Duration) {
         let closed = self.connections.remove(&key);
         check!(Silence, closed.is_some(), "{key:?} was closed twice");
         let silence = closed.map_or(Duration::ZERO, |sign| now - sign.at);
-        let is_in_time = is_stream || silence <= self.silence_max;
+        let is_in_time = patience.is_none_or(|patience| silence <= self.silence_max + patience);
         check!(Silence, is_in_time, "{key:?} was kept silent for {silence:?}");
     }
 

@@ -31,6 +31,9 @@ use crate::{
 /// A queue of so many bytes has room for all that a turn brings, where no flood comes.
 const ROOMY: usize = 64 << 10;
 
+/// How long a poll waits for an event, at most.
+pub(super) const POLL_WAIT_MAX: Duration = Duration::from_secs(3);
+
 /// All that is known.
 pub struct Model {
     /// What the cores share.
@@ -220,11 +223,16 @@ impl Model {
         }
     }
 
-    /// Whether a completion is about a stream of events.
-    pub fn is_stream(&self, core: usize, completion: &Completion<'_>) -> bool {
-        let Completion::Closed { connection } = completion else { return false };
+    /// How much longer than others a connection that is closed may have been silent; `None`: for
+    /// ever. A stream that takes what it is sent is not asked for a sign of life.
+    pub fn patience(&self, core: usize, completion: &Completion<'_>) -> Option<Duration> {
+        let Completion::Closed { connection } = completion else { return None };
         let number = self.numbers.get(&(core, *connection));
-        number.is_some_and(|number| self.connections[*number].transport.is_stream())
+        match number.map(|number| self.connections[*number].transport) {
+            Some(transport) if transport.is_stream() => None,
+            Some(Transport::Poll) => Some(POLL_WAIT_MAX),
+            _ => Some(Duration::ZERO),
+        }
     }
 
     /// A core has heard all that has come in this turn: what was written before it, and is not

@@ -19,6 +19,7 @@ use super::{
     command::{Command, Kind, any_of, json},
     connect_params::ConnectParams,
     connection::{Attention, Change, ChangeRequest, HubConnection, Mark, Phase},
+    model::POLL_WAIT_MAX,
     scenario::Memory,
 };
 use crate::{
@@ -156,7 +157,8 @@ impl Hub {
             6 => Some(later),
             _ => device.cursor,
         };
-        let wait = rng.choice([0.0, 0.0, 0.01, 0.5, 3.0]).expect("a choice");
+        let longest = POLL_WAIT_MAX.as_secs_f64();
+        let wait = rng.choice([0.0, 0.0, 0.01, 0.5, longest]).expect("a choice");
         let person = &*self.plan.people[device.person];
         let params = ConnectParams { person, topics: &device.topics, cursor, wait };
         let connection = &mut self.model.connections[connection];
