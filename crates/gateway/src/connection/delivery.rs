@@ -10,14 +10,15 @@ use ringway_hub::Sequence;
 
 use crate::{
     broker::{Missed, mailbox::Change},
-    connection::{ClientConnection, Protocol, Readiness, Turn, context, log::EndReason},
+    connection::{ClientConnection, Protocol, Readiness, Turn, log::EndReason, outbox},
     edge::{cors::Cors, response},
+    memory::OutOfMemory,
     outbox::Outbox,
     session::{
         Pace, Settled,
         core_hub::CoreHub,
         delivery,
-        delivery::{DeliveryContext, DeliveryProgress, EventWriter, ServerMessage},
+        delivery::{DeliveryProgress, EventWriter, ServerMessage},
         dispatch::Batch,
         perform,
     },
@@ -33,9 +34,8 @@ impl ClientConnection {
     /// Sends a batch of events, if it is for this peer and there is room.
     #[inline]
     pub fn deliver(&mut self, batch: &mut Batch, turn: &mut Turn<'_>) {
-        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
-        let context: &mut DeliveryContext<'_> = &mut context!(turn);
-        let hub: &CoreHub = turn.hub;
+        let mut outbox = outbox!(self, turn);
+        let (context, hub) = (&mut turn.context, &*turn.hub);
         let progress = match &mut self.stage {
             Protocol::WebSocket(socket) => match socket.delivery() {
                 Some((session, mut frames)) => {
@@ -48,7 +48,7 @@ impl ClientConnection {
                 delivery::deliver(session, format, batch, hub, context, &mut outbox)
             }
             Protocol::Poll(poll, _) => {
-                let bytes_max = turn.memory.answer_bytes(context.settings.http.poll_bytes_max);
+                let bytes_max = context.memory.answer_bytes(context.settings.http.poll_bytes_max);
                 poll.collect(batch, hub, bytes_max, context.metrics)
             }
             _ => DeliveryProgress::Idle,
@@ -74,9 +74,8 @@ impl ClientConnection {
 
     /// Sends what the peer has missed, as far as there is room.
     pub(super) fn read_on(&mut self, turn: &mut Turn<'_>) {
-        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
-        let context: &mut DeliveryContext<'_> = &mut context!(turn);
-        let hub: &CoreHub = turn.hub;
+        let mut outbox = outbox!(self, turn);
+        let (context, hub) = (&mut turn.context, &*turn.hub);
         let progress = match &mut self.stage {
             Protocol::WebSocket(socket) => match socket.delivery() {
                 Some((session, mut frames)) => {
@@ -126,7 +125,7 @@ impl ClientConnection {
     pub fn listen(&mut self, change: Change, topic: &str, turn: &mut Turn<'_>) {
         let slot = self.connection.slot();
         let Some(session) = self.session_mut() else { return };
-        let changed = perform::apply(change, session, topic, slot, turn.settings, turn.hub);
+        let changed = perform::apply(change, session, topic, slot, turn.context.settings, turn.hub);
         if let Ok(Some(missed)) = changed {
             self.tell_of_gap(missed, turn);
         }
@@ -134,22 +133,22 @@ impl ClientConnection {
     }
 
     fn tell_of_gap(&mut self, (from, to): Missed, turn: &mut Turn<'_>) {
-        turn.metrics.gaps.add(1);
+        turn.context.metrics.gaps.add(1);
         if self.settled(turn) == Settled::Yes
             && let Some(session) = self.session_mut()
         {
             session.settle();
         }
-        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+        let mut outbox = outbox!(self, turn);
         let gap = ServerMessage::Gap { from, to };
         match &mut self.stage {
             Protocol::WebSocket(socket) => {
                 if let Some((_, mut frames)) = socket.delivery() {
-                    frames.server_message(gap, turn.scratch, &mut outbox);
+                    frames.server_message(gap, turn.context.scratch, &mut outbox);
                 }
             }
             Protocol::Stream(stream) => {
-                stream.writer.server_message(gap, turn.scratch, &mut outbox)
+                stream.writer.server_message(gap, turn.context.scratch, &mut outbox)
             }
             Protocol::Poll(poll, _) => {
                 poll.note((from, to));
@@ -162,39 +161,40 @@ impl ClientConnection {
     /// Answers a held poll if there is something to answer.
     pub(super) fn try_to_answer(&mut self, turn: &mut Turn<'_>) {
         let Protocol::Poll(poll, _) = &mut self.stage else { return };
-        let mut body = Pieces::new(turn.scratch.take_buffer());
-        let bytes_max = turn.memory.answer_bytes(turn.settings.http.poll_bytes_max);
-        match poll.read(turn.hub, turn.now, bytes_max, turn.metrics, &mut body) {
+        let mut body = Pieces::new(turn.context.scratch.take_buffer());
+        let bytes_max = turn.context.memory.answer_bytes(turn.context.settings.http.poll_bytes_max);
+        match poll.read(turn.hub, turn.context.now, bytes_max, turn.context.metrics, &mut body) {
             Found::Something => self.write_answer(&body, Found::Something, turn),
             Found::Nothing if poll.session.pace() != Pace::Live => self.be_ready(turn),
             Found::Nothing => {}
             Found::NoMemory => self.end_unanswered(turn),
         }
-        turn.scratch.put_buffer(body.text);
+        turn.context.scratch.put_buffer(body.text);
     }
 
     /// Answers a held poll with the events that there are, even if there are none.
     pub(super) fn answer_poll(&mut self, turn: &mut Turn<'_>) {
         let Protocol::Poll(poll, _) = &mut self.stage else { return };
-        let mut body = Pieces::new(turn.scratch.take_buffer());
-        let bytes_max = turn.memory.answer_bytes(turn.settings.http.poll_bytes_max);
-        match poll.read(turn.hub, turn.now, bytes_max, turn.metrics, &mut body) {
+        let mut body = Pieces::new(turn.context.scratch.take_buffer());
+        let bytes_max = turn.context.memory.answer_bytes(turn.context.settings.http.poll_bytes_max);
+        match poll.read(turn.hub, turn.context.now, bytes_max, turn.context.metrics, &mut body) {
             found @ (Found::Something | Found::Nothing) => self.write_answer(&body, found, turn),
             Found::NoMemory => self.end_unanswered(turn),
         }
-        turn.scratch.put_buffer(body.text);
+        turn.context.scratch.put_buffer(body.text);
     }
 
     /// Ends a connection when there is no memory for what it is to be sent; the client comes again
     /// and goes on from where it was.
     fn end_unanswered(&mut self, turn: &mut Turn<'_>) {
-        turn.metrics.closed_for_memory.add(1);
+        turn.context.metrics.closed_for_memory.add(1);
         self.retire(Settled::No, turn);
         self.end(turn);
     }
 
     fn write_answer(&mut self, body: &Pieces, found: Found, turn: &mut Turn<'_>) {
-        if turn.operations.try_reserve(body.text.len() + RESPONSE_HEAD_BYTES).is_err() {
+        let own_bytes = body.text.len() + RESPONSE_HEAD_BYTES;
+        if outbox!(self, turn).make_room_beside(own_bytes, body.large_bytes()).is_err() {
             return self.end_unanswered(turn);
         }
         let Protocol::Poll(poll, request) = std::mem::replace(&mut self.stage, Protocol::Lingering)
@@ -203,19 +203,24 @@ impl ClientConnection {
         };
         // An earlier answer may be on its way.
         let earlier = self.settled(turn);
-        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+        let mut outbox = outbox!(self, turn);
         let LongPoll { session, .. } = poll;
         let PollRequest { cors, after, http } = request;
-        write_body(body, cors.as_deref().unwrap_or(&Cors::Silent), after, &mut outbox);
-        turn.metrics.sessions.long_poll.subtract(1);
-        let settled = match (earlier, found) {
-            (Settled::Yes | Settled::Unknown { .. }, Found::Something) => {
-                Settled::Unknown { sent_in: turn.now }
+        let cors = cors.as_deref().unwrap_or(&Cors::Silent);
+        let written = write_body(body, cors, after, &mut outbox);
+        turn.context.metrics.sessions.long_poll.subtract(1);
+        let settled = match (written, earlier, found) {
+            (Err(OutOfMemory), ..) => Settled::No,
+            (Ok(()), Settled::Yes | Settled::Unknown { .. }, Found::Something) => {
+                Settled::Unknown { sent_in: turn.context.now }
             }
-            (earlier, _) => earlier,
+            (Ok(()), earlier, _) => earlier,
         };
         self.depart(*session, settled, turn);
         self.stage = Protocol::Http(http);
+        if let Err(OutOfMemory) = written {
+            return self.end_unanswered(turn);
+        }
         match after {
             KeepAlive::Yes => self.await_request(turn),
             KeepAlive::Close => self.finish(turn),
@@ -223,13 +228,22 @@ impl ClientConnection {
     }
 }
 
-/// The answer to a poll; what is large in it is not copied.
-fn write_body(body: &Pieces, cors: &Cors, after: KeepAlive, outbox: &mut Outbox<'_>) {
+/// The answer to a poll; what is large in it is not copied where the channel allows that.
+///
+/// # Errors
+/// [`OutOfMemory`]; the answer is cut off.
+fn write_body(
+    body: &Pieces,
+    cors: &Cors,
+    after: KeepAlive,
+    outbox: &mut Outbox<'_>,
+) -> Result<(), OutOfMemory> {
     outbox.write(|out| {
         response::json_begin(out, cors, after, body.beginning(), body.len());
     });
     for (large, text) in body.rest() {
-        outbox.write_shared(large);
+        outbox.write_shared(large)?;
         outbox.write(|out| out.extend_from_slice(text));
     }
+    Ok(())
 }

@@ -7,6 +7,7 @@ mod deferring;
 mod delivery;
 mod holding;
 pub mod log;
+mod receiving;
 mod routing;
 #[cfg(test)]
 mod tests;
@@ -20,21 +21,17 @@ use ringway_frame::CloseCode;
 use ringway_hub::Name;
 
 use crate::{
-    config::settings::Settings,
-    connection::{
-        deferring::{Deferred, End},
-        log::{ConnectionLog, EndReason, Transport},
-    },
+    connection::log::{ConnectionLog, EndReason, Transport},
     edge::{
         cors::Cors,
         limiter::Permit,
         requests::HttpConnection,
         response::{Part, Refused},
     },
-    encoding::scratch::Scratch,
-    memory::MemoryBudget,
-    metrics::CoreMetrics,
-    outbox::{Outbox, Sending},
+    outbox::{
+        Sending,
+        channel::{Channel, End},
+    },
     refusal::Refusal,
     session::{
         Session, Settled, core_hub::CoreHub, delivery::DeliveryContext, departures::Departure,
@@ -52,24 +49,16 @@ use ringway_http::{Framing, KeepAlive};
 
 /// What a core lends to the peer that it serves.
 pub struct Turn<'a> {
-    /// Time since the process started.
-    pub now: Duration,
+    /// What serving a session takes.
+    pub context: DeliveryContext<'a>,
+    /// The core's side of the hub.
+    pub hub: &'a mut CoreHub,
     /// The time of the core's turn before this one.
     pub before: Duration,
     /// What the driver is asked to do.
     pub operations: &'a mut Operations,
     /// The core's deadlines, by slot.
     pub wheel: &'a mut Wheel,
-    /// What all peers go by.
-    pub settings: &'a Settings,
-    /// Memory lent for the call.
-    pub scratch: &'a mut Scratch,
-    /// The core's side of the hub.
-    pub hub: &'a mut CoreHub,
-    /// What the process may buffer.
-    pub memory: &'a MemoryBudget,
-    /// What is counted.
-    pub metrics: &'a CoreMetrics,
     /// What is logged of connections.
     pub log: &'a mut ConnectionLog,
 }
@@ -78,6 +67,8 @@ pub struct Turn<'a> {
 pub struct ClientConnection {
     connection: ConnectionId,
     sending: Sending,
+    /// What its bytes pass through, and input that waits for its turn.
+    channel: Channel,
     deadline: Deadline,
     readiness: Readiness,
     effort: Effort,
@@ -89,8 +80,6 @@ pub struct ClientConnection {
     acknowledged: u32,
     /// The bytes that it is counted with in the core's account of memory.
     counted: u32,
-    /// Input that waits for its turn.
-    deferred: Option<Box<Deferred>>,
 }
 
 /// The protocol of the moment.
@@ -146,43 +135,53 @@ enum Readiness {
     None,
 }
 
-/// Splits a turn into what serving a session takes and the rest.
-macro_rules! context {
-    ($turn:expr) => {
-        DeliveryContext {
-            now: $turn.now,
-            settings: $turn.settings,
-            scratch: &mut *$turn.scratch,
-            memory: $turn.memory,
-            metrics: $turn.metrics,
-        }
+/// Where a connection writes to in this turn; it borrows nothing else of the two.
+macro_rules! outbox {
+    ($peer:expr, $turn:expr) => {
+        crate::outbox::Outbox::new(
+            $peer.connection,
+            &mut $peer.sending,
+            &mut $peer.channel,
+            $turn.operations,
+            $turn.context.now,
+        )
     };
 }
-use context;
+use outbox;
 
 impl ClientConnection {
     /// A client that has just connected; its first request is due.
-    pub fn new(connection: ConnectionId, permit: Permit, turn: &mut Turn<'_>) -> Self {
+    pub fn new(
+        connection: ConnectionId,
+        channel: Channel,
+        permit: Permit,
+        turn: &mut Turn<'_>,
+    ) -> Self {
         let stage = Protocol::Http(HttpConnection::default());
-        let peer = Self::at(connection, Deadline::RequestDue, stage, Some(permit));
-        turn.wheel.touch(connection.slot(), turn.now + turn.settings.limits.handshake_timeout);
+        let peer = Self::at(connection, channel, Deadline::RequestDue, stage, Some(permit));
+        turn.wheel.touch(
+            connection.slot(),
+            turn.context.now + turn.context.settings.limits.handshake_timeout,
+        );
         peer
     }
 
-    /// A client over a limit: sends it the refusal and ends the connection. If no extra permit is
+    /// A client over a limit: sends it the refusal and ends the connection. A client whose channel
+    /// begins with a handshake is not told why, as it could not read that yet. If no extra permit is
     /// free either, the connection is closed at once, perhaps before the client has read why.
     pub fn turned_away(
         connection: ConnectionId,
+        channel: Channel,
         refusal: Refusal,
         permit: Option<Permit>,
         turn: &mut Turn<'_>,
     ) -> Self {
         let may_linger = permit.is_some();
-        let mut peer = Self::at(connection, Deadline::EndDue, Protocol::Lingering, permit);
+        let mut peer = Self::at(connection, channel, Deadline::EndDue, Protocol::Lingering, permit);
         peer.note_end(EndReason::TurnedAway);
-        let mut outbox = Outbox::new(connection, &mut peer.sending, turn.operations, turn.now);
-        let cors = Cors::unread(&turn.settings.cors.allowed_origins);
-        let refused = Refused::by(refusal, turn.settings);
+        let mut outbox = outbox!(peer, turn);
+        let cors = Cors::unread(&turn.context.settings.cors.allowed_origins);
+        let refused = Refused::by(refusal, turn.context.settings);
         outbox.write(|out| refused.write(out, &cors, Part::Whole, KeepAlive::Close));
         outbox.finish();
         if may_linger {
@@ -195,6 +194,7 @@ impl ClientConnection {
 
     fn at(
         connection: ConnectionId,
+        channel: Channel,
         deadline: Deadline,
         stage: Protocol,
         permit: Option<Permit>,
@@ -202,6 +202,7 @@ impl ClientConnection {
         Self {
             connection,
             sending: Sending::default(),
+            channel,
             deadline,
             readiness: Readiness::None,
             effort: Effort::Light,
@@ -211,7 +212,6 @@ impl ClientConnection {
             permit,
             acknowledged: 0,
             counted: 0,
-            deferred: None,
         }
     }
 
@@ -246,18 +246,17 @@ impl ClientConnection {
                 return self.put_off(input, turn);
             }
             let earlier = self.settled(turn);
-            let mut outbox =
-                Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+            let mut outbox = outbox!(self, turn);
             match &mut self.stage {
                 Protocol::WebSocket(socket) => {
                     let connection = self.connection;
-                    let context = &mut context!(turn);
+                    let context = &mut turn.context;
                     let outcome =
                         socket.receive(&mut input, connection, turn.hub, context, &mut outbox);
                     return self.heard(outcome, earlier, input, turn);
                 }
                 Protocol::Http(http) => {
-                    let progress = http.advance(&mut input, turn.settings, &mut outbox);
+                    let progress = http.advance(&mut input, turn.context.settings, &mut outbox);
                     self.proceed(progress, turn);
                 }
                 // A client that asks again wants the first answer now.
@@ -272,16 +271,25 @@ impl ClientConnection {
 
     /// The peer sends no more.
     pub fn end_of_stream(&mut self, turn: &mut Turn<'_>) {
-        if let Some(deferred) = &mut self.deferred {
-            deferred.end = End::Stream;
+        if matches!(self.stage, Protocol::Leaving) {
+            return;
+        }
+        if self.channel.is_cut() {
+            self.note_channel_error(EndReason::RecordCut, turn);
+        }
+        if let Some(deferred) = self.channel.deferred_mut() {
+            if deferred.end == End::Open {
+                deferred.end = End::Stream;
+            }
             return;
         }
         self.note_end(EndReason::ClientEnded);
         // RFC 9112 §9.6: it may still read what it has asked for.
         self.answer_poll(turn);
         let is_backlogged = self.sending.is_backlogged();
-        if is_backlogged || self.sending.is_unsettled(turn.now) {
-            turn.operations.push(Operation::Shutdown(self.connection));
+        let is_unsettled = self.sending.is_unsettled(turn.context.now);
+        if is_backlogged || is_unsettled || self.channel.has_layer() {
+            outbox!(self, turn).finish();
         }
         self.linger(turn);
         self.stage = Protocol::Leaving;
@@ -293,6 +301,7 @@ impl ClientConnection {
     /// The connection broke. If a send of the last turn failed, nothing of that send was taken.
     pub fn fail(&mut self, turn: &mut Turn<'_>) {
         self.note_end(EndReason::ConnectionLost);
+        self.channel.end();
         if self.settled(turn) != Settled::Yes {
             self.retire(Settled::No, turn);
         }
@@ -308,11 +317,16 @@ impl ClientConnection {
                 turn.hub.departures.cut(self.connection);
             }
             self.stage = Protocol::Closing;
-            self.deferred = None;
+            let is_backlogged = self.sending.is_backlogged();
+            if !is_backlogged {
+                outbox!(self, turn).end_channel();
+            }
+            self.channel.end();
+            self.channel.take_deferred();
             turn.wheel.cancel(self.connection.slot());
             // A backlog is cut off, so what the kernel still has is no whole message either. It is
             // not to take memory for as long as the client does not read.
-            turn.operations.push(match self.sending.is_backlogged() {
+            turn.operations.push(match is_backlogged {
                 true => Operation::Reset(self.connection),
                 false => Operation::Close(self.connection),
             });
@@ -321,7 +335,7 @@ impl ClientConnection {
 
     /// Gives up its place in the hub, if it has one: nothing more is sent.
     fn retire(&mut self, settled: Settled, turn: &mut Turn<'_>) {
-        let Turn { hub, metrics, .. } = turn;
+        let (hub, metrics) = (&mut *turn.hub, turn.context.metrics);
         let count = match &self.stage {
             Protocol::WebSocket(_) => &metrics.sessions.websocket,
             Protocol::Stream(stream) => stream.writer.format.counter(&metrics.sessions),
@@ -367,7 +381,7 @@ impl ClientConnection {
         if is_unanswered || self.sending.is_backlogged() {
             Settled::No
         } else {
-            let sent_in = [turn.now, turn.before];
+            let sent_in = [turn.context.now, turn.before];
             let sent_in = sent_in.into_iter().find(|turn| self.sending.is_unsettled(*turn));
             sent_in.map_or(Settled::Yes, |sent_in| Settled::Unknown { sent_in })
         }
@@ -392,14 +406,14 @@ impl ClientConnection {
             _ => Framing::Chunked,
         };
         self.retire(self.settled(turn), turn);
-        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+        let mut outbox = outbox!(self, turn);
         match &mut self.stage {
             Protocol::WebSocket(socket) => {
                 socket.close(code, reason, &mut outbox);
                 self.deadline = Deadline::EndDue;
                 turn.wheel.touch(
                     self.connection.slot(),
-                    turn.now + turn.settings.websocket.close_timeout,
+                    turn.context.now + turn.context.settings.websocket.close_timeout,
                 );
             }
             Protocol::Http(_) => {
@@ -427,7 +441,7 @@ impl ClientConnection {
                     Protocol::WebSocket(socket) if socket.is_closing() => EndReason::ProtocolFault,
                     _ => EndReason::ClientClosed,
                 });
-                turn.operations.push(Operation::Shutdown(self.connection));
+                outbox!(self, turn).finish();
                 return self.linger(turn);
             }
             InputOutcome::Deferred => self.put_off(rest, turn),
