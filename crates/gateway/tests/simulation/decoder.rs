@@ -6,7 +6,8 @@
 use std::fmt;
 
 use ringway_frame::{
-    Message, MessageReader, ReadLimits, Role,
+    CloseCode, Control, DataKind, MessageReader, ProtocolState, ReadLimits, ReadyState, Received,
+    Role,
     handshake::client::{Expectation, Verdict},
 };
 use ringway_hub::Cursor;
@@ -108,6 +109,10 @@ pub struct Decoder {
     expectation: Option<Expectation<'static>>,
     unread: Vec<u8>,
     state: DecoderState,
+    /// Of a WebSocket.
+    protocol: ProtocolState,
+    /// The answer to the gateway's Close, unless the client has closed first.
+    owed: Option<Option<CloseCode>>,
 }
 
 enum DecoderState {
@@ -128,7 +133,14 @@ struct PollBody<'a> {
 impl Decoder {
     /// A decoder for a connection of this kind.
     pub fn new(transport: Transport) -> Self {
-        Self { transport, expectation: None, unread: Vec::new(), state: DecoderState::Head }
+        Self {
+            transport,
+            expectation: None,
+            unread: Vec::new(),
+            state: DecoderState::Head,
+            protocol: ProtocolState::new(Role::Client),
+            owed: None,
+        }
     }
 
     /// The connection may be upgraded as `expectation` says.
@@ -251,30 +263,45 @@ impl Decoder {
     }
 
     fn frames(&mut self, mut input: &mut [u8], said: &mut Vec<Said>) {
-        while let DecoderState::Frames(reader) = &mut self.state {
+        let DecoderState::Frames(reader) = &mut self.state else { return };
+        while self.protocol.ready_state() != ReadyState::Closed {
             let message = reader.read(&mut input, &ReadLimits::default());
             let message =
                 message.unwrap_or_else(|fault| fail!(Protocol, "the gateway's fault: {fault}"));
-            said.push(match message {
-                None => return,
-                Some(Message::Text(text)) => {
-                    Said::Text(text.as_str().expect("a text is UTF-8").to_owned())
-                }
-                Some(Message::Binary(payload)) => Said::Binary(payload.to_vec()),
-                Some(Message::Ping(payload)) => {
-                    check!(Protocol, payload.is_empty(), "the gateway's pings are empty");
+            let Some(message) = message else { return };
+            said.push(match self.protocol.receive(message) {
+                Received::Data(kind, payload) | Received::Late(kind, payload) => match kind {
+                    DataKind::Text => {
+                        Said::Text(payload.as_str().expect("a text is UTF-8").to_owned())
+                    }
+                    DataKind::Binary => Said::Binary(payload.to_vec()),
+                },
+                Received::Ping(pong) => {
+                    let is_empty = pong == Control::Pong(b"");
+                    check!(Protocol, is_empty, "the gateway's pings are empty");
                     Said::Ping
                 }
-                Some(Message::Pong(payload)) => Said::Pong(payload.to_vec()),
-                Some(Message::Close(code, reason)) => {
-                    let close = Said::Close(code.map(u16::from), reason.to_owned());
-                    self.state = DecoderState::Over;
-                    close
+                Received::Pong(payload) => Said::Pong(payload.to_vec()),
+                Received::Close { code, reason, answer } => {
+                    self.owed = answer.map(|_| code);
+                    Said::Close(code.map(u16::from), reason.to_owned())
                 }
+                // The gateway's Ping has crossed the client's Close.
+                Received::Discarded => continue,
             });
         }
         // RFC 6455 §5.5.1: no more frames after a Close.
         check!(Protocol, input.is_empty(), "{} bytes after the Close", input.len());
+    }
+
+    /// The client closes its WebSocket: the frame to send, if it may still send one.
+    pub fn close(&mut self, code: CloseCode) -> Option<Control<'static>> {
+        self.protocol.close(code, "")
+    }
+
+    /// The answer to the gateway's Close, once.
+    pub fn take_answer(&mut self) -> Option<Control<'static>> {
+        self.owed.take().map(|code| Control::Close(code, ""))
     }
 }
 

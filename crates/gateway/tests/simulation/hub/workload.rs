@@ -10,7 +10,7 @@ use ringway::broker::Notice;
 use ringway::broker::Ttl;
 use ringway::broker::mailbox::CoreMessage;
 use ringway::config::settings::Settings;
-use ringway_frame::{CloseCode, emit_close};
+use ringway_frame::CloseCode;
 use ringway_hub::{Cursor, Epoch};
 
 use super::{
@@ -182,10 +182,9 @@ impl Hub {
             3 if is_patient => state.socket.read_at_most(0),
             _ => {
                 if let (Transport::WebSocket(_), Phase::Open) = (state.transport, state.phase) {
-                    let mut frame = Vec::new();
-                    let mask = Some(self.rng.u32(..).to_ne_bytes());
-                    emit_close(&mut frame, mask, Some(CloseCode::NORMAL), "");
-                    state.send(&frame, Some(Mark::Leave));
+                    let mask = self.rng.u32(..).to_ne_bytes();
+                    let close = state.socket.close(CloseCode::NORMAL, mask);
+                    state.send(&close.expect("it is open"), Some(Mark::Leave));
                 } else {
                     state.socket.leave(Leaving::HalfCloses);
                 }
