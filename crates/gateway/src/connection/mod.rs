@@ -20,6 +20,7 @@ use ringway_frame::CloseCode;
 use ringway_hub::Name;
 
 use crate::{
+    auth::IdentitySource,
     config::settings::Settings,
     connection::{
         deferring::{Deferred, End},
@@ -64,6 +65,8 @@ pub struct Turn<'a> {
     pub settings: &'a Settings,
     /// Memory lent for the call.
     pub scratch: &'a mut Scratch,
+    /// Identifies clients.
+    pub identities: &'a dyn IdentitySource,
     /// The core's side of the hub.
     pub hub: &'a mut CoreHub,
     /// What the process may buffer.
@@ -257,8 +260,8 @@ impl ClientConnection {
                     return self.heard(outcome, earlier, input, turn);
                 }
                 Protocol::Http(http) => {
-                    let progress = http.advance(&mut input, turn.settings, &mut outbox);
-                    self.proceed(progress, turn);
+                    let action = http.advance(&mut input, turn.settings, &mut outbox);
+                    self.proceed(action, input, turn);
                 }
                 // A client that asks again wants the first answer now.
                 Protocol::Poll(..) => self.answer_poll(turn),

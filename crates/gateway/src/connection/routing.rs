@@ -9,6 +9,7 @@ use crate::connection::PollRequest;
 
 use crate::subprotocol::{self, Subprotocol, Verdict};
 use crate::{
+    auth::{Decision, Identity},
     broker::Missed,
     connection::{
         ClientConnection, Deadline, Protocol, Turn, context,
@@ -17,6 +18,7 @@ use crate::{
     },
     edge::{
         action::{Action, Opened, Polled, Posted, Upgrade},
+        admission::Request,
         connect_params::ConnectParams,
         cors::Cors,
         response,
@@ -39,9 +41,9 @@ use crate::{
 use ringway_http::KeepAlive;
 
 impl ClientConnection {
-    /// What HTTP's progress means for the connection.
-    pub(super) fn proceed(&mut self, progress: Action, turn: &mut Turn<'_>) {
-        match progress {
+    /// Does what HTTP leaves to the connection. `rest` is the input that was not read yet.
+    pub(super) fn proceed(&mut self, action: Action, rest: &[u8], turn: &mut Turn<'_>) {
+        match action {
             Action::More => {
                 let Protocol::Http(http) = &self.stage else { return };
                 // A request that has begun has this long, however slowly it comes.
@@ -62,7 +64,8 @@ impl ClientConnection {
                     }
                 }
             }
-            Action::Upgraded(upgrade) => self.upgrade(&upgrade, turn),
+            Action::Requested(request) => self.identify(request, rest, turn),
+            Action::Upgraded(upgrade) => self.upgrade(upgrade, turn),
             Action::Opened(opened) => self.open_stream(opened, turn),
             Action::Polled(polled) => self.open_poll(polled, turn),
             Action::Posted(posted) => self.carry_out(&posted, turn),
@@ -80,7 +83,21 @@ impl ClientConnection {
         turn.wheel.touch(self.connection.slot(), due);
     }
 
-    fn upgrade(&mut self, upgrade: &Upgrade, turn: &mut Turn<'_>) {
+    /// Has the client of a request identified, before anything is answered.
+    fn identify(&mut self, request: Request, rest: &[u8], turn: &mut Turn<'_>) {
+        let decision = turn.identities.identify(&request.credentials());
+        let Protocol::Http(http) = &mut self.stage else { return };
+        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+        let action = match decision {
+            Decision::Identified(identity) => {
+                http.admit(request, identity, rest, turn.settings, &mut outbox)
+            }
+            Decision::Refused(refusal) => request.refuse(refusal, turn.settings, &mut outbox),
+        };
+        self.proceed(action, rest, turn);
+    }
+
+    fn upgrade(&mut self, upgrade: Upgrade, turn: &mut Turn<'_>) {
         // A client that offers none speaks the native one.
         let subprotocol = upgrade.subprotocol.unwrap_or_default();
         if upgrade.route != Route::Ws {
@@ -93,7 +110,7 @@ impl ClientConnection {
             ));
             return self.is_alive(turn);
         }
-        let (session, gap) = self.enter(&upgrade.params, turn);
+        let (session, gap) = self.enter(&upgrade.params, upgrade.identity, turn);
         self.transport = Transport::WebSocket;
         let mut socket = WebSocket::new(
             upgrade.agreement.as_ref(),
@@ -114,7 +131,6 @@ impl ClientConnection {
     }
 
     fn open_stream(&mut self, opened: Opened, turn: &mut Turn<'_>) {
-        let (session, gap) = self.enter(&opened.params, turn);
         let format = opened.format();
         self.transport = match format {
             StreamFormat::Lines => Transport::Stream,
@@ -123,9 +139,11 @@ impl ClientConnection {
         };
         format.counter(&turn.metrics.sessions).add(1);
         let writer = StreamForm { format, framing: opened.framing };
-        let mut stream = Stream { session: Box::new(session), writer };
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         outbox.write(|out| opened.emit_head(turn.settings, out));
+        let (session, gap) = self.enter(&opened.params, opened.identity, turn);
+        let mut stream = Stream { session: Box::new(session), writer };
+        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         stream.writer.begin(turn.settings.http.retry, &mut outbox);
         let Stream { session, writer } = &mut stream;
         self.greet(session, writer, gap, turn);
@@ -135,16 +153,16 @@ impl ClientConnection {
     }
 
     fn open_poll(&mut self, polled: Polled, turn: &mut Turn<'_>) {
-        let (session, gap) = self.enter(&polled.params, turn);
+        let Polled { params, identity, cors, after } = polled;
+        let (session, gap) = self.enter(&params, identity, turn);
         let Protocol::Http(http) = std::mem::replace(&mut self.stage, Protocol::Lingering) else {
             unreachable!("requests are read while the stage is HTTP");
         };
         self.transport = Transport::LongPoll;
         turn.metrics.sessions.long_poll.add(1);
-        let wait = polled.params.wait.unwrap_or(turn.settings.http.poll_wait);
+        let wait = params.wait.unwrap_or(turn.settings.http.poll_wait);
         let wait = wait.min(turn.settings.http.poll_wait_max);
         let is_live = session.pace() == Pace::Live && gap.is_none();
-        let Polled { cors, after, .. } = polled;
         let session = Box::new(session);
         let cors = (cors != Cors::Silent).then(|| Box::new(cors));
         let mut poll = LongPoll { session, collected: None };
@@ -168,8 +186,7 @@ impl ClientConnection {
         let codec = Subprotocol::default().codec();
         let verdict = match std::str::from_utf8(&posted.body) {
             Ok(text) => {
-                let client = client_of(&posted.params);
-                let caller = &mut Caller::Request { client: &client };
+                let caller = &mut Caller::Request { identity: &posted.identity };
                 subprotocol::serve(
                     codec,
                     text,
@@ -208,18 +225,22 @@ impl ClientConnection {
         }
     }
 
-    fn enter(&self, params: &ConnectParams, turn: &mut Turn<'_>) -> (Session, Option<Missed>) {
-        let client = client_of(params);
+    fn enter(
+        &self,
+        params: &ConnectParams,
+        identity: Identity,
+        turn: &mut Turn<'_>,
+    ) -> (Session, Option<Missed>) {
         let start = match params.cursor {
             Some(cursor) => Start::At(cursor),
             None => {
                 let last = params.last.map(|last| (last, turn.settings.clients.last_events_max));
-                let sent = turn.hub.departures.sent_to(self.connection, &client);
+                let sent = turn.hub.departures.sent_to(self.connection, &identity.client);
                 Start::Now { last, sent }
             }
         };
         let slot = self.connection.slot();
-        Session::enter(&client, &params.topics, start, slot, turn.now, turn.hub)
+        Session::enter(identity, &params.topics, start, slot, turn.now, turn.hub)
     }
 
     /// The first messages on any transport but a poll.
@@ -243,12 +264,4 @@ impl ClientConnection {
             writer.server_message(ServerMessage::Gap { from, to }, context.scratch, &mut outbox);
         }
     }
-}
-
-/// The name that an anonymous client gave itself, or one that nobody else has.
-fn client_of(params: &ConnectParams) -> Box<str> {
-    params.client.clone().unwrap_or_else(|| {
-        let number = getrandom::u32().unwrap_or_default();
-        format!("anon-{number:08x}").into()
-    })
 }

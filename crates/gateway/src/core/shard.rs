@@ -11,6 +11,7 @@ use ringway_acceptor::{Completion, ConnectionId, Counters, Operation, Operations
 use ringway_frame::CloseCode;
 
 use crate::{
+    auth::IdentitySource,
     broker::{
         Broker,
         mailbox::{CoreMessage, Mailbox},
@@ -66,6 +67,7 @@ struct Core {
     settings: Arc<Settings>,
     metrics: Arc<CoreMetrics>,
     log: ConnectionLog,
+    identities: Arc<dyn IdentitySource>,
     hub: CoreHub,
     memory: CoreMemory,
     /// The time of the last turn.
@@ -75,9 +77,21 @@ struct Core {
 impl Core {
     #[inline]
     fn turn<'a>(&'a mut self, now: Duration, operations: &'a mut Operations) -> Turn<'a> {
-        let Self { wheel, scratch, settings, metrics, log, hub, memory, before } = self;
-        let (memory, before) = (memory.budget(), *before);
-        Turn { now, before, operations, wheel, settings, scratch, hub, memory, metrics, log }
+        let Self { wheel, scratch, settings, metrics, log, identities, hub, memory, before } = self;
+        let (memory, before, identities) = (memory.budget(), *before, &**identities);
+        Turn {
+            now,
+            before,
+            operations,
+            wheel,
+            settings,
+            scratch,
+            identities,
+            hub,
+            memory,
+            metrics,
+            log,
+        }
     }
 }
 
@@ -85,6 +99,8 @@ impl Core {
 pub struct ShardParts {
     /// The settings of its connections.
     pub settings: Arc<Settings>,
+    /// Identifies the clients.
+    pub identities: Arc<dyn IdentitySource>,
     /// Counts all connections of the process.
     pub limiter: Arc<ConnectionLimiter>,
     /// The events of the process.
@@ -102,7 +118,8 @@ pub struct ShardParts {
 impl Shard {
     /// A core without clients.
     pub fn new(parts: ShardParts) -> Self {
-        let ShardParts { settings, limiter, broker, mailbox, memory, metrics, core } = parts;
+        let ShardParts { settings, identities, limiter, broker, mailbox, memory, metrics, core } =
+            parts;
         Self {
             peers: Peers::default(),
             core: Core {
@@ -111,6 +128,7 @@ impl Shard {
                 settings,
                 metrics,
                 log: ConnectionLog::new(core, Arc::clone(&limiter)),
+                identities,
                 hub: CoreHub::new(broker, mailbox, core),
                 memory: CoreMemory::new(memory),
                 before: Duration::ZERO,

@@ -24,6 +24,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
 
 use crate::{
+    auth::SelfNamed,
     broker::{Broker, mailbox::Mailbox},
     config::{self, Config, settings::Settings},
     core::shard::{Shard, ShardParts},
@@ -153,6 +154,7 @@ impl Bound {
                 listeners: self.listeners.pop().expect("a set of listeners for each core"),
                 shard: Shard::new(ShardParts {
                     settings: Arc::clone(&settings),
+                    identities: Arc::new(SelfNamed),
                     limiter: Arc::clone(&limiter),
                     broker: Arc::clone(&broker),
                     mailbox: mailbox.clone(),

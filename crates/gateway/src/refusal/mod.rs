@@ -163,7 +163,9 @@ impl Refusal {
         match self {
             Self::ForeignHost => 421,
             Self::ForeignOrigin
-            | Self::ConnectParams(VisitFault::Forbidden | VisitFault::ForeignOrigin) => 403,
+            | Self::ConnectParams(
+                VisitFault::Forbidden | VisitFault::NotGranted | VisitFault::ForeignOrigin,
+            ) => 403,
             Self::Malformed | Self::Host | Self::Framing | Self::Chunk | Self::ConnectParams(_) => {
                 400
             }
@@ -261,7 +263,7 @@ impl Refusal {
             Self::ForeignOrigin | Self::ConnectParams(VisitFault::ForeignOrigin) => {
                 "foreign_origin"
             }
-            Self::ConnectParams(VisitFault::Forbidden) => "not_allowed",
+            Self::ConnectParams(VisitFault::Forbidden | VisitFault::NotGranted) => "not_allowed",
             Self::ConnectParams(VisitFault::TooManyTopics) => "too_many_subscriptions",
             Self::ConnectParams(_) => "query",
             Self::Handshake(_) => "handshake",

@@ -19,11 +19,17 @@ use std::{iter, ops::ControlFlow, time::Duration};
 
 use ringway_hub::{Complete, Cursor, Event, Gap, Interest, Key, Name, Sequence, TopicId};
 
-use crate::{broker::Missed, limits::LOOK_UP_BYTES, session::core_hub::CoreHub};
+use crate::{
+    auth::{Grants, Identity},
+    broker::Missed,
+    limits::LOOK_UP_BYTES,
+    session::core_hub::CoreHub,
+};
 
 /// A client's place in the hub.
 pub struct Session {
     client: Name,
+    grants: Grants,
     topics: Vec<TopicId>,
     /// All up to here was sent, or is not for this client; but see `late`.
     cursor: Sequence,
@@ -89,7 +95,7 @@ pub struct TooMany;
 impl Session {
     /// Enters a client. The gap is what it can never read.
     pub fn enter(
-        client: &str,
+        identity: Identity,
         topics: &[Box<str>],
         start: Start,
         slot: u32,
@@ -97,11 +103,12 @@ impl Session {
         hub: &mut CoreHub,
     ) -> (Self, Option<Missed>) {
         let gone = hub.broker.log.first() - 1;
-        let arrival = hub.broker.directory.arrive(client);
+        let arrival = hub.broker.directory.arrive(&identity.client);
         hub.subscriptions.arrive(arrival.name.clone(), slot);
         let position = hub.position();
         let mut session = Self {
             client: arrival.name,
+            grants: identity.grants,
             topics: Vec::with_capacity(topics.len()),
             cursor: position,
             settled: position,
@@ -156,6 +163,11 @@ impl Session {
     /// Who it is.
     pub fn client(&self) -> &Name {
         &self.client
+    }
+
+    /// What it may do.
+    pub fn grants(&self) -> &Grants {
+        &self.grants
     }
 
     /// How it is served.

@@ -5,6 +5,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use fastrand::Rng;
+use ringway::auth::SelfNamed;
 use ringway::broker::Broker;
 use ringway::broker::mailbox::Mailbox;
 use ringway::config::settings::Settings;
@@ -74,6 +75,7 @@ impl World {
         let limiter = Arc::new(ConnectionLimiter::new(limiter));
         let shard = Shard::new(ShardParts {
             settings: Arc::clone(&settings),
+            identities: Arc::new(SelfNamed),
             limiter: Arc::clone(&limiter),
             broker: Arc::new(Broker::new(
                 Epoch::new(seed),

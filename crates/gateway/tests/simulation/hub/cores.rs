@@ -4,6 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use ringway::auth::SelfNamed;
 use ringway::broker::Broker;
 use ringway::broker::mailbox::Mailbox;
 use ringway::config::settings::Settings;
@@ -62,6 +63,7 @@ impl Core {
         let metrics = Arc::new(CoreMetrics::default());
         let shard = Shard::new(ShardParts {
             settings: Arc::clone(settings),
+            identities: Arc::new(SelfNamed),
             limiter: Arc::clone(limiter),
             broker: Arc::clone(broker),
             mailbox: mailbox.clone(),
