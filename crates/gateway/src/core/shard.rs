@@ -30,6 +30,7 @@ use crate::{
     refusal::Refusal,
     session::{
         core_hub::{Appended, CoreHub, Intake},
+        delivery::DeliveryContext,
         dispatch::{Encoder, Room},
     },
 };
@@ -78,20 +79,8 @@ impl Core {
     #[inline]
     fn turn<'a>(&'a mut self, now: Duration, operations: &'a mut Operations) -> Turn<'a> {
         let Self { wheel, scratch, settings, metrics, log, identities, hub, memory, before } = self;
-        let (memory, before, identities) = (memory.budget(), *before, &**identities);
-        Turn {
-            now,
-            before,
-            operations,
-            wheel,
-            settings,
-            scratch,
-            identities,
-            hub,
-            memory,
-            metrics,
-            log,
-        }
+        let context = DeliveryContext { now, settings, scratch, memory: memory.budget(), metrics };
+        Turn { context, hub, before: *before, operations, wheel, identities: &**identities, log }
     }
 }
 
