@@ -8,7 +8,7 @@ use ringway_frame::CloseCode;
 
 use crate::{
     config::{reference::ConfigReference, settings::Settings},
-    connection::{ClientConnection, Deadline, Protocol, Turn, log::EndReason},
+    connection::{ClientConnection, Protocol, Turn, log::EndReason},
     memory::CoreMemory,
     outbox::Outbox,
     refusal::Refusal,
@@ -64,19 +64,6 @@ impl ClientConnection {
             Protocol::Http(_) => self.refuse_request(Refusal::Memory, turn),
             _ => self.end(turn),
         }
-    }
-
-    /// Whether a message of its WebSocket should have been whole by now.
-    pub(super) fn is_message_overdue(&self, turn: &Turn<'_>) -> bool {
-        let Protocol::WebSocket(socket) = &self.stage else { return false };
-        if self.deadline == Deadline::EndDue {
-            return false;
-        }
-        // While its input is not read, it cannot end its message.
-        !self.sending.is_paused()
-            && socket
-                .message_due(turn.context.settings, turn.context.now)
-                .is_some_and(|due| due <= turn.context.now)
     }
 
     /// Ends a WebSocket whose message took too long.

@@ -3,6 +3,7 @@
 //! It owns the state and delegates every decision: HTTP to `edge`, frames to `transport`, events
 //! to `session::delivery`, what is sent to `outbox`. It never sees a socket.
 
+mod deadlines;
 mod deferring;
 mod delivery;
 mod holding;
@@ -22,6 +23,7 @@ use ringway_hub::Name;
 use crate::{
     auth::IdentitySource,
     connection::{
+        deadlines::{Deadline, Deadlines},
         deferring::{Deferred, End},
         log::{ConnectionLog, EndReason, Transport},
     },
@@ -69,7 +71,7 @@ pub struct Turn<'a> {
 pub struct ClientConnection {
     connection: ConnectionId,
     sending: Sending,
-    deadline: Deadline,
+    deadlines: Deadlines,
     readiness: Readiness,
     effort: Effort,
     transport: Transport,
@@ -113,23 +115,6 @@ struct PollRequest {
     http: HttpConnection,
 }
 
-/// What the time-out of the connection means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Deadline {
-    /// A request is due.
-    RequestDue,
-    /// The next request may come.
-    BetweenRequests,
-    /// The peer was heard, or has read.
-    Heard,
-    /// The peer was asked for a sign of deadline, or is to read what it was sent.
-    Asked,
-    /// The answer to a poll is due.
-    AnswerDue,
-    /// The end is due.
-    EndDue,
-}
-
 /// Whether the peer waits for the core's next turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Readiness {
@@ -141,11 +126,8 @@ impl ClientConnection {
     /// A client that has just connected; its first request is due.
     pub fn new(connection: ConnectionId, permit: Permit, turn: &mut Turn<'_>) -> Self {
         let stage = Protocol::Http(HttpConnection::default());
-        let peer = Self::at(connection, Deadline::RequestDue, stage, Some(permit));
-        turn.wheel.touch(
-            connection.slot(),
-            turn.context.now + turn.context.settings.limits.handshake_timeout,
-        );
+        let mut peer = Self::at(connection, stage, Some(permit));
+        peer.set(Deadline::Request, turn.context.settings.limits.handshake_timeout, turn);
         peer
     }
 
@@ -158,7 +140,7 @@ impl ClientConnection {
         turn: &mut Turn<'_>,
     ) -> Self {
         let may_linger = permit.is_some();
-        let mut peer = Self::at(connection, Deadline::EndDue, Protocol::Lingering, permit);
+        let mut peer = Self::at(connection, Protocol::Lingering, permit);
         peer.note_end(EndReason::TurnedAway);
         let mut outbox =
             Outbox::new(connection, &mut peer.sending, turn.operations, turn.context.now);
@@ -174,16 +156,11 @@ impl ClientConnection {
         peer
     }
 
-    fn at(
-        connection: ConnectionId,
-        deadline: Deadline,
-        stage: Protocol,
-        permit: Option<Permit>,
-    ) -> Self {
+    fn at(connection: ConnectionId, stage: Protocol, permit: Option<Permit>) -> Self {
         Self {
             connection,
             sending: Sending::default(),
-            deadline,
+            deadlines: Deadlines::default(),
             readiness: Readiness::None,
             effort: Effort::Light,
             transport: Transport::Http,
@@ -290,7 +267,7 @@ impl ClientConnection {
             }
             self.stage = Protocol::Closing;
             self.deferred = None;
-            turn.wheel.cancel(self.connection.slot());
+            self.clear_deadlines(turn);
             // A backlog is cut off, so what the kernel still has is no whole message either. It is
             // not to take memory for as long as the client does not read.
             turn.operations.push(match self.sending.is_backlogged() {
@@ -378,18 +355,14 @@ impl ClientConnection {
         match &mut self.stage {
             Protocol::WebSocket(socket) => {
                 socket.close(code, reason, &mut outbox);
-                self.deadline = Deadline::EndDue;
-                turn.wheel.touch(
-                    self.connection.slot(),
-                    turn.context.now + turn.context.settings.websocket.close_timeout,
-                );
+                self.await_close(turn);
             }
             Protocol::Http(_) => {
                 outbox.finish();
                 self.linger(turn);
             }
             Protocol::Stream(_) | Protocol::Poll(..) | Protocol::Lingering => {
-                if self.deadline != Deadline::EndDue {
+                if !self.deadlines.is_set(Deadline::Close) {
                     stream::end(framing, &mut outbox);
                     self.linger(turn);
                 }
@@ -419,7 +392,8 @@ impl ClientConnection {
             }
             InputOutcome::Open => {}
         }
-        if self.deadline != Deadline::EndDue {
+        if !self.deadlines.is_set(Deadline::Close) {
+            self.time_message(turn);
             self.is_alive(turn);
         }
         self.after_commands(turn);

@@ -47,10 +47,9 @@ impl ClientConnection {
             Action::More => {
                 let Protocol::Http(http) = &self.stage else { return };
                 // A request that has begun has this long, however slowly it comes.
-                if self.deadline == Deadline::BetweenRequests && !http.is_between_requests() {
-                    self.deadline = Deadline::RequestDue;
-                    let due = turn.context.now + turn.context.settings.limits.handshake_timeout;
-                    turn.wheel.touch(self.connection.slot(), due);
+                if !self.deadlines.is_set(Deadline::Request) && !http.is_between_requests() {
+                    let time = turn.context.settings.limits.handshake_timeout;
+                    self.set(Deadline::Request, time, turn);
                 }
             }
             Action::Answered => self.await_request(turn),
@@ -78,9 +77,7 @@ impl ClientConnection {
 
     /// The next request may come, and has this long to do so.
     pub(super) fn await_request(&mut self, turn: &mut Turn<'_>) {
-        self.deadline = Deadline::BetweenRequests;
-        let due = turn.context.now + turn.context.settings.limits.keep_alive_timeout;
-        turn.wheel.touch(self.connection.slot(), due);
+        self.set(Deadline::KeepAlive, turn.context.settings.limits.keep_alive_timeout, turn);
     }
 
     /// Has the client of a request identified, before anything is answered.
@@ -179,8 +176,7 @@ impl ClientConnection {
         if wait == Duration::ZERO {
             return self.answer_poll(turn);
         }
-        self.deadline = Deadline::AnswerDue;
-        turn.wheel.touch(self.connection.slot(), turn.context.now + wait);
+        self.set(Deadline::PollAnswer, wait, turn);
         if !is_live {
             self.try_to_answer(turn);
         }
