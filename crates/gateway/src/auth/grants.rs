@@ -2,15 +2,15 @@
 //!
 //! They are asked for each command, so that live settings apply to open connections.
 
-use crate::config::{patterns::Patterns, table::Clients};
+use crate::config::{Clients, patterns::Patterns};
 
 /// What a client may do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Grants {
     /// What the settings allow to all clients.
+    #[default]
     BySettings,
-    /// What its own lists allow, in place of the lists in the settings. Boxed, because a session
-    /// keeps its grants.
+    /// What its own lists allow, in place of the lists in the settings.
     Own(Box<Lists>),
 }
 

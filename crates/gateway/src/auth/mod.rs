@@ -4,10 +4,12 @@
 //! a connection.
 
 mod grants;
+mod identification;
 mod self_named;
 
 pub use self::{
     grants::{Act, Grants, Lists},
+    identification::{Answer, Identification, Ticket},
     self_named::SelfNamed,
 };
 
@@ -41,4 +43,10 @@ pub enum Decision {
     Identified(Identity),
     /// The request is refused.
     Refused(Refusal),
+    /// The answer comes later. The request waits for it, if there is room for one more to wait.
+    Waiting(Question),
 }
+
+/// Asks someone else, without waiting. The answer goes to the mailbox of the ticket's core; one that
+/// comes too late is ignored.
+pub type Question = Box<dyn FnOnce(Ticket) + Send>;

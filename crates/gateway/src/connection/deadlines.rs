@@ -15,6 +15,8 @@ pub(super) enum Deadline {
     Message,
     /// The request must be whole.
     Request,
+    /// The client of a request must be identified.
+    Identity,
     /// The next request must begin.
     KeepAlive,
     /// A client that has been silent is asked for a sign of life.

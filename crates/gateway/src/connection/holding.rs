@@ -23,7 +23,11 @@ impl ClientConnection {
             Protocol::WebSocket(socket) => socket.held_bytes(),
             Protocol::Http(http) => http.held_bytes(),
             Protocol::Poll(poll, request) => poll.held_bytes() + request.http.held_bytes(),
-            Protocol::Stream(_) | Protocol::Lingering | Protocol::Leaving | Protocol::Closing => 0,
+            Protocol::Identifying(_)
+            | Protocol::Stream(_)
+            | Protocol::Lingering
+            | Protocol::Leaving
+            | Protocol::Closing => 0,
         };
         deferred + protocol + self.sending.owed_bytes(settings.kernel_queue_bytes())
     }
@@ -62,6 +66,7 @@ impl ClientConnection {
         match self.stage {
             Protocol::WebSocket(_) => self.fail_socket(CloseCode::TRY_AGAIN_LATER, reason, turn),
             Protocol::Http(_) => self.refuse_request(Refusal::Memory, turn),
+            Protocol::Identifying(_) => self.end_identifying(Err(Refusal::Memory), turn),
             _ => self.end(turn),
         }
     }

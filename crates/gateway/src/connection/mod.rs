@@ -7,6 +7,7 @@ mod deadlines;
 mod deferring;
 mod delivery;
 mod holding;
+mod identifying;
 pub mod log;
 mod routing;
 #[cfg(test)]
@@ -21,16 +22,17 @@ use ringway_frame::CloseCode;
 use ringway_hub::Name;
 
 use crate::{
-    auth::IdentitySource,
+    auth::Identification,
     connection::{
         deadlines::{Deadline, Deadlines},
         deferring::{Deferred, End},
+        identifying::Identifying,
         log::{ConnectionLog, EndReason, Transport},
     },
     edge::{
         cors::Cors,
         limiter::Permit,
-        requests::HttpConnection,
+        requests::{Behind, HttpConnection},
         response::{Part, Refused},
     },
     outbox::{Outbox, Sending},
@@ -62,7 +64,7 @@ pub struct Turn<'a> {
     /// The core's deadlines, by slot.
     pub wheel: &'a mut Wheel,
     /// Identifies clients.
-    pub identities: &'a dyn IdentitySource,
+    pub identities: &'a mut Identification,
     /// What is logged of connections.
     pub log: &'a mut ConnectionLog,
 }
@@ -90,6 +92,8 @@ pub struct ClientConnection {
 enum Protocol {
     /// Requests and responses.
     Http(HttpConnection),
+    /// A request whose client is being identified; nothing is answered yet.
+    Identifying(Box<Identifying>),
     /// Frames.
     WebSocket(WebSocket),
     /// A response without an end.
@@ -216,8 +220,9 @@ impl ClientConnection {
                 }
                 Protocol::Http(http) => {
                     let action = http.advance(&mut input, turn.context.settings, &mut outbox);
-                    self.proceed(action, input, turn);
+                    self.proceed(action, Behind::of(input), turn);
                 }
+                Protocol::Identifying(_) => return self.put_off(input, turn),
                 // A client that asks again wants the first answer now.
                 Protocol::Poll(..) => self.answer_poll(turn),
                 Protocol::Stream(_)
@@ -230,6 +235,10 @@ impl ClientConnection {
 
     /// The peer sends no more.
     pub fn end_of_stream(&mut self, turn: &mut Turn<'_>) {
+        // Its request is answered first.
+        if self.is_identifying() && self.deferred.is_none() {
+            self.put_off(&[], turn);
+        }
         if let Some(deferred) = &mut self.deferred {
             deferred.end = End::Stream;
             return;
@@ -279,6 +288,7 @@ impl ClientConnection {
 
     /// Gives up its place in the hub, if it has one: nothing more is sent.
     fn retire(&mut self, settled: Settled, turn: &mut Turn<'_>) {
+        self.take_request(turn);
         let (hub, metrics) = (&mut *turn.hub, turn.context.metrics);
         let count = match &self.stage {
             Protocol::WebSocket(_) => &metrics.sessions.websocket,
@@ -342,6 +352,9 @@ impl ClientConnection {
             // A client that was told already gets no more time.
             Protocol::WebSocket(socket) if socket.is_closing() => return,
             Protocol::Poll(..) => self.answer_poll(turn),
+            Protocol::Identifying(_) => {
+                return self.end_identifying(Err(Refusal::IdentityUnavailable), turn);
+            }
             _ => {}
         }
         // Read before `retire`, which ends the stream's stage.
@@ -367,7 +380,7 @@ impl ClientConnection {
                     self.linger(turn);
                 }
             }
-            Protocol::Leaving | Protocol::Closing => {}
+            Protocol::Identifying(_) | Protocol::Leaving | Protocol::Closing => {}
         }
     }
 

@@ -9,7 +9,7 @@ use crate::connection::PollRequest;
 
 use crate::subprotocol::{self, Subprotocol, Verdict};
 use crate::{
-    auth::{Decision, Identity},
+    auth::Identity,
     broker::Missed,
     connection::{
         ClientConnection, Deadline, Protocol, Turn,
@@ -18,9 +18,9 @@ use crate::{
     },
     edge::{
         action::{Action, Opened, Polled, Posted, Upgrade},
-        admission::Request,
         connect_params::ConnectParams,
         cors::Cors,
+        requests::Behind,
         response,
         routes::Route,
     },
@@ -41,8 +41,9 @@ use crate::{
 use ringway_http::KeepAlive;
 
 impl ClientConnection {
-    /// Does what HTTP leaves to the connection. `rest` is the input that was not read yet.
-    pub(super) fn proceed(&mut self, action: Action, rest: &[u8], turn: &mut Turn<'_>) {
+    /// Does what HTTP leaves to the connection. `behind` says whether input
+    /// is left.
+    pub(super) fn proceed(&mut self, action: Action, behind: Behind, turn: &mut Turn<'_>) {
         match action {
             Action::More => {
                 let Protocol::Http(http) = &self.stage else { return };
@@ -63,7 +64,7 @@ impl ClientConnection {
                     }
                 }
             }
-            Action::Requested(request) => self.identify(request, rest, turn),
+            Action::Requested(request) => self.identify(request, behind, turn),
             Action::Upgraded(upgrade) => self.upgrade(upgrade, turn),
             Action::Opened(opened) => self.open_stream(opened, turn),
             Action::Polled(polled) => self.open_poll(polled, turn),
@@ -78,23 +79,6 @@ impl ClientConnection {
     /// The next request may come, and has this long to do so.
     pub(super) fn await_request(&mut self, turn: &mut Turn<'_>) {
         self.set(Deadline::KeepAlive, turn.context.settings.limits.keep_alive_timeout, turn);
-    }
-
-    /// Has the client of a request identified, before anything is answered.
-    fn identify(&mut self, request: Request, rest: &[u8], turn: &mut Turn<'_>) {
-        let decision = turn.identities.identify(&request.credentials());
-        let Protocol::Http(http) = &mut self.stage else { return };
-        let mut outbox =
-            Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
-        let action = match decision {
-            Decision::Identified(identity) => {
-                http.admit(request, identity, rest, turn.context.settings, &mut outbox)
-            }
-            Decision::Refused(refusal) => {
-                request.refuse(refusal, turn.context.settings, &mut outbox)
-            }
-        };
-        self.proceed(action, rest, turn);
     }
 
     fn upgrade(&mut self, upgrade: Upgrade, turn: &mut Turn<'_>) {

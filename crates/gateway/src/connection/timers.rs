@@ -187,6 +187,9 @@ impl ClientConnection {
             (Protocol::Http(_), Deadline::Request) if !self.sending.is_paused() => {
                 self.refuse_request(Refusal::Timeout, turn);
             }
+            (Protocol::Identifying(_), Deadline::Identity) => {
+                self.end_identifying(Err(Refusal::IdentityUnavailable), turn);
+            }
             (Protocol::Poll(..), Deadline::PollAnswer) => self.answer_poll(turn),
             // All is with the kernel, which sends it after the close, too.
             (Protocol::Leaving, _) if !self.sending.is_backlogged() => self.end(turn),
@@ -314,6 +317,10 @@ impl ClientConnection {
     /// Whether the peer may be told to leave. One that is in the middle of a request gets its answer
     /// first, in the time that the request has, and is to send no other.
     pub fn readiness_to_leave(&mut self) -> ToLeave {
+        if let Protocol::Identifying(waiting) = &mut self.stage {
+            waiting.request.end_after();
+            return ToLeave::InRequest;
+        }
         if self.deferred.is_some() {
             return ToLeave::InRequest;
         }

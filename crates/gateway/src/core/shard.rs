@@ -11,7 +11,7 @@ use ringway_acceptor::{Completion, ConnectionId, Counters, Operation, Operations
 use ringway_frame::CloseCode;
 
 use crate::{
-    auth::IdentitySource,
+    auth::{Identification, IdentitySource},
     broker::{
         Broker,
         mailbox::{CoreMessage, Mailbox},
@@ -68,7 +68,7 @@ struct Core {
     settings: Arc<Settings>,
     metrics: Arc<CoreMetrics>,
     log: ConnectionLog,
-    identities: Arc<dyn IdentitySource>,
+    identities: Identification,
     hub: CoreHub,
     memory: CoreMemory,
     /// The time of the last turn.
@@ -80,7 +80,7 @@ impl Core {
     fn turn<'a>(&'a mut self, now: Duration, operations: &'a mut Operations) -> Turn<'a> {
         let Self { wheel, scratch, settings, metrics, log, identities, hub, memory, before } = self;
         let context = DeliveryContext { now, settings, scratch, memory: memory.budget(), metrics };
-        Turn { context, hub, before: *before, operations, wheel, identities: &**identities, log }
+        Turn { context, hub, before: *before, operations, wheel, identities, log }
     }
 }
 
@@ -117,7 +117,7 @@ impl Shard {
                 settings,
                 metrics,
                 log: ConnectionLog::new(core, Arc::clone(&limiter)),
-                identities,
+                identities: Identification::new(identities, core),
                 hub: CoreHub::new(broker, mailbox, core),
                 memory: CoreMemory::new(memory),
                 before: Duration::ZERO,
@@ -419,6 +419,11 @@ impl Shard {
                         peer.close(code, &reason, turn);
                     });
                 }
+            }
+            CoreMessage::Identified { ticket, result } => {
+                self.with(ticket.connection, now, operations, |peer, turn| {
+                    peer.identified(ticket, result, turn);
+                });
             }
             // What a connection has agreed on with its peer, it keeps itself.
             CoreMessage::ReplaceSettings(settings) => self.core.settings = settings,

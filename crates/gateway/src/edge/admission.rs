@@ -108,6 +108,14 @@ impl Request {
         Credentials { client: self.params.client.as_deref() }
     }
 
+    /// The connection is closed after the answer.
+    pub fn end_after(&mut self) {
+        self.after = KeepAlive::Close;
+        if let Asked::Send { after, .. } = &mut self.asked {
+            *after = KeepAlive::Close;
+        }
+    }
+
     /// Refuses it.
     pub fn refuse(&self, refusal: Refusal, settings: &Settings, outbox: &mut Outbox<'_>) -> Action {
         let refused = Refused::by(refusal, settings);

@@ -5,7 +5,7 @@
 
 use ringway_frame::handshake::{HandshakeError, server};
 use ringway_http::{
-    Framing, KeepAlive,
+    Framing,
     body::{self, BodyReader},
     head::Head,
 };

@@ -36,6 +36,22 @@ pub struct HttpConnection {
     posting: Option<Box<Posting>>,
 }
 
+/// What has come behind the head of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Behind {
+    /// Nothing yet.
+    Nothing,
+    /// A part of its body, or of the next request.
+    Bytes,
+}
+
+impl Behind {
+    /// For these bytes.
+    pub fn of(rest: &[u8]) -> Self {
+        if rest.is_empty() { Self::Nothing } else { Self::Bytes }
+    }
+}
+
 impl HttpConnection {
     /// Whether no byte of a request has come yet: between two requests.
     pub fn is_between_requests(&self) -> bool {
@@ -66,13 +82,12 @@ impl HttpConnection {
         serve(&bytes, last, settings, outbox)
     }
 
-    /// Begins to carry out the request that was taken last, as its client is known now. `rest` is
-    /// what has come behind its head.
+    /// Begins to carry out the request that was taken last, as its client is known now.
     pub fn admit(
         &mut self,
         request: Request,
         identity: Identity,
-        rest: &[u8],
+        behind: Behind,
         settings: &Settings,
         outbox: &mut Outbox<'_>,
     ) -> Action {
@@ -80,7 +95,7 @@ impl HttpConnection {
             Admitted::Now(action) => action,
             Admitted::AfterBody(posting, expectation) => {
                 // RFC 9110 §10.1.1: a 100 may be left out once the body has begun to come.
-                if expectation == Expectation::Continue && rest.is_empty() {
+                if expectation == Expectation::Continue && behind == Behind::Nothing {
                     outbox.write(|out| out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n"));
                 }
                 // An empty body is whole already; any other is read with the next advance.

@@ -46,6 +46,8 @@ pub enum Refusal {
     Expectation,
     /// The request did not come in time.
     Timeout,
+    /// RFC 9110 §15.6.5: who the client is was not found out in time, or too many wait for that.
+    IdentityUnavailable,
     /// Nothing is here.
     NotFound,
     /// The method is none of these.
@@ -87,11 +89,13 @@ pub enum ErrorClass {
     Origin,
     /// The gateway is short of memory.
     Memory,
+    /// Who the client is could not be found out.
+    Identity,
 }
 
 impl ErrorClass {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Malformed,
         Self::TooLarge,
         Self::Timeout,
@@ -101,6 +105,7 @@ impl ErrorClass {
         Self::Handshake,
         Self::Origin,
         Self::Memory,
+        Self::Identity,
     ];
 
     /// The word.
@@ -115,6 +120,7 @@ impl ErrorClass {
             Self::Handshake => "handshake",
             Self::Origin => "origin",
             Self::Memory => "memory",
+            Self::Identity => "identity",
         }
     }
 }
@@ -180,6 +186,7 @@ impl Refusal {
             Self::HeadTooLarge | Self::TooManyFields | Self::TrailersTooLarge => 431,
             Self::Coding => 501,
             Self::Full | Self::Memory => 503,
+            Self::IdentityUnavailable => 504,
             Self::Version => 505,
             Self::Handshake(error) => error.status(),
         }
@@ -206,6 +213,7 @@ impl Refusal {
             Self::MediaType | Self::Expectation => ErrorClass::Body,
             Self::Handshake(_) => ErrorClass::Handshake,
             Self::Memory => ErrorClass::Memory,
+            Self::IdentityUnavailable => ErrorClass::Identity,
             Self::Full | Self::AddressFull => return None,
         })
     }
@@ -227,6 +235,7 @@ impl Refusal {
             Self::MediaType => "The body is application/json, which may be called text/plain.",
             Self::Expectation => "The only expectation known here is 100-continue.",
             Self::Timeout => "The request did not arrive in time.",
+            Self::IdentityUnavailable => "The client could not be identified in time.",
             Self::NotFound => "Nothing is here.",
             Self::Method(Methods::Page) => "This page is read with GET or HEAD.",
             Self::Method(Methods::Events) => "Events are read with GET, or asked about with HEAD.",
@@ -258,6 +267,7 @@ impl Refusal {
             Self::MediaType => "media_type",
             Self::Expectation => "expectation",
             Self::Timeout => "timeout",
+            Self::IdentityUnavailable => "identity_unavailable",
             Self::NotFound => "not_found",
             Self::Method(_) => "method",
             Self::ForeignOrigin | Self::ConnectParams(VisitFault::ForeignOrigin) => {
@@ -321,7 +331,14 @@ impl Refusal {
 
     /// Whether the same request may succeed later.
     pub fn is_temporary(self) -> bool {
-        matches!(self, Self::Timeout | Self::Full | Self::AddressFull | Self::Memory)
+        matches!(
+            self,
+            Self::Timeout
+                | Self::Full
+                | Self::AddressFull
+                | Self::Memory
+                | Self::IdentityUnavailable
+        )
     }
 
     /// Header lines that the status calls for.
@@ -333,7 +350,7 @@ impl Refusal {
                 405 => "Allow: GET\r\n",
                 // RFC 6455 §4.4, RFC 9110 §15.5.22
                 426 => "Sec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n",
-                429 | 503 => "Retry-After: 5\r\n",
+                429 | 503 | 504 => "Retry-After: 5\r\n",
                 _ => "",
             },
         }
@@ -343,6 +360,7 @@ impl Refusal {
     pub fn after(self) -> KeepAlive {
         match self {
             Self::NotFound
+            | Self::IdentityUnavailable
             | Self::Method(_)
             | Self::ConnectParams(_)
             | Self::ForeignOrigin
@@ -378,7 +396,7 @@ mod tests {
     use crate::edge::response::Refused;
 
     /// All that have no parts, and one of each kind that has.
-    const ALL: [Refusal; 27] = [
+    const ALL: [Refusal; 28] = [
         Refusal::Malformed,
         Refusal::TargetTooLong,
         Refusal::HeadTooLarge,
@@ -393,6 +411,7 @@ mod tests {
         Refusal::MediaType,
         Refusal::Expectation,
         Refusal::Timeout,
+        Refusal::IdentityUnavailable,
         Refusal::NotFound,
         Refusal::Method(Methods::Page),
         Refusal::ConnectParams(VisitFault::Cursor),
