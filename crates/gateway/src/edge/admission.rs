@@ -28,7 +28,8 @@ use crate::{
 /// A request that awaits the identity of its client.
 #[derive(Debug)]
 pub struct Request {
-    params: ConnectParams,
+    /// What the query says.
+    pub params: ConnectParams,
     /// Who may read the answer.
     cors: Cors,
     part: Part,
