@@ -6,13 +6,12 @@
 
 use crate::{
     auth::{Answer, Identity, Ticket},
-    connection::{ClientConnection, Protocol, Turn, deadlines::Deadline},
+    connection::{ClientConnection, Protocol, Turn, deadlines::Deadline, outbox},
     edge::{
         admission::Request,
         requests::{Behind, HttpConnection},
     },
     limits::IDENTITY_TIMEOUT,
-    outbox::Outbox,
     refusal::Refusal,
 };
 
@@ -60,12 +59,12 @@ impl ClientConnection {
         turn: &mut Turn<'_>,
     ) {
         let Some(request) = self.take_request(turn) else { return };
-        let behind = match &self.deferred {
+        let behind = match self.channel.deferred() {
             Some(deferred) if !deferred.bytes.is_empty() => Behind::Bytes,
             _ => Behind::Nothing,
         };
         self.decide(request, result, behind, turn);
-        if self.deferred.is_some() {
+        if self.channel.deferred().is_some() {
             self.be_ready(turn);
         }
     }
@@ -100,8 +99,7 @@ impl ClientConnection {
     ) {
         let Protocol::Http(http) = &mut self.stage else { return };
         let settings = turn.context.settings;
-        let mut outbox =
-            Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
+        let mut outbox = outbox!(self, turn);
         let action = match result {
             Ok(identity) => http.admit(request, identity, behind, settings, &mut outbox),
             Err(refusal) => request.refuse(refusal, settings, &mut outbox),

@@ -9,6 +9,7 @@ mod delivery;
 mod holding;
 mod identifying;
 pub mod log;
+mod receiving;
 mod routing;
 #[cfg(test)]
 mod tests;
@@ -25,7 +26,6 @@ use crate::{
     auth::Identification,
     connection::{
         deadlines::{Deadline, Deadlines},
-        deferring::{Deferred, End},
         identifying::Identifying,
         log::{ConnectionLog, EndReason, Transport},
     },
@@ -35,7 +35,10 @@ use crate::{
         requests::{Behind, HttpConnection},
         response::{Part, Refused},
     },
-    outbox::{Outbox, Sending},
+    outbox::{
+        Sending,
+        channel::{Channel, End},
+    },
     refusal::Refusal,
     session::{
         Session, Settled, core_hub::CoreHub, delivery::DeliveryContext, departures::Departure,
@@ -73,6 +76,8 @@ pub struct Turn<'a> {
 pub struct ClientConnection {
     connection: ConnectionId,
     sending: Sending,
+    /// What its bytes pass through, and input that waits for its turn.
+    channel: Channel,
     deadlines: Deadlines,
     readiness: Readiness,
     effort: Effort,
@@ -84,8 +89,6 @@ pub struct ClientConnection {
     acknowledged: u32,
     /// The bytes that it is counted with in the core's account of memory.
     counted: u32,
-    /// Input that waits for its turn.
-    deferred: Option<Box<Deferred>>,
 }
 
 /// The protocol of the moment.
@@ -126,28 +129,48 @@ enum Readiness {
     None,
 }
 
+/// Where a connection writes to in this turn; it borrows nothing else of the two.
+macro_rules! outbox {
+    ($peer:expr, $turn:expr) => {
+        crate::outbox::Outbox::new(
+            $peer.connection,
+            &mut $peer.sending,
+            &mut $peer.channel,
+            $turn.operations,
+            $turn.context.now,
+        )
+    };
+}
+use outbox;
+
 impl ClientConnection {
     /// A client that has just connected; its first request is due.
-    pub fn new(connection: ConnectionId, permit: Permit, turn: &mut Turn<'_>) -> Self {
+    pub fn new(
+        connection: ConnectionId,
+        channel: Channel,
+        permit: Permit,
+        turn: &mut Turn<'_>,
+    ) -> Self {
         let stage = Protocol::Http(HttpConnection::default());
-        let mut peer = Self::at(connection, stage, Some(permit));
+        let mut peer = Self::at(connection, channel, stage, Some(permit));
         peer.set(Deadline::Request, turn.context.settings.limits.handshake_timeout, turn);
         peer
     }
 
-    /// A client over a limit: sends it the refusal and ends the connection. If no extra permit is
+    /// A client over a limit: sends it the refusal and ends the connection. A client whose channel
+    /// begins with a handshake is not told why, as it could not read that yet. If no extra permit is
     /// free either, the connection is closed at once, perhaps before the client has read why.
     pub fn turned_away(
         connection: ConnectionId,
+        channel: Channel,
         refusal: Refusal,
         permit: Option<Permit>,
         turn: &mut Turn<'_>,
     ) -> Self {
         let may_linger = permit.is_some();
-        let mut peer = Self::at(connection, Protocol::Lingering, permit);
+        let mut peer = Self::at(connection, channel, Protocol::Lingering, permit);
         peer.note_end(EndReason::TurnedAway);
-        let mut outbox =
-            Outbox::new(connection, &mut peer.sending, turn.operations, turn.context.now);
+        let mut outbox = outbox!(peer, turn);
         let cors = Cors::unread(&turn.context.settings.cors.allowed_origins);
         let refused = Refused::by(refusal, turn.context.settings);
         outbox.write(|out| refused.write(out, &cors, Part::Whole, KeepAlive::Close));
@@ -160,10 +183,16 @@ impl ClientConnection {
         peer
     }
 
-    fn at(connection: ConnectionId, stage: Protocol, permit: Option<Permit>) -> Self {
+    fn at(
+        connection: ConnectionId,
+        channel: Channel,
+        stage: Protocol,
+        permit: Option<Permit>,
+    ) -> Self {
         Self {
             connection,
             sending: Sending::default(),
+            channel,
             deadlines: Deadlines::default(),
             readiness: Readiness::None,
             effort: Effort::Light,
@@ -173,7 +202,6 @@ impl ClientConnection {
             permit,
             acknowledged: 0,
             counted: 0,
-            deferred: None,
         }
     }
 
@@ -208,8 +236,7 @@ impl ClientConnection {
                 return self.put_off(input, turn);
             }
             let earlier = self.settled(turn);
-            let mut outbox =
-                Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
+            let mut outbox = outbox!(self, turn);
             match &mut self.stage {
                 Protocol::WebSocket(socket) => {
                     let connection = self.connection;
@@ -235,20 +262,29 @@ impl ClientConnection {
 
     /// The peer sends no more.
     pub fn end_of_stream(&mut self, turn: &mut Turn<'_>) {
+        if matches!(self.stage, Protocol::Leaving) {
+            return;
+        }
+        if self.channel.is_cut() {
+            self.note_channel_error(EndReason::RecordCut, turn);
+        }
         // Its request is answered first.
-        if self.is_identifying() && self.deferred.is_none() {
+        if self.is_identifying() && self.channel.deferred().is_none() {
             self.put_off(&[], turn);
         }
-        if let Some(deferred) = &mut self.deferred {
-            deferred.end = End::Stream;
+        if let Some(deferred) = self.channel.deferred_mut() {
+            if deferred.end == End::Open {
+                deferred.end = End::Stream;
+            }
             return;
         }
         self.note_end(EndReason::ClientEnded);
         // RFC 9112 §9.6: it may still read what it has asked for.
         self.answer_poll(turn);
         let is_backlogged = self.sending.is_backlogged();
-        if is_backlogged || self.sending.is_unsettled(turn.context.now) {
-            turn.operations.push(Operation::Shutdown(self.connection));
+        let is_unsettled = self.sending.is_unsettled(turn.context.now);
+        if is_backlogged || is_unsettled || self.channel.has_layer() {
+            outbox!(self, turn).finish();
         }
         self.linger(turn);
         self.stage = Protocol::Leaving;
@@ -260,6 +296,7 @@ impl ClientConnection {
     /// The connection broke. If a send of the last turn failed, nothing of that send was taken.
     pub fn fail(&mut self, turn: &mut Turn<'_>) {
         self.note_end(EndReason::ConnectionLost);
+        self.channel.end();
         if self.settled(turn) != Settled::Yes {
             self.retire(Settled::No, turn);
         }
@@ -275,11 +312,16 @@ impl ClientConnection {
                 turn.hub.departures.cut(self.connection);
             }
             self.stage = Protocol::Closing;
-            self.deferred = None;
+            let is_backlogged = self.sending.is_backlogged();
+            if !is_backlogged {
+                outbox!(self, turn).end_channel();
+            }
+            self.channel.end();
+            self.channel.take_deferred();
             self.clear_deadlines(turn);
             // A backlog is cut off, so what the kernel still has is no whole message either. It is
             // not to take memory for as long as the client does not read.
-            turn.operations.push(match self.sending.is_backlogged() {
+            turn.operations.push(match is_backlogged {
                 true => Operation::Reset(self.connection),
                 false => Operation::Close(self.connection),
             });
@@ -363,8 +405,7 @@ impl ClientConnection {
             _ => Framing::Chunked,
         };
         self.retire(self.settled(turn), turn);
-        let mut outbox =
-            Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
+        let mut outbox = outbox!(self, turn);
         match &mut self.stage {
             Protocol::WebSocket(socket) => {
                 socket.close(code, reason, &mut outbox);
@@ -395,7 +436,7 @@ impl ClientConnection {
                     Protocol::WebSocket(socket) if socket.is_closing() => EndReason::ProtocolFault,
                     _ => EndReason::ClientClosed,
                 });
-                turn.operations.push(Operation::Shutdown(self.connection));
+                outbox!(self, turn).finish();
                 return self.linger(turn);
             }
             InputOutcome::Deferred => self.put_off(rest, turn),

@@ -12,8 +12,8 @@ use crate::{
         ClientConnection, Protocol, Turn,
         deadlines::{Deadline, Deadlines},
         log::{ConnectionLog, EndReason},
+        outbox,
     },
-    outbox::Outbox,
     refusal::Refusal,
     session::delivery::{EventWriter, ServerMessage},
     transport::websocket::PartialMessage,
@@ -157,7 +157,7 @@ impl ClientConnection {
             Protocol::Leaving => self.leave(turn),
             _ => self.progressed(turn),
         }
-        if self.deferred.is_some() || self.is_behind() {
+        if self.channel.deferred().is_some() || self.is_behind() {
             self.be_ready(turn);
         }
     }
@@ -272,8 +272,7 @@ impl ClientConnection {
         if self.sending.is_backlogged() {
             return;
         }
-        let mut outbox =
-            Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
+        let mut outbox = outbox!(self, turn);
         let is_settled = outbox.is_settled();
         match &mut self.stage {
             Protocol::WebSocket(socket) => {
@@ -321,7 +320,7 @@ impl ClientConnection {
             waiting.request.end_after();
             return ToLeave::InRequest;
         }
-        if self.deferred.is_some() {
+        if self.channel.deferred().is_some() {
             return ToLeave::InRequest;
         }
         if let Protocol::Http(http) = &mut self.stage
@@ -336,7 +335,7 @@ impl ClientConnection {
     /// Waits for the peer's FIN, but not for long.
     pub(super) fn linger(&mut self, turn: &mut Turn<'_>) {
         self.retire(self.settled(turn), turn);
-        if self.deferred.take().is_some() {
+        if self.channel.take_deferred().is_some() {
             self.sending.release(self.connection, turn.operations);
         }
         self.stage = Protocol::Lingering;
@@ -346,7 +345,7 @@ impl ClientConnection {
     /// Ends the stream after all that was written, and waits for the peer to end its own.
     pub(super) fn finish(&mut self, turn: &mut Turn<'_>) {
         self.note_end(EndReason::Answered);
-        turn.operations.push(Operation::Shutdown(self.connection));
+        outbox!(self, turn).finish();
         self.linger(turn);
     }
 }

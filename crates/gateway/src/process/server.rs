@@ -33,6 +33,7 @@ use crate::{
     limits,
     memory::MemoryBudget,
     metrics::CoreMetrics,
+    outbox::channel::Channels,
     process::{epoch, event_loop, sockets},
 };
 
@@ -160,6 +161,8 @@ impl Bound {
                     mailbox: mailbox.clone(),
                     memory: Arc::clone(&memory),
                     metrics: core_metrics,
+                    // Every listener is plain.
+                    channels: Channels::default(),
                     core: place,
                 }),
                 start,
