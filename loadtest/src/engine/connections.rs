@@ -10,6 +10,7 @@ use ringway_acceptor::{
 use ringway_frame::{
     DataKind, MaskKeys, Message, MessageReader, ReadLimits, emit_close, emit_pong,
 };
+use ringway_http::ResponseReader;
 
 use super::{
     dialer::Dialer,
@@ -20,7 +21,9 @@ use super::{
 use crate::{
     measure::quantiles::record,
     wire::{
-        failure::Reason, handshake::HandshakeProgress, message::Form, response::ResponseReader,
+        failure::Reason,
+        handshake::{Exchange, HandshakeProgress},
+        message::Form,
     },
 };
 
@@ -61,7 +64,8 @@ impl<'p, W: Workload> Connections<'p, W> {
     pub(super) fn new(plan: &'p Plan, mut table: ConnectionTable, workload: W) -> Self {
         table.exchange = plan.approach.exchange();
         let count = table.len() as usize;
-        let responses = ResponseReader::of_each(table.exchange, count);
+        let is_http = table.exchange == Exchange::Requests;
+        let responses = if is_http { count } else { 0 };
         if plan.security.is_some() {
             table.sessions.resize_with(count, || None);
         }
@@ -71,7 +75,7 @@ impl<'p, W: Workload> Connections<'p, W> {
             workload,
             dialer: Dialer::new(plan),
             readers: std::iter::repeat_with(|| None).take(count).collect(),
-            responses,
+            responses: std::iter::repeat_with(ResponseReader::default).take(responses).collect(),
             by_slot: Vec::new(),
             limits: ReadLimits { frame_bytes_max: bytes_max, message_bytes_max: bytes_max },
             keys: MaskKeys::new(),
