@@ -6,7 +6,6 @@
 use std::{sync::Arc, time::Duration};
 
 use ringway::{
-    auth::SelfNamed,
     core::shard::{Shard, ShardParts},
     metrics::CoreMetrics,
     outbox::channel::Channels,
@@ -77,7 +76,7 @@ impl Core {
         let metrics = Arc::new(CoreMetrics::default());
         let shard = Shard::new(ShardParts {
             settings: Arc::clone(&shared.settings),
-            identities: Arc::new(SelfNamed),
+            identities: Arc::clone(&shared.identities),
             limiter: Arc::clone(&shared.limiter),
             broker: Arc::clone(&shared.broker),
             mailbox: shared.mailbox.clone(),

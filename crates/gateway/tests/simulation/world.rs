@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use fastrand::Rng;
 use ringway::{
+    auth::IdentitySource,
     broker::{Broker, mailbox::Mailbox},
     config::settings::Settings,
     edge::limiter::ConnectionLimiter,
@@ -18,6 +19,7 @@ use crate::{
     checkers::{Audit, LATENESS, Trace, check, check_eq},
     core::{Core, Owner},
     hub::{Hub, Place},
+    identities::Identified,
     relay::{KEPT_BYTES_MAX, Pair, Relays},
     scenario::Scenario,
     script::{Moment, Scripts},
@@ -30,6 +32,8 @@ pub struct Shared {
     pub settings: Arc<Settings>,
     /// The log and the directory.
     pub broker: Arc<Broker>,
+    /// Who the clients are.
+    pub identities: Arc<dyn IdentitySource>,
     /// The limits of connections.
     pub limiter: Arc<ConnectionLimiter>,
     /// What the control thread tells them.
@@ -63,14 +67,21 @@ impl World {
         let network = Network::new(seed, faults);
         let mut rng = Rng::with_seed(!seed);
         let settings = Arc::new(scenario.settings);
+        let mailbox = Mailbox::default();
+        // The model of the hub must know in which turn a request is served.
+        let identified = match scenario.hub.devices == 0 && seed % 2 == 1 {
+            true => Identified::Later,
+            false => Identified::AtOnce,
+        };
         let shared = Shared {
+            identities: identified.source(&mailbox),
             broker: Arc::new(Broker::new(
                 Epoch::new(seed + 1),
                 &settings.history,
                 &settings.history_topics,
             )),
             limiter: Arc::new(ConnectionLimiter::new(scenario.limits.clone())),
-            mailbox: Mailbox::default(),
+            mailbox,
             memory: Arc::new(MemoryBudget::new(1 << 40)),
             settings,
         };
