@@ -10,7 +10,7 @@ use ringway::{
     metrics::CoreMetrics,
 };
 use ringway_acceptor::{
-    Driver, Operations, Settings as DriverSettings,
+    Completion, ConnectionId, Driver, Operations, Settings as DriverSettings,
     sim::{Network, SimDriver},
 };
 
@@ -47,6 +47,22 @@ pub enum Owner {
 enum Sleep {
     Awake,
     Until(Option<Duration>),
+}
+
+/// The connection that a completion is about.
+pub fn connection_of(completion: &Completion<'_>) -> Option<ConnectionId> {
+    match *completion {
+        Completion::Accepted { connection, .. }
+        | Completion::Connected { connection, .. }
+        | Completion::Received { connection, .. }
+        | Completion::EndOfStream { connection }
+        | Completion::Failed { connection, .. }
+        | Completion::Backlogged { connection, .. }
+        | Completion::Drained { connection }
+        | Completion::Closed { connection }
+        | Completion::Progress { connection, .. } => Some(connection),
+        Completion::ConnectFailed { .. } | Completion::Refused { .. } | Completion::Woken => None,
+    }
 }
 
 impl Owner {

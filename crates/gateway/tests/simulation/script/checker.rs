@@ -16,6 +16,8 @@ use crate::{
     playback::Playback,
 };
 
+pub(super) const PROPERTY: &str = "a client gets the answers that its script is owed, in order, and nothing else";
+
 impl ScriptedClient {
     /// Holds one answer against what is owed.
     pub(super) fn hear(&mut self, said: Said, moment: Moment) {
@@ -24,9 +26,9 @@ impl ScriptedClient {
             Said::Close(code, _) => Said::Close(code, String::new()),
             said => said,
         };
-        check!(Answers, self.farewell.is_none(), "{said:?} after {:?}", self.farewell);
+        check!(self.farewell.is_none(), "{said:?} after {:?}", self.farewell);
         if let Some(status) = self.rejected {
-            check_eq!(Answers, said, Said::Response(status), "a client over the limit");
+            check_eq!(said, Said::Response(status), "a client over the limit");
             (self.farewell, self.last_heard_at) = (Some(said), Some(moment.now));
             return;
         }
@@ -55,9 +57,7 @@ impl ScriptedClient {
             _ => false,
         };
         let due = owed.map(|owed| &owed.answer);
-        check!(
-            Answers,
-            allowed,
+        check!(allowed,
             "{said:?} instead of {due:?} at {:?}: {}",
             moment.now,
             self.summary()
@@ -85,10 +85,10 @@ impl ScriptedClient {
     pub(super) fn check_end(&self, moment: Moment) {
         let Playback { script, behaviour, has_left, .. } = &self.playback;
         let ((must, may), heard) = (self.owed_now(), self.heard);
-        check!(Answers, heard <= may, "{heard} answers to a script that earned {may}");
+        check!(heard <= may, "{heard} answers to a script that earned {may}");
         if let Some(at) = self.last_heard_at.filter(|_| behaviour.reading == Reading::Freely) {
             let took = moment.now - at;
-            check!(Answers, took <= LATENESS, "the FIN took {took:?}: {}", self.summary());
+            check!(took <= LATENESS, "the FIN took {took:?}: {}", self.summary());
         }
         let was_told_to_leave = self.farewell.is_some();
         let crossed = was_told_to_leave && (moment.draining || self.rejected.is_some());
@@ -96,12 +96,12 @@ impl ScriptedClient {
             return;
         }
         let missing = script.owed.get(heard).map(|owed| &owed.answer);
-        check!(Answers, heard >= must, "{missing:?} is missing: {}", self.summary());
+        check!(heard >= must, "{missing:?} is missing: {}", self.summary());
         let is_last = missing.is_none() && script.is_final;
         // RFC 9112 §9.5: an idle connection may be closed at any time.
         let is_idle_http = !self.is_open() && (moment.draining || self.is_late(moment));
         let has_reason = is_last || was_told_to_leave || *has_left || is_idle_http;
-        check!(Answers, has_reason, "a FIN for no reason: {}", self.summary());
+        check!(has_reason, "a FIN for no reason: {}", self.summary());
     }
 
     /// Whether the gateway may have given up on it: it does not read, or was told to leave before

@@ -9,7 +9,7 @@ use ringway::config::settings::Settings;
 use ringway_acceptor::sim::Network;
 use ringway_frame::emit_pong;
 
-use super::{Script, mask};
+use super::{Script, checker::PROPERTY, mask};
 use crate::{
     behaviour::{Behaviour, Courtesy, Leaving, Reading, Splitting},
     checkers::{Trace, check},
@@ -154,7 +154,7 @@ impl ScriptedClient {
         let connection = self.playback.connection();
         let (said, saw_fin, saw_reset) =
             (connection.said(), connection.saw_fin(), connection.saw_reset());
-        check!(Answers, said.is_empty() || !self.saw_fin, "{said:?} after the FIN");
+        check!(said.is_empty() || !self.saw_fin, "{said:?} after the FIN");
         for said in said {
             trace.hear(&said, moment.now);
             self.hear(said, moment);
