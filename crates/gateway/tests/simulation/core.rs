@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use ringway::{
     core::shard::{Shard, ShardParts},
     metrics::CoreMetrics,
+    outbox::channel::Channels,
 };
 use ringway_acceptor::{
     Completion, ConnectionId, Driver, Operations, Settings as DriverSettings,
@@ -96,6 +97,7 @@ impl Core {
             mailbox: shared.mailbox.clone(),
             memory: Arc::clone(&shared.memory),
             metrics: Arc::clone(&metrics),
+            channels: Channels::default(),
             core: number,
         });
         Self { metrics, ..Self::owned(driver, Owner::Shard(Box::new(shard))) }
