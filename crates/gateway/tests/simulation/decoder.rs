@@ -175,10 +175,7 @@ impl Decoder {
                 false
             }
             DecoderState::Over => {
-                check!(self.unread.is_empty(),
-                    "{} bytes after the end",
-                    self.unread.len()
-                );
+                check!(self.unread.is_empty(), "{} bytes after the end", self.unread.len());
                 false
             }
         }
@@ -253,8 +250,7 @@ impl Decoder {
     fn frames(&mut self, mut input: &mut [u8], said: &mut Vec<Said>) {
         while let DecoderState::Frames(reader) = &mut self.state {
             let message = reader.read(&mut input, &ReadLimits::default());
-            let message =
-                message.unwrap_or_else(|fault| fail!("the gateway's fault: {fault}"));
+            let message = message.unwrap_or_else(|fault| fail!("the gateway's fault: {fault}"));
             said.push(match message {
                 None => return,
                 Some(Message::Text(text)) => {

@@ -22,7 +22,7 @@ impl Trace {
         (core, now, discriminant(completion), connection_of(completion)).hash(&mut self.0);
         match completion {
             Completion::Accepted { peer, .. } => peer.hash(&mut self.0),
-            Completion::Received { bytes, .. } => (&**bytes).hash(&mut self.0),
+            Completion::Received { bytes, .. } => (**bytes).hash(&mut self.0),
             Completion::Backlogged { unsent_bytes, .. } => unsent_bytes.hash(&mut self.0),
             _ => {}
         }

@@ -93,10 +93,7 @@ fn check(
             return Some(cursor);
         }
         Said::Response(status) => {
-            check!(matches!(status, 200 | 408),
-                "a {status} on {:?}",
-                connection.transport
-            );
+            check!(matches!(status, 200 | 408), "a {status} on {:?}", connection.transport);
             connection.oracle = None;
             connection.is_owed = false;
             connection.phase = connection.phase.max_open();

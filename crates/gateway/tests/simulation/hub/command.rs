@@ -159,10 +159,7 @@ impl Command {
                 _ => (outcome == "denied", Count::Denied),
             };
             check!(is_right, "{name} {outcome}: {self:?}");
-            check_eq!(allowed.allow(name),
-                outcome != "denied",
-                "{name} {outcome}: {self:?}"
-            );
+            check_eq!(allowed.allow(name), outcome != "denied", "{name} {outcome}: {self:?}");
             tally.add(count);
         }
         check!(wanted.is_empty(), "nothing about {wanted:?}: {self:?}");

@@ -178,9 +178,7 @@ impl Model {
                 check_backlog(connection, unsent_bytes, bound);
                 self.trouble(number);
                 self.connections[number].was_backlogged = true;
-                self.connections[number].is_backlogged = true;
             }
-            Completion::Drained { .. } => self.connections[number].is_backlogged = false,
             Completion::EndOfStream { .. } => self.leaves(number),
             Completion::Failed { .. } => {
                 // Of a send of the last turn, perhaps, which was not taken.
@@ -263,7 +261,8 @@ impl Model {
             if connection.transport != Transport::Poll {
                 let name = &self.people[connection.person].name;
                 let liveness = self.broker.directory.liveness(name);
-                check_eq!(liveness,
+                check_eq!(
+                    liveness,
                     Liveness::Live,
                     "{name} has all, on {:?}",
                     connection.transport

@@ -151,16 +151,10 @@ impl Oracle {
         match self.start {
             // It is to be told again if the connection breaks before the gap is heard.
             Start::Foreign(foreign, _) => {
-                return check_eq!(cursor,
-                    foreign,
-                    "the cursor of a welcome to {self:#?}"
-                );
+                return check_eq!(cursor, foreign, "the cursor of a welcome to {self:#?}");
             }
             Start::At(sequence) => {
-                check_eq!(cursor.sequence,
-                    sequence,
-                    "the cursor of a welcome to {self:#?}"
-                );
+                check_eq!(cursor.sequence, sequence, "the cursor of a welcome to {self:#?}");
             }
             Start::Beside(position) | Start::Alone { position, .. } => {
                 check!(cursor.sequence <= position, "{cursor} in a welcome to {self:#?}");
@@ -175,11 +169,10 @@ impl Oracle {
         check!(self.gap_due.is_none(), "{cursor} before the gap that is due: {self:#?}");
         let sequence = cursor.sequence;
         let is_held = self.is_held(sequence);
-        check!(sequence > self.last || is_held,
-            "{cursor} is not after the last: {self:#?}"
-        );
+        check!(sequence > self.last || is_held, "{cursor} is not after the last: {self:#?}");
         if let Some(record) = moment.reference.record(sequence) {
-            check!(self.parts.iter().any(|part| part.accepts(sequence, record)),
+            check!(
+                self.parts.iter().any(|part| part.accepts(sequence, record)),
                 "{text} comes to one who does not wait for it: {self:#?}"
             );
             let is_echo = record.except.as_ref() == Some(&self.client);
@@ -222,10 +215,7 @@ impl Oracle {
         check!(to.sequence < moment.first, "a gap to {to}, which is not gone: {self:#?}");
         match self.gap_due.take() {
             Some(GapDue::Entry(cursor, sequence)) => {
-                check_eq!((from, to.sequence),
-                    (cursor, sequence),
-                    "the first gap: {self:#?}"
-                );
+                check_eq!((from, to.sequence), (cursor, sequence), "the first gap: {self:#?}");
             }
             Some(GapDue::Topic(since, topic)) => {
                 check_eq!(from, since, "the gap of a topic: {self:#?}");
@@ -236,9 +226,7 @@ impl Oracle {
             }
             None => {
                 check_eq!(from.epoch, moment.epoch, "the epoch of a gap");
-                check!(from.sequence < to.sequence,
-                    "an empty gap from {from}: {self:#?}"
-                );
+                check!(from.sequence < to.sequence, "an empty gap from {from}: {self:#?}");
                 let reached = |part: &Part| match from.sequence < part.held {
                     true => part.after,
                     false => part.seen,
@@ -262,9 +250,7 @@ impl Oracle {
                         Some(record.is_for(&person.name) && record.keep != Expiry::Never)
                     };
                     let has_lost = (1..=to.sequence).any(|sequence| lost(sequence) != Some(false));
-                    check!(has_lost,
-                        "a gap to a stranger whom nothing was for: {self:#?}"
-                    );
+                    check!(has_lost, "a gap to a stranger whom nothing was for: {self:#?}");
                 }
                 self.catch_up(from.sequence, moment);
                 self.parts.iter_mut().for_each(|part| part.seen = part.seen.max(to.sequence));
@@ -405,7 +391,8 @@ impl Part {
                 (Start::Beside(position), Interest::Own(_)) => sequence <= *position,
                 _ => false,
             };
-            check!(!is_kept || is_left_out || may_miss || !self.wants(record),
+            check!(
+                !is_kept || is_left_out || may_miss || !self.wants(record),
                 "{} never came, and now {client} is at {to}: {self:#?} {start:#?}",
                 record.text
             );

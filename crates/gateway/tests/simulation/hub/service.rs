@@ -143,7 +143,7 @@ impl Model {
                     let is_begun = change == Change::Subscribe;
                     let since = is_begun.then_some(Since::After(place.settled));
                     self.mail.entry(core).or_default().push(RemoteChange {
-                        connection,
+                        number: connection,
                         topic,
                         since,
                     });

@@ -16,7 +16,8 @@ use crate::{
     playback::Playback,
 };
 
-pub(super) const PROPERTY: &str = "a client gets the answers that its script is owed, in order, and nothing else";
+pub(super) const PROPERTY: &str =
+    "a client gets the answers that its script is owed, in order, and nothing else";
 
 impl ScriptedClient {
     /// Holds one answer against what is owed.
@@ -57,11 +58,7 @@ impl ScriptedClient {
             _ => false,
         };
         let due = owed.map(|owed| &owed.answer);
-        check!(allowed,
-            "{said:?} instead of {due:?} at {:?}: {}",
-            moment.now,
-            self.summary()
-        );
+        check!(allowed, "{said:?} instead of {due:?} at {:?}: {}", moment.now, self.summary());
         match said {
             Said::Ping => self.pongs_due += 1,
             farewell => self.leave_after(farewell),
