@@ -5,6 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use fastrand::Rng;
 use ringway::{
     core::shard::{Shard, ShardParts},
     metrics::CoreMetrics,
@@ -128,16 +129,17 @@ impl Core {
         is_asleep && self.operations.is_empty() && self.stalled == 0
     }
 
-    /// Stands still for so many rounds.
-    pub fn stall(&mut self, rounds: u32) {
-        self.stalled = rounds;
-    }
-
-    /// Whether it stands still in this round.
-    pub fn is_stalled(&mut self) -> bool {
-        let is_stalled = self.stalled > 0;
-        self.stalled = self.stalled.saturating_sub(1);
-        is_stalled
+    /// Whether it stands still in this round, as it begins to with this probability.
+    pub fn is_stalled(&mut self, network: &Network, probability: f64, rng: &mut Rng) -> bool {
+        if rng.f64() < probability {
+            self.stalled = rng.u32(1..200);
+        }
+        if self.stalled == 0 {
+            return false;
+        }
+        self.stalled -= 1;
+        network.advance(Duration::from_micros(rng.u64(0..300)));
+        true
     }
 
     /// Submits, and waits until `next` at most, or for a step if anything moves. Returns until when

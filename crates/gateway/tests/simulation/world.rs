@@ -177,7 +177,8 @@ impl World {
             self.shared.mailbox.drain(self.shared.settings.server.drain_time);
             self.drained_at = Some(now);
         }
-        let moment = Moment::new(now, self.drained_at.is_some(), &self.shared.settings);
+        let draining = self.drained_at.is_some();
+        let moment = Moment { now, draining, settings: &self.shared.settings };
         let drain = drain_at.filter(|at| *at > now);
         let scripts = self.scripts.act(&self.network, moment, &mut self.trace, &mut self.rng);
         let pairs = self.pairs.iter_mut().filter_map(|pair| pair.act(now, &mut self.rng)).min();
@@ -186,7 +187,7 @@ impl World {
 
     /// Turns a core's loop once, as `event_loop` does, unless it sleeps or stands still.
     fn turn_core(&mut self, number: usize, next: Option<Duration>) {
-        if self.is_stalled(number) {
+        if self.cores[number].is_stalled(&self.network, self.stall, &mut self.rng) {
             return;
         }
         let is_quiet = self.is_quiet();
@@ -215,18 +216,6 @@ impl World {
         model.learn();
         model.end_turn();
         self.audit.after_turn(number, &self.cores[number], &self.shared.limiter);
-    }
-
-    fn is_stalled(&mut self, number: usize) -> bool {
-        let core = &mut self.cores[number];
-        if self.rng.f64() < self.stall {
-            core.stall(self.rng.u32(1..200));
-        }
-        let is_stalled = core.is_stalled();
-        if is_stalled {
-            self.network.advance(Duration::from_micros(self.rng.u64(0..300)));
-        }
-        is_stalled
     }
 
     /// Serves what has come; returns how much that was. The checkers are told first.

@@ -7,7 +7,6 @@ mod checker;
 mod command;
 mod connect_params;
 mod connection;
-mod interest;
 mod model;
 mod oracle;
 mod person;

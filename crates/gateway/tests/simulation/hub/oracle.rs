@@ -9,9 +9,8 @@ use std::{collections::BTreeSet, time::Duration};
 use ringway_hub::{Cursor, Epoch, Expiry, Sequence, UNKEPT_GRACE};
 
 use super::{
-    interest::Interest,
     person::Person,
-    reference_log::{Record, ReferenceLog},
+    reference_log::{Interest, Record, ReferenceLog},
 };
 use crate::{
     checkers::{check, check_eq},

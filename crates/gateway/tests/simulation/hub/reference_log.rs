@@ -8,10 +8,7 @@ use ringway::config::patterns::Patterns;
 use ringway_hub::{Address, Cursor, Event, Expiry, Log, Reader, Sequence};
 use serde::Deserialize;
 
-use super::{
-    command::{Command, Kind, Token},
-    interest::Interest,
-};
+use super::command::{Command, Kind, Token};
 use crate::checkers::{check_eq, fail};
 
 const PROPERTY: &str = "an event in the log is what its command asked for, once";
@@ -23,6 +20,15 @@ pub struct ReferenceLog {
     places: BTreeMap<Token, Sequence>,
     age_max: Duration,
     allowed: Patterns,
+}
+
+/// What a client wants to know of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Interest {
+    /// Events for the client of this name.
+    Own(String),
+    /// Events for this topic.
+    Topic(String),
 }
 
 /// One event.

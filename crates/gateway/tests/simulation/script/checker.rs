@@ -21,7 +21,7 @@ pub(super) const PROPERTY: &str =
 
 impl ScriptedClient {
     /// Holds one answer against what is owed.
-    pub(super) fn hear(&mut self, said: Said, moment: Moment) {
+    pub(super) fn hear(&mut self, said: Said, moment: Moment<'_>) {
         let said = match said {
             // Its reason is for people.
             Said::Close(code, _) => Said::Close(code, String::new()),
@@ -44,7 +44,7 @@ impl ScriptedClient {
         }
         let lasts = moment.now.saturating_sub(*connected_at);
         let allowed = match &said {
-            Said::Ping => lasts >= moment.ping_interval && self.is_open(),
+            Said::Ping => lasts >= moment.settings.websocket.ping_interval && self.is_open(),
             Said::Close(Some(1001), _) => {
                 self.is_open()
                     && (moment.draining || (self.is_idle(moment) && !self.answers_pings()))
@@ -52,7 +52,9 @@ impl ScriptedClient {
             // Of a message that began after the connection did, and is not whole yet.
             Said::Close(Some(1008), _) => {
                 let is_unfinished = owed.is_some_and(|owed| owed.latest > *sent);
-                self.is_open() && is_unfinished && lasts >= moment.message_timeout
+                self.is_open()
+                    && is_unfinished
+                    && lasts >= moment.settings.websocket.message_timeout
             }
             Said::Response(408) => !self.is_open() && self.is_late(moment),
             _ => false,
@@ -79,7 +81,7 @@ impl ScriptedClient {
     }
 
     /// The stream has ended in good order: was it all that was owed?
-    pub(super) fn check_end(&self, moment: Moment) {
+    pub(super) fn check_end(&self, moment: Moment<'_>) {
         let Playback { script, behaviour, has_left, .. } = &self.playback;
         let ((must, may), heard) = (self.owed_now(), self.heard);
         check!(heard <= may, "{heard} answers to a script that earned {may}");
@@ -103,7 +105,7 @@ impl ScriptedClient {
 
     /// Whether the gateway may have given up on it: it does not read, or was told to leave before
     /// it had a WebSocket.
-    fn is_forgiven(&self, moment: Moment) -> bool {
+    fn is_forgiven(&self, moment: Moment<'_>) -> bool {
         let Playback { behaviour, has_left, .. } = &self.playback;
         let reads_nothing = matches!(behaviour.reading, Reading::Never(_));
         let has_vanished = *has_left && behaviour.leaving == Leaving::Vanishes;
@@ -125,8 +127,10 @@ impl ScriptedClient {
     }
 
     /// Whether it has been silent for so long that the gateway lets it go.
-    fn is_idle(&self, moment: Moment) -> bool {
-        moment.now >= self.playback.sent_at + moment.silence_max
+    fn is_idle(&self, moment: Moment<'_>) -> bool {
+        let websocket = &moment.settings.websocket;
+        let silence_max = websocket.ping_interval + websocket.pong_timeout;
+        moment.now >= self.playback.sent_at + silence_max
     }
 
     /// Whether it reads pings as they come, and can answer them.
@@ -143,7 +147,9 @@ impl ScriptedClient {
     }
 
     /// Whether its request is overdue.
-    fn is_late(&self, moment: Moment) -> bool {
-        moment.now >= self.playback.connected_at + moment.handshake_timeout
+    fn is_late(&self, moment: Moment<'_>) -> bool {
+        let limits = &moment.settings.limits;
+        let timeout = limits.handshake_timeout.min(limits.keep_alive_timeout);
+        moment.now >= self.playback.connected_at + timeout
     }
 }

@@ -60,7 +60,7 @@ impl Scripts {
     pub fn act(
         &mut self,
         network: &Network,
-        moment: Moment,
+        moment: Moment<'_>,
         trace: &mut Trace,
         rng: &mut Rng,
     ) -> Option<Duration> {
