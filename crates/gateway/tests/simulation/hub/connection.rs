@@ -19,6 +19,7 @@ use crate::{
     connection::Connection,
     decoder::{Packing, Transport},
     sealing::{Received, Sealing},
+    tally::{Count, Tally},
 };
 
 /// Something that the gateway does once it has served what came before.
@@ -249,11 +250,12 @@ impl HubConnection {
     }
 
     /// The gateway has received this much more, and may put it off.
-    pub fn receives(&mut self, bytes: usize) {
+    pub fn receives(&mut self, bytes: usize, tally: &mut Tally) {
         let Received { plain, has_ended } = self.socket.delivers(bytes);
         self.received += plain;
         if has_ended {
             self.marks.push_back((self.received, Mark::Leave));
+            tally.add(Count::EndedByRecord);
         }
     }
 

@@ -222,6 +222,9 @@ impl Model {
         if let Some((number, _)) = found {
             self.numbers.insert((core, id), number);
             self.connections[number].place = Some((core, id));
+            if self.connections[number].socket.sealed_bytes_max(0) > 0 {
+                self.tally.add(Count::Sealed);
+            }
         }
     }
 

@@ -129,8 +129,7 @@ impl ScriptedClient {
         if self.has_come() || now < self.playback.behaviour.comes_at {
             return None;
         }
-        let connection =
-            Connection::connect(network, self.address, self.sealing, Transport::Echo);
+        let connection = Connection::connect(network, self.address, self.sealing, Transport::Echo);
         Some(self.playback.begin(connection, now))
     }
 
