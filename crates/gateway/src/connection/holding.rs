@@ -93,7 +93,7 @@ impl ClientConnection {
         self.retire(self.settled(turn), turn);
         let mut outbox = outbox!(self, turn);
         if let Protocol::WebSocket(socket) = &mut self.stage {
-            socket.close(code, reason, &mut outbox);
+            socket.fail(code, reason, &mut outbox);
         }
         outbox.finish();
         self.linger(turn);

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 pub use self::timers::ToLeave;
 use ringway_acceptor::{ConnectionId, Operation, Operations, Wheel};
-use ringway_frame::CloseCode;
+use ringway_frame::{CloseCode, ReadyState};
 use ringway_hub::Name;
 
 use crate::{
@@ -398,7 +398,7 @@ impl ClientConnection {
     pub fn close(&mut self, code: CloseCode, reason: &str, turn: &mut Turn<'_>) {
         match &self.stage {
             // A client that was told already gets no more time.
-            Protocol::WebSocket(socket) if socket.is_closing() => return,
+            Protocol::WebSocket(socket) if socket.ready_state() != ReadyState::Open => return,
             Protocol::Poll(..) => self.answer_poll(turn),
             _ => {}
         }
@@ -439,8 +439,11 @@ impl ClientConnection {
             InputOutcome::Ended => {
                 // The answer to its Close is no event.
                 self.retire(earlier, turn);
+                // Where the gateway closed first, the reason was noted then.
                 self.note_end(match &self.stage {
-                    Protocol::WebSocket(socket) if socket.is_closing() => EndReason::ProtocolFault,
+                    Protocol::WebSocket(socket) if socket.ready_state() == ReadyState::Failed => {
+                        EndReason::ProtocolFault
+                    }
                     _ => EndReason::ClientClosed,
                 });
                 outbox!(self, turn).finish();

@@ -1,13 +1,14 @@
 //! An open WebSocket: messages to its service, control frames answered, the closing handshake.
 //!
-//! It never parses a frame itself and never touches a timer.
+//! It never parses a frame itself, never decides what a control frame means (that is
+//! `ProtocolState`), and never touches a timer.
 
 use std::time::Duration;
 
 use ringway_acceptor::ConnectionId;
 use ringway_frame::{
-    Allowance, CloseCode, Message, MessageReader, Opcode, ProtocolError, ReadLimits, Reading, Role,
-    Unfinished, deflate::Agreement, emit_close, emit_ping, emit_pong,
+    Allowance, CloseCode, Control, MessageReader, ProtocolError, ProtocolState, ReadLimits,
+    Reading, ReadyState, Received, Role, Unfinished, deflate::Agreement,
 };
 
 use crate::{
@@ -33,8 +34,8 @@ use crate::{
 pub struct WebSocket {
     reader: MessageReader,
     compression: Option<Box<Compression>>,
-    closing: Closing,
-    /// When the message began that is not whole yet; it fits beside `closing`.
+    protocol: ProtocolState,
+    /// When the message began that is not whole yet; it fits beside `protocol`.
     message_since: Moment,
     subprotocol: Subprotocol,
     service: Service,
@@ -62,15 +63,6 @@ enum Service {
     None,
 }
 
-/// RFC 6455 §7: where the closing handshake stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Closing {
-    /// Not begun.
-    Open,
-    /// Our Close is sent; messages that cross it are discarded.
-    Sent,
-}
-
 /// Whether the WebSocket goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InputOutcome {
@@ -81,7 +73,7 @@ pub enum InputOutcome {
     /// It does, but its message inflates to so much that it waits for the one that another
     /// connection has in work.
     AwaitsInflating,
-    /// The last frame was sent; nothing more will be read.
+    /// The last frame was sent and nothing more will be read: the stream is ended now.
     Ended,
 }
 
@@ -104,8 +96,8 @@ impl WebSocket {
             Some(session) => Service::Session(session),
             None => Service::Echo,
         };
-        let (closing, message_since) = (Closing::Open, Moment::NONE);
-        Self { reader, compression, closing, message_since, subprotocol, service }
+        let (protocol, message_since) = (ProtocolState::new(Role::Server), Moment::NONE);
+        Self { reader, compression, protocol, message_since, subprotocol, service }
     }
 
     /// Reads `input` and serves what it holds: all of it, or as much as one client may cost now.
@@ -135,7 +127,7 @@ impl WebSocket {
                     hub.ready.end_inflating(connection);
                 }
                 if let Err(OutOfMemory) = sent {
-                    return self.fail(ProtocolError::OutOfMemory, context, outbox);
+                    return self.fail_by(ProtocolError::OutOfMemory, context, outbox);
                 }
                 continue;
             }
@@ -169,28 +161,18 @@ impl WebSocket {
                     hub.ready.begin_inflating(connection);
                     return InputOutcome::Deferred;
                 }
-                Err(fault) => return self.fail(fault, context, outbox),
+                Err(fault) => return self.fail_by(fault, context, outbox),
             };
-            let (opcode, payload) = match message {
-                // RFC 6455 §5.5.1: our Close was the last frame.
-                Message::Text(_) | Message::Binary(_) | Message::Ping(_)
-                    if self.closing == Closing::Sent =>
-                {
+            let (kind, payload) = match self.protocol.receive(message) {
+                Received::Data(kind, payload) => (kind, payload),
+                Received::Ping(pong) => {
+                    outbox.write(|out| pong.emit(out, None));
                     continue;
                 }
-                Message::Text(payload) => (Opcode::Text, payload),
-                Message::Binary(payload) => (Opcode::Binary, payload),
-                Message::Ping(payload) => {
-                    outbox.write(|out| emit_pong(out, None, payload));
-                    continue;
-                }
-                Message::Pong(_) => continue,
-                // RFC 6455 §5.5.1: answered with the same code, once.
-                Message::Close(code, _) => {
-                    if self.closing == Closing::Open {
-                        outbox.write(|out| emit_close(out, None, code, ""));
-                    }
-                    return InputOutcome::Ended;
+                Received::Late(..) | Received::Pong(_) | Received::Discarded => continue,
+                Received::Close { answer, .. } => {
+                    send(answer, outbox);
+                    return self.outcome();
                 }
             };
             self.message_since = Moment::NONE;
@@ -199,13 +181,13 @@ impl WebSocket {
             }
             let compression = self.compression.as_deref_mut();
             let served = match &mut self.service {
-                Service::Echo => echo::echo(opcode, payload, compression, context.scratch, outbox),
+                Service::Echo => echo::echo(kind, payload, compression, context.scratch, outbox),
                 Service::Session(session) => {
                     let Some(text) = payload.as_str() else {
                         // The subprotocol is text (RFC 6455 §7.4.1: a kind that is not accepted).
                         let code = CloseCode::UNSUPPORTED;
-                        self.close(code, "this subprotocol has text messages only", outbox);
-                        return InputOutcome::Ended;
+                        self.fail(code, "this subprotocol has text messages only", outbox);
+                        return self.outcome();
                     };
                     let mut caller = Caller::Session { session, connection };
                     let codec = self.subprotocol.codec();
@@ -219,7 +201,7 @@ impl WebSocket {
                 hub.ready.end_inflating(connection);
             }
             if let Err(OutOfMemory) = served {
-                return self.fail(ProtocolError::OutOfMemory, context, outbox);
+                return self.fail_by(ProtocolError::OutOfMemory, context, outbox);
             }
         }
     }
@@ -275,8 +257,10 @@ impl WebSocket {
     /// Its session, and the form in which it is sent events.
     pub fn delivery(&mut self) -> Option<(&mut Session, Frames<'_>)> {
         match &mut self.service {
-            Service::Session(session) => Some((session, Frames(self.compression.as_deref_mut()))),
-            Service::Echo | Service::None => None,
+            Service::Session(session) if self.protocol.is_open() => {
+                Some((session, Frames(self.compression.as_deref_mut())))
+            }
+            Service::Session(_) | Service::Echo | Service::None => None,
         }
     }
 
@@ -297,23 +281,39 @@ impl WebSocket {
 
     /// Asks the peer for a sign of life.
     pub fn ping(&mut self, outbox: &mut Outbox<'_>) {
-        outbox.write(|out| emit_ping(out, None, b""));
+        send(self.protocol.ping(b""), outbox);
     }
 
     /// Begins the closing handshake, unless it has begun.
     pub fn close(&mut self, code: CloseCode, reason: &str, outbox: &mut Outbox<'_>) {
-        if self.closing == Closing::Open {
-            self.closing = Closing::Sent;
-            if let Some(compression) = &mut self.compression {
-                compression.abandon();
-            }
-            outbox.write(|out| emit_close(out, None, code, reason));
-        }
+        let close = self.protocol.close(code, reason);
+        self.send_last(close, outbox);
     }
 
-    /// Whether our Close is sent.
-    pub fn is_closing(&self) -> bool {
-        self.closing == Closing::Sent
+    /// RFC 6455 §7.1.7: says why, then nothing more is sent or read.
+    pub fn fail(&mut self, code: CloseCode, reason: &str, outbox: &mut Outbox<'_>) {
+        let close = self.protocol.fail(code, reason);
+        self.send_last(close, outbox);
+    }
+
+    /// How far the closing handshake has come.
+    pub fn ready_state(&self) -> ReadyState {
+        self.protocol.ready_state()
+    }
+
+    fn send_last(&mut self, close: Option<Control<'_>>, outbox: &mut Outbox<'_>) {
+        if let Some(compression) = &mut self.compression {
+            compression.abandon();
+        }
+        send(close, outbox);
+    }
+
+    /// What follows a Close or a fault.
+    fn outcome(&self) -> InputOutcome {
+        match self.protocol.ends_stream() {
+            true => InputOutcome::Ended,
+            false => InputOutcome::Open,
+        }
     }
 
     fn limits(&self, settings: &Settings) -> ReadLimits {
@@ -323,8 +323,8 @@ impl WebSocket {
         }
     }
 
-    /// RFC 6455 §7.1.7: says why, then nothing more.
-    fn fail(
+    /// Fails for a fault.
+    fn fail_by(
         &mut self,
         fault: ProtocolError,
         context: &DeliveryContext<'_>,
@@ -337,8 +337,8 @@ impl WebSocket {
             Some(limit) => format!("{fault}: {limit}"),
             None => fault.to_string(),
         };
-        self.close(fault.close_code(), &reason, outbox);
-        InputOutcome::Ended
+        self.fail(fault.close_code(), &reason, outbox);
+        self.outcome()
     }
 
     /// The limit that a fault has met.
@@ -357,6 +357,13 @@ impl WebSocket {
             ProtocolError::OutOfMemory => Some(ConfigReference::memory(settings.memory_bytes)),
             _ => None,
         }
+    }
+}
+
+/// Sends a control frame, if one is owed.
+fn send(frame: Option<Control<'_>>, outbox: &mut Outbox<'_>) {
+    if let Some(frame) = frame {
+        outbox.write(|out| frame.emit(out, None));
     }
 }
 
