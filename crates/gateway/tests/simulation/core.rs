@@ -6,6 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use ringway::{
+    auth::SelfNamed,
     core::shard::{Shard, ShardParts},
     metrics::CoreMetrics,
 };
@@ -75,6 +76,7 @@ impl Core {
         let metrics = Arc::new(CoreMetrics::default());
         let shard = Shard::new(ShardParts {
             settings: Arc::clone(&shared.settings),
+            identities: Arc::new(SelfNamed),
             limiter: Arc::clone(&shared.limiter),
             broker: Arc::clone(&shared.broker),
             mailbox: shared.mailbox.clone(),
