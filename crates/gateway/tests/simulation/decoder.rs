@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use crate::checkers::{check, check_eq, fail};
 
-const PROPERTY: &str = "the gateway keeps to HTTP, RFC 6455 and the form of each transport";
+pub const PROPERTY: &str = "the gateway keeps to HTTP, RFC 6455 and the form of each transport";
 
 /// More header fields than any response of the gateway has.
 const FIELDS_MAX: usize = 16;

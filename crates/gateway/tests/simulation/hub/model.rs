@@ -175,6 +175,8 @@ impl Model {
             Completion::Backlogged { unsent_bytes, .. } => {
                 let transport = self.connections[number].transport;
                 let bound = of_events(transport, &self.settings, self.event_bytes_max);
+                let socket = &self.connections[number].socket;
+                let bound = bound.map(|bound| socket.sealed_bytes_max(bound));
                 check_backlog(connection, unsent_bytes, bound);
                 self.trouble(number);
                 self.connections[number].was_backlogged = true;
@@ -199,6 +201,9 @@ impl Model {
         if let Some((number, _)) = found {
             self.numbers.insert((core, id), number);
             self.connections[number].place = Some((core, id));
+            if self.connections[number].socket.sealed_bytes_max(0) > 0 {
+                self.tally.add(Count::Sealed);
+            }
         }
     }
 
