@@ -281,6 +281,8 @@ impl ClientConnection {
         self.note_end(EndReason::ClientEnded);
         // RFC 9112 §9.6: it may still read what it has asked for.
         self.answer_poll(turn);
+        // The last record is no event: whether it is taken does not matter.
+        self.retire(self.settled(turn), turn);
         let is_backlogged = self.sending.is_backlogged();
         let is_unsettled = self.sending.is_unsettled(turn.context.now);
         if is_backlogged || is_unsettled || self.channel.has_layer() {
