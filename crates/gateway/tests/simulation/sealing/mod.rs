@@ -12,7 +12,7 @@ use std::{collections::VecDeque, net::SocketAddr, sync::Arc};
 use ringway::outbox::channel::{ChannelError, Channels, Opened, RecordLayer};
 use ringway_acceptor::sim::{Client, Network};
 
-use crate::checkers::fail;
+use crate::{checkers::fail, decoder::PROPERTY};
 use xor::{BODY_BYTES_MAX, HEAD_BYTES, XorLayer};
 
 /// The listener whose connections have the layer. Those of the other one are plain.
@@ -225,7 +225,7 @@ fn open(layer: &mut XorLayer, mut bytes: Vec<u8>, ending: Ending) -> Vec<u8> {
             Ok(Opened::Assembled(opened)) => plain.extend(opened),
             // The alert, which is the last byte.
             Err(ChannelError::Record) if ending == Ending::Damaged && rest.len() <= 1 => break,
-            Err(error) => fail!(Protocol, "{error:?}: the gateway's records"),
+            Err(error) => fail!("{error:?}: the gateway's records"),
         }
     }
     plain
