@@ -1,8 +1,8 @@
 //! The layer of records in the simulation: the listener that has it, and a client's end of a
 //! connection, which seals what it sends and opens what comes where it came to that listener.
 //!
-//! It decides in which way such a client ends its side: by FIN alone, by its last record, in the
-//! middle of a record, or by a record that is damaged.
+//! It decides in which way such a client ends its side: by FIN, perhaps in the middle of a record, by
+//! its last record, or by a record that is damaged. No FIN follows the last two.
 
 #[path = "../../../src/outbox/channel/xor.rs"]
 mod xor;
@@ -149,6 +149,9 @@ impl Wire {
     pub fn half_close(&mut self) {
         if let Some(seal) = &mut self.seal {
             self.client.send(&seal.end());
+            if seal.last.is_some() {
+                return;
+            }
         }
         self.client.half_close();
     }
@@ -180,7 +183,8 @@ impl Seal {
         received
     }
 
-    /// What a client sends before its FIN.
+    /// What a client sends before its FIN. After a last record the gateway must end the connection
+    /// without one.
     fn end(&mut self) -> Vec<u8> {
         if self.ending != Ending::Open {
             return Vec::new();
