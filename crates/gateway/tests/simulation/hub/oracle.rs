@@ -10,9 +10,12 @@ use ringway_hub::{Cursor, Epoch, Expiry, Sequence, UNKEPT_GRACE};
 
 use super::{
     interest::Interest,
-    line::Route,
-    people::Person,
-    truth::{Fact, Truth},
+    person::Person,
+    reference_log::{Record, ReferenceLog},
+};
+use crate::{
+    checkers::{check, check_eq},
+    decoder::Transport,
 };
 
 /// What is known when something is heard.
@@ -21,14 +24,14 @@ pub struct Moment<'t> {
     /// The virtual time.
     pub now: Duration,
     /// The log.
-    pub truth: &'t Truth,
+    pub reference: &'t ReferenceLog,
     /// The oldest event that is kept.
     pub first: Sequence,
     /// The life of the log.
     pub epoch: Epoch,
 }
 
-/// From where a client goes on, as the gateway must judge it.
+/// From where a client goes on, as the gateway must check it.
 #[derive(Debug, Clone)]
 pub enum Start {
     /// After this event.
@@ -49,10 +52,10 @@ pub enum Start {
 
 /// What one connection is owed.
 #[derive(Debug, Clone)]
-pub struct View {
+pub struct Oracle {
     client: String,
-    #[expect(dead_code, reason = "it is shown when a course fails")]
-    route: Route,
+    #[expect(dead_code, reason = "it is shown when a scenario fails")]
+    transport: Transport,
     start: Start,
     parts: Vec<Part>,
     /// The last cursor that it has heard.
@@ -101,11 +104,11 @@ enum GapDue {
     Topic(Cursor, String),
 }
 
-impl View {
+impl Oracle {
     /// A client that has just come.
     pub fn enter(
         client: &str,
-        route: Route,
+        transport: Transport,
         topics: &[String],
         start: Start,
         position: Sequence,
@@ -130,7 +133,7 @@ impl View {
         };
         Self {
             client: client.to_owned(),
-            route,
+            transport,
             start,
             parts,
             last: own.min(others),
@@ -146,13 +149,23 @@ impl View {
         match self.start {
             // It is to be told again if the connection breaks before the gap is heard.
             Start::Foreign(foreign, _) => {
-                return assert_eq!(cursor, foreign, "the cursor of a welcome to {self:#?}");
+                return check_eq!(
+                    Delivery,
+                    cursor,
+                    foreign,
+                    "the cursor of a welcome to {self:#?}"
+                );
             }
             Start::At(sequence) => {
-                assert_eq!(cursor.sequence, sequence, "the cursor of a welcome to {self:#?}");
+                check_eq!(
+                    Delivery,
+                    cursor.sequence,
+                    sequence,
+                    "the cursor of a welcome to {self:#?}"
+                );
             }
             Start::Beside(position) | Start::Alone { position, .. } => {
-                assert!(cursor.sequence <= position, "{cursor} in a welcome to {self:#?}");
+                check!(Delivery, cursor.sequence <= position, "{cursor} in a welcome to {self:#?}");
             }
         }
         self.reach(cursor, moment);
@@ -160,21 +173,27 @@ impl View {
 
     /// An event.
     pub fn event(&mut self, cursor: Cursor, text: &str, moment: Moment<'_>) {
-        assert_eq!(cursor.epoch, moment.epoch, "the epoch of an event");
-        assert!(self.gap_due.is_none(), "{cursor} before the gap that is due: {self:#?}");
+        check_eq!(Delivery, cursor.epoch, moment.epoch, "the epoch of an event");
+        check!(Delivery, self.gap_due.is_none(), "{cursor} before the gap that is due: {self:#?}");
         let sequence = cursor.sequence;
         let is_held = self.is_held(sequence);
-        assert!(sequence > self.last || is_held, "{cursor} is not after the last: {self:#?}");
-        if let Some(fact) = moment.truth.fact(sequence) {
-            assert!(
-                self.parts.iter().any(|part| part.accepts(sequence, fact)),
+        check!(
+            Delivery,
+            sequence > self.last || is_held,
+            "{cursor} is not after the last: {self:#?}"
+        );
+        if let Some(record) = moment.reference.record(sequence) {
+            check!(
+                Delivery,
+                self.parts.iter().any(|part| part.accepts(sequence, record)),
                 "{text} comes to one who does not wait for it: {self:#?}"
             );
-            assert_ne!(fact.except.as_ref(), Some(&self.client), "its own echo");
-            assert_eq!(text, one_line(&fact.text), "byte for byte");
-            if fact.to.contains(&Interest::Own(self.client.clone())) {
+            let is_echo = record.except.as_ref() == Some(&self.client);
+            check!(Delivery, !is_echo, "its own echo: {text}");
+            check_eq!(Delivery, text, one_line(&record.text), "byte for byte");
+            if record.to.contains(&Interest::Own(self.client.clone())) {
                 if let Start::Alone { person, .. } = &self.start {
-                    assert!(sequence > person.settled, "{text} comes again: {self:#?}");
+                    check!(Delivery, sequence > person.settled, "{text} comes again: {self:#?}");
                 }
                 self.own = self.own.max(sequence);
             }
@@ -182,9 +201,9 @@ impl View {
         self.live.remove(&sequence);
         self.last = sequence;
         self.catch_up(sequence - 1, moment);
-        let fact = moment.truth.fact(sequence);
+        let record = moment.reference.record(sequence);
         for part in &mut self.parts {
-            let is_its_own = fact.is_some_and(|fact| fact.to.contains(&part.interest));
+            let is_its_own = record.is_some_and(|record| record.to.contains(&part.interest));
             if is_its_own && part.held >= sequence {
                 part.check(&self.client, &self.start, sequence - 1, moment);
             }
@@ -196,37 +215,46 @@ impl View {
 
     /// A cursor that is safe to resume from: all up to it was heard.
     pub fn reach(&mut self, cursor: Cursor, moment: Moment<'_>) {
-        assert_eq!(cursor.epoch, moment.epoch, "the epoch of a cursor");
+        check_eq!(Delivery, cursor.epoch, moment.epoch, "the epoch of a cursor");
         let is_held = self.is_held(cursor.sequence);
-        assert!(cursor.sequence >= self.last || is_held, "{cursor} is old: {self:#?}");
+        check!(Delivery, cursor.sequence >= self.last || is_held, "{cursor} is old: {self:#?}");
         self.last = cursor.sequence;
         self.catch_up(cursor.sequence, moment);
     }
 
     /// Some events are gone.
     pub fn gap(&mut self, from: Cursor, to: Cursor, moment: Moment<'_>) {
-        assert_eq!(to.epoch, moment.epoch, "the epoch of a gap");
-        assert!(to.sequence < moment.first, "a gap to {to}, which is not gone: {self:#?}");
+        check_eq!(Delivery, to.epoch, moment.epoch, "the epoch of a gap");
+        check!(Delivery, to.sequence < moment.first, "a gap to {to}, which is not gone: {self:#?}");
         match self.gap_due.take() {
             Some(GapDue::Entry(cursor, sequence)) => {
-                assert_eq!((from, to.sequence), (cursor, sequence), "the first gap: {self:#?}");
+                check_eq!(
+                    Delivery,
+                    (from, to.sequence),
+                    (cursor, sequence),
+                    "the first gap: {self:#?}"
+                );
             }
             Some(GapDue::Topic(since, topic)) => {
-                assert_eq!(from, since, "the gap of a topic: {self:#?}");
+                check_eq!(Delivery, from, since, "the gap of a topic: {self:#?}");
                 self.last = self.last.min(to.sequence);
                 let topic = Interest::Topic(topic);
                 let own = self.parts.iter_mut().filter(|part| part.interest == topic);
                 own.for_each(|part| part.seen = to.sequence);
             }
             None => {
-                assert_eq!(from.epoch, moment.epoch, "the epoch of a gap");
-                assert!(from.sequence < to.sequence, "an empty gap from {from}: {self:#?}");
+                check_eq!(Delivery, from.epoch, moment.epoch, "the epoch of a gap");
+                check!(
+                    Delivery,
+                    from.sequence < to.sequence,
+                    "an empty gap from {from}: {self:#?}"
+                );
                 let reached = |part: &Part| match from.sequence < part.held {
                     true => part.after,
                     false => part.seen,
                 };
                 let least = self.parts.iter().map(reached).min().unwrap_or(0);
-                assert!(from.sequence >= least, "a gap from {from}: {self:#?}");
+                check!(Delivery, from.sequence >= least, "a gap from {from}: {self:#?}");
                 // Not one of a core that has slept for too long, which begins at its position, nor
                 // one of a topic that it has asked for from an earlier event on.
                 let is_of_entry = |part: &Part, position| {
@@ -240,11 +268,15 @@ impl View {
                     && self.parts.iter().all(|part| is_of_entry(part, *position))
                 {
                     let lost = |sequence| {
-                        let fact = moment.truth.fact(sequence)?;
-                        Some(fact.is_for(&person.name) && fact.keep != Expiry::Never)
+                        let record = moment.reference.record(sequence)?;
+                        Some(record.is_for(&person.name) && record.keep != Expiry::Never)
                     };
                     let has_lost = (1..=to.sequence).any(|sequence| lost(sequence) != Some(false));
-                    assert!(has_lost, "a gap to a stranger whom nothing was for: {self:#?}");
+                    check!(
+                        Delivery,
+                        has_lost,
+                        "a gap to a stranger whom nothing was for: {self:#?}"
+                    );
                 }
                 self.catch_up(from.sequence, moment);
                 self.parts.iter_mut().for_each(|part| part.seen = part.seen.max(to.sequence));
@@ -313,18 +345,19 @@ impl View {
 
     /// Nothing is on its way to it: it has everything up to the end of the log.
     pub fn rests(&mut self, moment: Moment<'_>, health: Health) {
-        assert!(self.gap_due.is_none(), "a gap is due: {self:#?}");
-        assert!(self.live.is_empty(), "not kept, and never sent: {self:#?}");
+        check!(Delivery, self.gap_due.is_none(), "a gap is due: {self:#?}");
+        check!(Delivery, self.live.is_empty(), "not kept, and never sent: {self:#?}");
         self.parts.iter_mut().for_each(|part| part.held = 0);
-        self.catch_up(moment.truth.head(), moment);
+        self.catch_up(moment.reference.head(), moment);
         self.health = health;
     }
 
     /// An event was appended.
-    pub fn learns(&mut self, sequence: Sequence, fact: &Fact) {
-        let is_meant = self.parts.iter().any(|part| part.wants(fact));
-        let is_left_out = fact.except.as_ref() == Some(&self.client);
-        if self.health == Health::Sound && fact.keep == Expiry::Never && is_meant && !is_left_out {
+    pub fn learns(&mut self, sequence: Sequence, record: &Record) {
+        let is_meant = self.parts.iter().any(|part| part.wants(record));
+        let is_left_out = record.except.as_ref() == Some(&self.client);
+        if self.health == Health::Sound && record.keep == Expiry::Never && is_meant && !is_left_out
+        {
             self.live.insert(sequence);
         }
     }
@@ -342,7 +375,7 @@ impl View {
     }
 }
 
-/// From where on a subscription is wanted, as the gateway must judge it.
+/// From where on a subscription is wanted, as the gateway must check it.
 #[derive(Debug, Clone, Copy)]
 pub enum Since {
     /// From now on.
@@ -370,49 +403,50 @@ impl Part {
     /// Nothing is left out up to here.
     fn check(&self, client: &str, start: &Start, to: Sequence, moment: Moment<'_>) {
         for sequence in self.seen + 1..=to {
-            let Some(fact) = moment.truth.fact(sequence) else { continue };
-            let is_kept = match fact.keep {
+            let Some(record) = moment.reference.record(sequence) else { continue };
+            let is_kept = match record.keep {
                 Expiry::Window => true,
                 Expiry::Until(end) => end > moment.now,
                 // It came while the client was here, or so lately that its connection may just have
                 // ended.
-                Expiry::Never => sequence > self.live_from || self.is_graced(fact, moment.now),
+                Expiry::Never => sequence > self.live_from || self.is_graced(record, moment.now),
             };
-            let is_left_out = fact.except.as_deref() == Some(client);
+            let is_left_out = record.except.as_deref() == Some(client);
             let may_miss = match (start, &self.interest) {
                 (Start::Alone { person, .. }, Interest::Own(_)) => person.may_miss(sequence),
                 (Start::Beside(position), Interest::Own(_)) => sequence <= *position,
                 _ => false,
             };
-            assert!(
-                !is_kept || is_left_out || may_miss || !self.wants(fact),
+            check!(
+                Delivery,
+                !is_kept || is_left_out || may_miss || !self.wants(record),
                 "{} never came, and now {client} is at {to}: {self:#?} {start:#?}",
-                fact.text
+                record.text
             );
         }
     }
 
-    fn is_graced(&self, fact: &Fact, now: Duration) -> bool {
-        matches!(self.interest, Interest::Own(_)) && fact.at + UNKEPT_GRACE > now
+    fn is_graced(&self, record: &Record, now: Duration) -> bool {
+        matches!(self.interest, Interest::Own(_)) && record.at + UNKEPT_GRACE > now
     }
 
-    fn wants(&self, fact: &Fact) -> bool {
-        self.ended.is_none() && fact.to.contains(&self.interest)
+    fn wants(&self, record: &Record) -> bool {
+        self.ended.is_none() && record.to.contains(&self.interest)
     }
 
-    fn accepts(&self, sequence: Sequence, fact: &Fact) -> bool {
+    fn accepts(&self, sequence: Sequence, record: &Record) -> bool {
         let is_replayed = sequence <= self.live_from;
-        let is_there = match fact.keep {
+        let is_there = match record.keep {
             Expiry::Window => true,
             Expiry::Until(end) => !is_replayed || end > self.begun_at,
-            Expiry::Never => sequence > self.here_from || self.is_graced(fact, self.begun_at),
+            Expiry::Never => sequence > self.here_from || self.is_graced(record, self.begun_at),
         };
         let is_before_end = self.ended.is_none_or(|end| sequence <= end);
-        fact.to.contains(&self.interest) && sequence > self.seen && is_there && is_before_end
+        record.to.contains(&self.interest) && sequence > self.seen && is_there && is_before_end
     }
 }
 
-/// Some transports make blanks of line breaks; the listener makes them so on all.
+/// Some transports make blanks of connection breaks; the listener makes them so on all.
 pub fn one_line(text: &str) -> String {
     text.replace('\n', " ")
 }

@@ -5,7 +5,7 @@
 use fastrand::Rng;
 use ringway_frame::{Fragment, Opcode, ReadLimits, emit_fragment, emit_frame};
 
-use super::script::mask;
+use super::mask;
 
 /// A breach of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

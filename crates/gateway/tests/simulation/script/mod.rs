@@ -1,6 +1,11 @@
 //! What one client says, byte by byte, and what the gateway owes it for that.
 //!
-//! It never knows how the bytes are cut, nor when they are sent: that is `manner`'s.
+//! It never knows how the bytes are split, nor when they are sent: `behaviour` decides that.
+
+mod checker;
+mod client;
+mod population;
+mod violation;
 
 use fastrand::Rng;
 use ringway_frame::{
@@ -9,10 +14,11 @@ use ringway_frame::{
     handshake::client::{Expectation, Request},
 };
 
-use super::{
-    answers::Answer,
-    violation::{self, Violation},
-};
+pub use client::{Moment, ScriptedClient};
+pub use population::Scripts;
+
+use crate::decoder::Said;
+use violation::Violation;
 
 /// Lengths on both sides of where a frame's header changes its form.
 const BOUNDARIES: [usize; 7] = [0, 1, 125, 126, 127, 65_535, 65_536];
@@ -40,7 +46,7 @@ pub struct Script {
 /// An answer, and how much of the script it needs.
 pub struct Owed {
     /// The answer.
-    pub answer: Answer,
+    pub answer: Said,
     /// It never comes before this many bytes were sent.
     pub earliest: usize,
     /// It comes once this many bytes were sent.
@@ -57,7 +63,7 @@ impl Script {
     pub fn request(&mut self, head: &str, status: u16) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(head.as_bytes());
-        self.owe(Answer::Response(status), start);
+        self.owe(Said::Response(status), start);
     }
 
     /// Requests that leave the connection open.
@@ -105,7 +111,7 @@ impl Script {
         let request = Request { host: "example.org", target: "/echo", ..Request::default() };
         let nonce = rng.u128(..).to_ne_bytes();
         self.expectation = Some(request.emit(nonce, &mut self.bytes).expect("a sound request"));
-        self.owe(Answer::Upgraded, start);
+        self.owe(Said::Open, start);
         self.opening_end = Some(self.bytes.len());
         self.frame_ends.push(self.bytes.len());
     }
@@ -135,8 +141,8 @@ impl Script {
             self.fragments(opcode, &payload, rng);
         }
         let answer = match opcode {
-            Opcode::Text => Answer::Text(payload),
-            _ => Answer::Binary(payload),
+            Opcode::Text => Said::Text(String::from_utf8(payload).expect("it was made as text")),
+            _ => Said::Binary(payload),
         };
         self.frame_ends.push(self.bytes.len());
         self.owe(answer, self.bytes.len());
@@ -163,7 +169,7 @@ impl Script {
         let payload: Vec<u8> = (0..rng.u8(0..126)).collect();
         emit_ping(&mut self.bytes, mask(rng), &payload);
         self.frame_ends.push(self.bytes.len());
-        self.owe(Answer::Pong(payload), self.bytes.len());
+        self.owe(Said::Pong(payload), self.bytes.len());
     }
 
     fn unsolicited_pong(&mut self, rng: &mut Rng) {
@@ -178,7 +184,7 @@ impl Script {
         let reason = &"ciao ".repeat(24)[..rng.usize(0..120)];
         emit_close(&mut self.bytes, mask(rng), code.and_then(CloseCode::new), reason);
         // RFC 6455 §5.5.1: answered with the same code.
-        self.owe(Answer::Close(code), self.bytes.len());
+        self.owe(Said::Close(code, String::new()), self.bytes.len());
         self.end(rng);
     }
 
@@ -190,7 +196,7 @@ impl Script {
         }
         let start = self.bytes.len();
         violation.write(&mut self.bytes, limits, rng);
-        self.owe(Answer::Close(Some(violation.close_code())), start + 1);
+        self.owe(Said::Close(Some(violation.close_code()), String::new()), start + 1);
         self.end(rng);
     }
 
@@ -208,7 +214,7 @@ impl Script {
     }
 
     /// An answer to the bytes up to here, never before those up to `earliest`.
-    fn owe(&mut self, answer: Answer, earliest: usize) {
+    fn owe(&mut self, answer: Said, earliest: usize) {
         self.owed.push(Owed { answer, earliest, latest: self.bytes.len() });
     }
 }

@@ -12,18 +12,19 @@ use super::{
     command::{Command, Kind, Token},
     interest::Interest,
 };
+use crate::checkers::{check_eq, fail};
 
 /// All events so far.
-pub struct Truth {
+pub struct ReferenceLog {
     reader: Reader,
-    facts: Vec<Option<Fact>>,
+    records: Vec<Option<Record>>,
     places: BTreeMap<Token, Sequence>,
     age_max: Duration,
     allowed: Patterns,
 }
 
 /// One event.
-pub struct Fact {
+pub struct Record {
     /// Whom it is for.
     pub to: Vec<Interest>,
     /// Who is left out.
@@ -46,24 +47,24 @@ struct Data {
     n: Token,
 }
 
-impl Truth {
+impl ReferenceLog {
     /// The log from its beginning.
     pub fn new(log: &Log, age_max: Duration, allowed: Patterns) -> Self {
         let reader = log.reader();
-        Self { reader, facts: Vec::new(), places: BTreeMap::new(), age_max, allowed }
+        Self { reader, records: Vec::new(), places: BTreeMap::new(), age_max, allowed }
     }
 
     /// Takes in what was appended.
     pub fn follow(&mut self, log: &Log, commands: &[Command]) {
-        let Self { reader, facts, places, age_max, allowed } = self;
+        let Self { reader, records, places, age_max, allowed } = self;
         loop {
             let followed = reader.follow(log, |event| {
-                let fact = Fact::of(event, log, commands, *age_max, allowed);
-                let token = token_of(&fact.text);
+                let record = Record::of(event, log, commands, *age_max, allowed);
+                let token = token_of(&record.text);
                 let earlier = places.insert(token, event.sequence());
-                assert_eq!(earlier, None, "command {token} was carried out twice");
-                facts.resize_with(event.sequence() as usize - 1, || None);
-                facts.push(Some(fact));
+                check_eq!(Log, earlier, None, "command {token} was carried out twice");
+                records.resize_with(event.sequence() as usize - 1, || None);
+                records.push(Some(record));
                 ControlFlow::Continue(())
             });
             if followed.is_ok() {
@@ -78,8 +79,8 @@ impl Truth {
     }
 
     /// An event, unless it left before anybody could look.
-    pub fn fact(&self, sequence: Sequence) -> Option<&Fact> {
-        self.facts.get(usize::try_from(sequence.checked_sub(1)?).ok()?)?.as_ref()
+    pub fn record(&self, sequence: Sequence) -> Option<&Record> {
+        self.records.get(usize::try_from(sequence.checked_sub(1)?).ok()?)?.as_ref()
     }
 
     /// Where a command stands in the log.
@@ -88,7 +89,7 @@ impl Truth {
     }
 }
 
-impl Fact {
+impl Record {
     /// Whether it is addressed to the client of this name.
     pub fn is_for(&self, name: &str) -> bool {
         self.to.iter().any(|to| matches!(to, Interest::Own(own) if own == name))
@@ -104,10 +105,10 @@ impl Fact {
         let text = text_of(event.bytes());
         let command = &commands[token_of(&text) as usize];
         let cursor = Cursor { epoch: log.epoch(), sequence: event.sequence() };
-        assert_eq!(text, command.event_text(cursor), "the event of a command");
+        check_eq!(Log, text, command.event_text(cursor), "the event of a command");
         let to = match (event.address(), &command.kind) {
             (Address::Topic(topic), Kind::Publish { topic: wanted, .. }) => {
-                assert_eq!(**topic, **wanted, "the topic of an event");
+                check_eq!(Log, **topic, **wanted, "the topic of an event");
                 vec![Interest::Topic(wanted.clone())]
             }
             (Address::Recipients(recipients), Kind::Notify { to }) => {
@@ -121,19 +122,19 @@ impl Fact {
                     // Those who are here alone; who that is, is judged by the outcome.
                     names.retain(|name| recipients.iter().any(|one| one == *name));
                 }
-                assert_eq!(recipients.iter().collect::<Vec<_>>(), names, "recipients");
+                check_eq!(Log, recipients.iter().collect::<Vec<_>>(), names, "recipients");
                 names.into_iter().map(|name| Interest::Own(name.to_owned())).collect()
             }
-            _ => panic!("an event of another kind than its command"),
+            _ => fail!(Log, "an event of another kind than its command"),
         };
         let keep = match command.ttl.map(|ttl| Duration::from_secs(ttl.into())) {
             Some(Duration::ZERO) => Expiry::Never,
             Some(ttl) if ttl < age_max => Expiry::Until(event.at() + ttl),
             _ => Expiry::Window,
         };
-        assert_eq!(event.keep(), keep, "how long an event is kept");
+        check_eq!(Log, event.keep(), keep, "how long an event is kept");
         let except = command.left_out().map(str::to_owned);
-        assert_eq!(event.except(), except.as_deref(), "who is left out");
+        check_eq!(Log, event.except(), except.as_deref(), "who is left out");
         Self { to, except, keep, at: event.at(), text }
     }
 }

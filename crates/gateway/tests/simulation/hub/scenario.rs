@@ -1,4 +1,4 @@
-//! How many come, what they do, and to a gateway with which bounds: all from one seed.
+//! Scenarios of the hub: how many clients come, what they do, and the bounds of the gateway.
 //!
 //! The bounds are small, so that every one of them is reached.
 
@@ -11,16 +11,11 @@ use ringway::config::patterns::Patterns;
 use ringway::config::settings::Settings;
 use ringway_acceptor::{Settings as DriverSettings, sim::Faults};
 
-/// A course of events that has not begun.
-pub struct Course {
-    /// What all chance comes from.
-    pub seed: u64,
-    /// What goes wrong on the network.
-    pub faults: Faults,
-    /// The drivers' bounds.
-    pub driver: DriverSettings,
-    /// The peers' bounds.
-    pub settings: Settings,
+use crate::scenario::Scenario;
+
+/// Who comes to the hub, and what they do.
+#[derive(Default)]
+pub struct HubPlan {
     /// Names of clients.
     pub people: Vec<String>,
     /// Names of topics.
@@ -33,15 +28,14 @@ pub struct Course {
     pub haste: Duration,
     /// How clients come back.
     pub memory: Memory,
-    /// How likely a core is to stand still for a while, per turn.
-    pub stall: f64,
     /// How many events the application sends at once, at most, and their data.
     pub flood: Option<Flood>,
 }
 
 /// What clients remember of where they were.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Memory {
+    #[default]
     /// Their cursor, most of them.
     Good,
     /// Nothing, most of them.
@@ -60,78 +54,76 @@ pub struct Flood {
 const PEOPLE: [&str; 6] = ["ann", "böb", "c d", "e\"f", "eve/1", "zoë&co"];
 const TOPICS: [&str; 5] = ["news", "chat.1", "chat.2", "a b", "ü"];
 
-impl Course {
+impl Scenario {
     /// Few clients, who do everything.
     pub fn everything(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(seed);
-        let settings = settings(rng);
-        Self {
-            seed,
-            faults: faults(rng),
-            driver: DriverSettings {
-                connections_max: 256,
-                receive_buffers: rng.u16(2..64),
-                receive_buffer_bytes: rng.u32(64..512),
-                ..DriverSettings::default()
-            },
-            settings,
+        let (settings, faults) = (settings(rng), faults(rng));
+        let driver = DriverSettings {
+            connections_max: 256,
+            receive_buffers: rng.u16(2..64),
+            receive_buffer_bytes: rng.u32(64..512),
+            ..DriverSettings::default()
+        };
+        let hub = HubPlan {
             people: some_of(&PEOPLE, rng.usize(1..5)),
             topics: some_of(&TOPICS, rng.usize(1..5)),
             devices: rng.usize(1..8),
             actions: rng.u32(5..40),
             haste: Duration::from_micros(rng.choice([200, 2_000, 20_000]).expect("a choice")),
             memory: Memory::Good,
-            stall: rng.choice([0.0, 0.0, 0.002, 0.02]).expect("a choice"),
             flood: None,
-        }
+        };
+        let stall = rng.choice([0.0, 0.0, 0.002, 0.02]).expect("a choice");
+        Self { hub, stall, cores: 2, ..Self::empty(seed, settings, faults, driver) }
     }
 
     /// A perfect network and roomy bounds: nobody has an excuse.
     pub fn calm(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(!seed);
-        let mut course = Self::everything(seed);
-        course.faults = Faults { send_buffer_bytes: 1 << 20, ..Faults::none() };
-        course.settings.clients.queue_bytes_max = 1 << 20;
-        course.settings.history.events_max = 10_000;
-        course.settings.history.bytes_max = 64 << 20;
-        course.haste = Duration::from_millis(rng.u64(1..20));
-        course.stall = 0.0;
-        course
+        let mut scenario = Self::everything(seed);
+        scenario.faults = Faults { send_buffer_bytes: 1 << 20, ..Faults::none() };
+        scenario.settings.clients.queue_bytes_max = 1 << 20;
+        scenario.settings.history.events_max = 10_000;
+        scenario.settings.history.bytes_max = 64 << 20;
+        scenario.hub.haste = Duration::from_millis(rng.u64(1..20));
+        scenario.stall = 0.0;
+        scenario
     }
 
     /// Clients that leave soon and come back without a cursor, over sockets that take little.
     pub fn forgetful(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(!seed);
-        let mut course = Self::everything(seed);
-        course.memory = Memory::Bad;
-        course.devices = rng.usize(1..4);
-        course.people.truncate(2);
-        course.haste = Duration::from_micros(rng.u64(100..2_000));
-        course.faults.send_buffer_bytes = rng.usize(128..600);
-        course.faults.short_send = course.faults.short_send.max(0.3);
-        course.settings.clients.queue_bytes_max = 64 << 10;
-        course
+        let mut scenario = Self::everything(seed);
+        scenario.hub.memory = Memory::Bad;
+        scenario.hub.devices = rng.usize(1..4);
+        scenario.hub.people.truncate(2);
+        scenario.hub.haste = Duration::from_micros(rng.u64(100..2_000));
+        scenario.faults.send_buffer_bytes = rng.usize(128..600);
+        scenario.faults.short_send = scenario.faults.short_send.max(0.3);
+        scenario.settings.clients.queue_bytes_max = 64 << 10;
+        scenario
     }
 
     /// The application sends a lot at once, to more clients than a turn serves.
     pub fn flood(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(seed);
-        let mut course = Self::everything(seed);
-        course.driver.receive_buffer_bytes = 512;
-        course.devices = rng.usize(2..100);
-        course.actions = rng.u32(4..8);
-        course.haste = Duration::from_millis(rng.u64(10..30));
+        let mut scenario = Self::everything(seed);
+        scenario.driver.receive_buffer_bytes = 512;
+        scenario.hub.devices = rng.usize(2..100);
+        scenario.hub.actions = rng.u32(4..8);
+        scenario.hub.haste = Duration::from_millis(rng.u64(10..30));
         if rng.bool() {
-            course.settings.clients.queue_bytes_max = 1 << 20;
-            course.faults.send_buffer_bytes = 1 << 20;
+            scenario.settings.clients.queue_bytes_max = 1 << 20;
+            scenario.faults.send_buffer_bytes = 1 << 20;
         }
-        course.settings.history.events_max = rng.u64(500..5_000);
-        course.settings.history.bytes_max = 64 << 20;
+        scenario.settings.history.events_max = rng.u64(500..5_000);
+        scenario.settings.history.bytes_max = 64 << 20;
         let (events, bytes) =
             rng.choice([(600, 10), (100, 2_000), (40, 50_000)]).expect("a choice");
-        course.flood = Some(Flood { events, bytes });
-        course.stall = 0.0;
-        course
+        scenario.hub.flood = Some(Flood { events, bytes });
+        scenario.stall = 0.0;
+        scenario
     }
 }
 

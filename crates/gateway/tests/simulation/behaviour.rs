@@ -1,4 +1,4 @@
-//! How a client says its script: in which cuts, how it reads, how it leaves.
+//! How a client behaves: how it splits what it sends, how it reads, when it rests, how it leaves.
 //!
 //! It knows no bytes and no answers.
 
@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::script::Script;
+use crate::script::Script;
 
-/// One client's manner.
-pub struct Manner {
+/// The behaviour of one client.
+#[derive(Debug)]
+pub struct Behaviour {
     /// How long after the start it connects.
     pub comes_at: Duration,
-    /// How its bytes are cut into segments.
-    pub cutting: Cutting,
+    /// How its bytes are split into segments.
+    pub splitting: Splitting,
     /// How it reads.
     pub reading: Reading,
     /// Bytes of the script that it says; then it leaves as `leaving` says.
@@ -30,7 +31,7 @@ pub struct Manner {
 
 /// Segments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cutting {
+pub enum Splitting {
     /// All that there is.
     Whole,
     /// One byte.
@@ -91,12 +92,12 @@ pub enum Courtesy {
     Rude,
 }
 
-impl Manner {
+impl Behaviour {
     /// A client that says all of `script` without faults of its own and stays.
     pub fn plain(script: &Script) -> Self {
         Self {
             comes_at: Duration::ZERO,
-            cutting: Cutting::Whole,
+            splitting: Splitting::Whole,
             reading: Reading::Freely,
             says: script.bytes.len(),
             leaving: Leaving::Stays,
@@ -106,53 +107,52 @@ impl Manner {
         }
     }
 
-    /// Any manner that lets `script` come to an end. No rest exceeds the first of
+    /// Any behaviour with which `script` comes to an end. No rest exceeds the first of
     /// `patience`, the silence that the gateway allows and its close time-out, no nap the second.
     pub fn any(script: &Script, patience: (Duration, Duration), rng: &mut Rng) -> Self {
         let (silence_max, close_timeout) = patience;
         let length = script.bytes.len();
-        let mut manner = Self::plain(script);
-        manner.comes_at = Duration::from_micros(rng.u64(0..50_000));
-        manner.cutting = match rng.u8(0..8) {
-            0 if length < 1_500 => Cutting::Bytes,
-            1 => Cutting::Lockstep,
-            2..5 => Cutting::AtMost(rng.usize(1 + length / 200..=2 + length)),
-            _ => Cutting::Whole,
+        let mut behaviour = Self::plain(script);
+        behaviour.comes_at = Duration::from_micros(rng.u64(0..50_000));
+        behaviour.splitting = match rng.u8(0..8) {
+            0 if length < 1_500 => Splitting::Bytes,
+            1 => Splitting::Lockstep,
+            2..5 => Splitting::AtMost(rng.usize(1 + length / 200..=2 + length)),
+            _ => Splitting::Whole,
         };
-        manner.reading = match rng.u8(0..8) {
+        behaviour.reading = match rng.u8(0..8) {
             0 => Reading::AtMost(rng.usize(1 + length / 300..=2 + length / 10)),
             1 => Reading::Naps(rng.usize(0..=length), close_timeout.mul_f64(0.8 * rng.f64())),
             _ => Reading::Freely,
         };
         if rng.u8(0..3) == 0 {
-            manner.opening = Opening::Eager;
+            behaviour.opening = Opening::Eager;
         }
         if rng.u8(0..4) == 0 {
-            manner.courtesy = Courtesy::Rude;
+            behaviour.courtesy = Courtesy::Rude;
         }
         // A nap and a rest together would be too long.
-        if manner.reading == Reading::Freely
+        if behaviour.reading == Reading::Freely
             && rng.u8(0..3) == 0
             && let Some(end) = rng.choice(&script.frame_ends)
         {
-            manner.rest = Some((*end, silence_max.mul_f64(0.8 * rng.f64())));
+            behaviour.rest = Some((*end, silence_max.mul_f64(0.8 * rng.f64())));
         }
-        manner.leaving = match rng.u8(0..10) {
+        behaviour.leaving = match rng.u8(0..10) {
             0..3 => Leaving::HalfCloses,
             3 => Leaving::Resets,
             4 => Leaving::Vanishes,
             5 => Leaving::FallsSilent,
-            _ if script.is_final => return manner,
+            _ if script.is_final => return behaviour,
             _ => Leaving::HalfCloses,
         };
         if rng.bool() {
-            manner.says = rng.usize(0..=length);
+            behaviour.says = rng.usize(0..=length);
         }
-        manner
+        behaviour
     }
 
-    /// Where saying stops for a moment, so that no segment runs across: ascending order is not
-    /// needed.
+    /// Where the client stops for a moment, so that no segment runs across; in any order.
     pub fn stops(&self, script: &Script) -> [usize; 4] {
         let never = usize::MAX;
         let opening = match self.opening {
