@@ -25,6 +25,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
 
 use crate::{
+    auth::SelfNamed,
     broker::{Broker, mailbox::Mailbox},
     config::{self, Config, settings::Settings},
     core::shard::{Shard, ShardParts},
@@ -178,6 +179,7 @@ impl Bound {
                 listeners: self.listeners.sets.pop().expect("a set of listeners for each core"),
                 shard: Shard::new(ShardParts {
                     settings: Arc::clone(&settings),
+                    identities: Arc::new(SelfNamed),
                     limiter: Arc::clone(&limiter),
                     broker: Arc::clone(&broker),
                     mailbox: mailbox.clone(),

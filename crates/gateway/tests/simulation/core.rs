@@ -6,16 +6,16 @@
 use std::{sync::Arc, time::Duration};
 
 use ringway::{
+    auth::SelfNamed,
     core::shard::{Shard, ShardParts},
     metrics::CoreMetrics,
-    outbox::channel::Channels,
 };
 use ringway_acceptor::{
     Driver, Operations, Settings as DriverSettings,
     sim::{Network, SimDriver},
 };
 
-use crate::{relay::Relays, world::Shared};
+use crate::{relay::Relays, sealing, world::Shared};
 
 /// How much time passes at most while anything moves.
 const STEP: Duration = Duration::from_millis(1);
@@ -76,12 +76,13 @@ impl Core {
         let metrics = Arc::new(CoreMetrics::default());
         let shard = Shard::new(ShardParts {
             settings: Arc::clone(&shared.settings),
+            identities: Arc::new(SelfNamed),
             limiter: Arc::clone(&shared.limiter),
             broker: Arc::clone(&shared.broker),
             mailbox: shared.mailbox.clone(),
             memory: Arc::clone(&shared.memory),
             metrics: Arc::clone(&metrics),
-            channels: Channels::default(),
+            channels: sealing::channels(),
             core: number,
         });
         Self { metrics, ..Self::owned(driver, Owner::Shard(Box::new(shard))) }

@@ -17,6 +17,7 @@ use crate::{
     hub::HubPlan,
     relay::{self, Losses, RelayPlan},
     script::{PAYLOAD_BYTES_MAX, Script, ScriptedClient},
+    sealing::Sealing,
 };
 
 /// A run that has not begun.
@@ -139,6 +140,15 @@ impl Scenario {
             let script = any_script(&scenario.settings, rng);
             let behaviour = Behaviour::any(&script, PATIENCE, rng);
             scenario.admit(script, behaviour, rng);
+        }
+        scenario
+    }
+
+    /// All kinds of clients, some of them behind a layer of records.
+    pub fn everyone_sealed(seed: u64) -> Self {
+        let (rng, mut scenario) = (&mut Rng::with_seed(!seed), Self::everyone(seed));
+        for client in scenario.scripted.iter_mut().filter(|_| rng.u8(0..3) > 0) {
+            client.sealing = Sealing::On;
         }
         scenario
     }

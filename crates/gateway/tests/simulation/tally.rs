@@ -47,6 +47,12 @@ pub enum Count {
     Offline,
     /// Recipients that may not be notified.
     Denied,
+    /// Connections behind a layer of records.
+    Sealed,
+    /// Connections whose client has ended them by a record, in order or by a damaged one.
+    EndedByRecord,
+    /// Records that the gateway found to be damaged or cut off.
+    ChannelErrors,
     /// Moments at which nothing moved and every client was checked.
     Rests,
     /// Relayed connections whose sides both ended in good order.
@@ -65,7 +71,7 @@ pub enum Count {
 
 impl Count {
     /// What happens to clients of the hub, over many seeds.
-    pub const HUB: [Self; 15] = [
+    pub const HUB: [Self; 18] = [
         Self::EventsReceived,
         Self::Gaps,
         Self::Resumed,
@@ -80,6 +86,9 @@ impl Count {
         Self::Queued,
         Self::Offline,
         Self::Denied,
+        Self::Sealed,
+        Self::EndedByRecord,
+        Self::ChannelErrors,
         Self::Rests,
     ];
 

@@ -120,6 +120,7 @@ impl World {
         tally.add_all(Count::Turns, turns);
         for core in &self.cores {
             tally.add_all(Count::Lagged, core.metrics.lagged.value());
+            tally.add_all(Count::ChannelErrors, core.metrics.channel_errors.value());
         }
         self.scripts.count(&mut tally);
         tally += self.hub.model.tally;

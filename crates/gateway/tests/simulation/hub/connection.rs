@@ -18,6 +18,8 @@ use super::{
 use crate::{
     connection::Connection,
     decoder::{Packing, Transport},
+    sealing::{Received, Sealing},
+    tally::{Count, Tally},
 };
 
 /// Something that the gateway does once it has served what came before.
@@ -161,7 +163,8 @@ pub struct HubConnection {
 impl HubConnection {
     /// A connection that is being made.
     pub fn connect(network: &Network, person: usize, device: usize, transport: Transport) -> Self {
-        let mut socket = Connection::connect(network, None, transport);
+        let sealing = Sealing::of_next(network);
+        let mut socket = Connection::connect(network, None, sealing, transport);
         socket.taken();
         Self {
             socket,
@@ -247,8 +250,13 @@ impl HubConnection {
     }
 
     /// The gateway has received this much more, and may put it off.
-    pub fn receives(&mut self, bytes: usize) {
-        self.received += bytes;
+    pub fn receives(&mut self, bytes: usize, tally: &mut Tally) {
+        let Received { plain, has_ended } = self.socket.delivers(bytes);
+        self.received += plain;
+        if has_ended {
+            self.marks.push_back((self.received, Mark::Leave));
+            tally.add(Count::EndedByRecord);
+        }
     }
 
     /// Whether the gateway has received a request, or a message, that it has not served yet.

@@ -158,6 +158,8 @@ impl Model {
                 if let Some(number) = number_of(connection) {
                     let transport = self.connections[number].transport;
                     let bound = of_events(transport, &self.settings, self.event_bytes_max);
+                    let socket = &self.connections[number].socket;
+                    let bound = bound.map(|bound| socket.sealed_bytes_max(bound));
                     check_backlog(*connection, *unsent_bytes, bound);
                     let connection = number;
                     self.trouble(connection);
@@ -220,6 +222,9 @@ impl Model {
         if let Some((number, _)) = found {
             self.numbers.insert((core, id), number);
             self.connections[number].place = Some((core, id));
+            if self.connections[number].socket.sealed_bytes_max(0) > 0 {
+                self.tally.add(Count::Sealed);
+            }
         }
     }
 

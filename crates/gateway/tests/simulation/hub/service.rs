@@ -29,7 +29,7 @@ impl Model {
     /// Bytes have come; whether they are served at once is not known yet.
     pub(super) fn receives(&mut self, number: usize, bytes: usize) {
         let connection = &mut self.connections[number];
-        connection.receives(bytes);
+        connection.receives(bytes, &mut self.tally);
         let Self { present, people, broker, .. } = self;
         present[connection.person] = broker.directory.connections(&people[connection.person].name);
     }

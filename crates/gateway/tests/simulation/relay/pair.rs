@@ -16,6 +16,7 @@ use crate::{
     decoder::Transport,
     playback::{Cue, Playback},
     script::Script,
+    sealing::Sealing,
     tally::{Count, Tally},
 };
 
@@ -121,7 +122,7 @@ impl Pair {
             }
             _ => {}
         }
-        let connection = Connection::connect(network, None, Transport::Echo);
+        let connection = Connection::connect(network, None, Sealing::Off, Transport::Echo);
         relays.route(connection.address(), server.address());
         let client = Endpoint::new(connection, losses, now, rng);
         Self { client, server, admits_at, upstream: None, losses }

@@ -16,6 +16,7 @@ use crate::{
     connection::Connection,
     decoder::{Said, Transport},
     playback::{Cue, Playback},
+    sealing::Sealing,
 };
 
 /// What the world knows and the client is told each turn.
@@ -56,6 +57,8 @@ pub struct ScriptedClient {
     pub playback: Playback,
     /// The address that it comes from, if not from one of its own.
     pub address: Option<SocketAddr>,
+    /// Whether its connection has a layer of records.
+    pub sealing: Sealing,
     pub(super) rng: Rng,
     /// Answers heard of those that the script is owed.
     pub(super) heard: usize,
@@ -76,6 +79,7 @@ impl ScriptedClient {
         Self {
             playback: Playback::new(script, behaviour),
             address: None,
+            sealing: Sealing::Off,
             rng: Rng::with_seed(seed),
             heard: 0,
             farewell: None,
@@ -125,7 +129,7 @@ impl ScriptedClient {
         if self.has_come() || now < self.playback.behaviour.comes_at {
             return None;
         }
-        let connection = Connection::connect(network, self.address, Transport::Echo);
+        let connection = Connection::connect(network, self.address, self.sealing, Transport::Echo);
         Some(self.playback.begin(connection, now))
     }
 

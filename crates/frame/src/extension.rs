@@ -6,7 +6,7 @@
 
 use httparse::Header;
 
-use super::token::{is_token_byte, is_white_space, lines};
+use crate::token::{is_token_byte, is_white_space, lines};
 
 const FIELD: &str = "Sec-WebSocket-Extensions";
 
@@ -73,7 +73,7 @@ impl<'h> Extension<'h> {
     /// [`Malformed`] if `text` is not exactly one extension.
     ///
     /// ```
-    /// use ringway_frame::handshake::extension::Extension;
+    /// use ringway_frame::extension::Extension;
     /// let bits = Extension::parse(b"permessage-deflate; server_max_window_bits=\"10\"").unwrap();
     /// assert!(bits.parameters().next().unwrap().value.unwrap().is("10"));
     /// ```
