@@ -10,7 +10,7 @@ use std::{
     path::Path,
     sync::Arc,
     thread,
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use anyhow::{Context, bail};
@@ -141,6 +141,7 @@ impl Bound {
         let memory = Arc::new(MemoryBudget::new(self.memory_bytes));
         let broker =
             Arc::new(Broker::new(epoch::random()?, &settings.history, &settings.history_topics));
+        broker.set_clock(SystemTime::now(), start.elapsed());
         let driver_settings = driver_settings(config, self.connections_max);
         let mut metrics = Vec::new();
         for (place, &core) in self.core_numbers.iter().enumerate() {

@@ -101,13 +101,13 @@ impl Fact {
         age_max: Duration,
         allowed: &Patterns,
     ) -> Self {
-        let text = text_of(event.bytes());
+        let text = event.text().to_owned();
         let command = &commands[token_of(&text) as usize];
         let cursor = Cursor { epoch: log.epoch(), sequence: event.sequence() };
         assert_eq!(text, command.event_text(cursor), "the event of a command");
         let to = match (event.address(), &command.kind) {
             (Address::Topic(topic), Kind::Publish { topic: wanted, .. }) => {
-                assert_eq!(**topic, **wanted, "the topic of an event");
+                assert_eq!(topic, &**wanted, "the topic of an event");
                 vec![Interest::Topic(wanted.clone())]
             }
             (Address::Recipients(recipients), Kind::Notify { to }) => {
@@ -136,16 +136,6 @@ impl Fact {
         assert_eq!(event.except(), except.as_deref(), "who is left out");
         Self { to, except, keep, at: event.at(), text }
     }
-}
-
-/// The payload of an unmasked frame (RFC 6455 §5.2).
-fn text_of(frame: &[u8]) -> String {
-    let header = match frame[1] {
-        126 => 4,
-        127 => 10,
-        _ => 2,
-    };
-    String::from_utf8(frame[header..].to_vec()).expect("an event is UTF-8")
 }
 
 fn token_of(text: &str) -> Token {
