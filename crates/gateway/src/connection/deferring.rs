@@ -7,31 +7,16 @@ use crate::{
     connection::{ClientConnection, Protocol, Readiness, Turn},
     limits::{DEFERRED_BYTES_MAX, RESUME_COST},
     memory,
+    outbox::channel::{Deferred, End},
     session::ready::Effort,
     transport::websocket::WebSocket,
 };
 
-/// Input that was put off.
-#[derive(Default)]
-pub(super) struct Deferred {
-    pub(super) bytes: Vec<u8>,
-    pub(super) end: End,
-}
-
-/// Whether the peer's FIN has come behind the input.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum End {
-    #[default]
-    Open,
-    Stream,
-}
-
 impl ClientConnection {
-    /// Serves bytes from the socket.
+    /// Takes input, which is plain text: serves it, or puts it off.
     #[inline]
-    pub fn receive(&mut self, received: &mut [u8], turn: &mut Turn<'_>) {
-        let input = self.sending.channel_mut().open(received);
-        if let Some(deferred) = &mut self.deferred {
+    pub(super) fn take_in(&mut self, input: &mut [u8], turn: &mut Turn<'_>) {
+        if let Some(deferred) = self.channel.deferred_mut() {
             if memory::append(&mut deferred.bytes, input).is_err() {
                 return self.close_for_memory(turn);
             }
@@ -52,7 +37,7 @@ impl ClientConnection {
         turn.hub.spend(turn.context.scratch.take_cost());
         let cost = turn.hub.spent.get() - before;
         self.effort = if cost >= turn.hub.slice.get() { Effort::Heavy } else { Effort::Light };
-        if self.deferred.is_some() {
+        if self.channel.deferred().is_some() {
             self.be_ready(turn);
         }
     }
@@ -66,11 +51,12 @@ impl ClientConnection {
             Protocol::Http(_) | Protocol::Poll(..) => !self.sending.is_backlogged(),
             _ => !self.sending.is_paused() || self.is_in_large_message(),
         };
-        if may_go_on && let Some(mut deferred) = self.deferred.take() {
+        if may_go_on && let Some(mut deferred) = self.channel.take_deferred() {
             self.serve(&mut deferred.bytes, turn);
-            match (&mut self.deferred, deferred.end) {
+            match (self.channel.deferred_mut(), deferred.end) {
                 (Some(again), end) => again.end = end,
                 (None, End::Stream) => return self.end_of_stream(turn),
+                (None, End::Broken) => return self.end_broken(turn),
                 (None, End::Open) => self.sending.release(self.connection, turn.operations),
             }
         }
@@ -88,14 +74,14 @@ impl ClientConnection {
         if bytes.len() > DEFERRED_BYTES_MAX {
             self.sending.hold(self.connection, turn.operations);
         }
-        self.deferred = Some(Box::new(Deferred { bytes, end: End::Open }));
+        self.channel.defer(Deferred { bytes, end: End::Open });
     }
 
     /// Input that waits for a turn of its own; `None` if it will never be served.
     pub fn deferred_bytes(&self) -> Option<usize> {
         match self.stage {
             Protocol::Closing => None,
-            _ => Some(self.deferred.as_ref().map_or(0, |deferred| deferred.bytes.len())),
+            _ => Some(self.channel.deferred().map_or(0, |deferred| deferred.bytes.len())),
         }
     }
 

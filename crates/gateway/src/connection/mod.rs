@@ -7,6 +7,7 @@ mod deferring;
 mod delivery;
 mod holding;
 pub mod log;
+mod receiving;
 mod routing;
 #[cfg(test)]
 mod tests;
@@ -20,17 +21,17 @@ use ringway_frame::CloseCode;
 use ringway_hub::Name;
 
 use crate::{
-    connection::{
-        deferring::{Deferred, End},
-        log::{ConnectionLog, EndReason, Transport},
-    },
+    connection::log::{ConnectionLog, EndReason, Transport},
     edge::{
         cors::Cors,
         limiter::Permit,
         requests::HttpConnection,
         response::{Part, Refused},
     },
-    outbox::{Outbox, Sending},
+    outbox::{
+        Sending,
+        channel::{Channel, End},
+    },
     refusal::Refusal,
     session::{
         Session, Settled, core_hub::CoreHub, delivery::DeliveryContext, departures::Departure,
@@ -66,6 +67,8 @@ pub struct Turn<'a> {
 pub struct ClientConnection {
     connection: ConnectionId,
     sending: Sending,
+    /// What its bytes pass through, and input that waits for its turn.
+    channel: Channel,
     deadline: Deadline,
     readiness: Readiness,
     effort: Effort,
@@ -77,8 +80,6 @@ pub struct ClientConnection {
     acknowledged: u32,
     /// The bytes that it is counted with in the core's account of memory.
     counted: u32,
-    /// Input that waits for its turn.
-    deferred: Option<Box<Deferred>>,
 }
 
 /// The protocol of the moment.
@@ -134,11 +135,30 @@ enum Readiness {
     None,
 }
 
+/// Where a connection writes to in this turn; it borrows nothing else of the two.
+macro_rules! outbox {
+    ($peer:expr, $turn:expr) => {
+        crate::outbox::Outbox::new(
+            $peer.connection,
+            &mut $peer.sending,
+            &mut $peer.channel,
+            $turn.operations,
+            $turn.context.now,
+        )
+    };
+}
+use outbox;
+
 impl ClientConnection {
     /// A client that has just connected; its first request is due.
-    pub fn new(connection: ConnectionId, permit: Permit, turn: &mut Turn<'_>) -> Self {
+    pub fn new(
+        connection: ConnectionId,
+        channel: Channel,
+        permit: Permit,
+        turn: &mut Turn<'_>,
+    ) -> Self {
         let stage = Protocol::Http(HttpConnection::default());
-        let peer = Self::at(connection, Deadline::RequestDue, stage, Some(permit));
+        let peer = Self::at(connection, channel, Deadline::RequestDue, stage, Some(permit));
         turn.wheel.touch(
             connection.slot(),
             turn.context.now + turn.context.settings.limits.handshake_timeout,
@@ -146,19 +166,20 @@ impl ClientConnection {
         peer
     }
 
-    /// A client over a limit: sends it the refusal and ends the connection. If no extra permit is
+    /// A client over a limit: sends it the refusal and ends the connection. A client whose channel
+    /// begins with a handshake is not told why, as it could not read that yet. If no extra permit is
     /// free either, the connection is closed at once, perhaps before the client has read why.
     pub fn turned_away(
         connection: ConnectionId,
+        channel: Channel,
         refusal: Refusal,
         permit: Option<Permit>,
         turn: &mut Turn<'_>,
     ) -> Self {
         let may_linger = permit.is_some();
-        let mut peer = Self::at(connection, Deadline::EndDue, Protocol::Lingering, permit);
+        let mut peer = Self::at(connection, channel, Deadline::EndDue, Protocol::Lingering, permit);
         peer.note_end(EndReason::TurnedAway);
-        let mut outbox =
-            Outbox::new(connection, &mut peer.sending, turn.operations, turn.context.now);
+        let mut outbox = outbox!(peer, turn);
         let cors = Cors::unread(&turn.context.settings.cors.allowed_origins);
         let refused = Refused::by(refusal, turn.context.settings);
         outbox.write(|out| refused.write(out, &cors, Part::Whole, KeepAlive::Close));
@@ -173,6 +194,7 @@ impl ClientConnection {
 
     fn at(
         connection: ConnectionId,
+        channel: Channel,
         deadline: Deadline,
         stage: Protocol,
         permit: Option<Permit>,
@@ -180,6 +202,7 @@ impl ClientConnection {
         Self {
             connection,
             sending: Sending::default(),
+            channel,
             deadline,
             readiness: Readiness::None,
             effort: Effort::Light,
@@ -189,7 +212,6 @@ impl ClientConnection {
             permit,
             acknowledged: 0,
             counted: 0,
-            deferred: None,
         }
     }
 
@@ -224,8 +246,7 @@ impl ClientConnection {
                 return self.put_off(input, turn);
             }
             let earlier = self.settled(turn);
-            let mut outbox =
-                Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
+            let mut outbox = outbox!(self, turn);
             match &mut self.stage {
                 Protocol::WebSocket(socket) => {
                     let connection = self.connection;
@@ -250,16 +271,25 @@ impl ClientConnection {
 
     /// The peer sends no more.
     pub fn end_of_stream(&mut self, turn: &mut Turn<'_>) {
-        if let Some(deferred) = &mut self.deferred {
-            deferred.end = End::Stream;
+        if matches!(self.stage, Protocol::Leaving) {
+            return;
+        }
+        if self.channel.is_cut() {
+            self.note_channel_error(EndReason::RecordCut, turn);
+        }
+        if let Some(deferred) = self.channel.deferred_mut() {
+            if deferred.end == End::Open {
+                deferred.end = End::Stream;
+            }
             return;
         }
         self.note_end(EndReason::ClientEnded);
         // RFC 9112 §9.6: it may still read what it has asked for.
         self.answer_poll(turn);
         let is_backlogged = self.sending.is_backlogged();
-        if is_backlogged || self.sending.is_unsettled(turn.context.now) {
-            turn.operations.push(Operation::Shutdown(self.connection));
+        let is_unsettled = self.sending.is_unsettled(turn.context.now);
+        if is_backlogged || is_unsettled || self.channel.has_layer() {
+            outbox!(self, turn).finish();
         }
         self.linger(turn);
         self.stage = Protocol::Leaving;
@@ -271,6 +301,7 @@ impl ClientConnection {
     /// The connection broke. If a send of the last turn failed, nothing of that send was taken.
     pub fn fail(&mut self, turn: &mut Turn<'_>) {
         self.note_end(EndReason::ConnectionLost);
+        self.channel.end();
         if self.settled(turn) != Settled::Yes {
             self.retire(Settled::No, turn);
         }
@@ -286,11 +317,16 @@ impl ClientConnection {
                 turn.hub.departures.cut(self.connection);
             }
             self.stage = Protocol::Closing;
-            self.deferred = None;
+            let is_backlogged = self.sending.is_backlogged();
+            if !is_backlogged {
+                outbox!(self, turn).end_channel();
+            }
+            self.channel.end();
+            self.channel.take_deferred();
             turn.wheel.cancel(self.connection.slot());
             // A backlog is cut off, so what the kernel still has is no whole message either. It is
             // not to take memory for as long as the client does not read.
-            turn.operations.push(match self.sending.is_backlogged() {
+            turn.operations.push(match is_backlogged {
                 true => Operation::Reset(self.connection),
                 false => Operation::Close(self.connection),
             });
@@ -370,8 +406,7 @@ impl ClientConnection {
             _ => Framing::Chunked,
         };
         self.retire(self.settled(turn), turn);
-        let mut outbox =
-            Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
+        let mut outbox = outbox!(self, turn);
         match &mut self.stage {
             Protocol::WebSocket(socket) => {
                 socket.close(code, reason, &mut outbox);
@@ -406,7 +441,7 @@ impl ClientConnection {
                     Protocol::WebSocket(socket) if socket.is_closing() => EndReason::ProtocolFault,
                     _ => EndReason::ClientClosed,
                 });
-                turn.operations.push(Operation::Shutdown(self.connection));
+                outbox!(self, turn).finish();
                 return self.linger(turn);
             }
             InputOutcome::Deferred => self.put_off(rest, turn),

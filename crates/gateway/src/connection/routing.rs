@@ -14,6 +14,7 @@ use crate::{
         ClientConnection, Deadline, Protocol, Turn,
         delivery::RESPONSE_HEAD_BYTES,
         log::{EndReason, Transport},
+        outbox,
     },
     edge::{
         action::{Action, Opened, Polled, Posted, Upgrade},
@@ -23,7 +24,6 @@ use crate::{
         routes::Route,
     },
     encoding::Encoding,
-    outbox::Outbox,
     session::{
         Pace, Session, Start,
         delivery::{EventWriter, ServerMessage},
@@ -124,8 +124,7 @@ impl ClientConnection {
         format.counter(&turn.context.metrics.sessions).add(1);
         let writer = StreamForm { format, framing: opened.framing };
         let mut stream = Stream { session: Box::new(session), writer };
-        let mut outbox =
-            Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
+        let mut outbox = outbox!(self, turn);
         outbox.write(|out| opened.emit_head(turn.context.settings, out));
         stream.writer.begin(turn.context.settings.http.retry, &mut outbox);
         let Stream { session, writer } = &mut stream;
@@ -192,8 +191,7 @@ impl ClientConnection {
             Verdict::GoingAway => KeepAlive::Close,
             _ => posted.after,
         };
-        let mut outbox =
-            Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
+        let mut outbox = outbox!(self, turn);
         if outbox.make_room(answer.len() + RESPONSE_HEAD_BYTES).is_err() {
             // A client that sends the command again is given the answer to the first one.
             return self.close_for_memory(turn);
@@ -236,8 +234,7 @@ impl ClientConnection {
         let connection = perform::name_of(turn.hub.core, self.connection);
         // A client whose connection breaks before it reads of the gap is told again.
         let cursor = gap.map_or_else(|| session.cursor(turn.hub), |(from, _)| from);
-        let mut outbox =
-            Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
+        let mut outbox = outbox!(self, turn);
         let welcome =
             ServerMessage::Welcome { client: session.client(), connection: &connection, cursor };
         writer.server_message(welcome, turn.context.scratch, &mut outbox);

@@ -11,8 +11,8 @@ use crate::{
     connection::{
         ClientConnection, Deadline, Protocol, Turn,
         log::{ConnectionLog, EndReason},
+        outbox,
     },
-    outbox::Outbox,
     refusal::Refusal,
     session::delivery::{EventWriter, ServerMessage},
 };
@@ -114,7 +114,7 @@ impl ClientConnection {
             Protocol::Leaving => self.leave(turn),
             _ => self.progressed(turn),
         }
-        if self.deferred.is_some() || self.is_behind() {
+        if self.channel.deferred().is_some() || self.is_behind() {
             self.be_ready(turn);
         }
     }
@@ -237,8 +237,7 @@ impl ClientConnection {
         if self.sending.is_backlogged() {
             return;
         }
-        let mut outbox =
-            Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
+        let mut outbox = outbox!(self, turn);
         let is_settled = outbox.is_settled();
         match &mut self.stage {
             Protocol::WebSocket(socket) => {
@@ -285,7 +284,7 @@ impl ClientConnection {
     /// Whether the peer may be told to leave. One that is in the middle of a request gets its answer
     /// first, in the time that the request has, and is to send no other.
     pub fn readiness_to_leave(&mut self) -> ToLeave {
-        if self.deferred.is_some() {
+        if self.channel.deferred().is_some() {
             return ToLeave::InRequest;
         }
         if let Protocol::Http(http) = &mut self.stage
@@ -300,7 +299,7 @@ impl ClientConnection {
     /// Waits for the peer's FIN, but not for long.
     pub(super) fn linger(&mut self, turn: &mut Turn<'_>) {
         self.retire(self.settled(turn), turn);
-        if self.deferred.take().is_some() {
+        if self.channel.take_deferred().is_some() {
             self.sending.release(self.connection, turn.operations);
         }
         self.stage = Protocol::Lingering;
@@ -314,7 +313,7 @@ impl ClientConnection {
     /// Ends the stream after all that was written, and waits for the peer to end its own.
     pub(super) fn finish(&mut self, turn: &mut Turn<'_>) {
         self.note_end(EndReason::Answered);
-        turn.operations.push(Operation::Shutdown(self.connection));
+        outbox!(self, turn).finish();
         self.linger(turn);
     }
 }

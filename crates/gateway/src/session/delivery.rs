@@ -163,7 +163,8 @@ pub fn deliver(
     }
     let settled = if outbox.is_settled() { Settled::Yes } else { Settled::No };
     let written = outbox.bytes_of_turn();
-    let is_full = written > 0 && written + batch.bytes() > context.settings.clients.queue_bytes_max;
+    let batch_bytes = outbox.sealed_bytes_max(batch.bytes());
+    let is_full = written > 0 && written + batch_bytes > context.settings.clients.queue_bytes_max;
     if outbox.is_backlogged() || is_full || batch.is_unread() {
         context.metrics.lagged.add(1);
         session.fall_behind(batch.before, hub);
@@ -177,7 +178,7 @@ pub fn deliver(
     let mut through = batch.before;
     let sent = match writer.shared() {
         Some(encoding) if is_large(batch.bytes()) => {
-            batch.encoded(encoding, hub).map(|batch| outbox.write_shared(&batch))
+            batch.encoded(encoding, hub).and_then(|batch| outbox.write_shared(&batch))
         }
         Some(encoding) => outbox
             .write_staged(|operations| batch.staged(encoding, hub.dispatch.pins(), operations)),
@@ -234,11 +235,10 @@ fn write_event(
             }
             _ => hub.large_events.event(event, encoding)?,
         };
-        outbox.write_shared(&match framing {
+        return outbox.write_shared(&match framing {
             Framing::Chunked => chunk,
             Framing::UntilClose => chunk.slice(chunk::data_of(chunk.len())),
         });
-        return Ok(());
     }
     outbox.make_room(bytes_max(event, writer.shared()))?;
     writer.event(event, context.scratch, outbox)
