@@ -66,8 +66,7 @@ fn a_core_allocates_a_list_for_each_batch_and_nothing_for_an_event() {
     ];
     let data = r#"{"text":"hello"}"#;
     let notice = Notice { from: Some("ann"), event: Some("chat"), data, ttl: None };
-    // The first turn allocates what the others use again.
-    for expected in [None, Some(1), Some(1)] {
+    for turn in 0..12 {
         for _ in 0..4 {
             broker.publish(&mut appender, notice, "news", Echo::Yes, NOW).expect("memory");
         }
@@ -90,6 +89,7 @@ fn a_core_allocates_a_list_for_each_batch_and_nothing_for_an_event() {
         });
         // A script escapes the quotes of the data.
         assert_eq!(sent, 4 * (forms.len() - 1));
-        assert!(expected.is_none_or(|count| count == counted.count_total), "{counted:?}");
+        // The first turns allocate what the others use again; the log's index grows with the events.
+        assert!(turn < 10 || counted.count_total == 1, "{turn}: {counted:?}");
     }
 }

@@ -11,6 +11,7 @@ use ringway_acceptor::{Completion, ConnectionId, Counters, Operation, Operations
 use ringway_frame::CloseCode;
 
 use crate::{
+    auth::{Identification, IdentitySource},
     broker::{
         Broker,
         mailbox::{CoreMessage, Mailbox},
@@ -69,6 +70,7 @@ struct Core {
     settings: Arc<Settings>,
     metrics: Arc<CoreMetrics>,
     log: ConnectionLog,
+    identities: Identification,
     hub: CoreHub,
     memory: CoreMemory,
     /// The time of the last turn.
@@ -78,9 +80,9 @@ struct Core {
 impl Core {
     #[inline]
     fn turn<'a>(&'a mut self, now: Duration, operations: &'a mut Operations) -> Turn<'a> {
-        let Self { wheel, scratch, settings, metrics, log, hub, memory, before } = self;
+        let Self { wheel, scratch, settings, metrics, log, identities, hub, memory, before } = self;
         let context = DeliveryContext { now, settings, scratch, memory: memory.budget(), metrics };
-        Turn { context, hub, before: *before, operations, wheel, log }
+        Turn { context, hub, before: *before, operations, wheel, identities, log }
     }
 }
 
@@ -88,6 +90,8 @@ impl Core {
 pub struct ShardParts {
     /// The settings of its connections.
     pub settings: Arc<Settings>,
+    /// Identifies the clients.
+    pub identities: Arc<dyn IdentitySource>,
     /// Counts all connections of the process.
     pub limiter: Arc<ConnectionLimiter>,
     /// The events of the process.
@@ -107,8 +111,17 @@ pub struct ShardParts {
 impl Shard {
     /// A core without clients.
     pub fn new(parts: ShardParts) -> Self {
-        let ShardParts { settings, limiter, broker, mailbox, memory, metrics, channels, core } =
-            parts;
+        let ShardParts {
+            settings,
+            identities,
+            limiter,
+            broker,
+            mailbox,
+            memory,
+            metrics,
+            channels,
+            core,
+        } = parts;
         Self {
             peers: Peers::default(),
             core: Core {
@@ -117,6 +130,7 @@ impl Shard {
                 settings,
                 metrics,
                 log: ConnectionLog::new(core, Arc::clone(&limiter)),
+                identities: Identification::new(identities, core),
                 hub: CoreHub::new(broker, mailbox, core),
                 memory: CoreMemory::new(memory),
                 before: Duration::ZERO,
@@ -416,6 +430,11 @@ impl Shard {
                         peer.close(code, &reason, turn);
                     });
                 }
+            }
+            CoreMessage::Identified { ticket, result } => {
+                self.with(ticket.connection, now, operations, |peer, turn| {
+                    peer.identified(ticket, result, turn);
+                });
             }
             // What a connection has agreed on with its peer, it keeps itself.
             CoreMessage::ReplaceSettings(settings) => self.core.settings = settings,
