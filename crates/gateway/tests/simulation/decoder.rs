@@ -15,6 +15,8 @@ use serde_json::value::RawValue;
 
 use crate::checkers::{check, check_eq, fail};
 
+pub const PROPERTY: &str = "the gateway keeps to HTTP, RFC 6455 and the form of each transport";
+
 /// More header fields than any response of the gateway has.
 const FIELDS_MAX: usize = 16;
 
@@ -173,12 +175,7 @@ impl Decoder {
                 false
             }
             DecoderState::Over => {
-                check!(
-                    Protocol,
-                    self.unread.is_empty(),
-                    "{} bytes after the end",
-                    self.unread.len()
-                );
+                check!(self.unread.is_empty(), "{} bytes after the end", self.unread.len());
                 false
             }
         }
@@ -193,7 +190,7 @@ impl Decoder {
         if code == 101 {
             let expectation = self.expectation.expect("a handshake was sent");
             let Ok(Verdict::Accepted(accepted)) = expectation.verify(&self.unread) else {
-                fail!(Protocol, "the handshake was not agreed on");
+                fail!("the handshake was not agreed on");
             };
             self.state = DecoderState::Frames(Box::new(match &accepted.agreement {
                 Some(agreement) => MessageReader::with_deflate(Role::Client, agreement),
@@ -209,7 +206,7 @@ impl Decoder {
             self.state = match (length, value("Transfer-Encoding")) {
                 (Some(bytes), None) => DecoderState::Body { status: code, bytes },
                 (None, Some("chunked")) => DecoderState::Chunks,
-                _ => fail!(Protocol, "a response is of a known length or chunked"),
+                _ => fail!("a response is of a known length or chunked"),
             };
             if matches!(self.state, DecoderState::Chunks) {
                 said.push(Said::Open);
@@ -231,7 +228,7 @@ impl Decoder {
         }
         let text = self.unread[line + 2..end].to_vec();
         let text = String::from_utf8(text).expect("a stream is UTF-8");
-        check_eq!(Protocol, &self.unread[end..end + 2], b"\r\n", "the end of a chunk");
+        check_eq!(&self.unread[end..end + 2], b"\r\n", "the end of a chunk");
         self.unread.drain(..end + 2);
         if size == 0 {
             self.state = DecoderState::Over;
@@ -244,7 +241,7 @@ impl Decoder {
                 Transport::Sse(names) => block(item, names, said),
                 Transport::Lines => said.push(Said::Text(item.to_owned())),
                 Transport::Iframe => script(item, said),
-                _ => fail!(Protocol, "an endless response was not asked for"),
+                _ => fail!("an endless response was not asked for"),
             }
         }
         true
@@ -253,8 +250,7 @@ impl Decoder {
     fn frames(&mut self, mut input: &mut [u8], said: &mut Vec<Said>) {
         while let DecoderState::Frames(reader) = &mut self.state {
             let message = reader.read(&mut input, &ReadLimits::default());
-            let message =
-                message.unwrap_or_else(|fault| fail!(Protocol, "the gateway's fault: {fault}"));
+            let message = message.unwrap_or_else(|fault| fail!("the gateway's fault: {fault}"));
             said.push(match message {
                 None => return,
                 Some(Message::Text(text)) => {
@@ -262,7 +258,7 @@ impl Decoder {
                 }
                 Some(Message::Binary(payload)) => Said::Binary(payload.to_vec()),
                 Some(Message::Ping(payload)) => {
-                    check!(Protocol, payload.is_empty(), "the gateway's pings are empty");
+                    check!(payload.is_empty(), "the gateway's pings are empty");
                     Said::Ping
                 }
                 Some(Message::Pong(payload)) => Said::Pong(payload.to_vec()),
@@ -274,7 +270,7 @@ impl Decoder {
             });
         }
         // RFC 6455 §5.5.1: no more frames after a Close.
-        check!(Protocol, input.is_empty(), "{} bytes after the Close", input.len());
+        check!(input.is_empty(), "{} bytes after the Close", input.len());
     }
 }
 
@@ -293,7 +289,7 @@ fn block(block: &str, names: Names, said: &mut Vec<Said>) {
             ("event", value) => name = Some(value),
             ("data", value) => data.push(value),
             ("retry", _) | ("", "heartbeat") => {}
-            (field, _) => fail!(Protocol, "the field {field}"),
+            (field, _) => fail!("the field {field}"),
         }
     }
     if data.is_empty() {
@@ -303,13 +299,13 @@ fn block(block: &str, names: Names, said: &mut Vec<Said>) {
     let text = data.join("\n");
     let object: Object = serde_json::from_str(&text).expect("an object");
     let expected = object.to.as_ref().or(object.cursor.as_ref()).map(String::as_str);
-    check_eq!(Protocol, id, expected, "the id of {text}");
+    check_eq!(id, expected, "the id of {text}");
     let wanted = match (&*object.kind, names) {
         (_, Names::Off) => None,
         ("event", Names::On) => object.event.as_deref(),
         (kind, _) => Some(kind),
     };
-    check_eq!(Protocol, name, wanted, "the name of {text}");
+    check_eq!(name, wanted, "the name of {text}");
     said.push(Said::Text(text));
 }
 
@@ -319,7 +315,7 @@ fn script(line: &str, said: &mut Vec<Said>) {
     }
     let call = line.strip_prefix("<script>deliver(");
     let literal = call.and_then(|call| call.strip_suffix(")</script>")).expect("a call");
-    check!(Protocol, !literal.contains(['<', '>', '&']), "what could end a script: {literal}");
+    check!(!literal.contains(['<', '>', '&']), "what could end a script: {literal}");
     let text: String = serde_json::from_str(literal).expect("a string");
     said.push(Said::Text(text));
 }
