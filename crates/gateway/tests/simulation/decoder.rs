@@ -16,6 +16,8 @@ use serde_json::value::RawValue;
 
 use crate::checkers::{check, check_eq, fail};
 
+pub const PROPERTY: &str = "the gateway keeps to HTTP, RFC 6455 and the form of each transport";
+
 /// More than any response of the gateway has, but for its body.
 const LIMITS: ResponseLimits =
     ResponseLimits { head_bytes_max: 4096, fields_max: 16, body_bytes_max: usize::MAX };
@@ -159,9 +161,9 @@ impl Decoder {
         let mut input = bytes;
         while matches!(self.state, DecoderState::Response(_) | DecoderState::Stream) {
             let part = self.responses.read(&mut input, Asked::Upgrade, &LIMITS);
-            match part.unwrap_or_else(|error| fail!(Protocol, "no HTTP: {error:?}")) {
+            match part.unwrap_or_else(|error| fail!("no HTTP: {error:?}")) {
                 None => break,
-                Some(Part::Interim(head)) => fail!(Protocol, "nobody waits for {head:?}"),
+                Some(Part::Interim(head)) => fail!("nobody waits for {head:?}"),
                 Some(Part::Head(head)) => {
                     self.state = begin(head, self.expectation);
                     if !matches!(self.state, DecoderState::Response(_)) {
@@ -200,8 +202,7 @@ impl Decoder {
     fn frames(&mut self, mut input: &mut [u8], said: &mut Vec<Said>) {
         while let DecoderState::Frames(reader) = &mut self.state {
             let message = reader.read(&mut input, &ReadLimits::default());
-            let message =
-                message.unwrap_or_else(|fault| fail!(Protocol, "the gateway's fault: {fault}"));
+            let message = message.unwrap_or_else(|fault| fail!("the gateway's fault: {fault}"));
             said.push(match message {
                 None => return,
                 Some(Message::Text(text)) => {
@@ -209,7 +210,7 @@ impl Decoder {
                 }
                 Some(Message::Binary(payload)) => Said::Binary(payload.to_vec()),
                 Some(Message::Ping(payload)) => {
-                    check!(Protocol, payload.is_empty(), "the gateway's pings are empty");
+                    check!(payload.is_empty(), "the gateway's pings are empty");
                     Said::Ping
                 }
                 Some(Message::Pong(payload)) => Said::Pong(payload.to_vec()),
@@ -221,7 +222,7 @@ impl Decoder {
             });
         }
         // RFC 6455 §5.5.1: no more frames after a Close.
-        check!(Protocol, input.is_empty(), "{} bytes after the end", input.len());
+        check!(input.is_empty(), "{} bytes after the end", input.len());
     }
 }
 
@@ -230,7 +231,7 @@ fn begin(head: ResponseHead<'_>, expectation: Option<Expectation<'static>>) -> D
     if head.status == 101 {
         let expectation = expectation.expect("a handshake was sent");
         let Ok(Verdict::Accepted(accepted)) = expectation.verify(head.bytes) else {
-            fail!(Protocol, "the handshake was not agreed on");
+            fail!("the handshake was not agreed on");
         };
         return DecoderState::Frames(Box::new(match &accepted.agreement {
             Some(agreement) => MessageReader::with_deflate(Role::Client, agreement),
@@ -240,7 +241,7 @@ fn begin(head: ResponseHead<'_>, expectation: Option<Expectation<'static>>) -> D
     match ["Content-Length", "Transfer-Encoding"].map(|name| head.values(name).count()) {
         [1, 0] => DecoderState::Response(head.status),
         [0, 1] => DecoderState::Stream,
-        _ => fail!(Protocol, "a response is of a known length or chunked"),
+        _ => fail!("a response is of a known length or chunked"),
     }
 }
 
@@ -253,7 +254,7 @@ fn item(transport: Transport, chunk: Vec<u8>, said: &mut Vec<Said>) {
         Transport::Sse(names) => block(item, names, said),
         Transport::Lines => said.push(Said::Text(item.to_owned())),
         Transport::Iframe => script(item, said),
-        _ => fail!(Protocol, "an endless response was not asked for"),
+        _ => fail!("an endless response was not asked for"),
     }
 }
 
@@ -272,7 +273,7 @@ fn block(block: &str, names: Names, said: &mut Vec<Said>) {
             ("event", value) => name = Some(value),
             ("data", value) => data.push(value),
             ("retry", _) | ("", "heartbeat") => {}
-            (field, _) => fail!(Protocol, "the field {field}"),
+            (field, _) => fail!("the field {field}"),
         }
     }
     if data.is_empty() {
@@ -282,13 +283,13 @@ fn block(block: &str, names: Names, said: &mut Vec<Said>) {
     let text = data.join("\n");
     let object: Object = serde_json::from_str(&text).expect("an object");
     let expected = object.to.as_ref().or(object.cursor.as_ref()).map(String::as_str);
-    check_eq!(Protocol, id, expected, "the id of {text}");
+    check_eq!(id, expected, "the id of {text}");
     let wanted = match (&*object.kind, names) {
         (_, Names::Off) => None,
         ("event", Names::On) => object.event.as_deref(),
         (kind, _) => Some(kind),
     };
-    check_eq!(Protocol, name, wanted, "the name of {text}");
+    check_eq!(name, wanted, "the name of {text}");
     said.push(Said::Text(text));
 }
 
@@ -298,7 +299,7 @@ fn script(line: &str, said: &mut Vec<Said>) {
     }
     let call = line.strip_prefix("<script>deliver(");
     let literal = call.and_then(|call| call.strip_suffix(")</script>")).expect("a call");
-    check!(Protocol, !literal.contains(['<', '>', '&']), "what could end a script: {literal}");
+    check!(!literal.contains(['<', '>', '&']), "what could end a script: {literal}");
     let text: String = serde_json::from_str(literal).expect("a string");
     said.push(Said::Text(text));
 }

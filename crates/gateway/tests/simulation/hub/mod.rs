@@ -7,7 +7,6 @@ mod checker;
 mod command;
 mod connect_params;
 mod connection;
-mod interest;
 mod model;
 mod oracle;
 mod person;
@@ -27,6 +26,7 @@ use ringway::broker::{Broker, mailbox::Mailbox};
 use ringway_acceptor::sim::{Faults, Network};
 use ringway_hub::{Appender, Cursor, Liveness};
 
+use self::model::PROPERTY;
 use crate::{
     checkers::{check, check_eq},
     world::Shared,
@@ -119,10 +119,10 @@ impl Hub {
     pub fn check_end(&self) {
         let directory = &self.broker.directory;
         for name in &self.plan.people {
-            check_eq!(Presence, directory.connections(name), 0, "connections of {name}");
+            check_eq!(directory.connections(name), 0, "connections of {name}");
             let liveness = directory.liveness(name);
             let is_away = matches!(liveness, Liveness::Away | Liveness::Unknown);
-            check!(Presence, is_away, "{name} {liveness:?}");
+            check!(is_away, "{name} {liveness:?}");
         }
     }
 
