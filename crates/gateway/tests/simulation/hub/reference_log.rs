@@ -110,13 +110,13 @@ impl Record {
         age_max: Duration,
         allowed: &Patterns,
     ) -> Self {
-        let text = text_of(event.bytes());
+        let text = event.text().to_owned();
         let command = &commands[token_of(&text) as usize];
         let cursor = Cursor { epoch: log.epoch(), sequence: event.sequence() };
         check_eq!(text, command.event_text(cursor), "the event of a command");
         let to = match (event.address(), &command.kind) {
             (Address::Topic(topic), Kind::Publish { topic: wanted, .. }) => {
-                check_eq!(**topic, **wanted, "the topic of an event");
+                check_eq!(topic, &**wanted, "the topic of an event");
                 vec![Interest::Topic(wanted.clone())]
             }
             (Address::Recipients(recipients), Kind::Notify { to }) => {
@@ -127,7 +127,7 @@ impl Record {
                     }
                 }
                 if command.ttl == Some(0) {
-                    // Those who are here alone; who that is, is judged by the outcome.
+                    // Only connected recipients get it; the outcome is checked against who was connected.
                     names.retain(|name| recipients.iter().any(|one| one == *name));
                 }
                 check_eq!(recipients.iter().collect::<Vec<_>>(), names, "recipients");
@@ -145,16 +145,6 @@ impl Record {
         check_eq!(event.except(), except.as_deref(), "who is left out");
         Self { to, except, keep, at: event.at(), text }
     }
-}
-
-/// The payload of an unmasked frame (RFC 6455 §5.2).
-fn text_of(frame: &[u8]) -> String {
-    let header = match frame[1] {
-        126 => 4,
-        127 => 10,
-        _ => 2,
-    };
-    String::from_utf8(frame[header..].to_vec()).expect("an event is UTF-8")
 }
 
 fn token_of(text: &str) -> Token {
