@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use ringway::auth::Grants;
+use ringway::auth::Identity;
 use ringway::config::Config;
 use ringway::config::origins::Origins;
 use ringway::config::settings::Settings;
@@ -14,6 +16,7 @@ use ringway::edge::action::Polled;
 use ringway::edge::action::Posted;
 use ringway::edge::action::Upgrade;
 use ringway::edge::connect_params::ConnectParams;
+use ringway::edge::requests::Behind;
 use ringway::edge::requests::HttpConnection;
 use ringway::encoding::iframe::Receiver;
 use ringway::encoding::native as write;
@@ -75,6 +78,11 @@ fn converse(sent: &[u8], cut: usize, settings: &Settings) -> (String, End) {
             let (now, channel) = (Duration::ZERO, &mut Channel::default());
             let mut outbox = Outbox::new(connection, &mut sending, channel, &mut operations, now);
             let mut progress = http.advance(&mut input, settings, &mut outbox);
+            if let Action::Requested(request) = progress {
+                let client = sound(&request.params).client.clone().unwrap_or_else(|| "anon".into());
+                let identity = Identity { client, grants: Grants::BySettings };
+                progress = http.admit(request, identity, Behind::of(input), settings, &mut outbox);
+            }
             if let Some((served, after)) = serve(&progress) {
                 outbox.write(|out| out.extend_from_slice(served.as_bytes()));
                 progress = Action::answered(after, &mut outbox);
@@ -102,12 +110,12 @@ fn serve(progress: &Action) -> Option<(String, KeepAlive)> {
         Action::Opened(Opened { route, params, cors, after, .. }) => {
             (format!("{route:?} {:?} {cors:?}\n", sound(params)), *after)
         }
-        Action::Polled(Polled { params, cors, after }) => {
+        Action::Polled(Polled { params, cors, after, .. }) => {
             (format!("{:?} {cors:?}\n", sound(params)), *after)
         }
-        Action::Posted(Posted { params, body, cors, after }) => {
+        Action::Posted(Posted { identity, body, cors, after }) => {
             assert!(body.len() <= BODY_BYTES_MAX, "a body of {}", body.len());
-            (format!("{:?} {cors:?} {body:?}\n", sound(params)), *after)
+            (format!("{} {cors:?} {body:?}\n", identity.client), *after)
         }
         _ => return None,
     })
@@ -163,14 +171,14 @@ pub fn commands(input: &[u8]) {
             assert!(to.iter().chain(event).all(|one| name::check(one).is_ok()));
             assert!(text.contains(data) && is_json(data));
             let (from, name) = (Some(&**id), event.as_deref());
-            write::event(&mut out, EventParts { from, topic: None, name, data });
+            out = event_text(EventParts { from, topic: None, name, data });
         }
         Ok(Command::Publish { id, topic, event, data, .. }) => {
             assert!(name::check_id(id).is_ok());
             assert!([topic].into_iter().chain(event).all(|one| name::check(one).is_ok()));
             assert!(text.contains(data) && is_json(data));
             let (topic, name) = (Some(&**topic), event.as_deref());
-            write::event(&mut out, EventParts { from: None, topic, name, data });
+            out = event_text(EventParts { from: None, topic, name, data });
         }
         Ok(Command::Subscribe { id, topic, .. } | Command::Unsubscribe { id, topic, .. }) => {
             assert!(name::check_id(id).is_ok() && name::check(topic).is_ok());
@@ -180,6 +188,11 @@ pub fn commands(input: &[u8]) {
         Err(error) => ringway::subprotocol::native::reply::error(&mut out, error),
     }
     assert!(is_json(std::str::from_utf8(&out).expect("UTF-8")));
+}
+
+fn event_text(parts: EventParts<'_>) -> Vec<u8> {
+    let draft = write::event(parts, 0).expect("memory");
+    draft.text[..draft.fields.encoded].into()
 }
 
 fn is_json(text: &str) -> bool {

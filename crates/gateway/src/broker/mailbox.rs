@@ -14,7 +14,11 @@ use std::{
     time::Duration,
 };
 
-use crate::config::settings::Settings;
+use crate::{
+    auth::{Identity, Ticket},
+    config::settings::Settings,
+    refusal::Refusal,
+};
 
 /// Shared by the control thread and all cores.
 #[derive(Debug, Clone, Default)]
@@ -51,6 +55,13 @@ pub enum CoreMessage {
         code: CloseCode,
         /// The reason that the client is given.
         reason: Box<str>,
+    },
+    /// The client of a request that waits is identified, or refused.
+    Identified {
+        /// The request.
+        ticket: Ticket,
+        /// Who it is, or why not.
+        result: Result<Identity, Refusal>,
     },
     /// Read these settings from now on; see [`Settings::replaced_by`].
     ReplaceSettings(Arc<Settings>),

@@ -11,19 +11,26 @@ mod receipt;
 pub use notice::{Echo, Ttl};
 pub use receipt::{Receipt, ReceiptRoom};
 
-use std::{collections::HashSet, ops::ControlFlow, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    ops::ControlFlow,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
 
-use ringway_frame::{Opcode, emit_frame};
 use ringway_hub::{
     Address, Appender, Cursor, DedupCache, Directory, Draft, Epoch, Expiry, Interest, Key,
-    Liveness, Log, NotifyOutcome, Recipients, Retention, Sequence, Since, TopicRetention,
+    Liveness, Log, NotifyOutcome, Recipients, Retention, Sequence, Since, ToSender, TopicRetention,
 };
 
 use crate::{
     config::{History, HistoryTopic, patterns::Patterns},
     encoding::{native as write, native::EventParts},
     limits::{AWAY_MAX, RECEIPTS_AGE_MAX, RECEIPTS_BYTES_MAX, RECEIPTS_MAX, WAITING_COUNTED_MAX},
-    memory::{OutOfMemory, make_room},
+    memory::OutOfMemory,
 };
 
 /// Shared by all cores and the control thread.
@@ -35,6 +42,9 @@ pub struct Broker {
     /// Answers to commands that were carried out, for those that come twice.
     pub receipts: DedupCache<Arc<Receipt>>,
     age_max: Duration,
+    /// The wall clock at the start of the clock that events are appended by, in milliseconds since
+    /// 1970.
+    started_ms: AtomicU64,
 }
 
 /// An event as its sender gives it.
@@ -104,7 +114,16 @@ impl Broker {
             receipts: DedupCache::new(RECEIPTS_MAX, RECEIPTS_AGE_MAX)
                 .within(RECEIPTS_BYTES_MAX, |receipt| receipt.bytes()),
             age_max: history.age_max,
+            started_ms: AtomicU64::new(0),
         }
+    }
+
+    /// Takes what the wall clock shows `now`; an event's time goes by that. To be called at the start,
+    /// and from time to time, because the wall clock may be set.
+    pub fn set_clock(&self, wall: SystemTime, now: Duration) {
+        let since_1970 = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let started_ms = since_1970.saturating_sub(now).as_millis() as u64;
+        self.started_ms.store(started_ms, Ordering::Relaxed);
     }
 
     /// The cursor of an event's place in the log.
@@ -159,13 +178,13 @@ impl Broker {
         let is_meant = |entry: &&(&'n str, NotifyOutcome)| {
             matches!(entry.1, NotifyOutcome::Queued | NotifyOutcome::Delivered)
         };
-        let recipients =
-            Recipients::try_of_distinct(outcome.iter().filter(is_meant).map(|entry| entry.0))
-                .map_err(|_| OutOfMemory)?;
-        if recipients.is_empty() {
+        let recipients = outcome.iter().filter(is_meant).map(|entry| entry.0);
+        let list_bytes = recipients.clone().map(Recipients::list_bytes).sum();
+        if list_bytes == 0 {
             return Ok(Notified { cursor: self.cursor(self.log.head()), outcome });
         }
-        let draft = Self::draft(notice, Address::Recipients(recipients), Echo::Yes, keep)?;
+        let draft = Draft { keep, ..self.draft(notice, None, list_bytes, now)? };
+        let draft = draft.to_recipients(recipients);
         let sequence = self.log.append(appender, draft, now);
         if !matches!(keep, Expiry::Never) {
             self.find(&mut outcome, NotifyOutcome::Queued);
@@ -196,7 +215,11 @@ impl Broker {
         now: Duration,
     ) -> Result<Cursor, OutOfMemory> {
         let keep = self.keep(notice.ttl, now);
-        let draft = Self::draft(notice, Address::Topic(topic.into()), echo, keep)?;
+        let to_sender = match echo {
+            Echo::Yes => ToSender::Sent,
+            Echo::No => ToSender::LeftOut,
+        };
+        let draft = Draft { keep, to_sender, ..self.draft(notice, Some(topic), 0, now)? };
         Ok(self.cursor(self.log.append(appender, draft, now)))
     }
 
@@ -289,33 +312,18 @@ impl Broker {
         }
     }
 
-    /// The event as the text frame that most clients get, so that sending it copies nothing else.
+    /// An event with room for `room` bytes more, so that it stays in one allocation.
     fn draft(
+        &self,
         notice: Notice<'_>,
-        address: Address,
-        echo: Echo,
-        keep: Expiry,
+        topic: Option<&str>,
+        room: usize,
+        now: Duration,
     ) -> Result<Draft, OutOfMemory> {
         let Notice { from, event, data, .. } = notice;
-        let topic = match &address {
-            Address::Topic(topic) => Some(&**topic),
-            Address::Recipients(_) => None,
-        };
-        let parts = EventParts { from, topic, name: event, data };
-        let (mut text, mut bytes) = (Vec::new(), Vec::new());
-        make_room(&mut text, parts.bytes_max())?;
-        let cursor_at = write::event(&mut text, parts);
-        make_room(&mut bytes, text.len() + ringway_frame::HEADER_BYTES_MAX)?;
-        emit_frame(&mut bytes, None, Opcode::Text, &text);
-        let cursor_at = cursor_at + bytes.len() - text.len();
-        Ok(Draft {
-            name: event.map(Into::into),
-            except: from.filter(|_| echo == Echo::No).map(Into::into),
-            address,
-            keep,
-            bytes,
-            cursor_at,
-        })
+        let draft = write::event(EventParts { from, topic, name: event, data }, room)?;
+        let time_ms = self.started_ms.load(Ordering::Relaxed) + now.as_millis() as u64;
+        Ok(Draft { time_ms, ..draft })
     }
 }
 

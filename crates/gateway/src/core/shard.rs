@@ -5,12 +5,13 @@
 
 use crate::encoding::large_events::SWEEP_INTERVAL;
 
-use std::{net::SocketAddr, ops::ControlFlow, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use ringway_acceptor::{Completion, ConnectionId, Counters, Operation, Operations, Wheel};
 use ringway_frame::CloseCode;
 
 use crate::{
+    auth::{Identification, IdentitySource},
     broker::{
         Broker,
         mailbox::{CoreMessage, Mailbox},
@@ -69,6 +70,7 @@ struct Core {
     settings: Arc<Settings>,
     metrics: Arc<CoreMetrics>,
     log: ConnectionLog,
+    identities: Identification,
     hub: CoreHub,
     memory: CoreMemory,
     /// The time of the last turn.
@@ -78,9 +80,9 @@ struct Core {
 impl Core {
     #[inline]
     fn turn<'a>(&'a mut self, now: Duration, operations: &'a mut Operations) -> Turn<'a> {
-        let Self { wheel, scratch, settings, metrics, log, hub, memory, before } = self;
+        let Self { wheel, scratch, settings, metrics, log, identities, hub, memory, before } = self;
         let context = DeliveryContext { now, settings, scratch, memory: memory.budget(), metrics };
-        Turn { context, hub, before: *before, operations, wheel, log }
+        Turn { context, hub, before: *before, operations, wheel, identities, log }
     }
 }
 
@@ -88,6 +90,8 @@ impl Core {
 pub struct ShardParts {
     /// The settings of its connections.
     pub settings: Arc<Settings>,
+    /// Identifies the clients.
+    pub identities: Arc<dyn IdentitySource>,
     /// Counts all connections of the process.
     pub limiter: Arc<ConnectionLimiter>,
     /// The events of the process.
@@ -107,8 +111,17 @@ pub struct ShardParts {
 impl Shard {
     /// A core without clients.
     pub fn new(parts: ShardParts) -> Self {
-        let ShardParts { settings, limiter, broker, mailbox, memory, metrics, channels, core } =
-            parts;
+        let ShardParts {
+            settings,
+            identities,
+            limiter,
+            broker,
+            mailbox,
+            memory,
+            metrics,
+            channels,
+            core,
+        } = parts;
         Self {
             peers: Peers::default(),
             core: Core {
@@ -117,6 +130,7 @@ impl Shard {
                 settings,
                 metrics,
                 log: ConnectionLog::new(core, Arc::clone(&limiter)),
+                identities: Identification::new(identities, core),
                 hub: CoreHub::new(broker, mailbox, core),
                 memory: CoreMemory::new(memory),
                 before: Duration::ZERO,
@@ -210,24 +224,18 @@ impl Shard {
             _ => None,
         };
         let CoreHub { broker, subscriptions, reader, dispatch, .. } = hub;
-        let (epoch, queue_bytes_max) = (broker.log.epoch(), settings.clients.queue_bytes_max);
+        let queue_bytes_max = settings.clients.queue_bytes_max;
         let slots = self.peers.slots();
-        let mut encoder = Encoder { epoch, deflate, queue_bytes_max, slots, scratch };
-        self.reading = Reading::Ended;
-        let followed = reader.follow(&broker.log, |event| {
-            match dispatch.take(event, subscriptions, &mut encoder) {
-                Room::Left => ControlFlow::Continue(()),
-                Room::Full => {
-                    self.reading = Reading::Halted;
-                    ControlFlow::Break(())
-                }
+        let mut encoder = Encoder { deflate, queue_bytes_max, slots, scratch };
+        self.reading = match dispatch.read(&broker.log, reader, subscriptions, &mut encoder) {
+            Ok(Room::Left) => Reading::Ended,
+            Ok(Room::Full) => Reading::Halted,
+            Err(gap) => {
+                // This core has slept for longer than the history goes back.
+                self.peers.iter_mut().for_each(|peer| peer.miss(gap.from, hub));
+                Reading::Halted
             }
-        });
-        if let Err(gap) = followed {
-            // This core has slept for longer than the history goes back.
-            self.reading = Reading::Halted;
-            self.peers.iter_mut().for_each(|peer| peer.miss(gap.from, hub));
-        }
+        };
     }
 
     fn dispatch(&mut self, now: Duration, operations: &mut Operations) {
@@ -422,6 +430,11 @@ impl Shard {
                         peer.close(code, &reason, turn);
                     });
                 }
+            }
+            CoreMessage::Identified { ticket, result } => {
+                self.with(ticket.connection, now, operations, |peer, turn| {
+                    peer.identified(ticket, result, turn);
+                });
             }
             // What a connection has agreed on with its peer, it keeps itself.
             CoreMessage::ReplaceSettings(settings) => self.core.settings = settings,

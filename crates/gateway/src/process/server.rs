@@ -11,7 +11,7 @@ use std::{
     path::Path,
     sync::Arc,
     thread,
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use anyhow::{Context, bail};
@@ -25,6 +25,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
 
 use crate::{
+    auth::SelfNamed,
     broker::{Broker, mailbox::Mailbox},
     config::{self, Config, settings::Settings},
     core::shard::{Shard, ShardParts},
@@ -166,6 +167,7 @@ impl Bound {
         let memory = Arc::new(MemoryBudget::new(self.memory_bytes));
         let broker =
             Arc::new(Broker::new(epoch::random()?, &settings.history, &settings.history_topics));
+        broker.set_clock(SystemTime::now(), start.elapsed());
         let driver_settings = driver_settings(config, self.connections_max);
         let mut metrics = Vec::new();
         for (place, &core) in self.core_numbers.iter().enumerate() {
@@ -178,6 +180,7 @@ impl Bound {
                 listeners: self.listeners.sets.pop().expect("a set of listeners for each core"),
                 shard: Shard::new(ShardParts {
                     settings: Arc::clone(&settings),
+                    identities: Arc::new(SelfNamed),
                     limiter: Arc::clone(&limiter),
                     broker: Arc::clone(&broker),
                     mailbox: mailbox.clone(),

@@ -22,6 +22,8 @@ pub enum Refusal {
     Http(HttpError),
     /// The request did not come in time.
     Timeout,
+    /// RFC 9110 §15.6.5: who the client is was not found out in time, or too many wait for that.
+    IdentityUnavailable,
     /// Nothing is here.
     NotFound,
     /// The method is none of these.
@@ -63,11 +65,13 @@ pub enum ErrorClass {
     Origin,
     /// The gateway is short of memory.
     Memory,
+    /// Who the client is could not be found out.
+    Identity,
 }
 
 impl ErrorClass {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Malformed,
         Self::TooLarge,
         Self::Timeout,
@@ -77,6 +81,7 @@ impl ErrorClass {
         Self::Handshake,
         Self::Origin,
         Self::Memory,
+        Self::Identity,
     ];
 
     fn of(error: HttpError) -> Self {
@@ -109,6 +114,7 @@ impl ErrorClass {
             Self::Handshake => "handshake",
             Self::Origin => "origin",
             Self::Memory => "memory",
+            Self::Identity => "identity",
         }
     }
 }
@@ -145,13 +151,16 @@ impl Refusal {
         match self {
             Self::ForeignHost => 421,
             Self::ForeignOrigin
-            | Self::ConnectParams(VisitFault::Forbidden | VisitFault::ForeignOrigin) => 403,
+            | Self::ConnectParams(
+                VisitFault::Forbidden | VisitFault::NotGranted | VisitFault::ForeignOrigin,
+            ) => 403,
             Self::ConnectParams(_) => 400,
             Self::NotFound => 404,
             Self::Method(_) => 405,
             Self::Timeout => 408,
             Self::AddressFull => 429,
             Self::Full | Self::Memory => 503,
+            Self::IdentityUnavailable => 504,
             Self::Http(error) => error.status(),
             Self::Handshake(error) => error.status(),
         }
@@ -167,6 +176,7 @@ impl Refusal {
             Self::ConnectParams(_) => ErrorClass::Query,
             Self::Handshake(_) => ErrorClass::Handshake,
             Self::Memory => ErrorClass::Memory,
+            Self::IdentityUnavailable => ErrorClass::Identity,
             Self::Full | Self::AddressFull => return None,
         })
     }
@@ -176,6 +186,7 @@ impl Refusal {
         match self {
             Self::Http(error) => error.reason(),
             Self::Timeout => "The request did not arrive in time.",
+            Self::IdentityUnavailable => "The client could not be identified in time.",
             Self::NotFound => "Nothing is here.",
             Self::Method(Methods::Page) => "This page is read with GET or HEAD.",
             Self::Method(Methods::Events) => "Events are read with GET, or asked about with HEAD.",
@@ -195,12 +206,13 @@ impl Refusal {
         match self {
             Self::Http(error) => error.code(),
             Self::Timeout => "timeout",
+            Self::IdentityUnavailable => "identity_unavailable",
             Self::NotFound => "not_found",
             Self::Method(_) => "method",
             Self::ForeignOrigin | Self::ConnectParams(VisitFault::ForeignOrigin) => {
                 "foreign_origin"
             }
-            Self::ConnectParams(VisitFault::Forbidden) => "not_allowed",
+            Self::ConnectParams(VisitFault::Forbidden | VisitFault::NotGranted) => "not_allowed",
             Self::ConnectParams(VisitFault::TooManyTopics) => "too_many_subscriptions",
             Self::ConnectParams(_) => "query",
             Self::Handshake(_) => "handshake",
@@ -268,7 +280,14 @@ impl Refusal {
 
     /// Whether the same request may succeed later.
     pub fn is_temporary(self) -> bool {
-        matches!(self, Self::Timeout | Self::Full | Self::AddressFull | Self::Memory)
+        matches!(
+            self,
+            Self::Timeout
+                | Self::Full
+                | Self::AddressFull
+                | Self::Memory
+                | Self::IdentityUnavailable
+        )
     }
 
     /// Header lines that the status calls for.
@@ -280,7 +299,7 @@ impl Refusal {
                 405 => "Allow: GET\r\n",
                 // RFC 6455 §4.4, RFC 9110 §15.5.22
                 426 => "Sec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n",
-                429 | 503 => "Retry-After: 5\r\n",
+                429 | 503 | 504 => "Retry-After: 5\r\n",
                 _ => "",
             },
         }
@@ -290,6 +309,7 @@ impl Refusal {
     pub fn after(self) -> KeepAlive {
         match self {
             Self::NotFound
+            | Self::IdentityUnavailable
             | Self::Method(_)
             | Self::ConnectParams(_)
             | Self::ForeignOrigin
@@ -324,7 +344,7 @@ mod tests {
     use crate::edge::response::Refused;
 
     /// All that have no parts, and one of each kind that has.
-    const ALL: [Refusal; 27] = [
+    const ALL: [Refusal; 28] = [
         Refusal::Http(HttpError::Malformed),
         Refusal::Http(HttpError::TargetTooLong),
         Refusal::Http(HttpError::HeadTooLarge),
@@ -339,6 +359,7 @@ mod tests {
         Refusal::Http(HttpError::MediaType),
         Refusal::Http(HttpError::Expectation),
         Refusal::Timeout,
+        Refusal::IdentityUnavailable,
         Refusal::NotFound,
         Refusal::Method(Methods::Page),
         Refusal::ConnectParams(VisitFault::Cursor),

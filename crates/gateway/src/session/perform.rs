@@ -6,9 +6,10 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use ringway_acceptor::ConnectionId;
-use ringway_hub::{Cursor, First};
+use ringway_hub::{Cursor, First, Name};
 
 use crate::{
+    auth::{Act, Grants, Identity},
     broker::{
         Missed, Notice, Receipt, ReceiptRoom,
         mailbox::{Change, CoreMessage},
@@ -35,8 +36,8 @@ pub enum Caller<'a> {
     },
     /// A client by a request of its own.
     Request {
-        /// Who it says it is.
-        client: &'a str,
+        /// Who it is.
+        identity: &'a Identity,
     },
 }
 
@@ -44,7 +45,22 @@ impl Caller<'_> {
     fn client(&self) -> &str {
         match self {
             Self::Session { session, .. } => session.client(),
-            Self::Request { client } => client,
+            Self::Request { identity } => &identity.client,
+        }
+    }
+
+    fn grants(&self) -> &Grants {
+        match self {
+            Self::Session { session, .. } => session.grants(),
+            Self::Request { identity } => &identity.grants,
+        }
+    }
+
+    /// Whether it may do that with this name.
+    fn check(&self, act: Act, name: &str, settings: &Settings) -> Result<(), Fault> {
+        match self.grants().names(act, &settings.clients).allow(name) {
+            true => Ok(()),
+            false => Err(not_granted(act, self.grants().key(act))),
         }
     }
 }
@@ -107,8 +123,8 @@ pub fn perform<'t>(
             let receipt = broker.receipts.try_once(client, &id, now, || {
                 let notice = Notice { from: Some(client), event: event.as_deref(), data, ttl };
                 let room = ReceiptRoom::new(&to)?;
-                let notified =
-                    broker.notify(appender, notice, &to, &settings.clients.may_notify, now)?;
+                let allowed = caller.grants().names(Act::Notify, &settings.clients);
+                let notified = broker.notify(appender, notice, &to, allowed, now)?;
                 *appended = Appended::Some;
                 Ok(Arc::new(room.notified(notified.cursor, &notified.outcome)))
             });
@@ -116,8 +132,8 @@ pub fn perform<'t>(
         }
         Command::Publish { id, topic, event, data, echo, ttl } => {
             let client = caller.client();
-            if !settings.clients.may_publish.allow(&topic) {
-                return Err(not_allowed("publish", "clients.may_publish").of(id));
+            if let Err(fault) = caller.check(Act::Publish, &topic, settings) {
+                return Err(fault.of(id));
             }
             if hub.intake == Intake::Closed {
                 return reply_again(client, id, hub, now);
@@ -132,7 +148,7 @@ pub fn perform<'t>(
             accepted(id, receipt, settings)
         }
         Command::Subscribe { id, topic, since, last, connection } => {
-            let since = match begin_of(&topic, since.as_deref(), settings) {
+            let since = match begin_of(&topic, since.as_deref(), caller, settings) {
                 Ok(since) => since,
                 Err(fault) => return Err(fault.of(id)),
             };
@@ -169,10 +185,12 @@ pub fn no_memory(settings: &Settings) -> Fault {
     Fault::of_limit(ErrorCode::OutOfMemory, message, limit)
 }
 
-/// The operator does not let clients do this with the topic.
-fn not_allowed(verb: &str, key: &'static str) -> Fault {
+/// The client has no grant for the topic, by a list of the settings or by its identity.
+fn not_granted(act: Act, key: Option<&'static str>) -> Fault {
+    let message = format!("this client may not {} to this topic", act.as_str());
+    let Some(key) = key else { return Fault::new(ErrorCode::NotAllowed, message) };
     let reference = ConfigReference::list(key);
-    let message = format!("this client may not {verb} to this topic {reference}").into();
+    let message = format!("{message} {reference}").into();
     Fault { code: ErrorCode::NotAllowed, message, reference: Some(reference) }
 }
 
@@ -195,11 +213,10 @@ fn reply_again<'t>(
 fn begin_of(
     topic: &str,
     since: Option<&str>,
+    caller: &Caller<'_>,
     settings: &Settings,
 ) -> Result<Option<Cursor>, Fault> {
-    if !settings.clients.may_subscribe.allow(topic) {
-        return Err(not_allowed("subscribe", "clients.may_subscribe"));
-    }
+    caller.check(Act::Subscribe, topic, settings)?;
     since
         .map(str::parse)
         .transpose()
@@ -242,7 +259,7 @@ fn listen<'t>(
                 }
             }
         }
-        Caller::Request { client } => {
+        Caller::Request { identity } => {
             let Some((core, connection)) = named.as_deref().and_then(place_of) else {
                 let message = "name the `connection` that its welcome named, or put the topics \
                                into the query of the transport";
@@ -254,7 +271,7 @@ fn listen<'t>(
                 Change::Subscribe(None) => Change::SubscribeSince(cursor),
                 other => other,
             };
-            let client = (*client).into();
+            let client = Name::from(&*identity.client);
             let topic = topic.into_owned().into();
             let order = CoreMessage::Listen { connection, client, topic, change };
             hub.mailbox.tell(core, order);

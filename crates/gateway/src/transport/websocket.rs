@@ -3,8 +3,6 @@
 //! It never parses a frame itself, never decides what a control frame means (that is
 //! `ProtocolState`), and never touches a timer.
 
-use std::time::Duration;
-
 use ringway_acceptor::ConnectionId;
 use ringway_frame::{
     Allowance, CloseCode, Control, MessageReader, ProtocolError, ProtocolState, ReadLimits,
@@ -35,32 +33,31 @@ pub struct WebSocket {
     reader: MessageReader,
     compression: Option<Box<Compression>>,
     protocol: ProtocolState,
-    /// When the message began that is not whole yet; it fits beside `protocol`.
-    message_since: Moment,
+    partial: PartialMessage,
     subprotocol: Subprotocol,
     service: Service,
+    /// The place in the hub, where the service has one.
+    session: Option<Box<Session>>,
 }
 
-/// A time in milliseconds, cut to 32 bits; zero is none.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Moment(u32);
-
-impl Moment {
-    const NONE: Self = Self(0);
-
-    fn at(now: Duration) -> Self {
-        Self((now.as_millis() as u32).max(1))
-    }
+/// Whether a message has begun that is not whole yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartialMessage {
+    /// None has.
+    None,
+    /// One has, which is not noted yet.
+    Begun,
+    /// One has.
+    Known,
 }
 
-/// Who gets the messages.
+/// Who gets the messages. Beside the session and not around it, which saves eight bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Service {
     /// They go back.
     Echo,
-    /// A client of the hub.
-    Session(Box<Session>),
-    /// Nobody any more.
-    None,
+    /// A client of the hub, as long as it has its session; then nobody.
+    Session,
 }
 
 /// Whether the WebSocket goes on.
@@ -93,11 +90,11 @@ impl WebSocket {
             _ => (MessageReader::new(Role::Server), None),
         };
         let service = match session {
-            Some(session) => Service::Session(session),
+            Some(_) => Service::Session,
             None => Service::Echo,
         };
-        let (protocol, message_since) = (ProtocolState::new(Role::Server), Moment::NONE);
-        Self { reader, compression, protocol, message_since, subprotocol, service }
+        let (protocol, partial) = (ProtocolState::new(Role::Server), PartialMessage::None);
+        Self { reader, compression, protocol, partial, subprotocol, service, session }
     }
 
     /// Reads `input` and serves what it holds: all of it, or as much as one client may cost now.
@@ -148,16 +145,16 @@ impl WebSocket {
             let message = match reading {
                 Ok(Reading::Message(message)) => message,
                 Ok(Reading::InputUsed) => {
-                    self.note_message(context.now);
+                    self.note_message();
                     return InputOutcome::Open;
                 }
                 // The message is whole: it takes its time here.
                 Ok(Reading::AllowanceUsed) if allowance.unfinished == Unfinished::Dropped => {
-                    self.message_since = Moment::NONE;
+                    self.partial = PartialMessage::None;
                     return InputOutcome::AwaitsInflating;
                 }
                 Ok(Reading::AllowanceUsed) => {
-                    self.message_since = Moment::NONE;
+                    self.partial = PartialMessage::None;
                     hub.ready.begin_inflating(connection);
                     return InputOutcome::Deferred;
                 }
@@ -175,14 +172,16 @@ impl WebSocket {
                     return self.outcome();
                 }
             };
-            self.message_since = Moment::NONE;
+            self.partial = PartialMessage::None;
             if inflated == 0 {
                 hub.spend(payload.len() / PLAIN_BYTES_PER_COST);
             }
             let compression = self.compression.as_deref_mut();
-            let served = match &mut self.service {
-                Service::Echo => echo::echo(kind, payload, compression, context.scratch, outbox),
-                Service::Session(session) => {
+            let served = match (self.service, &mut self.session) {
+                (Service::Echo, _) => {
+                    echo::echo(kind, payload, compression, context.scratch, outbox)
+                }
+                (Service::Session, Some(session)) => {
                     let Some(text) = payload.as_str() else {
                         // The subprotocol is text (RFC 6455 §7.4.1: a kind that is not accepted).
                         let code = CloseCode::UNSUPPORTED;
@@ -194,7 +193,7 @@ impl WebSocket {
                     let frames = Frames(compression);
                     carry_out(codec, text, &mut caller, frames, hub, context, outbox)
                 }
-                Service::None => Ok(()),
+                (Service::Session, None) => Ok(()),
             };
             hub.spend(context.scratch.take_cost());
             if inflated > 0 && !self.is_in_large_message() {
@@ -221,62 +220,51 @@ impl WebSocket {
         self.reader.held_bytes() + self.compression.as_ref().map_or(0, |own| own.held_bytes())
     }
 
-    /// When the message that has begun must be whole; `None` while there is none.
-    #[inline]
-    pub fn message_due(&self, settings: &Settings, now: Duration) -> Option<Duration> {
-        let Moment(since @ 1..) = self.message_since else { return None };
-        let elapsed = Duration::from_millis(Moment::at(now).0.wrapping_sub(since).into());
-        Some((now + settings.websocket.message_timeout).saturating_sub(elapsed))
+    /// Whether a message has begun that is not whole yet.
+    pub fn is_in_message(&self) -> bool {
+        self.partial != PartialMessage::None
     }
 
-    /// The message that has begun may take its whole time from now on: until now it was not read.
-    pub fn grant_time(&mut self, now: Duration) {
-        if self.message_since != Moment::NONE {
-            self.message_since = Moment::at(now);
+    /// As [`Self::is_in_message`]; a message that has begun is known the next time.
+    #[inline]
+    pub fn note_partial(&mut self) -> PartialMessage {
+        let partial = self.partial;
+        if partial == PartialMessage::Begun {
+            self.partial = PartialMessage::Known;
         }
+        partial
     }
 
     /// All input was read: notes whether it ends inside a message.
     #[inline]
-    fn note_message(&mut self, now: Duration) {
+    fn note_message(&mut self) {
         if self.reader.is_idle() {
-            self.message_since = Moment::NONE;
-        } else if self.message_since == Moment::NONE {
-            self.message_since = Moment::at(now);
+            self.partial = PartialMessage::None;
+        } else if self.partial == PartialMessage::None {
+            self.partial = PartialMessage::Begun;
         }
     }
 
     /// Its session, if it has one.
     pub fn session_mut(&mut self) -> Option<&mut Session> {
-        match &mut self.service {
-            Service::Session(session) => Some(session),
-            Service::Echo | Service::None => None,
-        }
+        self.session.as_deref_mut()
     }
 
     /// Its session, and the form in which it is sent events.
     pub fn delivery(&mut self) -> Option<(&mut Session, Frames<'_>)> {
-        match &mut self.service {
-            Service::Session(session) if self.protocol.is_open() => {
-                Some((session, Frames(self.compression.as_deref_mut())))
-            }
-            Service::Session(_) | Service::Echo | Service::None => None,
-        }
+        let session = self.session.as_deref_mut().filter(|_| self.protocol.is_open())?;
+        Some((session, Frames(self.compression.as_deref_mut())))
     }
 
     /// Whether it is sent events that were compressed for many.
     pub fn shares_deflate(&self) -> bool {
-        let is_session = matches!(self.service, Service::Session(_));
         let compression = self.compression.as_ref();
-        is_session && compression.is_some_and(|own| own.sharing() == Sharing::Possible)
+        self.session.is_some() && compression.is_some_and(|own| own.sharing() == Sharing::Possible)
     }
 
     /// Takes its session away: nothing more is served.
     pub fn retire(&mut self) -> Option<Box<Session>> {
-        match std::mem::replace(&mut self.service, Service::None) {
-            Service::Session(session) => Some(session),
-            Service::Echo | Service::None => None,
-        }
+        self.session.take()
     }
 
     /// Asks the peer for a sign of life.
@@ -319,7 +307,7 @@ impl WebSocket {
     fn limits(&self, settings: &Settings) -> ReadLimits {
         match self.service {
             Service::Echo => settings.echo(),
-            Service::Session(_) | Service::None => settings.message(),
+            Service::Session => settings.message(),
         }
     }
 
@@ -346,7 +334,7 @@ impl WebSocket {
         let limits = self.limits(settings);
         let message_key = match self.service {
             Service::Echo => "websocket.echo_message_bytes_max",
-            Service::Session(_) | Service::None => "websocket.message_bytes_max",
+            Service::Session => "websocket.message_bytes_max",
         };
         let bytes = |key, bytes: u64| Some(ConfigReference::bytes(key, bytes as usize));
         match fault {

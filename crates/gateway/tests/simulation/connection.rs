@@ -10,51 +10,64 @@ use ringway_frame::{CloseCode, Control, handshake::client::Expectation};
 use crate::{
     behaviour::Leaving,
     decoder::{Decoder, Said, Transport},
+    sealing::{Received, Sealing, Wire},
 };
 
 /// One connection.
 pub struct Connection {
-    client: Client,
+    wire: Wire,
     decoder: Decoder,
     sent: usize,
 }
 
 impl Connection {
     /// A connection that is being made, from `address` or from one of its own.
-    pub fn connect(network: &Network, address: Option<SocketAddr>, transport: Transport) -> Self {
-        let client = match address {
-            Some(address) => network.connect_from(address),
-            None => network.connect(),
-        };
-        Self::over(client, transport)
+    pub fn connect(
+        network: &Network,
+        address: Option<SocketAddr>,
+        sealing: Sealing,
+        transport: Transport,
+    ) -> Self {
+        let wire = Wire::connect(network, address, sealing);
+        Self { wire, decoder: Decoder::new(transport), sent: 0 }
     }
 
     /// The other end of a connection that the gateway has made.
     pub fn over(client: Client, transport: Transport) -> Self {
-        Self { client, decoder: Decoder::new(transport), sent: 0 }
+        Self { wire: Wire::over(client), decoder: Decoder::new(transport), sent: 0 }
     }
 
     /// The address that the gateway sees.
     pub fn address(&self) -> SocketAddr {
-        self.client.address()
+        self.wire.client.address()
     }
 
-    /// Sends `bytes`. Returns how many were sent so far, as the network counts them.
+    /// Sends `bytes`. Returns how many were sent so far, as plain text.
     pub fn send(&mut self, bytes: &[u8]) -> usize {
-        self.client.send(bytes);
+        self.wire.send(bytes);
         self.sent += bytes.len();
         self.sent
     }
 
     /// The bytes that have come since the last call.
     pub fn receive(&mut self) -> Vec<u8> {
-        self.client.received()
+        self.wire.received()
     }
 
     /// The bytes that the gateway's socket has taken since the last call. A reset may keep them from
     /// coming. The first call only begins to take note.
     pub fn taken(&mut self) -> Vec<u8> {
-        self.client.taken()
+        self.wire.taken()
+    }
+
+    /// The gateway has received `bytes` more, as the network counts them.
+    pub fn delivers(&mut self, bytes: usize) -> Received {
+        self.wire.delivers(bytes)
+    }
+
+    /// Bytes that so many of plain text take on the network, at most.
+    pub fn sealed_bytes_max(&self, bytes: usize) -> usize {
+        self.wire.sealed_bytes_max(bytes)
     }
 
     /// Decodes the bytes that have come since the last call.
@@ -80,32 +93,32 @@ impl Connection {
 
     /// Reads at most `bytes` each turn from here on.
     pub fn read_at_most(&mut self, bytes: usize) {
-        self.client.reads_at_most(bytes);
+        self.wire.client.reads_at_most(bytes);
     }
 
     /// Reads all that comes from here on.
     pub fn read_freely(&mut self) {
-        self.client.resume_reading();
+        self.wire.client.resume_reading();
     }
 
     /// Ends its side of the connection, or leaves it as it is.
     pub fn leave(&mut self, leaving: Leaving) {
         match leaving {
             Leaving::Stays | Leaving::FallsSilent => {}
-            Leaving::HalfCloses => self.client.half_close(),
-            Leaving::Resets => self.client.reset(),
-            Leaving::Vanishes => self.client.close(),
+            Leaving::HalfCloses => self.wire.half_close(),
+            Leaving::Resets => self.wire.client.reset(),
+            Leaving::Vanishes => self.wire.client.close(),
         }
     }
 
     /// Whether the gateway has finished and all that it sent was read.
     pub fn saw_fin(&self) -> bool {
-        self.client.saw_fin()
+        self.wire.client.saw_fin()
     }
 
     /// Whether the connection was reset, refused or broken by a fault.
     pub fn saw_reset(&self) -> bool {
-        self.client.saw_reset()
+        self.wire.client.saw_reset()
     }
 }
 

@@ -5,17 +5,17 @@
 
 use std::{sync::Arc, time::Duration};
 
+use fastrand::Rng;
 use ringway::{
     core::shard::{Shard, ShardParts},
     metrics::CoreMetrics,
-    outbox::channel::Channels,
 };
 use ringway_acceptor::{
-    Driver, Operations, Settings as DriverSettings,
+    Completion, ConnectionId, Driver, Operations, Settings as DriverSettings,
     sim::{Network, SimDriver},
 };
 
-use crate::{relay::Relays, world::Shared};
+use crate::{relay::Relays, sealing, world::Shared};
 
 /// How much time passes at most while anything moves.
 const STEP: Duration = Duration::from_millis(1);
@@ -50,6 +50,22 @@ enum Sleep {
     Until(Option<Duration>),
 }
 
+/// The connection that a completion is about.
+pub fn connection_of(completion: &Completion<'_>) -> Option<ConnectionId> {
+    match *completion {
+        Completion::Accepted { connection, .. }
+        | Completion::Connected { connection, .. }
+        | Completion::Received { connection, .. }
+        | Completion::EndOfStream { connection }
+        | Completion::Failed { connection, .. }
+        | Completion::Backlogged { connection, .. }
+        | Completion::Drained { connection }
+        | Completion::Closed { connection }
+        | Completion::Progress { connection, .. } => Some(connection),
+        Completion::ConnectFailed { .. } | Completion::Refused { .. } | Completion::Woken => None,
+    }
+}
+
 impl Owner {
     /// Connections that it has.
     pub fn connections(&self) -> usize {
@@ -76,12 +92,13 @@ impl Core {
         let metrics = Arc::new(CoreMetrics::default());
         let shard = Shard::new(ShardParts {
             settings: Arc::clone(&shared.settings),
+            identities: Arc::clone(&shared.identities),
             limiter: Arc::clone(&shared.limiter),
             broker: Arc::clone(&shared.broker),
             mailbox: shared.mailbox.clone(),
             memory: Arc::clone(&shared.memory),
             metrics: Arc::clone(&metrics),
-            channels: Channels::default(),
+            channels: sealing::channels(),
             core: number,
         });
         Self { metrics, ..Self::owned(driver, Owner::Shard(Box::new(shard))) }
@@ -112,16 +129,17 @@ impl Core {
         is_asleep && self.operations.is_empty() && self.stalled == 0
     }
 
-    /// Stands still for so many rounds.
-    pub fn stall(&mut self, rounds: u32) {
-        self.stalled = rounds;
-    }
-
-    /// Whether it stands still in this round.
-    pub fn is_stalled(&mut self) -> bool {
-        let is_stalled = self.stalled > 0;
-        self.stalled = self.stalled.saturating_sub(1);
-        is_stalled
+    /// Whether it stands still in this round, as it begins to with this probability.
+    pub fn is_stalled(&mut self, network: &Network, probability: f64, rng: &mut Rng) -> bool {
+        if rng.f64() < probability {
+            self.stalled = rng.u32(1..200);
+        }
+        if self.stalled == 0 {
+            return false;
+        }
+        self.stalled -= 1;
+        network.advance(Duration::from_micros(rng.u64(0..300)));
+        true
     }
 
     /// Submits, and waits until `next` at most, or for a step if anything moves. Returns until when

@@ -11,10 +11,12 @@ mod connection;
 mod core;
 mod decoder;
 mod hub;
+mod identities;
 mod playback;
 mod relay;
 mod scenario;
 mod script;
+mod sealing;
 mod seeds;
 mod tally;
 mod world;
@@ -35,6 +37,13 @@ fn run(test: &str, count: u64, scenario: impl Fn(u64) -> Scenario) -> (Tally, u6
 fn every_client_gets_the_answers_it_is_owed() {
     let test = "every_client_gets_the_answers_it_is_owed";
     let (tally, _) = run(test, 2_000, Scenario::everyone);
+    assert!(tally.of(Count::Satisfied) > 0, "no client got all that it was owed");
+}
+
+#[test]
+fn a_client_behind_a_layer_of_records_gets_the_answers_it_is_owed() {
+    let test = "a_client_behind_a_layer_of_records_gets_the_answers_it_is_owed";
+    let (tally, _) = run(test, 1_000, Scenario::everyone_sealed);
     assert!(tally.of(Count::Satisfied) > 0, "no client got all that it was owed");
 }
 

@@ -7,7 +7,6 @@ use std::{collections::BTreeMap, ops::AddAssign};
 /// Something that is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Count {
-    /// Turns of the world.
     Turns,
     /// Scripted clients that got every answer they were owed.
     Satisfied,
@@ -21,7 +20,6 @@ pub enum Count {
     Overruns,
     /// Events that clients got.
     EventsReceived,
-    /// Gaps that clients were told of.
     Gaps,
     /// Clients that came with a cursor of this log.
     Resumed,
@@ -45,8 +43,13 @@ pub enum Count {
     Queued,
     /// Recipients who were absent when an event was not kept.
     Offline,
-    /// Recipients that may not be notified.
     Denied,
+    /// Connections behind a layer of records.
+    Sealed,
+    /// Connections whose client has ended them by a record, in order or by a damaged one.
+    EndedByRecord,
+    /// Records that the gateway found to be damaged or cut off.
+    ChannelErrors,
     /// Moments at which nothing moved and every client was checked.
     Rests,
     /// Relayed connections whose sides both ended in good order.
@@ -57,7 +60,7 @@ pub enum Count {
     RelaysRefused,
     /// Relays that were given up before their upstream was connected.
     RelaysCancelled,
-    /// Relays of which one side sent after it had read the end of the other one.
+    /// Relays with a side that sent after it had read the end of the other side.
     RelaysSentAfterEnd,
     /// Worlds in which a relay held bytes back.
     RelaysHeldBack,
@@ -65,7 +68,7 @@ pub enum Count {
 
 impl Count {
     /// What happens to clients of the hub, over many seeds.
-    pub const HUB: [Self; 15] = [
+    pub const HUB: [Self; 18] = [
         Self::EventsReceived,
         Self::Gaps,
         Self::Resumed,
@@ -80,6 +83,9 @@ impl Count {
         Self::Queued,
         Self::Offline,
         Self::Denied,
+        Self::Sealed,
+        Self::EndedByRecord,
+        Self::ChannelErrors,
         Self::Rests,
     ];
 

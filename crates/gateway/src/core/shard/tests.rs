@@ -3,6 +3,8 @@
 //! There is no driver, so that a socket takes all that is written and nothing is ever backlogged.
 
 mod channels;
+mod deadlines;
+mod identities;
 mod polls;
 mod replacing;
 mod slices;
@@ -13,6 +15,7 @@ use ringway_frame::{MaskKeys, Opcode, emit_frame};
 use ringway_hub::{Appender, Epoch};
 
 use crate::{
+    auth::SelfNamed,
     broker::{Echo, Notice},
     config::Config,
     core::shard::*,
@@ -40,6 +43,7 @@ fn shard_with(change: impl FnOnce(&mut Settings)) -> Shard {
         })),
         broker: Arc::new(Broker::new(Epoch::new(1), &settings.history, &settings.history_topics)),
         settings,
+        identities: Arc::new(SelfNamed),
         mailbox: Mailbox::default(),
         memory: Arc::new(MemoryBudget::new(1 << 30)),
         metrics: Arc::new(CoreMetrics::default()),

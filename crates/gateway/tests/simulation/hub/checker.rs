@@ -22,6 +22,8 @@ use crate::{
     tally::Count,
 };
 
+const PROPERTY: &str = "a client is told what it asked for, in order";
+
 /// What the application closes clients with.
 pub const APPLICATION_CLOSE: u16 = 4_000;
 
@@ -30,18 +32,18 @@ const OLDER_MAX: usize = 8;
 
 impl Hub {
     /// Checks what has come for every client, and answers it.
-    pub fn hear(&mut self, now: Duration, trace: &mut Trace) {
+    pub fn check(&mut self, now: Duration, trace: &mut Trace) {
         let Self { model, devices, rng, .. } = self;
         for number in 0..model.connections.len() {
             if model.connections[number].phase != Phase::Over {
                 let device = model.connections[number].device;
-                hear(model, number, &mut devices[device], (now, trace), rng);
+                check_connection(model, number, &mut devices[device], (now, trace), rng);
             }
         }
     }
 }
 
-fn hear(
+fn check_connection(
     model: &mut Model,
     number: usize,
     device: &mut Device,
@@ -53,7 +55,7 @@ fn hear(
     let (said, saw_fin, saw_reset) = (socket.said(), socket.saw_fin(), socket.saw_reset());
     let is_main = device.connection == Some(number);
     for said in said {
-        trace.hear(&said, now);
+        trace.said(&said, now);
         let reached = check(model, number, said, now, rng);
         if let Some(cursor) = reached.filter(|_| is_main) {
             device.reaches(cursor);
@@ -87,16 +89,11 @@ fn check(
         Said::Open => connection.phase = connection.phase.max_open(),
         Said::Text(text) => return check_object(model, number, &text, now),
         Said::Reached(cursor) => {
-            connection.oracle.as_mut().expect("it was let in").reach(cursor, moment);
+            connection.oracle.as_mut().expect("it was admitted").reach(cursor, moment);
             return Some(cursor);
         }
         Said::Response(status) => {
-            check!(
-                Commands,
-                matches!(status, 200 | 408),
-                "a {status} on {:?}",
-                connection.transport
-            );
+            check!(matches!(status, 200 | 408), "a {status} on {:?}", connection.transport);
             connection.oracle = None;
             connection.is_owed = false;
             connection.phase = connection.phase.max_open();
@@ -114,7 +111,7 @@ fn check(
                 Some(1013) => {
                     let (_, cursor) = reason.split_once("resume from ").expect("a cursor");
                     let cursor = cursor.parse().expect("a cursor");
-                    connection.oracle.as_mut().expect("it was let in").reach(cursor, moment);
+                    connection.oracle.as_mut().expect("it was admitted").reach(cursor, moment);
                     model.tally.add(Count::TooSlow);
                     resume = Some(cursor);
                 }
@@ -129,7 +126,7 @@ fn check(
             connection.phase = Phase::Left;
             return resume;
         }
-        Said::Binary(_) | Said::Pong(_) => fail!(Commands, "{said:?}, which nobody asked for"),
+        Said::Binary(_) | Said::Pong(_) => fail!("{said:?}, which nobody asked for"),
     }
     None
 }
@@ -150,12 +147,12 @@ fn check_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
     }
     let is_answer = matches!(&*object.kind, "ack") && object.outcome.is_some();
     let Some(oracle) = &mut connection.oracle else {
-        fail!(Delivery, "{text} to a client that was not let in, or has left");
+        fail!("{text} to a client that was not admitted, or has left");
     };
     match &*object.kind {
         "welcome" => {
             let name = &model.people[connection.person].name;
-            check_eq!(Commands, object.client.as_ref(), Some(name), "who is welcome");
+            check_eq!(object.client.as_ref(), Some(name), "who is welcome");
             connection.name = object.connection;
             let cursor = cursor_of(object.cursor.as_ref());
             oracle.welcome(cursor, moment);
@@ -181,7 +178,7 @@ fn check_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
         }
         "ack" if !is_answer && object.id.as_ref().is_some_and(|id| id.starts_with('l')) => {
             let changes = connection.changes.pop_front().expect("it has asked for that");
-            check_eq!(Commands, object.id, changes.id, "answers come in order");
+            check_eq!(object.id, changes.id, "answers come in order");
             match changes.since {
                 Some(since) => {
                     oracle.subscribed(&changes.topic, since, changes.position, changes.at);
@@ -190,9 +187,9 @@ fn check_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
             }
             let cursor = cursor_of(object.cursor.as_ref());
             match changes.since {
-                // It is to be told again if the connection breaks before the gap is heard.
+                // It is to be told again if the connection breaks before the gap is read.
                 Some(Since::Foreign(since)) => {
-                    check_eq!(Commands, cursor, since, "the cursor before a gap")
+                    check_eq!(cursor, since, "the cursor before a gap")
                 }
                 _ => oracle.reach(cursor, moment),
             }
@@ -210,21 +207,21 @@ fn check_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
 fn answer(model: &mut Model, object: &Object, text: &str) {
     let Model { commands, reference, tally, settings, promised, .. } = model;
     let Some(id) = object.id.as_ref().filter(|_| object.kind == "ack") else {
-        return check_eq!(Commands, object.kind, "pong", "{text}");
+        return check_eq!(object.kind, "pong", "{text}");
     };
     let cursor: Cursor = object.cursor.as_ref().expect("a cursor").parse().expect("a cursor");
     let Some(token) = id.strip_prefix('c') else {
         let promised = promised.remove(id);
-        return check_eq!(Commands, Some(cursor.sequence), promised, "from where on: {text}");
+        return check_eq!(Some(cursor.sequence), promised, "from where on: {text}");
     };
     let command: &mut Command = &mut commands[token.parse::<usize>().expect("a token")];
     if let Some(ack) = &command.ack {
         tally.add(Count::Repeated);
-        return check_eq!(Commands, ack, text, "the answer to a command that came twice");
+        return check_eq!(ack, text, "the answer to a command that came twice");
     }
     command.ack = Some(text.to_owned());
     if let Some(place) = reference.place(command.token) {
-        check_eq!(Commands, cursor.sequence, place, "the place of an event");
+        check_eq!(cursor.sequence, place, "the place of an event");
     }
     if let Some(outcome) = &object.outcome {
         let outcome = outcome.iter().map(|(name, outcome)| (&**name, &**outcome));

@@ -18,6 +18,8 @@ use super::{
 use crate::{
     connection::Connection,
     decoder::{Packing, Transport},
+    sealing::{Received, Sealing},
+    tally::{Count, Tally},
 };
 
 /// Something that the gateway does once it has served what came before.
@@ -136,12 +138,10 @@ pub struct HubConnection {
     pub is_closed: bool,
     /// Whether the client has ended it, or it broke.
     pub has_ended: bool,
-    /// Whether it was let in, at least once.
+    /// Whether the client was admitted at least once.
     pub has_entered: bool,
     /// Whether the driver has ever kept bytes for it.
     pub was_backlogged: bool,
-    /// Whether it keeps some now.
-    pub is_backlogged: bool,
     /// The last event of the client's own that its socket has taken.
     pub taken_to: Sequence,
     /// As it was when the client left, if nothing was on its way to it.
@@ -161,7 +161,8 @@ pub struct HubConnection {
 impl HubConnection {
     /// A connection that is being made.
     pub fn connect(network: &Network, person: usize, device: usize, transport: Transport) -> Self {
-        let mut socket = Connection::connect(network, None, transport);
+        let sealing = Sealing::of_next(network);
+        let mut socket = Connection::connect(network, None, sealing, transport);
         socket.taken();
         Self {
             socket,
@@ -179,7 +180,6 @@ impl HubConnection {
             has_ended: false,
             has_entered: false,
             was_backlogged: false,
-            is_backlogged: false,
             taken_to: 0,
             claimed: 0,
             settled: 0,
@@ -196,7 +196,7 @@ impl HubConnection {
         !matches!(self.phase, Phase::Left | Phase::Over)
     }
 
-    /// Asks to be let in.
+    /// Asks for admission.
     pub fn enter(&mut self, params: &ConnectParams<'_>, rng: &mut Rng) {
         let mut bytes = Vec::new();
         match self.transport {
@@ -247,8 +247,13 @@ impl HubConnection {
     }
 
     /// The gateway has received this much more, and may put it off.
-    pub fn receives(&mut self, bytes: usize) {
-        self.received += bytes;
+    pub fn receives(&mut self, bytes: usize, tally: &mut Tally) {
+        let Received { plain, has_ended } = self.socket.delivers(bytes);
+        self.received += plain;
+        if has_ended {
+            self.marks.push_back((self.received, Mark::Leave));
+            tally.add(Count::EndedByRecord);
+        }
     }
 
     /// Whether the gateway has received a request, or a message, that it has not served yet.

@@ -24,9 +24,12 @@ use crate::{
         backlogs::{check_backlog, of_events},
         check_eq,
     },
+    core::connection_of,
     decoder::Transport,
     tally::{Count, Tally},
 };
+
+pub(super) const PROPERTY: &str = "the directory knows who is connected";
 
 /// A queue of so many bytes has room for all that a turn brings, where no flood comes.
 const ROOMY: usize = 64 << 10;
@@ -57,19 +60,19 @@ pub struct Model {
     /// From where on the changes in the mail are promised to those who asked, by the ids of their
     /// commands.
     pub(super) promised: HashMap<String, Sequence>,
-    /// How many connections each name had before the gateway served what is being judged.
+    /// How many connections each name had before the gateway served what is being checked.
     pub(super) present: Vec<u32>,
     /// Those who leave in this turn.
     leavers: Vec<usize>,
     learnt: Sequence,
-    /// Whether somebody who has everything keeps up with what comes.
+    /// Whether a client that has everything keeps up with new events.
     health: Health,
     event_bytes_max: usize,
 }
 
 /// A change of another connection's subscription.
 pub(super) struct RemoteChange {
-    pub(super) connection: usize,
+    pub(super) number: usize,
     pub(super) topic: String,
     /// From where on; `None`: no more.
     pub(super) since: Option<Since>,
@@ -146,71 +149,49 @@ impl Model {
 
     /// Takes note of a completion.
     pub fn note(&mut self, completion: &Completion<'_>, place: Place) {
-        let number_of =
-            |connection: &ConnectionId| self.numbers.get(&(place.core, *connection)).copied();
-        match completion {
-            Completion::Received { connection, bytes } => {
-                if let Some(connection) = number_of(connection) {
-                    self.receives(connection, bytes.len());
-                }
-            }
-            Completion::Backlogged { connection, unsent_bytes, .. } => {
-                if let Some(number) = number_of(connection) {
-                    let transport = self.connections[number].transport;
-                    let bound = of_events(transport, &self.settings, self.event_bytes_max);
-                    check_backlog(*connection, *unsent_bytes, bound);
-                    let connection = number;
-                    self.trouble(connection);
-                    self.connections[connection].was_backlogged = true;
-                    self.connections[connection].is_backlogged = true;
-                }
-            }
-            Completion::EndOfStream { connection } => {
-                if let Some(connection) = number_of(connection) {
-                    self.leaves(connection);
-                }
-            }
-            Completion::Failed { connection, .. } => {
-                if let Some(connection) = number_of(connection) {
-                    // Of a send of the last turn, perhaps, which was not taken.
-                    self.connections[connection].claimed = 0;
-                    self.leaves(connection);
-                }
-            }
-            Completion::Closed { connection } => {
-                if let Some(connection) = self.numbers.remove(&(place.core, *connection)) {
-                    self.is_closed(connection);
-                }
+        let Place { core, position, now, .. } = place;
+        match *completion {
+            Completion::Accepted { connection, peer, .. } => {
+                return self.is_accepted(core, connection, peer);
             }
             Completion::Woken => {
-                for RemoteChange { connection, topic, since } in
-                    self.mail.remove(&place.core).unwrap_or_default()
+                for RemoteChange { number, topic, since } in
+                    self.mail.remove(&core).unwrap_or_default()
                 {
-                    self.trouble(connection);
-                    let Place { position, now, .. } = place;
-                    let connection = &mut self.connections[connection];
-                    connection.changes.push_back(ChangeDone {
-                        id: None,
-                        topic,
-                        since,
-                        position,
-                        at: now,
-                    });
+                    self.trouble(number);
+                    let connection = &mut self.connections[number];
+                    let change = ChangeDone { id: None, topic, since, position, at: now };
+                    connection.changes.push_back(change);
                     connection.settle();
                 }
+                return;
             }
-            Completion::Drained { connection } => {
-                if let Some(connection) = number_of(connection) {
-                    self.connections[connection].is_backlogged = false;
-                }
+            _ => {}
+        }
+        let Some(connection) = connection_of(completion) else { return };
+        let Some(&number) = self.numbers.get(&(core, connection)) else { return };
+        match *completion {
+            Completion::Received { ref bytes, .. } => self.receives(number, bytes.len()),
+            Completion::Backlogged { unsent_bytes, .. } => {
+                let transport = self.connections[number].transport;
+                let bound = of_events(transport, &self.settings, self.event_bytes_max);
+                let socket = &self.connections[number].socket;
+                let bound = bound.map(|bound| socket.sealed_bytes_max(bound));
+                check_backlog(connection, unsent_bytes, bound);
+                self.trouble(number);
+                self.connections[number].was_backlogged = true;
             }
-            Completion::Accepted { connection, peer, .. } => {
-                self.is_accepted(place.core, *connection, *peer);
+            Completion::EndOfStream { .. } => self.leaves(number),
+            Completion::Failed { .. } => {
+                // Of a send of the last turn, perhaps, which was not taken.
+                self.connections[number].claimed = 0;
+                self.leaves(number);
             }
-            Completion::Connected { .. }
-            | Completion::ConnectFailed { .. }
-            | Completion::Progress { .. }
-            | Completion::Refused { .. } => {}
+            Completion::Closed { .. } => {
+                self.numbers.remove(&(core, connection));
+                self.is_closed(number);
+            }
+            _ => {}
         }
     }
 
@@ -220,6 +201,9 @@ impl Model {
         if let Some((number, _)) = found {
             self.numbers.insert((core, id), number);
             self.connections[number].place = Some((core, id));
+            if self.connections[number].socket.sealed_bytes_max(0) > 0 {
+                self.tally.add(Count::Sealed);
+            }
         }
     }
 
@@ -235,10 +219,10 @@ impl Model {
         }
     }
 
-    /// A core has heard all that has come in this turn: what was written before it, and is not
+    /// A core has served all that has come in this turn: what was written before it, and is not
     /// backlogged, was taken. Of what is taken after a backlog it is not known here whether the
     /// client was still served; and where commands are answered, the gateway does not look closely.
-    pub fn heard_all(&mut self, core: usize) {
+    pub fn has_received_all(&mut self, core: usize) {
         for person in 0..self.people.len() {
             self.take_stock(person);
         }
@@ -266,7 +250,7 @@ impl Model {
         }
     }
 
-    /// Nothing moves: everybody who listens has everything.
+    /// Nothing moves: every client that reads has everything.
     pub fn audit_rest(&mut self, now: Duration) {
         self.tally.add(Count::Rests);
         let log = &self.broker.log;
@@ -283,7 +267,6 @@ impl Model {
                 let name = &self.people[connection.person].name;
                 let liveness = self.broker.directory.liveness(name);
                 check_eq!(
-                    Presence,
                     liveness,
                     Liveness::Live,
                     "{name} has all, on {:?}",
@@ -315,7 +298,7 @@ impl Model {
         }
     }
 
-    /// Nobody is said to be reached who has no connection.
+    /// A command was carried out: notes which of its recipients have a connection.
     pub fn is_carried_out(&mut self, token: usize) {
         if let Kind::Notify { to } = &self.commands[token].kind {
             let is_there = |name: &&String| {

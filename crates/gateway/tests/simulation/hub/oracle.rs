@@ -1,24 +1,25 @@
 //! What one connection, or one poll, is owed: for each of its interests, from where on it sees every
 //! event.
 //!
-//! Whatever it hears is checked against the true log: nothing is left out, nothing comes twice or out
-//! of order, nothing comes that is not for it. It never knows how the bytes came.
+//! What it is sent is checked against the reference log: nothing is left out, comes twice or comes out of
+//! order, and nothing comes that is for others. It never knows how the bytes came.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use ringway_hub::{Cursor, Epoch, Expiry, Sequence, UNKEPT_GRACE};
 
 use super::{
-    interest::Interest,
     person::Person,
-    reference_log::{Record, ReferenceLog},
+    reference_log::{Interest, Record, ReferenceLog},
 };
 use crate::{
     checkers::{check, check_eq},
     decoder::Transport,
 };
 
-/// What is known when something is heard.
+const PROPERTY: &str = "no event is lost, doubled, reordered or sent to the wrong client";
+
+/// What is known when something is received.
 #[derive(Clone, Copy)]
 pub struct Moment<'t> {
     /// The virtual time.
@@ -58,7 +59,7 @@ pub struct Oracle {
     transport: Transport,
     start: Start,
     parts: Vec<Part>,
-    /// The last cursor that it has heard.
+    /// The last cursor that it was sent.
     last: Sequence,
     gap_due: Option<GapDue>,
     /// Events that are not kept, which it must get because it was seen to keep up.
@@ -147,25 +148,15 @@ impl Oracle {
     /// The first word.
     pub fn welcome(&mut self, cursor: Cursor, moment: Moment<'_>) {
         match self.start {
-            // It is to be told again if the connection breaks before the gap is heard.
+            // It is to be told again if the connection breaks before the gap is read.
             Start::Foreign(foreign, _) => {
-                return check_eq!(
-                    Delivery,
-                    cursor,
-                    foreign,
-                    "the cursor of a welcome to {self:#?}"
-                );
+                return check_eq!(cursor, foreign, "the cursor of a welcome to {self:#?}");
             }
             Start::At(sequence) => {
-                check_eq!(
-                    Delivery,
-                    cursor.sequence,
-                    sequence,
-                    "the cursor of a welcome to {self:#?}"
-                );
+                check_eq!(cursor.sequence, sequence, "the cursor of a welcome to {self:#?}");
             }
             Start::Beside(position) | Start::Alone { position, .. } => {
-                check!(Delivery, cursor.sequence <= position, "{cursor} in a welcome to {self:#?}");
+                check!(cursor.sequence <= position, "{cursor} in a welcome to {self:#?}");
             }
         }
         self.reach(cursor, moment);
@@ -173,27 +164,22 @@ impl Oracle {
 
     /// An event.
     pub fn event(&mut self, cursor: Cursor, text: &str, moment: Moment<'_>) {
-        check_eq!(Delivery, cursor.epoch, moment.epoch, "the epoch of an event");
-        check!(Delivery, self.gap_due.is_none(), "{cursor} before the gap that is due: {self:#?}");
+        check_eq!(cursor.epoch, moment.epoch, "the epoch of an event");
+        check!(self.gap_due.is_none(), "{cursor} before the gap that is due: {self:#?}");
         let sequence = cursor.sequence;
         let is_held = self.is_held(sequence);
-        check!(
-            Delivery,
-            sequence > self.last || is_held,
-            "{cursor} is not after the last: {self:#?}"
-        );
+        check!(sequence > self.last || is_held, "{cursor} is not after the last: {self:#?}");
         if let Some(record) = moment.reference.record(sequence) {
             check!(
-                Delivery,
                 self.parts.iter().any(|part| part.accepts(sequence, record)),
                 "{text} comes to one who does not wait for it: {self:#?}"
             );
             let is_echo = record.except.as_ref() == Some(&self.client);
-            check!(Delivery, !is_echo, "its own echo: {text}");
-            check_eq!(Delivery, text, one_line(&record.text), "byte for byte");
+            check!(!is_echo, "its own echo: {text}");
+            check_eq!(text, one_line(&record.text), "byte for byte");
             if record.to.contains(&Interest::Own(self.client.clone())) {
                 if let Start::Alone { person, .. } = &self.start {
-                    check!(Delivery, sequence > person.settled, "{text} comes again: {self:#?}");
+                    check!(sequence > person.settled, "{text} comes again: {self:#?}");
                 }
                 self.own = self.own.max(sequence);
             }
@@ -213,48 +199,39 @@ impl Oracle {
         }
     }
 
-    /// A cursor that is safe to resume from: all up to it was heard.
+    /// A cursor that is safe to resume from: it has everything up to there.
     pub fn reach(&mut self, cursor: Cursor, moment: Moment<'_>) {
-        check_eq!(Delivery, cursor.epoch, moment.epoch, "the epoch of a cursor");
+        check_eq!(cursor.epoch, moment.epoch, "the epoch of a cursor");
         let is_held = self.is_held(cursor.sequence);
-        check!(Delivery, cursor.sequence >= self.last || is_held, "{cursor} is old: {self:#?}");
+        check!(cursor.sequence >= self.last || is_held, "{cursor} is old: {self:#?}");
         self.last = cursor.sequence;
         self.catch_up(cursor.sequence, moment);
     }
 
     /// Some events are gone.
     pub fn gap(&mut self, from: Cursor, to: Cursor, moment: Moment<'_>) {
-        check_eq!(Delivery, to.epoch, moment.epoch, "the epoch of a gap");
-        check!(Delivery, to.sequence < moment.first, "a gap to {to}, which is not gone: {self:#?}");
+        check_eq!(to.epoch, moment.epoch, "the epoch of a gap");
+        check!(to.sequence < moment.first, "a gap to {to}, which is not gone: {self:#?}");
         match self.gap_due.take() {
             Some(GapDue::Entry(cursor, sequence)) => {
-                check_eq!(
-                    Delivery,
-                    (from, to.sequence),
-                    (cursor, sequence),
-                    "the first gap: {self:#?}"
-                );
+                check_eq!((from, to.sequence), (cursor, sequence), "the first gap: {self:#?}");
             }
             Some(GapDue::Topic(since, topic)) => {
-                check_eq!(Delivery, from, since, "the gap of a topic: {self:#?}");
+                check_eq!(from, since, "the gap of a topic: {self:#?}");
                 self.last = self.last.min(to.sequence);
                 let topic = Interest::Topic(topic);
                 let own = self.parts.iter_mut().filter(|part| part.interest == topic);
                 own.for_each(|part| part.seen = to.sequence);
             }
             None => {
-                check_eq!(Delivery, from.epoch, moment.epoch, "the epoch of a gap");
-                check!(
-                    Delivery,
-                    from.sequence < to.sequence,
-                    "an empty gap from {from}: {self:#?}"
-                );
+                check_eq!(from.epoch, moment.epoch, "the epoch of a gap");
+                check!(from.sequence < to.sequence, "an empty gap from {from}: {self:#?}");
                 let reached = |part: &Part| match from.sequence < part.held {
                     true => part.after,
                     false => part.seen,
                 };
                 let least = self.parts.iter().map(reached).min().unwrap_or(0);
-                check!(Delivery, from.sequence >= least, "a gap from {from}: {self:#?}");
+                check!(from.sequence >= least, "a gap from {from}: {self:#?}");
                 // Not one of a core that has slept for too long, which begins at its position, nor
                 // one of a topic that it has asked for from an earlier event on.
                 let is_of_entry = |part: &Part, position| {
@@ -272,11 +249,7 @@ impl Oracle {
                         Some(record.is_for(&person.name) && record.keep != Expiry::Never)
                     };
                     let has_lost = (1..=to.sequence).any(|sequence| lost(sequence) != Some(false));
-                    check!(
-                        Delivery,
-                        has_lost,
-                        "a gap to a stranger whom nothing was for: {self:#?}"
-                    );
+                    check!(has_lost, "a gap to a stranger whom nothing was for: {self:#?}");
                 }
                 self.catch_up(from.sequence, moment);
                 self.parts.iter_mut().for_each(|part| part.seen = part.seen.max(to.sequence));
@@ -316,7 +289,7 @@ impl Oracle {
     }
 
     /// A subscription was begun, after this event, or ended by a request of its own, when the core
-    /// stood at `position`; what was sent before that may not have been heard yet.
+    /// stood at `position`; what was sent before that may not have arrived yet.
     pub fn changed(
         &mut self,
         topic: &str,
@@ -345,8 +318,8 @@ impl Oracle {
 
     /// Nothing is on its way to it: it has everything up to the end of the log.
     pub fn rests(&mut self, moment: Moment<'_>, health: Health) {
-        check!(Delivery, self.gap_due.is_none(), "a gap is due: {self:#?}");
-        check!(Delivery, self.live.is_empty(), "not kept, and never sent: {self:#?}");
+        check!(self.gap_due.is_none(), "a gap is due: {self:#?}");
+        check!(self.live.is_empty(), "not kept, and never sent: {self:#?}");
         self.parts.iter_mut().for_each(|part| part.held = 0);
         self.catch_up(moment.reference.head(), moment);
         self.health = health;
@@ -362,7 +335,7 @@ impl Oracle {
         }
     }
 
-    /// Whether a part that is read from the history may take the client back.
+    /// Whether an event so far back may come from a part that is read from the history.
     fn is_held(&self, sequence: Sequence) -> bool {
         self.parts.iter().any(|part| sequence <= part.held)
     }
@@ -418,7 +391,6 @@ impl Part {
                 _ => false,
             };
             check!(
-                Delivery,
                 !is_kept || is_left_out || may_miss || !self.wants(record),
                 "{} never came, and now {client} is at {to}: {self:#?} {start:#?}",
                 record.text

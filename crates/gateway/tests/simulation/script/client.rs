@@ -9,45 +9,25 @@ use ringway::config::settings::Settings;
 use ringway_acceptor::sim::Network;
 use ringway_frame::emit_pong;
 
-use super::{Script, mask};
+use super::{Script, checker::PROPERTY, mask};
 use crate::{
     behaviour::{Behaviour, Courtesy, Leaving, Reading, Splitting},
     checkers::{Trace, check},
     connection::Connection,
     decoder::{Said, Transport},
     playback::{Cue, Playback},
+    sealing::Sealing,
 };
 
 /// What the world knows and the client is told each turn.
-#[derive(Debug, Clone, Copy)]
-pub struct Moment {
+#[derive(Clone, Copy)]
+pub struct Moment<'s> {
     /// The virtual time.
     pub now: Duration,
     /// Whether the gateway drains.
     pub draining: bool,
-    /// How long a client may be silent until it is sent a ping.
-    pub ping_interval: Duration,
-    /// How long a client may be silent.
-    pub silence_max: Duration,
-    /// How long a head may take.
-    pub handshake_timeout: Duration,
-    /// How long a message may take.
-    pub message_timeout: Duration,
-}
-
-impl Moment {
-    /// The moment `now` of a world with these settings.
-    pub fn new(now: Duration, draining: bool, settings: &Settings) -> Self {
-        let Settings { websocket, limits, .. } = settings;
-        Self {
-            now,
-            draining,
-            ping_interval: websocket.ping_interval,
-            silence_max: websocket.ping_interval + websocket.pong_timeout,
-            handshake_timeout: limits.handshake_timeout.min(limits.keep_alive_timeout),
-            message_timeout: websocket.message_timeout,
-        }
-    }
+    /// The settings of the gateway.
+    pub settings: &'s Settings,
 }
 
 /// A client in the world.
@@ -56,16 +36,18 @@ pub struct ScriptedClient {
     pub playback: Playback,
     /// The address that it comes from, if not from one of its own.
     pub address: Option<SocketAddr>,
+    /// Whether its connection has a layer of records.
+    pub sealing: Sealing,
     pub(super) rng: Rng,
-    /// Answers heard of those that the script is owed.
-    pub(super) heard: usize,
+    /// How many of the answers that the script is owed have come.
+    pub(super) received: usize,
     /// What the gateway said on its own account: a 408, a 1001, or why it was not admitted.
     pub(super) farewell: Option<Said>,
     /// The status with which the gateway must reject it, as the model of the limiter has it.
     pub(super) rejected: Option<u16>,
     pub(super) pongs_due: u32,
-    /// When it heard what no answer follows, so that a FIN is due.
-    pub(super) last_heard_at: Option<Duration>,
+    /// When the last answer came, so that a FIN is due.
+    pub(super) last_received_at: Option<Duration>,
     saw_fin: bool,
     is_done: bool,
 }
@@ -76,12 +58,13 @@ impl ScriptedClient {
         Self {
             playback: Playback::new(script, behaviour),
             address: None,
+            sealing: Sealing::Off,
             rng: Rng::with_seed(seed),
-            heard: 0,
+            received: 0,
             farewell: None,
             rejected: None,
             pongs_due: 0,
-            last_heard_at: None,
+            last_received_at: None,
             saw_fin: false,
             is_done: false,
         }
@@ -107,7 +90,7 @@ impl ScriptedClient {
 
     /// Whether it ended well, with all that it was owed.
     pub fn got_all(&self) -> bool {
-        self.is_done && self.saw_fin && self.heard == self.playback.script.owed.len()
+        self.is_done && self.saw_fin && self.received == self.playback.script.owed.len()
     }
 
     /// What the gateway said on its own account.
@@ -125,12 +108,12 @@ impl ScriptedClient {
         if self.has_come() || now < self.playback.behaviour.comes_at {
             return None;
         }
-        let connection = Connection::connect(network, self.address, Transport::Echo);
+        let connection = Connection::connect(network, self.address, self.sealing, Transport::Echo);
         Some(self.playback.begin(connection, now))
     }
 
-    /// One turn: hears, then speaks. Returns when to call it again if nothing comes until then.
-    pub fn act(&mut self, moment: Moment, trace: &mut Trace) -> Option<Duration> {
+    /// One turn: reads, then sends. Returns when to call it again if nothing comes until then.
+    pub fn act(&mut self, moment: Moment<'_>, trace: &mut Trace) -> Option<Duration> {
         if self.is_done {
             return None;
         }
@@ -150,14 +133,14 @@ impl ScriptedClient {
         self.playback.act(moment.now, cue)
     }
 
-    fn listen(&mut self, moment: Moment, trace: &mut Trace) {
+    fn listen(&mut self, moment: Moment<'_>, trace: &mut Trace) {
         let connection = self.playback.connection();
         let (said, saw_fin, saw_reset) =
             (connection.said(), connection.saw_fin(), connection.saw_reset());
-        check!(Answers, said.is_empty() || !self.saw_fin, "{said:?} after the FIN");
+        check!(said.is_empty() || !self.saw_fin, "{said:?} after the FIN");
         for said in said {
-            trace.hear(&said, moment.now);
-            self.hear(said, moment);
+            trace.said(&said, moment.now);
+            self.check(said, moment);
         }
         if saw_reset {
             self.is_done = true;
@@ -186,7 +169,7 @@ impl ScriptedClient {
         let Playback { script, behaviour, sent, .. } = &self.playback;
         let waits_for_opening = behaviour.stops(script)[1] == *sent;
         (waits_for_opening && !self.is_open())
-            || (behaviour.splitting == Splitting::Lockstep && self.heard < self.owed_now().0)
+            || (behaviour.splitting == Splitting::Lockstep && self.received < self.owed_now().0)
     }
 
     /// Answers the gateway's FIN.
@@ -201,10 +184,10 @@ impl ScriptedClient {
     pub fn summary(&self) -> String {
         let Playback { script, behaviour, sent, sent_at, .. } = &self.playback;
         format!(
-            "{behaviour:?}, sent {sent} of {} bytes at {sent_at:?}, heard {} of {}, owed {:?}, \
+            "{behaviour:?}, sent {sent} of {} bytes at {sent_at:?}, received {} of {}, owed {:?}, \
              farewell {:?}, left {}, FIN {}, closed by the gateway {}, done {}",
             script.bytes.len(),
-            self.heard,
+            self.received,
             script.owed.len(),
             self.owed_now(),
             self.farewell,
