@@ -234,7 +234,7 @@ impl Decoder {
             }
         }
         // RFC 6455 §5.5.1: no more frames after a Close.
-        check!(input.is_empty(), "{} bytes after the Close", input.len());
+        check!(input.is_empty(), "{} bytes after the end", input.len());
     }
 
     /// The client closes its WebSocket: the frame to send, if it may still send one.
@@ -245,6 +245,38 @@ impl Decoder {
     /// The answer to the gateway's Close, once.
     pub fn take_answer(&mut self) -> Option<Control<'static>> {
         self.owed.take().map(|code| Control::Close(code, ""))
+    }
+}
+
+/// What follows a head.
+fn begin(head: ResponseHead<'_>, expectation: Option<Expectation<'static>>) -> DecoderState {
+    if head.status == 101 {
+        let expectation = expectation.expect("a handshake was sent");
+        let Ok(Verdict::Accepted(accepted)) = expectation.verify(head.bytes) else {
+            fail!("the handshake was not agreed on");
+        };
+        return DecoderState::Frames(Box::new(match &accepted.agreement {
+            Some(agreement) => MessageReader::with_deflate(Role::Client, agreement),
+            None => MessageReader::new(Role::Client),
+        }));
+    }
+    match ["Content-Length", "Transfer-Encoding"].map(|name| head.values(name).count()) {
+        [1, 0] => DecoderState::Response(head.status),
+        [0, 1] => DecoderState::Stream,
+        _ => fail!("a response is of a known length or chunked"),
+    }
+}
+
+/// An object is never cut by the end of a chunk.
+fn item(transport: Transport, chunk: Vec<u8>, said: &mut Vec<Said>) {
+    let text = String::from_utf8(chunk).expect("a stream is UTF-8");
+    let terminator = if matches!(transport, Transport::Sse(_)) { "\n\n" } else { "\n" };
+    let item = text.strip_suffix(terminator).expect("a chunk is whole");
+    match transport {
+        Transport::Sse(names) => block(item, names, said),
+        Transport::Lines => said.push(Said::Text(item.to_owned())),
+        Transport::Iframe => script(item, said),
+        _ => fail!("an endless response was not asked for"),
     }
 }
 
