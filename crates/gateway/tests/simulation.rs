@@ -130,6 +130,17 @@ fn whoever_has_no_cursor_gets_what_no_socket_took() {
 }
 
 #[test]
+fn a_log_that_answers_later_loses_nothing_and_doubles_nothing() {
+    let mut sum = Story::default();
+    let seeds =
+        each_seed("a_log_that_answers_later_loses_nothing_and_doubles_nothing", 500, |seed| {
+            sum += hub::World::new(Course::late(seed)).run();
+        });
+    let is_rich = sum.is_rich() && sum.unavailable > 0;
+    assert!(seeds < ENOUGH || is_rich, "too little has happened: {sum:#?}");
+}
+
+#[test]
 fn a_flood_is_served_in_turns() {
     each_seed("a_flood_is_served_in_turns", 40, |seed| {
         hub::World::new(Course::flood(seed)).run();

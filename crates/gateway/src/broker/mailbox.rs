@@ -5,8 +5,9 @@
 
 use ringway_acceptor::{ConnectionId, Operation, Operations, Waker};
 use ringway_frame::CloseCode;
-use ringway_hub::{Cursor, Name};
+use ringway_hub::{Cursor, Name, Sequence};
 use std::{
+    fmt,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -14,7 +15,13 @@ use std::{
     time::Duration,
 };
 
-use crate::config::settings::Settings;
+use crate::{
+    broker::{
+        Awaited,
+        source::{SubmitterId, Token, Unavailable},
+    },
+    config::settings::Settings,
+};
 
 /// Shared by the control thread and all cores.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +36,16 @@ struct Shared {
     /// Cores that take no more events from clients.
     closed_cores: AtomicUsize,
     cores: Mutex<Vec<Core>>,
+    /// Receives the outcomes of the control thread's submissions.
+    control: OnceLock<Control>,
+}
+
+struct Control(Box<dyn Fn(u64, Result<Sequence, Unavailable>) + Send + Sync>);
+
+impl fmt::Debug for Control {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Control")
+    }
 }
 
 #[derive(Debug)]
@@ -51,6 +68,20 @@ pub enum CoreMessage {
         code: CloseCode,
         /// The reason that the client is given.
         reason: Box<str>,
+    },
+    /// A submission of this core has its outcome.
+    Appended {
+        /// Its number among the core's submissions.
+        number: u64,
+        /// Where the event stands in the log.
+        result: Result<Sequence, Unavailable>,
+    },
+    /// A connection waits for the answer to a command; it is known.
+    Answered {
+        /// The connection.
+        connection: ConnectionId,
+        /// The command.
+        awaited: Arc<Awaited>,
     },
     /// Read these settings from now on; see [`Settings::replaced_by`].
     ReplaceSettings(Arc<Settings>),
@@ -85,6 +116,28 @@ impl Mailbox {
             waker.wake();
         }
         self.cores().push(Core { waker, mail: Vec::new() });
+    }
+
+    /// Has `receive` take the outcomes of the control thread's submissions, with their numbers. It is
+    /// called by the source's thread.
+    pub fn register_control(
+        &self,
+        receive: impl Fn(u64, Result<Sequence, Unavailable>) + Send + Sync + 'static,
+    ) {
+        let _ = self.shared.control.set(Control(Box::new(receive)));
+    }
+
+    /// Tells a submitter the outcome of a pending submission. The event is in the log by then.
+    pub fn complete(&self, token: Token, result: Result<Sequence, Unavailable>) {
+        let Token { submitter, number } = token;
+        match submitter {
+            SubmitterId::Core(core) => self.tell(core, CoreMessage::Appended { number, result }),
+            SubmitterId::Control => {
+                if let Some(Control(receive)) = self.shared.control.get() {
+                    receive(number, result);
+                }
+            }
+        }
     }
 
     /// Tells every core to stop accepting, to take no more events, and then to let its clients go,

@@ -4,7 +4,7 @@
 //! It never decides what a turn may cost: `session::core_hub` and `limits` do.
 
 use crate::{
-    connection::{ClientConnection, Protocol, Readiness, Turn},
+    connection::{ClientConnection, Protocol, Readiness, Turn, awaiting::Awaiting},
     limits::{DEFERRED_BYTES_MAX, RESUME_COST},
     memory,
     session::ready::Effort,
@@ -16,6 +16,8 @@ use crate::{
 pub(super) struct Deferred {
     pub(super) bytes: Vec<u8>,
     pub(super) end: End,
+    /// The command that is answered before anything else is served.
+    pub(super) awaiting: Option<Awaiting>,
 }
 
 /// Whether the peer's FIN has come behind the input.
@@ -52,7 +54,7 @@ impl ClientConnection {
         turn.hub.spend(turn.scratch.take_cost());
         let cost = turn.hub.spent.get() - before;
         self.effort = if cost >= turn.hub.slice.get() { Effort::Heavy } else { Effort::Light };
-        if self.deferred.is_some() {
+        if self.deferred.is_some() && !self.is_awaiting() {
             self.be_ready(turn);
         }
     }
@@ -66,7 +68,10 @@ impl ClientConnection {
             Protocol::Http(_) | Protocol::Poll(..) => !self.sending.is_backlogged(),
             _ => !self.sending.is_paused() || self.is_in_large_message(),
         };
-        if may_go_on && let Some(mut deferred) = self.deferred.take() {
+        if may_go_on
+            && !self.is_awaiting()
+            && let Some(mut deferred) = self.deferred.take()
+        {
             self.serve(&mut deferred.bytes, turn);
             match (&mut self.deferred, deferred.end) {
                 (Some(again), end) => again.end = end,
@@ -80,15 +85,14 @@ impl ClientConnection {
 
     /// Leaves the rest of the input for later.
     pub(super) fn put_off(&mut self, rest: &[u8], turn: &mut Turn<'_>) {
-        let mut bytes = Vec::new();
-        if memory::append(&mut bytes, rest).is_err() {
+        let deferred = self.deferred.get_or_insert_default();
+        if memory::append(&mut deferred.bytes, rest).is_err() {
             return self.close_for_memory(turn);
         }
         // A little more may come meanwhile: to stop reading costs more than to keep it.
-        if bytes.len() > DEFERRED_BYTES_MAX {
+        if deferred.bytes.len() > DEFERRED_BYTES_MAX {
             self.sending.hold(self.connection, turn.operations);
         }
-        self.deferred = Some(Box::new(Deferred { bytes, end: End::Open }));
     }
 
     /// Input that waits for a turn of its own; `None` if it will never be served.

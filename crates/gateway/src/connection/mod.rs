@@ -3,6 +3,7 @@
 //! It owns the state and delegates every decision: HTTP to `edge`, frames to `transport`, events
 //! to `session::delivery`, what is sent to `outbox`. It never sees a socket.
 
+mod awaiting;
 mod deferring;
 mod delivery;
 mod holding;
@@ -22,6 +23,7 @@ use ringway_hub::Name;
 use crate::{
     config::settings::Settings,
     connection::{
+        awaiting::AnswerAs,
         deferring::{Deferred, End},
         log::{ConnectionLog, EndReason, Transport},
     },
@@ -239,6 +241,9 @@ impl ClientConnection {
     #[inline]
     fn serve_input(&mut self, mut input: &mut [u8], turn: &mut Turn<'_>) {
         while !input.is_empty() || self.is_in_large_message() {
+            if self.is_awaiting() {
+                return self.put_off(input, turn);
+            }
             // A request may cost as much as a new client. It is also much shorter than its answer,
             // so a client that does not read an answer does not get the next one.
             let must_wait = turn.hub.is_spent() || self.sending.is_backlogged();
@@ -392,6 +397,12 @@ impl ClientConnection {
             _ => Framing::Chunked,
         };
         self.retire(self.settled(turn), turn);
+        if let Some(deferred) = &mut self.deferred
+            && deferred.awaiting.take().is_some()
+        {
+            // The answer to its Close is among what waits.
+            self.be_ready(turn);
+        }
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         match &mut self.stage {
             Protocol::WebSocket(socket) => {
@@ -431,6 +442,10 @@ impl ClientConnection {
                 return self.linger(turn);
             }
             InputOutcome::Deferred => self.put_off(rest, turn),
+            InputOutcome::AwaitsAnswer(awaited, subprotocol) => {
+                let answer_as = AnswerAs::Message(subprotocol);
+                self.await_answer(awaited, answer_as, rest, turn);
+            }
             InputOutcome::AwaitsInflating => {
                 self.put_off(rest, turn);
                 self.await_inflating(turn);

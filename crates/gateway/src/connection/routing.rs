@@ -11,7 +11,9 @@ use crate::subprotocol::{self, Subprotocol, Verdict};
 use crate::{
     broker::Missed,
     connection::{
-        ClientConnection, Deadline, Protocol, Turn, context,
+        ClientConnection, Deadline, Protocol, Turn,
+        awaiting::AnswerAs,
+        context,
         delivery::RESPONSE_HEAD_BYTES,
         log::{EndReason, Transport},
     },
@@ -65,7 +67,7 @@ impl ClientConnection {
             Action::Upgraded(upgrade) => self.upgrade(&upgrade, turn),
             Action::Opened(opened) => self.open_stream(opened, turn),
             Action::Polled(polled) => self.open_poll(polled, turn),
-            Action::Posted(posted) => self.carry_out(&posted, turn),
+            Action::Posted(posted) => self.carry_out(posted, turn),
             Action::Finished => {
                 self.note_end(EndReason::Answered);
                 self.linger(turn);
@@ -163,13 +165,14 @@ impl ClientConnection {
         }
     }
 
-    fn carry_out(&mut self, posted: &Posted, turn: &mut Turn<'_>) {
+    fn carry_out(&mut self, posted: Posted, turn: &mut Turn<'_>) {
         let mut answer = turn.scratch.take_buffer();
         let codec = Subprotocol::default().codec();
         let verdict = match std::str::from_utf8(&posted.body) {
             Ok(text) => {
                 let client = client_of(&posted.params);
-                let caller = &mut Caller::Request { client: &client };
+                let connection = self.connection;
+                let caller = &mut Caller::Request { client: &client, connection };
                 subprotocol::serve(
                     codec,
                     text,
@@ -182,14 +185,33 @@ impl ClientConnection {
             }
             Err(_) => subprotocol::refuse_bytes(codec, &mut answer),
         };
+        let Posted { cors, after, .. } = posted;
+        match verdict {
+            Verdict::Awaited(awaited) => {
+                self.await_answer(awaited, AnswerAs::Response { cors, after }, &[], turn);
+            }
+            verdict => self.respond(&verdict, &answer, &cors, after, turn),
+        }
+        turn.scratch.put_buffer(answer);
+    }
+
+    /// Responds to a request with the answer to its command.
+    pub(super) fn respond(
+        &mut self,
+        verdict: &Verdict,
+        answer: &[u8],
+        cors: &Cors,
+        after: KeepAlive,
+        turn: &mut Turn<'_>,
+    ) {
         let status = match verdict {
             Verdict::Done | Verdict::DoneWithGap(_) => 200,
             Verdict::Refused => 400,
-            Verdict::GoingAway | Verdict::NoMemory => 503,
+            Verdict::GoingAway | Verdict::TryAgain | Verdict::Awaited(_) => 503,
         };
         let after = match verdict {
             Verdict::GoingAway => KeepAlive::Close,
-            _ => posted.after,
+            _ => after,
         };
         let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
         if outbox.make_room(answer.len() + RESPONSE_HEAD_BYTES).is_err() {
@@ -197,11 +219,8 @@ impl ClientConnection {
             return self.close_for_memory(turn);
         }
         outbox.write(|out| {
-            response::json(out, status, &posted.cors, after, |out| {
-                out.extend_from_slice(&answer);
-            });
+            response::json(out, status, cors, after, |out| out.extend_from_slice(answer));
         });
-        turn.scratch.put_buffer(answer);
         match after {
             KeepAlive::Yes => self.await_request(turn),
             KeepAlive::Close => self.finish(turn),

@@ -14,7 +14,10 @@ use crate::{
     },
     outbox::Outbox,
     refusal::Refusal,
-    session::delivery::{DeliveryContext, EventWriter, ServerMessage},
+    session::{
+        delivery::{DeliveryContext, EventWriter, ServerMessage},
+        perform,
+    },
 };
 
 /// How far a client has read: see [`Completion::ReadProgress`].
@@ -76,6 +79,9 @@ impl ClientConnection {
     /// The peer was heard, or has read: it has this long to be silent.
     #[inline]
     pub(super) fn is_alive(&mut self, turn: &mut Turn<'_>) {
+        if self.is_awaiting() {
+            return;
+        }
         self.deadline = Deadline::Heard;
         let mut due = turn.now + turn.settings.websocket.ping_interval;
         if let Protocol::WebSocket(socket) = &self.stage
@@ -147,6 +153,7 @@ impl ClientConnection {
                 self.refuse_request(Refusal::Timeout, turn);
             }
             (Protocol::Poll(..), Deadline::AnswerDue) => self.answer_poll(turn),
+            (_, Deadline::AnswerDue) => self.give_up_awaiting(perform::unavailable(), turn),
             // All is with the kernel, which sends it after the close, too.
             (Protocol::Leaving, _) if !self.sending.is_backlogged() => self.end(turn),
             _ => turn.operations.push(Operation::MeasureProgress(self.connection)),

@@ -413,6 +413,12 @@ impl Shard {
                     });
                 }
             }
+            CoreMessage::Appended { number, result } => {
+                self.complete_submission(number, result, now, operations);
+            }
+            CoreMessage::Answered { connection, awaited } => {
+                self.with(connection, now, operations, |peer, turn| peer.outcome(&awaited, turn));
+            }
             // What a connection has agreed on with its peer, it keeps itself.
             CoreMessage::ReplaceSettings(settings) => self.core.settings = settings,
             CoreMessage::Listen { connection, client, topic, change } => {
@@ -429,8 +435,14 @@ impl Shard {
     /// acknowledged.
     fn see_off(&mut self, now: Duration, operations: &mut Operations) {
         let is_all_sent = self.is_all_sent();
+        let Some(drain) = &self.drain else { return };
+        let is_to_tell = drain.is_gathering() && (is_all_sent || drain.is_late(now));
+        if is_to_tell {
+            // What is acknowledged later might not be sent any more.
+            self.give_up_submissions(now, operations);
+        }
         let Some(drain) = &mut self.drain else { return };
-        if drain.is_gathering() && (is_all_sent || drain.is_late(now)) {
+        if is_to_tell {
             drain.tell(now, self.peers.slots(), self.peers.len());
         }
         let is_patient = now < drain.patience_end();
@@ -451,6 +463,7 @@ impl Shard {
         let CoreHub { mailbox, broker, dispatch, reader, .. } = &self.core.hub;
         self.drain.is_some()
             && mailbox.is_log_final()
+            && broker.pending() == 0
             && dispatch.is_empty()
             && reader.position() == broker.log.head()
     }
@@ -463,5 +476,6 @@ fn tell_to_leave(peer: &mut ClientConnection, turn: &mut Turn<'_>) {
 
 mod ready;
 mod relief;
+mod submissions;
 #[cfg(test)]
 mod tests;

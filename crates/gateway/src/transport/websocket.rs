@@ -2,7 +2,7 @@
 //!
 //! It never parses a frame itself and never touches a timer.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use ringway_acceptor::ConnectionId;
 use ringway_frame::{
@@ -11,6 +11,7 @@ use ringway_frame::{
 };
 
 use crate::{
+    broker::Awaited,
     config::{reference::ConfigReference, settings::Settings},
     limits::{MESSAGE_COST, PLAIN_BYTES_PER_COST},
     memory::OutOfMemory,
@@ -72,7 +73,7 @@ enum Closing {
 }
 
 /// Whether the WebSocket goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum InputOutcome {
     /// It does.
     Open,
@@ -81,6 +82,8 @@ pub enum InputOutcome {
     /// It does, but its message inflates to so much that it waits for the one that another
     /// connection has in work.
     AwaitsInflating,
+    /// It does, but the rest of the input waits for the answer to a command of this subprotocol.
+    AwaitsAnswer(Arc<Awaited>, Subprotocol),
     /// The last frame was sent; nothing more will be read.
     Ended,
 }
@@ -199,7 +202,9 @@ impl WebSocket {
             }
             let compression = self.compression.as_deref_mut();
             let served = match &mut self.service {
-                Service::Echo => echo::echo(opcode, payload, compression, context.scratch, outbox),
+                Service::Echo => {
+                    echo::echo(opcode, payload, compression, context.scratch, outbox).map(|()| None)
+                }
                 Service::Session(session) => {
                     let Some(text) = payload.as_str() else {
                         // The subprotocol is text (RFC 6455 §7.4.1: a kind that is not accepted).
@@ -212,16 +217,32 @@ impl WebSocket {
                     let frames = Frames(compression);
                     carry_out(codec, text, &mut caller, frames, hub, context, outbox)
                 }
-                Service::None => Ok(()),
+                Service::None => Ok(None),
             };
             hub.spend(context.scratch.take_cost());
             if inflated > 0 && !self.is_in_large_message() {
                 hub.ready.end_inflating(connection);
             }
-            if let Err(OutOfMemory) = served {
-                return self.fail(ProtocolError::OutOfMemory, context, outbox);
+            match served {
+                Ok(None) => {}
+                Ok(Some(awaited)) => return InputOutcome::AwaitsAnswer(awaited, self.subprotocol),
+                Err(OutOfMemory) => return self.fail(ProtocolError::OutOfMemory, context, outbox),
             }
         }
+    }
+
+    /// Answers a command that had to wait for its outcome.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] for the answer.
+    pub fn answer(
+        &mut self,
+        answer: &[u8],
+        context: &mut DeliveryContext<'_>,
+        outbox: &mut Outbox<'_>,
+    ) -> Result<(), OutOfMemory> {
+        let Some((_, mut frames)) = self.delivery() else { return Ok(()) };
+        frames.answer(answer, context.scratch, outbox)
     }
 
     /// Whether a large message is being inflated, or sent back: there is something to do without
@@ -360,7 +381,7 @@ impl WebSocket {
     }
 }
 
-/// Carries out a command, and answers it.
+/// Carries out a command, and answers it, unless it is to be answered later.
 ///
 /// # Errors
 /// [`OutOfMemory`] for the answer.
@@ -372,15 +393,21 @@ fn carry_out(
     hub: &mut CoreHub,
     context: &mut DeliveryContext<'_>,
     outbox: &mut Outbox<'_>,
-) -> Result<(), OutOfMemory> {
+) -> Result<Option<Arc<Awaited>>, OutOfMemory> {
     let mut answer = context.scratch.take_buffer();
     let (settings, now) = (context.settings, context.now);
     let verdict = subprotocol::serve(codec, text, caller, hub, settings, now, &mut answer);
-    let answered = frames.answer(&answer, context.scratch, outbox);
+    let answered = match &verdict {
+        Verdict::Awaited(_) => Ok(()),
+        _ => frames.answer(&answer, context.scratch, outbox),
+    };
     if let Verdict::DoneWithGap((from, to)) = verdict {
         context.metrics.gaps.add(1);
         frames.server_message(ServerMessage::Gap { from, to }, context.scratch, outbox);
     }
     context.scratch.put_buffer(answer);
-    answered
+    answered.map(|()| match verdict {
+        Verdict::Awaited(awaited) => Some(awaited),
+        _ => None,
+    })
 }

@@ -74,11 +74,13 @@ pub enum Kind {
     GoingAway,
     /// There is no memory for the body.
     OutOfMemory,
+    /// The log does not take the event now.
+    Unavailable,
 }
 
 impl Kind {
     /// Every type.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::NotJson,
         Self::WrongType,
         Self::MissingField,
@@ -99,6 +101,7 @@ impl Kind {
         Self::MethodNotAllowed,
         Self::GoingAway,
         Self::OutOfMemory,
+        Self::Unavailable,
     ];
 
     /// The last part of the type, and its title.
@@ -131,6 +134,7 @@ impl Kind {
             Self::MethodNotAllowed => ("method-not-allowed", "This method is not for this path."),
             Self::GoingAway => ("going-away", "The gateway is going away."),
             Self::OutOfMemory => ("out-of-memory", "The gateway has no memory for this now."),
+            Self::Unavailable => ("unavailable", "The log does not take the event now."),
         }
     }
 
@@ -168,7 +172,9 @@ impl Kind {
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::UnknownClient | Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::GoingAway | Self::OutOfMemory => StatusCode::SERVICE_UNAVAILABLE,
+            Self::GoingAway | Self::OutOfMemory | Self::Unavailable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 }
@@ -185,6 +191,7 @@ impl From<ErrorCode> for Kind {
             ErrorCode::TooManyRecipients => Self::TooManyRecipients,
             ErrorCode::GoingAway => Self::GoingAway,
             ErrorCode::OutOfMemory => Self::OutOfMemory,
+            ErrorCode::Unavailable => Self::Unavailable,
             ErrorCode::UnknownType
             | ErrorCode::TooManySubscriptions
             | ErrorCode::NotAllowed

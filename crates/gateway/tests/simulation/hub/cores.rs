@@ -98,6 +98,7 @@ impl Core {
         assert_eq!(hub.subscriptions.clients(), 0, "clients that may be sent something");
         assert_eq!(hub.subscriptions.topics(), 0, "topics with subscribers");
         assert_eq!(hub.deflated, 0, "clients that share compression");
+        assert!(hub.submissions.is_empty(), "commands that wait");
         assert!(hub.ready.is_empty() && hub.dispatch.is_empty(), "something to do");
         assert_eq!(hub.dispatch.bytes(), 0, "bytes to be sent");
         let sessions = &self.metrics.sessions;
@@ -124,13 +125,21 @@ impl Place {
 impl World {
     /// Whether nothing is on its way.
     pub(super) fn is_quiet(&self) -> bool {
-        self.network.is_quiet() && self.cores.iter().all(|core| core.operations.is_empty())
+        self.network.is_quiet()
+            && self.is_log_idle()
+            && self.cores.iter().all(|core| core.operations.is_empty())
     }
 
     /// Whether nothing will happen without a client's doing, or a time-out.
     pub(super) fn is_at_rest(&self) -> bool {
         let now = self.network.now();
-        self.network.is_quiet() && self.cores.iter().all(|core| core.is_at_rest(now))
+        self.network.is_quiet()
+            && self.is_log_idle()
+            && self.cores.iter().all(|core| core.is_at_rest(now))
+    }
+
+    fn is_log_idle(&self) -> bool {
+        self.application.is_idle() && self.late_log.as_ref().is_none_or(|log| log.is_idle())
     }
 
     /// Turns a core's loop once, as `event_loop` does, unless it sleeps or stands still.

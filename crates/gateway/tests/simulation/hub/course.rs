@@ -37,6 +37,17 @@ pub struct Course {
     pub stall: f64,
     /// How many events the application sends at once, at most, and their data.
     pub flood: Option<Flood>,
+    /// When events get their places in the log.
+    pub placing: Placing,
+}
+
+/// When events get their places in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placing {
+    /// When they are submitted.
+    AtOnce,
+    /// Some turns later, and not all of them.
+    Later,
 }
 
 /// What clients remember of where they were.
@@ -83,7 +94,13 @@ impl Course {
             memory: Memory::Good,
             stall: rng.choice([0.0, 0.0, 0.002, 0.02]).expect("a choice"),
             flood: None,
+            placing: Placing::AtOnce,
         }
+    }
+
+    /// The log answers later, and refuses some events. Clients often send a command again.
+    pub fn late(seed: u64) -> Self {
+        Self { placing: Placing::Later, ..Self::everything(seed) }
     }
 
     /// A perfect network and roomy bounds: nobody has an excuse.

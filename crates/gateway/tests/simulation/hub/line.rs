@@ -162,6 +162,8 @@ pub struct Line {
     pub view: Option<View>,
     /// Changes of subscriptions whose answers are due.
     pub listened: VecDeque<Listened>,
+    /// The ids of commands that the gateway has served, and whose answers were not heard.
+    pub answers_due: VecDeque<String>,
     /// What the gateway calls it.
     pub name: Option<String>,
     /// The core that it is on, and its place there.
@@ -215,6 +217,7 @@ impl Line {
             attention: Attention::Full,
             view: None,
             listened: VecDeque::new(),
+            answers_due: VecDeque::new(),
             name: None,
             place: None,
             is_closed: false,

@@ -5,12 +5,14 @@
 //! command was carried out, and what each socket took; it never looks into a session.
 
 mod acting;
+mod application;
 mod command;
 mod cores;
 mod course;
 mod ear;
 mod hearing;
 mod interest;
+mod late_log;
 mod line;
 mod model;
 mod people;

@@ -13,7 +13,7 @@ use ringway_hub::{Liveness, Sequence};
 use super::{
     command::{Command, Kind},
     cores::CORES,
-    course::Flood,
+    course::{Flood, Placing},
     line::{Attention, Line, Listened, Route},
     people::Person,
     truth::Truth,
@@ -50,6 +50,10 @@ pub struct Model {
     /// From where on the changes in the mail are promised to those who asked, by the ids of their
     /// commands.
     pub(super) promised: HashMap<String, Sequence>,
+    /// Commands whose events had no place in the log when they were carried out.
+    unanswered: Vec<usize>,
+    /// When events get their places.
+    pub(super) placing: Placing,
     /// How many connections each name had before the gateway served what is being judged.
     pub(super) present: Vec<u32>,
     /// Those who leave in this turn.
@@ -90,6 +94,7 @@ impl Model {
         settings: &Arc<Settings>,
         names: &[String],
         flood: Option<Flood>,
+        placing: Placing,
     ) -> Self {
         let is_roomy = settings.clients.queue_bytes_max >= ROOMY && flood.is_none();
         let allowed = settings.clients.may_notify.clone();
@@ -104,6 +109,8 @@ impl Model {
             connections: HashMap::new(),
             mail: Default::default(),
             promised: HashMap::new(),
+            unanswered: Vec::new(),
+            placing,
             present: vec![0; names.len()],
             leavers: Vec::new(),
             learnt: 0,
@@ -163,6 +170,13 @@ impl Model {
                 }
             }
             Completion::Woken => {
+                // The outcomes of submissions may be in the mail.
+                for token in std::mem::take(&mut self.unanswered) {
+                    if self.commands[token].ack.is_none() {
+                        self.finds_recipients(token);
+                        self.unanswered.push(token);
+                    }
+                }
                 for Order { line, topic, since } in std::mem::take(&mut self.mail[place.core]) {
                     self.trouble(line);
                     let Place { position, now, .. } = place;
@@ -259,21 +273,30 @@ impl Model {
         }
     }
 
-    /// Nobody is said to be reached who has no connection.
+    /// A command was carried out. Nobody is said to be reached who has no connection.
     pub fn is_carried_out(&mut self, token: usize) {
-        if let Kind::Notify { to } = &self.commands[token].kind {
-            let is_there = |name: &&String| {
-                self.lines.iter().any(|line| {
-                    let is_theirs = self.people[line.person].name == **name;
-                    is_theirs && line.has_entered && !line.is_closed
-                })
-            };
-            let there = to.iter().filter(is_there).cloned().collect();
-            // A command that comes twice is carried out the first time.
-            if self.truth.place(token as u64).is_none() {
-                self.commands[token].there = there;
+        // A command that comes twice is carried out the first time.
+        if self.truth.place(token as u64).is_none() {
+            self.commands[token].there.clear();
+            self.finds_recipients(token);
+            if self.placing == Placing::Later && self.commands[token].ack.is_none() {
+                self.unanswered.retain(|one| *one != token);
+                self.unanswered.push(token);
             }
         }
+    }
+
+    /// Notes which recipients of a command have a connection now.
+    pub(super) fn finds_recipients(&mut self, token: usize) {
+        let Kind::Notify { to } = &self.commands[token].kind else { return };
+        let is_there = |name: &&String| {
+            self.lines.iter().any(|line| {
+                let is_theirs = self.people[line.person].name == **name;
+                is_theirs && line.has_entered && !line.is_closed
+            })
+        };
+        let there: Vec<String> = to.iter().filter(is_there).cloned().collect();
+        self.commands[token].there.extend(there);
     }
 
     fn is_closed(&mut self, number: usize) {

@@ -118,6 +118,12 @@ impl Model {
 
     /// The gateway has served a request, or a message.
     fn is_done(&mut self, number: usize, mark: Mark, others: Others, place: Place) {
+        let id = match &mark {
+            Mark::Command(token) => Some(self.commands[*token as usize].id()),
+            Mark::Listen(Listen { id, .. }) | Mark::Order { id, .. } => Some(id.clone()),
+            Mark::Enter { .. } | Mark::Leave => None,
+        };
+        self.lines[number].answers_due.extend(id);
         match mark {
             Mark::Enter { start, topics } => self.enters(number, start, &topics, others, place),
             Mark::Command(token) => self.is_carried_out(token as usize),

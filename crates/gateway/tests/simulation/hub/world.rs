@@ -8,14 +8,17 @@ use std::{ops::AddAssign, sync::Arc, time::Duration};
 use fastrand::Rng;
 use ringway::broker::Broker;
 use ringway::broker::mailbox::Mailbox;
+use ringway::broker::source::LogSource;
 use ringway::edge::limiter::ConnectionLimiter;
 use ringway::edge::limiter::ConnectionLimits;
 use ringway_acceptor::sim::Network;
-use ringway_hub::{Appender, Cursor, Epoch, Liveness};
+use ringway_hub::{Cursor, Epoch, Liveness};
 
 use super::{
+    application::Application,
     cores::{CORES, Core},
-    course::{Course, Flood, Memory},
+    course::{Course, Flood, Memory, Placing},
+    late_log::LateLog,
     model::Model,
 };
 
@@ -32,7 +35,9 @@ pub struct World {
     pub(super) names: Vec<String>,
     pub(super) topics: Vec<String>,
     pub(super) devices: Vec<Device>,
-    pub(super) tail: Appender,
+    pub(super) application: Application,
+    /// What gives events their places, unless the log does.
+    pub(super) late_log: Option<Arc<LateLog>>,
     pub(super) rng: Rng,
     pub(super) haste: Duration,
     pub(super) memory: Memory,
@@ -94,6 +99,8 @@ pub struct Story {
     pub ordered: u64,
     /// How often every core got other settings.
     pub replaced: u64,
+    /// Events that the log refused.
+    pub unavailable: u64,
     /// Recipients that were there, and that were not.
     pub delivered: u64,
     /// As above.
@@ -124,6 +131,7 @@ impl AddAssign for Story {
             (&mut self.repeated, other.repeated),
             (&mut self.ordered, other.ordered),
             (&mut self.replaced, other.replaced),
+            (&mut self.unavailable, other.unavailable),
             (&mut self.delivered, other.delivered),
             (&mut self.queued, other.queued),
             (&mut self.offline, other.offline),
@@ -154,11 +162,15 @@ impl World {
         let network = Network::new(seed, faults);
         let mut rng = Rng::with_seed(!seed);
         let settings = Arc::new(settings);
-        let broker = Arc::new(Broker::new(
-            Epoch::new(seed + 1),
-            &settings.history,
-            &settings.history_topics,
-        ));
+        let broker = Broker::new(Epoch::new(seed + 1), &settings.history, &settings.history_topics);
+        let late_log = match course.placing {
+            Placing::AtOnce => None,
+            Placing::Later => Some(Arc::new(LateLog::new(seed))),
+        };
+        let broker = Arc::new(match &late_log {
+            Some(late_log) => broker.with_source(Arc::clone(late_log) as Arc<dyn LogSource>),
+            None => broker,
+        });
         let mailbox = Mailbox::default();
         let limiter = Arc::new(ConnectionLimiter::new(ConnectionLimits {
             connections_max: 10_000,
@@ -183,14 +195,15 @@ impl World {
             .collect();
         Self {
             cores,
-            model: Model::new(&broker, &settings, &people, course.flood),
+            model: Model::new(&broker, &settings, &people, course.flood, course.placing),
             broker,
             limiter,
-            mailbox,
             names: people,
             topics,
             devices,
-            tail: Appender::default(),
+            application: Application::new(&mailbox),
+            late_log,
+            mailbox,
             rng,
             haste: course.haste,
             memory: course.memory,
@@ -226,6 +239,7 @@ impl World {
     /// Clients act, then the cores take a turn, in any order.
     fn turn(&mut self) {
         let now = self.network.now();
+        self.turn_late_log(now);
         self.hear_all(now);
         if self.is_at_rest() {
             self.model.audit_rest(now);
@@ -243,6 +257,7 @@ impl World {
         for core in &self.cores {
             core.audit_end(self.network.now());
         }
+        assert_eq!(self.broker.pending(), 0, "submissions without an outcome");
         let directory = &self.broker.directory;
         for name in &self.names {
             assert_eq!(directory.connections(name), 0, "connections of {name}");

@@ -1,0 +1,93 @@
+//! Clients' commands of one core whose events have no place in the log yet.
+//!
+//! An entry is there while the log's source has the event, whatever becomes of the connections that
+//! wait for the answer: the answer is remembered for a command that comes again. It writes to no
+//! connection.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ringway_hub::Sequence;
+
+use crate::{
+    broker::{
+        Awaited, Broker, Receipt, Waiter,
+        source::{PendingSubmission, Submitter, Unavailable},
+    },
+    session::core_hub::CoreHub,
+};
+
+/// The pending submissions of one core. Their number and size are bounded by [`Submitter`].
+#[derive(Debug, Default)]
+pub struct Submissions {
+    pending: HashMap<u64, Pending>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    submission: PendingSubmission,
+    /// What the answer will be, except for the place.
+    receipt: Receipt,
+    awaited: Arc<Awaited>,
+}
+
+/// A submission has its outcome.
+#[derive(Debug)]
+pub struct Completed {
+    /// The command.
+    pub awaited: Arc<Awaited>,
+    /// The connections that wait for its answer.
+    pub waiters: Vec<Waiter>,
+    /// How many submissions of all cores and of the private API are still pending.
+    pub pending: usize,
+}
+
+impl Submissions {
+    /// Keeps a command until its event has its place.
+    pub fn insert(
+        &mut self,
+        submission: PendingSubmission,
+        receipt: Receipt,
+        awaited: Arc<Awaited>,
+    ) {
+        self.pending.insert(submission.number, Pending { submission, receipt, awaited });
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    fn complete(
+        &mut self,
+        number: u64,
+        result: Result<Sequence, Unavailable>,
+        broker: &Broker,
+        submitter: &mut Submitter,
+    ) -> Option<Completed> {
+        let Pending { submission, mut receipt, awaited } = self.pending.remove(&number)?;
+        let pending = broker.end_submission(submitter, submission);
+        let outcome = result.map(|sequence| {
+            broker.place(&mut receipt, sequence);
+            Arc::new(receipt)
+        });
+        if outcome.is_err() {
+            // Before the waiters are told: a command that they send again is a new one.
+            broker.forget(&awaited);
+        }
+        let waiters = awaited.complete(outcome);
+        Some(Completed { awaited, waiters, pending })
+    }
+}
+
+impl CoreHub {
+    /// The outcome of a submission of this core has come.
+    pub fn complete_submission(
+        &mut self,
+        number: u64,
+        result: Result<Sequence, Unavailable>,
+    ) -> Option<Completed> {
+        let Self { broker, submitter, submissions, .. } = self;
+        submissions.complete(number, result, broker, submitter)
+    }
+}
