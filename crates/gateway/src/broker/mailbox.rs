@@ -5,7 +5,7 @@
 
 use ringway_acceptor::{ConnectionId, Operation, Operations, Waker};
 use ringway_frame::CloseCode;
-use ringway_hub::{Cursor, Name, Sequence};
+use ringway_hub::{Cursor, Name};
 use std::{
     fmt,
     sync::{
@@ -18,7 +18,7 @@ use std::{
 use crate::{
     broker::{
         Awaited,
-        source::{SubmitterId, Token, Unavailable},
+        source::{SubmissionOutcome, SubmitterId, Token},
     },
     config::settings::Settings,
 };
@@ -40,7 +40,7 @@ struct Shared {
     control: OnceLock<Control>,
 }
 
-struct Control(Box<dyn Fn(u64, Result<Sequence, Unavailable>) + Send + Sync>);
+struct Control(Box<dyn Fn(u64, SubmissionOutcome) + Send + Sync>);
 
 impl fmt::Debug for Control {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -74,7 +74,7 @@ pub enum CoreMessage {
         /// Its number among the core's submissions.
         number: u64,
         /// Where the event stands in the log.
-        result: Result<Sequence, Unavailable>,
+        result: SubmissionOutcome,
     },
     /// A connection waits for the answer to a command; it is known.
     Answered {
@@ -122,13 +122,13 @@ impl Mailbox {
     /// called by the source's thread.
     pub fn register_control(
         &self,
-        receive: impl Fn(u64, Result<Sequence, Unavailable>) + Send + Sync + 'static,
+        receive: impl Fn(u64, SubmissionOutcome) + Send + Sync + 'static,
     ) {
         let _ = self.shared.control.set(Control(Box::new(receive)));
     }
 
     /// Tells a submitter the outcome of a pending submission. The event is in the log by then.
-    pub fn complete(&self, token: Token, result: Result<Sequence, Unavailable>) {
+    pub fn complete(&self, token: Token, result: SubmissionOutcome) {
         let Token { submitter, number } = token;
         match submitter {
             SubmitterId::Core(core) => self.tell(core, CoreMessage::Appended { number, result }),

@@ -44,6 +44,9 @@ pub enum Submitted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unavailable;
 
+/// The place of a submitted event, or that it gets none.
+pub type SubmissionOutcome = Result<Sequence, Unavailable>;
+
 /// What gives events their places.
 ///
 /// A source that completes later appends the event to the log itself, wakes the cores, and then

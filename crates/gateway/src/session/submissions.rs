@@ -7,12 +7,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ringway_hub::Sequence;
-
 use crate::{
     broker::{
         Awaited, Broker, Receipt, Waiter,
-        source::{PendingSubmission, Submitter, Unavailable},
+        source::{PendingSubmission, SubmissionOutcome, Submitter},
     },
     session::core_hub::CoreHub,
 };
@@ -61,7 +59,7 @@ impl Submissions {
     fn complete(
         &mut self,
         number: u64,
-        result: Result<Sequence, Unavailable>,
+        result: SubmissionOutcome,
         broker: &Broker,
         submitter: &mut Submitter,
     ) -> Option<Completed> {
@@ -85,7 +83,7 @@ impl CoreHub {
     pub fn complete_submission(
         &mut self,
         number: u64,
-        result: Result<Sequence, Unavailable>,
+        result: SubmissionOutcome,
     ) -> Option<Completed> {
         let Self { broker, submitter, submissions, .. } = self;
         submissions.complete(number, result, broker, submitter)

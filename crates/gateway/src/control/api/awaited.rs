@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use ringway_hub::{NotifyOutcome, Sequence};
+use ringway_hub::NotifyOutcome;
 use tokio::{
     sync::{
         Notify,
@@ -22,7 +22,7 @@ use tokio::{
 use crate::{
     broker::{
         Receipt,
-        source::{PendingSubmission, Submitter, Unavailable},
+        source::{PendingSubmission, SubmissionOutcome, Submitter, Unavailable},
     },
     control::api::{
         Api,
@@ -107,7 +107,7 @@ impl Api {
         tokio::spawn(follow(Arc::downgrade(self), outcomes));
     }
 
-    fn complete(&self, number: u64, result: Result<Sequence, Unavailable>) {
+    fn complete(&self, number: u64, result: SubmissionOutcome) {
         let mut submissions = self.submissions();
         let Some(pending) = submissions.pending.remove(&number) else { return };
         let Pending { submission, mut receipt, key, awaited } = pending;
@@ -158,10 +158,7 @@ impl Api {
     }
 }
 
-async fn follow(
-    api: Weak<Api>,
-    mut outcomes: UnboundedReceiver<(u64, Result<Sequence, Unavailable>)>,
-) {
+async fn follow(api: Weak<Api>, mut outcomes: UnboundedReceiver<(u64, SubmissionOutcome)>) {
     while let Some((number, result)) = outcomes.recv().await {
         let Some(api) = api.upgrade() else { return };
         api.complete(number, result);

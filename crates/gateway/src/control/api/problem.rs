@@ -248,7 +248,7 @@ impl IntoResponse for Problem {
             let accept = HeaderValue::from_static("application/json, application/x-ndjson");
             response.headers_mut().insert(header::ACCEPT, accept);
         }
-        if matches!(self.kind, Kind::GoingAway | Kind::OutOfMemory) {
+        if self.kind.status() == StatusCode::SERVICE_UNAVAILABLE {
             // RFC 9110 §10.2.3: another gateway may take it at once, or this one in a moment.
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
@@ -269,7 +269,8 @@ mod tests {
         for kind in Kind::ALL {
             assert_eq!(Kind::of_code(kind.code()), Some(kind));
             assert!(kind.code().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'));
-            let is_passing = matches!(kind, Kind::GoingAway | Kind::OutOfMemory);
+            let is_passing =
+                matches!(kind, Kind::GoingAway | Kind::OutOfMemory | Kind::Unavailable);
             assert!(kind.status().is_client_error() || is_passing);
         }
         assert_eq!(Kind::of_code("none"), None);

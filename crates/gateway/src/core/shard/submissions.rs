@@ -6,10 +6,9 @@
 use std::{sync::Arc, time::Duration};
 
 use ringway_acceptor::Operations;
-use ringway_hub::Sequence;
 
 use crate::{
-    broker::{Waiter, mailbox::CoreMessage, source::Unavailable},
+    broker::{Waiter, mailbox::CoreMessage, source::SubmissionOutcome},
     core::shard::Shard,
     session::{perform, submissions::Completed},
 };
@@ -19,7 +18,7 @@ impl Shard {
     pub(super) fn complete_submission(
         &mut self,
         number: u64,
-        result: Result<Sequence, Unavailable>,
+        result: SubmissionOutcome,
         now: Duration,
         operations: &mut Operations,
     ) {

@@ -12,9 +12,9 @@ use std::{
 use ringway::broker::{
     Echo, Notice, Place, Receipt, ReceiptRoom, Ttl,
     mailbox::Mailbox,
-    source::{PendingSubmission, SubmitError, Submitter, Unavailable},
+    source::{PendingSubmission, SubmissionOutcome, SubmitError, Submitter, Unavailable},
 };
-use ringway_hub::{NotifyOutcome, Sequence};
+use ringway_hub::NotifyOutcome;
 
 use super::{
     command::{Command, Kind, Token},
@@ -27,7 +27,7 @@ use super::{
 pub struct Application {
     submitter: Submitter,
     pending: HashMap<u64, (Token, PendingSubmission, Receipt)>,
-    outcomes: Arc<Mutex<Vec<(u64, Result<Sequence, Unavailable>)>>>,
+    outcomes: Arc<Mutex<Vec<(u64, SubmissionOutcome)>>>,
 }
 
 impl Application {
@@ -46,7 +46,7 @@ impl Application {
         self.pending.is_empty()
     }
 
-    fn outcomes(&self) -> Vec<(u64, Result<Sequence, Unavailable>)> {
+    fn outcomes(&self) -> Vec<(u64, SubmissionOutcome)> {
         mem::take(&mut *self.outcomes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

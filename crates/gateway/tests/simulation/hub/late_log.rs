@@ -12,9 +12,9 @@ use std::{
 use fastrand::Rng;
 use ringway::broker::{
     mailbox::Mailbox,
-    source::{LogSource, Submitted, Token, Unavailable},
+    source::{LogSource, SubmissionOutcome, Submitted, Token, Unavailable},
 };
-use ringway_hub::{Appender, Draft, Expiry, Log, Sequence};
+use ringway_hub::{Appender, Draft, Expiry, Log};
 
 /// The source of one world.
 pub struct LateLog {
@@ -27,7 +27,7 @@ struct LateState {
     /// Submitted, and not in the log.
     waiting: Vec<Waiting>,
     /// In the log, or refused; the submitter is not told yet.
-    untold: VecDeque<(Token, Result<Sequence, Unavailable>)>,
+    untold: VecDeque<(Token, SubmissionOutcome)>,
 }
 
 struct Waiting {
