@@ -7,13 +7,12 @@ use std::sync::Arc;
 
 use crate::{
     broker::{Awaited, CommandOutcome},
-    connection::{ClientConnection, Deadline, Protocol, Turn, context, deferring::End},
+    connection::{ClientConnection, Deadline, Protocol, Turn, deferring::End},
     edge::cors::Cors,
     limits::SUBMISSION_TIME_MAX,
     outbox::Outbox,
     session::{
         command_error::{CommandError, Fault},
-        delivery::DeliveryContext,
         perform::{self, Reply},
     },
     subprotocol::{self, Subprotocol},
@@ -54,7 +53,7 @@ impl ClientConnection {
         let Some(deferred) = &mut self.deferred else { return };
         deferred.awaiting = Some(Awaiting { awaited, answer_as });
         self.deadline = Deadline::AnswerDue;
-        turn.wheel.touch(self.connection.slot(), turn.now + SUBMISSION_TIME_MAX);
+        turn.wheel.touch(self.connection.slot(), turn.context.now + SUBMISSION_TIME_MAX);
     }
 
     /// Whether a command is to be answered.
@@ -88,15 +87,19 @@ impl ClientConnection {
         reply: Result<Reply<'_>, CommandError<'_>>,
         turn: &mut Turn<'_>,
     ) {
-        let mut answer = turn.scratch.take_buffer();
+        let mut answer = turn.context.scratch.take_buffer();
         match awaiting.answer_as {
             AnswerAs::Message(subprotocol) => {
-                subprotocol::answer(subprotocol.codec(), reply, turn.settings, &mut answer);
-                let mut outbox =
-                    Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+                subprotocol::answer(subprotocol.codec(), reply, turn.context.settings, &mut answer);
+                let mut outbox = Outbox::new(
+                    self.connection,
+                    &mut self.sending,
+                    turn.operations,
+                    turn.context.now,
+                );
                 let answered = match &mut self.stage {
                     Protocol::WebSocket(socket) => {
-                        socket.answer(&answer, &mut context!(turn), &mut outbox)
+                        socket.answer(&answer, &mut turn.context, &mut outbox)
                     }
                     _ => Ok(()),
                 };
@@ -108,7 +111,7 @@ impl ClientConnection {
             }
             AnswerAs::Response { cors, after } => {
                 let codec = Subprotocol::default().codec();
-                let verdict = subprotocol::answer(codec, reply, turn.settings, &mut answer);
+                let verdict = subprotocol::answer(codec, reply, turn.context.settings, &mut answer);
                 let end = self.deferred.as_ref().map_or(End::Open, |deferred| deferred.end);
                 self.respond(&verdict, &answer, &cors, after, turn);
                 match (&self.stage, end) {
@@ -118,7 +121,7 @@ impl ClientConnection {
                 }
             }
         }
-        turn.scratch.put_buffer(answer);
+        turn.context.scratch.put_buffer(answer);
     }
 }
 

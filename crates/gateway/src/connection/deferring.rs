@@ -51,7 +51,7 @@ impl ClientConnection {
     pub(super) fn serve(&mut self, input: &mut [u8], turn: &mut Turn<'_>) {
         let before = turn.hub.spent.get();
         self.serve_input(input, turn);
-        turn.hub.spend(turn.scratch.take_cost());
+        turn.hub.spend(turn.context.scratch.take_cost());
         let cost = turn.hub.spent.get() - before;
         self.effort = if cost >= turn.hub.slice.get() { Effort::Heavy } else { Effort::Light };
         if self.deferred.is_some() && !self.is_awaiting() {
@@ -80,7 +80,7 @@ impl ClientConnection {
             }
         }
         self.read_on(turn);
-        turn.hub.spend(turn.scratch.take_cost());
+        turn.hub.spend(turn.context.scratch.take_cost());
     }
 
     /// Leaves the rest of the input for later.

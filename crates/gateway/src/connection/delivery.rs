@@ -10,14 +10,14 @@ use ringway_hub::Sequence;
 
 use crate::{
     broker::{Missed, mailbox::Change},
-    connection::{ClientConnection, Protocol, Readiness, Turn, context, log::EndReason},
+    connection::{ClientConnection, Protocol, Readiness, Turn, log::EndReason},
     edge::{cors::Cors, response},
     outbox::Outbox,
     session::{
         Pace, Settled,
         core_hub::CoreHub,
         delivery,
-        delivery::{DeliveryContext, DeliveryProgress, EventWriter, ServerMessage},
+        delivery::{DeliveryProgress, EventWriter, ServerMessage},
         dispatch::Batch,
         perform,
     },
@@ -33,9 +33,9 @@ impl ClientConnection {
     /// Sends a batch of events, if it is for this peer and there is room.
     #[inline]
     pub fn deliver(&mut self, batch: &mut Batch, turn: &mut Turn<'_>) {
-        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
-        let context: &mut DeliveryContext<'_> = &mut context!(turn);
-        let hub: &CoreHub = turn.hub;
+        let mut outbox =
+            Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
+        let (context, hub) = (&mut turn.context, &*turn.hub);
         let progress = match &mut self.stage {
             Protocol::WebSocket(socket) => match socket.delivery() {
                 Some((session, mut frames)) => {
@@ -48,7 +48,7 @@ impl ClientConnection {
                 delivery::deliver(session, format, batch, hub, context, &mut outbox)
             }
             Protocol::Poll(poll, _) => {
-                let bytes_max = turn.memory.answer_bytes(context.settings.http.poll_bytes_max);
+                let bytes_max = context.memory.answer_bytes(context.settings.http.poll_bytes_max);
                 poll.collect(batch, hub, bytes_max, context.metrics)
             }
             _ => DeliveryProgress::Idle,
@@ -74,9 +74,9 @@ impl ClientConnection {
 
     /// Sends what the peer has missed, as far as there is room.
     pub(super) fn read_on(&mut self, turn: &mut Turn<'_>) {
-        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
-        let context: &mut DeliveryContext<'_> = &mut context!(turn);
-        let hub: &CoreHub = turn.hub;
+        let mut outbox =
+            Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
+        let (context, hub) = (&mut turn.context, &*turn.hub);
         let progress = match &mut self.stage {
             Protocol::WebSocket(socket) => match socket.delivery() {
                 Some((session, mut frames)) => {
@@ -126,7 +126,7 @@ impl ClientConnection {
     pub fn listen(&mut self, change: Change, topic: &str, turn: &mut Turn<'_>) {
         let slot = self.connection.slot();
         let Some(session) = self.session_mut() else { return };
-        let changed = perform::apply(change, session, topic, slot, turn.settings, turn.hub);
+        let changed = perform::apply(change, session, topic, slot, turn.context.settings, turn.hub);
         if let Ok(Some(missed)) = changed {
             self.tell_of_gap(missed, turn);
         }
@@ -134,22 +134,23 @@ impl ClientConnection {
     }
 
     fn tell_of_gap(&mut self, (from, to): Missed, turn: &mut Turn<'_>) {
-        turn.metrics.gaps.add(1);
+        turn.context.metrics.gaps.add(1);
         if self.settled(turn) == Settled::Yes
             && let Some(session) = self.session_mut()
         {
             session.settle();
         }
-        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+        let mut outbox =
+            Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
         let gap = ServerMessage::Gap { from, to };
         match &mut self.stage {
             Protocol::WebSocket(socket) => {
                 if let Some((_, mut frames)) = socket.delivery() {
-                    frames.server_message(gap, turn.scratch, &mut outbox);
+                    frames.server_message(gap, turn.context.scratch, &mut outbox);
                 }
             }
             Protocol::Stream(stream) => {
-                stream.writer.server_message(gap, turn.scratch, &mut outbox)
+                stream.writer.server_message(gap, turn.context.scratch, &mut outbox)
             }
             Protocol::Poll(poll, _) => {
                 poll.note((from, to));
@@ -162,33 +163,33 @@ impl ClientConnection {
     /// Answers a held poll if there is something to answer.
     pub(super) fn try_to_answer(&mut self, turn: &mut Turn<'_>) {
         let Protocol::Poll(poll, _) = &mut self.stage else { return };
-        let mut body = Pieces::new(turn.scratch.take_buffer());
-        let bytes_max = turn.memory.answer_bytes(turn.settings.http.poll_bytes_max);
-        match poll.read(turn.hub, turn.now, bytes_max, turn.metrics, &mut body) {
+        let mut body = Pieces::new(turn.context.scratch.take_buffer());
+        let bytes_max = turn.context.memory.answer_bytes(turn.context.settings.http.poll_bytes_max);
+        match poll.read(turn.hub, turn.context.now, bytes_max, turn.context.metrics, &mut body) {
             Found::Something => self.write_answer(&body, Found::Something, turn),
             Found::Nothing if poll.session.pace() != Pace::Live => self.be_ready(turn),
             Found::Nothing => {}
             Found::NoMemory => self.end_unanswered(turn),
         }
-        turn.scratch.put_buffer(body.text);
+        turn.context.scratch.put_buffer(body.text);
     }
 
     /// Answers a held poll with the events that there are, even if there are none.
     pub(super) fn answer_poll(&mut self, turn: &mut Turn<'_>) {
         let Protocol::Poll(poll, _) = &mut self.stage else { return };
-        let mut body = Pieces::new(turn.scratch.take_buffer());
-        let bytes_max = turn.memory.answer_bytes(turn.settings.http.poll_bytes_max);
-        match poll.read(turn.hub, turn.now, bytes_max, turn.metrics, &mut body) {
+        let mut body = Pieces::new(turn.context.scratch.take_buffer());
+        let bytes_max = turn.context.memory.answer_bytes(turn.context.settings.http.poll_bytes_max);
+        match poll.read(turn.hub, turn.context.now, bytes_max, turn.context.metrics, &mut body) {
             found @ (Found::Something | Found::Nothing) => self.write_answer(&body, found, turn),
             Found::NoMemory => self.end_unanswered(turn),
         }
-        turn.scratch.put_buffer(body.text);
+        turn.context.scratch.put_buffer(body.text);
     }
 
     /// Ends a connection when there is no memory for what it is to be sent; the client comes again
     /// and goes on from where it was.
     fn end_unanswered(&mut self, turn: &mut Turn<'_>) {
-        turn.metrics.closed_for_memory.add(1);
+        turn.context.metrics.closed_for_memory.add(1);
         self.retire(Settled::No, turn);
         self.end(turn);
     }
@@ -203,14 +204,15 @@ impl ClientConnection {
         };
         // An earlier answer may be on its way.
         let earlier = self.settled(turn);
-        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+        let mut outbox =
+            Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
         let LongPoll { session, .. } = poll;
         let PollRequest { cors, after, http } = request;
         write_body(body, cors.as_deref().unwrap_or(&Cors::Silent), after, &mut outbox);
-        turn.metrics.sessions.long_poll.subtract(1);
+        turn.context.metrics.sessions.long_poll.subtract(1);
         let settled = match (earlier, found) {
             (Settled::Yes | Settled::Unknown { .. }, Found::Something) => {
-                Settled::Unknown { sent_in: turn.now }
+                Settled::Unknown { sent_in: turn.context.now }
             }
             (earlier, _) => earlier,
         };

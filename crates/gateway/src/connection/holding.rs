@@ -51,13 +51,13 @@ impl ClientConnection {
     /// Ends the connection so that what is kept for it is free at once. Says why where that can
     /// still arrive.
     pub fn close_for_memory(&mut self, turn: &mut Turn<'_>) {
-        turn.metrics.closed_for_memory.add(1);
+        turn.context.metrics.closed_for_memory.add(1);
         self.note_end(EndReason::Memory);
         // Behind what its socket does not take nothing would arrive.
         if self.sending.is_backlogged() {
             return self.end(turn);
         }
-        let limit = ConfigReference::memory(turn.settings.memory_bytes);
+        let limit = ConfigReference::memory(turn.context.settings.memory_bytes);
         let reason = &format!("memory: the server has none for this now: {limit}");
         match self.stage {
             Protocol::WebSocket(_) => self.fail_socket(CloseCode::TRY_AGAIN_LATER, reason, turn),
@@ -74,14 +74,16 @@ impl ClientConnection {
         }
         // While its input is not read, it cannot end its message.
         !self.sending.is_paused()
-            && socket.message_due(turn.settings, turn.now).is_some_and(|due| due <= turn.now)
+            && socket
+                .message_due(turn.context.settings, turn.context.now)
+                .is_some_and(|due| due <= turn.context.now)
     }
 
     /// Ends a WebSocket whose message took too long.
     pub(super) fn end_overdue_message(&mut self, turn: &mut Turn<'_>) {
-        turn.metrics.messages_timed_out.add(1);
+        turn.context.metrics.messages_timed_out.add(1);
         self.note_end(EndReason::MessageTimeout);
-        let time = turn.settings.websocket.message_timeout;
+        let time = turn.context.settings.websocket.message_timeout;
         let limit = ConfigReference::time("websocket.message_timeout", time);
         let reason = &format!("message_timeout: the message took too long: {limit}");
         self.fail_socket(CloseCode::POLICY, reason, turn);
@@ -90,7 +92,8 @@ impl ClientConnection {
     /// RFC 6455 §7.1.7: says why, then reads nothing more, so that an unfinished message is freed.
     fn fail_socket(&mut self, code: CloseCode, reason: &str, turn: &mut Turn<'_>) {
         self.retire(self.settled(turn), turn);
-        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+        let mut outbox =
+            Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
         if let Protocol::WebSocket(socket) = &mut self.stage {
             socket.close(code, reason, &mut outbox);
         }
@@ -101,8 +104,9 @@ impl ClientConnection {
     /// Answers a request that has not come whole, and takes no other.
     pub(super) fn refuse_request(&mut self, refusal: Refusal, turn: &mut Turn<'_>) {
         let Protocol::Http(http) = &mut self.stage else { return };
-        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
-        http.give_up(refusal, turn.settings, &mut outbox);
+        let mut outbox =
+            Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
+        http.give_up(refusal, turn.context.settings, &mut outbox);
         self.note_end(match refusal {
             Refusal::Timeout => EndReason::RequestTimeout,
             _ => EndReason::Refused,

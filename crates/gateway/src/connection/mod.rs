@@ -21,7 +21,6 @@ use ringway_frame::CloseCode;
 use ringway_hub::Name;
 
 use crate::{
-    config::settings::Settings,
     connection::{
         awaiting::AnswerAs,
         deferring::{Deferred, End},
@@ -33,9 +32,6 @@ use crate::{
         requests::HttpConnection,
         response::{Part, Refused},
     },
-    encoding::scratch::Scratch,
-    memory::MemoryBudget,
-    metrics::CoreMetrics,
     outbox::{Outbox, Sending},
     refusal::Refusal,
     session::{
@@ -54,24 +50,16 @@ use ringway_http::{Framing, KeepAlive};
 
 /// What a core lends to the peer that it serves.
 pub struct Turn<'a> {
-    /// Time since the process started.
-    pub now: Duration,
+    /// What serving a session takes.
+    pub context: DeliveryContext<'a>,
+    /// The core's side of the hub.
+    pub hub: &'a mut CoreHub,
     /// The time of the core's turn before this one.
     pub before: Duration,
     /// What the driver is asked to do.
     pub operations: &'a mut Operations,
     /// The core's deadlines, by slot.
     pub wheel: &'a mut Wheel,
-    /// What all peers go by.
-    pub settings: &'a Settings,
-    /// Memory lent for the call.
-    pub scratch: &'a mut Scratch,
-    /// The core's side of the hub.
-    pub hub: &'a mut CoreHub,
-    /// What the process may buffer.
-    pub memory: &'a MemoryBudget,
-    /// What is counted.
-    pub metrics: &'a CoreMetrics,
     /// What is logged of connections.
     pub log: &'a mut ConnectionLog,
 }
@@ -148,26 +136,15 @@ enum Readiness {
     None,
 }
 
-/// Splits a turn into what serving a session takes and the rest.
-macro_rules! context {
-    ($turn:expr) => {
-        DeliveryContext {
-            now: $turn.now,
-            settings: $turn.settings,
-            scratch: &mut *$turn.scratch,
-            memory: $turn.memory,
-            metrics: $turn.metrics,
-        }
-    };
-}
-use context;
-
 impl ClientConnection {
     /// A client that has just connected; its first request is due.
     pub fn new(connection: ConnectionId, permit: Permit, turn: &mut Turn<'_>) -> Self {
         let stage = Protocol::Http(HttpConnection::default());
         let peer = Self::at(connection, Deadline::RequestDue, stage, Some(permit));
-        turn.wheel.touch(connection.slot(), turn.now + turn.settings.limits.handshake_timeout);
+        turn.wheel.touch(
+            connection.slot(),
+            turn.context.now + turn.context.settings.limits.handshake_timeout,
+        );
         peer
     }
 
@@ -182,9 +159,10 @@ impl ClientConnection {
         let may_linger = permit.is_some();
         let mut peer = Self::at(connection, Deadline::EndDue, Protocol::Lingering, permit);
         peer.note_end(EndReason::TurnedAway);
-        let mut outbox = Outbox::new(connection, &mut peer.sending, turn.operations, turn.now);
-        let cors = Cors::unread(&turn.settings.cors.allowed_origins);
-        let refused = Refused::by(refusal, turn.settings);
+        let mut outbox =
+            Outbox::new(connection, &mut peer.sending, turn.operations, turn.context.now);
+        let cors = Cors::unread(&turn.context.settings.cors.allowed_origins);
+        let refused = Refused::by(refusal, turn.context.settings);
         outbox.write(|out| refused.write(out, &cors, Part::Whole, KeepAlive::Close));
         outbox.finish();
         if may_linger {
@@ -252,17 +230,17 @@ impl ClientConnection {
             }
             let earlier = self.settled(turn);
             let mut outbox =
-                Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+                Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
             match &mut self.stage {
                 Protocol::WebSocket(socket) => {
                     let connection = self.connection;
-                    let context = &mut context!(turn);
+                    let context = &mut turn.context;
                     let outcome =
                         socket.receive(&mut input, connection, turn.hub, context, &mut outbox);
                     return self.heard(outcome, earlier, input, turn);
                 }
                 Protocol::Http(http) => {
-                    let progress = http.advance(&mut input, turn.settings, &mut outbox);
+                    let progress = http.advance(&mut input, turn.context.settings, &mut outbox);
                     self.proceed(progress, turn);
                 }
                 // A client that asks again wants the first answer now.
@@ -285,7 +263,7 @@ impl ClientConnection {
         // RFC 9112 §9.6: it may still read what it has asked for.
         self.answer_poll(turn);
         let is_backlogged = self.sending.is_backlogged();
-        if is_backlogged || self.sending.is_unsettled(turn.now) {
+        if is_backlogged || self.sending.is_unsettled(turn.context.now) {
             turn.operations.push(Operation::Shutdown(self.connection));
         }
         self.linger(turn);
@@ -326,7 +304,7 @@ impl ClientConnection {
 
     /// Gives up its place in the hub, if it has one: nothing more is sent.
     fn retire(&mut self, settled: Settled, turn: &mut Turn<'_>) {
-        let Turn { hub, metrics, .. } = turn;
+        let (hub, metrics) = (&mut *turn.hub, turn.context.metrics);
         let count = match &self.stage {
             Protocol::WebSocket(_) => &metrics.sessions.websocket,
             Protocol::Stream(stream) => stream.writer.format.counter(&metrics.sessions),
@@ -372,7 +350,7 @@ impl ClientConnection {
         if is_unanswered || self.sending.is_backlogged() {
             Settled::No
         } else {
-            let sent_in = [turn.now, turn.before];
+            let sent_in = [turn.context.now, turn.before];
             let sent_in = sent_in.into_iter().find(|turn| self.sending.is_unsettled(*turn));
             sent_in.map_or(Settled::Yes, |sent_in| Settled::Unknown { sent_in })
         }
@@ -403,14 +381,15 @@ impl ClientConnection {
             // The answer to its Close is among what waits.
             self.be_ready(turn);
         }
-        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+        let mut outbox =
+            Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
         match &mut self.stage {
             Protocol::WebSocket(socket) => {
                 socket.close(code, reason, &mut outbox);
                 self.deadline = Deadline::EndDue;
                 turn.wheel.touch(
                     self.connection.slot(),
-                    turn.now + turn.settings.websocket.close_timeout,
+                    turn.context.now + turn.context.settings.websocket.close_timeout,
                 );
             }
             Protocol::Http(_) => {

@@ -13,7 +13,6 @@ use crate::{
     connection::{
         ClientConnection, Deadline, Protocol, Turn,
         awaiting::AnswerAs,
-        context,
         delivery::RESPONSE_HEAD_BYTES,
         log::{EndReason, Transport},
     },
@@ -28,7 +27,7 @@ use crate::{
     outbox::Outbox,
     session::{
         Pace, Session, Start,
-        delivery::{DeliveryContext, EventWriter, ServerMessage},
+        delivery::{EventWriter, ServerMessage},
         perform::{self, Caller},
     },
     transport::{
@@ -49,7 +48,7 @@ impl ClientConnection {
                 // A request that has begun has this long, however slowly it comes.
                 if self.deadline == Deadline::BetweenRequests && !http.is_between_requests() {
                     self.deadline = Deadline::RequestDue;
-                    let due = turn.now + turn.settings.limits.handshake_timeout;
+                    let due = turn.context.now + turn.context.settings.limits.handshake_timeout;
                     turn.wheel.touch(self.connection.slot(), due);
                 }
             }
@@ -78,7 +77,7 @@ impl ClientConnection {
     /// The next request may come, and has this long to do so.
     pub(super) fn await_request(&mut self, turn: &mut Turn<'_>) {
         self.deadline = Deadline::BetweenRequests;
-        let due = turn.now + turn.settings.limits.keep_alive_timeout;
+        let due = turn.context.now + turn.context.settings.limits.keep_alive_timeout;
         turn.wheel.touch(self.connection.slot(), due);
     }
 
@@ -90,7 +89,7 @@ impl ClientConnection {
             self.stage = Protocol::WebSocket(WebSocket::new(
                 upgrade.agreement.as_ref(),
                 subprotocol,
-                turn.settings,
+                turn.context.settings,
                 None,
             ));
             return self.is_alive(turn);
@@ -100,11 +99,11 @@ impl ClientConnection {
         let mut socket = WebSocket::new(
             upgrade.agreement.as_ref(),
             subprotocol,
-            turn.settings,
+            turn.context.settings,
             Some(Box::new(session)),
         );
         if let Some((session, mut frames)) = socket.delivery() {
-            turn.metrics.sessions.websocket.add(1);
+            turn.context.metrics.sessions.websocket.add(1);
             if frames.shared() == Some(Encoding::Deflated) {
                 turn.hub.deflated += 1;
             }
@@ -123,12 +122,13 @@ impl ClientConnection {
             StreamFormat::Iframe(_) => Transport::Iframe,
             StreamFormat::Sse(_) => Transport::Sse,
         };
-        format.counter(&turn.metrics.sessions).add(1);
+        format.counter(&turn.context.metrics.sessions).add(1);
         let writer = StreamForm { format, framing: opened.framing };
         let mut stream = Stream { session: Box::new(session), writer };
-        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
-        outbox.write(|out| opened.emit_head(turn.settings, out));
-        stream.writer.begin(turn.settings.http.retry, &mut outbox);
+        let mut outbox =
+            Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
+        outbox.write(|out| opened.emit_head(turn.context.settings, out));
+        stream.writer.begin(turn.context.settings.http.retry, &mut outbox);
         let Stream { session, writer } = &mut stream;
         self.greet(session, writer, gap, turn);
         self.stage = Protocol::Stream(stream);
@@ -142,16 +142,16 @@ impl ClientConnection {
             unreachable!("requests are read while the stage is HTTP");
         };
         self.transport = Transport::LongPoll;
-        turn.metrics.sessions.long_poll.add(1);
-        let wait = polled.params.wait.unwrap_or(turn.settings.http.poll_wait);
-        let wait = wait.min(turn.settings.http.poll_wait_max);
+        turn.context.metrics.sessions.long_poll.add(1);
+        let wait = polled.params.wait.unwrap_or(turn.context.settings.http.poll_wait);
+        let wait = wait.min(turn.context.settings.http.poll_wait_max);
         let is_live = session.pace() == Pace::Live && gap.is_none();
         let Polled { cors, after, .. } = polled;
         let session = Box::new(session);
         let cors = (cors != Cors::Silent).then(|| Box::new(cors));
         let mut poll = LongPoll { session, collected: None };
         if let Some(gap) = gap {
-            turn.metrics.gaps.add(1);
+            turn.context.metrics.gaps.add(1);
             poll.note(gap);
         }
         self.stage = Protocol::Poll(poll, PollRequest { cors, after, http });
@@ -159,14 +159,14 @@ impl ClientConnection {
             return self.answer_poll(turn);
         }
         self.deadline = Deadline::AnswerDue;
-        turn.wheel.touch(self.connection.slot(), turn.now + wait);
+        turn.wheel.touch(self.connection.slot(), turn.context.now + wait);
         if !is_live {
             self.try_to_answer(turn);
         }
     }
 
     fn carry_out(&mut self, posted: Posted, turn: &mut Turn<'_>) {
-        let mut answer = turn.scratch.take_buffer();
+        let mut answer = turn.context.scratch.take_buffer();
         let codec = Subprotocol::default().codec();
         let verdict = match std::str::from_utf8(&posted.body) {
             Ok(text) => {
@@ -178,8 +178,8 @@ impl ClientConnection {
                     text,
                     caller,
                     turn.hub,
-                    turn.settings,
-                    turn.now,
+                    turn.context.settings,
+                    turn.context.now,
                     &mut answer,
                 )
             }
@@ -192,7 +192,7 @@ impl ClientConnection {
             }
             verdict => self.respond(&verdict, &answer, &cors, after, turn),
         }
-        turn.scratch.put_buffer(answer);
+        turn.context.scratch.put_buffer(answer);
     }
 
     /// Responds to a request with the answer to its command.
@@ -213,7 +213,8 @@ impl ClientConnection {
             Verdict::GoingAway => KeepAlive::Close,
             _ => after,
         };
-        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
+        let mut outbox =
+            Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
         if outbox.make_room(answer.len() + RESPONSE_HEAD_BYTES).is_err() {
             // A client that sends the command again is given the answer to the first one.
             return self.close_for_memory(turn);
@@ -232,13 +233,14 @@ impl ClientConnection {
         let start = match params.cursor {
             Some(cursor) => Start::At(cursor),
             None => {
-                let last = params.last.map(|last| (last, turn.settings.clients.last_events_max));
+                let last =
+                    params.last.map(|last| (last, turn.context.settings.clients.last_events_max));
                 let sent = turn.hub.departures.sent_to(self.connection, &client);
                 Start::Now { last, sent }
             }
         };
         let slot = self.connection.slot();
-        Session::enter(&client, &params.topics, start, slot, turn.now, turn.hub)
+        Session::enter(&client, &params.topics, start, slot, turn.context.now, turn.hub)
     }
 
     /// The first messages on any transport but a poll.
@@ -252,14 +254,18 @@ impl ClientConnection {
         let connection = perform::name_of(turn.hub.core, self.connection);
         // A client whose connection breaks before it reads of the gap is told again.
         let cursor = gap.map_or_else(|| session.cursor(turn.hub), |(from, _)| from);
-        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
-        let context: DeliveryContext<'_> = context!(turn);
+        let mut outbox =
+            Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
         let welcome =
             ServerMessage::Welcome { client: session.client(), connection: &connection, cursor };
-        writer.server_message(welcome, context.scratch, &mut outbox);
+        writer.server_message(welcome, turn.context.scratch, &mut outbox);
         if let Some((from, to)) = gap {
-            turn.metrics.gaps.add(1);
-            writer.server_message(ServerMessage::Gap { from, to }, context.scratch, &mut outbox);
+            turn.context.metrics.gaps.add(1);
+            writer.server_message(
+                ServerMessage::Gap { from, to },
+                turn.context.scratch,
+                &mut outbox,
+            );
         }
     }
 }

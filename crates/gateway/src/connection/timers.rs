@@ -9,13 +9,13 @@ use ringway_frame::CloseCode;
 
 use crate::{
     connection::{
-        ClientConnection, Deadline, Protocol, Turn, context,
+        ClientConnection, Deadline, Protocol, Turn,
         log::{ConnectionLog, EndReason},
     },
     outbox::Outbox,
     refusal::Refusal,
     session::{
-        delivery::{DeliveryContext, EventWriter, ServerMessage},
+        delivery::{EventWriter, ServerMessage},
         perform,
     },
 };
@@ -72,8 +72,8 @@ impl ClientConnection {
 
     /// Counts and logs that a request was refused.
     pub(super) fn note_refusal(&self, refusal: Refusal, turn: &mut Turn<'_>) {
-        turn.metrics.refuse(refusal);
-        turn.log.refused(refusal, self.connection, self.permit.as_ref(), turn.now);
+        turn.context.metrics.refuse(refusal);
+        turn.log.refused(refusal, self.connection, self.permit.as_ref(), turn.context.now);
     }
 
     /// The peer was heard, or has read: it has this long to be silent.
@@ -83,9 +83,9 @@ impl ClientConnection {
             return;
         }
         self.deadline = Deadline::Heard;
-        let mut due = turn.now + turn.settings.websocket.ping_interval;
+        let mut due = turn.context.now + turn.context.settings.websocket.ping_interval;
         if let Protocol::WebSocket(socket) = &self.stage
-            && let Some(message_due) = socket.message_due(turn.settings, turn.now)
+            && let Some(message_due) = socket.message_due(turn.context.settings, turn.context.now)
             && !self.sending.is_paused()
         {
             due = due.min(message_due);
@@ -95,7 +95,7 @@ impl ClientConnection {
 
     /// The socket took less than it was given, or some of what it owed.
     pub fn backlogged(&mut self, unsent_bytes: usize, shared_bytes: usize, turn: &mut Turn<'_>) {
-        let queue_bytes_max = turn.settings.clients.queue_bytes_max;
+        let queue_bytes_max = turn.context.settings.clients.queue_bytes_max;
         let unsent = (unsent_bytes, shared_bytes);
         self.sending.backlogged(self.connection, unsent, queue_bytes_max, turn.operations);
         if let Some(session) = self.session_mut() {
@@ -109,7 +109,7 @@ impl ClientConnection {
         if self.sending.is_paused()
             && let Protocol::WebSocket(socket) = &mut self.stage
         {
-            socket.grant_time(turn.now);
+            socket.grant_time(turn.context.now);
         }
         self.sending.drained(self.connection, turn.operations);
         if let Some(session) = self.session_mut() {
@@ -134,7 +134,7 @@ impl ClientConnection {
             Protocol::Lingering | Protocol::Leaving => {
                 turn.wheel.touch(
                     self.connection.slot(),
-                    turn.now + turn.settings.websocket.close_timeout,
+                    turn.context.now + turn.context.settings.websocket.close_timeout,
                 );
             }
             _ => {}
@@ -185,7 +185,8 @@ impl ClientConnection {
             (Protocol::WebSocket(_), Deadline::Heard, Reading::Done | Reading::Stopped) => {
                 self.ask(turn);
                 self.deadline = Deadline::Asked;
-                turn.wheel.touch(slot, turn.now + turn.settings.websocket.pong_timeout);
+                turn.wheel
+                    .touch(slot, turn.context.now + turn.context.settings.websocket.pong_timeout);
             }
             (Protocol::WebSocket(_), Deadline::Asked, Reading::Done | Reading::Stopped)
                 if !self.sending.is_backlogged() =>
@@ -204,19 +205,25 @@ impl ClientConnection {
             }
             (Protocol::Stream(_), Deadline::Heard, Reading::Stopped) => {
                 self.deadline = Deadline::Asked;
-                turn.wheel.touch(slot, turn.now + turn.settings.websocket.pong_timeout);
+                turn.wheel
+                    .touch(slot, turn.context.now + turn.context.settings.websocket.pong_timeout);
             }
             (Protocol::Http(_), Deadline::RequestDue, Reading::Slow) => {
-                turn.wheel.touch(slot, turn.now + turn.settings.limits.handshake_timeout);
+                turn.wheel
+                    .touch(slot, turn.context.now + turn.context.settings.limits.handshake_timeout);
             }
             (Protocol::Http(_), Deadline::RequestDue, Reading::Done | Reading::Stopped) => {
                 self.refuse_request(Refusal::Timeout, turn);
             }
             (Protocol::Http(_), Deadline::BetweenRequests, Reading::Slow) => {
-                turn.wheel.touch(slot, turn.now + turn.settings.limits.keep_alive_timeout);
+                turn.wheel.touch(
+                    slot,
+                    turn.context.now + turn.context.settings.limits.keep_alive_timeout,
+                );
             }
             (_, Deadline::EndDue, Reading::Slow) => {
-                turn.wheel.touch(slot, turn.now + turn.settings.websocket.close_timeout);
+                turn.wheel
+                    .touch(slot, turn.context.now + turn.context.settings.websocket.close_timeout);
             }
             (Protocol::Http(_), Deadline::BetweenRequests, Reading::Done | Reading::Stopped) => {
                 self.note_end(EndReason::Idle);
@@ -237,8 +244,8 @@ impl ClientConnection {
         if self.sending.is_backlogged() {
             return;
         }
-        let mut outbox = Outbox::new(self.connection, &mut self.sending, turn.operations, turn.now);
-        let context: DeliveryContext<'_> = context!(turn);
+        let mut outbox =
+            Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
         let is_settled = outbox.is_settled();
         match &mut self.stage {
             Protocol::WebSocket(socket) => {
@@ -249,7 +256,7 @@ impl ClientConnection {
                     let cursor = session.cursor(turn.hub);
                     frames.server_message(
                         ServerMessage::Heartbeat { cursor },
-                        context.scratch,
+                        turn.context.scratch,
                         &mut outbox,
                     );
                 }
@@ -262,7 +269,7 @@ impl ClientConnection {
                 let cursor = stream.session.cursor(turn.hub);
                 stream.writer.server_message(
                     ServerMessage::Heartbeat { cursor },
-                    context.scratch,
+                    turn.context.scratch,
                     &mut outbox,
                 );
             }
@@ -274,8 +281,11 @@ impl ClientConnection {
     /// turn after the send, so what went out in this turn or in the last one may yet be backlogged.
     pub(super) fn leave(&mut self, turn: &mut Turn<'_>) {
         // After the completions of the next turn, or of this one. A backlog grants more time.
-        let due =
-            if self.sending.is_unsettled(turn.now) { turn.now + SETTLING } else { Duration::ZERO };
+        let due = if self.sending.is_unsettled(turn.context.now) {
+            turn.context.now + SETTLING
+        } else {
+            Duration::ZERO
+        };
         turn.wheel.touch(self.connection.slot(), due);
     }
 
@@ -302,7 +312,10 @@ impl ClientConnection {
         }
         self.stage = Protocol::Lingering;
         self.deadline = Deadline::EndDue;
-        turn.wheel.touch(self.connection.slot(), turn.now + turn.settings.websocket.close_timeout);
+        turn.wheel.touch(
+            self.connection.slot(),
+            turn.context.now + turn.context.settings.websocket.close_timeout,
+        );
     }
 
     /// Ends the stream after all that was written, and waits for the peer to end its own.

@@ -29,6 +29,7 @@ use crate::{
     refusal::Refusal,
     session::{
         core_hub::{Appended, CoreHub, Intake},
+        delivery::DeliveryContext,
         dispatch::{Encoder, Room},
     },
 };
@@ -76,8 +77,8 @@ impl Core {
     #[inline]
     fn turn<'a>(&'a mut self, now: Duration, operations: &'a mut Operations) -> Turn<'a> {
         let Self { wheel, scratch, settings, metrics, log, hub, memory, before } = self;
-        let (memory, before) = (memory.budget(), *before);
-        Turn { now, before, operations, wheel, settings, scratch, hub, memory, metrics, log }
+        let context = DeliveryContext { now, settings, scratch, memory: memory.budget(), metrics };
+        Turn { context, hub, before: *before, operations, wheel, log }
     }
 }
 

@@ -115,7 +115,8 @@ impl ServerMessage<'_> {
     }
 }
 
-/// What a core lends for delivering events, beside its side of the hub.
+/// What a core lends to the session that it serves. The core's side of the hub is passed beside it:
+/// delivering reads it, carrying out a command changes it.
 pub struct DeliveryContext<'a> {
     /// Time since the process started.
     pub now: Duration,
