@@ -3,9 +3,13 @@
 //! Invariant: one turn holds at most one `Send` per connection. An inline send that comes short
 //! would otherwise be overtaken by the next one.
 
-use std::{collections::TryReserveError, ops::Range};
+mod outgoing;
+
+use std::collections::TryReserveError;
 
 use bytes::Bytes;
+
+pub use outgoing::{Outgoing, Piece, SendMark, Staged};
 
 use crate::{ConnectRequest, ConnectToken, ConnectionId, Waker};
 
@@ -72,90 +76,6 @@ impl Operation {
     }
 }
 
-/// Where a send's bytes are.
-#[derive(Debug)]
-pub enum Outgoing {
-    /// In the turn's own buffer, see [`Operations::bytes`].
-    Turn(Range<usize>),
-    /// A buffer of its own, from `start` to its end.
-    Owned {
-        /// The buffer.
-        bytes: Vec<u8>,
-        /// Where its content starts.
-        start: usize,
-    },
-    /// Shared with other connections: encoded once, sent many times.
-    Shared(Bytes),
-    /// Several pieces in order, so that what is shared is not copied to stand beside what is not.
-    Pieces(Vec<Piece>),
-}
-
-/// A part of a send.
-#[derive(Debug, Clone)]
-pub enum Piece {
-    /// In the turn's own buffer.
-    Turn(Range<usize>),
-    /// Shared with other connections.
-    Shared(Bytes),
-}
-
-impl Piece {
-    /// The bytes, given the turn's buffer.
-    pub fn bytes<'b>(&'b self, turn: &'b [u8]) -> &'b [u8] {
-        match self {
-            Self::Turn(range) => &turn[range.clone()],
-            Self::Shared(bytes) => bytes,
-        }
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Self::Turn(range) => range.len(),
-            Self::Shared(bytes) => bytes.len(),
-        }
-    }
-}
-
-impl From<Piece> for Outgoing {
-    fn from(piece: Piece) -> Self {
-        match piece {
-            Piece::Turn(range) => Self::Turn(range),
-            Piece::Shared(bytes) => Self::Shared(bytes),
-        }
-    }
-}
-
-/// Where a connection's send of the current turn is, kept by the caller beside the connection.
-///
-/// It may be stale; [`Operations`] checks it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SendMark(u32);
-
-impl Default for SendMark {
-    fn default() -> Self {
-        Self(u32::MAX)
-    }
-}
-
-/// Bytes in the buffer of this turn, to be sent to any number of connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Staged {
-    start: usize,
-    end: usize,
-}
-
-impl Staged {
-    /// How many bytes there are.
-    pub fn len(self) -> usize {
-        self.end - self.start
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(self) -> bool {
-        self.len() == 0
-    }
-}
-
 /// The operations of one turn.
 ///
 /// ```
@@ -187,36 +107,82 @@ impl Operations {
         mark: &mut SendMark,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
+        self.compose(connection, mark, None, write);
+    }
+
+    /// Appends a copy of staged bytes of this turn to the connection's send, and lets `rewrite` make
+    /// something else of the copy, which is what the buffer ends with.
+    ///
+    /// ```
+    /// use ringway_acceptor::{ConnectionId, Operations, SendMark};
+    /// let mut operations = Operations::default();
+    /// let staged = operations.stage(|out| out.extend_from_slice(b"for all"));
+    /// let connection = ConnectionId::new(0, 0);
+    /// operations.send_copy(connection, &mut SendMark::default(), staged, |out| {
+    ///     let start = out.len() - staged.len();
+    ///     out[start..].reverse();
+    /// });
+    /// assert_eq!(operations.bytes(), b"for allll a rof");
+    /// ```
+    pub fn send_copy(
+        &mut self,
+        connection: ConnectionId,
+        mark: &mut SendMark,
+        staged: Staged,
+        rewrite: impl FnOnce(&mut Vec<u8>),
+    ) {
+        self.compose(connection, mark, Some(staged), rewrite);
+    }
+
+    /// Appends `copied` and then what `write` writes.
+    #[inline]
+    fn compose(
+        &mut self,
+        connection: ConnectionId,
+        mark: &mut SendMark,
+        copied: Option<Staged>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
         let end = self.bytes.len();
         if !self.has_room_for_little() {
-            return self.send_apart(connection, mark, write);
+            return self.compose_apart(connection, mark, copied, write);
         }
         match self.marked(connection, *mark) {
             None => {
-                write(&mut self.bytes);
+                self.write_turn(copied, write);
                 self.push_send(connection, mark, Outgoing::Turn(end..self.bytes.len()));
             }
             Some(Outgoing::Turn(range)) if range.end == end => {
-                write(&mut self.bytes);
+                self.write_turn(copied, write);
                 self.extend_last(*mark);
             }
             Some(Outgoing::Owned { .. }) => {
+                let staged = copied.map_or(0..0, |Staged { start, end }| start..end);
                 if let Operation::Send { outgoing: Outgoing::Owned { bytes, .. }, .. } =
                     &mut self.list[mark.0 as usize]
                 {
+                    bytes.extend_from_slice(&self.bytes[staged]);
                     write(bytes);
                 }
             }
             Some(Outgoing::Shared(_) | Outgoing::Pieces(_)) => {
-                write(&mut self.bytes);
+                self.write_turn(copied, write);
                 self.append(*mark, Piece::Turn(end..self.bytes.len()));
             }
             Some(Outgoing::Turn(_)) => {
                 self.move_to_end(*mark);
-                write(&mut self.bytes);
+                self.write_turn(copied, write);
                 self.extend_last(*mark);
             }
         }
+    }
+
+    #[inline]
+    fn write_turn(&mut self, copied: Option<Staged>, write: impl FnOnce(&mut Vec<u8>)) {
+        if let Some(Staged { start, end }) = copied {
+            self.bytes.extend_from_within(start..end);
+        }
+        write(&mut self.bytes);
     }
 
     /// Makes room in the turn's buffer for `additional` bytes, so that writing them cannot fail.
@@ -408,15 +374,19 @@ impl Operations {
             || self.bytes.try_reserve(LITTLE_BYTES).is_ok()
     }
 
-    /// As [`Self::send`], in a buffer of its own.
+    /// As [`Self::compose`], in a buffer of its own.
     #[cold]
-    fn send_apart(
+    fn compose_apart(
         &mut self,
         connection: ConnectionId,
         mark: &mut SendMark,
+        copied: Option<Staged>,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
         let mut own = Vec::new();
+        if let Some(Staged { start, end }) = copied {
+            own.extend_from_slice(&self.bytes[start..end]);
+        }
         write(&mut own);
         match self.marked(connection, *mark) {
             None => self.push_send(connection, mark, Outgoing::Owned { bytes: own, start: 0 }),

@@ -20,6 +20,7 @@ use ringway::encoding::native as write;
 use ringway::encoding::native::EventParts;
 use ringway::outbox::Outbox;
 use ringway::outbox::Sending;
+use ringway::outbox::channel::Channel;
 use ringway::session::command::Command;
 use ringway::session::command::CommandLimits;
 use ringway::session::command_error::CommandError;
@@ -71,7 +72,8 @@ fn converse(sent: &[u8], cut: usize, settings: &Settings) -> (String, End) {
         let mut bytes = piece.to_vec();
         let mut input = &mut bytes[..];
         while !input.is_empty() {
-            let mut outbox = Outbox::new(connection, &mut sending, &mut operations, Duration::ZERO);
+            let (now, channel) = (Duration::ZERO, &mut Channel::default());
+            let mut outbox = Outbox::new(connection, &mut sending, channel, &mut operations, now);
             let mut progress = http.advance(&mut input, settings, &mut outbox);
             if let Some((served, after)) = serve(&progress) {
                 outbox.write(|out| out.extend_from_slice(served.as_bytes()));

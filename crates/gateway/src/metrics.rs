@@ -66,6 +66,8 @@ pub struct CoreMetrics {
     pub closed_for_memory: Counter,
     /// Clients closed because a message took too long.
     pub messages_timed_out: Counter,
+    /// Clients whose channel could not be read: a failed handshake, a broken record.
+    pub channel_errors: Counter,
     /// Bytes buffered for clients.
     pub held_bytes: Counter,
 }

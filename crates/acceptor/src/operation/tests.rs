@@ -100,6 +100,32 @@ fn staged_bytes_are_shared_until_a_connection_goes_its_own_way() {
     assert_eq!(sends(&mut operations), expected);
 }
 
+/// A copy may grow; what it was made of stays as it was, and the copy follows what was sent before.
+#[test]
+fn a_copy_of_staged_bytes_is_rewritten_behind_every_kind_of_send() {
+    let mut operations = Operations::default();
+    let names = [0, 1, 2, 3, 4].map(|slot| ConnectionId::new(slot, 0));
+    let mut marks = [SendMark::default(); 5];
+    operations.send(names[1], &mut marks[1], |out| out.push(b'a'));
+    operations.send_owned(names[2], &mut marks[2], b"_a".to_vec(), 1);
+    operations.send_shared(names[3], &mut marks[3], &Bytes::from_static(b"a"));
+    let staged = operations.stage(|out| out.extend_from_slice(b"xyz"));
+    operations.send_staged(names[4], &mut marks[4], staged);
+    for _ in 0..2 {
+        for (name, mark) in names.iter().zip(&mut marks) {
+            operations.send_copy(*name, mark, staged, |out| {
+                let start = out.len() - staged.len();
+                out[start..].reverse();
+                out.insert(start, b'<');
+            });
+        }
+    }
+    let rewritten = |slot, before: &str| (slot, format!("{before}<zyx<zyx").into_bytes());
+    let expected =
+        [(1, "a"), (2, "a"), (3, "a"), (4, "xyz"), (0, "")].map(|(slot, own)| rewritten(slot, own));
+    assert_eq!(sends(&mut operations), expected);
+}
+
 #[test]
 fn a_stale_mark_starts_a_new_send() {
     let mut operations = Operations::default();

@@ -32,7 +32,7 @@ impl SimDriver {
             self.unconnected.push_back((token, ConnectFailure::NoSlot));
             return;
         };
-        world.links.push(Link::new(connector.target));
+        world.links.push(Link::new(0, connector.target));
         if !self.connecting.insert(token, connection) {
             world.violation(&format!("two attempts to connect have {token:?}"));
         }

@@ -252,8 +252,8 @@ impl SimDriver {
                 self.told.insert(connection.slot(), connection.generation());
                 let link = self.sockets.lookup(connection).map(|socket| socket.link);
                 let link = link.expect("a connection is in its slot until its last completion");
-                let peer = self.network.world().links[link].address;
-                Completion::Accepted { connection, listener: 0, peer }
+                let link = &self.network.world().links[link];
+                Completion::Accepted { connection, listener: link.listener, peer: link.address }
             }
             Event::Connected(token) => {
                 self.told.insert(connection.slot(), connection.generation());

@@ -28,6 +28,8 @@ pub(super) enum Tail {
 pub(super) struct Link {
     /// The client's address.
     pub(super) address: SocketAddr,
+    /// The listener that it connects to.
+    pub(super) listener: u16,
     /// Sent by the client, not yet received by the driver.
     pub(super) inbound: VecDeque<u8>,
     pub(super) tail: Tail,
@@ -51,9 +53,10 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(address: SocketAddr) -> Self {
+    pub(super) fn new(listener: u16, address: SocketAddr) -> Self {
         Self {
             address,
+            listener,
             inbound: VecDeque::new(),
             tail: Tail::Open,
             outbound: VecDeque::new(),

@@ -98,16 +98,25 @@ impl Network {
 
     /// A client that connects, from an address of its own.
     pub fn connect(&self) -> Client {
-        let number = self.world().links.len() as u32;
-        let [_, high, middle, low] = number.to_be_bytes();
-        self.connect_from(SocketAddr::from(([10, high, middle, low], 40_000)))
+        self.connect_from(self.own_address())
+    }
+
+    /// The address that nobody else has, for the client that connects next.
+    pub fn own_address(&self) -> SocketAddr {
+        let [_, high, middle, low] = (self.world().links.len() as u32).to_be_bytes();
+        SocketAddr::from(([10, high, middle, low], 40_000))
     }
 
     /// A client that connects from `address`. Turned away when nobody listens.
     pub fn connect_from(&self, address: SocketAddr) -> Client {
+        self.connect_to(0, address)
+    }
+
+    /// A client that connects from `address` to the listener of this number.
+    pub fn connect_to(&self, listener: u16, address: SocketAddr) -> Client {
         let world = &mut *self.world();
         let number = world.links.len();
-        world.links.push(Link::new(address));
+        world.links.push(Link::new(listener, address));
         let listening: Vec<_> =
             (0..world.gates.len()).filter(|gate| world.gates[*gate].is_listening).collect();
         let gate = world.rng.choice(listening);

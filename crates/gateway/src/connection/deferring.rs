@@ -4,36 +4,19 @@
 //! It never decides what a turn may cost: `session::core_hub` and `limits` do.
 
 use crate::{
-    connection::{ClientConnection, Protocol, Readiness, Turn, awaiting::Awaiting},
+    connection::{ClientConnection, Protocol, Readiness, Turn},
     limits::{DEFERRED_BYTES_MAX, RESUME_COST},
     memory,
+    outbox::channel::End,
     session::ready::Effort,
     transport::websocket::WebSocket,
 };
 
-/// Input that was put off.
-#[derive(Default)]
-pub(super) struct Deferred {
-    pub(super) bytes: Vec<u8>,
-    pub(super) end: End,
-    /// The command that is answered before anything else is served.
-    pub(super) awaiting: Option<Awaiting>,
-}
-
-/// Whether the peer's FIN has come behind the input.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum End {
-    #[default]
-    Open,
-    Stream,
-}
-
 impl ClientConnection {
-    /// Serves bytes from the socket.
+    /// Takes input, which is plain text: serves it, or puts it off.
     #[inline]
-    pub fn receive(&mut self, received: &mut [u8], turn: &mut Turn<'_>) {
-        let input = self.sending.channel_mut().open(received);
-        if let Some(deferred) = &mut self.deferred {
+    pub(super) fn take_in(&mut self, input: &mut [u8], turn: &mut Turn<'_>) {
+        if let Some(deferred) = self.channel.deferred_mut() {
             if memory::append(&mut deferred.bytes, input).is_err() {
                 return self.close_for_memory(turn);
             }
@@ -54,7 +37,7 @@ impl ClientConnection {
         turn.hub.spend(turn.context.scratch.take_cost());
         let cost = turn.hub.spent.get() - before;
         self.effort = if cost >= turn.hub.slice.get() { Effort::Heavy } else { Effort::Light };
-        if self.deferred.is_some() && !self.is_awaiting() {
+        if self.channel.deferred().is_some() && !self.is_awaiting() {
             self.be_ready(turn);
         }
     }
@@ -65,17 +48,20 @@ impl ClientConnection {
         turn.hub.spend(RESUME_COST);
         // What it is owed first: it drains, and then there is another turn.
         let may_go_on = match self.stage {
-            Protocol::Http(_) | Protocol::Poll(..) => !self.sending.is_backlogged(),
+            Protocol::Http(_) | Protocol::Posted(_) | Protocol::Poll(..) => {
+                !self.sending.is_backlogged()
+            }
             _ => !self.sending.is_paused() || self.is_in_large_message(),
         };
         if may_go_on
             && !self.is_awaiting()
-            && let Some(mut deferred) = self.deferred.take()
+            && let Some(mut deferred) = self.channel.take_deferred()
         {
             self.serve(&mut deferred.bytes, turn);
-            match (&mut self.deferred, deferred.end) {
+            match (self.channel.deferred_mut(), deferred.end) {
                 (Some(again), end) => again.end = end,
                 (None, End::Stream) => return self.end_of_stream(turn),
+                (None, End::Broken) => return self.end_broken(turn),
                 (None, End::Open) => self.sending.release(self.connection, turn.operations),
             }
         }
@@ -85,7 +71,7 @@ impl ClientConnection {
 
     /// Leaves the rest of the input for later.
     pub(super) fn put_off(&mut self, rest: &[u8], turn: &mut Turn<'_>) {
-        let deferred = self.deferred.get_or_insert_default();
+        let deferred = self.channel.deferred_or_default();
         if memory::append(&mut deferred.bytes, rest).is_err() {
             return self.close_for_memory(turn);
         }
@@ -99,7 +85,7 @@ impl ClientConnection {
     pub fn deferred_bytes(&self) -> Option<usize> {
         match self.stage {
             Protocol::Closing => None,
-            _ => Some(self.deferred.as_ref().map_or(0, |deferred| deferred.bytes.len())),
+            _ => Some(self.channel.deferred().map_or(0, |deferred| deferred.bytes.len())),
         }
     }
 

@@ -3,15 +3,16 @@
 //!
 //! It joins a session with the form of its transport; `session::delivery` decides what is sent.
 
-use crate::{connection::PollRequest, encoding::pieces::Pieces};
+use crate::{connection::HeldRequest, encoding::pieces::Pieces};
 
 use ringway_frame::CloseCode;
 use ringway_hub::Sequence;
 
 use crate::{
     broker::{Missed, mailbox::Change},
-    connection::{ClientConnection, Protocol, Readiness, Turn, log::EndReason},
+    connection::{ClientConnection, Protocol, Readiness, Turn, log::EndReason, outbox},
     edge::{cors::Cors, response},
+    memory::OutOfMemory,
     outbox::Outbox,
     session::{
         Pace, Settled,
@@ -33,8 +34,7 @@ impl ClientConnection {
     /// Sends a batch of events, if it is for this peer and there is room.
     #[inline]
     pub fn deliver(&mut self, batch: &mut Batch, turn: &mut Turn<'_>) {
-        let mut outbox =
-            Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
+        let mut outbox = outbox!(self, turn);
         let (context, hub) = (&mut turn.context, &*turn.hub);
         let progress = match &mut self.stage {
             Protocol::WebSocket(socket) => match socket.delivery() {
@@ -74,8 +74,7 @@ impl ClientConnection {
 
     /// Sends what the peer has missed, as far as there is room.
     pub(super) fn read_on(&mut self, turn: &mut Turn<'_>) {
-        let mut outbox =
-            Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
+        let mut outbox = outbox!(self, turn);
         let (context, hub) = (&mut turn.context, &*turn.hub);
         let progress = match &mut self.stage {
             Protocol::WebSocket(socket) => match socket.delivery() {
@@ -140,8 +139,7 @@ impl ClientConnection {
         {
             session.settle();
         }
-        let mut outbox =
-            Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
+        let mut outbox = outbox!(self, turn);
         let gap = ServerMessage::Gap { from, to };
         match &mut self.stage {
             Protocol::WebSocket(socket) => {
@@ -195,7 +193,8 @@ impl ClientConnection {
     }
 
     fn write_answer(&mut self, body: &Pieces, found: Found, turn: &mut Turn<'_>) {
-        if turn.operations.try_reserve(body.text.len() + RESPONSE_HEAD_BYTES).is_err() {
+        let own_bytes = body.text.len() + RESPONSE_HEAD_BYTES;
+        if outbox!(self, turn).make_room_beside(own_bytes, body.large_bytes()).is_err() {
             return self.end_unanswered(turn);
         }
         let Protocol::Poll(poll, request) = std::mem::replace(&mut self.stage, Protocol::Lingering)
@@ -204,20 +203,24 @@ impl ClientConnection {
         };
         // An earlier answer may be on its way.
         let earlier = self.settled(turn);
-        let mut outbox =
-            Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
+        let mut outbox = outbox!(self, turn);
         let LongPoll { session, .. } = poll;
-        let PollRequest { cors, after, http } = request;
-        write_body(body, cors.as_deref().unwrap_or(&Cors::Silent), after, &mut outbox);
+        let HeldRequest { cors, after, http } = request;
+        let cors = cors.as_deref().unwrap_or(&Cors::Silent);
+        let written = write_body(body, cors, after, &mut outbox);
         turn.context.metrics.sessions.long_poll.subtract(1);
-        let settled = match (earlier, found) {
-            (Settled::Yes | Settled::Unknown { .. }, Found::Something) => {
+        let settled = match (written, earlier, found) {
+            (Err(OutOfMemory), ..) => Settled::No,
+            (Ok(()), Settled::Yes | Settled::Unknown { .. }, Found::Something) => {
                 Settled::Unknown { sent_in: turn.context.now }
             }
-            (earlier, _) => earlier,
+            (Ok(()), earlier, _) => earlier,
         };
         self.depart(*session, settled, turn);
         self.stage = Protocol::Http(http);
+        if let Err(OutOfMemory) = written {
+            return self.end_unanswered(turn);
+        }
         match after {
             KeepAlive::Yes => self.await_request(turn),
             KeepAlive::Close => self.finish(turn),
@@ -225,13 +228,22 @@ impl ClientConnection {
     }
 }
 
-/// The answer to a poll; what is large in it is not copied.
-fn write_body(body: &Pieces, cors: &Cors, after: KeepAlive, outbox: &mut Outbox<'_>) {
+/// The answer to a poll; what is large in it is not copied where the channel allows that.
+///
+/// # Errors
+/// [`OutOfMemory`]; the answer is cut off.
+fn write_body(
+    body: &Pieces,
+    cors: &Cors,
+    after: KeepAlive,
+    outbox: &mut Outbox<'_>,
+) -> Result<(), OutOfMemory> {
     outbox.write(|out| {
         response::json_begin(out, cors, after, body.beginning(), body.len());
     });
     for (large, text) in body.rest() {
-        outbox.write_shared(large);
+        outbox.write_shared(large)?;
         outbox.write(|out| out.extend_from_slice(text));
     }
+    Ok(())
 }

@@ -3,14 +3,12 @@
 //!
 //! It counts; who has to go is decided by the core (`shard::relief`).
 
-use ringway_acceptor::Operation;
 use ringway_frame::CloseCode;
 
 use crate::{
     config::{reference::ConfigReference, settings::Settings},
-    connection::{ClientConnection, Deadline, Protocol, Turn, log::EndReason},
+    connection::{ClientConnection, Deadline, Protocol, Turn, log::EndReason, outbox},
     memory::CoreMemory,
-    outbox::Outbox,
     refusal::Refusal,
 };
 
@@ -18,14 +16,16 @@ impl ClientConnection {
     /// Bytes that are kept for this peer alone: what it sent and what it is still to be sent.
     #[inline]
     pub fn held_bytes(&self, settings: &Settings) -> usize {
-        let deferred = self.deferred.as_ref().map_or(0, |deferred| deferred.bytes.capacity());
         let protocol = match &self.stage {
             Protocol::WebSocket(socket) => socket.held_bytes(),
             Protocol::Http(http) => http.held_bytes(),
+            Protocol::Posted(request) => request.http.held_bytes(),
             Protocol::Poll(poll, request) => poll.held_bytes() + request.http.held_bytes(),
             Protocol::Stream(_) | Protocol::Lingering | Protocol::Leaving | Protocol::Closing => 0,
         };
-        deferred + protocol + self.sending.owed_bytes(settings.kernel_queue_bytes())
+        self.channel.held_bytes()
+            + protocol
+            + self.sending.owed_bytes(settings.kernel_queue_bytes())
     }
 
     /// Corrects the core's account by what has changed since the last time.
@@ -92,20 +92,18 @@ impl ClientConnection {
     /// RFC 6455 §7.1.7: says why, then reads nothing more, so that an unfinished message is freed.
     fn fail_socket(&mut self, code: CloseCode, reason: &str, turn: &mut Turn<'_>) {
         self.retire(self.settled(turn), turn);
-        let mut outbox =
-            Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
+        let mut outbox = outbox!(self, turn);
         if let Protocol::WebSocket(socket) = &mut self.stage {
             socket.close(code, reason, &mut outbox);
         }
-        turn.operations.push(Operation::Shutdown(self.connection));
+        outbox.finish();
         self.linger(turn);
     }
 
     /// Answers a request that has not come whole, and takes no other.
     pub(super) fn refuse_request(&mut self, refusal: Refusal, turn: &mut Turn<'_>) {
         let Protocol::Http(http) = &mut self.stage else { return };
-        let mut outbox =
-            Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
+        let mut outbox = outbox!(self, turn);
         http.give_up(refusal, turn.context.settings, &mut outbox);
         self.note_end(match refusal {
             Refusal::Timeout => EndReason::RequestTimeout,

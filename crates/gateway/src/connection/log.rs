@@ -50,6 +50,12 @@ pub enum EndReason {
     Memory,
     /// The client broke the rules of WebSockets.
     ProtocolFault,
+    /// The handshake of its channel failed.
+    HandshakeFailed,
+    /// A record of its channel was forged, damaged or too long.
+    RecordFault,
+    /// It ended its side of the connection in the middle of a record.
+    RecordCut,
     /// The client did not answer a Ping, or did not read.
     NoSignOfLife,
     /// What the client still had to read has left the history.
@@ -77,6 +83,9 @@ impl EndReason {
             Self::MessageTimeout => "message_timeout",
             Self::Memory => "memory",
             Self::ProtocolFault => "protocol_fault",
+            Self::HandshakeFailed => "handshake_failed",
+            Self::RecordFault => "record_fault",
+            Self::RecordCut => "record_cut",
             Self::NoSignOfLife => "no_sign_of_life",
             Self::TooSlow => "too_slow",
             Self::ClosedByApplication => "closed_by_application",
@@ -251,6 +260,9 @@ const ENDS: [EndReason; EndReason::COUNT] = [
     EndReason::MessageTimeout,
     EndReason::Memory,
     EndReason::ProtocolFault,
+    EndReason::HandshakeFailed,
+    EndReason::RecordFault,
+    EndReason::RecordCut,
     EndReason::NoSignOfLife,
     EndReason::TooSlow,
     EndReason::ClosedByApplication,

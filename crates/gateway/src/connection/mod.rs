@@ -8,6 +8,7 @@ mod deferring;
 mod delivery;
 mod holding;
 pub mod log;
+mod receiving;
 mod routing;
 #[cfg(test)]
 mod tests;
@@ -21,18 +22,17 @@ use ringway_frame::CloseCode;
 use ringway_hub::Name;
 
 use crate::{
-    connection::{
-        awaiting::AnswerAs,
-        deferring::{Deferred, End},
-        log::{ConnectionLog, EndReason, Transport},
-    },
+    connection::log::{ConnectionLog, EndReason, Transport},
     edge::{
         cors::Cors,
         limiter::Permit,
         requests::HttpConnection,
         response::{Part, Refused},
     },
-    outbox::{Outbox, Sending},
+    outbox::{
+        Sending,
+        channel::{Channel, End},
+    },
     refusal::Refusal,
     session::{
         Session, Settled, core_hub::CoreHub, delivery::DeliveryContext, departures::Departure,
@@ -68,6 +68,8 @@ pub struct Turn<'a> {
 pub struct ClientConnection {
     connection: ConnectionId,
     sending: Sending,
+    /// What its bytes pass through, and input that waits for its turn.
+    channel: Channel,
     deadline: Deadline,
     readiness: Readiness,
     effort: Effort,
@@ -79,8 +81,6 @@ pub struct ClientConnection {
     acknowledged: u32,
     /// The bytes that it is counted with in the core's account of memory.
     counted: u32,
-    /// Input that waits for its turn.
-    deferred: Option<Box<Deferred>>,
 }
 
 /// The protocol of the moment.
@@ -92,7 +92,9 @@ enum Protocol {
     /// A response without an end.
     Stream(Stream),
     /// A request whose answer is held back.
-    Poll(LongPoll, PollRequest),
+    Poll(LongPoll, HeldRequest),
+    /// A request whose command is not answered yet, as its event has no place in the log.
+    Posted(HeldRequest),
     /// Everything was sent. Input is discarded until the peer's FIN: a close with unread input
     /// sends a reset, which could overtake the last bytes.
     Lingering,
@@ -102,8 +104,8 @@ enum Protocol {
     Closing,
 }
 
-/// The request that a poll is the answer to.
-struct PollRequest {
+/// A request whose answer is held back.
+struct HeldRequest {
     /// Who may read the answer, where that is to be said.
     cors: Option<Box<Cors>>,
     /// What becomes of the connection after it.
@@ -125,6 +127,8 @@ enum Deadline {
     Asked,
     /// The answer to a poll is due.
     AnswerDue,
+    /// The outcome of a command is due.
+    OutcomeDue,
     /// The end is due.
     EndDue,
 }
@@ -136,11 +140,30 @@ enum Readiness {
     None,
 }
 
+/// Where a connection writes to in this turn; it borrows nothing else of the two.
+macro_rules! outbox {
+    ($peer:expr, $turn:expr) => {
+        crate::outbox::Outbox::new(
+            $peer.connection,
+            &mut $peer.sending,
+            &mut $peer.channel,
+            $turn.operations,
+            $turn.context.now,
+        )
+    };
+}
+use outbox;
+
 impl ClientConnection {
     /// A client that has just connected; its first request is due.
-    pub fn new(connection: ConnectionId, permit: Permit, turn: &mut Turn<'_>) -> Self {
+    pub fn new(
+        connection: ConnectionId,
+        channel: Channel,
+        permit: Permit,
+        turn: &mut Turn<'_>,
+    ) -> Self {
         let stage = Protocol::Http(HttpConnection::default());
-        let peer = Self::at(connection, Deadline::RequestDue, stage, Some(permit));
+        let peer = Self::at(connection, channel, Deadline::RequestDue, stage, Some(permit));
         turn.wheel.touch(
             connection.slot(),
             turn.context.now + turn.context.settings.limits.handshake_timeout,
@@ -148,19 +171,20 @@ impl ClientConnection {
         peer
     }
 
-    /// A client over a limit: sends it the refusal and ends the connection. If no extra permit is
+    /// A client over a limit: sends it the refusal and ends the connection. A client whose channel
+    /// begins with a handshake is not told why, as it could not read that yet. If no extra permit is
     /// free either, the connection is closed at once, perhaps before the client has read why.
     pub fn turned_away(
         connection: ConnectionId,
+        channel: Channel,
         refusal: Refusal,
         permit: Option<Permit>,
         turn: &mut Turn<'_>,
     ) -> Self {
         let may_linger = permit.is_some();
-        let mut peer = Self::at(connection, Deadline::EndDue, Protocol::Lingering, permit);
+        let mut peer = Self::at(connection, channel, Deadline::EndDue, Protocol::Lingering, permit);
         peer.note_end(EndReason::TurnedAway);
-        let mut outbox =
-            Outbox::new(connection, &mut peer.sending, turn.operations, turn.context.now);
+        let mut outbox = outbox!(peer, turn);
         let cors = Cors::unread(&turn.context.settings.cors.allowed_origins);
         let refused = Refused::by(refusal, turn.context.settings);
         outbox.write(|out| refused.write(out, &cors, Part::Whole, KeepAlive::Close));
@@ -175,6 +199,7 @@ impl ClientConnection {
 
     fn at(
         connection: ConnectionId,
+        channel: Channel,
         deadline: Deadline,
         stage: Protocol,
         permit: Option<Permit>,
@@ -182,6 +207,7 @@ impl ClientConnection {
         Self {
             connection,
             sending: Sending::default(),
+            channel,
             deadline,
             readiness: Readiness::None,
             effort: Effort::Light,
@@ -191,7 +217,6 @@ impl ClientConnection {
             permit,
             acknowledged: 0,
             counted: 0,
-            deferred: None,
         }
     }
 
@@ -229,8 +254,7 @@ impl ClientConnection {
                 return self.put_off(input, turn);
             }
             let earlier = self.settled(turn);
-            let mut outbox =
-                Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
+            let mut outbox = outbox!(self, turn);
             match &mut self.stage {
                 Protocol::WebSocket(socket) => {
                     let connection = self.connection;
@@ -246,6 +270,7 @@ impl ClientConnection {
                 // A client that asks again wants the first answer now.
                 Protocol::Poll(..) => self.answer_poll(turn),
                 Protocol::Stream(_)
+                | Protocol::Posted(_)
                 | Protocol::Lingering
                 | Protocol::Leaving
                 | Protocol::Closing => return,
@@ -255,16 +280,25 @@ impl ClientConnection {
 
     /// The peer sends no more.
     pub fn end_of_stream(&mut self, turn: &mut Turn<'_>) {
-        if let Some(deferred) = &mut self.deferred {
-            deferred.end = End::Stream;
+        if matches!(self.stage, Protocol::Leaving) {
+            return;
+        }
+        if self.channel.is_cut() {
+            self.note_channel_error(EndReason::RecordCut, turn);
+        }
+        if let Some(deferred) = self.channel.deferred_mut() {
+            if deferred.end == End::Open {
+                deferred.end = End::Stream;
+            }
             return;
         }
         self.note_end(EndReason::ClientEnded);
         // RFC 9112 §9.6: it may still read what it has asked for.
         self.answer_poll(turn);
         let is_backlogged = self.sending.is_backlogged();
-        if is_backlogged || self.sending.is_unsettled(turn.context.now) {
-            turn.operations.push(Operation::Shutdown(self.connection));
+        let is_unsettled = self.sending.is_unsettled(turn.context.now);
+        if is_backlogged || is_unsettled || self.channel.has_layer() {
+            outbox!(self, turn).finish();
         }
         self.linger(turn);
         self.stage = Protocol::Leaving;
@@ -276,6 +310,7 @@ impl ClientConnection {
     /// The connection broke. If a send of the last turn failed, nothing of that send was taken.
     pub fn fail(&mut self, turn: &mut Turn<'_>) {
         self.note_end(EndReason::ConnectionLost);
+        self.channel.end();
         if self.settled(turn) != Settled::Yes {
             self.retire(Settled::No, turn);
         }
@@ -291,11 +326,16 @@ impl ClientConnection {
                 turn.hub.departures.cut(self.connection);
             }
             self.stage = Protocol::Closing;
-            self.deferred = None;
+            let is_backlogged = self.sending.is_backlogged();
+            if !is_backlogged {
+                outbox!(self, turn).end_channel();
+            }
+            self.channel.end();
+            self.channel.take_deferred();
             turn.wheel.cancel(self.connection.slot());
             // A backlog is cut off, so what the kernel still has is no whole message either. It is
             // not to take memory for as long as the client does not read.
-            turn.operations.push(match self.sending.is_backlogged() {
+            turn.operations.push(match is_backlogged {
                 true => Operation::Reset(self.connection),
                 false => Operation::Close(self.connection),
             });
@@ -375,14 +415,11 @@ impl ClientConnection {
             _ => Framing::Chunked,
         };
         self.retire(self.settled(turn), turn);
-        if let Some(deferred) = &mut self.deferred
-            && deferred.awaiting.take().is_some()
-        {
-            // The answer to its Close is among what waits.
+        if self.is_awaiting() {
+            // The answer to its Close may be among what waits.
             self.be_ready(turn);
         }
-        let mut outbox =
-            Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
+        let mut outbox = outbox!(self, turn);
         match &mut self.stage {
             Protocol::WebSocket(socket) => {
                 socket.close(code, reason, &mut outbox);
@@ -392,7 +429,7 @@ impl ClientConnection {
                     turn.context.now + turn.context.settings.websocket.close_timeout,
                 );
             }
-            Protocol::Http(_) => {
+            Protocol::Http(_) | Protocol::Posted(_) => {
                 outbox.finish();
                 self.linger(turn);
             }
@@ -417,13 +454,12 @@ impl ClientConnection {
                     Protocol::WebSocket(socket) if socket.is_closing() => EndReason::ProtocolFault,
                     _ => EndReason::ClientClosed,
                 });
-                turn.operations.push(Operation::Shutdown(self.connection));
+                outbox!(self, turn).finish();
                 return self.linger(turn);
             }
             InputOutcome::Deferred => self.put_off(rest, turn),
-            InputOutcome::AwaitsAnswer(awaited, subprotocol) => {
-                let answer_as = AnswerAs::Message(subprotocol);
-                self.await_answer(awaited, answer_as, rest, turn);
+            InputOutcome::AwaitsAnswer(awaited) => {
+                self.await_answer(awaited, rest, turn);
             }
             InputOutcome::AwaitsInflating => {
                 self.put_off(rest, turn);

@@ -5,16 +5,16 @@
 
 use std::time::Duration;
 
-use crate::connection::PollRequest;
+use crate::connection::HeldRequest;
 
 use crate::subprotocol::{self, Subprotocol, Verdict};
 use crate::{
     broker::Missed,
     connection::{
         ClientConnection, Deadline, Protocol, Turn,
-        awaiting::AnswerAs,
         delivery::RESPONSE_HEAD_BYTES,
         log::{EndReason, Transport},
+        outbox,
     },
     edge::{
         action::{Action, Opened, Polled, Posted, Upgrade},
@@ -24,7 +24,6 @@ use crate::{
         routes::Route,
     },
     encoding::Encoding,
-    outbox::Outbox,
     session::{
         Pace, Session, Start,
         delivery::{EventWriter, ServerMessage},
@@ -125,8 +124,7 @@ impl ClientConnection {
         format.counter(&turn.context.metrics.sessions).add(1);
         let writer = StreamForm { format, framing: opened.framing };
         let mut stream = Stream { session: Box::new(session), writer };
-        let mut outbox =
-            Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
+        let mut outbox = outbox!(self, turn);
         outbox.write(|out| opened.emit_head(turn.context.settings, out));
         stream.writer.begin(turn.context.settings.http.retry, &mut outbox);
         let Stream { session, writer } = &mut stream;
@@ -154,7 +152,7 @@ impl ClientConnection {
             turn.context.metrics.gaps.add(1);
             poll.note(gap);
         }
-        self.stage = Protocol::Poll(poll, PollRequest { cors, after, http });
+        self.stage = Protocol::Poll(poll, HeldRequest { cors, after, http });
         if wait == Duration::ZERO {
             return self.answer_poll(turn);
         }
@@ -185,12 +183,9 @@ impl ClientConnection {
             }
             Err(_) => subprotocol::refuse_bytes(codec, &mut answer),
         };
-        let Posted { cors, after, .. } = posted;
         match verdict {
-            Verdict::Awaited(awaited) => {
-                self.await_answer(awaited, AnswerAs::Response { cors, after }, &[], turn);
-            }
-            verdict => self.respond(&verdict, &answer, &cors, after, turn),
+            Verdict::Awaited(awaited) => self.await_response(posted, awaited, turn),
+            verdict => self.respond(&verdict, &answer, &posted.cors, posted.after, turn),
         }
         turn.context.scratch.put_buffer(answer);
     }
@@ -213,8 +208,7 @@ impl ClientConnection {
             Verdict::GoingAway => KeepAlive::Close,
             _ => after,
         };
-        let mut outbox =
-            Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
+        let mut outbox = outbox!(self, turn);
         if outbox.make_room(answer.len() + RESPONSE_HEAD_BYTES).is_err() {
             // A client that sends the command again is given the answer to the first one.
             return self.close_for_memory(turn);
@@ -254,8 +248,7 @@ impl ClientConnection {
         let connection = perform::name_of(turn.hub.core, self.connection);
         // A client whose connection breaks before it reads of the gap is told again.
         let cursor = gap.map_or_else(|| session.cursor(turn.hub), |(from, _)| from);
-        let mut outbox =
-            Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
+        let mut outbox = outbox!(self, turn);
         let welcome =
             ServerMessage::Welcome { client: session.client(), connection: &connection, cursor };
         writer.server_message(welcome, turn.context.scratch, &mut outbox);

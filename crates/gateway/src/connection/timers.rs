@@ -11,8 +11,8 @@ use crate::{
     connection::{
         ClientConnection, Deadline, Protocol, Turn,
         log::{ConnectionLog, EndReason},
+        outbox,
     },
-    outbox::Outbox,
     refusal::Refusal,
     session::{
         delivery::{EventWriter, ServerMessage},
@@ -120,7 +120,7 @@ impl ClientConnection {
             Protocol::Leaving => self.leave(turn),
             _ => self.progressed(turn),
         }
-        if self.deferred.is_some() || self.is_behind() {
+        if self.channel.deferred().is_some() || self.is_behind() {
             self.be_ready(turn);
         }
     }
@@ -153,7 +153,7 @@ impl ClientConnection {
                 self.refuse_request(Refusal::Timeout, turn);
             }
             (Protocol::Poll(..), Deadline::AnswerDue) => self.answer_poll(turn),
-            (_, Deadline::AnswerDue) => self.give_up_awaiting(perform::unavailable(), turn),
+            (_, Deadline::OutcomeDue) => self.give_up_awaiting(perform::unavailable(), turn),
             // All is with the kernel, which sends it after the close, too.
             (Protocol::Leaving, _) if !self.sending.is_backlogged() => self.end(turn),
             _ => turn.operations.push(Operation::MeasureProgress(self.connection)),
@@ -244,8 +244,7 @@ impl ClientConnection {
         if self.sending.is_backlogged() {
             return;
         }
-        let mut outbox =
-            Outbox::new(self.connection, &mut self.sending, turn.operations, turn.context.now);
+        let mut outbox = outbox!(self, turn);
         let is_settled = outbox.is_settled();
         match &mut self.stage {
             Protocol::WebSocket(socket) => {
@@ -292,7 +291,7 @@ impl ClientConnection {
     /// Whether the peer may be told to leave. One that is in the middle of a request gets its answer
     /// first, in the time that the request has, and is to send no other.
     pub fn readiness_to_leave(&mut self) -> ToLeave {
-        if self.deferred.is_some() {
+        if self.channel.deferred().is_some() {
             return ToLeave::InRequest;
         }
         if let Protocol::Http(http) = &mut self.stage
@@ -307,7 +306,7 @@ impl ClientConnection {
     /// Waits for the peer's FIN, but not for long.
     pub(super) fn linger(&mut self, turn: &mut Turn<'_>) {
         self.retire(self.settled(turn), turn);
-        if self.deferred.take().is_some() {
+        if self.channel.take_deferred().is_some() {
             self.sending.release(self.connection, turn.operations);
         }
         self.stage = Protocol::Lingering;
@@ -321,7 +320,7 @@ impl ClientConnection {
     /// Ends the stream after all that was written, and waits for the peer to end its own.
     pub(super) fn finish(&mut self, turn: &mut Turn<'_>) {
         self.note_end(EndReason::Answered);
-        turn.operations.push(Operation::Shutdown(self.connection));
+        outbox!(self, turn).finish();
         self.linger(turn);
     }
 }

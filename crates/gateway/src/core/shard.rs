@@ -26,6 +26,7 @@ use crate::{
     limits::{TURN_BATCH_MAX, TURN_EVENT_BYTES_MAX, TURN_SENDS_MAX},
     memory::{CoreMemory, MemoryBudget},
     metrics::CoreMetrics,
+    outbox::channel::{Channel, Channels},
     refusal::Refusal,
     session::{
         core_hub::{Appended, CoreHub, Intake},
@@ -42,6 +43,7 @@ pub struct Shard {
     peers: Peers,
     core: Core,
     limiter: Arc<ConnectionLimiter>,
+    channels: Channels,
     drain: Option<Drain>,
     /// Slots to be served next; kept for its memory.
     slots: Vec<u32>,
@@ -96,6 +98,8 @@ pub struct ShardParts {
     pub memory: Arc<MemoryBudget>,
     /// Where it counts.
     pub metrics: Arc<CoreMetrics>,
+    /// What connections pass through, by the listener that has accepted them.
+    pub channels: Channels,
     /// Its place in the order in which cores are enlisted with `mailbox`.
     pub core: usize,
 }
@@ -103,7 +107,8 @@ pub struct ShardParts {
 impl Shard {
     /// A core without clients.
     pub fn new(parts: ShardParts) -> Self {
-        let ShardParts { settings, limiter, broker, mailbox, memory, metrics, core } = parts;
+        let ShardParts { settings, limiter, broker, mailbox, memory, metrics, channels, core } =
+            parts;
         Self {
             peers: Peers::default(),
             core: Core {
@@ -117,6 +122,7 @@ impl Shard {
                 before: Duration::ZERO,
             },
             limiter,
+            channels,
             drain: None,
             slots: Vec::new(),
             measured: Vec::new(),
@@ -137,8 +143,9 @@ impl Shard {
             Completion::Received { connection, bytes } => {
                 self.with(connection, now, operations, |peer, turn| peer.receive(bytes, turn));
             }
-            Completion::Accepted { connection, peer, .. } => {
-                self.accept(connection, peer, now, operations);
+            Completion::Accepted { connection, listener, peer } => {
+                let channel = self.channels.accept(listener);
+                self.accept(connection, channel, peer, now, operations);
             }
             Completion::EndOfStream { connection } => {
                 self.with(connection, now, operations, ClientConnection::end_of_stream);
@@ -318,6 +325,7 @@ impl Shard {
     fn accept(
         &mut self,
         connection: ConnectionId,
+        channel: Channel,
         address: SocketAddr,
         now: Duration,
         operations: &mut Operations,
@@ -333,9 +341,10 @@ impl Shard {
         }
         let mut turn = self.core.turn(now, operations);
         self.peers.insert(match permit {
-            Ok(permit) => ClientConnection::new(connection, permit, &mut turn),
+            Ok(permit) => ClientConnection::new(connection, channel, permit, &mut turn),
             Err(refusal) => ClientConnection::turned_away(
                 connection,
+                channel,
                 refusal,
                 self.limiter.permit_outside(),
                 &mut turn,
@@ -378,6 +387,7 @@ impl Shard {
         if let Some(mut peer) = self.peers.remove(connection) {
             peer.log_end(&mut self.core.log, now);
             self.core.wheel.cancel(connection.slot());
+            self.core.hub.submissions.end_wait(connection);
             self.core.memory.change(peer.counted_bytes(), 0);
             if let Some(permit) = peer.take_permit() {
                 self.limiter.leave(permit);

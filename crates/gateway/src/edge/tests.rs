@@ -11,7 +11,7 @@ use crate::{
         action::{Action, Opened, Polled, Posted, Upgrade},
         requests::HttpConnection,
     },
-    outbox::{Outbox, Sending},
+    outbox::{Outbox, Sending, channel::Channel},
     refusal::Refusal,
 };
 
@@ -54,8 +54,8 @@ impl Gateway {
         let mut input = &mut bytes[..];
         while !input.is_empty() && !self.is_over {
             let Self { http, settings, sending, operations, .. } = self;
-            let mut outbox =
-                Outbox::new(ConnectionId::new(0, 0), sending, operations, Duration::ZERO);
+            let (connection, channel) = (ConnectionId::new(0, 0), &mut Channel::default());
+            let mut outbox = Outbox::new(connection, sending, channel, operations, Duration::ZERO);
             let progress = http.advance(&mut input, settings, &mut outbox);
             let (line, after) = match progress {
                 Action::More => {
@@ -256,7 +256,8 @@ fn a_late_body_is_a_408() {
     let mut gateway = Gateway::new();
     gateway.receives(post("Origin: https://a\r\nContent-Length: 5\r\n", "hell").as_bytes());
     let Gateway { http, settings, sending, operations, .. } = &mut gateway;
-    let mut outbox = Outbox::new(ConnectionId::new(0, 0), sending, operations, Duration::ZERO);
+    let (connection, channel) = (ConnectionId::new(0, 0), &mut Channel::default());
+    let mut outbox = Outbox::new(connection, sending, channel, operations, Duration::ZERO);
     http.give_up(Refusal::Timeout, settings, &mut outbox);
     assert!(http.is_between_requests());
     let answer = gateway.answers();

@@ -10,13 +10,16 @@ use std::time::Duration;
 
 use ringway_acceptor::{ConnectionId, Operation, Operations, SendMark, Staged};
 
-use crate::{memory::OutOfMemory, outbox::channel::Channel};
+use crate::{
+    limits::BATCH_EVENTS_MAX,
+    memory::OutOfMemory,
+    outbox::channel::{Channel, Passage},
+};
 
 /// The sending side of a connection, kept beside its peer.
 #[derive(Debug, Default)]
 pub struct Sending {
     mark: SendMark,
-    channel: Channel,
     state: State,
     input: Input,
     written: Written,
@@ -69,11 +72,6 @@ enum State {
 }
 
 impl Sending {
-    /// The channel that the received bytes pass, too.
-    pub fn channel_mut(&mut self) -> &mut Channel {
-        &mut self.channel
-    }
-
     /// Whether the driver still keeps bytes for the socket.
     pub fn is_backlogged(&self) -> bool {
         self.state != State::Clear
@@ -151,10 +149,12 @@ impl Sending {
     }
 }
 
-/// Where the protocols write to, for the time of one call.
+/// Where the protocols write to, for the time of one call. What they write goes through the
+/// connection's channel at once, so all that is counted is what the socket is given.
 pub struct Outbox<'a> {
     connection: ConnectionId,
     sending: &'a mut Sending,
+    channel: &'a mut Channel,
     operations: &'a mut Operations,
     now: Duration,
 }
@@ -164,10 +164,11 @@ impl<'a> Outbox<'a> {
     pub fn new(
         connection: ConnectionId,
         sending: &'a mut Sending,
+        channel: &'a mut Channel,
         operations: &'a mut Operations,
         now: Duration,
     ) -> Self {
-        Self { connection, sending, operations, now }
+        Self { connection, sending, channel, operations, now }
     }
 
     /// Whether the driver still keeps bytes for the socket.
@@ -190,24 +191,61 @@ impl<'a> Outbox<'a> {
         self.sending.written.in_turn(self.now)
     }
 
-    /// Makes room for `bytes` in what is written in this turn.
+    /// Bytes that the socket is given for so many of the protocol, at most.
+    #[inline]
+    pub fn sealed_bytes_max(&mut self, bytes: usize) -> usize {
+        match self.channel.outward() {
+            Passage::Plain => bytes,
+            Passage::Records(layer) => layer.sealed_bytes_max(bytes),
+            Passage::Shut => 0,
+        }
+    }
+
+    /// Makes room for `bytes` in what is written in this turn, in as many parts as a batch has
+    /// events.
     ///
     /// # Errors
     /// [`OutOfMemory`]; nothing has changed.
     #[inline]
     pub fn make_room(&mut self, bytes: usize) -> Result<(), OutOfMemory> {
+        let bytes = match self.channel.outward() {
+            Passage::Plain => bytes,
+            Passage::Records(layer) => {
+                let each = layer.sealed_bytes_max(0);
+                layer.sealed_bytes_max(bytes).saturating_add(BATCH_EVENTS_MAX * each)
+            }
+            Passage::Shut => return Ok(()),
+        };
         let mark = self.sending.mark;
         self.operations.try_reserve_send(self.connection, mark, bytes).map_err(|_| OutOfMemory)
+    }
+
+    /// As [`Self::make_room`], for bytes of which `shared` are sent by [`Self::write_shared`].
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; nothing has changed.
+    pub fn make_room_beside(&mut self, own: usize, shared: usize) -> Result<(), OutOfMemory> {
+        match self.channel.outward() {
+            Passage::Plain => self.make_room(own),
+            Passage::Records(_) | Passage::Shut => self.make_room(own.saturating_add(shared)),
+        }
     }
 
     /// Sends what `write` appends.
     #[inline]
     pub fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        let Sending { mark, channel, .. } = &mut *self.sending;
+        let layer = match self.channel.outward() {
+            Passage::Plain => None,
+            Passage::Records(layer) => Some(layer),
+            Passage::Shut => return,
+        };
         let mut written = 0;
-        self.operations.send(self.connection, mark, |out| {
+        self.operations.send(self.connection, &mut self.sending.mark, |out| {
             let start = out.len();
-            channel.seal(out, write);
+            write(out);
+            if let Some(layer) = layer {
+                layer.seal(out, start);
+            }
             written = out.len() - start;
         });
         self.count(written);
@@ -218,16 +256,17 @@ impl<'a> Outbox<'a> {
     /// # Errors
     /// [`OutOfMemory`] for the copy; nothing is sent.
     pub fn write_owned(&mut self, bytes: Vec<u8>, start: usize) -> Result<(), OutOfMemory> {
-        if self.bytes_of_turn() > 0 {
-            self.make_room(bytes.len() - start)?;
-        }
-        self.count(bytes.len() - start);
-        match self.sending.channel {
-            Channel::Plain => {
+        match self.channel.outward() {
+            Passage::Plain => {
+                if self.bytes_of_turn() > 0 {
+                    self.make_room(bytes.len() - start)?;
+                }
+                self.count(bytes.len() - start);
                 self.operations.send_owned(self.connection, &mut self.sending.mark, bytes, start);
+                Ok(())
             }
+            Passage::Records(_) | Passage::Shut => self.write_copy(&bytes[start..]),
         }
-        Ok(())
     }
 
     /// Sends bytes that `stage` puts into the turn's buffer once for all who share them.
@@ -240,25 +279,61 @@ impl<'a> Outbox<'a> {
         stage: impl FnOnce(&mut Operations) -> Result<Staged, OutOfMemory>,
     ) -> Result<(), OutOfMemory> {
         let staged = stage(self.operations)?;
-        if self.bytes_of_turn() > 0 {
-            self.make_room(staged.len())?;
-        }
-        self.count(staged.len());
-        match self.sending.channel {
-            Channel::Plain => {
+        match self.channel.outward() {
+            Passage::Plain => {
+                if self.bytes_of_turn() > 0 {
+                    self.make_room(staged.len())?;
+                }
+                self.count(staged.len());
                 self.operations.send_staged(self.connection, &mut self.sending.mark, staged);
+                Ok(())
             }
+            Passage::Records(_) => self.seal_staged(staged),
+            Passage::Shut => Ok(()),
         }
+    }
+
+    /// Seals staged bytes for this connection alone; for others they stay as they are.
+    fn seal_staged(&mut self, staged: Staged) -> Result<(), OutOfMemory> {
+        self.make_room(staged.len())?;
+        let Passage::Records(layer) = self.channel.outward() else { return Ok(()) };
+        let mut written = 0;
+        self.operations.send_copy(self.connection, &mut self.sending.mark, staged, |out| {
+            let start = out.len() - staged.len();
+            layer.seal(out, start);
+            written = out.len() - start;
+        });
+        self.count(written);
         Ok(())
     }
 
     /// Sends shared bytes without a copy, where the channel allows it.
-    pub fn write_shared(&mut self, bytes: &Bytes) {
-        self.count(bytes.len());
-        match self.sending.channel {
-            Channel::Plain => {
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] for the copy; nothing is sent.
+    pub fn write_shared(&mut self, bytes: &Bytes) -> Result<(), OutOfMemory> {
+        match self.channel.outward() {
+            Passage::Plain => {
+                self.count(bytes.len());
                 self.operations.send_shared(self.connection, &mut self.sending.mark, bytes);
+                Ok(())
             }
+            Passage::Records(_) | Passage::Shut => self.write_copy(bytes),
+        }
+    }
+
+    fn write_copy(&mut self, bytes: &[u8]) -> Result<(), OutOfMemory> {
+        self.make_room(bytes.len())?;
+        self.write(|out| out.extend_from_slice(bytes));
+        Ok(())
+    }
+
+    /// Sends what the channel itself has to say, past its layer.
+    pub fn write_past(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            let mark = &mut self.sending.mark;
+            self.operations.send(self.connection, mark, |out| out.extend_from_slice(bytes));
+            self.count(bytes.len());
         }
     }
 
@@ -269,74 +344,21 @@ impl<'a> Outbox<'a> {
         self.sending.written = Written { turn: turn_of(self.now), bytes };
     }
 
-    /// FIN after all that was written.
+    /// FIN after all that was written, and after the channel's last record.
     pub fn finish(&mut self) {
+        self.end_channel();
         self.operations.push(Operation::Shutdown(self.connection));
+    }
+
+    /// Writes the channel's last record, if it has one: nothing passes after it.
+    pub fn end_channel(&mut self) {
+        if let Some(mut layer) = self.channel.end() {
+            let mut last = Vec::new();
+            layer.close(&mut last);
+            self.write_past(&last);
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pauses(operations: &mut Operations) -> Vec<&'static str> {
-        let (list, _) = operations.drain();
-        list.map(|operation| match operation {
-            Operation::PauseReceive(_) => "pause",
-            Operation::ResumeReceive(_) => "resume",
-            _ => "other",
-        })
-        .collect()
-    }
-
-    #[test]
-    fn there_is_no_room_for_more_than_an_address_space_holds() {
-        let (mut sending, mut operations) = (Sending::default(), Operations::default());
-        let connection = ConnectionId::new(0, 0);
-        let mut outbox = Outbox::new(connection, &mut sending, &mut operations, Duration::ZERO);
-        outbox.write(|out| out.push(1));
-        assert_eq!(outbox.make_room(isize::MAX as usize - 16), Err(OutOfMemory));
-        assert_eq!(outbox.make_room(1 << 10), Ok(()));
-        outbox.write(|out| out.push(2));
-        assert_eq!(operations.bytes(), [1, 2]);
-    }
-
-    #[test]
-    fn bytes_are_counted_by_the_turn() {
-        let (mut sending, mut operations) = (Sending::default(), Operations::default());
-        let connection = ConnectionId::new(0, 0);
-        let [first, second] = [1, 2].map(Duration::from_micros);
-        let mut outbox = Outbox::new(connection, &mut sending, &mut operations, first);
-        outbox.write(|out| out.extend([1, 2, 3]));
-        outbox.write_owned(vec![4; 10], 5).unwrap();
-        assert_eq!(outbox.bytes_of_turn(), 8);
-        assert!(sending.is_unsettled(first) && !sending.is_unsettled(second));
-    }
-
-    #[test]
-    fn what_the_kernel_keeps_counts_while_the_socket_is_full() {
-        let (mut sending, mut operations) = (Sending::default(), Operations::default());
-        let connection = ConnectionId::new(0, 0);
-        assert_eq!(sending.owed_bytes(1000), 0);
-        sending.backlogged(connection, (10, 0), 100, &mut operations);
-        assert_eq!(sending.owed_bytes(1000), 1010);
-        sending.backlogged(connection, (8202, 8192), 100, &mut operations);
-        assert_eq!((sending.owed_bytes(1000), sending.shared_bytes()), (1010, 8192));
-        sending.drained(connection, &mut operations);
-        assert_eq!((sending.owed_bytes(1000), sending.shared_bytes()), (0, 0));
-    }
-
-    #[test]
-    fn reading_pauses_one_byte_past_the_bound_and_resumes_when_all_has_left() {
-        let (mut sending, mut operations) = (Sending::default(), Operations::default());
-        let connection = ConnectionId::new(0, 0);
-        sending.backlogged(connection, (100, 0), 100, &mut operations);
-        assert!(pauses(&mut operations).is_empty());
-        sending.backlogged(connection, (101, 0), 100, &mut operations);
-        sending.backlogged(connection, (102, 0), 100, &mut operations);
-        assert_eq!(pauses(&mut operations), ["pause"]);
-        sending.drained(connection, &mut operations);
-        sending.drained(connection, &mut operations);
-        assert_eq!(pauses(&mut operations), ["resume"]);
-    }
-}
+mod tests;

@@ -32,6 +32,7 @@ use crate::{
     limits,
     memory::MemoryBudget,
     metrics::CoreMetrics,
+    outbox::channel::Channels,
     process::{epoch, event_loop, sockets},
 };
 
@@ -158,6 +159,8 @@ impl Bound {
                     mailbox: mailbox.clone(),
                     memory: Arc::clone(&memory),
                     metrics: core_metrics,
+                    // Every listener is plain.
+                    channels: Channels::default(),
                     core: place,
                 }),
                 start,

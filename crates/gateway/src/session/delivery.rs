@@ -161,7 +161,8 @@ pub fn deliver(
     }
     let settled = if outbox.is_settled() { Settled::Yes } else { Settled::No };
     let written = outbox.bytes_of_turn();
-    let is_full = written > 0 && written + batch.bytes() > context.settings.clients.queue_bytes_max;
+    let batch_bytes = outbox.sealed_bytes_max(batch.bytes());
+    let is_full = written > 0 && written + batch_bytes > context.settings.clients.queue_bytes_max;
     if outbox.is_backlogged() || is_full || batch.is_unread() {
         context.metrics.lagged.add(1);
         session.fall_behind(batch.before, hub);
@@ -175,7 +176,7 @@ pub fn deliver(
     let mut through = batch.before;
     let sent = match writer.shared() {
         Some(encoding) if is_large(batch.bytes()) => {
-            batch.encoded(encoding, &hub.large_events).map(|batch| outbox.write_shared(&batch))
+            batch.encoded(encoding, &hub.large_events).and_then(|batch| outbox.write_shared(&batch))
         }
         Some(encoding) => outbox.write_staged(|operations| batch.staged(encoding, operations)),
         None => write_alone(writer, batch, &mut through, hub, context, outbox),
@@ -231,11 +232,10 @@ fn write_event(
             }
             _ => hub.large_events.event(&frame, encoding)?,
         };
-        outbox.write_shared(&match framing {
+        return outbox.write_shared(&match framing {
             Framing::Chunked => chunk,
             Framing::UntilClose => chunk.slice(chunk::data_of(chunk.len())),
         });
-        return Ok(());
     }
     outbox.make_room(frame.bytes_max(writer.shared()))?;
     writer.event(frame, context.scratch, outbox)

@@ -7,6 +7,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use ringway_acceptor::ConnectionId;
+
 use crate::{
     broker::{
         Awaited, Broker, Receipt, Waiter,
@@ -19,6 +21,9 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Submissions {
     pending: HashMap<u64, Pending>,
+    /// Connections of this core that wait for an answer: that of their own command, or of one that
+    /// they have sent again.
+    waiting: HashMap<ConnectionId, Arc<Awaited>>,
 }
 
 #[derive(Debug)]
@@ -51,9 +56,32 @@ impl Submissions {
         self.pending.insert(submission.number, Pending { submission, receipt, awaited });
     }
 
-    /// Whether there is none.
+    /// Whether there is none, and nobody waits.
     pub fn is_empty(&self) -> bool {
-        self.pending.is_empty()
+        self.pending.is_empty() && self.waiting.is_empty()
+    }
+
+    /// A connection waits for an answer.
+    pub fn wait(&mut self, connection: ConnectionId, awaited: Arc<Awaited>) {
+        self.waiting.insert(connection, awaited);
+    }
+
+    /// The command whose answer a connection waits for.
+    pub fn awaited(&self, connection: ConnectionId) -> Option<Arc<Awaited>> {
+        self.waiting.get(&connection).cloned()
+    }
+
+    /// Whether a connection waits for the answer to this command.
+    pub fn is_awaited(&self, connection: ConnectionId, awaited: &Arc<Awaited>) -> bool {
+        self.waiting.get(&connection).is_some_and(|own| Arc::ptr_eq(own, awaited))
+    }
+
+    /// A connection waits no longer.
+    #[inline]
+    pub fn end_wait(&mut self, connection: ConnectionId) {
+        if !self.waiting.is_empty() {
+            self.waiting.remove(&connection);
+        }
     }
 
     fn complete(

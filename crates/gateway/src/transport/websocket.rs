@@ -82,8 +82,8 @@ pub enum InputOutcome {
     /// It does, but its message inflates to so much that it waits for the one that another
     /// connection has in work.
     AwaitsInflating,
-    /// It does, but the rest of the input waits for the answer to a command of this subprotocol.
-    AwaitsAnswer(Arc<Awaited>, Subprotocol),
+    /// It does, but the rest of the input waits for the answer to a command.
+    AwaitsAnswer(Arc<Awaited>),
     /// The last frame was sent; nothing more will be read.
     Ended,
 }
@@ -225,10 +225,15 @@ impl WebSocket {
             }
             match served {
                 Ok(None) => {}
-                Ok(Some(awaited)) => return InputOutcome::AwaitsAnswer(awaited, self.subprotocol),
+                Ok(Some(awaited)) => return InputOutcome::AwaitsAnswer(awaited),
                 Err(OutOfMemory) => return self.fail(ProtocolError::OutOfMemory, context, outbox),
             }
         }
+    }
+
+    /// The codec of its subprotocol.
+    pub fn codec(&self) -> &'static dyn Codec {
+        self.subprotocol.codec()
     }
 
     /// Answers a command that had to wait for its outcome.

@@ -83,6 +83,7 @@ impl World {
             mailbox: mailbox.clone(),
             memory: Arc::new(MemoryBudget::new(1 << 30)),
             metrics: Arc::new(CoreMetrics::default()),
+            channels: ringway::outbox::channel::Channels::default(),
             core: 0,
         });
         let operations = Operations::default();

@@ -92,14 +92,15 @@ const REFUSED: Split<4> = Split {
     ],
 };
 
-const CLOSED: Split<2> = Split {
+const CLOSED: Split<3> = Split {
     name: "ringway_closed_total",
     kind: Kind::Counter,
-    help: "Clients closed for what they took, by reason.",
+    help: "Clients closed for what they took or sent, by reason.",
     label: "reason",
     values: [
         ("memory", |core| &core.closed_for_memory),
         ("message_timeout", |core| &core.messages_timed_out),
+        ("channel", |core| &core.channel_errors),
     ],
 };
 

@@ -2,6 +2,7 @@
 //!
 //! There is no driver, so that a socket takes all that is written and nothing is ever backlogged.
 
+mod channels;
 mod polls;
 mod replacing;
 mod slices;
@@ -42,6 +43,7 @@ fn shard_with(change: impl FnOnce(&mut Settings)) -> Shard {
         mailbox: Mailbox::default(),
         memory: Arc::new(MemoryBudget::new(1 << 30)),
         metrics: Arc::new(CoreMetrics::default()),
+        channels: Channels::default(),
         core: 0,
     })
 }

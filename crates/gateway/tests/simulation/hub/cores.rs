@@ -68,6 +68,7 @@ impl Core {
             // A run never comes near to it.
             memory: Arc::new(MemoryBudget::new(1 << 40)),
             metrics: Arc::clone(&metrics),
+            channels: ringway::outbox::channel::Channels::default(),
             core: number,
         });
         Self {

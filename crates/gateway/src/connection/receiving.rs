@@ -1,0 +1,72 @@
+//! From a socket's bytes to a protocol's input, and what becomes of a peer whose records are broken.
+//!
+//! It never reads a protocol's bytes: they are served, or put off, elsewhere.
+
+use crate::{
+    connection::{ClientConnection, Turn, log::EndReason, outbox},
+    outbox::channel::{ChannelError, End, Opened, Passage},
+};
+
+impl ClientConnection {
+    /// Serves bytes from the socket.
+    #[inline]
+    pub fn receive(&mut self, received: &mut [u8], turn: &mut Turn<'_>) {
+        match self.channel.inward() {
+            Passage::Plain => self.take_in(received, turn),
+            Passage::Records(_) => self.receive_records(received, turn),
+            Passage::Shut => {}
+        }
+    }
+
+    /// Opens record by record, so that what came before a broken one is served. Nothing is read
+    /// behind the end of a stream, or once the connection was closed.
+    fn receive_records(&mut self, mut received: &mut [u8], turn: &mut Turn<'_>) {
+        while !received.is_empty()
+            && self.channel.deferred().is_none_or(|deferred| deferred.end == End::Open)
+            && let Passage::Records(layer) = self.channel.inward()
+        {
+            let mut out = Vec::new();
+            let opened = layer.open(&mut received, &mut out);
+            outbox!(self, turn).write_past(&out);
+            match opened {
+                Ok(Opened::Nothing) => {}
+                Ok(Opened::InPlace(input)) => self.take_in(input, turn),
+                Ok(Opened::Assembled(mut input)) => self.take_in(&mut input, turn),
+                Ok(Opened::Ended) => self.end_of_stream(turn),
+                Err(error) => return self.fail_channel(error, turn),
+            }
+        }
+    }
+
+    /// Nothing more can be read. What waits for its turn came before, so it is served first.
+    fn fail_channel(&mut self, error: ChannelError, turn: &mut Turn<'_>) {
+        match error {
+            ChannelError::Handshake => self.note_channel_error(EndReason::HandshakeFailed, turn),
+            ChannelError::Record => self.note_channel_error(EndReason::RecordFault, turn),
+            ChannelError::OutOfMemory => {
+                turn.context.metrics.closed_for_memory.add(1);
+                self.note_end(EndReason::Memory);
+            }
+        }
+        match self.channel.deferred_mut() {
+            Some(deferred) => deferred.end = End::Broken,
+            None => self.end_broken(turn),
+        }
+    }
+
+    /// Ends a connection whose channel is broken; what its layer says of that comes last.
+    pub(super) fn end_broken(&mut self, turn: &mut Turn<'_>) {
+        // Behind what its socket does not take nothing would arrive.
+        if self.sending.is_backlogged() {
+            return self.end(turn);
+        }
+        outbox!(self, turn).finish();
+        self.linger(turn);
+    }
+
+    /// Counts that a connection ends for what came over its channel.
+    pub(super) fn note_channel_error(&mut self, reason: EndReason, turn: &mut Turn<'_>) {
+        turn.context.metrics.channel_errors.add(1);
+        self.note_end(reason);
+    }
+}
