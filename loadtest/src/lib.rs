@@ -18,8 +18,8 @@
 //! `connections` (completions in, messages out), `exchange` (the same over HTTP), `channels`, `worker`
 //! (a thread), `coordinator` (all threads). No two modules use each other.
 //!
-//! It is built on `ringway-frame` in the client's role and on `ringway-acceptor`, and knows no more of
-//! any server than a URL.
+//! It is built on `ringway-frame` and `ringway-http` in the client's role and on `ringway-acceptor`, and
+//! knows no more of any server than a URL.
 
 #![forbid(unsafe_code)]
 

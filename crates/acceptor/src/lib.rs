@@ -31,7 +31,7 @@ pub use completion::{Completion, ConnectFailure, Failure};
 pub use connection::ConnectionId;
 pub use connector::{ConnectRequest, ConnectToken, Connector};
 pub use driver::{Counters, Driver, Settings, WaitMode};
-pub use listener::{BindError, Listener};
+pub use listener::{BindError, Listener, WrongKind};
 pub use operation::{Operation, Operations, Outgoing, Piece, SendMark, Staged};
 pub use socket_options::SocketOptions;
 pub use waker::Waker;

@@ -1,4 +1,5 @@
-//! Listening sockets: one per core and address, sharing the port by SO_REUSEPORT.
+//! Listening sockets: bound here, one per core and address, sharing the port by SO_REUSEPORT; or
+//! inherited from the process that bound them.
 //!
 //! It binds and refuses; accepting belongs to the drivers.
 
@@ -12,17 +13,26 @@ use std::{
 };
 
 use rustix::net::{SocketFlags, accept_with};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::socket_options::{RefusedOption, SocketOptions};
 
-/// A bound, listening, non-blocking socket with SO_REUSEPORT.
+/// A bound, listening, non-blocking socket.
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
     address: SocketAddr,
-    backlog: i32,
     options: SocketOptions,
+    origin: Origin,
+}
+
+/// Where a listener comes from, and so how another core gets one like it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// Bound here with SO_REUSEPORT: each core binds a socket of its own, which needs the backlog.
+    Bound { backlog: i32 },
+    /// Bound by another process: the cores share the socket, since it may not have SO_REUSEPORT.
+    Inherited,
 }
 
 /// Why there is no listener.
@@ -32,6 +42,38 @@ pub enum BindError {
     Address(io::Error),
     /// The kernel does not take an option.
     Option(RefusedOption),
+    /// An inherited descriptor is not a listening TCP socket.
+    Kind(WrongKind),
+}
+
+/// What is wrong with an inherited descriptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WrongKind {
+    /// Not a TCP socket over IPv4 or IPv6.
+    NotTcp,
+    /// listen(2) was not called on it.
+    NotListening,
+}
+
+/// Whether a descriptor is a TCP socket that listens.
+///
+/// # Errors
+/// It is something else.
+pub fn check_inherited(descriptor: &impl AsFd) -> Result<(), BindError> {
+    let socket = SockRef::from(descriptor);
+    let is_socket = |error: io::Error| match error.raw_os_error() {
+        Some(libc::ENOTSOCK) => BindError::Kind(WrongKind::NotTcp),
+        _ => BindError::Address(error),
+    };
+    let domain = socket.domain().map_err(is_socket)?;
+    let is_ip = domain == Domain::IPV4 || domain == Domain::IPV6;
+    if !is_ip || socket.protocol()? != Some(Protocol::TCP) {
+        return Err(BindError::Kind(WrongKind::NotTcp));
+    }
+    if !socket.is_listener()? {
+        return Err(BindError::Kind(WrongKind::NotListening));
+    }
+    Ok(())
 }
 
 impl Listener {
@@ -55,25 +97,60 @@ impl Listener {
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(backlog)?;
-        let address = socket
-            .local_addr()?
-            .as_socket()
-            .ok_or_else(|| io::Error::other("a TCP listener has an IP address"))?;
-        Ok(Self { socket, address, backlog, options: *options })
+        Ok(Self {
+            address: address_of(&socket)?,
+            socket,
+            options: *options,
+            origin: Origin::Bound { backlog },
+        })
     }
 
-    /// Another listener like this one on the same address, for another core.
+    /// Takes over a socket that another process has bound and that listens already; its backlog
+    /// stays what it is. Sockets accepted later have the options. A client that connected before
+    /// has those that the socket had then.
+    ///
+    /// # Errors
+    /// The descriptor is not a listening TCP socket, or an option is refused.
+    pub fn inherit(descriptor: OwnedFd, options: &SocketOptions) -> Result<Self, BindError> {
+        check_inherited(&descriptor)?;
+        let socket = Socket::from(descriptor);
+        socket.set_cloexec(true)?;
+        socket.set_nonblocking(true)?;
+        options.set_on(&socket).map_err(BindError::Option)?;
+        Ok(Self {
+            address: address_of(&socket)?,
+            socket,
+            options: *options,
+            origin: Origin::Inherited,
+        })
+    }
+
+    /// Another listener like this one on the same address, for another core. An inherited socket is
+    /// shared: each client goes to one of the cores that accept from it.
     ///
     /// # Errors
     /// As [`Listener::bind`].
     pub fn sibling(&self) -> Result<Self, BindError> {
-        Self::bind(self.address, self.backlog, &self.options)
+        match self.origin {
+            Origin::Bound { backlog } => Self::bind(self.address, backlog, &self.options),
+            Origin::Inherited => Ok(Self { socket: self.socket.try_clone()?, ..*self }),
+        }
+    }
+
+    /// Whether other cores or processes may accept from the same socket.
+    pub(crate) fn may_be_shared(&self) -> bool {
+        self.origin == Origin::Inherited
     }
 
     /// Where it listens; the real port when bound to port 0.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
+}
+
+fn address_of(socket: &Socket) -> io::Result<SocketAddr> {
+    let address = socket.local_addr()?.as_socket();
+    address.ok_or_else(|| io::Error::other("a TCP listener has an IP address"))
 }
 
 impl From<io::Error> for BindError {
@@ -86,7 +163,7 @@ impl From<BindError> for io::Error {
     fn from(error: BindError) -> Self {
         match error {
             BindError::Address(error) => error,
-            BindError::Option(refused) => Self::other(refused),
+            error => Self::other(error),
         }
     }
 }
@@ -96,6 +173,8 @@ impl fmt::Display for BindError {
         match self {
             Self::Address(error) => error.fmt(formatter),
             Self::Option(refused) => refused.fmt(formatter),
+            Self::Kind(WrongKind::NotTcp) => formatter.write_str("it is not a TCP socket"),
+            Self::Kind(WrongKind::NotListening) => formatter.write_str("it does not listen"),
         }
     }
 }
@@ -154,7 +233,13 @@ impl Reserve {
 
 #[cfg(test)]
 mod tests {
-    use std::{io::Read, net::TcpStream};
+    use std::{
+        io::Read,
+        net::{TcpListener, TcpStream, UdpSocket},
+        os::unix::net::UnixListener,
+    };
+
+    use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
     use super::*;
 
@@ -168,6 +253,46 @@ mod tests {
         let first = listener();
         let second = first.sibling().unwrap();
         assert_eq!(first.address(), second.address());
+    }
+
+    fn inherit(descriptor: impl Into<OwnedFd>) -> Result<Listener, BindError> {
+        let options = SocketOptions { notsent_lowat_bytes: Some(4_321), ..Default::default() };
+        Listener::inherit(descriptor.into(), &options)
+    }
+
+    #[test]
+    fn an_inherited_socket_is_shared_with_its_options() {
+        let maker = TcpListener::bind("127.0.0.1:0").unwrap();
+        let descriptor = maker.try_clone().unwrap();
+        fcntl_setfd(&descriptor, FdFlags::empty()).unwrap();
+        let first = inherit(descriptor).unwrap();
+        let second = first.sibling().unwrap();
+        assert_eq!([first.address(), second.address()], [maker.local_addr().unwrap(); 2]);
+        for listener in [&first, &second] {
+            assert_eq!(fcntl_getfd(listener).unwrap(), FdFlags::CLOEXEC);
+            let _client = TcpStream::connect(listener.address()).unwrap();
+            let accepted = accept_with(listener.as_fd(), SocketFlags::CLOEXEC).unwrap();
+            assert_eq!(Socket::from(accepted).tcp_notsent_lowat().unwrap(), 4_321);
+        }
+        // It does not block: nobody waits.
+        assert!(accept_with(first.as_fd(), SocketFlags::CLOEXEC).is_err());
+        // The maker's queue goes on when the gateway has gone.
+        drop((first, second));
+        let _client = TcpStream::connect(maker.local_addr().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn only_a_listening_tcp_socket_is_inherited() {
+        let folder = std::env::temp_dir().join(format!("ringway-unix-{}", std::process::id()));
+        let unix = UnixListener::bind(&folder).unwrap();
+        std::fs::remove_file(&folder).unwrap();
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let silent = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
+        let not_tcp = [OwnedFd::from(unix), udp.into(), File::open("/dev/null").unwrap().into()];
+        for descriptor in not_tcp {
+            assert!(matches!(inherit(descriptor), Err(BindError::Kind(WrongKind::NotTcp))));
+        }
+        assert!(matches!(inherit(silent), Err(BindError::Kind(WrongKind::NotListening))));
     }
 
     #[test]

@@ -4,14 +4,38 @@
 //! until the rest has come. Never sees a payload over 125 bytes: the header refused it.
 
 use crate::header::Opcode;
-use crate::{CloseCode, ProtocolError, mask};
+use crate::{CloseCode, ProtocolError, emit_close, emit_ping, emit_pong, mask};
 
-/// A whole control frame, unmasked and judged.
-#[derive(Clone, Copy)]
-pub(crate) enum Control<'a> {
+/// A control frame: one that was read, or one that is to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control<'a> {
+    /// A question whether the peer is there.
     Ping(&'a [u8]),
+    /// The answer to a ping, with its payload.
     Pong(&'a [u8]),
+    /// The last frame of an end: why, and the same in words.
     Close(Option<CloseCode>, &'a str),
+}
+
+impl Control<'_> {
+    /// Appends the frame, masked if there is a key.
+    ///
+    /// ```
+    /// let mut out = Vec::new();
+    /// ringway_frame::Control::Pong(b"hi").emit(&mut out, None);
+    /// assert_eq!(out, [0x8A, 2, b'h', b'i']);
+    /// ```
+    ///
+    /// # Panics
+    /// As [`emit_ping`] and [`emit_pong`] do, if the payload is over
+    /// [`CONTROL_BYTES_MAX`](crate::CONTROL_BYTES_MAX).
+    pub fn emit(self, out: &mut Vec<u8>, mask: Option<[u8; 4]>) {
+        match self {
+            Self::Ping(payload) => emit_ping(out, mask, payload),
+            Self::Pong(payload) => emit_pong(out, mask, payload),
+            Self::Close(code, reason) => emit_close(out, mask, code, reason),
+        }
+    }
 }
 
 impl<'a> Control<'a> {

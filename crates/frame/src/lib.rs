@@ -6,8 +6,9 @@
 //! whole in its input.
 //!
 //! Call order: feed each received slice to [`MessageReader::read`] until it answers
-//! `None`, then forget the slice. [`FrameReader`] is the same one layer down, for
-//! whoever relays pieces of messages without assembling them.
+//! `None`, then forget the slice, and give each message to the connection's [`ProtocolState`].
+//! [`FrameReader`] is the same one layer down, to relay pieces of messages without assembling
+//! them.
 //!
 //! ```
 //! use ringway_frame::{Message, MessageReader, Opcode, ReadLimits, Role, emit_frame};
@@ -27,6 +28,7 @@ mod close_code;
 mod control;
 pub mod deflate;
 mod emit;
+pub mod extension;
 mod fault;
 mod frames;
 pub mod handshake;
@@ -37,14 +39,17 @@ mod message;
 mod partial_header;
 mod payload;
 mod piece;
+mod protocol;
 mod rules;
 mod text;
+mod token;
 mod utf8;
 
 #[allow(unsafe_code, reason = "vector instructions, on slices alone")]
 pub mod mask;
 
 pub use close_code::CloseCode;
+pub use control::Control;
 pub use emit::{
     CONTROL_BYTES_MAX, Fragment, emit_close, emit_compressed_frame, emit_fragment, emit_frame,
     emit_header_before, emit_ping, emit_pong,
@@ -57,4 +62,5 @@ pub use mask_keys::MaskKeys;
 pub use message::{Message, MessageReader, Reading};
 pub use payload::{OwnedFrame, Payload};
 pub use piece::{Compression, DataKind, Piece, ReadLimits, Role};
+pub use protocol::{ProtocolState, ReadyState, Received};
 pub use utf8::Utf8;

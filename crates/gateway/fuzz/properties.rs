@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use ringway::auth::Grants;
+use ringway::auth::Identity;
 use ringway::config::Config;
 use ringway::config::origins::Origins;
 use ringway::config::settings::Settings;
@@ -14,6 +16,7 @@ use ringway::edge::action::Polled;
 use ringway::edge::action::Posted;
 use ringway::edge::action::Upgrade;
 use ringway::edge::connect_params::ConnectParams;
+use ringway::edge::requests::Behind;
 use ringway::edge::requests::HttpConnection;
 use ringway::encoding::iframe::Receiver;
 use ringway::encoding::native as write;
@@ -75,6 +78,11 @@ fn converse(sent: &[u8], cut: usize, settings: &Settings) -> (String, End) {
             let (now, channel) = (Duration::ZERO, &mut Channel::default());
             let mut outbox = Outbox::new(connection, &mut sending, channel, &mut operations, now);
             let mut progress = http.advance(&mut input, settings, &mut outbox);
+            if let Action::Requested(request) = progress {
+                let client = sound(&request.params).client.clone().unwrap_or_else(|| "anon".into());
+                let identity = Identity { client, grants: Grants::BySettings };
+                progress = http.admit(request, identity, Behind::of(input), settings, &mut outbox);
+            }
             if let Some((served, after)) = serve(&progress) {
                 outbox.write(|out| out.extend_from_slice(served.as_bytes()));
                 progress = Action::answered(after, &mut outbox);
@@ -102,12 +110,12 @@ fn serve(progress: &Action) -> Option<(String, KeepAlive)> {
         Action::Opened(Opened { route, params, cors, after, .. }) => {
             (format!("{route:?} {:?} {cors:?}\n", sound(params)), *after)
         }
-        Action::Polled(Polled { params, cors, after }) => {
+        Action::Polled(Polled { params, cors, after, .. }) => {
             (format!("{:?} {cors:?}\n", sound(params)), *after)
         }
-        Action::Posted(Posted { params, body, cors, after }) => {
+        Action::Posted(Posted { identity, body, cors, after }) => {
             assert!(body.len() <= BODY_BYTES_MAX, "a body of {}", body.len());
-            (format!("{:?} {cors:?} {body:?}\n", sound(params)), *after)
+            (format!("{} {cors:?} {body:?}\n", identity.client), *after)
         }
         _ => return None,
     })

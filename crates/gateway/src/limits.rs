@@ -64,6 +64,14 @@ pub const IDLE_DEFLATERS_MAX: usize = 8;
 /// resident.
 pub const SCRATCH_BYTES_KEPT: usize = 256 * KIB as usize;
 
+/// Requests of a core whose clients are being identified elsewhere; one more is refused. Each keeps
+/// what its head asks for, a few hundred bytes.
+pub const IDENTITIES_WAITING_MAX: usize = 1024;
+
+/// How long such a request may wait: a client that is told sooner can try elsewhere, and a source that
+/// is slower is down.
+pub const IDENTITY_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Clients that are away and for whom nothing is kept. Each is some 200 bytes with a long name, and
 /// anybody can come under any number of names.
 pub const AWAY_MAX: usize = 262_144;

@@ -12,6 +12,7 @@ use ringway::{
     log,
     process::{
         args::{self, Start},
+        inherited::Inherited,
         server,
     },
 };
@@ -35,9 +36,10 @@ fn main() -> ExitCode {
 }
 
 fn serve(config: &Config) -> anyhow::Result<ExitCode> {
+    let inherited = Inherited::take()?;
     let early = EarlySignals::catch().context("catching signals")?;
     log::start(&config.log).context("starting the log")?;
-    match server::bind(config) {
+    match server::bind(config, inherited) {
         // It was told to end before it could begin, so this is no longer a failure.
         Err(_) if early.is_to_end() => Ok(ExitCode::SUCCESS),
         bound => control::run(bound?, config, &early),

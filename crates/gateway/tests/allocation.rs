@@ -27,7 +27,7 @@ use ringway::config::Sources;
 use ringway::control;
 use ringway::control::EarlySignals;
 use ringway::encoding::scratch::Scratch;
-use ringway::process::server;
+use ringway::process::{inherited::Inherited, server};
 use ringway::session::dispatch::Dispatch;
 use ringway::session::dispatch::Encoder;
 use ringway_hub::{
@@ -78,7 +78,7 @@ fn start(engine: &str) -> (SocketAddr, SocketAddr) {
         Flag { name: "--listen", key: "listener.address", value: "127.0.0.1:0".to_owned() };
     let sources = Sources { settings, flags: vec![listen], ..Sources::default() };
     let config = Config::load(&sources).unwrap();
-    let bound = server::bind(&config).unwrap();
+    let bound = server::bind(&config, Inherited::default()).unwrap();
     let address = bound.addresses()[0];
     thread::spawn(move || control::run(bound, &config, &EarlySignals::catch().unwrap()));
     (address, api)

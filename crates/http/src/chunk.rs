@@ -1,6 +1,6 @@
 //! The chunked transfer coding (RFC 9112 §7.1): written without a second copy, read strictly.
 //!
-//! A reader holds no byte of a chunk: it appends what it takes to the caller's body. What it may
+//! A reader holds no byte of a chunk: it lends them, or appends them to the caller's body. What it may
 //! take besides the body's bytes is bounded.
 
 use httparse::{EMPTY_HEADER, Status};
@@ -74,6 +74,17 @@ pub enum Reading {
     Whole,
 }
 
+/// What a chunk reader has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece<'b> {
+    /// Bytes of the body, never none.
+    Data(&'b [u8]),
+    /// The body needs more bytes; all of the input was used.
+    More,
+    /// The body is complete; the rest of the input is not part of it.
+    Last,
+}
+
 /// Reads the chunks of one body.
 #[derive(Debug, Default)]
 pub struct ChunkReader {
@@ -126,27 +137,49 @@ impl ChunkReader {
         bytes_max: usize,
     ) -> Result<Reading, HttpError> {
         loop {
+            match self.next_piece(input, bytes_max - body.len())? {
+                Piece::Data(data) => grow::append(body, data)?,
+                Piece::More => return Ok(Reading::More),
+                Piece::Last => return Ok(Reading::Whole),
+            }
+        }
+    }
+
+    /// Lends the next piece of the body, which may have `room` more bytes.
+    ///
+    /// # Errors
+    /// As [`ChunkReader::read`].
+    pub fn next_piece<'b>(
+        &mut self,
+        input: &mut &'b [u8],
+        room: usize,
+    ) -> Result<Piece<'b>, HttpError> {
+        loop {
             match &mut self.state {
                 State::Trailers(_) => return self.read_trailers(input),
                 State::Data { left } => {
                     let (data, rest) = input.split_at((*left).min(input.len()));
-                    grow::append(body, data)?;
                     *input = rest;
                     *left -= data.len();
-                    if *left > 0 {
-                        return Ok(Reading::More);
+                    if *left == 0 {
+                        self.state = State::DataCr;
                     }
-                    self.state = State::DataCr;
+                    return Ok(if data.is_empty() { Piece::More } else { Piece::Data(data) });
                 }
                 _ => {
                     let Some((&byte, rest)) = input.split_first() else {
-                        return Ok(Reading::More);
+                        return Ok(Piece::More);
                     };
                     *input = rest;
-                    self.state = self.step(byte, bytes_max - body.len())?;
+                    self.state = self.step(byte, room)?;
                 }
             }
         }
+    }
+
+    /// Whether the data of a chunk is complete and no byte of the next size has come.
+    pub fn is_at_chunk_end(&self) -> bool {
+        matches!(self.state, State::DataCr)
     }
 
     /// One byte of what is around the data, where `room` is left in the body.
@@ -192,7 +225,7 @@ impl ChunkReader {
     }
 
     /// RFC 9112 §7.1.2: they are kept to be judged, then discarded.
-    fn read_trailers(&mut self, input: &mut &[u8]) -> Result<Reading, HttpError> {
+    fn read_trailers<'b>(&mut self, input: &mut &'b [u8]) -> Result<Piece<'b>, HttpError> {
         let State::Trailers(scan) = &mut self.state else { unreachable!("only after the chunks") };
         let room = TRAILER_BYTES_MAX - self.trailers.len();
         let within = &input[..input.len().min(room)];
@@ -201,14 +234,14 @@ impl ChunkReader {
             Found::More => {
                 self.trailers.extend_from_slice(input);
                 *input = &[];
-                Ok(Reading::More)
+                Ok(Piece::More)
             }
             Found::End(length) => {
                 self.trailers.extend_from_slice(&input[..length]);
                 *input = &input[length..];
                 let mut fields = [EMPTY_HEADER; TRAILER_FIELDS_MAX];
                 match httparse::parse_headers(&self.trailers, &mut fields) {
-                    Ok(Status::Complete(_)) => Ok(Reading::Whole),
+                    Ok(Status::Complete(_)) => Ok(Piece::Last),
                     Err(httparse::Error::TooManyHeaders) => Err(HttpError::TrailersTooLarge),
                     _ => Err(HttpError::Chunk),
                 }

@@ -1,8 +1,8 @@
-//! What is wrong with a message.
+//! What is wrong with a message, and what a server answers to it.
 //!
 //! A peer's fault: small, `Copy`, and nothing is allocated for it.
 
-/// Why a message is refused.
+/// Why a message is refused: a request by a server, or a response by a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HttpError {
     /// RFC 9112: the head is not one.
@@ -33,4 +33,48 @@ pub enum HttpError {
     Expectation,
     /// There is no memory for what has arrived.
     OutOfMemory,
+}
+
+impl HttpError {
+    /// The status that a server answers with.
+    pub fn status(self) -> u16 {
+        self.answer().0
+    }
+
+    /// The stable word for programs.
+    pub fn code(self) -> &'static str {
+        self.answer().1
+    }
+
+    /// A sentence for the reader of the answer.
+    pub fn reason(self) -> &'static str {
+        self.answer().2
+    }
+
+    fn answer(self) -> (u16, &'static str, &'static str) {
+        match self {
+            Self::Malformed => (400, "malformed", "This is not an HTTP/1 request."),
+            Self::TargetTooLong => (414, "target_too_long", "The request target is too long."),
+            Self::HeadTooLarge => (431, "head_too_large", "The request's header is too large."),
+            Self::TooManyFields => {
+                (431, "too_many_fields", "The request has too many header fields.")
+            }
+            Self::Version => (505, "version", "This server speaks HTTP/1."),
+            Self::Host => (400, "host", "A request has exactly one Host field."),
+            Self::Framing => (400, "framing", "The length of the request's body is ambiguous."),
+            Self::Coding => (501, "coding", "The only transfer coding known here is chunked."),
+            Self::Chunk => (400, "chunk", "The chunks of the request's body are malformed."),
+            Self::TrailersTooLarge => {
+                (431, "trailers_too_large", "The trailers of the request's body are too large.")
+            }
+            Self::BodyTooLarge => (413, "body_too_large", "The request's body is too large."),
+            Self::MediaType => {
+                (415, "media_type", "The body is application/json, which may be called text/plain.")
+            }
+            Self::Expectation => {
+                (417, "expectation", "The only expectation known here is 100-continue.")
+            }
+            Self::OutOfMemory => (503, "memory", "The server has no memory for this now."),
+        }
+    }
 }

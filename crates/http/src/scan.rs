@@ -1,4 +1,4 @@
-//! Finding the end of a request head, one pass over the bytes however they arrive.
+//! Finding the end of a head, one pass over the bytes however they arrive.
 //!
 //! Refuses at the first byte that no head may contain, so that neither a TLS hello nor a bare LF
 //! waits for a time-out. It keeps three bytes of state and never looks back.
@@ -6,10 +6,10 @@
 /// Where the scan stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Scan {
-    /// Before the first byte of the request line: RFC 9112 §2.2 lets empty lines precede it.
+    /// Before the first byte of the first line: RFC 9112 §2.2 lets empty lines precede a request.
     #[default]
     Before,
-    /// After a CR before the request line.
+    /// After a CR before the first line.
     BeforeCr,
     /// Inside a line.
     InLine,
@@ -60,7 +60,7 @@ impl Scan {
         Ok(Found::More)
     }
 
-    /// Whether no byte of a request has come.
+    /// Whether no byte of a head has come.
     pub fn is_before(self) -> bool {
         matches!(self, Self::Before | Self::BeforeCr)
     }

@@ -2,6 +2,7 @@
 //! developer's shell gets in, and ports are the kernel's choice.
 
 use std::env;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Command;
 
@@ -13,6 +14,8 @@ use crate::{Engine, Gateway, Server};
 #[derive(Debug)]
 pub struct Launch {
     command: Command,
+    /// Two at most, which the shell moves to where systemd would put them.
+    sockets: Vec<OwnedFd>,
 }
 
 impl Launch {
@@ -26,6 +29,29 @@ impl Launch {
         let mut command = without_settings("sh");
         command.args(["-c", &format!("{script}; exec \"$0\" \"$@\"")]).arg(program);
         Self::from(command).with_ports()
+    }
+
+    /// As systemd starts it (sd_listen_fds(3)): it inherits one or two sockets with these names, and
+    /// `script` runs before.
+    pub fn inheriting(
+        program: &Path,
+        sockets: impl IntoIterator<Item = (&'static str, OwnedFd)>,
+        script: &str,
+    ) -> Self {
+        let (names, sockets): (Vec<_>, Vec<_>) = sockets.into_iter().unzip();
+        let moved = match sockets.len() {
+            1 => "3<&0 </dev/null",
+            2 => "3<&0 4<&1 </dev/null >&2",
+            count => panic!("{count} sockets"),
+        };
+        // The shell's process id becomes the gateway's.
+        let variables = format!(
+            "export LISTEN_PID=$$ LISTEN_FDS={} LISTEN_FDNAMES={}",
+            sockets.len(),
+            names.join(":")
+        );
+        let launch = Self::after(&format!("exec {moved}; {variables}; {script}"), program);
+        Self { sockets, ..launch }
     }
 
     fn with_ports(self) -> Self {
@@ -73,14 +99,15 @@ impl Launch {
     /// # Errors
     /// The program cannot be started.
     pub fn spawn(self) -> Result<Server> {
-        Server::start(self.command)
+        let mut sockets = self.sockets.into_iter();
+        Server::start_with(self.command, sockets.next(), sockets.next())
     }
 }
 
 impl From<Command> for Launch {
     /// As the command says, and nothing else.
     fn from(command: Command) -> Self {
-        Self { command }
+        Self { command, sockets: Vec::new() }
     }
 }
 

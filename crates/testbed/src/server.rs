@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::pipe;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -35,11 +36,27 @@ impl Server {
     ///
     /// # Errors
     /// The program cannot be started.
-    pub fn start(mut command: Command) -> Result<Self> {
+    pub fn start(command: Command) -> Result<Self> {
+        Self::start_with(command, None, None)
+    }
+
+    /// The same with sockets instead of its standard input and output, unless they are none.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_with(
+        mut command: Command,
+        stdin: Option<OwnedFd>,
+        stdout: Option<OwnedFd>,
+    ) -> Result<Self> {
         let (reader, writer) = pipe().context("cannot create a pipe")?;
+        let stdout = match stdout {
+            Some(socket) => Stdio::from(socket),
+            None => writer.try_clone().context("cannot duplicate a pipe")?.into(),
+        };
         let child = command
-            .stdin(Stdio::null())
-            .stdout(writer.try_clone().context("cannot duplicate a pipe")?)
+            .stdin(stdin.map_or_else(Stdio::null, Stdio::from))
+            .stdout(stdout)
             .stderr(writer)
             .spawn()
             .with_context(|| format!("cannot start {:?}", command.get_program()))?;

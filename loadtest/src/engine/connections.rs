@@ -8,8 +8,9 @@ use ringway_acceptor::{
     Completion, ConnectFailure, ConnectToken, ConnectionId, Failure, Operation,
 };
 use ringway_frame::{
-    DataKind, MaskKeys, Message, MessageReader, ReadLimits, emit_close, emit_pong,
+    MaskKeys, MessageReader, ProtocolError, ProtocolState, ReadLimits, ReadyState, Received, Role,
 };
+use ringway_http::ResponseReader;
 
 use super::{
     dialer::Dialer,
@@ -20,7 +21,9 @@ use super::{
 use crate::{
     measure::quantiles::record,
     wire::{
-        failure::Reason, handshake::HandshakeProgress, message::Form, response::ResponseReader,
+        failure::Reason,
+        handshake::{Exchange, HandshakeProgress},
+        message::Form,
     },
 };
 
@@ -61,7 +64,8 @@ impl<'p, W: Workload> Connections<'p, W> {
     pub(super) fn new(plan: &'p Plan, mut table: ConnectionTable, workload: W) -> Self {
         table.exchange = plan.approach.exchange();
         let count = table.len() as usize;
-        let responses = ResponseReader::of_each(table.exchange, count);
+        let is_http = table.exchange == Exchange::Requests;
+        let responses = if is_http { count } else { 0 };
         if plan.security.is_some() {
             table.sessions.resize_with(count, || None);
         }
@@ -71,7 +75,7 @@ impl<'p, W: Workload> Connections<'p, W> {
             workload,
             dialer: Dialer::new(plan),
             readers: std::iter::repeat_with(|| None).take(count).collect(),
-            responses,
+            responses: std::iter::repeat_with(ResponseReader::default).take(responses).collect(),
             by_slot: Vec::new(),
             limits: ReadLimits { frame_bytes_max: bytes_max, message_bytes_max: bytes_max },
             keys: MaskKeys::new(),
@@ -88,9 +92,9 @@ impl<'p, W: Workload> Connections<'p, W> {
         self.dialer.forget_wishes();
         for connection in 0..self.table.len() {
             match self.table.list[connection as usize].state {
-                State::Open => self.table.close(connection),
+                State::Live(_) => self.table.close(connection),
                 State::Opening => self.table.leave(connection, Ended::Unopened),
-                State::Closed | State::Closing | State::ClosedBoth | State::Leaving(_) => {}
+                State::Closed | State::Leaving(_) => {}
             }
         }
     }
@@ -109,18 +113,22 @@ impl<'p, W: Workload> Connections<'p, W> {
         let next = self.dialer.advance(&mut self.table);
         while let Some(farewell) = self.table.farewells.front().copied() {
             let entry = &self.table.list[farewell.connection as usize];
-            let unanswered = match entry.state {
-                State::Closing => Reason::named("close_unanswered"),
-                _ => Reason::named("stream_not_ended"),
+            let awaited = match entry.state {
+                State::Live(protocol) if entry.attempt == farewell.attempt => {
+                    match protocol.ready_state() {
+                        ReadyState::Open => None,
+                        ReadyState::Closing | ReadyState::Failed => Some("close_unanswered"),
+                        ReadyState::Closed => Some("stream_not_ended"),
+                    }
+                }
+                _ => None,
             };
-            let is_current = entry.attempt == farewell.attempt
-                && matches!(entry.state, State::Closing | State::ClosedBoth);
-            if is_current && farewell.at > self.table.now() {
+            if awaited.is_some() && farewell.at > self.table.now() {
                 return next.into_iter().chain([farewell.at]).min();
             }
             self.table.farewells.pop_front();
-            if is_current {
-                self.table.seen.fail(unanswered);
+            if let Some(reason) = awaited {
+                self.table.seen.fail(Reason::named(reason));
                 self.table.leave(farewell.connection, Ended::Closed);
             }
         }
@@ -200,7 +208,7 @@ impl<'p, W: Workload> Connections<'p, W> {
             let why = match self.table.list[connection as usize].state {
                 State::Closed | State::Leaving(_) => return,
                 State::Opening => Ended::Unopened,
-                State::Open | State::Closing | State::ClosedBoth => Ended::Lost,
+                State::Live(_) => Ended::Lost,
             };
             self.table.seen.fail(reason);
             self.table.leave(connection, why);
@@ -210,9 +218,9 @@ impl<'p, W: Workload> Connections<'p, W> {
     #[inline]
     fn receive_plain(&mut self, connection: u32, bytes: &mut [u8]) {
         match self.table.list[connection as usize].state {
-            State::Open | State::Closing => self.read(connection, bytes),
+            State::Live(_) => self.read(connection, bytes),
             State::Opening => self.open(connection, bytes),
-            State::ClosedBoth | State::Closed | State::Leaving(_) => {}
+            State::Closed | State::Leaving(_) => {}
         }
     }
 
@@ -240,7 +248,7 @@ impl<'p, W: Workload> Connections<'p, W> {
             record(&mut self.table.seen.openings, took);
         }
         let entry = &mut self.table.list[connection as usize];
-        entry.state = State::Open;
+        entry.state = State::Live(ProtocolState::new(Role::Client));
         entry.form = form;
         self.table.open += 1;
         self.table.seen.opened += 1;
@@ -253,51 +261,52 @@ impl<'p, W: Workload> Connections<'p, W> {
         let Some(reader) = &mut self.readers[connection as usize] else {
             return self.read_responses(connection, bytes);
         };
-        if reader.is_idle() {
+        if reader.is_idle() && !reader.is_finished() {
             let taken = self.workload.skim(connection, bytes, &mut self.table);
             bytes = &mut bytes[taken..];
         }
         loop {
-            match reader.read(&mut bytes, &self.limits) {
-                Ok(Some(Message::Binary(payload))) => {
-                    self.workload.message(connection, DataKind::Binary, &payload, &mut self.table)
-                }
-                Ok(Some(Message::Text(payload))) => {
-                    self.workload.message(connection, DataKind::Text, &payload, &mut self.table)
+            let message = match reader.read(&mut bytes, &self.limits) {
+                Ok(Some(message)) => message,
+                Ok(None) => break,
+                Err(fault) => return self.break_off(connection, fault),
+            };
+            let entry = &mut self.table.list[connection as usize];
+            // The workload may have cut it.
+            let State::Live(protocol) = &mut entry.state else { break };
+            match protocol.receive(message) {
+                Received::Data(kind, payload) | Received::Late(kind, payload) => {
+                    self.workload.message(connection, kind, &payload, &mut self.table)
                 }
                 // RFC 6455 §5.5.3: not every Ping must be answered, and not to one who does not read.
-                Ok(Some(Message::Ping(payload))) => {
-                    if self.table.list[connection as usize].unsent_bytes == 0 {
-                        let key = Some(self.keys.draw());
-                        self.table.send_raw(connection, |out| emit_pong(out, key, payload));
-                    }
+                Received::Ping(pong) if entry.unsent_bytes == 0 => {
+                    let key = Some(self.keys.draw());
+                    self.table.send_raw(connection, |out| pong.emit(out, key));
                 }
-                Ok(Some(Message::Pong(payload))) => {
-                    self.workload.pong(connection, payload, &mut self.table)
-                }
-                Ok(Some(Message::Close(code, _))) => {
-                    let state = &mut self.table.list[connection as usize].state;
-                    if *state == State::Open {
-                        self.table.seen.fail(Reason::of_close(code));
-                        let key = Some(self.keys.draw());
-                        self.table.send_raw(connection, |out| emit_close(out, key, code, ""));
-                        self.table.leave(connection, Ended::Lost);
-                    } else if *state == State::Closing {
-                        // RFC 6455 §7.1.1: the server ends the stream first.
-                        *state = State::ClosedBoth;
-                    }
-                }
-                Ok(None) => break,
-                // We had closed it, and what it still had to say is of no interest.
-                Err(_) if self.table.list[connection as usize].state != State::Open => break,
-                Err(error) => {
-                    self.table.seen.fail(Reason::of_protocol(error));
-                    let (key, code) = (Some(self.keys.draw()), error.close_code());
-                    self.table.send_raw(connection, |out| emit_close(out, key, code, ""));
+                Received::Ping(_) | Received::Discarded => {}
+                Received::Pong(payload) => self.workload.pong(connection, payload, &mut self.table),
+                Received::Close { code, answer: Some(answer), .. } => {
+                    self.table.open -= 1;
+                    self.table.seen.fail(Reason::of_close(code));
+                    let key = Some(self.keys.draw());
+                    self.table.send_raw(connection, |out| answer.emit(out, key));
                     self.table.leave(connection, Ended::Lost);
-                    break;
                 }
+                // RFC 6455 §7.1.1: the server ends the stream first.
+                Received::Close { answer: None, .. } => {}
             }
+        }
+    }
+
+    /// The server broke the protocol. While it is being closed, that is of no interest.
+    fn break_off(&mut self, connection: u32, fault: ProtocolError) {
+        let State::Live(protocol) = &mut self.table.list[connection as usize].state else { return };
+        if let Some(close) = protocol.fail(fault.close_code(), "") {
+            self.table.open -= 1;
+            self.table.seen.fail(Reason::of_protocol(fault));
+            let key = Some(self.keys.draw());
+            self.table.send_raw(connection, |out| close.emit(out, key));
+            self.table.leave(connection, Ended::Lost);
         }
     }
 
@@ -307,12 +316,12 @@ impl<'p, W: Workload> Connections<'p, W> {
                 self.table.seen.fail(Reason::HANDSHAKE_CUT);
                 self.table.leave(connection, Ended::Unopened);
             }
-            State::Open if !self.responses.is_empty() => self.end_of_responses(connection),
-            State::Open => {
+            State::Live(_) if !self.responses.is_empty() => self.end_of_responses(connection),
+            State::Live(protocol) if protocol.is_open() => {
                 self.table.seen.fail(Reason::ENDED_WITHOUT_CLOSE);
                 self.table.leave(connection, Ended::Lost);
             }
-            State::Closing | State::ClosedBoth => self.table.leave(connection, Ended::Closed),
+            State::Live(_) => self.table.leave(connection, Ended::Closed),
             State::Closed | State::Leaving(_) => {}
         }
     }
@@ -351,10 +360,10 @@ impl<'p, W: Workload> Connections<'p, W> {
     fn fail(&mut self, connection: u32, failure: Failure) {
         let (reason, why) = match self.table.list[connection as usize].state {
             State::Opening => (Reason::of_handshake_failure(failure), Ended::Unopened),
-            State::Open => (Reason::of_failure(failure), Ended::Lost),
-            State::Closing | State::ClosedBoth => {
-                return self.table.leave(connection, Ended::Closed);
+            State::Live(protocol) if protocol.is_open() => {
+                (Reason::of_failure(failure), Ended::Lost)
             }
+            State::Live(_) => return self.table.leave(connection, Ended::Closed),
             State::Closed | State::Leaving(_) => return,
         };
         self.table.seen.fail(reason);

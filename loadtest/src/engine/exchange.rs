@@ -7,11 +7,8 @@ use super::{
     dialer::Secured,
     workload::{Ended, Workload},
 };
-use crate::wire::{
-    failure::Reason,
-    message::Form,
-    response::{Ending, Part, Persistence, ResponseError, ResponseReader},
-};
+use crate::wire::{failure::Reason, handshake::RESPONSE_LIMITS, message::Form};
+use ringway_http::{Asked, Ending, KeepAlive, Part, ResponseReader};
 
 impl<W: Workload> Connections<'_, W> {
     /// A socket is connected: there is no handshake but that of TLS, which is kept up with.
@@ -27,20 +24,17 @@ impl<W: Workload> Connections<'_, W> {
         let Self { responses, workload, table, .. } = self;
         let Some(reader) = responses.get_mut(connection as usize) else { return };
         loop {
-            match reader.read(&mut bytes) {
+            match reader.read(&mut bytes, Asked::Content, &RESPONSE_LIMITS) {
                 Ok(Some(part)) => {
                     // Before the workload is told, so that it sends nothing more.
-                    if part == Part::End(Persistence::Closes) {
+                    if part == Part::End(KeepAlive::Close) {
                         table.leave(connection, Ended::Closed);
                     }
                     workload.response(connection, part, table);
                 }
                 Ok(None) => break,
                 Err(error) => {
-                    table.seen.fail(Reason::named(match error {
-                        ResponseError::Malformed => "response_not_http",
-                        ResponseError::TooLong => "response_too_long",
-                    }));
+                    table.seen.fail(Reason::of_http(error));
                     table.leave(connection, Ended::Lost);
                     break;
                 }
@@ -55,7 +49,7 @@ impl<W: Workload> Connections<'_, W> {
             Ending::Between => self.table.leave(connection, Ended::Closed),
             Ending::Completes => {
                 self.table.leave(connection, Ended::Closed);
-                self.workload.response(connection, Part::End(Persistence::Closes), &mut self.table);
+                self.workload.response(connection, Part::End(KeepAlive::Close), &mut self.table);
             }
             Ending::Cuts => {
                 self.table.seen.fail(Reason::named("response_cut"));

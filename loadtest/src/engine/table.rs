@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use ringway_acceptor::{ConnectToken, ConnectionId, Operation, Operations, SendMark};
-use ringway_frame::{CloseCode, MaskKeys, emit_close};
+use ringway_frame::{CloseCode, MaskKeys, ProtocolState};
 
 use crate::{
     measure::interval::Interval,
@@ -136,14 +136,17 @@ pub(super) enum State {
     Closed,
     /// connect(2) and the handshake.
     Opening,
-    /// Messages may be sent.
-    Open,
-    /// We have sent a Close frame.
-    Closing,
-    /// The server has answered it; the end of the stream is awaited.
-    ClosedBoth,
+    /// The handshake is over. Messages may be sent until a Close frame; HTTP has none.
+    Live(ProtocolState),
     /// The socket is being let go of.
     Leaving(Ended),
+}
+
+impl State {
+    #[inline]
+    pub(super) fn is_open(self) -> bool {
+        matches!(self, Self::Live(protocol) if protocol.is_open())
+    }
 }
 
 /// Why a connection is no longer open, or did not open.
@@ -246,7 +249,7 @@ impl ConnectionTable {
     /// Whether messages may be sent on it.
     #[inline]
     pub fn is_open(&self, connection: u32) -> bool {
-        self.list[connection as usize].state == State::Open
+        self.list[connection as usize].state.is_open()
     }
 
     /// Sends what `write` writes, in the form that was agreed on for this connection.
@@ -293,7 +296,7 @@ impl ConnectionTable {
     #[inline]
     fn check_sendable(&mut self, connection: u32) -> Sent {
         let Connection { state, unsent_bytes, .. } = &self.list[connection as usize];
-        if *state != State::Open {
+        if !state.is_open() {
             self.seen.fail(Reason::NOT_CONNECTED);
             return Sent::No;
         }
@@ -349,14 +352,15 @@ impl ConnectionTable {
             // HTTP has no parting word.
             return self.leave(connection, Ended::Closed);
         }
-        let key = Some(self.keys.draw());
         let Connection { attempt, state, .. } = &mut self.list[connection as usize];
-        if *state == State::Open {
-            *state = State::Closing;
+        if let State::Live(protocol) = state
+            && let Some(close) = protocol.close(CloseCode::NORMAL, "")
+        {
             self.open -= 1;
             let at = self.now + FAREWELL_TIME_MAX;
             self.farewells.push_back(Deadline { at, connection, attempt: *attempt });
-            self.send_raw(connection, |out| emit_close(out, key, Some(CloseCode::NORMAL), ""));
+            let key = Some(self.keys.draw());
+            self.send_raw(connection, |out| close.emit(out, key));
         }
     }
 
@@ -371,8 +375,7 @@ impl ConnectionTable {
             &mut self.list[connection as usize];
         match state {
             State::Closed | State::Leaving(_) => return,
-            State::Open => self.open -= 1,
-            State::Opening | State::Closing | State::ClosedBoth => {}
+            State::Opening | State::Live(_) => self.open -= u32::from(state.is_open()),
         }
         *state = State::Leaving(why);
         self.unsent_bytes -= std::mem::take(unsent_bytes) as usize;

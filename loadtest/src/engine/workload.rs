@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use ringway_frame::DataKind;
+use ringway_http::Part;
 
 use super::table::ConnectionTable;
 pub use super::table::Ended;
-use crate::wire::response::Part;
 
 /// When a workload wants to be called again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

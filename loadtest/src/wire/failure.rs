@@ -6,6 +6,7 @@ use std::{borrow::Cow, fmt};
 
 use ringway_acceptor::Failure;
 use ringway_frame::{CloseCode, ProtocolError, handshake::client::ResponseError};
+use ringway_http::HttpError;
 
 /// A reason, as one word with underscores.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,6 +73,16 @@ impl Reason {
             ResponseError::Accept => "handshake_wrong_accept".into(),
             ResponseError::Subprotocol => "handshake_wrong_subprotocol".into(),
             ResponseError::Extension => "handshake_wrong_extension".into(),
+        })
+    }
+
+    /// A response was no HTTP.
+    pub fn of_http(error: HttpError) -> Self {
+        Self::named(match error {
+            HttpError::HeadTooLarge | HttpError::TooManyFields | HttpError::TrailersTooLarge => {
+                "response_too_long"
+            }
+            _ => "response_not_http",
         })
     }
 

@@ -8,16 +8,15 @@ use anyhow::{Context, Result, ensure};
 use ringway_frame::{
     MessageReader, Role,
     deflate::Offer,
-    handshake::client::{Accepted, Request, Verdict, random_nonce},
+    handshake::client::{Accepted, Request, ResponseError, Verdict, random_nonce},
 };
+use ringway_http::{Asked, HttpError, Part, ResponseLimits, ResponseReader};
 
 use super::{cursor, failure::Reason, message::Form, target::Target};
 
-/// A response head longer than this is not one.
-const HEAD_BYTES_MAX: usize = 16 * 1024;
-
-/// Fields of a response that another one follows.
-const FIELDS_MAX: usize = 64;
+/// A response beyond these is not one. Bodies are read as they come, so they may be of any length.
+pub const RESPONSE_LIMITS: ResponseLimits =
+    ResponseLimits { head_bytes_max: 16 * 1024, fields_max: 64, body_bytes_max: usize::MAX };
 
 /// What follows when a connection is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,7 +148,7 @@ impl<'p> Terms<'p> {
         let (nonce, path) = (random_nonce()?, self.approach.path(connection));
         let path = cursor.map_or(path.clone(), |field| cursor::add(&path, field).into());
         self.request(&path).emit(nonce, out)?;
-        Ok(Handshake { nonce, head: Vec::new(), skipped_bytes: 0 })
+        Ok(Handshake { nonce, response: ResponseReader::default() })
     }
 
     fn request<'s>(&'s self, path: &'s str) -> Request<'s> {
@@ -171,26 +170,28 @@ impl<'p> Terms<'p> {
         opening: &mut Handshake,
         bytes: &[u8],
     ) -> Result<HandshakeProgress, Reason> {
-        let before = opening.head.len();
-        opening.head.extend_from_slice(bytes);
-        let skipped = opening.skip_interim();
+        let mut rest = bytes;
+        let head = loop {
+            // RFC 9110 §15.2: a client must be able to read interim responses before the final one.
+            match opening.response.read(&mut rest, Asked::Upgrade, &RESPONSE_LIMITS) {
+                Ok(Some(Part::Head(head))) => break head,
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(HandshakeProgress::Awaited),
+                Err(HttpError::HeadTooLarge) => return Err(Reason::HANDSHAKE_TOO_LONG),
+                Err(_) => return Err(Reason::of_response(ResponseError::Malformed)),
+            }
+        };
         // What the response must say follows from the nonce alone, and is not kept meanwhile.
         let expectation = self
             .request("/")
             .emit(opening.nonce, &mut Vec::new())
             .map_err(|_| Reason::named("request_invalid"))?;
-        match expectation.verify(&opening.head).map_err(Reason::of_response)? {
-            Verdict::Accepted(accepted) => Ok(HandshakeProgress::Open(Opened::new(
-                &accepted,
-                skipped + accepted.head_bytes - before,
-            ))),
-            Verdict::Incomplete
-                if opening.head.len() > HEAD_BYTES_MAX
-                    || opening.skipped_bytes > HEAD_BYTES_MAX =>
-            {
-                Err(Reason::HANDSHAKE_TOO_LONG)
+        match expectation.verify(head.bytes).map_err(Reason::of_response)? {
+            Verdict::Accepted(accepted) => {
+                let head_bytes = bytes.len() - rest.len();
+                Ok(HandshakeProgress::Open(Opened::new(&accepted, head_bytes)))
             }
-            Verdict::Incomplete => Ok(HandshakeProgress::Awaited),
+            Verdict::Incomplete => Err(Reason::of_response(ResponseError::Malformed)),
         }
     }
 }
@@ -199,33 +200,7 @@ impl<'p> Terms<'p> {
 #[derive(Debug)]
 pub struct Handshake {
     nonce: [u8; 16],
-    head: Vec<u8>,
-    /// Bytes of responses that came before.
-    skipped_bytes: usize,
-}
-
-impl Handshake {
-    /// Takes responses off the head that say that another follows (RFC 9110 §15.2: a client must be
-    /// able to read one or more of them before the final one); how many bytes they were.
-    fn skip_interim(&mut self) -> usize {
-        let mut skipped = 0;
-        loop {
-            let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
-            let mut response = httparse::Response::new(&mut fields);
-            let Ok(httparse::Status::Complete(bytes)) = response.parse(&self.head[skipped..])
-            else {
-                break;
-            };
-            // RFC 9110 §15.2.2: 101 is the answer to the Upgrade.
-            if !matches!(response.code, Some(100 | 102..=199)) {
-                break;
-            }
-            skipped += bytes;
-        }
-        self.head.drain(..skipped);
-        self.skipped_bytes += skipped;
-        skipped
-    }
+    response: ResponseReader,
 }
 
 /// What a response amounts to so far.

@@ -9,7 +9,6 @@ pub mod failure;
 pub mod handshake;
 pub mod message;
 pub mod request;
-pub mod response;
 pub mod sources;
 pub mod stamp;
 pub mod target;

@@ -1,5 +1,5 @@
-//! Accepting of the io_uring driver: a multishot accept per listener, paused when descriptors run
-//! out.
+//! Accepting of the io_uring driver: a multishot accept per listener, or several of one client each
+//! where others accept from the same socket; paused when descriptors run out.
 //!
 //! It never spins: after EMFILE it turns the waiting clients away and rests.
 
@@ -21,6 +21,14 @@ use crate::{
     listener::{ACCEPT_PAUSE, Reserve},
 };
 
+/// Accepts of one client each that are armed on a socket that others accept from, and so the clients
+/// that it brings in a turn.
+///
+/// The kernel wakes the request that has waited longest. A multishot accept stays where it is in
+/// that queue, so the first core would get every client; one that is armed again goes to the end,
+/// so the cores take turns, and a core that is busy is passed over.
+const SHARED_ACCEPTS: u32 = 16;
+
 /// The listeners of one core.
 pub(super) struct Acceptors {
     list: Vec<Acceptor>,
@@ -32,12 +40,30 @@ pub(super) struct Acceptors {
 struct Acceptor {
     /// `None` once closed. Kept open while armed: the request refers to it.
     listener: Option<Listener>,
-    armed: bool,
+    /// Requests in the kernel's hands.
+    armed: u32,
+}
+
+impl Acceptor {
+    /// The next request to queue; `None`: enough are armed.
+    fn arm(&mut self, index: u32) -> Option<Plain> {
+        let listener = self.listener.as_ref()?;
+        let is_shared = listener.may_be_shared();
+        if self.armed >= if is_shared { SHARED_ACCEPTS } else { 1 } {
+            return None;
+        }
+        self.armed += 1;
+        let user_data = user_data::of_index(Kind::Accept, index);
+        Some(match is_shared {
+            true => Plain::accept_one(listener.as_fd(), user_data),
+            false => Plain::accept(listener.as_fd(), user_data),
+        })
+    }
 }
 
 impl Acceptors {
     pub(super) fn new(listeners: Vec<Listener>) -> Self {
-        let acceptor = |listener| Acceptor { listener: Some(listener), armed: false };
+        let acceptor = |listener| Acceptor { listener: Some(listener), armed: 0 };
         Self {
             list: listeners.into_iter().map(acceptor).collect(),
             reserve: Reserve::new(),
@@ -61,19 +87,15 @@ impl UringDriver {
     /// Arms every listener that is not, unless accepting rests.
     pub(super) fn arm_acceptors(&mut self) {
         let acceptors = &mut self.acceptors;
-        if acceptors.paused_until.is_some_and(|until| until > Instant::now()) {
+        if acceptors.stopping || acceptors.paused_until.is_some_and(|until| until > Instant::now())
+        {
             return;
         }
         acceptors.paused_until = None;
         for index in 0..self.acceptors.list.len() {
-            let acceptor = &mut self.acceptors.list[index];
-            let Some(listener) = acceptor.listener.as_ref().filter(|_| !acceptor.armed) else {
-                continue;
-            };
-            let user_data = user_data::of_index(Kind::Accept, index as u32);
-            let entry = Plain::accept(listener.as_fd(), user_data);
-            acceptor.armed = true;
-            self.push_plain(&entry);
+            while let Some(entry) = self.acceptors.list[index].arm(index as u32) {
+                self.push_plain(&entry);
+            }
         }
     }
 
@@ -81,11 +103,14 @@ impl UringDriver {
     pub(super) fn stop_accepting(&mut self) {
         self.acceptors.stopping = true;
         for index in 0..self.acceptors.list.len() {
-            if self.acceptors.list[index].armed {
-                self.cancel(user_data::of_index(Kind::Accept, index as u32));
-            } else {
-                self.acceptors.list[index].listener = None;
+            let acceptor = &mut self.acceptors.list[index];
+            if acceptor.armed == 0 {
+                acceptor.listener = None;
+                continue;
             }
+            let target = user_data::of_index(Kind::Accept, index as u32);
+            let cancel = Plain::cancel_all(target, user_data::of_index(Kind::Ignored, 0));
+            self.push_plain(&cancel);
         }
     }
 
@@ -95,8 +120,8 @@ impl UringDriver {
         let stopping = self.acceptors.stopping;
         let acceptor = &mut self.acceptors.list[index as usize];
         if !cqueue::more(entry.flags()) {
-            acceptor.armed = false;
-            if stopping {
+            acceptor.armed -= 1;
+            if stopping && acceptor.armed == 0 {
                 acceptor.listener = None;
             }
         }
@@ -105,9 +130,7 @@ impl UringDriver {
         }
         // SAFETY: a completed accept passes the ownership of a new descriptor to us, once.
         let descriptor = unsafe { OwnedFd::from_raw_fd(entry.result()) };
-        if stopping {
-            return None;
-        }
+        // Accepted just before accepting stopped: it is told to leave as the others are.
         self.admit(index, descriptor)
     }
 

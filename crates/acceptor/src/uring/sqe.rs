@@ -5,7 +5,10 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
-use io_uring::{opcode, squeue, types::Fd};
+use io_uring::{
+    opcode, squeue,
+    types::{CancelBuilder, Fd},
+};
 
 use super::{buffers, ring};
 
@@ -33,6 +36,14 @@ pub(super) enum Expect {
 }
 
 impl Plain {
+    /// Accepts one client.
+    pub(super) fn accept_one(listener: BorrowedFd<'_>, user_data: u64) -> Self {
+        let null = std::ptr::null_mut();
+        // accept(2): without room for the client's address none is written.
+        let entry = opcode::Accept::new(Fd(listener.as_raw_fd()), null, null.cast());
+        Self(entry.flags(libc::SOCK_CLOEXEC).build().user_data(user_data))
+    }
+
     /// Accepts clients until it is cancelled or fails.
     pub(super) fn accept(listener: BorrowedFd<'_>, user_data: u64) -> Self {
         let entry = opcode::AcceptMulti::new(Fd(listener.as_raw_fd())).flags(libc::SOCK_CLOEXEC);
@@ -87,6 +98,12 @@ impl Plain {
     /// Cancels the operation that was queued as `target`; only a failure is reported.
     pub(super) fn cancel(target: u64, user_data: u64) -> Self {
         let entry = opcode::AsyncCancel::new(target).build();
+        Self(entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(user_data))
+    }
+
+    /// Cancels all operations that were queued as `target`; only a failure is reported.
+    pub(super) fn cancel_all(target: u64, user_data: u64) -> Self {
+        let entry = opcode::AsyncCancel2::new(CancelBuilder::user_data(target).all()).build();
         Self(entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(user_data))
     }
 

@@ -4,7 +4,8 @@
 
 use std::{
     io::{Read, Write},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
+    time::Duration,
 };
 
 use ringway_acceptor::{Listener, Operation, Settings, SocketOptions};
@@ -28,6 +29,42 @@ pub fn each_listener_has_its_index<D: Subject>() {
         let (client, name) = rig.client();
         assert!(rig.seen.contains(&Seen::Accepted(name, index, client.local_addr().unwrap())));
     }
+}
+
+fn settle(rigs: &mut [Rig<impl Subject>]) {
+    for rig in rigs {
+        rig.settle();
+    }
+}
+
+pub fn cores_take_turns_at_a_shared_socket<D: Subject>() {
+    let maker = TcpListener::bind(loopback()).unwrap();
+    let descriptor = maker.try_clone().unwrap().into();
+    let first = Listener::inherit(descriptor, &SocketOptions::default()).unwrap();
+    let second = first.sibling().unwrap();
+    let mut rigs =
+        [first, second].map(|one| Rig::<D>::with_listeners(Settings::default(), vec![one]));
+    settle(&mut rigs);
+    let mut clients = Vec::new();
+    while clients.len() < 100 {
+        clients.push(rigs[0].connect());
+        // Where the kernel does not choose, the first to look gets the client.
+        rigs.iter_mut().for_each(|rig| rig.turn(Duration::ZERO));
+        rigs.reverse();
+    }
+    settle(&mut rigs);
+    let [first, second] = rigs.each_ref().map(|rig| rig.seen.len());
+    assert_eq!(first + second, clients.len());
+    assert!(first.min(second) >= 25, "{first} and {second} clients");
+    // The maker goes on when both cores have stopped.
+    for rig in &mut rigs {
+        rig.push(Operation::StopAccepting);
+        assert!(rig.settle() <= 4);
+    }
+    let _waiting = TcpStream::connect(maker.local_addr().unwrap()).unwrap();
+    settle(&mut rigs);
+    assert_eq!(rigs.each_ref().map(|rig| rig.seen.len()), [first, second]);
+    maker.accept().unwrap();
 }
 
 pub fn a_storm_of_clients_is_accepted<D: Subject>() {

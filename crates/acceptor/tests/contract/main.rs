@@ -19,6 +19,7 @@ macro_rules! contract {
             contract! { @cases $driver;
                 accepting::a_client_is_accepted_with_its_address,
                 accepting::each_listener_has_its_index,
+                accepting::cores_take_turns_at_a_shared_socket,
                 accepting::a_storm_of_clients_is_accepted,
                 accepting::one_client_too_many_is_refused_and_the_next_is_not,
                 accepting::a_full_table_never_spins,

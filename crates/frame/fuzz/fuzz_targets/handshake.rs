@@ -6,8 +6,8 @@
 
 use httparse::{EMPTY_HEADER, Header};
 use ringway_frame::deflate::{Agreement, Offer, Policy};
+use ringway_frame::extension::{Extension, Extensions};
 use ringway_frame::handshake::client::{Request, Verdict};
-use ringway_frame::handshake::extension::{Extension, Extensions};
 use ringway_frame::handshake::{emit_response, server};
 
 #[cfg(fuzzing)]

@@ -5,7 +5,7 @@
 
 use super::WindowBits;
 use super::offer::{ClientWindow, Offer, Parameters, Window};
-use crate::handshake::extension::Extension;
+use crate::extension::Extension;
 
 /// The parameters of the accepted `permessage-deflate` (RFC 7692 §7.1).
 ///

@@ -5,7 +5,7 @@
 //! declined, and the next one is tried (RFC 7692 §5.1).
 
 use super::{EXTENSION, WindowBits};
-use crate::handshake::extension::{Extension, Value};
+use crate::extension::{Extension, Value};
 
 /// What an offer says of the client's own window (RFC 7692 §7.1.2.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Offer {
     /// (RFC 7692 §7.1: such an offer is declined).
     ///
     /// ```
-    /// use ringway_frame::{deflate::Offer, handshake::extension::Extension};
+    /// use ringway_frame::{deflate::Offer, extension::Extension};
     /// let extension = Extension::parse(b"permessage-deflate").unwrap();
     /// assert_eq!(Offer::parse(&extension), Some(Offer::default()));
     /// ```

@@ -6,7 +6,7 @@
 
 use super::offer::{ClientWindow, Offer};
 use super::{Agreement, Level, MemoryLevel, WindowBits};
-use crate::handshake::extension::Extension;
+use crate::extension::Extension;
 
 /// Whether a side may refer back to earlier messages, which compresses better
 /// and costs a context for each connection.
@@ -57,7 +57,7 @@ impl Policy {
     /// (RFC 7692 §5.1: they come in its order of preference).
     ///
     /// ```
-    /// use ringway_frame::{deflate::Policy, handshake::extension::Extension};
+    /// use ringway_frame::{deflate::Policy, extension::Extension};
     /// let offer = Extension::parse(b"permessage-deflate; client_max_window_bits").unwrap();
     /// assert!(Policy::default().agree([offer]).is_some());
     /// ```

@@ -10,9 +10,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::accept_key;
-use super::extension::Extensions;
-use super::token::{Single, elements, is_token, single};
 use crate::deflate::{Agreement, Offer};
+use crate::extension::Extensions;
+use crate::token::{Single, elements, is_token, single};
 
 /// Header lines in a response, at most; the strictest common server sends a dozen.
 const HEADERS_MAX: usize = 64;

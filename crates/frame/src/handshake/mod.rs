@@ -10,9 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 pub mod client;
-pub mod extension;
 pub mod server;
-mod token;
 
 pub use server::{HandshakeError, emit_response};
 

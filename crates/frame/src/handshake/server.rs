@@ -9,9 +9,9 @@ use std::fmt;
 use httparse::Header;
 
 use super::accept_key;
-use super::extension::Extensions;
-use super::token::{Single, elements, is_token, lines, single};
 use crate::deflate::Agreement;
+use crate::extension::Extensions;
+use crate::token::{Single, elements, is_token, lines, single};
 
 /// More subprotocols than any client has use for; finding duplicates among them
 /// takes time in the square of this.

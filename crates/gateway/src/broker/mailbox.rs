@@ -16,11 +16,13 @@ use std::{
 };
 
 use crate::{
+    auth::{Identity, Ticket},
     broker::{
         Awaited,
         source::{SubmissionOutcome, SubmitterId, Token},
     },
     config::settings::Settings,
+    refusal::Refusal,
 };
 
 /// Shared by the control thread and all cores.
@@ -82,6 +84,13 @@ pub enum CoreMessage {
         connection: ConnectionId,
         /// The command.
         awaited: Arc<Awaited>,
+    },
+    /// The client of a request that waits is identified, or refused.
+    Identified {
+        /// The request.
+        ticket: Ticket,
+        /// Who it is, or why not.
+        result: Result<Identity, Refusal>,
     },
     /// Read these settings from now on; see [`Settings::replaced_by`].
     ReplaceSettings(Arc<Settings>),

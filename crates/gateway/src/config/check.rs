@@ -58,6 +58,19 @@ impl Config {
         self.warnings_at(&addresses, self.server.api_listen)
     }
 
+    /// What is wrong with `what`, a socket for clients on this address, where other machines reach it
+    /// and that was not allowed.
+    pub fn exposure(&self, what: &str, address: SocketAddr) -> Option<String> {
+        let is_exposed = Reach::of(address) == Reach::OtherMachines;
+        (is_exposed && !self.server.allow_anonymous_on_public_address).then(|| {
+            format!(
+                "{what} can be reached from other machines, and clients need no credentials; listen \
+                 on 127.0.0.1 behind a proxy that asks for them, or set \
+                 server.allow_anonymous_on_public_address = true"
+            )
+        })
+    }
+
     /// The same once the addresses are bound: port 0 has become a port.
     pub fn warnings_at(&self, addresses: &[SocketAddr], api: SocketAddr) -> Vec<String> {
         let addresses: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();

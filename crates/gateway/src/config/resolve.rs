@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::{
     config::{
-        Config, HistoryTopic, Listener, Reach,
+        Config, HistoryTopic, Listener,
         error::{ConfigError, Faults, Origin},
         file::{self, Tables},
         keys::{self, Key},
@@ -144,14 +144,8 @@ fn check_listeners(config: &Config, tables: &Tables, faults: &mut Faults) {
             let origin = if origin == Origin::Default { twin_origin } else { &origin };
             faults.add(origin.clone(), message);
         }
-        if Reach::of(address) == Reach::OtherMachines
-            && !config.server.allow_anonymous_on_public_address
-        {
-            let message = format!(
-                "listener.address = \"{address}\" can be reached from other machines, and \
-                 clients need no credentials; listen on 127.0.0.1 behind a proxy that asks for \
-                 them, or set server.allow_anonymous_on_public_address = true"
-            );
+        let what = format!("listener.address = \"{address}\"");
+        if let Some(message) = config.exposure(&what, address) {
             faults.add(origin.clone(), message);
         }
         taken.push((address, ADDRESS, origin));

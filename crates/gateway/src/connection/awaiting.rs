@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::{
     broker::Awaited,
-    connection::{ClientConnection, Deadline, HeldRequest, Protocol, Turn, outbox},
+    connection::{ClientConnection, HeldRequest, Protocol, Turn, deadlines::Deadline, outbox},
     edge::{action::Posted, cors::Cors},
     limits::SUBMISSION_TIME_MAX,
     outbox::channel::End,
@@ -26,8 +26,7 @@ impl ClientConnection {
         // Without memory for the rest, the connection is closed.
         if self.channel.deferred().is_some() {
             turn.hub.submissions.wait(self.connection, awaited);
-            self.deadline = Deadline::OutcomeDue;
-            turn.wheel.touch(self.connection.slot(), turn.context.now + SUBMISSION_TIME_MAX);
+            self.set(Deadline::Outcome, SUBMISSION_TIME_MAX, turn);
         }
     }
 
@@ -49,7 +48,7 @@ impl ClientConnection {
     /// Whether a command is to be answered before any input is served.
     #[inline]
     pub fn is_awaiting(&self) -> bool {
-        self.deadline == Deadline::OutcomeDue
+        self.deadlines.is_set(Deadline::Outcome)
             && matches!(self.stage, Protocol::WebSocket(_) | Protocol::Posted(_))
     }
 
@@ -65,15 +64,14 @@ impl ClientConnection {
 
     /// Does not wait for an outcome any longer: answers why.
     pub fn give_up_awaiting(&mut self, fault: Fault, turn: &mut Turn<'_>) {
-        if self.is_awaiting()
-            && let Some(awaited) = turn.hub.submissions.awaited(self.connection)
-        {
+        if let Some(awaited) = turn.hub.submissions.awaited(self.connection) {
             self.answer_awaited(Err(fault.of(awaited.id().into())), turn);
         }
     }
 
     fn answer_awaited(&mut self, reply: Result<Reply<'_>, CommandError<'_>>, turn: &mut Turn<'_>) {
         turn.hub.submissions.end_wait(self.connection);
+        self.deadlines.cancel(Deadline::Outcome);
         let mut answer = turn.context.scratch.take_buffer();
         match &mut self.stage {
             Protocol::WebSocket(socket) => {
@@ -83,7 +81,6 @@ impl ClientConnection {
                 if socket.answer(&answer, &mut turn.context, &mut outbox).is_err() {
                     return self.close_for_memory(turn);
                 }
-                self.deadline = Deadline::Heard;
                 self.is_alive(turn);
                 self.be_ready(turn);
             }

@@ -21,6 +21,8 @@ impl ClientConnection {
                 return self.close_for_memory(turn);
             }
             self.sending.hold(self.connection, turn.operations);
+        } else if self.is_identifying() {
+            self.put_off(input, turn);
         } else if self.effort == Effort::Heavy || turn.hub.is_spent() {
             self.put_off(input, turn);
             self.be_ready(turn);
@@ -37,7 +39,7 @@ impl ClientConnection {
         turn.hub.spend(turn.context.scratch.take_cost());
         let cost = turn.hub.spent.get() - before;
         self.effort = if cost >= turn.hub.slice.get() { Effort::Heavy } else { Effort::Light };
-        if self.channel.deferred().is_some() && !self.is_awaiting() {
+        if self.channel.deferred().is_some() && !self.is_awaiting() && !self.is_identifying() {
             self.be_ready(turn);
         }
     }
@@ -48,9 +50,8 @@ impl ClientConnection {
         turn.hub.spend(RESUME_COST);
         // What it is owed first: it drains, and then there is another turn.
         let may_go_on = match self.stage {
-            Protocol::Http(_) | Protocol::Posted(_) | Protocol::Poll(..) => {
-                !self.sending.is_backlogged()
-            }
+            Protocol::Http(_) | Protocol::Poll(..) => !self.sending.is_backlogged(),
+            Protocol::Identifying(_) | Protocol::Posted(_) => false,
             _ => !self.sending.is_paused() || self.is_in_large_message(),
         };
         if may_go_on

@@ -7,7 +7,7 @@ use ringway_frame::CloseCode;
 
 use crate::{
     config::{reference::ConfigReference, settings::Settings},
-    connection::{ClientConnection, Deadline, Protocol, Turn, log::EndReason, outbox},
+    connection::{ClientConnection, Protocol, Turn, log::EndReason, outbox},
     memory::CoreMemory,
     refusal::Refusal,
 };
@@ -21,7 +21,11 @@ impl ClientConnection {
             Protocol::Http(http) => http.held_bytes(),
             Protocol::Posted(request) => request.http.held_bytes(),
             Protocol::Poll(poll, request) => poll.held_bytes() + request.http.held_bytes(),
-            Protocol::Stream(_) | Protocol::Lingering | Protocol::Leaving | Protocol::Closing => 0,
+            Protocol::Identifying(_)
+            | Protocol::Stream(_)
+            | Protocol::Lingering
+            | Protocol::Leaving
+            | Protocol::Closing => 0,
         };
         self.channel.held_bytes()
             + protocol
@@ -62,21 +66,9 @@ impl ClientConnection {
         match self.stage {
             Protocol::WebSocket(_) => self.fail_socket(CloseCode::TRY_AGAIN_LATER, reason, turn),
             Protocol::Http(_) => self.refuse_request(Refusal::Memory, turn),
+            Protocol::Identifying(_) => self.end_identifying(Err(Refusal::Memory), turn),
             _ => self.end(turn),
         }
-    }
-
-    /// Whether a message of its WebSocket should have been whole by now.
-    pub(super) fn is_message_overdue(&self, turn: &Turn<'_>) -> bool {
-        let Protocol::WebSocket(socket) = &self.stage else { return false };
-        if self.deadline == Deadline::EndDue {
-            return false;
-        }
-        // While its input is not read, it cannot end its message.
-        !self.sending.is_paused()
-            && socket
-                .message_due(turn.context.settings, turn.context.now)
-                .is_some_and(|due| due <= turn.context.now)
     }
 
     /// Ends a WebSocket whose message took too long.
@@ -94,7 +86,7 @@ impl ClientConnection {
         self.retire(self.settled(turn), turn);
         let mut outbox = outbox!(self, turn);
         if let Protocol::WebSocket(socket) = &mut self.stage {
-            socket.close(code, reason, &mut outbox);
+            socket.fail(code, reason, &mut outbox);
         }
         outbox.finish();
         self.linger(turn);

@@ -4,9 +4,11 @@
 //! to `session::delivery`, what is sent to `outbox`. It never sees a socket.
 
 mod awaiting;
+mod deadlines;
 mod deferring;
 mod delivery;
 mod holding;
+mod identifying;
 pub mod log;
 mod receiving;
 mod routing;
@@ -18,15 +20,20 @@ use std::time::Duration;
 
 pub use self::timers::ToLeave;
 use ringway_acceptor::{ConnectionId, Operation, Operations, Wheel};
-use ringway_frame::CloseCode;
+use ringway_frame::{CloseCode, ReadyState};
 use ringway_hub::Name;
 
 use crate::{
-    connection::log::{ConnectionLog, EndReason, Transport},
+    auth::Identification,
+    connection::{
+        deadlines::{Deadline, Deadlines},
+        identifying::Identifying,
+        log::{ConnectionLog, EndReason, Transport},
+    },
     edge::{
         cors::Cors,
         limiter::Permit,
-        requests::HttpConnection,
+        requests::{Behind, HttpConnection},
         response::{Part, Refused},
     },
     outbox::{
@@ -60,6 +67,8 @@ pub struct Turn<'a> {
     pub operations: &'a mut Operations,
     /// The core's deadlines, by slot.
     pub wheel: &'a mut Wheel,
+    /// Identifies clients.
+    pub identities: &'a mut Identification,
     /// What is logged of connections.
     pub log: &'a mut ConnectionLog,
 }
@@ -70,7 +79,7 @@ pub struct ClientConnection {
     sending: Sending,
     /// What its bytes pass through, and input that waits for its turn.
     channel: Channel,
-    deadline: Deadline,
+    deadlines: Deadlines,
     readiness: Readiness,
     effort: Effort,
     transport: Transport,
@@ -87,6 +96,8 @@ pub struct ClientConnection {
 enum Protocol {
     /// Requests and responses.
     Http(HttpConnection),
+    /// A request whose client is being identified; nothing is answered yet.
+    Identifying(Box<Identifying>),
     /// Frames.
     WebSocket(WebSocket),
     /// A response without an end.
@@ -112,25 +123,6 @@ struct HeldRequest {
     after: KeepAlive,
     /// The connection, which goes on after the answer.
     http: HttpConnection,
-}
-
-/// What the time-out of the connection means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Deadline {
-    /// A request is due.
-    RequestDue,
-    /// The next request may come.
-    BetweenRequests,
-    /// The peer was heard, or has read.
-    Heard,
-    /// The peer was asked for a sign of deadline, or is to read what it was sent.
-    Asked,
-    /// The answer to a poll is due.
-    AnswerDue,
-    /// The outcome of a command is due.
-    OutcomeDue,
-    /// The end is due.
-    EndDue,
 }
 
 /// Whether the peer waits for the core's next turn.
@@ -163,11 +155,8 @@ impl ClientConnection {
         turn: &mut Turn<'_>,
     ) -> Self {
         let stage = Protocol::Http(HttpConnection::default());
-        let peer = Self::at(connection, channel, Deadline::RequestDue, stage, Some(permit));
-        turn.wheel.touch(
-            connection.slot(),
-            turn.context.now + turn.context.settings.limits.handshake_timeout,
-        );
+        let mut peer = Self::at(connection, channel, stage, Some(permit));
+        peer.set(Deadline::Request, turn.context.settings.limits.handshake_timeout, turn);
         peer
     }
 
@@ -182,7 +171,7 @@ impl ClientConnection {
         turn: &mut Turn<'_>,
     ) -> Self {
         let may_linger = permit.is_some();
-        let mut peer = Self::at(connection, channel, Deadline::EndDue, Protocol::Lingering, permit);
+        let mut peer = Self::at(connection, channel, Protocol::Lingering, permit);
         peer.note_end(EndReason::TurnedAway);
         let mut outbox = outbox!(peer, turn);
         let cors = Cors::unread(&turn.context.settings.cors.allowed_origins);
@@ -200,7 +189,6 @@ impl ClientConnection {
     fn at(
         connection: ConnectionId,
         channel: Channel,
-        deadline: Deadline,
         stage: Protocol,
         permit: Option<Permit>,
     ) -> Self {
@@ -208,7 +196,7 @@ impl ClientConnection {
             connection,
             sending: Sending::default(),
             channel,
-            deadline,
+            deadlines: Deadlines::default(),
             readiness: Readiness::None,
             effort: Effort::Light,
             transport: Transport::Http,
@@ -264,9 +252,10 @@ impl ClientConnection {
                     return self.heard(outcome, earlier, input, turn);
                 }
                 Protocol::Http(http) => {
-                    let progress = http.advance(&mut input, turn.context.settings, &mut outbox);
-                    self.proceed(progress, turn);
+                    let action = http.advance(&mut input, turn.context.settings, &mut outbox);
+                    self.proceed(action, Behind::of(input), turn);
                 }
+                Protocol::Identifying(_) => return self.put_off(input, turn),
                 // A client that asks again wants the first answer now.
                 Protocol::Poll(..) => self.answer_poll(turn),
                 Protocol::Stream(_)
@@ -286,6 +275,10 @@ impl ClientConnection {
         if self.channel.is_cut() {
             self.note_channel_error(EndReason::RecordCut, turn);
         }
+        // Its request is answered first.
+        if self.is_identifying() && self.channel.deferred().is_none() {
+            self.put_off(&[], turn);
+        }
         if let Some(deferred) = self.channel.deferred_mut() {
             if deferred.end == End::Open {
                 deferred.end = End::Stream;
@@ -295,6 +288,8 @@ impl ClientConnection {
         self.note_end(EndReason::ClientEnded);
         // RFC 9112 §9.6: it may still read what it has asked for.
         self.answer_poll(turn);
+        // The last record is no event: whether it is taken does not matter.
+        self.retire(self.settled(turn), turn);
         let is_backlogged = self.sending.is_backlogged();
         let is_unsettled = self.sending.is_unsettled(turn.context.now);
         if is_backlogged || is_unsettled || self.channel.has_layer() {
@@ -332,7 +327,7 @@ impl ClientConnection {
             }
             self.channel.end();
             self.channel.take_deferred();
-            turn.wheel.cancel(self.connection.slot());
+            self.clear_deadlines(turn);
             // A backlog is cut off, so what the kernel still has is no whole message either. It is
             // not to take memory for as long as the client does not read.
             turn.operations.push(match is_backlogged {
@@ -344,6 +339,7 @@ impl ClientConnection {
 
     /// Gives up its place in the hub, if it has one: nothing more is sent.
     fn retire(&mut self, settled: Settled, turn: &mut Turn<'_>) {
+        self.take_request(turn);
         let (hub, metrics) = (&mut *turn.hub, turn.context.metrics);
         let count = match &self.stage {
             Protocol::WebSocket(_) => &metrics.sessions.websocket,
@@ -405,8 +401,11 @@ impl ClientConnection {
     pub fn close(&mut self, code: CloseCode, reason: &str, turn: &mut Turn<'_>) {
         match &self.stage {
             // A client that was told already gets no more time.
-            Protocol::WebSocket(socket) if socket.is_closing() => return,
+            Protocol::WebSocket(socket) if socket.ready_state() != ReadyState::Open => return,
             Protocol::Poll(..) => self.answer_poll(turn),
+            Protocol::Identifying(_) => {
+                return self.end_identifying(Err(Refusal::IdentityUnavailable), turn);
+            }
             _ => {}
         }
         // Read before `retire`, which ends the stream's stage.
@@ -423,23 +422,19 @@ impl ClientConnection {
         match &mut self.stage {
             Protocol::WebSocket(socket) => {
                 socket.close(code, reason, &mut outbox);
-                self.deadline = Deadline::EndDue;
-                turn.wheel.touch(
-                    self.connection.slot(),
-                    turn.context.now + turn.context.settings.websocket.close_timeout,
-                );
+                self.await_close(turn);
             }
             Protocol::Http(_) | Protocol::Posted(_) => {
                 outbox.finish();
                 self.linger(turn);
             }
             Protocol::Stream(_) | Protocol::Poll(..) | Protocol::Lingering => {
-                if self.deadline != Deadline::EndDue {
+                if !self.deadlines.is_set(Deadline::Close) {
                     stream::end(framing, &mut outbox);
                     self.linger(turn);
                 }
             }
-            Protocol::Leaving | Protocol::Closing => {}
+            Protocol::Identifying(_) | Protocol::Leaving | Protocol::Closing => {}
         }
     }
 
@@ -450,8 +445,11 @@ impl ClientConnection {
             InputOutcome::Ended => {
                 // The answer to its Close is no event.
                 self.retire(earlier, turn);
+                // Where the gateway closed first, the reason was noted then.
                 self.note_end(match &self.stage {
-                    Protocol::WebSocket(socket) if socket.is_closing() => EndReason::ProtocolFault,
+                    Protocol::WebSocket(socket) if socket.ready_state() == ReadyState::Failed => {
+                        EndReason::ProtocolFault
+                    }
                     _ => EndReason::ClientClosed,
                 });
                 outbox!(self, turn).finish();
@@ -467,7 +465,8 @@ impl ClientConnection {
             }
             InputOutcome::Open => {}
         }
-        if self.deadline != Deadline::EndDue {
+        if !self.deadlines.is_set(Deadline::Close) {
+            self.time_message(turn);
             self.is_alive(turn);
         }
         self.after_commands(turn);

@@ -60,6 +60,7 @@ impl ClientConnection {
         if self.sending.is_backlogged() {
             return self.end(turn);
         }
+        self.retire(self.settled(turn), turn);
         outbox!(self, turn).finish();
         self.linger(turn);
     }

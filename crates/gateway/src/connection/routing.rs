@@ -9,6 +9,7 @@ use crate::connection::HeldRequest;
 
 use crate::subprotocol::{self, Subprotocol, Verdict};
 use crate::{
+    auth::Identity,
     broker::Missed,
     connection::{
         ClientConnection, Deadline, Protocol, Turn,
@@ -20,6 +21,7 @@ use crate::{
         action::{Action, Opened, Polled, Posted, Upgrade},
         connect_params::ConnectParams,
         cors::Cors,
+        requests::Behind,
         response,
         routes::Route,
     },
@@ -39,16 +41,16 @@ use crate::{
 use ringway_http::KeepAlive;
 
 impl ClientConnection {
-    /// What HTTP's progress means for the connection.
-    pub(super) fn proceed(&mut self, progress: Action, turn: &mut Turn<'_>) {
-        match progress {
+    /// Does what HTTP leaves to the connection. `behind` says whether input
+    /// is left.
+    pub(super) fn proceed(&mut self, action: Action, behind: Behind, turn: &mut Turn<'_>) {
+        match action {
             Action::More => {
                 let Protocol::Http(http) = &self.stage else { return };
                 // A request that has begun has this long, however slowly it comes.
-                if self.deadline == Deadline::BetweenRequests && !http.is_between_requests() {
-                    self.deadline = Deadline::RequestDue;
-                    let due = turn.context.now + turn.context.settings.limits.handshake_timeout;
-                    turn.wheel.touch(self.connection.slot(), due);
+                if !self.deadlines.is_set(Deadline::Request) && !http.is_between_requests() {
+                    let time = turn.context.settings.limits.handshake_timeout;
+                    self.set(Deadline::Request, time, turn);
                 }
             }
             Action::Answered => self.await_request(turn),
@@ -62,7 +64,8 @@ impl ClientConnection {
                     }
                 }
             }
-            Action::Upgraded(upgrade) => self.upgrade(&upgrade, turn),
+            Action::Requested(request) => self.identify(request, behind, turn),
+            Action::Upgraded(upgrade) => self.upgrade(upgrade, turn),
             Action::Opened(opened) => self.open_stream(opened, turn),
             Action::Polled(polled) => self.open_poll(polled, turn),
             Action::Posted(posted) => self.carry_out(posted, turn),
@@ -75,12 +78,10 @@ impl ClientConnection {
 
     /// The next request may come, and has this long to do so.
     pub(super) fn await_request(&mut self, turn: &mut Turn<'_>) {
-        self.deadline = Deadline::BetweenRequests;
-        let due = turn.context.now + turn.context.settings.limits.keep_alive_timeout;
-        turn.wheel.touch(self.connection.slot(), due);
+        self.set(Deadline::KeepAlive, turn.context.settings.limits.keep_alive_timeout, turn);
     }
 
-    fn upgrade(&mut self, upgrade: &Upgrade, turn: &mut Turn<'_>) {
+    fn upgrade(&mut self, upgrade: Upgrade, turn: &mut Turn<'_>) {
         // A client that offers none speaks the native one.
         let subprotocol = upgrade.subprotocol.unwrap_or_default();
         if upgrade.route != Route::Ws {
@@ -93,7 +94,7 @@ impl ClientConnection {
             ));
             return self.is_alive(turn);
         }
-        let (session, gap) = self.enter(&upgrade.params, turn);
+        let (session, gap) = self.enter(&upgrade.params, upgrade.identity, turn);
         self.transport = Transport::WebSocket;
         let mut socket = WebSocket::new(
             upgrade.agreement.as_ref(),
@@ -114,7 +115,6 @@ impl ClientConnection {
     }
 
     fn open_stream(&mut self, opened: Opened, turn: &mut Turn<'_>) {
-        let (session, gap) = self.enter(&opened.params, turn);
         let format = opened.format();
         self.transport = match format {
             StreamFormat::Lines => Transport::Stream,
@@ -123,9 +123,11 @@ impl ClientConnection {
         };
         format.counter(&turn.context.metrics.sessions).add(1);
         let writer = StreamForm { format, framing: opened.framing };
-        let mut stream = Stream { session: Box::new(session), writer };
         let mut outbox = outbox!(self, turn);
         outbox.write(|out| opened.emit_head(turn.context.settings, out));
+        let (session, gap) = self.enter(&opened.params, opened.identity, turn);
+        let mut stream = Stream { session: Box::new(session), writer };
+        let mut outbox = outbox!(self, turn);
         stream.writer.begin(turn.context.settings.http.retry, &mut outbox);
         let Stream { session, writer } = &mut stream;
         self.greet(session, writer, gap, turn);
@@ -135,16 +137,16 @@ impl ClientConnection {
     }
 
     fn open_poll(&mut self, polled: Polled, turn: &mut Turn<'_>) {
-        let (session, gap) = self.enter(&polled.params, turn);
+        let Polled { params, identity, cors, after } = polled;
+        let (session, gap) = self.enter(&params, identity, turn);
         let Protocol::Http(http) = std::mem::replace(&mut self.stage, Protocol::Lingering) else {
             unreachable!("requests are read while the stage is HTTP");
         };
         self.transport = Transport::LongPoll;
         turn.context.metrics.sessions.long_poll.add(1);
-        let wait = polled.params.wait.unwrap_or(turn.context.settings.http.poll_wait);
+        let wait = params.wait.unwrap_or(turn.context.settings.http.poll_wait);
         let wait = wait.min(turn.context.settings.http.poll_wait_max);
         let is_live = session.pace() == Pace::Live && gap.is_none();
-        let Polled { cors, after, .. } = polled;
         let session = Box::new(session);
         let cors = (cors != Cors::Silent).then(|| Box::new(cors));
         let mut poll = LongPoll { session, collected: None };
@@ -156,8 +158,7 @@ impl ClientConnection {
         if wait == Duration::ZERO {
             return self.answer_poll(turn);
         }
-        self.deadline = Deadline::AnswerDue;
-        turn.wheel.touch(self.connection.slot(), turn.context.now + wait);
+        self.set(Deadline::PollAnswer, wait, turn);
         if !is_live {
             self.try_to_answer(turn);
         }
@@ -168,9 +169,8 @@ impl ClientConnection {
         let codec = Subprotocol::default().codec();
         let verdict = match std::str::from_utf8(&posted.body) {
             Ok(text) => {
-                let client = client_of(&posted.params);
                 let connection = self.connection;
-                let caller = &mut Caller::Request { client: &client, connection };
+                let caller = &mut Caller::Request { identity: &posted.identity, connection };
                 subprotocol::serve(
                     codec,
                     text,
@@ -222,19 +222,23 @@ impl ClientConnection {
         }
     }
 
-    fn enter(&self, params: &ConnectParams, turn: &mut Turn<'_>) -> (Session, Option<Missed>) {
-        let client = client_of(params);
+    fn enter(
+        &self,
+        params: &ConnectParams,
+        identity: Identity,
+        turn: &mut Turn<'_>,
+    ) -> (Session, Option<Missed>) {
         let start = match params.cursor {
             Some(cursor) => Start::At(cursor),
             None => {
                 let last =
                     params.last.map(|last| (last, turn.context.settings.clients.last_events_max));
-                let sent = turn.hub.departures.sent_to(self.connection, &client);
+                let sent = turn.hub.departures.sent_to(self.connection, &identity.client);
                 Start::Now { last, sent }
             }
         };
         let slot = self.connection.slot();
-        Session::enter(&client, &params.topics, start, slot, turn.context.now, turn.hub)
+        Session::enter(identity, &params.topics, start, slot, turn.context.now, turn.hub)
     }
 
     /// The first messages on any transport but a poll.
@@ -261,12 +265,4 @@ impl ClientConnection {
             );
         }
     }
-}
-
-/// The name that an anonymous client gave itself, or one that nobody else has.
-fn client_of(params: &ConnectParams) -> Box<str> {
-    params.client.clone().unwrap_or_else(|| {
-        let number = getrandom::u32().unwrap_or_default();
-        format!("anon-{number:08x}").into()
-    })
 }

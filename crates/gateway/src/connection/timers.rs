@@ -9,7 +9,8 @@ use ringway_frame::CloseCode;
 
 use crate::{
     connection::{
-        ClientConnection, Deadline, Protocol, Turn,
+        ClientConnection, Protocol, Turn,
+        deadlines::{Deadline, Deadlines},
         log::{ConnectionLog, EndReason},
         outbox,
     },
@@ -18,6 +19,7 @@ use crate::{
         delivery::{EventWriter, ServerMessage},
         perform,
     },
+    transport::websocket::PartialMessage,
 };
 
 /// How far a client has read: see [`Completion::ReadProgress`].
@@ -76,21 +78,57 @@ impl ClientConnection {
         turn.log.refused(refusal, self.connection, self.permit.as_ref(), turn.context.now);
     }
 
+    /// Gives something as much time, from now on.
+    #[inline]
+    pub(super) fn set(&mut self, deadline: Deadline, time: Duration, turn: &mut Turn<'_>) {
+        let now = turn.context.now;
+        self.deadlines.set(deadline, now + time, now);
+        self.arm(turn);
+    }
+
+    /// Has the core's wheel hold the earliest deadline.
+    #[inline]
+    fn arm(&self, turn: &mut Turn<'_>) {
+        match self.deadlines.earliest(turn.context.now) {
+            Some(due) => turn.wheel.touch(self.connection.slot(), due),
+            None => turn.wheel.cancel(self.connection.slot()),
+        }
+    }
+
+    /// Waits for nothing any more.
+    pub(super) fn clear_deadlines(&mut self, turn: &mut Turn<'_>) {
+        self.deadlines = Deadlines::default();
+        turn.wheel.cancel(self.connection.slot());
+    }
+
     /// The peer was heard, or has read: it has this long to be silent.
     #[inline]
     pub(super) fn is_alive(&mut self, turn: &mut Turn<'_>) {
         if self.is_awaiting() {
             return;
         }
-        self.deadline = Deadline::Heard;
-        let mut due = turn.context.now + turn.context.settings.websocket.ping_interval;
-        if let Protocol::WebSocket(socket) = &self.stage
-            && let Some(message_due) = socket.message_due(turn.context.settings, turn.context.now)
-            && !self.sending.is_paused()
-        {
-            due = due.min(message_due);
+        self.set(Deadline::Ping, turn.context.settings.websocket.ping_interval, turn);
+    }
+
+    /// Everything but the end of the connection has had its time.
+    pub(super) fn await_close(&mut self, turn: &mut Turn<'_>) {
+        self.clear_deadlines(turn);
+        self.set(Deadline::Close, turn.context.settings.websocket.close_timeout, turn);
+    }
+
+    /// A message that has begun must be whole in time. While its input is not read, it cannot end.
+    #[inline]
+    pub(super) fn time_message(&mut self, turn: &mut Turn<'_>) {
+        let Protocol::WebSocket(socket) = &mut self.stage else { return };
+        match socket.note_partial() {
+            PartialMessage::None => self.deadlines.cancel(Deadline::Message),
+            PartialMessage::Begun if !self.sending.is_paused() => self.begin_message_time(turn),
+            PartialMessage::Begun | PartialMessage::Known => {}
         }
-        turn.wheel.touch(self.connection.slot(), due);
+    }
+
+    fn begin_message_time(&mut self, turn: &mut Turn<'_>) {
+        self.set(Deadline::Message, turn.context.settings.websocket.message_timeout, turn);
     }
 
     /// The socket took less than it was given, or some of what it owed.
@@ -98,6 +136,9 @@ impl ClientConnection {
         let queue_bytes_max = turn.context.settings.clients.queue_bytes_max;
         let unsent = (unsent_bytes, shared_bytes);
         self.sending.backlogged(self.connection, unsent, queue_bytes_max, turn.operations);
+        if self.sending.is_paused() {
+            self.deadlines.cancel(Deadline::Message);
+        }
         if let Some(session) = self.session_mut() {
             session.stall(turn.hub);
         }
@@ -106,10 +147,12 @@ impl ClientConnection {
 
     /// The socket took all.
     pub fn drained(&mut self, turn: &mut Turn<'_>) {
+        // Until now its message was not read.
         if self.sending.is_paused()
-            && let Protocol::WebSocket(socket) = &mut self.stage
+            && !self.deadlines.is_set(Deadline::Close)
+            && matches!(&self.stage, Protocol::WebSocket(socket) if socket.is_in_message())
         {
-            socket.grant_time(turn.context.now);
+            self.begin_message_time(turn);
         }
         self.sending.drained(self.connection, turn.operations);
         if let Some(session) = self.session_mut() {
@@ -128,47 +171,49 @@ impl ClientConnection {
     /// A peer that reads is alive, however slowly it does.
     fn progressed(&mut self, turn: &mut Turn<'_>) {
         match self.stage {
-            Protocol::WebSocket(_) | Protocol::Stream(_) if self.deadline != Deadline::EndDue => {
+            Protocol::WebSocket(_) | Protocol::Stream(_)
+                if !self.deadlines.is_set(Deadline::Close) =>
+            {
                 self.is_alive(turn);
             }
-            Protocol::Lingering | Protocol::Leaving => {
-                turn.wheel.touch(
-                    self.connection.slot(),
-                    turn.context.now + turn.context.settings.websocket.close_timeout,
-                );
-            }
+            Protocol::Lingering | Protocol::Leaving => self.await_close(turn),
             _ => {}
         }
     }
 
-    /// The deadline has come. Where the client may still be reading what it was sent, that is found
-    /// out first.
+    /// A deadline has come. Where the client may still be reading what it was sent, that is found out
+    /// first.
     pub fn expire(&mut self, turn: &mut Turn<'_>) {
-        if self.is_message_overdue(turn) {
-            return self.end_overdue_message(turn);
-        }
-        match (&mut self.stage, self.deadline) {
+        let Some(deadline) = self.deadlines.take_due(turn.context.now) else {
+            return self.arm(turn);
+        };
+        match (&mut self.stage, deadline) {
+            (Protocol::WebSocket(_), Deadline::Message) => self.end_overdue_message(turn),
             // What it sends is read again when it has read enough of earlier answers.
-            (Protocol::Http(_), Deadline::RequestDue) if !self.sending.is_paused() => {
+            (Protocol::Http(_), Deadline::Request) if !self.sending.is_paused() => {
                 self.refuse_request(Refusal::Timeout, turn);
             }
-            (Protocol::Poll(..), Deadline::AnswerDue) => self.answer_poll(turn),
-            (_, Deadline::OutcomeDue) => self.give_up_awaiting(perform::unavailable(), turn),
+            (Protocol::Identifying(_), Deadline::Identity) => {
+                self.end_identifying(Err(Refusal::IdentityUnavailable), turn);
+            }
+            (Protocol::Poll(..), Deadline::PollAnswer) => self.answer_poll(turn),
+            (_, Deadline::Outcome) => self.give_up_awaiting(perform::unavailable(), turn),
             // All is with the kernel, which sends it after the close, too.
             (Protocol::Leaving, _) if !self.sending.is_backlogged() => self.end(turn),
-            _ => turn.operations.push(Operation::MeasureProgress(self.connection)),
+            _ => {
+                self.deadlines.suspend(deadline);
+                turn.operations.push(Operation::MeasureProgress(self.connection));
+            }
         }
+        self.arm(turn);
     }
 
     /// How far the client has read, asked for when its deadline came. One that has read some of
     /// what it was sent is given as much time again, however slowly it reads: what it can make the
     /// gateway hold meanwhile is bounded elsewhere.
     pub fn due_after(&mut self, progress: ReadProgress, turn: &mut Turn<'_>) {
-        let slot = self.connection.slot();
-        // Something has happened since that has granted it time.
-        if turn.wheel.has_deadline(slot) {
-            return;
-        }
+        // Otherwise something has happened since that has granted it time.
+        let Some(deadline) = self.deadlines.suspended() else { return };
         let acknowledged = progress.acknowledged_bytes as u32;
         let is_other = std::mem::replace(&mut self.acknowledged, acknowledged) != acknowledged;
         let reading = match (progress.unacknowledged_bytes, is_other) {
@@ -176,19 +221,18 @@ impl ClientConnection {
             (_, true) => Reading::Slow,
             (_, false) => Reading::Stopped,
         };
-        match (&self.stage, self.deadline, reading) {
+        let (limits, websocket) = (&turn.context.settings.limits, &turn.context.settings.websocket);
+        match (&self.stage, deadline, reading) {
             // A client that reads is alive, although its answer to a Ping may be long in coming.
-            (Protocol::WebSocket(_), Deadline::Heard | Deadline::Asked, Reading::Slow) => {
+            (Protocol::WebSocket(_), Deadline::Ping | Deadline::Pong, Reading::Slow) => {
                 self.ask(turn);
                 self.is_alive(turn);
             }
-            (Protocol::WebSocket(_), Deadline::Heard, Reading::Done | Reading::Stopped) => {
+            (Protocol::WebSocket(_), Deadline::Ping, Reading::Done | Reading::Stopped) => {
                 self.ask(turn);
-                self.deadline = Deadline::Asked;
-                turn.wheel
-                    .touch(slot, turn.context.now + turn.context.settings.websocket.pong_timeout);
+                self.set(Deadline::Pong, websocket.pong_timeout, turn);
             }
-            (Protocol::WebSocket(_), Deadline::Asked, Reading::Done | Reading::Stopped)
+            (Protocol::WebSocket(_), Deadline::Pong, Reading::Done | Reading::Stopped)
                 if !self.sending.is_backlogged() =>
             {
                 self.note_end(EndReason::NoSignOfLife);
@@ -197,39 +241,30 @@ impl ClientConnection {
             // A client that only listens shows that it lives by reading.
             (
                 Protocol::Stream(_),
-                Deadline::Heard | Deadline::Asked,
+                Deadline::Ping | Deadline::Pong,
                 Reading::Done | Reading::Slow,
             ) => {
                 self.ask(turn);
                 self.is_alive(turn);
             }
-            (Protocol::Stream(_), Deadline::Heard, Reading::Stopped) => {
-                self.deadline = Deadline::Asked;
-                turn.wheel
-                    .touch(slot, turn.context.now + turn.context.settings.websocket.pong_timeout);
+            (Protocol::Stream(_), Deadline::Ping, Reading::Stopped) => {
+                self.set(Deadline::Pong, websocket.pong_timeout, turn);
             }
-            (Protocol::Http(_), Deadline::RequestDue, Reading::Slow) => {
-                turn.wheel
-                    .touch(slot, turn.context.now + turn.context.settings.limits.handshake_timeout);
+            (Protocol::Http(_), Deadline::Request, Reading::Slow) => {
+                self.set(Deadline::Request, limits.handshake_timeout, turn);
             }
-            (Protocol::Http(_), Deadline::RequestDue, Reading::Done | Reading::Stopped) => {
+            (Protocol::Http(_), Deadline::Request, Reading::Done | Reading::Stopped) => {
                 self.refuse_request(Refusal::Timeout, turn);
             }
-            (Protocol::Http(_), Deadline::BetweenRequests, Reading::Slow) => {
-                turn.wheel.touch(
-                    slot,
-                    turn.context.now + turn.context.settings.limits.keep_alive_timeout,
-                );
+            (Protocol::Http(_), Deadline::KeepAlive, Reading::Slow) => {
+                self.set(Deadline::KeepAlive, limits.keep_alive_timeout, turn);
             }
-            (_, Deadline::EndDue, Reading::Slow) => {
-                turn.wheel
-                    .touch(slot, turn.context.now + turn.context.settings.websocket.close_timeout);
-            }
-            (Protocol::Http(_), Deadline::BetweenRequests, Reading::Done | Reading::Stopped) => {
+            (_, Deadline::Close, Reading::Slow) => self.await_close(turn),
+            (Protocol::Http(_), Deadline::KeepAlive, Reading::Done | Reading::Stopped) => {
                 self.note_end(EndReason::Idle);
                 self.end(turn);
             }
-            (_, Deadline::Asked, _) => {
+            (_, Deadline::Pong, _) => {
                 self.note_end(EndReason::NoSignOfLife);
                 self.end(turn);
             }
@@ -280,17 +315,18 @@ impl ClientConnection {
     /// turn after the send, so what went out in this turn or in the last one may yet be backlogged.
     pub(super) fn leave(&mut self, turn: &mut Turn<'_>) {
         // After the completions of the next turn, or of this one. A backlog grants more time.
-        let due = if self.sending.is_unsettled(turn.context.now) {
-            turn.context.now + SETTLING
-        } else {
-            Duration::ZERO
-        };
-        turn.wheel.touch(self.connection.slot(), due);
+        let is_unsettled = self.sending.is_unsettled(turn.context.now);
+        let time = if is_unsettled { SETTLING } else { Duration::ZERO };
+        self.set(Deadline::Close, time, turn);
     }
 
     /// Whether the peer may be told to leave. One that is in the middle of a request gets its answer
     /// first, in the time that the request has, and is to send no other.
     pub fn readiness_to_leave(&mut self) -> ToLeave {
+        if let Protocol::Identifying(waiting) = &mut self.stage {
+            waiting.request.end_after();
+            return ToLeave::InRequest;
+        }
         if self.channel.deferred().is_some() {
             return ToLeave::InRequest;
         }
@@ -310,11 +346,7 @@ impl ClientConnection {
             self.sending.release(self.connection, turn.operations);
         }
         self.stage = Protocol::Lingering;
-        self.deadline = Deadline::EndDue;
-        turn.wheel.touch(
-            self.connection.slot(),
-            turn.context.now + turn.context.settings.websocket.close_timeout,
-        );
+        self.await_close(turn);
     }
 
     /// Ends the stream after all that was written, and waits for the peer to end its own.

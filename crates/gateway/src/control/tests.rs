@@ -18,7 +18,7 @@ use crate::{
     config::{Flag, Sources},
     control::*,
     log,
-    process::server,
+    process::{inherited::Inherited, server},
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -162,7 +162,7 @@ fn the_clients_of_other_cores_are_told_when_a_core_panics() {
 fn cores_panic() {
     log::start(&Config::default().log).unwrap();
     for config in ENGINES.into_iter().filter_map(config) {
-        let bound = server::bind(&config).unwrap();
+        let bound = server::bind(&config, Inherited::default()).unwrap();
         let address = bound.addresses()[0];
         let (give_mailbox, mailbox) = mpsc::channel();
         let control = thread::spawn(move || {
@@ -197,7 +197,7 @@ fn cores_panic() {
 #[test]
 fn all_clients_are_told_when_the_control_thread_panics() {
     for config in ENGINES.into_iter().filter_map(config) {
-        let bound = server::bind(&config).unwrap();
+        let bound = server::bind(&config, Inherited::default()).unwrap();
         let address = bound.addresses()[0];
         let (give_clients, clients) = mpsc::channel();
         let control = thread::spawn(move || {
@@ -225,7 +225,7 @@ fn all_clients_are_told_when_the_control_thread_panics() {
 #[test]
 fn all_clients_are_told_when_a_task_of_the_control_thread_panics() {
     let config = config("epoll").unwrap();
-    let bound = server::bind(&config).unwrap();
+    let bound = server::bind(&config, Inherited::default()).unwrap();
     let engine = bound.engine.clone();
     block_on(&engine, async {
         let (core_ends, mut ends) = tokio::sync::mpsc::unbounded_channel();

@@ -7,14 +7,12 @@ use crate::encoding::large_events::SWEEP_INTERVAL;
 
 use std::{net::SocketAddr, ops::ControlFlow, sync::Arc, time::Duration};
 
-use ringway_acceptor::{Completion, ConnectionId, Counters, Operation, Operations, Wheel};
+use ringway_acceptor::{Completion, ConnectionId, Counters, Operations, Wheel};
 use ringway_frame::CloseCode;
 
 use crate::{
-    broker::{
-        Broker,
-        mailbox::{CoreMessage, Mailbox},
-    },
+    auth::{Identification, IdentitySource},
+    broker::{Broker, mailbox::Mailbox},
     config::settings::Settings,
     connection::{
         ClientConnection, ReadProgress, ToLeave, Turn,
@@ -29,7 +27,7 @@ use crate::{
     outbox::channel::{Channel, Channels},
     refusal::Refusal,
     session::{
-        core_hub::{Appended, CoreHub, Intake},
+        core_hub::{Appended, CoreHub},
         delivery::DeliveryContext,
         dispatch::{Encoder, Room},
     },
@@ -69,6 +67,7 @@ struct Core {
     settings: Arc<Settings>,
     metrics: Arc<CoreMetrics>,
     log: ConnectionLog,
+    identities: Identification,
     hub: CoreHub,
     memory: CoreMemory,
     /// The time of the last turn.
@@ -78,9 +77,9 @@ struct Core {
 impl Core {
     #[inline]
     fn turn<'a>(&'a mut self, now: Duration, operations: &'a mut Operations) -> Turn<'a> {
-        let Self { wheel, scratch, settings, metrics, log, hub, memory, before } = self;
+        let Self { wheel, scratch, settings, metrics, log, identities, hub, memory, before } = self;
         let context = DeliveryContext { now, settings, scratch, memory: memory.budget(), metrics };
-        Turn { context, hub, before: *before, operations, wheel, log }
+        Turn { context, hub, before: *before, operations, wheel, identities, log }
     }
 }
 
@@ -88,6 +87,8 @@ impl Core {
 pub struct ShardParts {
     /// The settings of its connections.
     pub settings: Arc<Settings>,
+    /// Identifies the clients.
+    pub identities: Arc<dyn IdentitySource>,
     /// Counts all connections of the process.
     pub limiter: Arc<ConnectionLimiter>,
     /// The events of the process.
@@ -107,8 +108,17 @@ pub struct ShardParts {
 impl Shard {
     /// A core without clients.
     pub fn new(parts: ShardParts) -> Self {
-        let ShardParts { settings, limiter, broker, mailbox, memory, metrics, channels, core } =
-            parts;
+        let ShardParts {
+            settings,
+            identities,
+            limiter,
+            broker,
+            mailbox,
+            memory,
+            metrics,
+            channels,
+            core,
+        } = parts;
         Self {
             peers: Peers::default(),
             core: Core {
@@ -117,6 +127,7 @@ impl Shard {
                 settings,
                 metrics,
                 log: ConnectionLog::new(core, Arc::clone(&limiter)),
+                identities: Identification::new(identities, core),
                 hub: CoreHub::new(broker, mailbox, core),
                 memory: CoreMemory::new(memory),
                 before: Duration::ZERO,
@@ -395,53 +406,6 @@ impl Shard {
         }
     }
 
-    fn handle_messages(&mut self, now: Duration, operations: &mut Operations) {
-        let CoreHub { mailbox, core, .. } = &self.core.hub;
-        let drain_time = mailbox.drain_time();
-        for order in mailbox.collect(*core) {
-            self.handle(order, now, operations);
-        }
-        if let Some(drain_time) = drain_time
-            && self.drain.is_none()
-        {
-            operations.push(Operation::StopAccepting);
-            self.core.hub.intake = Intake::Closed;
-            self.core.hub.mailbox.close_intake();
-            self.drain = Some(Drain::new(now, drain_time));
-        }
-    }
-
-    fn handle(&mut self, order: CoreMessage, now: Duration, operations: &mut Operations) {
-        match order {
-            #[cfg(test)]
-            CoreMessage::Panic => panic!("on purpose"),
-            CoreMessage::Close { client, code, reason } => {
-                let slots: Vec<u32> = self.core.hub.subscriptions.connections(&client).collect();
-                for slot in slots {
-                    self.with_slot(slot, now, operations, |peer, turn| {
-                        peer.note_end(EndReason::ClosedByApplication);
-                        peer.close(code, &reason, turn);
-                    });
-                }
-            }
-            CoreMessage::Appended { number, result } => {
-                self.complete_submission(number, result, now, operations);
-            }
-            CoreMessage::Answered { connection, awaited } => {
-                self.with(connection, now, operations, |peer, turn| peer.outcome(&awaited, turn));
-            }
-            // What a connection has agreed on with its peer, it keeps itself.
-            CoreMessage::ReplaceSettings(settings) => self.core.settings = settings,
-            CoreMessage::Listen { connection, client, topic, change } => {
-                self.with(connection, now, operations, |peer, turn| {
-                    if peer.is_of(&client) {
-                        peer.listen(change, &topic, turn);
-                    }
-                });
-            }
-        }
-    }
-
     /// While draining: tells the next few clients to leave, after they were sent all that was
     /// acknowledged.
     fn see_off(&mut self, now: Duration, operations: &mut Operations) {
@@ -485,6 +449,7 @@ fn tell_to_leave(peer: &mut ClientConnection, turn: &mut Turn<'_>) {
     peer.close(CloseCode::GOING_AWAY, "the server is going away", turn);
 }
 
+mod messages;
 mod ready;
 mod relief;
 mod submissions;

@@ -1,15 +1,18 @@
-//! What became of the bytes of a connection that speaks HTTP, for the peer that owns it.
+//! What became of the bytes of a connection that speaks HTTP, for the connection that owns it.
 //!
-//! The peer answers `Opened`, `Polled` and `Posted`; all else has been answered already.
+//! The connection has the client of `Requested` identified, and answers `Opened`, `Polled` and
+//! `Posted`; all else has been answered already.
 
 use ringway_frame::deflate::Agreement;
 
 use crate::{
+    auth::Identity,
     config::settings::Settings,
     edge::{
+        admission::Request,
         connect_params::{ConnectParams, Format},
         cors::Cors,
-        response,
+        response::{self, Part, Refused},
         routes::Route,
     },
     encoding::iframe,
@@ -31,6 +34,9 @@ pub enum Action {
     /// A request was refused, which was answered; the next may follow where the connection is
     /// kept.
     Refused(Refusal, KeepAlive),
+    /// A request can be answered once its client is identified. Until then the connection must not
+    /// be advanced.
+    Requested(Request),
     /// The connection speaks WebSocket from here on.
     Upgraded(Upgrade),
     /// A stream of events is to be begun.
@@ -55,6 +61,26 @@ impl Action {
             }
         }
     }
+
+    /// Refuses a request; the connection is kept where both the refusal and the request allow it.
+    pub fn refused(
+        refused: Refused,
+        cors: &Cors,
+        part: Part,
+        head_after: KeepAlive,
+        outbox: &mut Outbox<'_>,
+    ) -> Self {
+        let refusal = refused.refusal();
+        let both = match (refusal.after(), head_after) {
+            (KeepAlive::Yes, KeepAlive::Yes) => KeepAlive::Yes,
+            _ => KeepAlive::Close,
+        };
+        outbox.write(|out| refused.write(out, cors, part, both));
+        if both == KeepAlive::Close {
+            outbox.finish();
+        }
+        Self::Refused(refusal, both)
+    }
 }
 
 /// A WebSocket that was agreed on; the 101 is written.
@@ -66,8 +92,10 @@ pub struct Upgrade {
     pub agreement: Option<Agreement>,
     /// What was agreed on to be spoken; the client may offer nothing.
     pub subprotocol: Option<Subprotocol>,
-    /// Who opened it; empty on `/echo`, which asks for nothing.
+    /// What was asked for; empty on `/echo`, which asks for nothing.
     pub params: ConnectParams,
+    /// Who opened it.
+    pub identity: Identity,
 }
 
 /// `GET /sse` or `GET /stream`.
@@ -77,8 +105,10 @@ pub struct Opened {
     pub route: Route,
     /// How the end of the response is told.
     pub framing: Framing,
-    /// Who asks for what.
+    /// What was asked for.
     pub params: ConnectParams,
+    /// Who asks.
+    pub identity: Identity,
     /// What the head of the response says of who may read it.
     pub cors: Cors,
     /// What becomes of the connection after the response.
@@ -112,8 +142,10 @@ impl Opened {
 /// `GET /poll`.
 #[derive(Debug)]
 pub struct Polled {
-    /// Who asks for what.
+    /// What was asked for.
     pub params: ConnectParams,
+    /// Who asks.
+    pub identity: Identity,
     /// What the response says of who may read it.
     pub cors: Cors,
     /// What becomes of the connection after the response.
@@ -124,7 +156,7 @@ pub struct Polled {
 #[derive(Debug)]
 pub struct Posted {
     /// Who sends it.
-    pub params: ConnectParams,
+    pub identity: Identity,
     /// The body without its framing; it may be empty, or no JSON at all.
     pub body: Vec<u8>,
     /// What the response says of who may read it.

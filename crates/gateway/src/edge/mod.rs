@@ -4,6 +4,7 @@
 //! its connection closed.
 
 pub mod action;
+pub mod admission;
 pub mod connect_params;
 pub mod cors;
 mod files;

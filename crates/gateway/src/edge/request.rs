@@ -1,22 +1,24 @@
-//! What a sound head asks for: answered here, or left to the peer as `Action`.
+//! What a sound head asks for: answered here where no client is involved, or left as a [`Request`]
+//! that waits for its client to be identified.
 //!
-//! It sees one request at a time, and reads no body.
+//! It sees one request at a time, reads no body, and writes nothing for a client.
 
 use ringway_frame::handshake::{HandshakeError, server};
 use ringway_http::{
-    Framing, KeepAlive,
-    body::{self, BodyReader, Expectation},
+    Framing,
+    body::{self, BodyReader},
     head::Head,
 };
 
 use crate::{
     config::settings::Settings,
     edge::{
-        action::{Action, Opened, Polled, Posted, Upgrade},
+        action::Action,
+        admission::{Asked, Request},
         connect_params::{ConnectParams, Format},
         cors::Cors,
         files,
-        response::{self, Part, Refused, Response},
+        response::{Part, Refused, Response},
         routes::{self, Route},
         site::{self, Site},
     },
@@ -26,52 +28,14 @@ use crate::{
     subprotocol::Subprotocol,
 };
 
-/// What comes of a head.
-#[derive(Debug)]
-pub enum Served {
-    /// All of the request has been used.
-    Now(Action),
-    /// Its body follows.
-    AfterBody(Posting, Expectation),
-}
-
-/// A request whose body is due.
-#[derive(Debug)]
-pub struct Posting {
-    params: ConnectParams,
-    cors: Cors,
-    after: KeepAlive,
-    /// The body so far.
-    pub body: BodyReader,
-}
-
-impl Posting {
-    /// The request, now that its body is whole.
-    pub fn complete(self) -> Posted {
-        let Self { params, cors, after, body } = self;
-        Posted { params, body: body.into_bytes(), cors, after }
-    }
-
-    /// The connection is closed after the answer.
-    pub fn end_after(&mut self) {
-        self.after = KeepAlive::Close;
-    }
-
-    /// Says what is wrong with the body; where it ends is not known any more.
-    pub fn refuse(self, refusal: Refusal, settings: &Settings, outbox: &mut Outbox<'_>) -> Action {
-        let refused = Refused::by(refusal, settings);
-        refuse(refused, &self.cors, Part::Whole, KeepAlive::Close, outbox)
-    }
-}
-
 /// Serves a sound head.
-pub fn serve(head: &Head<'_>, settings: &Settings, outbox: &mut Outbox<'_>) -> Served {
+pub fn serve(head: &Head<'_>, settings: &Settings, outbox: &mut Outbox<'_>) -> Action {
     let part = if head.method == "HEAD" { Part::Head } else { Part::Whole };
     let refused = |refusal, outbox: &mut Outbox<'_>| {
         let cors = Cors::of(&settings.cors.allowed_origins, head.fields);
-        refuse(Refused::by(refusal, settings), &cors, part, head.after(), outbox)
+        Action::refused(Refused::by(refusal, settings), &cors, part, head.after(), outbox)
     };
-    Served::Now(match routes::find(head.path) {
+    match routes::find(head.path) {
         None => refused(Refusal::NotFound, outbox),
         Some(
             route @ (Route::Home
@@ -83,21 +47,20 @@ pub fn serve(head: &Head<'_>, settings: &Settings, outbox: &mut Outbox<'_>) -> S
             "GET" | "HEAD" => file(route, head, part, outbox),
             _ => refused(Refusal::Method(Methods::Page), outbox),
         },
-        Some(route @ (Route::Echo | Route::Ws)) => match upgrade(route, head, settings, outbox) {
-            Ok(upgrade) => Action::Upgraded(upgrade),
+        Some(route @ (Route::Echo | Route::Ws)) => match upgrade(route, head, settings) {
+            Ok(request) => Action::Requested(request),
             Err(refusal) => refused(refusal, outbox),
         },
         Some(route @ (Route::Sse | Route::Poll | Route::Stream | Route::Send)) => {
-            let cors = Cors::of(&settings.cors.allowed_origins, head.fields);
-            match params(route, head, &cors, settings, outbox) {
-                Ok(served) => return served,
-                Err(refusal) => {
-                    let refused = Refused::by(refusal, settings);
-                    refuse(refused, &cors, part, head.after(), outbox)
-                }
+            if head.method == "OPTIONS" {
+                return preflight(route, head, settings, outbox);
+            }
+            match shared(route, head, part, settings) {
+                Ok(request) => Action::Requested(request),
+                Err(refusal) => refused(refusal, outbox),
             }
         }
-    })
+    }
 }
 
 fn file(route: Route, head: &Head<'_>, part: Part, outbox: &mut Outbox<'_>) -> Action {
@@ -112,12 +75,7 @@ fn file(route: Route, head: &Head<'_>, part: Part, outbox: &mut Outbox<'_>) -> A
     Action::answered(head.after(), outbox)
 }
 
-fn upgrade(
-    route: Route,
-    head: &Head<'_>,
-    settings: &Settings,
-    outbox: &mut Outbox<'_>,
-) -> Result<Upgrade, Refusal> {
+fn upgrade(route: Route, head: &Head<'_>, settings: &Settings) -> Result<Request, Refusal> {
     // RFC 9110 §9.3.2: where a GET would be refused, HEAD is told the same.
     let method = if head.method == "HEAD" { "GET" } else { head.method };
     let request = server::examine(method, head.minor, head.fields).map_err(Refusal::Handshake)?;
@@ -129,50 +87,42 @@ fn upgrade(
         return Err(Refusal::ForeignOrigin);
     }
     let (params, subprotocol) = match route {
-        Route::Ws => (read_visit(head, settings)?, Subprotocol::choose(request.subprotocols())),
+        Route::Ws => (read_params(head, settings)?, Subprotocol::choose(request.subprotocols())),
         _ => (ConnectParams::default(), None),
     };
     let agreement =
         settings.deflate_policy().and_then(|policy| policy.agree(request.extensions().iter()));
-    let name = subprotocol.map(Subprotocol::name);
-    outbox.write(|out| server::emit_response(out, request.key, name, agreement.as_ref()));
-    Ok(Upgrade { route, agreement, subprotocol, params })
+    let key = request.key.try_into().map_err(|_| Refusal::Handshake(HandshakeError::Key))?;
+    let asked = Asked::Upgrade { route, key, agreement, subprotocol };
+    Ok(Request::new(head, Part::Whole, params, asked, settings))
 }
 
-/// Who comes, for topics that clients may subscribe to.
-fn read_visit(head: &Head<'_>, settings: &Settings) -> Result<ConnectParams, Refusal> {
+/// Who comes, and for what; a page of an origin that is not allowed is handed nothing.
+fn read_params(head: &Head<'_>, settings: &Settings) -> Result<ConnectParams, Refusal> {
     let params = ConnectParams::parse(head.query, settings.clients.subscriptions_max)
         .map_err(Refusal::ConnectParams)?;
-    if let Some(Receiver::Origin(origin)) = &params.receiver
-        && !settings.cors.allowed_origins.list(origin)
-    {
-        return Err(Refusal::ConnectParams(VisitFault::ForeignOrigin));
-    }
-    match params.topics.iter().all(|topic| settings.clients.may_subscribe.allow(topic)) {
-        true => Ok(params),
-        false => Err(Refusal::ConnectParams(VisitFault::Forbidden)),
+    match &params.receiver {
+        Some(Receiver::Origin(origin)) if !settings.cors.allowed_origins.list(origin) => {
+            Err(Refusal::ConnectParams(VisitFault::ForeignOrigin))
+        }
+        _ => Ok(params),
     }
 }
 
 /// The routes that pages of other origins may be allowed to use.
-fn params(
+fn shared(
     route: Route,
     head: &Head<'_>,
-    cors: &Cors,
+    part: Part,
     settings: &Settings,
-    outbox: &mut Outbox<'_>,
-) -> Result<Served, Refusal> {
-    let (method, methods) = match route {
-        Route::Send => ("POST", Methods::Send),
-        _ => ("GET", Methods::Events),
-    };
+) -> Result<Request, Refusal> {
+    let (method, methods) = methods(route);
     match head.method {
-        "OPTIONS" => return Ok(Served::Now(preflight(method, methods, head, cors, outbox))),
         "HEAD" if method == "GET" => {}
         given if given != method => return Err(Refusal::Method(methods)),
         _ => {}
     }
-    let mut params = read_visit(head, settings)?;
+    let mut params = read_params(head, settings)?;
     // A frame is asked for without an Origin. Who may embed it, its head says; and only a page of
     // an allowed origin is handed anything.
     let is_for_allowed = route == Route::Stream
@@ -182,79 +132,47 @@ fn params(
     if !is_for_allowed && !site::admits(&settings.cors.allowed_origins, head.fields) {
         return Err(Refusal::ForeignOrigin);
     }
-    let (cors, after) = (cors.clone(), head.after());
-    Ok(match route {
+    let asked = match route {
         Route::Send => {
             body::check_media_type(head)?;
             let body = BodyReader::new(head, settings.websocket.message_bytes_max)?;
-            let expectation = body::expectation(head)?;
             // The end of the request will be known.
-            let after = head.wish;
-            Served::AfterBody(Posting { params, cors, after, body }, expectation)
+            Asked::Send { body, expectation: body::expectation(head)?, after: head.wish }
         }
-        Route::Poll if head.method == "GET" => {
-            Served::Now(Action::Polled(Polled { params, cors, after }))
-        }
+        Route::Poll => Asked::Poll,
         _ => {
-            if route != Route::Poll {
-                params.resume(head.fields).map_err(Refusal::ConnectParams)?;
-            }
+            params.resume(head.fields).map_err(Refusal::ConnectParams)?;
             let framing = match head.minor {
                 0 => Framing::UntilClose,
                 _ => Framing::Chunked,
             };
-            let opened = Opened { route, framing, params, cors, after };
-            Served::Now(match head.method {
-                "HEAD" => describe(opened, settings, outbox),
-                _ => Action::Opened(opened),
-            })
+            Asked::Stream { route, framing }
         }
-    })
+    };
+    Ok(Request::new(head, part, params, asked, settings))
 }
 
-/// RFC 9110 §9.3.2: the head of what a GET would be answered with, at once and without a session.
-/// The length of a poll's answer is not known before there is one.
-fn describe(opened: Opened, settings: &Settings, outbox: &mut Outbox<'_>) -> Action {
-    let after = opened.after;
-    outbox.write(|out| match opened.route {
-        Route::Poll => response::json_without_body(out, &opened.cors, after),
-        _ => opened.emit_head(settings, out),
-    });
-    Action::answered(after, outbox)
+/// The method of a route that pages of other origins may use, and all that it knows.
+fn methods(route: Route) -> (&'static str, Methods) {
+    match route {
+        Route::Send => ("POST", Methods::Send),
+        _ => ("GET", Methods::Events),
+    }
 }
 
 /// Fetch §3.3.5: whether the page may send what it means to. RFC 9110 §9.3.7: or what may be
 /// sent at all.
 fn preflight(
-    method: &str,
-    methods: Methods,
+    route: Route,
     head: &Head<'_>,
-    cors: &Cors,
+    settings: &Settings,
     outbox: &mut Outbox<'_>,
 ) -> Action {
+    let (method, methods) = methods(route);
+    let cors = &Cors::of(&settings.cors.allowed_origins, head.fields);
     let after = head.after();
     let fields = format!("{}{}", methods.allow(), cors.preflight(method, head.fields));
     let response = Response { status: 204, content_type: "", fields: &fields, cors, after };
     outbox.write(|out| response.write_bodiless(out));
     Action::answered(after, outbox)
-}
-
-/// Refuses; the connection is kept where both the refusal and the request allow it.
-pub fn refuse(
-    refused: Refused,
-    cors: &Cors,
-    part: Part,
-    head_after: KeepAlive,
-    outbox: &mut Outbox<'_>,
-) -> Action {
-    let refusal = refused.refusal();
-    let both = match (refusal.after(), head_after) {
-        (KeepAlive::Yes, KeepAlive::Yes) => KeepAlive::Yes,
-        _ => KeepAlive::Close,
-    };
-    outbox.write(|out| refused.write(out, cors, part, both));
-    if both == KeepAlive::Close {
-        outbox.finish();
-    }
-    Action::Refused(refusal, both)
 }

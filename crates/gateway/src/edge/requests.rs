@@ -14,11 +14,13 @@ use ringway_http::{
 };
 
 use crate::{
+    auth::Identity,
     config::settings::Settings,
     edge::{
         action::Action,
+        admission::{Admitted, Posting, Request},
         cors::Cors,
-        request::{self, Posting, Served},
+        request,
         response::{Part, Refused},
     },
     limits::PIPELINED_BYTES_MAX,
@@ -32,6 +34,22 @@ pub struct HttpConnection {
     head: HeadReader,
     /// The request whose body did not come whole.
     posting: Option<Box<Posting>>,
+}
+
+/// What has come behind the head of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Behind {
+    /// Nothing yet.
+    Nothing,
+    /// A part of its body, or of the next request.
+    Bytes,
+}
+
+impl Behind {
+    /// For these bytes.
+    pub fn of(rest: &[u8]) -> Self {
+        if rest.is_empty() { Self::Nothing } else { Self::Bytes }
+    }
 }
 
 impl HttpConnection {
@@ -61,14 +79,27 @@ impl HttpConnection {
             true => KeepAlive::Yes,
             false => KeepAlive::Close,
         };
-        match serve(&bytes, last, settings, outbox) {
-            Served::Now(progress) => progress,
-            Served::AfterBody(posting, expectation) => {
+        serve(&bytes, last, settings, outbox)
+    }
+
+    /// Begins to carry out the request that was taken last, as its client is known now.
+    pub fn admit(
+        &mut self,
+        request: Request,
+        identity: Identity,
+        behind: Behind,
+        settings: &Settings,
+        outbox: &mut Outbox<'_>,
+    ) -> Action {
+        match request.admit(identity, settings, outbox) {
+            Admitted::Now(action) => action,
+            Admitted::AfterBody(posting, expectation) => {
                 // RFC 9110 §10.1.1: a 100 may be left out once the body has begun to come.
-                if expectation == Expectation::Continue && input.is_empty() {
+                if expectation == Expectation::Continue && behind == Behind::Nothing {
                     outbox.write(|out| out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n"));
                 }
-                self.read_body(Box::new(posting), input, settings, outbox)
+                // An empty body is whole already; any other is read with the next advance.
+                self.read_body(Box::new(posting), &mut &mut [][..], settings, outbox)
             }
         }
     }
@@ -120,21 +151,21 @@ impl HttpConnection {
 }
 
 /// Serves a whole head; the connection may be kept as far as `most` allows.
-fn serve(bytes: &[u8], most: KeepAlive, settings: &Settings, outbox: &mut Outbox<'_>) -> Served {
+fn serve(bytes: &[u8], most: KeepAlive, settings: &Settings, outbox: &mut Outbox<'_>) -> Action {
     let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
     match head::parse(bytes, &mut fields, &settings.head()) {
         Ok(head) if most == KeepAlive::Close => {
             request::serve(&Head { wish: KeepAlive::Close, ..head }, settings, outbox)
         }
         Ok(head) => request::serve(&head, settings, outbox),
-        Err(error) => Served::Now(refuse(error.into(), settings, outbox)),
+        Err(error) => refuse(error.into(), settings, outbox),
     }
 }
 
 /// Refuses what is no request; nothing that follows can be trusted.
 fn refuse(refusal: Refusal, settings: &Settings, outbox: &mut Outbox<'_>) -> Action {
     let refused = Refused::by(refusal, settings);
-    request::refuse(
+    Action::refused(
         refused,
         &Cors::unread(&settings.cors.allowed_origins),
         Part::Whole,

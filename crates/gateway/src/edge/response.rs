@@ -248,6 +248,7 @@ fn phrase(status: u16) -> &'static str {
         500 => "Internal Server Error",
         501 => "Not Implemented",
         503 => "Service Unavailable",
+        504 => "Gateway Timeout",
         505 => "HTTP Version Not Supported",
         // RFC 9112 §4: the phrase may be empty.
         _ => "",

@@ -6,10 +6,11 @@ use std::time::Duration;
 use ringway_acceptor::{ConnectionId, Operation, Operations, Outgoing};
 
 use crate::{
+    auth::{Decision, IdentitySource, SelfNamed},
     config::{Config, origins::Origins, settings::Settings},
     edge::{
         action::{Action, Opened, Polled, Posted, Upgrade},
-        requests::HttpConnection,
+        requests::{Behind, HttpConnection},
     },
     outbox::{Outbox, Sending, channel::Channel},
     refusal::Refusal,
@@ -56,12 +57,18 @@ impl Gateway {
             let Self { http, settings, sending, operations, .. } = self;
             let (connection, channel) = (ConnectionId::new(0, 0), &mut Channel::default());
             let mut outbox = Outbox::new(connection, sending, channel, operations, Duration::ZERO);
-            let progress = http.advance(&mut input, settings, &mut outbox);
-            let (line, after) = match progress {
-                Action::More => {
-                    assert!(input.is_empty());
-                    continue;
-                }
+            let mut action = http.advance(&mut input, settings, &mut outbox);
+            assert!(input.is_empty() || !matches!(action, Action::More));
+            if let Action::Requested(request) = action {
+                let Decision::Identified(identity) = SelfNamed.identify(&request.credentials())
+                else {
+                    panic!("everybody is let in");
+                };
+                action = http.admit(request, identity, Behind::of(input), settings, &mut outbox);
+            }
+            let (line, after) = match action {
+                Action::Requested(_) => panic!("it was admitted"),
+                Action::More => continue,
                 Action::Answered | Action::Refused(_, KeepAlive::Yes) => continue,
                 Action::Finished | Action::Refused(_, KeepAlive::Close) => {
                     (String::new(), KeepAlive::Close)

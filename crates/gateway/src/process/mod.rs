@@ -3,6 +3,7 @@
 pub mod args;
 pub mod epoch;
 pub mod event_loop;
+pub mod inherited;
 pub mod memory_limit;
 pub mod server;
 pub mod sockets;

@@ -6,6 +6,7 @@ use std::{
     any::Any,
     io,
     net::{SocketAddr, TcpListener},
+    os::fd::OwnedFd,
     panic::{self, AssertUnwindSafe},
     path::Path,
     sync::Arc,
@@ -24,6 +25,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
 
 use crate::{
+    auth::SelfNamed,
     broker::{Broker, mailbox::Mailbox},
     config::{self, Config, settings::Settings},
     core::shard::{Shard, ShardParts},
@@ -33,7 +35,11 @@ use crate::{
     memory::MemoryBudget,
     metrics::CoreMetrics,
     outbox::channel::Channels,
-    process::{epoch, event_loop, sockets},
+    process::{
+        epoch, event_loop,
+        inherited::Inherited,
+        sockets::{self, Listeners},
+    },
 };
 
 /// A gateway whose cores run.
@@ -78,47 +84,66 @@ pub struct Bound {
     /// What will run.
     pub engine: Engine,
     core_numbers: Vec<usize>,
-    addresses: Vec<SocketAddr>,
-    listeners: Vec<Vec<Listener>>,
+    listeners: Listeners,
     api: TcpListener,
     descriptors: u64,
     connections_max: u32,
     memory_bytes: u64,
 }
 
-/// Binds all addresses and settles what the cores will run on.
+/// Binds all addresses, but for those of inherited sockets, and settles what the cores will run on.
 ///
 /// # Errors
 /// What an operator can mend: an address in use, cores that do not exist, limits, a kernel that
 /// refuses io_uring.
-pub fn bind(config: &Config) -> anyhow::Result<Bound> {
+pub fn bind(config: &Config, inherited: Inherited) -> anyhow::Result<Bound> {
     let descriptors = descriptors::raise_limit().context("raising the limit of open files")?;
     let core_numbers = core_numbers(config)?;
-    let room =
-        descriptors::connections_max(descriptors, core_numbers.len(), config.listeners.len());
+    let sockets = config.listeners.len().max(inherited.clients.len());
+    let room = descriptors::connections_max(descriptors, core_numbers.len(), sockets);
     let connections_max = config.limits.connections_max_within(room)?;
     let engine = choose_engine(config, core_numbers.len())?;
-    let (addresses, listeners) = sockets::bind_all(config, core_numbers.len())?;
-    let api = sockets::bind_patiently(config.server.api_listen).with_context(|| {
-        format!("server.api_listen: cannot listen on {}", config.server.api_listen)
-    })?;
+    let listeners = client_listeners(config, inherited.clients, core_numbers.len())?;
+    let api = api_listener(config, inherited.api)?;
     let memory_bytes = super::memory_limit::of(config, &Host::below(Path::new("/")));
-    Ok(Bound {
-        engine,
-        core_numbers,
-        addresses,
-        listeners,
-        api,
-        descriptors,
-        connections_max,
-        memory_bytes,
-    })
+    Ok(Bound { engine, core_numbers, listeners, api, descriptors, connections_max, memory_bytes })
+}
+
+fn client_listeners(
+    config: &Config,
+    inherited: Vec<OwnedFd>,
+    cores: usize,
+) -> anyhow::Result<Listeners> {
+    if inherited.is_empty() {
+        return sockets::bind_all(config, cores);
+    }
+    let listeners = sockets::inherit_all(config, inherited, cores)?;
+    info!(
+        inherited = %listed(&listeners.addresses),
+        unused = %listed(config.listeners.iter().map(|listener| listener.address)),
+        "the clients' sockets were inherited, so listener.address and listener.backlog are not used",
+    );
+    Ok(listeners)
+}
+
+fn api_listener(config: &Config, inherited: Option<TcpListener>) -> anyhow::Result<TcpListener> {
+    let address = config.server.api_listen;
+    let Some(socket) = inherited else {
+        return sockets::bind_patiently(address)
+            .with_context(|| format!("server.api_listen: cannot listen on {address}"));
+    };
+    info!(
+        inherited = %socket.local_addr()?,
+        unused = %address,
+        "the private API's socket was inherited, so server.api_listen is not used",
+    );
+    Ok(socket)
 }
 
 impl Bound {
     /// Where clients will connect, with the real ports.
     pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+        &self.listeners.addresses
     }
 
     /// Starts all cores, which follow `mailbox`; each says on `ends` when it has ended.
@@ -151,9 +176,10 @@ impl Bound {
                 number: core,
                 is_uring: matches!(self.engine, Engine::Uring(_)),
                 settings: driver_settings.clone(),
-                listeners: self.listeners.pop().expect("a set of listeners for each core"),
+                listeners: self.listeners.sets.pop().expect("a set of listeners for each core"),
                 shard: Shard::new(ShardParts {
                     settings: Arc::clone(&settings),
+                    identities: Arc::new(SelfNamed),
                     limiter: Arc::clone(&limiter),
                     broker: Arc::clone(&broker),
                     mailbox: mailbox.clone(),
@@ -169,10 +195,10 @@ impl Bound {
             })?;
         }
         self.announce(config)?;
-        let Self { addresses, api, engine, core_numbers, .. } = self;
+        let Self { listeners, api, engine, core_numbers, .. } = self;
         let cores = core_numbers.len();
         Ok(Running {
-            addresses,
+            addresses: listeners.addresses,
             api,
             mailbox,
             limiter,
@@ -192,7 +218,7 @@ impl Bound {
         let api = self.api.local_addr()?;
         info!(
             version = env!("CARGO_PKG_VERSION"),
-            clients = %listed(self.addresses.iter().map(|address| format!("ws://{address}"))),
+            clients = %listed(self.addresses().iter().map(|address| format!("ws://{address}"))),
             private_api = %format_args!("http://{api}"),
             "ringway is listening",
         );
@@ -205,7 +231,7 @@ impl Bound {
             buffered_bytes_max = self.memory_bytes,
             "ringway is serving",
         );
-        for warning in config.warnings_at(&self.addresses, api) {
+        for warning in config.warnings_at(self.addresses(), api) {
             warn!("{warning}");
         }
         Ok(())

@@ -1,37 +1,52 @@
-//! Binding the addresses: one listener per core and address, and what the kernel is told of the
-//! connections that they accept.
+//! The listeners of each core, on addresses that are bound here or on inherited sockets, and what the
+//! kernel is told of the connections that they accept.
 //!
 //! It never starts a core. What the kernel refuses is told with the key to mend.
 
 use std::{
     io,
     net::{SocketAddr, TcpListener},
+    os::fd::OwnedFd,
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail, ensure};
 use ringway_acceptor::{
     BindError, Listener, SocketOptions,
     socket_options::{Keepalive, Refusal, RefusedOption, SocketOption},
 };
 
-use crate::config::{self, Config};
+use crate::{
+    config::{self, Config},
+    limits::LISTENERS_MAX,
+};
 
 /// How long an address may be in use by a process that has just ended.
 const BIND_PATIENCE: Duration = Duration::from_secs(1);
 
-/// The bound addresses, and for each core a set of listeners on all of them.
+/// The addresses, and for each core a set of listeners on all of them.
+#[derive(Debug)]
+pub struct Listeners {
+    /// With the real ports.
+    pub addresses: Vec<SocketAddr>,
+    /// One for each core.
+    pub sets: Vec<Vec<Listener>>,
+}
+
+impl Listeners {
+    fn none(cores: usize) -> Self {
+        Self { addresses: Vec::new(), sets: (0..cores).map(|_| Vec::new()).collect() }
+    }
+}
+
+/// Binds all addresses of the configuration for each core.
 ///
 /// # Errors
 /// An address or an option is refused.
-pub fn bind_all(
-    config: &Config,
-    cores: usize,
-) -> anyhow::Result<(Vec<SocketAddr>, Vec<Vec<Listener>>)> {
+pub fn bind_all(config: &Config, cores: usize) -> anyhow::Result<Listeners> {
     let options = socket_options(&config.socket);
-    let mut addresses = Vec::new();
-    let mut sets: Vec<Vec<Listener>> = (0..cores).map(|_| Vec::new()).collect();
+    let mut listeners = Listeners::none(cores);
     for listener in &config.listeners {
         let backlog = i32::try_from(listener.backlog).unwrap_or(i32::MAX);
         let bind = || {
@@ -44,17 +59,65 @@ pub fn bind_all(
             Ok((first, siblings))
         };
         let (first, siblings) = bind().map_err(|error| match error {
-            BindError::Address(error) => {
-                anyhow!(error).context(format!("cannot listen on {}", listener.address))
-            }
             BindError::Option(refused) => anyhow!(mended(&refused)),
+            error => anyhow!(error).context(format!("cannot listen on {}", listener.address)),
         })?;
-        addresses.push(first.address());
-        for (set, listener) in sets.iter_mut().zip(std::iter::once(first).chain(siblings)) {
-            set.push(listener);
+        listeners.addresses.push(first.address());
+        let all = std::iter::once(first).chain(siblings);
+        listeners.sets.iter_mut().zip(all).for_each(|(set, listener)| set.push(listener));
+    }
+    Ok(listeners)
+}
+
+/// Spreads inherited sockets over the cores. Sockets with the same address (SO_REUSEPORT) go to one
+/// core each, since the kernel spreads clients over all of them; cores without one share those of
+/// others.
+///
+/// # Errors
+/// An option is refused, or clients could connect from other machines and the configuration does
+/// not allow that.
+pub fn inherit_all(
+    config: &Config,
+    descriptors: Vec<OwnedFd>,
+    cores: usize,
+) -> anyhow::Result<Listeners> {
+    let options = socket_options(&config.socket);
+    let mut by_address: Vec<Vec<Listener>> = Vec::new();
+    for descriptor in descriptors {
+        let listener = Listener::inherit(descriptor, &options).map_err(inheriting)?;
+        let address = listener.address();
+        if let Some(fault) = config.exposure(&format!("the inherited socket on {address}"), address)
+        {
+            bail!(fault);
+        }
+        match by_address.iter_mut().find(|group| group[0].address() == address) {
+            Some(group) => group.push(listener),
+            None => by_address.push(vec![listener]),
         }
     }
-    Ok((addresses, sets))
+    ensure!(
+        by_address.len() as u64 <= LISTENERS_MAX,
+        "clients' sockets on {} addresses were inherited; there may be at most {LISTENERS_MAX}",
+        by_address.len()
+    );
+    let mut listeners = Listeners::none(cores);
+    for mut group in by_address {
+        listeners.addresses.push(group[0].address());
+        for index in 0..cores.saturating_sub(group.len()) {
+            group.push(group[index].sibling().map_err(inheriting)?);
+        }
+        for (index, listener) in group.into_iter().enumerate() {
+            listeners.sets[index % cores].push(listener);
+        }
+    }
+    Ok(listeners)
+}
+
+fn inheriting(error: BindError) -> anyhow::Error {
+    match error {
+        BindError::Option(refused) => anyhow!(mended(&refused)),
+        error => anyhow!(error).context("a socket for clients cannot be inherited"),
+    }
 }
 
 /// Binds an address that may be given up any moment: the kernel closes the sockets of a process

@@ -68,6 +68,8 @@ pub enum VisitFault {
     TooManyTopics,
     /// A topic that clients may not subscribe to.
     Forbidden,
+    /// A topic that this client may not subscribe to.
+    NotGranted,
     /// `cursor` is not one of this gateway's cursors.
     Cursor,
     /// `last` is not a number of events.
@@ -114,6 +116,7 @@ impl VisitFault {
                  or $."
             }
             Self::Forbidden => "Clients may not subscribe to this topic.",
+            Self::NotGranted => "This client may not subscribe to this topic.",
             Self::Unknown(near) => unknown(near),
             Self::Token => "The parameter token is not supported: this gateway reads no tokens.",
             Self::Wildcard => {

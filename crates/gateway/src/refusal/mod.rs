@@ -14,38 +14,16 @@ use crate::{
     memory::OutOfMemory,
 };
 
-/// A refused request. The connection is closed after all but those whose head was sound, so that
-/// the end of the request is known.
+/// A refused request or connection. The connection is closed after all but those whose head was
+/// sound, so that the end of the request is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// RFC 9112: the head is not one.
-    Malformed,
-    /// RFC 9112 §3: the target is longer than `target_bytes_max`.
-    TargetTooLong,
-    /// RFC 6585 §5: the head is longer than `header_bytes_max`.
-    HeadTooLarge,
-    /// RFC 6585 §5: more fields than `header_fields_max`.
-    TooManyFields,
-    /// RFC 9110 §15.6.6: not HTTP/1.
-    Version,
-    /// RFC 9112 §3.2: no Host, or two.
-    Host,
-    /// RFC 9112 §6.3: Content-Length with Transfer-Encoding, or not one number.
-    Framing,
-    /// RFC 9112 §6.1: a transfer coding other than `chunked`.
-    Coding,
-    /// RFC 9112 §7.1: the chunked coding is broken.
-    Chunk,
-    /// RFC 9112 §7.1.2: longer trailers than there may be.
-    TrailersTooLarge,
-    /// RFC 9110 §15.5.14: a longer body than there may be.
-    BodyTooLarge,
-    /// RFC 9110 §15.5.16: neither JSON nor plain text.
-    MediaType,
-    /// RFC 9110 §15.5.18: something other than `100-continue` is expected.
-    Expectation,
+    /// The message is not sound HTTP, or larger than it may be.
+    Http(HttpError),
     /// The request did not come in time.
     Timeout,
+    /// RFC 9110 §15.6.5: who the client is was not found out in time, or too many wait for that.
+    IdentityUnavailable,
     /// Nothing is here.
     NotFound,
     /// The method is none of these.
@@ -87,11 +65,13 @@ pub enum ErrorClass {
     Origin,
     /// The gateway is short of memory.
     Memory,
+    /// Who the client is could not be found out.
+    Identity,
 }
 
 impl ErrorClass {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Malformed,
         Self::TooLarge,
         Self::Timeout,
@@ -101,7 +81,26 @@ impl ErrorClass {
         Self::Handshake,
         Self::Origin,
         Self::Memory,
+        Self::Identity,
     ];
+
+    fn of(error: HttpError) -> Self {
+        match error {
+            HttpError::Malformed
+            | HttpError::Version
+            | HttpError::Host
+            | HttpError::Framing
+            | HttpError::Coding
+            | HttpError::Chunk => Self::Malformed,
+            HttpError::TargetTooLong
+            | HttpError::HeadTooLarge
+            | HttpError::TooManyFields
+            | HttpError::TrailersTooLarge
+            | HttpError::BodyTooLarge => Self::TooLarge,
+            HttpError::MediaType | HttpError::Expectation => Self::Body,
+            HttpError::OutOfMemory => Self::Memory,
+        }
+    }
 
     /// The word.
     pub fn as_str(self) -> &'static str {
@@ -115,6 +114,7 @@ impl ErrorClass {
             Self::Handshake => "handshake",
             Self::Origin => "origin",
             Self::Memory => "memory",
+            Self::Identity => "identity",
         }
     }
 }
@@ -133,20 +133,8 @@ pub enum Methods {
 impl From<HttpError> for Refusal {
     fn from(error: HttpError) -> Self {
         match error {
-            HttpError::Malformed => Self::Malformed,
-            HttpError::TargetTooLong => Self::TargetTooLong,
-            HttpError::HeadTooLarge => Self::HeadTooLarge,
-            HttpError::TooManyFields => Self::TooManyFields,
-            HttpError::Version => Self::Version,
-            HttpError::Host => Self::Host,
-            HttpError::Framing => Self::Framing,
-            HttpError::Coding => Self::Coding,
-            HttpError::Chunk => Self::Chunk,
-            HttpError::TrailersTooLarge => Self::TrailersTooLarge,
-            HttpError::BodyTooLarge => Self::BodyTooLarge,
-            HttpError::MediaType => Self::MediaType,
-            HttpError::Expectation => Self::Expectation,
             HttpError::OutOfMemory => Self::Memory,
+            error => Self::Http(error),
         }
     }
 }
@@ -163,22 +151,17 @@ impl Refusal {
         match self {
             Self::ForeignHost => 421,
             Self::ForeignOrigin
-            | Self::ConnectParams(VisitFault::Forbidden | VisitFault::ForeignOrigin) => 403,
-            Self::Malformed | Self::Host | Self::Framing | Self::Chunk | Self::ConnectParams(_) => {
-                400
-            }
+            | Self::ConnectParams(
+                VisitFault::Forbidden | VisitFault::NotGranted | VisitFault::ForeignOrigin,
+            ) => 403,
+            Self::ConnectParams(_) => 400,
             Self::NotFound => 404,
             Self::Method(_) => 405,
             Self::Timeout => 408,
-            Self::BodyTooLarge => 413,
-            Self::TargetTooLong => 414,
-            Self::MediaType => 415,
-            Self::Expectation => 417,
             Self::AddressFull => 429,
-            Self::HeadTooLarge | Self::TooManyFields | Self::TrailersTooLarge => 431,
-            Self::Coding => 501,
             Self::Full | Self::Memory => 503,
-            Self::Version => 505,
+            Self::IdentityUnavailable => 504,
+            Self::Http(error) => error.status(),
             Self::Handshake(error) => error.status(),
         }
     }
@@ -186,24 +169,14 @@ impl Refusal {
     /// What it is for; `None`: there was no request yet.
     pub fn class(self) -> Option<ErrorClass> {
         Some(match self {
-            Self::Malformed
-            | Self::Version
-            | Self::Host
-            | Self::Framing
-            | Self::Coding
-            | Self::Chunk => ErrorClass::Malformed,
-            Self::TargetTooLong
-            | Self::HeadTooLarge
-            | Self::TooManyFields
-            | Self::TrailersTooLarge
-            | Self::BodyTooLarge => ErrorClass::TooLarge,
+            Self::Http(error) => ErrorClass::of(error),
             Self::Timeout => ErrorClass::Timeout,
             Self::NotFound | Self::Method(_) => ErrorClass::Route,
             Self::ForeignOrigin | Self::ForeignHost => ErrorClass::Origin,
             Self::ConnectParams(_) => ErrorClass::Query,
-            Self::MediaType | Self::Expectation => ErrorClass::Body,
             Self::Handshake(_) => ErrorClass::Handshake,
             Self::Memory => ErrorClass::Memory,
+            Self::IdentityUnavailable => ErrorClass::Identity,
             Self::Full | Self::AddressFull => return None,
         })
     }
@@ -211,20 +184,9 @@ impl Refusal {
     /// A sentence for whoever reads the answer.
     pub fn reason(self) -> &'static str {
         match self {
-            Self::Malformed => "This is not an HTTP/1 request.",
-            Self::TargetTooLong => "The request target is too long.",
-            Self::HeadTooLarge => "The request's header is too large.",
-            Self::TooManyFields => "The request has too many header fields.",
-            Self::Version => "This server speaks HTTP/1.",
-            Self::Host => "A request has exactly one Host field.",
-            Self::Framing => "The length of the request's body is ambiguous.",
-            Self::Coding => "The only transfer coding known here is chunked.",
-            Self::Chunk => "The chunks of the request's body are malformed.",
-            Self::TrailersTooLarge => "The trailers of the request's body are too large.",
-            Self::BodyTooLarge => "The request's body is too large.",
-            Self::MediaType => "The body is application/json, which may be called text/plain.",
-            Self::Expectation => "The only expectation known here is 100-continue.",
+            Self::Http(error) => error.reason(),
             Self::Timeout => "The request did not arrive in time.",
+            Self::IdentityUnavailable => "The client could not be identified in time.",
             Self::NotFound => "Nothing is here.",
             Self::Method(Methods::Page) => "This page is read with GET or HEAD.",
             Self::Method(Methods::Events) => "Events are read with GET, or asked about with HEAD.",
@@ -234,7 +196,7 @@ impl Refusal {
             Self::ForeignHost => "The private API is not known by this Host name.",
             Self::Full => "The server holds as many connections as it can.",
             Self::AddressFull => "Too many connections come from this address.",
-            Self::Memory => "The server has no memory for this now.",
+            Self::Memory => HttpError::OutOfMemory.reason(),
             Self::Handshake(error) => error.reason(),
         }
     }
@@ -242,51 +204,30 @@ impl Refusal {
     /// The stable word for programs.
     pub fn code(self) -> &'static str {
         match self {
-            Self::Malformed => "malformed",
-            Self::TargetTooLong => "target_too_long",
-            Self::HeadTooLarge => "head_too_large",
-            Self::TooManyFields => "too_many_fields",
-            Self::Version => "version",
-            Self::Host => "host",
-            Self::Framing => "framing",
-            Self::Coding => "coding",
-            Self::Chunk => "chunk",
-            Self::TrailersTooLarge => "trailers_too_large",
-            Self::BodyTooLarge => "body_too_large",
-            Self::MediaType => "media_type",
-            Self::Expectation => "expectation",
+            Self::Http(error) => error.code(),
             Self::Timeout => "timeout",
+            Self::IdentityUnavailable => "identity_unavailable",
             Self::NotFound => "not_found",
             Self::Method(_) => "method",
             Self::ForeignOrigin | Self::ConnectParams(VisitFault::ForeignOrigin) => {
                 "foreign_origin"
             }
-            Self::ConnectParams(VisitFault::Forbidden) => "not_allowed",
+            Self::ConnectParams(VisitFault::Forbidden | VisitFault::NotGranted) => "not_allowed",
             Self::ConnectParams(VisitFault::TooManyTopics) => "too_many_subscriptions",
             Self::ConnectParams(_) => "query",
             Self::Handshake(_) => "handshake",
             Self::ForeignHost => "foreign_host",
             Self::Full => "full",
             Self::AddressFull => "address_full",
-            Self::Memory => "memory",
+            Self::Memory => HttpError::OutOfMemory.code(),
         }
     }
 
     /// What it says of the configuration.
     pub fn reference(self, settings: &Settings) -> Option<ConfigReference> {
-        let (head, clients) = (settings.head(), &settings.clients);
+        let clients = &settings.clients;
         Some(match self {
-            Self::TargetTooLong => {
-                ConfigReference::bytes("limits.target_bytes_max", head.target_bytes_max)
-            }
-            Self::HeadTooLarge => ConfigReference::bytes("limits.header_bytes_max", head.bytes_max),
-            Self::TooManyFields => {
-                ConfigReference::count("limits.header_fields_max", head.fields_max, "header fields")
-            }
-            Self::BodyTooLarge => {
-                let most = settings.websocket.message_bytes_max;
-                ConfigReference::bytes("websocket.message_bytes_max", most)
-            }
+            Self::Http(error) => return Self::reference_of(error, settings),
             Self::Timeout => {
                 ConfigReference::time("limits.handshake_timeout", settings.limits.handshake_timeout)
             }
@@ -317,9 +258,36 @@ impl Refusal {
         })
     }
 
+    fn reference_of(error: HttpError, settings: &Settings) -> Option<ConfigReference> {
+        let head = settings.head();
+        Some(match error {
+            HttpError::TargetTooLong => {
+                ConfigReference::bytes("limits.target_bytes_max", head.target_bytes_max)
+            }
+            HttpError::HeadTooLarge => {
+                ConfigReference::bytes("limits.header_bytes_max", head.bytes_max)
+            }
+            HttpError::TooManyFields => {
+                ConfigReference::count("limits.header_fields_max", head.fields_max, "header fields")
+            }
+            HttpError::BodyTooLarge => {
+                let most = settings.websocket.message_bytes_max;
+                ConfigReference::bytes("websocket.message_bytes_max", most)
+            }
+            _ => return None,
+        })
+    }
+
     /// Whether the same request may succeed later.
     pub fn is_temporary(self) -> bool {
-        matches!(self, Self::Timeout | Self::Full | Self::AddressFull | Self::Memory)
+        matches!(
+            self,
+            Self::Timeout
+                | Self::Full
+                | Self::AddressFull
+                | Self::Memory
+                | Self::IdentityUnavailable
+        )
     }
 
     /// Header lines that the status calls for.
@@ -331,7 +299,7 @@ impl Refusal {
                 405 => "Allow: GET\r\n",
                 // RFC 6455 §4.4, RFC 9110 §15.5.22
                 426 => "Sec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n",
-                429 | 503 => "Retry-After: 5\r\n",
+                429 | 503 | 504 => "Retry-After: 5\r\n",
                 _ => "",
             },
         }
@@ -341,11 +309,11 @@ impl Refusal {
     pub fn after(self) -> KeepAlive {
         match self {
             Self::NotFound
+            | Self::IdentityUnavailable
             | Self::Method(_)
             | Self::ConnectParams(_)
             | Self::ForeignOrigin
-            | Self::MediaType
-            | Self::Expectation => KeepAlive::Yes,
+            | Self::Http(HttpError::MediaType | HttpError::Expectation) => KeepAlive::Yes,
             Self::Handshake(HandshakeError::Body) => KeepAlive::Close,
             Self::Handshake(_) => KeepAlive::Yes,
             _ => KeepAlive::Close,
@@ -376,21 +344,22 @@ mod tests {
     use crate::edge::response::Refused;
 
     /// All that have no parts, and one of each kind that has.
-    const ALL: [Refusal; 27] = [
-        Refusal::Malformed,
-        Refusal::TargetTooLong,
-        Refusal::HeadTooLarge,
-        Refusal::TooManyFields,
-        Refusal::Version,
-        Refusal::Host,
-        Refusal::Framing,
-        Refusal::Coding,
-        Refusal::Chunk,
-        Refusal::TrailersTooLarge,
-        Refusal::BodyTooLarge,
-        Refusal::MediaType,
-        Refusal::Expectation,
+    const ALL: [Refusal; 28] = [
+        Refusal::Http(HttpError::Malformed),
+        Refusal::Http(HttpError::TargetTooLong),
+        Refusal::Http(HttpError::HeadTooLarge),
+        Refusal::Http(HttpError::TooManyFields),
+        Refusal::Http(HttpError::Version),
+        Refusal::Http(HttpError::Host),
+        Refusal::Http(HttpError::Framing),
+        Refusal::Http(HttpError::Coding),
+        Refusal::Http(HttpError::Chunk),
+        Refusal::Http(HttpError::TrailersTooLarge),
+        Refusal::Http(HttpError::BodyTooLarge),
+        Refusal::Http(HttpError::MediaType),
+        Refusal::Http(HttpError::Expectation),
         Refusal::Timeout,
+        Refusal::IdentityUnavailable,
         Refusal::NotFound,
         Refusal::Method(Methods::Page),
         Refusal::ConnectParams(VisitFault::Cursor),
@@ -429,7 +398,10 @@ mod tests {
             let detail = problem["detail"].as_str().unwrap();
             let Some(key) = problem["key"].as_str() else {
                 let of_limit = [408, 413, 414, 429, 431, 503].contains(&refusal.status());
-                assert!(!of_limit || refusal == Refusal::TrailersTooLarge, "{problem}");
+                assert!(
+                    !of_limit || refusal == Refusal::Http(HttpError::TrailersTooLarge),
+                    "{problem}"
+                );
                 continue;
             };
             assert!(detail.contains(key), "{problem}");

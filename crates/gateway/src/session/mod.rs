@@ -20,7 +20,12 @@ use std::{iter, ops::ControlFlow, time::Duration};
 
 use ringway_hub::{Complete, Cursor, Event, Gap, Interest, Key, Name, Sequence, TopicId};
 
-use crate::{broker::Missed, limits::LOOK_UP_BYTES, session::core_hub::CoreHub};
+use crate::{
+    auth::{Grants, Identity},
+    broker::Missed,
+    limits::LOOK_UP_BYTES,
+    session::core_hub::CoreHub,
+};
 
 /// A client's place in the hub.
 pub struct Session {
@@ -30,14 +35,22 @@ pub struct Session {
     cursor: Sequence,
     /// As `cursor`, of what the socket is known to have taken.
     settled: Sequence,
-    /// Parts that are not yet as far as `cursor`, or are further. Only while not live.
-    #[expect(clippy::box_collection, reason = "eight bytes of every idle client, not twenty-four")]
-    late: Option<Box<Vec<Late>>>,
+    /// Boxed: eight bytes of every idle client.
+    uncommon: Option<Box<Uncommon>>,
     /// Events after this one were appended while the client was connected. Only while not live.
     live_after: Sequence,
     pace: Pace,
     /// Whether the directory knows that its socket has taken nothing after `settled`.
     is_stalled: bool,
+}
+
+/// What most sessions do not have.
+#[derive(Default)]
+struct Uncommon {
+    /// Parts that are not yet as far as `cursor`, or are further. Only while not live.
+    late: Vec<Late>,
+    /// What the client may do.
+    grants: Grants,
 }
 
 /// How a client is served.
@@ -90,7 +103,7 @@ pub struct TooMany;
 impl Session {
     /// Enters a client. The gap is what it can never read.
     pub fn enter(
-        client: &str,
+        identity: Identity,
         topics: &[Box<str>],
         start: Start,
         slot: u32,
@@ -98,7 +111,8 @@ impl Session {
         hub: &mut CoreHub,
     ) -> (Self, Option<Missed>) {
         let gone = hub.broker.log.first() - 1;
-        let arrival = hub.broker.directory.arrive(client);
+        let Identity { client, grants } = identity;
+        let arrival = hub.broker.directory.arrive(&client);
         hub.subscriptions.arrive(arrival.name.clone(), slot);
         let position = hub.position();
         let mut session = Self {
@@ -106,7 +120,10 @@ impl Session {
             topics: Vec::with_capacity(topics.len()),
             cursor: position,
             settled: position,
-            late: None,
+            uncommon: match grants {
+                Grants::BySettings => None,
+                Grants::Own(_) => Some(Box::new(Uncommon { late: Vec::new(), grants })),
+            },
             live_after: position,
             pace: Pace::Live,
             is_stalled: false,
@@ -148,7 +165,7 @@ impl Session {
         }
         // A gap counts as reported only when the socket has taken the message that reports it.
         session.settled = if gap.is_some() { 0 } else { session.seen().min(settled) };
-        if session.cursor != position || session.late.is_some() {
+        if session.cursor != position || !session.late_parts().is_empty() {
             session.read_from_log(Pace::Replaying, hub);
         }
         (session, gap)
@@ -157,6 +174,11 @@ impl Session {
     /// Who it is.
     pub fn client(&self) -> &Name {
         &self.client
+    }
+
+    /// What it may do.
+    pub fn grants(&self) -> &Grants {
+        self.uncommon.as_ref().map_or(&Grants::BySettings, |uncommon| &uncommon.grants)
     }
 
     /// How it is served.
@@ -176,8 +198,7 @@ impl Session {
 
     /// All up to here has been sent; for a live session more may be, which only the core knows.
     pub fn seen(&self) -> Sequence {
-        let late = self.late.iter().flat_map(|late| late.iter()).map(|late| late.after);
-        late.fold(self.cursor, Sequence::min)
+        self.late_parts().iter().map(|late| late.after).fold(self.cursor, Sequence::min)
     }
 
     /// The cursor to tell the client.
@@ -296,8 +317,8 @@ impl Session {
         if let Some(place) = self.topics.iter().position(|own| *own == id) {
             self.topics.swap_remove(place);
             hub.subscriptions.unsubscribe(id, slot);
-            if let Some(late) = &mut self.late {
-                late.retain(|late| late.part != Part::Topic(id));
+            if !self.late_parts().is_empty() {
+                self.change_late(|late| late.retain(|late| late.part != Part::Topic(id)));
             }
         }
     }
@@ -340,7 +361,7 @@ impl Session {
                     Complete::All => through,
                 });
                 // A cursor may be ahead of this core, from one that has read further.
-                if self.late.is_none() && self.cursor == through {
+                if self.late_parts().is_empty() && self.cursor == through {
                     self.be_live(hub);
                 }
                 Ok(())
@@ -405,32 +426,41 @@ impl Session {
 
     /// Where a part goes on that goes on from elsewhere than the others.
     fn late(&self, part: Part) -> Option<Late> {
-        let late = self.late.iter().flat_map(|late| late.iter());
-        late.copied().find(|late| late.part == part)
+        self.late_parts().iter().copied().find(|late| late.part == part)
+    }
+
+    fn late_parts(&self) -> &[Late] {
+        self.uncommon.as_ref().map_or(&[], |uncommon| &uncommon.late)
+    }
+
+    fn change_late(&mut self, change: impl FnOnce(&mut Vec<Late>)) {
+        let Uncommon { late, grants } = &mut **self.uncommon.get_or_insert_default();
+        change(late);
+        if late.is_empty() && *grants == Grants::BySettings {
+            self.uncommon = None;
+        }
     }
 
     /// One part goes on from elsewhere than the others.
     fn defer(&mut self, part: Part, after: Sequence, live_after: Sequence) {
-        let late = self.late.get_or_insert_default();
-        late.retain(|late| late.part != part);
-        if after != self.cursor || live_after != self.live_after {
-            late.push(Late { part, after, live_after });
-        }
-        if late.is_empty() {
-            self.late = None;
-        }
+        let is_late = after != self.cursor || live_after != self.live_after;
+        self.change_late(|late| {
+            late.retain(|late| late.part != part);
+            if is_late {
+                late.push(Late { part, after, live_after });
+            }
+        });
     }
 
     /// All parts are at least this far.
     fn advance(&mut self, to: Sequence) {
         self.cursor = self.cursor.max(to);
         let cursor = self.cursor;
-        if let Some(late) = &mut self.late {
-            late.iter_mut().for_each(|late| late.after = to.max(late.after));
-            late.retain(|late| late.after != cursor || late.live_after > cursor);
-            if late.is_empty() {
-                self.late = None;
-            }
+        if !self.late_parts().is_empty() {
+            self.change_late(|late| {
+                late.iter_mut().for_each(|late| late.after = to.max(late.after));
+                late.retain(|late| late.after != cursor || late.live_after > cursor);
+            });
         }
     }
 }

@@ -6,9 +6,10 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use ringway_acceptor::ConnectionId;
-use ringway_hub::Cursor;
+use ringway_hub::{Cursor, Name};
 
 use crate::{
+    auth::{Act, Grants, Identity},
     broker::{
         Answer, Awaited, Broker, CommandOutcome, Missed, Notice, Place, Receipt, ReceiptRoom,
         Waiter,
@@ -36,8 +37,8 @@ pub enum Caller<'a> {
     },
     /// A client by a request of its own.
     Request {
-        /// Who it says it is.
-        client: &'a str,
+        /// Who it is.
+        identity: &'a Identity,
         /// The connection of the request.
         connection: ConnectionId,
     },
@@ -47,7 +48,22 @@ impl Caller<'_> {
     fn client(&self) -> &str {
         match self {
             Self::Session { session, .. } => session.client(),
-            Self::Request { client, .. } => client,
+            Self::Request { identity, .. } => &identity.client,
+        }
+    }
+
+    fn grants(&self) -> &Grants {
+        match self {
+            Self::Session { session, .. } => session.grants(),
+            Self::Request { identity, .. } => &identity.grants,
+        }
+    }
+
+    /// Whether it may do that with this name.
+    fn check(&self, act: Act, name: &str, settings: &Settings) -> Result<(), Fault> {
+        match self.grants().names(act, &settings.clients).allow(name) {
+            true => Ok(()),
+            false => Err(not_granted(act, self.grants().key(act))),
         }
     }
 
@@ -124,15 +140,15 @@ pub fn perform<'t>(
             let notice = Notice { from: Some(client), event: event.as_deref(), data, ttl };
             return submit(id, caller, hub, settings, now, |broker, submitter| {
                 let room = ReceiptRoom::new(&to)?;
-                let may_notify = &settings.clients.may_notify;
-                let notified = broker.notify(submitter, notice, &to, may_notify, now)?;
+                let allowed = caller.grants().names(Act::Notify, &settings.clients);
+                let notified = broker.notify(submitter, notice, &to, allowed, now)?;
                 Ok((notified.place, room.notified(notified.place, &notified.outcome)))
             });
         }
         Command::Publish { id, topic, event, data, echo, ttl } => {
             let client = caller.client();
-            if !settings.clients.may_publish.allow(&topic) {
-                return Err(not_allowed("publish", "clients.may_publish").of(id));
+            if let Err(fault) = caller.check(Act::Publish, &topic, settings) {
+                return Err(fault.of(id));
             }
             if hub.intake == Intake::Closed {
                 return reply_again(client, id, hub, now).map(Performed::Done);
@@ -144,7 +160,7 @@ pub fn perform<'t>(
             });
         }
         Command::Subscribe { id, topic, since, last, connection } => {
-            let since = match begin_of(&topic, since.as_deref(), settings) {
+            let since = match begin_of(&topic, since.as_deref(), caller, settings) {
                 Ok(since) => since,
                 Err(fault) => return Err(fault.of(id)),
             };
@@ -231,10 +247,12 @@ pub fn no_memory(settings: &Settings) -> Fault {
     Fault::of_limit(ErrorCode::OutOfMemory, message, limit)
 }
 
-/// The operator does not let clients do this with the topic.
-fn not_allowed(verb: &str, key: &'static str) -> Fault {
+/// The client has no grant for the topic, by a list of the settings or by its identity.
+fn not_granted(act: Act, key: Option<&'static str>) -> Fault {
+    let message = format!("this client may not {} to this topic", act.as_str());
+    let Some(key) = key else { return Fault::new(ErrorCode::NotAllowed, message) };
     let reference = ConfigReference::list(key);
-    let message = format!("this client may not {verb} to this topic {reference}").into();
+    let message = format!("{message} {reference}").into();
     Fault { code: ErrorCode::NotAllowed, message, reference: Some(reference) }
 }
 
@@ -261,11 +279,10 @@ fn reply_again<'t>(
 fn begin_of(
     topic: &str,
     since: Option<&str>,
+    caller: &Caller<'_>,
     settings: &Settings,
 ) -> Result<Option<Cursor>, Fault> {
-    if !settings.clients.may_subscribe.allow(topic) {
-        return Err(not_allowed("subscribe", "clients.may_subscribe"));
-    }
+    caller.check(Act::Subscribe, topic, settings)?;
     since
         .map(str::parse)
         .transpose()
@@ -308,7 +325,7 @@ fn listen<'t>(
                 }
             }
         }
-        Caller::Request { client, .. } => {
+        Caller::Request { identity, .. } => {
             let Some((core, connection)) = named.as_deref().and_then(place_of) else {
                 let message = "name the `connection` that its welcome named, or put the topics \
                                into the query of the transport";
@@ -320,7 +337,7 @@ fn listen<'t>(
                 Change::Subscribe(None) => Change::SubscribeSince(cursor),
                 other => other,
             };
-            let client = (*client).into();
+            let client = Name::from(&*identity.client);
             let topic = topic.into_owned().into();
             let order = CoreMessage::Listen { connection, client, topic, change };
             hub.mailbox.tell(core, order);

@@ -1,5 +1,7 @@
 //! What a session reads from the log when its topics begin at different places.
 
+mod grants;
+
 use std::sync::Arc;
 
 use ringway_hub::Epoch;
@@ -24,6 +26,10 @@ fn hub() -> CoreHub {
     let Settings { history, history_topics, .. } = Settings::from_config(&Config::default());
     let broker = Broker::new(Epoch::new(1), &history, &history_topics);
     CoreHub::new(Arc::new(broker), Mailbox::default(), 0)
+}
+
+fn ann() -> Identity {
+    Identity { client: "ann".into(), grants: Grants::BySettings }
 }
 
 /// Appends an event to the topic, and has the core read it.
@@ -54,7 +60,7 @@ fn read_up_to(last: Sequence, session: &mut Session, hub: &CoreHub) -> Vec<Seque
 fn an_event_from_before_a_subscription_that_is_not_kept_does_not_come_by_a_second_one() {
     let mut hub = hub();
     let start = Start::Now { last: None, sent: 0 };
-    let (mut session, _) = Session::enter("ann", &[], start, 0, NOW, &mut hub);
+    let (mut session, _) = Session::enter(ann(), &[], start, 0, NOW, &mut hub);
     publish(Kept::Long, &mut hub);
     publish(Kept::Never, &mut hub);
     session.fall_behind(0, &hub);
@@ -74,7 +80,7 @@ fn a_topic_begun_again_while_a_client_resumes_begins_live_where_the_client_came(
     publish(Kept::Never, &mut hub);
     let since = hub.broker.cursor(0);
     let topics = ["news".into()];
-    let (mut session, _) = Session::enter("ann", &topics, Start::At(since), 0, NOW, &mut hub);
+    let (mut session, _) = Session::enter(ann(), &topics, Start::At(since), 0, NOW, &mut hub);
     publish(Kept::Never, &mut hub);
     session.subscribe("news", Some(since), 0, TOPICS_MAX, &mut hub).expect("it may");
     assert_eq!(read_up_to(3, &mut session, &hub), [1, 3], "2 came before the client did");

@@ -5,7 +5,7 @@
 
 use crate::memory::OutOfMemory;
 
-use ringway_frame::{HEADER_BYTES_MAX, Opcode, Payload, emit_frame};
+use ringway_frame::{DataKind, HEADER_BYTES_MAX, Opcode, Payload, emit_frame};
 
 use crate::{encoding::scratch::Scratch, outbox::Outbox, transport::compression::Compression};
 
@@ -15,12 +15,13 @@ use crate::{encoding::scratch::Scratch, outbox::Outbox, transport::compression::
 /// [`OutOfMemory`]; nothing was sent.
 #[inline]
 pub fn echo(
-    opcode: Opcode,
+    kind: DataKind,
     payload: Payload<'_>,
     compression: Option<&mut Compression>,
     scratch: &mut Scratch,
     outbox: &mut Outbox<'_>,
 ) -> Result<(), OutOfMemory> {
+    let opcode = Opcode::from(kind);
     if let Some(compression) = compression {
         return compression.send_in_parts(opcode, payload, scratch, outbox);
     }

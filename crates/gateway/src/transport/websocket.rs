@@ -1,13 +1,14 @@
 //! An open WebSocket: messages to its service, control frames answered, the closing handshake.
 //!
-//! It never parses a frame itself and never touches a timer.
+//! It never parses a frame itself, never decides what a control frame means (that is
+//! `ProtocolState`), and never touches a timer.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use ringway_acceptor::ConnectionId;
 use ringway_frame::{
-    Allowance, CloseCode, Message, MessageReader, Opcode, ProtocolError, ReadLimits, Reading, Role,
-    Unfinished, deflate::Agreement, emit_close, emit_ping, emit_pong,
+    Allowance, CloseCode, Control, MessageReader, ProtocolError, ProtocolState, ReadLimits,
+    Reading, ReadyState, Received, Role, Unfinished, deflate::Agreement,
 };
 
 use crate::{
@@ -34,42 +35,32 @@ use crate::{
 pub struct WebSocket {
     reader: MessageReader,
     compression: Option<Box<Compression>>,
-    closing: Closing,
-    /// When the message began that is not whole yet; it fits beside `closing`.
-    message_since: Moment,
+    protocol: ProtocolState,
+    partial: PartialMessage,
     subprotocol: Subprotocol,
     service: Service,
+    /// The place in the hub, where the service has one.
+    session: Option<Box<Session>>,
 }
 
-/// A time in milliseconds, cut to 32 bits; zero is none.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Moment(u32);
-
-impl Moment {
-    const NONE: Self = Self(0);
-
-    fn at(now: Duration) -> Self {
-        Self((now.as_millis() as u32).max(1))
-    }
+/// Whether a message has begun that is not whole yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartialMessage {
+    /// None has.
+    None,
+    /// One has, which is not noted yet.
+    Begun,
+    /// One has.
+    Known,
 }
 
-/// Who gets the messages.
+/// Who gets the messages. Beside the session and not around it, which saves eight bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Service {
     /// They go back.
     Echo,
-    /// A client of the hub.
-    Session(Box<Session>),
-    /// Nobody any more.
-    None,
-}
-
-/// RFC 6455 §7: where the closing handshake stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Closing {
-    /// Not begun.
-    Open,
-    /// Our Close is sent; messages that cross it are discarded.
-    Sent,
+    /// A client of the hub, as long as it has its session; then nobody.
+    Session,
 }
 
 /// Whether the WebSocket goes on.
@@ -84,7 +75,7 @@ pub enum InputOutcome {
     AwaitsInflating,
     /// It does, but the rest of the input waits for the answer to a command.
     AwaitsAnswer(Arc<Awaited>),
-    /// The last frame was sent; nothing more will be read.
+    /// The last frame was sent and nothing more will be read: the stream is ended now.
     Ended,
 }
 
@@ -104,11 +95,11 @@ impl WebSocket {
             _ => (MessageReader::new(Role::Server), None),
         };
         let service = match session {
-            Some(session) => Service::Session(session),
+            Some(_) => Service::Session,
             None => Service::Echo,
         };
-        let (closing, message_since) = (Closing::Open, Moment::NONE);
-        Self { reader, compression, closing, message_since, subprotocol, service }
+        let (protocol, partial) = (ProtocolState::new(Role::Server), PartialMessage::None);
+        Self { reader, compression, protocol, partial, subprotocol, service, session }
     }
 
     /// Reads `input` and serves what it holds: all of it, or as much as one client may cost now.
@@ -138,7 +129,7 @@ impl WebSocket {
                     hub.ready.end_inflating(connection);
                 }
                 if let Err(OutOfMemory) = sent {
-                    return self.fail(ProtocolError::OutOfMemory, context, outbox);
+                    return self.fail_by(ProtocolError::OutOfMemory, context, outbox);
                 }
                 continue;
             }
@@ -159,65 +150,55 @@ impl WebSocket {
             let message = match reading {
                 Ok(Reading::Message(message)) => message,
                 Ok(Reading::InputUsed) => {
-                    self.note_message(context.now);
+                    self.note_message();
                     return InputOutcome::Open;
                 }
                 // The message is whole: it takes its time here.
                 Ok(Reading::AllowanceUsed) if allowance.unfinished == Unfinished::Dropped => {
-                    self.message_since = Moment::NONE;
+                    self.partial = PartialMessage::None;
                     return InputOutcome::AwaitsInflating;
                 }
                 Ok(Reading::AllowanceUsed) => {
-                    self.message_since = Moment::NONE;
+                    self.partial = PartialMessage::None;
                     hub.ready.begin_inflating(connection);
                     return InputOutcome::Deferred;
                 }
-                Err(fault) => return self.fail(fault, context, outbox),
+                Err(fault) => return self.fail_by(fault, context, outbox),
             };
-            let (opcode, payload) = match message {
-                // RFC 6455 §5.5.1: our Close was the last frame.
-                Message::Text(_) | Message::Binary(_) | Message::Ping(_)
-                    if self.closing == Closing::Sent =>
-                {
+            let (kind, payload) = match self.protocol.receive(message) {
+                Received::Data(kind, payload) => (kind, payload),
+                Received::Ping(pong) => {
+                    outbox.write(|out| pong.emit(out, None));
                     continue;
                 }
-                Message::Text(payload) => (Opcode::Text, payload),
-                Message::Binary(payload) => (Opcode::Binary, payload),
-                Message::Ping(payload) => {
-                    outbox.write(|out| emit_pong(out, None, payload));
-                    continue;
-                }
-                Message::Pong(_) => continue,
-                // RFC 6455 §5.5.1: answered with the same code, once.
-                Message::Close(code, _) => {
-                    if self.closing == Closing::Open {
-                        outbox.write(|out| emit_close(out, None, code, ""));
-                    }
-                    return InputOutcome::Ended;
+                Received::Late(..) | Received::Pong(_) | Received::Discarded => continue,
+                Received::Close { answer, .. } => {
+                    send(answer, outbox);
+                    return self.outcome();
                 }
             };
-            self.message_since = Moment::NONE;
+            self.partial = PartialMessage::None;
             if inflated == 0 {
                 hub.spend(payload.len() / PLAIN_BYTES_PER_COST);
             }
             let compression = self.compression.as_deref_mut();
-            let served = match &mut self.service {
-                Service::Echo => {
-                    echo::echo(opcode, payload, compression, context.scratch, outbox).map(|()| None)
+            let served = match (self.service, &mut self.session) {
+                (Service::Echo, _) => {
+                    echo::echo(kind, payload, compression, context.scratch, outbox).map(|()| None)
                 }
-                Service::Session(session) => {
+                (Service::Session, Some(session)) => {
                     let Some(text) = payload.as_str() else {
                         // The subprotocol is text (RFC 6455 §7.4.1: a kind that is not accepted).
                         let code = CloseCode::UNSUPPORTED;
-                        self.close(code, "this subprotocol has text messages only", outbox);
-                        return InputOutcome::Ended;
+                        self.fail(code, "this subprotocol has text messages only", outbox);
+                        return self.outcome();
                     };
                     let mut caller = Caller::Session { session, connection };
                     let codec = self.subprotocol.codec();
                     let frames = Frames(compression);
                     carry_out(codec, text, &mut caller, frames, hub, context, outbox)
                 }
-                Service::None => Ok(None),
+                (Service::Session, None) => Ok(None),
             };
             hub.spend(context.scratch.take_cost());
             if inflated > 0 && !self.is_in_large_message() {
@@ -226,7 +207,9 @@ impl WebSocket {
             match served {
                 Ok(None) => {}
                 Ok(Some(awaited)) => return InputOutcome::AwaitsAnswer(awaited),
-                Err(OutOfMemory) => return self.fail(ProtocolError::OutOfMemory, context, outbox),
+                Err(OutOfMemory) => {
+                    return self.fail_by(ProtocolError::OutOfMemory, context, outbox);
+                }
             }
         }
     }
@@ -265,92 +248,99 @@ impl WebSocket {
         self.reader.held_bytes() + self.compression.as_ref().map_or(0, |own| own.held_bytes())
     }
 
-    /// When the message that has begun must be whole; `None` while there is none.
-    #[inline]
-    pub fn message_due(&self, settings: &Settings, now: Duration) -> Option<Duration> {
-        let Moment(since @ 1..) = self.message_since else { return None };
-        let elapsed = Duration::from_millis(Moment::at(now).0.wrapping_sub(since).into());
-        Some((now + settings.websocket.message_timeout).saturating_sub(elapsed))
+    /// Whether a message has begun that is not whole yet.
+    pub fn is_in_message(&self) -> bool {
+        self.partial != PartialMessage::None
     }
 
-    /// The message that has begun may take its whole time from now on: until now it was not read.
-    pub fn grant_time(&mut self, now: Duration) {
-        if self.message_since != Moment::NONE {
-            self.message_since = Moment::at(now);
+    /// As [`Self::is_in_message`]; a message that has begun is known the next time.
+    #[inline]
+    pub fn note_partial(&mut self) -> PartialMessage {
+        let partial = self.partial;
+        if partial == PartialMessage::Begun {
+            self.partial = PartialMessage::Known;
         }
+        partial
     }
 
     /// All input was read: notes whether it ends inside a message.
     #[inline]
-    fn note_message(&mut self, now: Duration) {
+    fn note_message(&mut self) {
         if self.reader.is_idle() {
-            self.message_since = Moment::NONE;
-        } else if self.message_since == Moment::NONE {
-            self.message_since = Moment::at(now);
+            self.partial = PartialMessage::None;
+        } else if self.partial == PartialMessage::None {
+            self.partial = PartialMessage::Begun;
         }
     }
 
     /// Its session, if it has one.
     pub fn session_mut(&mut self) -> Option<&mut Session> {
-        match &mut self.service {
-            Service::Session(session) => Some(session),
-            Service::Echo | Service::None => None,
-        }
+        self.session.as_deref_mut()
     }
 
     /// Its session, and the form in which it is sent events.
     pub fn delivery(&mut self) -> Option<(&mut Session, Frames<'_>)> {
-        match &mut self.service {
-            Service::Session(session) => Some((session, Frames(self.compression.as_deref_mut()))),
-            Service::Echo | Service::None => None,
-        }
+        let session = self.session.as_deref_mut().filter(|_| self.protocol.is_open())?;
+        Some((session, Frames(self.compression.as_deref_mut())))
     }
 
     /// Whether it is sent events that were compressed for many.
     pub fn shares_deflate(&self) -> bool {
-        let is_session = matches!(self.service, Service::Session(_));
         let compression = self.compression.as_ref();
-        is_session && compression.is_some_and(|own| own.sharing() == Sharing::Possible)
+        self.session.is_some() && compression.is_some_and(|own| own.sharing() == Sharing::Possible)
     }
 
     /// Takes its session away: nothing more is served.
     pub fn retire(&mut self) -> Option<Box<Session>> {
-        match std::mem::replace(&mut self.service, Service::None) {
-            Service::Session(session) => Some(session),
-            Service::Echo | Service::None => None,
-        }
+        self.session.take()
     }
 
     /// Asks the peer for a sign of life.
     pub fn ping(&mut self, outbox: &mut Outbox<'_>) {
-        outbox.write(|out| emit_ping(out, None, b""));
+        send(self.protocol.ping(b""), outbox);
     }
 
     /// Begins the closing handshake, unless it has begun.
     pub fn close(&mut self, code: CloseCode, reason: &str, outbox: &mut Outbox<'_>) {
-        if self.closing == Closing::Open {
-            self.closing = Closing::Sent;
-            if let Some(compression) = &mut self.compression {
-                compression.abandon();
-            }
-            outbox.write(|out| emit_close(out, None, code, reason));
-        }
+        let close = self.protocol.close(code, reason);
+        self.send_last(close, outbox);
     }
 
-    /// Whether our Close is sent.
-    pub fn is_closing(&self) -> bool {
-        self.closing == Closing::Sent
+    /// RFC 6455 §7.1.7: says why, then nothing more is sent or read.
+    pub fn fail(&mut self, code: CloseCode, reason: &str, outbox: &mut Outbox<'_>) {
+        let close = self.protocol.fail(code, reason);
+        self.send_last(close, outbox);
+    }
+
+    /// How far the closing handshake has come.
+    pub fn ready_state(&self) -> ReadyState {
+        self.protocol.ready_state()
+    }
+
+    fn send_last(&mut self, close: Option<Control<'_>>, outbox: &mut Outbox<'_>) {
+        if let Some(compression) = &mut self.compression {
+            compression.abandon();
+        }
+        send(close, outbox);
+    }
+
+    /// What follows a Close or a fault.
+    fn outcome(&self) -> InputOutcome {
+        match self.protocol.ends_stream() {
+            true => InputOutcome::Ended,
+            false => InputOutcome::Open,
+        }
     }
 
     fn limits(&self, settings: &Settings) -> ReadLimits {
         match self.service {
             Service::Echo => settings.echo(),
-            Service::Session(_) | Service::None => settings.message(),
+            Service::Session => settings.message(),
         }
     }
 
-    /// RFC 6455 §7.1.7: says why, then nothing more.
-    fn fail(
+    /// Fails for a fault.
+    fn fail_by(
         &mut self,
         fault: ProtocolError,
         context: &DeliveryContext<'_>,
@@ -363,8 +353,8 @@ impl WebSocket {
             Some(limit) => format!("{fault}: {limit}"),
             None => fault.to_string(),
         };
-        self.close(fault.close_code(), &reason, outbox);
-        InputOutcome::Ended
+        self.fail(fault.close_code(), &reason, outbox);
+        self.outcome()
     }
 
     /// The limit that a fault has met.
@@ -372,7 +362,7 @@ impl WebSocket {
         let limits = self.limits(settings);
         let message_key = match self.service {
             Service::Echo => "websocket.echo_message_bytes_max",
-            Service::Session(_) | Service::None => "websocket.message_bytes_max",
+            Service::Session => "websocket.message_bytes_max",
         };
         let bytes = |key, bytes: u64| Some(ConfigReference::bytes(key, bytes as usize));
         match fault {
@@ -383,6 +373,13 @@ impl WebSocket {
             ProtocolError::OutOfMemory => Some(ConfigReference::memory(settings.memory_bytes)),
             _ => None,
         }
+    }
+}
+
+/// Sends a control frame, if one is owed.
+fn send(frame: Option<Control<'_>>, outbox: &mut Outbox<'_>) {
+    if let Some(frame) = frame {
+        outbox.write(|out| frame.emit(out, None));
     }
 }
 

@@ -24,6 +24,7 @@ mod framing;
 mod heads;
 mod heartbeats;
 mod inflating;
+mod inherited;
 mod kernel_memory;
 mod large_events;
 mod last_events;

@@ -1,4 +1,5 @@
-//! Who comes, over what kind of network, to a gateway with which bounds: all from one seed.
+//! Scenarios: who comes, over what kind of network, and the bounds of the gateway, all from a seed.
+//! Those of the hub are in `hub::scenario`.
 //!
 //! The bounds are small, so that every one of them is reached.
 
@@ -11,30 +12,40 @@ use ringway::config::settings::Settings;
 use ringway::edge::limiter::ConnectionLimits;
 use ringway_acceptor::{Settings as DriverSettings, sim::Faults};
 
-use super::{
-    manner::{Courtesy, Cutting, Leaving, Manner, Opening, Reading},
-    script::{PAYLOAD_BYTES_MAX, Script},
-    visitor::Visitor,
+use crate::{
+    behaviour::{Behaviour, Courtesy, Leaving, Opening, Reading, Splitting},
+    hub::HubPlan,
+    relay::{self, Losses, RelayPlan},
+    script::{PAYLOAD_BYTES_MAX, Script, ScriptedClient},
+    sealing::Sealing,
 };
 
-/// A course of events that has not begun.
+/// A run that has not begun.
 pub struct Scenario {
-    /// What all chance comes from.
+    /// Where all chance comes from.
     pub seed: u64,
     /// What goes wrong on the network.
     pub faults: Faults,
-    /// The driver's bounds.
+    /// The bounds of each driver.
     pub driver: DriverSettings,
-    /// The peers' bounds.
+    /// The settings of the gateway.
     pub settings: Settings,
-    /// The bounds of the crowd.
-    pub limiter: ConnectionLimits,
-    /// Who comes.
-    pub visitors: Vec<Visitor>,
-    /// From where; nothing: each from an address of its own.
-    pub addresses: Vec<SocketAddr>,
+    /// The limits of connections.
+    pub limits: ConnectionLimits,
+    /// Cores of the gateway.
+    pub cores: usize,
+    /// How likely a core is to stand still for a while, per turn.
+    pub stall: f64,
+    /// More turns than a run takes: past this the gateway, or the world, hangs.
+    pub turns_max: u64,
     /// When the gateway is told to drain.
     pub drain_at: Option<Duration>,
+    /// Clients that play a script.
+    pub scripted: Vec<ScriptedClient>,
+    /// Clients of the hub.
+    pub hub: HubPlan,
+    /// Clients that are relayed, by a core that does nothing else.
+    pub relays: Option<RelayPlan>,
 }
 
 /// How long a client may be silent until it is asked for a sign of life.
@@ -87,37 +98,57 @@ fn faults(rng: &mut Rng) -> Faults {
 }
 
 impl Scenario {
-    /// A world without visitors.
-    fn empty(seed: u64, rng: &mut Rng) -> Self {
+    /// A world to which nobody comes.
+    pub fn empty(seed: u64, settings: Settings, faults: Faults, driver: DriverSettings) -> Self {
         Self {
             seed,
-            faults: faults(rng),
-            driver: DriverSettings {
-                connections_max: 64,
-                receive_buffers: rng.u16(1..64),
-                receive_buffer_bytes: rng.u32(64..4_096),
-                ..DriverSettings::default()
-            },
-            settings: settings(rng),
-            limiter: ConnectionLimits {
-                connections_max: 1_000,
-                connections_per_address_max: 1_000,
+            faults,
+            driver,
+            settings,
+            limits: ConnectionLimits {
+                connections_max: 10_000,
+                connections_per_address_max: 10_000,
                 exempt: Vec::new(),
             },
-            visitors: Vec::new(),
-            addresses: Vec::new(),
+            cores: 1,
+            stall: 0.0,
+            turns_max: 400_000,
             drain_at: None,
+            scripted: Vec::new(),
+            hub: HubPlan::default(),
+            relays: None,
         }
+    }
+
+    /// A world for clients that play scripts, before anybody comes.
+    fn for_scripts(seed: u64, rng: &mut Rng) -> Self {
+        let driver = DriverSettings {
+            connections_max: 64,
+            receive_buffers: rng.u16(1..64),
+            receive_buffer_bytes: rng.u32(64..4_096),
+            ..DriverSettings::default()
+        };
+        let cores = rng.usize(1..=2);
+        Self { cores, ..Self::empty(seed, settings(rng), faults(rng), driver) }
     }
 
     /// All kinds of clients.
     pub fn everyone(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(seed);
-        let mut scenario = Self::empty(seed, rng);
+        let mut scenario = Self::for_scripts(seed, rng);
         for _ in 0..rng.u8(1..8) {
             let script = any_script(&scenario.settings, rng);
-            let manner = Manner::any(&script, PATIENCE, rng);
-            scenario.admit(script, manner, rng);
+            let behaviour = Behaviour::any(&script, PATIENCE, rng);
+            scenario.admit(script, behaviour, rng);
+        }
+        scenario
+    }
+
+    /// All kinds of clients, some of them behind a layer of records.
+    pub fn everyone_sealed(seed: u64) -> Self {
+        let (rng, mut scenario) = (&mut Rng::with_seed(!seed), Self::everyone(seed));
+        for client in scenario.scripted.iter_mut().filter(|_| rng.u8(0..3) > 0) {
+            client.sealing = Sealing::On;
         }
         scenario
     }
@@ -125,7 +156,7 @@ impl Scenario {
     /// Clients that take more than they read, on a network without resets.
     pub fn slow_readers(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(seed);
-        let mut scenario = Self::empty(seed, rng);
+        let mut scenario = Self::for_scripts(seed, rng);
         scenario.faults = Faults {
             reset: 0.0,
             refusal: 0.0,
@@ -155,8 +186,8 @@ impl Scenario {
                 _ => Reading::Never(rng.usize(0..=length)),
             };
             let opening = Opening::Eager;
-            let manner = Manner { reading, leaving, opening, ..Manner::plain(&script) };
-            scenario.admit(script, manner, rng);
+            let behaviour = Behaviour { reading, leaving, opening, ..Behaviour::plain(&script) };
+            scenario.admit(script, behaviour, rng);
         }
         scenario
     }
@@ -164,42 +195,43 @@ impl Scenario {
     /// Clients that stay, and some who do not, until the gateway drains.
     pub fn drain(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(seed);
-        let mut scenario = Self::empty(seed, rng);
+        let mut scenario = Self::for_scripts(seed, rng);
         let moments = [60_000, 1_000_000, 30_000_000];
         let latest = rng.choice(moments).expect("a choice");
         let drain_at = Duration::from_micros(rng.u64(0..latest));
         scenario.drain_at = Some(drain_at);
         for _ in 0..rng.u8(1..12) {
             let script = any_script(&scenario.settings, rng);
-            let mut manner = Manner::any(&script, PATIENCE, rng);
+            let mut behaviour = Behaviour::any(&script, PATIENCE, rng);
             if rng.u8(0..3) > 0 {
-                manner.leaving = Leaving::Stays;
-                manner.courtesy = Courtesy::Polite;
+                behaviour.leaving = Leaving::Stays;
+                behaviour.courtesy = Courtesy::Polite;
             }
             if rng.u8(0..4) == 0 {
                 // Just in time, or a moment too late.
-                manner.comes_at = drain_at + Duration::from_micros(rng.u64(0..1_000));
+                behaviour.comes_at = drain_at + Duration::from_micros(rng.u64(0..1_000));
             }
-            scenario.admit(script, manner, rng);
+            scenario.admit(script, behaviour, rng);
         }
         scenario
     }
 
-    /// More clients than seats, in all or from one address.
+    /// More clients than the limits allow, in all or from one address.
     pub fn crowd(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(seed);
-        let mut scenario = Self::empty(seed, rng);
-        scenario.limiter.connections_max = rng.u32(1..12);
-        scenario.limiter.connections_per_address_max = rng.u32(1..6);
+        let mut scenario = Self::for_scripts(seed, rng);
+        scenario.limits.connections_max = rng.u32(1..12);
+        scenario.limits.connections_per_address_max = rng.u32(1..6);
         for number in 0..rng.u16(4..24) {
             let mut script = Script::default();
             script.open(rng);
             script.talk(rng.usize(0..4), 2_000, rng);
             script.close(rng);
-            let manner = Manner::any(&script, PATIENCE, rng);
-            scenario.admit(script, manner, rng);
+            let behaviour = Behaviour::any(&script, PATIENCE, rng);
+            scenario.admit(script, behaviour, rng);
             let host = rng.u8(1..5);
-            scenario.addresses.push(SocketAddr::from(([10, 0, 0, host], 1_000 + number)));
+            let client = scenario.scripted.last_mut().expect("it was admitted");
+            client.address = Some(SocketAddr::from(([10, 0, 0, host], 1_000 + number)));
         }
         scenario
     }
@@ -207,7 +239,7 @@ impl Scenario {
     /// Clients whose first request, or next one, never comes to its end.
     pub fn slow_handshakes(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(seed);
-        let mut scenario = Self::empty(seed, rng);
+        let mut scenario = Self::for_scripts(seed, rng);
         scenario.faults.reset = 0.0;
         scenario.faults.refusal = 0.0;
         for _ in 0..rng.u8(1..6) {
@@ -215,22 +247,45 @@ impl Scenario {
             script.requests(rng.usize(0..2), rng);
             let begun = script.bytes.len();
             script.open(rng);
-            let mut manner = Manner::plain(&script);
-            manner.comes_at = Duration::from_micros(rng.u64(0..50_000));
-            manner.says = rng.usize(begun..script.bytes.len());
-            manner.leaving = Leaving::FallsSilent;
+            let mut behaviour = Behaviour::plain(&script);
+            behaviour.comes_at = Duration::from_micros(rng.u64(0..50_000));
+            behaviour.says = rng.usize(begun..script.bytes.len());
+            behaviour.leaving = Leaving::FallsSilent;
             if rng.bool() {
-                (manner.says, manner.leaving) = (script.bytes.len(), Leaving::Stays);
-                manner.cutting = Cutting::Drip(Duration::from_millis(rng.u64(150..1_000)));
+                (behaviour.says, behaviour.leaving) = (script.bytes.len(), Leaving::Stays);
+                behaviour.splitting = Splitting::Drip(Duration::from_millis(rng.u64(150..1_000)));
             }
-            scenario.admit(script, manner, rng);
+            scenario.admit(script, behaviour, rng);
         }
         scenario
     }
 
-    /// A client that says `script` in `manner`.
-    fn admit(&mut self, script: Script, manner: Manner, rng: &mut Rng) {
-        self.visitors.push(Visitor::new(script, manner, rng.u64(..)));
+    /// Clients that are relayed over a lossy network.
+    pub fn relay(seed: u64) -> Self {
+        let faults = match seed % 3 {
+            0 => Faults::none(),
+            1 => Faults::default(),
+            _ => Faults::harsh(),
+        };
+        Self::relaying(seed, faults, RelayPlan { losses: Losses::Any, kept_bytes_max: None })
+    }
+
+    /// Clients that are relayed, with a network that is slow at most.
+    pub fn lossless_relay(seed: u64) -> Self {
+        let faults = Faults { reset: 0.0, refusal: 0.0, connect_failure: 0.0, ..Faults::harsh() };
+        Self::relaying(seed, faults, RelayPlan { losses: Losses::None, kept_bytes_max: None })
+    }
+
+    fn relaying(seed: u64, faults: Faults, plan: RelayPlan) -> Self {
+        let settings = Settings::from_config(&Config::default());
+        let faults = Faults { send_buffer_bytes: 1 << 10, ..faults };
+        let scenario = Self::empty(seed, settings, faults, relay::driver_settings());
+        Self { relays: Some(plan), turns_max: 30_000, ..scenario }
+    }
+
+    /// A client that plays `script` with `behaviour`.
+    fn admit(&mut self, script: Script, behaviour: Behaviour, rng: &mut Rng) {
+        self.scripted.push(ScriptedClient::new(script, behaviour, rng.u64(..)));
     }
 }
 

@@ -3,17 +3,27 @@
 //! `RINGWAY_SIM_SEEDS` sets how many each test runs, and `RINGWAY_SIM_FROM` the first of them, so that
 //! several processes can share the work. `RINGWAY_SIM_SEED` runs that one alone.
 
-use std::{env, ops::Range};
+use std::{cell::Cell, env, ops::Range};
+
+thread_local! {
+    static CURRENT: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The seed that runs on this thread.
+pub fn current() -> u64 {
+    CURRENT.get()
+}
 
 /// Calls `run` with each seed, `count` of them unless the environment says otherwise; says how many
 /// there were.
-pub fn each_seed(test: &str, count: u64, mut run: impl FnMut(u64)) -> usize {
+pub fn each_seed(test: &str, count: u64, mut run: impl FnMut(u64)) -> u64 {
     let seeds = seeds(count);
     for seed in seeds.clone() {
+        CURRENT.set(seed);
         let _notice = Notice { test, seed };
         run(seed);
     }
-    seeds.count()
+    seeds.end - seeds.start
 }
 
 fn seeds(count: u64) -> Range<u64> {

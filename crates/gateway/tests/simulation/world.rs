@@ -1,229 +1,317 @@
-//! A world in one thread: the real shard on the simulated driver, and its visitors.
+//! A world in one thread: cores on simulated drivers, one network, one clock, and all that comes.
 //!
-//! It turns the gateway's loop by hand, in virtual time, and audits it after every turn.
+//! It turns the loop of every core by hand, in virtual time, and has each turn audited.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use fastrand::Rng;
-use ringway::broker::Broker;
-use ringway::broker::mailbox::Mailbox;
-use ringway::config::settings::Settings;
-use ringway::core::shard::Shard;
-use ringway::core::shard::ShardParts;
-use ringway::edge::limiter::ConnectionLimiter;
-use ringway::memory::MemoryBudget;
-use ringway::metrics::CoreMetrics;
-use ringway_acceptor::{
-    Driver, Operations,
-    sim::{Network, SimDriver},
+use ringway::{
+    broker::{Broker, mailbox::Mailbox, source::LogSource},
+    config::settings::Settings,
+    edge::limiter::ConnectionLimiter,
+    memory::MemoryBudget,
 };
+use ringway_acceptor::{Completion, Driver, sim::Network};
 use ringway_hub::Epoch;
 
-use super::{
-    ledger::Ledger,
+use crate::{
+    checkers::{Audit, LATENESS, Trace, check, check_eq},
+    core::{Core, Owner},
+    hub::{Hub, LateLog, Place, Placing},
+    relay::{KEPT_BYTES_MAX, Pair, Relays},
     scenario::Scenario,
-    visitor::{LATENESS, Moment, Visitor},
+    script::{Moment, Scripts},
+    tally::{Count, Tally},
 };
 
-/// More turns than any course of events takes: past this the gateway, or the world, hangs.
-const TURNS_MAX: u64 = 400_000;
-
-/// How much time passes at most while bytes are on their way.
-const STEP: Duration = Duration::from_millis(1);
+/// What all cores share.
+pub struct Shared {
+    /// The settings that they began with.
+    pub settings: Arc<Settings>,
+    /// The log and the directory.
+    pub broker: Arc<Broker>,
+    /// What gives events their places, unless the log does.
+    pub late_log: Option<Arc<LateLog>>,
+    /// The limits of connections.
+    pub limiter: Arc<ConnectionLimiter>,
+    /// What the control thread tells them.
+    pub mailbox: Mailbox,
+    /// What the process may buffer: more than a run ever does.
+    pub memory: Arc<MemoryBudget>,
+}
 
 /// All that there is.
 pub struct World {
     network: Network,
-    driver: SimDriver,
-    shard: Shard,
-    operations: Operations,
-    limiter: Arc<ConnectionLimiter>,
-    mailbox: Mailbox,
-    settings: Arc<Settings>,
-    ledger: Ledger,
-    visitors: Vec<Visitor>,
-    addresses: Vec<SocketAddr>,
+    shared: Shared,
+    cores: Vec<Core>,
+    audit: Audit,
+    trace: Trace,
+    tally: Tally,
+    scripts: Scripts,
+    hub: Hub,
+    pairs: Vec<Pair>,
     drain_at: Option<Duration>,
     drained_at: Option<Duration>,
+    stall: f64,
+    turns_max: u64,
     rng: Rng,
-}
-
-/// What a course of events came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outcome {
-    /// A hash of all that the gateway was told and all that it said.
-    pub trace: u64,
-    /// Turns of the loop.
-    pub turns: u64,
-    /// Visitors that got all that they were owed.
-    pub satisfied: usize,
-    /// How often reading was paused past the bound of the queue.
-    pub overruns: usize,
 }
 
 impl World {
     /// The world of a scenario, before anything has happened.
     pub fn new(scenario: Scenario) -> Self {
-        let Scenario { seed, faults, driver, settings, limiter, visitors, addresses, drain_at } =
-            scenario;
+        let Scenario { seed, faults, driver, .. } = scenario;
         let network = Network::new(seed, faults);
-        let ledger = Ledger::new(&limiter, &settings, &driver, &faults);
-        let driver = network.driver(driver);
-        let (mailbox, settings) = (Mailbox::default(), Arc::new(settings));
-        mailbox.register(driver.waker());
-        let limiter = Arc::new(ConnectionLimiter::new(limiter));
-        let shard = Shard::new(ShardParts {
-            settings: Arc::clone(&settings),
-            limiter: Arc::clone(&limiter),
-            broker: Arc::new(Broker::new(
-                Epoch::new(seed),
-                &settings.history,
-                &settings.history_topics,
-            )),
-            mailbox: mailbox.clone(),
-            memory: Arc::new(MemoryBudget::new(1 << 30)),
-            metrics: Arc::new(CoreMetrics::default()),
-            channels: ringway::outbox::channel::Channels::default(),
-            core: 0,
-        });
-        let operations = Operations::default();
-        let rng = Rng::with_seed(!seed);
-        Self {
-            network,
-            driver,
-            shard,
-            operations,
-            limiter,
-            mailbox,
+        let mut rng = Rng::with_seed(!seed);
+        let settings = Arc::new(scenario.settings);
+        let broker = Broker::new(Epoch::new(seed + 1), &settings.history, &settings.history_topics);
+        let late_log = match scenario.hub.placing {
+            Placing::AtOnce => None,
+            Placing::Later => Some(Arc::new(LateLog::new(seed))),
+        };
+        let shared = Shared {
+            broker: Arc::new(match &late_log {
+                Some(late_log) => broker.with_source(Arc::clone(late_log) as Arc<dyn LogSource>),
+                None => broker,
+            }),
+            late_log,
+            limiter: Arc::new(ConnectionLimiter::new(scenario.limits.clone())),
+            mailbox: Mailbox::default(),
+            memory: Arc::new(MemoryBudget::new(1 << 40)),
             settings,
-            ledger,
-            visitors,
-            addresses,
-            drain_at,
+        };
+        let audit = Audit::new(scenario.limits, &shared.settings);
+        let mut pairs = Vec::new();
+        let cores = match scenario.relays {
+            Some(plan) => {
+                let mut core = Core::relaying(&network, driver.clone(), Relays::new(plan));
+                let Owner::Relays(relays) = &mut core.owner else { unreachable!() };
+                for _ in 0..rng.usize(1..=3) {
+                    pairs.push(Pair::new(&network, plan.losses, relays, &mut rng));
+                }
+                vec![core]
+            }
+            None => (0..scenario.cores)
+                .map(|number| Core::new(number, &network, driver.clone(), &shared))
+                .collect(),
+        };
+        Self {
+            scripts: Scripts::new(scenario.scripted, &shared.settings, &driver, &faults),
+            hub: Hub::new(scenario.hub, &network, &shared, &faults, &mut rng),
+            network,
+            shared,
+            cores,
+            audit,
+            trace: Trace::default(),
+            tally: Tally::default(),
+            pairs,
+            drain_at: scenario.drain_at,
             drained_at: None,
+            stall: scenario.stall,
+            turns_max: scenario.turns_max,
             rng,
         }
     }
 
     /// Lets everything happen.
-    pub fn run(self) -> Outcome {
-        self.run_and_ask(|_| ()).0
-    }
-
-    /// Lets everything happen, then asks each visitor how it fared.
-    pub fn run_and_ask<T>(mut self, ask: impl Fn(&Visitor) -> T) -> (Outcome, Vec<T>) {
+    pub fn run(mut self) -> Tally {
         let mut turns = 0;
         while !self.is_over() {
             self.turn();
             turns += 1;
-            assert!(turns < TURNS_MAX, "the world hangs; {}", self.describe());
+            check!(Progress, turns < self.turns_max, "the world hangs; {}", self.describe());
         }
-        // The last words are on their way to the ears.
-        self.visit(self.network.now());
-        match self.drained_at {
-            Some(drained_at) => self.audit_drain(drained_at),
-            None => self.audit_rest(),
+        self.check_end();
+        let mut tally = self.tally;
+        tally.add_all(Count::Turns, turns);
+        for core in &self.cores {
+            tally.add_all(Count::Lagged, core.metrics.lagged.value());
+            tally.add_all(Count::ChannelErrors, core.metrics.channel_errors.value());
         }
-        let satisfied = self.visitors.iter().filter(|visitor| visitor.got_all()).count();
-        let (trace, overruns) = (self.ledger.trace(), self.ledger.overruns());
-        let told = self.visitors.iter().map(ask).collect();
-        (Outcome { trace, turns, satisfied, overruns }, told)
+        self.scripts.count(&mut tally);
+        tally += self.hub.model.tally;
+        tally.trace = self.trace.value();
+        tally
     }
 
     fn is_over(&self) -> bool {
-        let is_done = |visitor: &Visitor| visitor.is_done();
-        let is_quiet = self.network.is_quiet() && self.operations.is_empty();
-        match self.drained_at {
-            Some(_) => self.shard.is_finished(self.network.now()) && is_quiet,
-            None => self.visitors.iter().all(is_done) && self.shard.clients() == 0 && is_quiet,
-        }
+        let now = self.network.now();
+        let is_finished = |core: &Core| match &core.owner {
+            Owner::Shard(shard) if self.drained_at.is_some() => shard.is_finished(now),
+            owner => owner.connections() == 0,
+        };
+        let are_done = self.drained_at.is_some()
+            || (self.scripts.are_done()
+                && self.hub.is_done()
+                && self.pairs.iter().all(Pair::has_ended)
+                && self.is_at_rest());
+        are_done && self.cores.iter().all(is_finished) && self.is_quiet()
     }
 
-    /// One turn of the visitors, then one of the gateway, as its event loop does it.
+    /// Whether nothing is on its way.
+    fn is_quiet(&self) -> bool {
+        self.network.is_quiet()
+            && self.hub.has_all_places()
+            && self.cores.iter().all(|core| core.operations.is_empty())
+    }
+
+    /// Whether nothing will happen without a client's doing, or a time-out.
+    fn is_at_rest(&self) -> bool {
+        let now = self.network.now();
+        self.network.is_quiet()
+            && self.hub.has_all_places()
+            && self.cores.iter().all(|core| core.is_at_rest(now))
+    }
+
+    /// Clients act, then the cores take a turn, in any order.
     fn turn(&mut self) {
         let now = self.network.now();
-        let next = self.visit(now);
-        let is_calm = self.network.is_quiet() && self.operations.is_empty();
-        self.driver.submit(&mut self.operations);
-        let deadline = self.shard.next_deadline(now);
-        let next = next.map(|next| next.saturating_sub(now));
-        // No time passes unseen while anything moves.
-        let step = (!is_calm).then_some(STEP);
-        let timeout = deadline.into_iter().chain(next).chain(step).min();
-        self.driver.wait(timeout).expect("the simulation has no kernel");
-        let now = self.network.now();
-        while let Some(completion) = self.driver.next() {
-            self.ledger.note(&completion, now, &mut self.visitors);
-            self.shard.complete(completion, now, &mut self.operations);
+        self.hub.place_events(now);
+        self.hub.hear(now, &mut self.trace);
+        let is_at_rest = self.is_at_rest();
+        if is_at_rest {
+            self.hub.model.audit_rest(now);
+            self.cores.iter().for_each(Audit::at_rest);
         }
-        self.shard.follow_log(now, &mut self.operations);
-        self.shard.expire(now, &mut self.operations);
-        self.shard.count(&self.driver.counters(), &self.operations);
-        assert_eq!(self.shard.clients(), self.ledger.connections(), "clients of the shard");
-        assert_eq!(self.limiter.connections(), self.ledger.seats(), "seats of the census");
+        let next = self.act(now).into_iter().chain(self.hub.act(now, is_at_rest)).min();
+        let first = self.rng.usize(0..self.cores.len());
+        for place in 0..self.cores.len() {
+            self.turn_core((first + place) % self.cores.len(), next);
+        }
     }
 
-    /// All visitors act, in any order; returns when the next one wants to.
-    fn visit(&mut self, now: Duration) -> Option<Duration> {
+    /// Scripted clients and relayed ones act. Returns when the next one wants to.
+    fn act(&mut self, now: Duration) -> Option<Duration> {
         let drain_at = self.drain_at.filter(|_| self.drained_at.is_none());
         if drain_at.is_some_and(|at| at <= now) {
-            self.mailbox.drain(self.settings.server.drain_time);
+            self.shared.mailbox.drain(self.shared.settings.server.drain_time);
             self.drained_at = Some(now);
         }
-        let moment = Moment {
-            now,
-            draining: self.drained_at.is_some(),
-            ping_interval: self.settings.websocket.ping_interval,
-            silence_max: self.settings.websocket.ping_interval
-                + self.settings.websocket.pong_timeout,
-            handshake_timeout: self
-                .settings
-                .limits
-                .handshake_timeout
-                .min(self.settings.limits.keep_alive_timeout),
-            message_timeout: self.settings.websocket.message_timeout,
-        };
-        let mut next = drain_at.filter(|at| *at > now);
-        let first = self.rng.usize(0..self.visitors.len());
-        for place in 0..self.visitors.len() {
-            let number = (first + place) % self.visitors.len();
-            let visitor = &mut self.visitors[number];
-            let address = self.addresses.get(number).copied();
-            if let Some(address) = visitor.come(&self.network, address, now) {
-                self.ledger.expect(address, number);
+        let moment = Moment::new(now, self.drained_at.is_some(), &self.shared.settings);
+        let drain = drain_at.filter(|at| *at > now);
+        let scripts = self.scripts.act(&self.network, moment, &mut self.trace, &mut self.rng);
+        let pairs = self.pairs.iter_mut().filter_map(|pair| pair.act(now, &mut self.rng)).min();
+        drain.into_iter().chain(scripts).chain(pairs).min()
+    }
+
+    /// Turns a core's loop once, as `event_loop` does, unless it sleeps or stands still.
+    fn turn_core(&mut self, number: usize, next: Option<Duration>) {
+        if self.is_stalled(number) {
+            return;
+        }
+        let is_quiet = self.is_quiet();
+        let until = self.cores[number].wait(&self.network, next, is_quiet);
+        let now = self.network.now();
+        let completions = self.complete(number, now);
+        if self.cores[number].sleeps_on(completions, until, now) {
+            return;
+        }
+        let Self { cores, hub: Hub { model, .. }, .. } = self;
+        let Core { driver, owner, operations, .. } = &mut cores[number];
+        match owner {
+            Owner::Shard(shard) => {
+                model.heard_all(number);
+                model.expect_a_gap(number, shard.hub().position());
+                model.before_resuming();
+                shard.follow_log(now, operations);
+                model.has_resumed(shard, Place::of(number, shard, now));
+                shard.expire(now, operations);
+                shard.count(&driver.counters(), operations);
             }
-            let wish = visitor.act(moment);
-            next = next.into_iter().chain(wish).min();
+            Owner::Relays(relays) => relays.end_turn(now, operations),
         }
-        next
+        // A turn takes time.
+        self.network.advance(Duration::from_micros(self.rng.u64(1..20)));
+        model.learn();
+        model.end_turn();
+        self.audit.after_turn(number, &self.cores[number], &self.shared.limiter);
     }
 
-    /// After the last visitor has gone, nothing is left.
-    fn audit_rest(&self) {
-        assert_eq!(self.shard.clients(), 0, "clients");
-        assert_eq!(self.limiter.connections(), 0, "seats");
-        assert_eq!(self.driver.connections(), 0, "connections of the driver");
-        assert_eq!(self.driver.leases_taken(), 0, "leases");
-        assert_eq!(self.shard.next_deadline(self.network.now()), None, "deadlines");
+    fn is_stalled(&mut self, number: usize) -> bool {
+        let core = &mut self.cores[number];
+        if self.rng.f64() < self.stall {
+            core.stall(self.rng.u32(1..200));
+        }
+        let is_stalled = core.is_stalled();
+        if is_stalled {
+            self.network.advance(Duration::from_micros(self.rng.u64(0..300)));
+        }
+        is_stalled
     }
 
-    /// After a drain nobody is left who could have left.
-    fn audit_drain(&self, drained_at: Duration) {
-        let took = self.network.now() - drained_at;
-        assert!(took <= self.settings.server.drain_time + LATENESS, "the drain took {took:?}");
-        for visitor in self.visitors.iter().filter(|visitor| visitor.is_attentive()) {
-            assert!(visitor.is_done() || !visitor.has_come(), "left behind: {}", visitor.summary());
+    /// Serves what has come; returns how much that was. The checkers are told first.
+    fn complete(&mut self, number: usize, now: Duration) -> usize {
+        let Self { cores, hub, scripts, audit, trace, tally, .. } = self;
+        let Core { driver, owner, operations, .. } = &mut cores[number];
+        let mut completions = 0;
+        while let Some(completion) = driver.next() {
+            completions += 1;
+            trace.note(number, &completion, now);
+            let shard = match owner {
+                Owner::Relays(relays) => {
+                    relays.complete(completion, now, operations);
+                    continue;
+                }
+                Owner::Shard(shard) => shard,
+            };
+            let place = Place::of(number, shard, now);
+            let patience = hub.model.patience(number, &completion);
+            let rejected = audit.note(number, &completion, patience, now);
+            scripts.note(number, &completion, rejected, tally);
+            hub.model.note(&completion, place);
+            let received = match completion {
+                Completion::Received { connection, .. } => Some(connection),
+                _ => None,
+            };
+            shard.complete(completion, now, operations);
+            if let Some(connection) = received {
+                hub.model.is_taken(connection, shard, place);
+            }
+            hub.model.learn();
         }
-        if self.shard.clients() == 0 {
-            assert_eq!(self.limiter.connections(), 0, "seats");
-            assert_eq!(self.driver.connections(), 0, "connections of the driver");
-            assert_eq!(self.driver.leases_taken(), 0, "leases");
+        completions
+    }
+
+    /// After the last client has gone, nothing is left; after a drain, nobody who could have left.
+    fn check_end(&mut self) {
+        let now = self.network.now();
+        // The last words are on their way to the clients.
+        self.act(now);
+        if let Some(drained_at) = self.drained_at {
+            let took = now - drained_at;
+            let drain_time = self.shared.settings.server.drain_time;
+            check!(Drain, took <= drain_time + LATENESS, "the drain took {took:?}");
+            self.scripts.check_drained();
+        }
+        let mut connections = 0;
+        for core in &self.cores {
+            connections += core.owner.connections();
+            if core.owner.connections() == 0 {
+                Audit::at_end(core, self.drained_at.is_some(), now);
+            }
+        }
+        if connections == 0 {
+            check_eq!(Permits, self.shared.limiter.connections(), 0, "permits at the end");
+            self.hub.check_end();
+        }
+        let peak = self.network.backlog_bytes_peak();
+        for core in &self.cores {
+            let Owner::Relays(relays) = &core.owner else { continue };
+            let bound = KEPT_BYTES_MAX * self.pairs.len();
+            check!(Backlogs, peak <= bound, "{peak} bytes were kept");
+            self.tally.add_all(Count::RelaysHeldBack, u64::from(peak > 0));
+            self.pairs.iter_mut().for_each(|pair| pair.check(relays, &mut self.tally));
         }
     }
 
     fn describe(&self) -> String {
-        let left = self.visitors.iter().filter(|visitor| !visitor.is_done());
-        let left: Vec<_> = left.map(Visitor::summary).collect();
-        format!("{} clients in the shard; not done: {left:#?}", self.shard.clients())
+        let connections = self.cores.iter().map(|core| core.owner.connections());
+        let connections: Vec<_> = connections.collect();
+        format!(
+            "connections {connections:?}; {:#?} {:#?}",
+            self.scripts.describe(),
+            self.hub.describe()
+        )
     }
 }

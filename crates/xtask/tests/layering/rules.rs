@@ -24,8 +24,14 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 const TESTBED: &str = "ringway-testbed";
 
 /// Packages that are built into something a user runs.
-const SHIPPED: [&str; 5] =
-    ["ringway-frame", "ringway-acceptor", "ringway-hub", "ringway", "ringway-loadtest"];
+const SHIPPED: [&str; 6] = [
+    "ringway-frame",
+    "ringway-http",
+    "ringway-acceptor",
+    "ringway-hub",
+    "ringway",
+    "ringway-loadtest",
+];
 
 /// Where unsafe code may be; everything whose path begins so. The last one is no part of the product:
 /// the floor is what io_uring costs without a layer of ours above it, so it has its own.

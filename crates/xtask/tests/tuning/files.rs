@@ -61,7 +61,7 @@ fn every_file_is_of_a_kind_that_is_checked_and_has_its_place_in_the_readme() {
             "limits.d" => file.ends_with(".conf"),
             "sysctl.d" if file.contains('/') => file.ends_with(".sh") || file.ends_with(".py"),
             "sysctl.d" => file.ends_with(".conf"),
-            "systemd" => file.ends_with(".service"),
+            "systemd" => file.ends_with(".service") || file.ends_with(".socket"),
             "seccomp" => file.ends_with(".json"),
             "irq" => file.ends_with(".sh"),
             _ => false,

@@ -1,7 +1,7 @@
-//! The systemd unit: it verifies, it is as closed as it claims to be, and its filter of system
-//! calls has what the gateway was seen to call.
+//! The systemd units: they verify, the service is as closed as it claims to be, its filter of system
+//! calls has what the gateway was seen to call, and the socket has the name that the gateway knows.
 //!
-//! It never starts the unit.
+//! It never starts a unit.
 
 use std::{collections::BTreeSet, fs, process::Command};
 
@@ -11,13 +11,18 @@ use crate::{
 };
 
 const UNIT: &str = "systemd/ringway.service";
+const SOCKET: &str = "systemd/ringway.socket";
 
 /// What `systemd-analyze security` may say: 0 is closed, 10 is open.
 const EXPOSURE_MAX: f64 = 2.0;
 
-/// The values of a key, in their order.
+/// The values of a key of the service, in their order.
 fn values(key: &str) -> Vec<String> {
-    let text = text(UNIT);
+    values_of(UNIT, key)
+}
+
+fn values_of(unit: &str, key: &str) -> Vec<String> {
+    let text = text(unit);
     let found = text.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
     found.map(str::to_owned).collect()
 }
@@ -31,11 +36,23 @@ fn it_verifies() {
     let [start] = &values("ExecStart")[..] else { panic!("one ExecStart") };
     let (installed, _) = start.split_once(' ').unwrap();
     fs::write(&unit, text(UNIT).replace(installed, &program)).unwrap();
-    let verify = run(Command::new("systemd-analyze").arg("verify").arg(&unit));
+    let socket = folder.path().join("ringway.socket");
+    fs::write(&socket, text(SOCKET)).unwrap();
+    let verify = run(Command::new("systemd-analyze").arg("verify").args([&unit, &socket]));
     let Some(output) = verify else { return };
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    let about_it: Vec<_> = told.lines().filter(|line| line.contains("ringway.service")).collect();
+    let about_it: Vec<_> = told.lines().filter(|line| line.contains("ringway.")).collect();
     assert!(output.status.success() && about_it.is_empty(), "{told}");
+}
+
+/// The gateway's integration tests (`inherited`) pass sockets under these names.
+#[test]
+fn the_socket_has_a_name_that_the_gateway_knows() {
+    assert_eq!(values_of(SOCKET, "FileDescriptorName"), ["clients"]);
+    assert!(text(SOCKET).contains("FileDescriptorName=api and Service=ringway.service"));
+    // The gateway accepts itself, and is started by its own unit.
+    assert_eq!(values_of(SOCKET, "Accept"), [""; 0]);
+    assert_eq!(values_of(SOCKET, "Service"), [""; 0]);
 }
 
 #[test]

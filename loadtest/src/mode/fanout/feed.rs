@@ -5,7 +5,9 @@
 
 use memchr::memchr2;
 
-use crate::wire::{cursor, handshake::Approach, request, response::Head};
+use ringway_http::ResponseHead;
+
+use crate::wire::{cursor, handshake::Approach, request};
 
 /// How subscribers receive.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -59,16 +61,15 @@ impl Feed {
     }
 
     /// A response begins.
-    pub fn begin(&mut self, head: Head<'_>) -> ResponseKind {
+    pub fn begin(&mut self, head: ResponseHead<'_>) -> ResponseKind {
         self.status = head.status;
         self.pending.clear();
         self.is_after_cr = false;
         let answer = self.answer();
         if answer == ResponseKind::News {
-            self.etag.clear();
-            self.etag.push_str(head.etag);
-            self.last_modified.clear();
-            self.last_modified.push_str(head.last_modified);
+            // RFC 9110 §8.8.3 and §8.8.2.
+            keep(&mut self.etag, head, "ETag");
+            keep(&mut self.last_modified, head, "Last-Modified");
         }
         answer
     }
@@ -122,6 +123,12 @@ impl Feed {
         }
         body
     }
+}
+
+/// Keeps the value of a field, or nothing where it is missing.
+fn keep(kept: &mut String, head: ResponseHead<'_>, name: &str) {
+    kept.clear();
+    kept.extend(head.values(name).next().and_then(|value| std::str::from_utf8(value).ok()));
 }
 
 /// Of a line of a stream, what is data.
@@ -178,7 +185,8 @@ mod tests {
         let mut feed = Feed::default();
         let request = |feed: &Feed| String::from_utf8(feed.request(&transport, &approach, 7));
         assert_eq!(request(&feed).unwrap(), "GET /poll?n=7 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
-        let head = Head { status: 200, etag: "3", last_modified: "today" };
+        let bytes = b"HTTP/1.1 200 OK\r\nETag: 3\r\nLast-Modified: today\r\n\r\n";
+        let head = ResponseHead { status: 200, bytes };
         assert_eq!(feed.begin(head), ResponseKind::News);
         feed.keep(b"{\"at\":\"x-1\",");
         feed.keep(b"\"events\":[{\"at\":\"x-0\"}]}");
@@ -188,7 +196,7 @@ mod tests {
             request(&feed).unwrap(),
             format!("GET /poll?n=7&at=x-1 HTTP/1.1\r\nHost: 127.0.0.1\r\n{told}")
         );
-        let nothing = Head { status: 304, etag: "", last_modified: "" };
+        let nothing = ResponseHead { status: 304, bytes: b"HTTP/1.1 304 None\r\n\r\n" };
         assert_eq!(feed.begin(nothing), ResponseKind::NoNews);
         assert!(request(&feed).unwrap().ends_with(told), "it is where it was");
     }

@@ -7,6 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use ringway_frame::{DataKind, MaskKeys, Opcode, emit_frame};
+use ringway_http::Part;
 
 use super::{
     sides::{PublishPlan, Published, Way},
@@ -21,7 +22,6 @@ use crate::{
     mode::{REOPEN_DELAY, pace::Pace},
     wire::{
         failure::Reason,
-        response::Part,
         stamp::Stamp,
         template::{Draft, greeting},
     },
@@ -283,6 +283,7 @@ impl Workload for Publish {
 
     fn response(&mut self, connection: u32, part: Part<'_>, connections: &mut ConnectionTable) {
         match part {
+            Part::Interim(_) => {}
             Part::Head(head) => self.lanes[connection as usize].status = head.status,
             Part::Body(body) => {
                 if !(200..=299).contains(&self.lanes[connection as usize].status) {

@@ -7,6 +7,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use ringway_frame::{DataKind, MaskKeys, Opcode, emit_frame};
+use ringway_http::Part;
 
 use super::{
     feed::{Feed, ResponseKind, Transport},
@@ -24,7 +25,6 @@ use crate::{
         delivery::{Deliveries, Found},
         failure::Reason,
         handshake::Approach,
-        response::Part,
         stamp::Stamp,
         template::greeting,
     },
@@ -288,6 +288,7 @@ impl Workload for Subscribe {
     fn response(&mut self, connection: u32, part: Part<'_>, connections: &mut ConnectionTable) {
         let Some(feed) = self.feeds.get_mut(connection as usize) else { return };
         match part {
+            Part::Interim(_) => {}
             Part::Head(head) => {
                 if feed.begin(head) == ResponseKind::Refusal {
                     connections

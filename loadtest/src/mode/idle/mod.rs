@@ -9,6 +9,7 @@ pub mod command;
 use std::{collections::BTreeSet, ops::AddAssign, time::Duration};
 
 use ringway_frame::{DataKind, MaskKeys, Opcode, emit_frame, emit_ping};
+use ringway_http::Part;
 
 use crate::{
     engine::{
@@ -19,7 +20,6 @@ use crate::{
         failure::Reason,
         handshake::Approach,
         request,
-        response::Part,
         stamp::{Coding, Stamp},
         template::greeting,
     },
@@ -163,7 +163,7 @@ impl Workload for Idle {
                 let reason = format!("response_status_{}", head.status);
                 self.lose(connection, Reason::named(reason), connections);
             }
-            Part::Head(_) | Part::Body(_) => {}
+            Part::Interim(_) | Part::Head(_) | Part::Body(_) => {}
             Part::End(_) => self.lose(connection, Reason::named("response_ended"), connections),
         }
     }

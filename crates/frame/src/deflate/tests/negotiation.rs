@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::deflate::{Agreement, ClientWindow, ContextTakeover, Offer, Policy, Unacceptable};
-use crate::handshake::extension::{Extension, Extensions};
+use crate::extension::{Extension, Extensions};
 
 /// Both takeovers allowed and all windows open, so that answers show the offer.
 fn open_policy() -> Policy {

@@ -267,7 +267,7 @@ fn every_refusal_has_a_status_and_a_reason() {
 #[test]
 fn the_response_is_written_in_full() {
     let mut out = b"earlier;".to_vec();
-    let offer = crate::handshake::extension::Extension::parse(b"permessage-deflate").unwrap();
+    let offer = crate::extension::Extension::parse(b"permessage-deflate").unwrap();
     let agreement = Policy::default().agree([offer]).unwrap();
     emit_response(&mut out, b"dGhlIHNhbXBsZSBub25jZQ==", Some("chat"), Some(&agreement));
     let expected = "earlier;HTTP/1.1 101 Switching Protocols\r\n\

@@ -3,17 +3,19 @@
 //! There is no driver, so that a socket takes all that is written and nothing is ever backlogged.
 
 mod channels;
+mod identities;
 mod polls;
 mod replacing;
 mod slices;
 mod stalls;
 
-use ringway_acceptor::{Outgoing, Piece};
+use ringway_acceptor::{Operation, Outgoing, Piece};
 use ringway_frame::{MaskKeys, Opcode, emit_frame};
 use ringway_hub::Epoch;
 
 use crate::{
-    broker::{Echo, Notice, source::Submitter},
+    auth::SelfNamed,
+    broker::{Echo, Notice, mailbox::CoreMessage, source::Submitter},
     config::Config,
     core::shard::*,
     edge::limiter::ConnectionLimits,
@@ -40,6 +42,7 @@ fn shard_with(change: impl FnOnce(&mut Settings)) -> Shard {
         })),
         broker: Arc::new(Broker::new(Epoch::new(1), &settings.history, &settings.history_topics)),
         settings,
+        identities: Arc::new(SelfNamed),
         mailbox: Mailbox::default(),
         memory: Arc::new(MemoryBudget::new(1 << 30)),
         metrics: Arc::new(CoreMetrics::default()),

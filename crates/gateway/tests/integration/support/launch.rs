@@ -3,6 +3,7 @@
 //! Ports are always the kernel's choice, and no variable of the developer's shell gets in.
 
 use std::{
+    os::fd::OwnedFd,
     path::Path,
     process::{Command, Output, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
@@ -54,6 +55,16 @@ impl Launch {
     /// Under a limit of its address space, in KiB.
     pub fn with_address_space(engine: Engine, kib: u64) -> Self {
         Self::after(&format!("ulimit -v {kib}")).engine(engine).flags(&["--cores", "1"])
+    }
+
+    /// As systemd starts it: with one or two inherited sockets, and after `script`.
+    pub fn inheriting(
+        engine: Engine,
+        sockets: impl IntoIterator<Item = (&'static str, OwnedFd)>,
+        script: &str,
+    ) -> Self {
+        let launch = ringway_testbed::Launch::inheriting(Path::new(PROGRAM), sockets, script);
+        Self { launch }.engine(engine)
     }
 
     fn after(script: &str) -> Self {

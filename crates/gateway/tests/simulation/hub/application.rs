@@ -1,6 +1,6 @@
 //! The application's own events, and what became of those that a late log had to place first.
 //!
-//! It submits as the private API does. It judges outcomes, and knows nothing of connections.
+//! It submits as the private API does. It checks outcomes, and knows nothing of connections.
 
 use std::{
     collections::HashMap,
@@ -17,10 +17,11 @@ use ringway::broker::{
 use ringway_hub::NotifyOutcome;
 
 use super::{
+    Hub,
     command::{Command, Kind, Token},
     model::Model,
-    world::World,
 };
+use crate::{checkers::check_eq, tally::Count};
 
 /// An application, and its submissions whose outcome has not come.
 #[derive(Default)]
@@ -51,12 +52,12 @@ impl Application {
     }
 }
 
-impl World {
+impl Hub {
     /// Sends one event, with so many bytes of data if it says how many.
     pub(super) fn append(&mut self, bytes: Option<usize>, now: Duration) {
-        let Self { model, names, topics, rng, .. } = self;
+        let Self { model, plan, rng, .. } = self;
         let token = model.commands.len() as u64;
-        let mut command = Command::any(token, None, names, topics, rng);
+        let mut command = Command::any(token, None, &plan.people, &plan.topics, rng);
         if let Some(bytes) = bytes {
             let Command { kind, event, ttl, .. } = command;
             command = Command::new(token, None, kind, event.as_deref(), ttl, bytes);
@@ -66,8 +67,8 @@ impl World {
             model.is_carried_out(token as usize);
         }
         match self.submit(&command, now) {
-            Ok(receipt) => judge(&mut self.model, token, &receipt),
-            Err(Some(SubmitError::Unavailable)) => self.model.story.unavailable += 1,
+            Ok(receipt) => check(&mut self.model, token, &receipt),
+            Err(Some(SubmitError::Unavailable)) => self.model.tally.add(Count::Unavailable),
             Err(Some(SubmitError::OutOfMemory)) => panic!("there is memory"),
             // It is pending.
             Err(None) => {}
@@ -101,8 +102,13 @@ impl World {
         Err(None)
     }
 
+    /// Whether every event that was submitted has its place, or was refused.
+    pub fn has_all_places(&self) -> bool {
+        self.application.is_idle() && self.late_log.as_ref().is_none_or(|log| log.is_idle())
+    }
+
     /// The late log answers some of what was submitted.
-    pub(super) fn turn_late_log(&mut self, now: Duration) {
+    pub fn place_events(&mut self, now: Duration) {
         let Some(late_log) = &self.late_log else { return };
         late_log.turn(&self.broker.log, &self.mailbox, now);
         self.model.learn();
@@ -113,23 +119,23 @@ impl World {
             broker.end_submission(&mut application.submitter, submission);
             match result {
                 Ok(sequence) => {
-                    model.finds_recipients(token as usize);
+                    model.find_recipients(token as usize);
                     broker.place(&mut receipt, sequence);
-                    judge(model, token, &receipt);
+                    check(model, token, &receipt);
                 }
                 Err(Unavailable) => {
-                    assert_eq!(model.truth.place(token), None, "it was refused");
-                    model.story.unavailable += 1;
+                    check_eq!(Log, model.reference.place(token), None, "a refused event");
+                    model.tally.add(Count::Unavailable);
                 }
             }
         }
     }
 }
 
-fn judge(model: &mut Model, token: Token, receipt: &Receipt) {
+fn check(model: &mut Model, token: Token, receipt: &Receipt) {
     let Some(outcome) = receipt.outcome() else { return };
     let outcome: Vec<(&str, NotifyOutcome)> = outcome.collect();
     let outcome = outcome.iter().map(|(name, of)| (*name, of.as_str()));
     let allowed = &model.settings.clients.may_notify;
-    model.commands[token as usize].judge(outcome, allowed, &mut model.story);
+    model.commands[token as usize].check(outcome, allowed, &mut model.tally);
 }

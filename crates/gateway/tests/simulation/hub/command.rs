@@ -10,7 +10,10 @@ use ringway::config::patterns::Patterns;
 use ringway::limits::LARGE_EVENT_BYTES;
 use ringway_hub::Cursor;
 
-use super::world::Story;
+use crate::{
+    checkers::{check, check_eq, fail},
+    tally::{Count, Tally},
+};
 
 /// The number of a command.
 pub type Token = u64;
@@ -136,28 +139,33 @@ impl Command {
     }
 
     /// Holds what became of a notify against who had a connection.
-    pub fn judge<'o>(
+    pub fn check<'o>(
         &self,
         outcome: impl Iterator<Item = (&'o str, &'o str)>,
         allowed: &Patterns,
-        story: &mut Story,
+        tally: &mut Tally,
     ) {
-        let Kind::Notify { to } = &self.kind else { panic!("{self:?} has no outcome") };
+        let Kind::Notify { to } = &self.kind else { fail!(Commands, "{self:?} has no outcome") };
         let mut wanted: BTreeSet<&str> = to.iter().map(String::as_str).collect();
         for (name, outcome) in outcome {
-            assert!(wanted.remove(name), "{name} is no recipient of {self:?}");
+            check!(Commands, wanted.remove(name), "{name} is no recipient of {self:?}");
             let is_unkept = self.ttl == Some(0);
             let (is_right, count) = match outcome {
-                "delivered" => (self.there.iter().any(|one| one == name), &mut story.delivered),
-                "queued" => (!is_unkept, &mut story.queued),
-                "offline" => (is_unkept, &mut story.offline),
-                _ => (outcome == "denied", &mut story.denied),
+                "delivered" => (self.there.iter().any(|one| one == name), Count::Delivered),
+                "queued" => (!is_unkept, Count::Queued),
+                "offline" => (is_unkept, Count::Offline),
+                _ => (outcome == "denied", Count::Denied),
             };
-            assert!(is_right, "{name} {outcome}: {self:?}");
-            assert_eq!(allowed.allow(name), outcome != "denied", "{name} {outcome}: {self:?}");
-            *count += 1;
+            check!(Commands, is_right, "{name} {outcome}: {self:?}");
+            check_eq!(
+                Commands,
+                allowed.allow(name),
+                outcome != "denied",
+                "{name} {outcome}: {self:?}"
+            );
+            tally.add(count);
         }
-        assert!(wanted.is_empty(), "nothing about {wanted:?}: {self:?}");
+        check!(Commands, wanted.is_empty(), "nothing about {wanted:?}: {self:?}");
     }
 
     /// The client that shall not get it.

@@ -1,25 +1,148 @@
-//! Clients of the hub in a simulated world: two real shards over one log, on every transport, and a
-//! model of what each client is owed.
+//! Clients of the hub, on every transport, and a model of what each of them is owed.
 //!
 //! The clients touch the gateway by bytes alone. The model knows the log, the place at which each
 //! command was carried out, and what each socket took; it never looks into a session.
 
-mod acting;
 mod application;
+mod checker;
 mod command;
-mod cores;
-mod course;
-mod ear;
-mod hearing;
+mod connect_params;
+mod connection;
 mod interest;
 mod late_log;
-mod line;
 mod model;
-mod people;
+mod oracle;
+mod person;
+mod reference_log;
+mod scenario;
 mod service;
-mod truth;
-mod view;
-mod world;
+mod taken;
+mod workload;
 
-pub use course::Course;
-pub use world::{Story, World};
+pub use late_log::LateLog;
+pub use model::{Model, Place};
+pub use scenario::{HubPlan, Placing};
+
+use std::{sync::Arc, time::Duration};
+
+use fastrand::Rng;
+use ringway::broker::{Broker, mailbox::Mailbox};
+use ringway_acceptor::sim::{Faults, Network};
+use ringway_hub::{Cursor, Liveness};
+
+use crate::{
+    checkers::{check, check_eq},
+    world::Shared,
+};
+
+/// All clients of the hub, and the application.
+pub struct Hub {
+    /// What is known of them.
+    pub model: Model,
+    network: Network,
+    broker: Arc<Broker>,
+    mailbox: Mailbox,
+    plan: HubPlan,
+    devices: Vec<Device>,
+    application: application::Application,
+    late_log: Option<Arc<LateLog>>,
+    rng: Rng,
+    application_acts_at: Duration,
+    application_actions: u32,
+    send_buffer_bytes: usize,
+    serial: u64,
+}
+
+/// A client, over all of its connections.
+struct Device {
+    /// Its name, by number.
+    person: usize,
+    /// The connection that it is told events by.
+    connection: Option<usize>,
+    /// The connection that it sends by, where the other one does not go both ways.
+    post: Option<usize>,
+    /// How far it has come.
+    cursor: Option<Cursor>,
+    /// Where it was before.
+    older: Vec<Cursor>,
+    /// Topics that it asks for, whenever it comes.
+    topics: Vec<String>,
+    /// What it will still do.
+    actions: u32,
+    /// When.
+    acts_at: Duration,
+    /// When it reads on.
+    reads_at: Option<Duration>,
+}
+
+impl Hub {
+    /// Clients that have not come yet.
+    pub fn new(
+        plan: HubPlan,
+        network: &Network,
+        shared: &Shared,
+        faults: &Faults,
+        rng: &mut Rng,
+    ) -> Self {
+        let mut rng = rng.fork();
+        let devices = (0..plan.devices)
+            .map(|_| Device {
+                person: rng.usize(0..plan.people.len()),
+                connection: None,
+                post: None,
+                cursor: None,
+                older: Vec::new(),
+                topics: plan.topics.iter().filter(|_| rng.bool()).cloned().collect(),
+                actions: plan.actions,
+                acts_at: plan.haste.mul_f64(3.0 * rng.f64()),
+                reads_at: None,
+            })
+            .collect();
+        Self {
+            model: Model::new(&shared.broker, &shared.settings, &plan),
+            network: network.clone(),
+            broker: Arc::clone(&shared.broker),
+            mailbox: shared.mailbox.clone(),
+            devices,
+            application: application::Application::new(&shared.mailbox),
+            late_log: shared.late_log.clone(),
+            rng,
+            application_acts_at: Duration::ZERO,
+            application_actions: 10 * plan.actions,
+            send_buffer_bytes: faults.send_buffer_bytes,
+            serial: 0,
+            plan,
+        }
+    }
+
+    /// Whether nothing more will happen to any client.
+    pub fn is_done(&self) -> bool {
+        self.devices.iter().all(Device::is_done)
+    }
+
+    /// After the last client has gone, the directory knows of nobody.
+    pub fn check_end(&self) {
+        check_eq!(Commands, self.broker.pending(), 0, "submissions without an outcome");
+        let directory = &self.broker.directory;
+        for name in &self.plan.people {
+            check_eq!(Presence, directory.connections(name), 0, "connections of {name}");
+            let liveness = directory.liveness(name);
+            let is_away = matches!(liveness, Liveness::Away | Liveness::Unknown);
+            check!(Presence, is_away, "{name} {liveness:?}");
+        }
+    }
+
+    /// What a failure should say about them.
+    pub fn describe(&self) -> Vec<String> {
+        let open = self.model.connections.iter().filter(|connection| !connection.is_closed);
+        open.map(|open| format!("{:?} {:?} {:?}", open.transport, open.phase, open.oracle))
+            .collect()
+    }
+}
+
+impl Device {
+    /// Whether nothing more will happen to it.
+    fn is_done(&self) -> bool {
+        self.actions == 0 && self.connection.is_none() && self.post.is_none()
+    }
+}

@@ -7,25 +7,32 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use ringway::broker::Broker;
 use ringway::config::settings::Settings;
+use ringway::core::shard::Shard;
 use ringway_acceptor::{Completion, ConnectionId};
 use ringway_hub::{Liveness, Sequence};
 
 use super::{
     command::{Command, Kind},
-    cores::CORES,
-    course::{Flood, Placing},
-    line::{Attention, Line, Listened, Route},
-    people::Person,
-    truth::Truth,
-    view::{Health, Moment, Since},
-    world::Story,
+    connection::{Attention, ChangeDone, HubConnection},
+    oracle::{Health, Moment, Since},
+    person::Person,
+    reference_log::ReferenceLog,
+    scenario::{HubPlan, Placing},
 };
-
-/// Beside events: a head, a welcome, a gap, a heartbeat, and the frame of a poll.
-const WORDS_BYTES_MAX: usize = 4_096;
+use crate::{
+    checkers::{
+        backlogs::{check_backlog, of_events},
+        check_eq,
+    },
+    decoder::Transport,
+    tally::{Count, Tally},
+};
 
 /// A queue of so many bytes has room for all that a turn brings, where no flood comes.
 const ROOMY: usize = 64 << 10;
+
+/// How long a poll waits for an event, at most.
+pub(super) const POLL_WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// All that is known.
 pub struct Model {
@@ -34,19 +41,19 @@ pub struct Model {
     /// The peers' bounds.
     pub settings: Arc<Settings>,
     /// The log.
-    pub truth: Truth,
+    pub reference: ReferenceLog,
     /// All commands, by their tokens.
     pub commands: Vec<Command>,
     /// All names of clients.
     pub people: Vec<Person>,
     /// All connections.
-    pub lines: Vec<Line>,
+    pub connections: Vec<HubConnection>,
     /// What has happened.
-    pub story: Story,
+    pub tally: Tally,
     /// By what the gateway calls them.
-    pub(super) connections: HashMap<(usize, ConnectionId), usize>,
+    pub(super) numbers: HashMap<(usize, ConnectionId), usize>,
     /// Changes of subscriptions that a core will find in its mail.
-    pub(super) mail: [Vec<Order>; CORES],
+    pub(super) mail: HashMap<usize, Vec<RemoteChange>>,
     /// From where on the changes in the mail are promised to those who asked, by the ids of their
     /// commands.
     pub(super) promised: HashMap<String, Sequence>,
@@ -65,8 +72,8 @@ pub struct Model {
 }
 
 /// A change of another connection's subscription.
-pub(super) struct Order {
-    pub(super) line: usize,
+pub(super) struct RemoteChange {
+    pub(super) connection: usize,
     pub(super) topic: String,
     /// From where on; `None`: no more.
     pub(super) since: Option<Since>,
@@ -87,30 +94,34 @@ pub struct Place {
     pub now: Duration,
 }
 
+impl Place {
+    /// Where a core stands.
+    pub fn of(core: usize, shard: &Shard, now: Duration) -> Self {
+        let hub = shard.hub();
+        let gone = hub.broker.log.first() - 1;
+        Self { core, position: hub.position(), settled: hub.settled(), gone, now }
+    }
+}
+
 impl Model {
     /// Nothing has happened.
-    pub fn new(
-        broker: &Arc<Broker>,
-        settings: &Arc<Settings>,
-        names: &[String],
-        flood: Option<Flood>,
-        placing: Placing,
-    ) -> Self {
-        let is_roomy = settings.clients.queue_bytes_max >= ROOMY && flood.is_none();
+    pub fn new(broker: &Arc<Broker>, settings: &Arc<Settings>, plan: &HubPlan) -> Self {
+        let is_roomy = settings.clients.queue_bytes_max >= ROOMY && plan.flood.is_none();
+        let names = &plan.people;
         let allowed = settings.clients.may_notify.clone();
         Self {
             broker: Arc::clone(broker),
             settings: Arc::clone(settings),
-            truth: Truth::new(&broker.log, settings.history.age_max, allowed),
+            reference: ReferenceLog::new(&broker.log, settings.history.age_max, allowed),
             commands: Vec::new(),
             people: names.iter().cloned().map(Person::new).collect(),
-            lines: Vec::new(),
-            story: Story::default(),
-            connections: HashMap::new(),
-            mail: Default::default(),
+            connections: Vec::new(),
+            tally: Tally::default(),
+            numbers: HashMap::new(),
+            mail: HashMap::new(),
             promised: HashMap::new(),
             unanswered: Vec::new(),
-            placing,
+            placing: plan.placing,
             present: vec![0; names.len()],
             leavers: Vec::new(),
             learnt: 0,
@@ -121,89 +132,121 @@ impl Model {
 
     /// Takes in what was appended, and tells those who must get it.
     pub fn learn(&mut self) {
-        self.truth.follow(&self.broker.log, &self.commands);
-        for sequence in self.learnt + 1..=self.truth.head() {
-            let Some(fact) = self.truth.fact(sequence) else { continue };
-            self.event_bytes_max = self.event_bytes_max.max(fact.text.len());
-            for line in self.lines.iter_mut().filter(|line| !line.is_closed) {
-                if let Some(view) = &mut line.view {
-                    view.learns(sequence, fact);
+        self.reference.follow(&self.broker.log, &self.commands);
+        for sequence in self.learnt + 1..=self.reference.head() {
+            let Some(record) = self.reference.record(sequence) else { continue };
+            self.event_bytes_max = self.event_bytes_max.max(record.text.len());
+            for connection in self.connections.iter_mut().filter(|connection| !connection.is_closed)
+            {
+                if let Some(oracle) = &mut connection.oracle {
+                    oracle.learns(sequence, record);
                 }
             }
         }
-        self.learnt = self.truth.head();
+        self.learnt = self.reference.head();
     }
 
     /// Takes note of a completion.
     pub fn note(&mut self, completion: &Completion<'_>, place: Place) {
-        let line_of =
-            |connection: &ConnectionId| self.connections.get(&(place.core, *connection)).copied();
+        let number_of =
+            |connection: &ConnectionId| self.numbers.get(&(place.core, *connection)).copied();
         match completion {
             Completion::Received { connection, bytes } => {
-                if let Some(line) = line_of(connection) {
-                    self.receives(line, bytes.len());
+                if let Some(connection) = number_of(connection) {
+                    self.receives(connection, bytes.len());
                 }
             }
             Completion::Backlogged { connection, unsent_bytes, .. } => {
-                if let Some(line) = line_of(connection) {
-                    self.bound(line, *unsent_bytes);
-                    self.trouble(line);
-                    self.lines[line].was_backlogged = true;
-                    self.lines[line].is_backlogged = true;
+                if let Some(number) = number_of(connection) {
+                    let transport = self.connections[number].transport;
+                    let bound = of_events(transport, &self.settings, self.event_bytes_max);
+                    let socket = &self.connections[number].socket;
+                    let bound = bound.map(|bound| socket.sealed_bytes_max(bound));
+                    check_backlog(*connection, *unsent_bytes, bound);
+                    let connection = number;
+                    self.trouble(connection);
+                    self.connections[connection].was_backlogged = true;
+                    self.connections[connection].is_backlogged = true;
                 }
             }
             Completion::EndOfStream { connection } => {
-                if let Some(line) = line_of(connection) {
-                    self.leaves(line);
+                if let Some(connection) = number_of(connection) {
+                    self.leaves(connection);
                 }
             }
             Completion::Failed { connection, .. } => {
-                if let Some(line) = line_of(connection) {
+                if let Some(connection) = number_of(connection) {
                     // Of a send of the last turn, perhaps, which was not taken.
-                    self.lines[line].claimed = 0;
-                    self.leaves(line);
+                    self.connections[connection].claimed = 0;
+                    self.leaves(connection);
                 }
             }
             Completion::Closed { connection } => {
-                if let Some(line) = self.connections.remove(&(place.core, *connection)) {
-                    self.is_closed(line);
+                if let Some(connection) = self.numbers.remove(&(place.core, *connection)) {
+                    self.is_closed(connection);
                 }
             }
             Completion::Woken => {
                 // The outcomes of submissions may be in the mail.
                 for token in std::mem::take(&mut self.unanswered) {
                     if self.commands[token].ack.is_none() {
-                        self.finds_recipients(token);
+                        self.find_recipients(token);
                         self.unanswered.push(token);
                     }
                 }
-                for Order { line, topic, since } in std::mem::take(&mut self.mail[place.core]) {
-                    self.trouble(line);
+                for RemoteChange { connection, topic, since } in
+                    self.mail.remove(&place.core).unwrap_or_default()
+                {
+                    self.trouble(connection);
                     let Place { position, now, .. } = place;
-                    let line = &mut self.lines[line];
-                    line.listened.push_back(Listened { id: None, topic, since, position, at: now });
-                    line.settle();
+                    let connection = &mut self.connections[connection];
+                    connection.changes.push_back(ChangeDone {
+                        id: None,
+                        topic,
+                        since,
+                        position,
+                        at: now,
+                    });
+                    connection.settle();
                 }
             }
             Completion::Drained { connection } => {
-                if let Some(line) = line_of(connection) {
-                    self.lines[line].is_backlogged = false;
+                if let Some(connection) = number_of(connection) {
+                    self.connections[connection].is_backlogged = false;
                 }
             }
-            Completion::Accepted { .. }
-            | Completion::Connected { .. }
+            Completion::Accepted { connection, peer, .. } => {
+                self.is_accepted(place.core, *connection, *peer);
+            }
+            Completion::Connected { .. }
             | Completion::ConnectFailed { .. }
             | Completion::Progress { .. }
             | Completion::Refused { .. } => {}
         }
     }
 
-    /// A core has accepted a connection.
-    pub fn is_accepted(&mut self, core: usize, connection: ConnectionId, address: SocketAddr) {
-        let found = self.lines.iter().rposition(|line| line.client.address() == address);
-        let line = found.expect("somebody has connected");
-        self.connections.insert((core, connection), line);
-        self.lines[line].place = Some((core, connection));
+    fn is_accepted(&mut self, core: usize, id: ConnectionId, address: SocketAddr) {
+        let mut newest = self.connections.iter().enumerate().rev();
+        let found = newest.find(|(_, connection)| connection.socket.address() == address);
+        if let Some((number, _)) = found {
+            self.numbers.insert((core, id), number);
+            self.connections[number].place = Some((core, id));
+            if self.connections[number].socket.sealed_bytes_max(0) > 0 {
+                self.tally.add(Count::Sealed);
+            }
+        }
+    }
+
+    /// How much longer than others a connection that is closed may have been silent; `None`: for
+    /// ever. A stream that takes what it is sent is not asked for a sign of life.
+    pub fn patience(&self, core: usize, completion: &Completion<'_>) -> Option<Duration> {
+        let Completion::Closed { connection } = completion else { return None };
+        let number = self.numbers.get(&(core, *connection));
+        match number.map(|number| self.connections[*number].transport) {
+            Some(transport) if transport.is_stream() => None,
+            Some(Transport::Poll) => Some(POLL_WAIT_MAX),
+            _ => Some(Duration::ZERO),
+        }
     }
 
     /// A core has heard all that has come in this turn: what was written before it, and is not
@@ -213,11 +256,14 @@ impl Model {
         for person in 0..self.people.len() {
             self.take_stock(person);
         }
-        for line in &mut self.lines {
-            let is_here = line.place.is_some_and(|(own, _)| own == core);
-            let is_stream = matches!(line.route, Route::Sse(_) | Route::Lines | Route::Iframe);
-            if is_here && is_stream && !line.was_backlogged && !line.has_ended {
-                line.settled = line.settled.max(line.taken_to);
+        for connection in &mut self.connections {
+            let is_here = connection.place.is_some_and(|(own, _)| own == core);
+            let is_stream = matches!(
+                connection.transport,
+                Transport::Sse(_) | Transport::Lines | Transport::Iframe
+            );
+            if is_here && is_stream && !connection.was_backlogged && !connection.has_ended {
+                connection.settled = connection.settled.max(connection.taken_to);
             }
         }
     }
@@ -225,10 +271,10 @@ impl Model {
     /// A core may have slept for longer than the history goes back.
     pub fn expect_a_gap(&mut self, core: usize, position: Sequence) {
         if self.broker.log.first() > position + 1 {
-            for line in &mut self.lines {
-                let is_here = line.place.is_some_and(|(own, _)| own == core);
-                if let Some(view) = line.view.as_mut().filter(|_| is_here) {
-                    view.trouble();
+            for connection in &mut self.connections {
+                let is_here = connection.place.is_some_and(|(own, _)| own == core);
+                if let Some(oracle) = connection.oracle.as_mut().filter(|_| is_here) {
+                    oracle.trouble();
                 }
             }
         }
@@ -236,39 +282,49 @@ impl Model {
 
     /// Nothing moves: everybody who listens has everything.
     pub fn audit_rest(&mut self, now: Duration) {
-        self.story.rests += 1;
+        self.tally.add(Count::Rests);
         let log = &self.broker.log;
-        let moment = Moment { now, truth: &self.truth, first: log.first(), epoch: log.epoch() };
+        let moment =
+            Moment { now, reference: &self.reference, first: log.first(), epoch: log.epoch() };
         let health = self.health;
-        for line in &mut self.lines {
-            let listens = line.attention == Attention::Full && line.is_used() && !line.is_closed;
-            let Some(view) = line.view.as_mut().filter(|_| listens) else { continue };
-            view.rests(moment, health);
-            if line.route != Route::Poll {
-                let name = &self.people[line.person].name;
+        for connection in &mut self.connections {
+            let listens = connection.attention == Attention::Full
+                && connection.is_used()
+                && !connection.is_closed;
+            let Some(oracle) = connection.oracle.as_mut().filter(|_| listens) else { continue };
+            oracle.rests(moment, health);
+            if connection.transport != Transport::Poll {
+                let name = &self.people[connection.person].name;
                 let liveness = self.broker.directory.liveness(name);
-                assert_eq!(liveness, Liveness::Live, "{name} has all, on {:?}", line.route);
+                check_eq!(
+                    Presence,
+                    liveness,
+                    Liveness::Live,
+                    "{name} has all, on {:?}",
+                    connection.transport
+                );
             }
         }
     }
 
     /// What the sockets of a client have taken so far.
     pub(super) fn take_stock(&mut self, person: usize) {
-        let Self { lines, people, truth, .. } = self;
-        let person_known = &mut people[person];
-        let bytes_of = |sequence| truth.fact(sequence).map_or(0, |fact| fact.text.len());
-        for line in lines.iter_mut().filter(|line| line.person == person) {
-            let taken = line.taken(bytes_of);
+        let Self { connections, people, reference, .. } = self;
+        let known = &mut people[person];
+        let bytes_of = |sequence| reference.record(sequence).map_or(0, |record| record.text.len());
+        for connection in connections.iter_mut().filter(|connection| connection.person == person) {
+            let taken = connection.socket.taken();
+            let taken = connection.taken.take(&taken, connection.transport, bytes_of);
             let is_own = |sequence: &&Sequence| {
-                let fact = truth.fact(**sequence);
-                fact.is_none_or(|fact| fact.is_for(&person_known.name))
+                let record = reference.record(**sequence);
+                record.is_none_or(|record| record.is_for(&known.name))
             };
             let own: Vec<Sequence> = taken.iter().filter(is_own).copied().collect();
-            line.taken_to = own.iter().copied().fold(line.taken_to, Sequence::max);
-            person_known.taken.extend(own);
-            person_known.waive(line.told_to());
-            if line.is_opaque() {
-                person_known.waive(truth.head());
+            connection.taken_to = own.iter().copied().fold(connection.taken_to, Sequence::max);
+            known.taken.extend(own);
+            known.waive(connection.taken.told_to());
+            if connection.is_opaque() {
+                known.waive(reference.head());
             }
         }
     }
@@ -276,23 +332,23 @@ impl Model {
     /// A command was carried out. Nobody is said to be reached who has no connection.
     pub fn is_carried_out(&mut self, token: usize) {
         // A command that comes twice is carried out the first time.
-        if self.truth.place(token as u64).is_none() {
-            self.commands[token].there.clear();
-            self.finds_recipients(token);
-            if self.placing == Placing::Later && self.commands[token].ack.is_none() {
-                self.unanswered.retain(|one| *one != token);
+        if self.reference.place(token as u64).is_none() {
+            if self.placing == Placing::AtOnce {
+                self.commands[token].there.clear();
+            } else if !self.unanswered.contains(&token) {
                 self.unanswered.push(token);
             }
+            self.find_recipients(token);
         }
     }
 
     /// Notes which recipients of a command have a connection now.
-    pub(super) fn finds_recipients(&mut self, token: usize) {
+    pub(super) fn find_recipients(&mut self, token: usize) {
         let Kind::Notify { to } = &self.commands[token].kind else { return };
         let is_there = |name: &&String| {
-            self.lines.iter().any(|line| {
-                let is_theirs = self.people[line.person].name == **name;
-                is_theirs && line.has_entered && !line.is_closed
+            self.connections.iter().any(|connection| {
+                let is_theirs = self.people[connection.person].name == **name;
+                is_theirs && connection.has_entered && !connection.is_closed
             })
         };
         let there: Vec<String> = to.iter().filter(is_there).cloned().collect();
@@ -300,16 +356,16 @@ impl Model {
     }
 
     fn is_closed(&mut self, number: usize) {
-        self.take_stock(self.lines[number].person);
-        let line = &mut self.lines[number];
-        line.is_closed = true;
-        line.has_entered = false;
+        self.take_stock(self.connections[number].person);
+        let connection = &mut self.connections[number];
+        connection.is_closed = true;
+        connection.has_entered = false;
     }
 
     /// The turn is over: the gateway knows what was taken by those who left in good order.
     pub fn end_turn(&mut self) {
-        for line in std::mem::take(&mut self.leavers) {
-            let Line { person, settled, claimed, .. } = self.lines[line];
+        for connection in std::mem::take(&mut self.leavers) {
+            let HubConnection { person, settled, claimed, .. } = self.connections[connection];
             let person = &mut self.people[person];
             person.settled = person.settled.max(settled).max(claimed);
         }
@@ -318,28 +374,13 @@ impl Model {
     /// The gateway sees the end of a connection.
     pub(super) fn leaves(&mut self, number: usize) {
         self.trouble(number);
-        self.lines[number].has_ended = true;
+        self.connections[number].has_ended = true;
         self.leavers.push(number);
     }
 
     pub(super) fn trouble(&mut self, number: usize) {
-        if let Some(view) = &mut self.lines[number].view {
-            view.trouble();
+        if let Some(oracle) = &mut self.connections[number].oracle {
+            oracle.trouble();
         }
-    }
-
-    /// What the driver may keep for a connection that sends no commands: the queue, what made it
-    /// overflow, and the gateway's own words.
-    fn bound(&self, number: usize, unsent_bytes: usize) {
-        let line = &self.lines[number];
-        let queue_bytes_max = self.settings.clients.queue_bytes_max;
-        let poll_bytes_max = self.settings.http.poll_bytes_max;
-        let queue = match line.route {
-            Route::Poll => queue_bytes_max.max(poll_bytes_max),
-            Route::Sse(_) | Route::Lines | Route::Iframe => queue_bytes_max,
-            Route::WebSocket(_) | Route::Post => return,
-        };
-        let bound = queue + 2 * self.event_bytes_max + WORDS_BYTES_MAX;
-        assert!(unsent_bytes <= bound, "{unsent_bytes} of {bound} bytes for {:?}", line.route);
     }
 }

@@ -8,10 +8,11 @@ use ringway_acceptor::ConnectionId;
 use ringway_hub::{Cursor, Sequence};
 
 use super::{
-    line::{Listen, Listened, Listening, Mark, Phase},
-    model::{Model, Order, Place},
-    view::{Since, Start, View},
+    connection::{Change, ChangeDone, ChangeRequest, HubConnection, Mark, Phase},
+    model::{Model, Place, RemoteChange},
+    oracle::{Oracle, Since, Start},
 };
+use crate::{checkers::check, tally::Count};
 
 /// Whether a name has another connection when one more comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,22 +28,22 @@ enum Others {
 impl Model {
     /// Bytes have come; whether they are served at once is not known yet.
     pub(super) fn receives(&mut self, number: usize, bytes: usize) {
-        let line = &mut self.lines[number];
-        line.receives(bytes);
+        let connection = &mut self.connections[number];
+        connection.receives(bytes, &mut self.tally);
         let Self { present, people, broker, .. } = self;
-        present[line.person] = broker.directory.connections(&people[line.person].name);
+        present[connection.person] = broker.directory.connections(&people[connection.person].name);
     }
 
     /// The gateway has taken what came over a connection. `place` is where the core stood before.
     pub fn is_taken(&mut self, connection: ConnectionId, shard: &Shard, place: Place) {
-        let Some(&number) = self.connections.get(&(place.core, connection)) else { return };
+        let Some(&number) = self.numbers.get(&(place.core, connection)) else { return };
         let waiting = shard.deferred_bytes(connection).unwrap_or(0);
-        let person = self.lines[number].person;
+        let person = self.connections[number].person;
         let others = match self.present[person] {
             0 => Others::Absent,
             _ => Others::Present,
         };
-        for mark in self.lines[number].is_served(waiting) {
+        for mark in self.connections[number].is_served(waiting) {
             if let Mark::Enter { .. } = mark {
                 self.audit_connections(person);
             }
@@ -61,16 +62,18 @@ impl Model {
     /// stands now, and stood while it served them.
     pub fn has_resumed(&mut self, shard: &Shard, place: Place) {
         let mut served = Vec::new();
-        for (number, line) in self.lines.iter_mut().enumerate() {
-            let Some((core, connection)) = line.place else { continue };
-            if core != place.core || !line.awaits_service() {
+        for (number, connection) in self.connections.iter_mut().enumerate() {
+            let Some((core, id)) = connection.place else { continue };
+            if core != place.core || !connection.awaits_service() {
                 continue;
             }
-            match shard.deferred_bytes(connection) {
+            match shard.deferred_bytes(id) {
                 Some(waiting) => {
-                    served.extend(line.is_served(waiting).into_iter().map(|mark| (number, mark)));
+                    served.extend(
+                        connection.is_served(waiting).into_iter().map(|mark| (number, mark)),
+                    );
                 }
-                None => line.is_given_up(),
+                None => connection.is_given_up(),
             }
         }
         // Only the gateway knows their order; a command may have found each of them there.
@@ -78,7 +81,7 @@ impl Model {
         let others: Vec<Others> =
             (0..self.people.len()).map(|person| self.others_of(person, &served, shard)).collect();
         for (number, mark) in served {
-            let others = others[self.lines[number].person];
+            let others = others[self.connections[number].person];
             self.is_done(number, mark, others, place);
         }
     }
@@ -88,12 +91,12 @@ impl Model {
     fn others_of(&self, person: usize, served: &[(usize, Mark)], shard: &Shard) -> Others {
         let name = &self.people[person].name;
         let came = served.iter().filter(|(number, mark)| {
-            self.lines[*number].person == person && matches!(mark, Mark::Enter { .. })
+            self.connections[*number].person == person && matches!(mark, Mark::Enter { .. })
         });
         let (mut came_count, mut stayed_count) = (0, 0);
         for (number, _) in came {
             came_count += 1;
-            let slot = self.lines[*number].place.map(|(_, connection)| connection.slot());
+            let slot = self.connections[*number].place.map(|(_, connection)| connection.slot());
             let mut here = shard.hub().subscriptions.connections(name);
             stayed_count += u32::from(here.any(|here| Some(here) == slot));
         }
@@ -108,27 +111,29 @@ impl Model {
 
     /// No more connections of a name are known to the gateway than have come.
     fn audit_connections(&self, person: usize) {
-        let is_here = |line: &&super::line::Line| {
-            line.person == person && line.has_entered && !line.is_closed
+        let is_here = |connection: &&HubConnection| {
+            connection.person == person && connection.has_entered && !connection.is_closed
         };
-        let entered = self.lines.iter().filter(is_here).count();
+        let entered = self.connections.iter().filter(is_here).count();
         let (name, known) = (&self.people[person].name, self.present[person]);
-        assert!(known as usize <= entered, "{known} connections of {name}");
+        check!(Presence, known as usize <= entered, "{known} connections of {name}");
     }
 
     /// The gateway has served a request, or a message.
     fn is_done(&mut self, number: usize, mark: Mark, others: Others, place: Place) {
         let id = match &mark {
             Mark::Command(token) => Some(self.commands[*token as usize].id()),
-            Mark::Listen(Listen { id, .. }) | Mark::Order { id, .. } => Some(id.clone()),
+            Mark::ChangeRequest(ChangeRequest { id, .. }) | Mark::RemoteChange { id, .. } => {
+                Some(id.clone())
+            }
             Mark::Enter { .. } | Mark::Leave => None,
         };
-        self.lines[number].answers_due.extend(id);
+        self.connections[number].answers_due.extend(id);
         match mark {
             Mark::Enter { start, topics } => self.enters(number, start, &topics, others, place),
             Mark::Command(token) => self.is_carried_out(token as usize),
-            Mark::Listen(Listen { id, topic, wish }) => {
-                let since = wish.map(|since| match since.map(|since| self.judge(since)) {
+            Mark::ChangeRequest(ChangeRequest { id, topic, wish }) => {
+                let since = wish.map(|since| match since.map(|since| self.check(since)) {
                     None => Since::Now,
                     Some(Ok(sequence)) => Since::After(sequence),
                     Some(Err(cursor)) => Since::Foreign(cursor),
@@ -136,22 +141,26 @@ impl Model {
                 self.trouble(number);
                 let Place { position, now, .. } = place;
                 let id = Some(id);
-                let listened = Listened { id, topic, since, position, at: now };
-                self.lines[number].listened.push_back(listened);
+                let change = ChangeDone { id, topic, since, position, at: now };
+                self.connections[number].changes.push_back(change);
             }
             Mark::Leave => self.leaves(number),
-            Mark::Order { id, line, topic, change } => {
+            Mark::RemoteChange { id, connection, topic, change } => {
                 self.promised.insert(id, place.settled);
-                if let Some((core, _)) = self.lines[line].place {
-                    let is_begun = change == Listening::Begun;
+                if let Some((core, _)) = self.connections[connection].place {
+                    let is_begun = change == Change::Subscribe;
                     let since = is_begun.then_some(Since::After(place.settled));
-                    self.mail[core].push(Order { line, topic, since });
+                    self.mail.entry(core).or_default().push(RemoteChange {
+                        connection,
+                        topic,
+                        since,
+                    });
                 }
             }
         }
     }
 
-    fn judge(&self, cursor: Cursor) -> Result<Sequence, Cursor> {
+    fn check(&self, cursor: Cursor) -> Result<Sequence, Cursor> {
         let log = &self.broker.log;
         let is_ours = cursor.epoch == log.epoch() && cursor.sequence <= log.head();
         if is_ours { Ok(cursor.sequence) } else { Err(cursor) }
@@ -165,24 +174,24 @@ impl Model {
         others: Others,
         place: Place,
     ) {
-        let person = self.lines[number].person;
+        let person = self.connections[number].person;
         let name = self.people[person].name.clone();
         self.take_stock(person);
         let Place { position, gone, .. } = place;
-        let start = match start.map(|cursor| self.judge(cursor)) {
+        let start = match start.map(|cursor| self.check(cursor)) {
             Some(Ok(sequence)) => {
-                self.story.resumed += 1;
+                self.tally.add(Count::Resumed);
                 self.people[person].waive(sequence);
                 Start::At(sequence)
             }
             Some(Err(cursor)) => {
-                self.story.foreign += 1;
+                self.tally.add(Count::Foreign);
                 Start::Foreign(cursor, gone)
             }
             None => {
                 match others {
                     Others::Present | Others::Unknown => self.people[person].waive(position),
-                    Others::Absent => self.story.alone += 1,
+                    Others::Absent => self.tally.add(Count::Alone),
                 }
                 match others {
                     Others::Present => Start::Beside(position),
@@ -193,11 +202,18 @@ impl Model {
             }
         };
         self.people[person].was_here = true;
-        let line = &mut self.lines[number];
-        line.has_entered = true;
-        line.is_owed = true;
-        if line.phase != Phase::Over {
-            line.view = Some(View::enter(&name, line.route, topics, start, position, place.now));
+        let connection = &mut self.connections[number];
+        connection.has_entered = true;
+        connection.is_owed = true;
+        if connection.phase != Phase::Over {
+            connection.oracle = Some(Oracle::enter(
+                &name,
+                connection.transport,
+                topics,
+                start,
+                position,
+                place.now,
+            ));
         }
     }
 }

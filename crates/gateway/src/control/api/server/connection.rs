@@ -34,7 +34,7 @@ use crate::{
 };
 
 use ringway_http::{
-    KeepAlive,
+    HttpError, KeepAlive,
     body::{self, Expectation},
     head::{self, FIELDS_MAX, Head},
     head_reader::HeadReader,
@@ -284,20 +284,20 @@ impl Shared {
 }
 
 /// The request as the router takes it.
-fn request(head: &Head<'_>, body: Body) -> Result<Request<Body>, Refusal> {
-    let malformed = |_| Refusal::Malformed;
+fn request(head: &Head<'_>, body: Body) -> Result<Request<Body>, HttpError> {
     let target = match head.query {
         Some(query) => format!("{}?{query}", head.path),
         None => head.path.to_owned(),
     };
     let mut request = Request::new(body);
     *request.method_mut() =
-        Method::from_bytes(head.method.as_bytes()).map_err(|_| Refusal::Malformed)?;
-    *request.uri_mut() = Uri::try_from(target).map_err(|_| Refusal::Malformed)?;
+        Method::from_bytes(head.method.as_bytes()).map_err(|_| HttpError::Malformed)?;
+    *request.uri_mut() = Uri::try_from(target).map_err(|_| HttpError::Malformed)?;
     *request.version_mut() = if head.minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
     for field in head.fields {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Refusal::Malformed)?;
-        let value = HeaderValue::from_bytes(field.value).map_err(malformed)?;
+        let name =
+            HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| HttpError::Malformed)?;
+        let value = HeaderValue::from_bytes(field.value).map_err(|_| HttpError::Malformed)?;
         request.headers_mut().append(name, value);
     }
     Ok(request)

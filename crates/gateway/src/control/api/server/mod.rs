@@ -17,6 +17,7 @@ use std::{
 };
 
 use axum::Router;
+use ringway_http::HttpError;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
@@ -102,7 +103,7 @@ impl Stop {
 /// be follows from the open files, and how long a body may be is the route's matter: neither is a key.
 pub fn refused(refusal: Refusal, settings: &Settings) -> Refused {
     match refusal {
-        Refusal::Full | Refusal::BodyTooLarge => Refused::by_itself(refusal),
+        Refusal::Full | Refusal::Http(HttpError::BodyTooLarge) => Refused::by_itself(refusal),
         _ => Refused::by(refusal, settings),
     }
 }

@@ -13,12 +13,10 @@ use axum::body::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{
-    control::api::server::{Phase, Waiting, input::Input},
-    refusal::Refusal,
-};
+use crate::control::api::server::{Phase, Waiting, input::Input};
 
 use ringway_http::{
+    HttpError,
     body::BodyReader,
     chunk::Reading,
     head::{self, Head},
@@ -73,8 +71,8 @@ pub struct RequestBody {
 /// The body that a head announces: both of its sides, and what is told when it is wanted.
 ///
 /// # Errors
-/// [`Refusal::Coding`]
-pub fn of(head: &Head<'_>) -> Result<(Feed, RequestBody, oneshot::Receiver<()>), Refusal> {
+/// [`HttpError::Coding`]
+pub fn of(head: &Head<'_>) -> Result<(Feed, RequestBody, oneshot::Receiver<()>), HttpError> {
     let reader = BodyReader::new(head, UNBOUNDED)?;
     let left = match head.body {
         head::Body::None => Some(0),

@@ -24,7 +24,7 @@ use crate::{
     refusal::Refusal,
 };
 
-use ringway_http::KeepAlive;
+use ringway_http::{HttpError, KeepAlive};
 
 const JSON: &str = "application/json";
 const LINES: &str = "application/x-ndjson";
@@ -209,19 +209,19 @@ fn numbers_and_types_are_those_of_the_code() {
 
 /// What the listener refuses before it reaches a route.
 const OF_LISTENER: [Refusal; 13] = [
-    Refusal::Malformed,
-    Refusal::Host,
-    Refusal::Framing,
+    Refusal::Http(HttpError::Malformed),
+    Refusal::Http(HttpError::Host),
+    Refusal::Http(HttpError::Framing),
     Refusal::Timeout,
-    Refusal::BodyTooLarge,
-    Refusal::TargetTooLong,
-    Refusal::Expectation,
+    Refusal::Http(HttpError::BodyTooLarge),
+    Refusal::Http(HttpError::TargetTooLong),
+    Refusal::Http(HttpError::Expectation),
     Refusal::ForeignHost,
-    Refusal::HeadTooLarge,
-    Refusal::TooManyFields,
-    Refusal::Coding,
+    Refusal::Http(HttpError::HeadTooLarge),
+    Refusal::Http(HttpError::TooManyFields),
+    Refusal::Http(HttpError::Coding),
     Refusal::Full,
-    Refusal::Version,
+    Refusal::Http(HttpError::Version),
 ];
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use axum::http::Method;
+use ringway_http::HttpError;
 use serde_json::json;
 
 use crate::{
@@ -72,8 +73,8 @@ async fn all_that_is_counted_is_exposed_once() {
         core.refused.of(Refusal::Full).add(1);
         core.refused.of(Refusal::AddressFull).add(2);
         core.refuse(Refusal::Timeout);
-        core.refuse(Refusal::Chunk);
-        core.refuse(Refusal::Host);
+        core.refuse(Refusal::Http(HttpError::Chunk));
+        core.refuse(Refusal::Http(HttpError::Host));
         core.deliveries.add(5);
     }
     let router = router(api.clone());

@@ -1,0 +1,109 @@
+//! Between a request and its response: the client is identified, at once or later.
+//!
+//! A connection that waits keeps its request, and no buffer until the client sends more. The answer
+//! comes by the core's mailbox. It is for one ticket, so that an answer that comes twice, or late,
+//! changes nothing.
+
+use crate::{
+    auth::{Answer, Identity, Ticket},
+    connection::{ClientConnection, Protocol, Turn, deadlines::Deadline, outbox},
+    edge::{
+        admission::Request,
+        requests::{Behind, HttpConnection},
+    },
+    limits::IDENTITY_TIMEOUT,
+    refusal::Refusal,
+};
+
+/// A request whose client is being identified.
+pub(super) struct Identifying {
+    pub(super) request: Request,
+    ticket: Ticket,
+    /// The connection, which goes on after the decision.
+    http: HttpConnection,
+}
+
+impl ClientConnection {
+    /// Has the client of a request identified, before anything is answered.
+    pub(super) fn identify(&mut self, request: Request, behind: Behind, turn: &mut Turn<'_>) {
+        match turn.identities.identify(self.connection, &request.credentials()) {
+            Answer::Now(result) => self.decide(request, result, behind, turn),
+            Answer::Later(ticket) => {
+                let Protocol::Http(http) = std::mem::replace(&mut self.stage, Protocol::Lingering)
+                else {
+                    unreachable!("requests are read while the stage is HTTP");
+                };
+                let identifying = Identifying { request, ticket, http };
+                self.stage = Protocol::Identifying(Box::new(identifying));
+                self.set(Deadline::Identity, IDENTITY_TIMEOUT, turn);
+            }
+        }
+    }
+
+    /// The source has decided a request; it may have been given up since.
+    pub fn identified(
+        &mut self,
+        ticket: Ticket,
+        result: Result<Identity, Refusal>,
+        turn: &mut Turn<'_>,
+    ) {
+        if matches!(&self.stage, Protocol::Identifying(waiting) if waiting.ticket == ticket) {
+            self.end_identifying(result, turn);
+        }
+    }
+
+    /// Decides the request that waits; what has come behind it is served next.
+    pub(super) fn end_identifying(
+        &mut self,
+        result: Result<Identity, Refusal>,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(request) = self.take_request(turn) else { return };
+        let behind = match self.channel.deferred() {
+            Some(deferred) if !deferred.bytes.is_empty() => Behind::Bytes,
+            _ => Behind::Nothing,
+        };
+        self.decide(request, result, behind, turn);
+        if self.channel.deferred().is_some() {
+            self.be_ready(turn);
+        }
+    }
+
+    /// The request that waits: it waits no more.
+    pub(super) fn take_request(&mut self, turn: &mut Turn<'_>) -> Option<Request> {
+        if !self.is_identifying() {
+            return None;
+        }
+        match std::mem::replace(&mut self.stage, Protocol::Lingering) {
+            Protocol::Identifying(waiting) => {
+                let Identifying { request, http, .. } = *waiting;
+                turn.identities.end_waiting();
+                self.stage = Protocol::Http(http);
+                Some(request)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a request waits for the identity of its client. Nothing else is served meanwhile.
+    pub(super) fn is_identifying(&self) -> bool {
+        matches!(self.stage, Protocol::Identifying(_))
+    }
+
+    fn decide(
+        &mut self,
+        request: Request,
+        result: Result<Identity, Refusal>,
+        behind: Behind,
+        turn: &mut Turn<'_>,
+    ) {
+        let Protocol::Http(http) = &mut self.stage else { return };
+        let settings = turn.context.settings;
+        let mut outbox = outbox!(self, turn);
+        let action = match result {
+            Ok(identity) => http.admit(request, identity, behind, settings, &mut outbox),
+            Err(refusal) => request.refuse(refusal, settings, &mut outbox),
+        };
+        self.proceed(action, behind, turn);
+    }
+}

@@ -1,0 +1,187 @@
+//! A sound request of a client, kept until the client is identified; then it is carried out or
+//! refused.
+//!
+//! Until then no byte of a response is written, not even a 100.
+
+use ringway_frame::{deflate::Agreement, handshake::server};
+use ringway_http::{
+    Framing, KeepAlive,
+    body::{BodyReader, Expectation},
+    head::Head,
+};
+
+use crate::{
+    auth::{Act, Credentials, Identity},
+    config::settings::Settings,
+    edge::{
+        action::{Action, Opened, Polled, Posted, Upgrade},
+        connect_params::ConnectParams,
+        cors::Cors,
+        response::{self, Part, Refused},
+        routes::Route,
+    },
+    outbox::Outbox,
+    refusal::{Refusal, VisitFault},
+    subprotocol::Subprotocol,
+};
+
+/// A request that awaits the identity of its client.
+#[derive(Debug)]
+pub struct Request {
+    /// What the query says.
+    pub params: ConnectParams,
+    /// Who may read the answer.
+    cors: Cors,
+    part: Part,
+    /// What becomes of the connection where the body is not read.
+    after: KeepAlive,
+    asked: Asked,
+}
+
+/// What is asked for.
+#[derive(Debug)]
+pub enum Asked {
+    /// A WebSocket.
+    Upgrade {
+        /// `/echo` or `/ws`.
+        route: Route,
+        /// The value of `Sec-WebSocket-Key`.
+        key: [u8; 24],
+        /// What was agreed on for compression.
+        agreement: Option<Agreement>,
+        /// What was agreed on to be spoken.
+        subprotocol: Option<Subprotocol>,
+    },
+    /// An endless response.
+    Stream {
+        /// `/sse` or `/stream`.
+        route: Route,
+        /// How its end is told.
+        framing: Framing,
+    },
+    /// The events since a cursor.
+    Poll,
+    /// A command, in the body.
+    Send {
+        /// Reads it.
+        body: BodyReader,
+        /// Whether the client waits for a 100 before it sends the body.
+        expectation: Expectation,
+        /// What becomes of the connection once the body was read.
+        after: KeepAlive,
+    },
+}
+
+/// What comes of a request whose client is known.
+#[derive(Debug)]
+pub enum Admitted {
+    /// All of the request has been used.
+    Now(Action),
+    /// Its body follows.
+    AfterBody(Posting, Expectation),
+}
+
+/// A request whose body is due.
+#[derive(Debug)]
+pub struct Posting {
+    identity: Identity,
+    cors: Cors,
+    after: KeepAlive,
+    /// The body so far.
+    pub body: BodyReader,
+}
+
+impl Request {
+    /// What the request with this head asks for.
+    pub fn new(
+        head: &Head<'_>,
+        part: Part,
+        params: ConnectParams,
+        asked: Asked,
+        settings: &Settings,
+    ) -> Self {
+        let cors = Cors::of(&settings.cors.allowed_origins, head.fields);
+        Self { params, cors, part, after: head.after(), asked }
+    }
+
+    /// What it says of its client.
+    pub fn credentials(&self) -> Credentials<'_> {
+        Credentials { client: self.params.client.as_deref() }
+    }
+
+    /// The connection is closed after the answer.
+    pub fn end_after(&mut self) {
+        self.after = KeepAlive::Close;
+        if let Asked::Send { after, .. } = &mut self.asked {
+            *after = KeepAlive::Close;
+        }
+    }
+
+    /// Refuses it.
+    pub fn refuse(&self, refusal: Refusal, settings: &Settings, outbox: &mut Outbox<'_>) -> Action {
+        let refused = Refused::by(refusal, settings);
+        Action::refused(refused, &self.cors, self.part, self.after, outbox)
+    }
+
+    /// Begins to carry it out for its client, as far as the client's grants go.
+    pub fn admit(
+        self,
+        identity: Identity,
+        settings: &Settings,
+        outbox: &mut Outbox<'_>,
+    ) -> Admitted {
+        let topics = identity.grants.names(Act::Subscribe, &settings.clients);
+        if !self.params.topics.iter().all(|topic| topics.allow(topic)) {
+            let fault = match identity.grants.key(Act::Subscribe) {
+                Some(_) => VisitFault::Forbidden,
+                None => VisitFault::NotGranted,
+            };
+            return Admitted::Now(self.refuse(Refusal::ConnectParams(fault), settings, outbox));
+        }
+        let Self { params, cors, part, after, asked } = self;
+        Admitted::Now(match asked {
+            Asked::Upgrade { route, key, agreement, subprotocol } => {
+                let name = subprotocol.map(Subprotocol::name);
+                outbox.write(|out| server::emit_response(out, &key, name, agreement.as_ref()));
+                Action::Upgraded(Upgrade { route, agreement, subprotocol, params, identity })
+            }
+            // RFC 9110 §9.3.2: the head of what a GET would be answered with, at once and without a
+            // session. The length of a poll's answer is not known before there is one.
+            Asked::Poll if part == Part::Head => {
+                outbox.write(|out| response::json_without_body(out, &cors, after));
+                Action::answered(after, outbox)
+            }
+            Asked::Poll => Action::Polled(Polled { params, identity, cors, after }),
+            Asked::Stream { route, framing } => {
+                let opened = Opened { route, framing, params, identity, cors, after };
+                if part == Part::Whole {
+                    return Admitted::Now(Action::Opened(opened));
+                }
+                outbox.write(|out| opened.emit_head(settings, out));
+                Action::answered(after, outbox)
+            }
+            Asked::Send { body, expectation, after } => {
+                return Admitted::AfterBody(Posting { identity, cors, after, body }, expectation);
+            }
+        })
+    }
+}
+
+impl Posting {
+    /// The request, now that its body is whole.
+    pub fn complete(self) -> Posted {
+        let Self { identity, cors, after, body } = self;
+        Posted { identity, body: body.into_bytes(), cors, after }
+    }
+
+    /// The connection is closed after the answer.
+    pub fn end_after(&mut self) {
+        self.after = KeepAlive::Close;
+    }
+
+    /// Says what is wrong with the body; where it ends is not known any more.
+    pub fn refuse(self, refusal: Refusal, settings: &Settings, outbox: &mut Outbox<'_>) -> Action {
+        let refused = Refused::by(refusal, settings);
+        Action::refused(refused, &self.cors, Part::Whole, KeepAlive::Close, outbox)
+    }
+}

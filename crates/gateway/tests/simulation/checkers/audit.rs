@@ -1,0 +1,92 @@
+//! Properties of the cores: after every turn, and when all clients have left.
+//!
+//! It sees each completion before the shard does.
+
+use std::time::Duration;
+
+use ringway::{
+    config::settings::Settings,
+    edge::limiter::{ConnectionLimiter, ConnectionLimits},
+};
+use ringway_acceptor::Completion;
+
+use super::{check, check_eq, permits::Permits, silence::Silence};
+use crate::core::{Core, Owner};
+
+/// What is known of the connections of all cores.
+pub struct Audit {
+    permits: Permits,
+    silence: Silence,
+}
+
+impl Audit {
+    /// No connections.
+    pub fn new(limits: ConnectionLimits, settings: &Settings) -> Self {
+        Self { permits: Permits::new(limits), silence: Silence::new(settings) }
+    }
+
+    /// Takes note of a completion for a shard. Returns the status with which a connection that was
+    /// accepted must be rejected. `patience`: as for [`Silence::close`].
+    pub fn note(
+        &mut self,
+        core: usize,
+        completion: &Completion<'_>,
+        patience: Option<Duration>,
+        now: Duration,
+    ) -> Option<u16> {
+        self.silence.note(core, completion, now);
+        match *completion {
+            Completion::Accepted { connection, peer, .. } => {
+                return self.permits.accept((core, connection), peer.ip());
+            }
+            Completion::Closed { connection } => {
+                self.permits.close((core, connection));
+                self.silence.close((core, connection), patience, now);
+            }
+            _ => {}
+        }
+        None
+    }
+
+    /// A core has finished a turn.
+    pub fn after_turn(&self, number: usize, core: &Core, limiter: &ConnectionLimiter) {
+        let clients = core.owner.connections();
+        if let Owner::Shard(_) = core.owner {
+            check_eq!(Leftovers, clients, self.silence.connections(number), "clients");
+            self.permits.check(limiter);
+        }
+        if clients == 0 {
+            check_eq!(Leftovers, core.metrics.held_bytes.value(), 0, "bytes held for nobody");
+        }
+    }
+
+    /// Nothing is on its way to a core.
+    pub fn at_rest(core: &Core) {
+        check_eq!(Leftovers, core.driver.leases_taken(), 0, "leases");
+    }
+
+    /// The run is over, and a core has no connections.
+    pub fn at_end(core: &Core, has_drained: bool, now: Duration) {
+        Self::at_rest(core);
+        check_eq!(Leftovers, core.driver.connections(), 0, "connections of the driver");
+        let deadline = core.owner.next_deadline(now).filter(|_| !has_drained);
+        check_eq!(Leftovers, deadline, None, "deadlines");
+        let Owner::Shard(shard) = &core.owner else { return };
+        let hub = shard.hub();
+        check_eq!(Leftovers, hub.subscriptions.clients(), 0, "clients that may be sent something");
+        check_eq!(Leftovers, hub.subscriptions.topics(), 0, "topics with subscribers");
+        check_eq!(Leftovers, hub.deflated, 0, "clients that share compression");
+        check!(Leftovers, hub.submissions.is_empty(), "commands that wait");
+        check!(Leftovers, hub.ready.is_empty() && hub.dispatch.is_empty(), "something to do");
+        check_eq!(Leftovers, hub.dispatch.bytes(), 0, "bytes to be sent");
+        let sessions = &core.metrics.sessions;
+        let counts = [
+            &sessions.websocket,
+            &sessions.sse,
+            &sessions.stream,
+            &sessions.iframe,
+            &sessions.long_poll,
+        ];
+        check!(Leftovers, counts.iter().all(|count| count.value() == 0), "sessions: {sessions:?}");
+    }
+}

@@ -1,0 +1,54 @@
+//! Property: what the driver keeps for a connection is bounded.
+
+use ringway::config::settings::Settings;
+use ringway_acceptor::{ConnectionId, Settings as DriverSettings, sim::Faults};
+use ringway_frame::HEADER_BYTES_MAX;
+
+use super::check;
+use crate::decoder::Transport;
+
+/// Receives of one connection that a turn of the simulated driver launches at most.
+const RECEIVES_PER_TURN: usize = 4;
+
+/// More than any response of the gateway has, and more requests than a client sends at once.
+const RESPONSES_BYTES_MAX: usize = 8 * 2_048;
+
+/// Beside events: a head, a welcome, a gap, a heartbeat, and the frame of a poll.
+const WORDS_BYTES_MAX: usize = 4_096;
+
+/// The driver keeps `unsent_bytes`; `bound` is `None` where a client's own commands add to it.
+pub fn check_backlog(connection: ConnectionId, unsent_bytes: usize, bound: Option<usize>) {
+    let bound = bound.unwrap_or(usize::MAX);
+    check!(Backlogs, unsent_bytes <= bound, "{unsent_bytes} of {bound} bytes for {connection:?}");
+}
+
+/// The bound of a client whose messages are echoed.
+///
+/// A turn begins with `queue_bytes_max` at most, or reading is paused. Then come the bytes in
+/// flight: those of one turn, and of the turns that a fault holds completions back; as many again
+/// until the pause takes hold, and one receive that it comes too late for. Each byte in is less
+/// than a byte out, but for the last byte of a message that was assembled before, and for
+/// responses.
+pub fn of_echo(settings: &Settings, driver: &DriverSettings, faults: &Faults) -> usize {
+    let receives = (faults.delay_turns_max as usize + 1) * RECEIVES_PER_TURN;
+    let in_flight = receives * driver.receive_buffer_bytes as usize;
+    let assembled = settings.websocket.echo_message_bytes_max + HEADER_BYTES_MAX;
+    let late = driver.receive_buffer_bytes as usize;
+    settings.clients.queue_bytes_max + 2 * in_flight + late + assembled + RESPONSES_BYTES_MAX
+}
+
+/// The bound of a client that is sent events and sends no commands: the queue, what made it
+/// overflow, and the gateway's own messages.
+pub fn of_events(
+    transport: Transport,
+    settings: &Settings,
+    event_bytes_max: usize,
+) -> Option<usize> {
+    let queue_bytes_max = settings.clients.queue_bytes_max;
+    let queue = match transport {
+        Transport::Poll => queue_bytes_max.max(settings.http.poll_bytes_max),
+        Transport::Sse(_) | Transport::Lines | Transport::Iframe => queue_bytes_max,
+        Transport::WebSocket(_) | Transport::Post | Transport::Echo => return None,
+    };
+    Some(queue + 2 * event_bytes_max + WORDS_BYTES_MAX)
+}

@@ -1,0 +1,113 @@
+//! A client's end of a simulated connection: every byte to and from the network passes here.
+//!
+//! It decides nothing: what is sent, how the client reads and when it leaves is decided by its owner.
+
+use std::net::SocketAddr;
+
+use ringway_acceptor::sim::{Client, Network};
+use ringway_frame::handshake::client::Expectation;
+
+use crate::{
+    behaviour::Leaving,
+    decoder::{Decoder, Said, Transport},
+    sealing::{Received, Sealing, Wire},
+};
+
+/// One connection.
+pub struct Connection {
+    wire: Wire,
+    decoder: Decoder,
+    sent: usize,
+}
+
+impl Connection {
+    /// A connection that is being made, from `address` or from one of its own.
+    pub fn connect(
+        network: &Network,
+        address: Option<SocketAddr>,
+        sealing: Sealing,
+        transport: Transport,
+    ) -> Self {
+        let wire = Wire::connect(network, address, sealing);
+        Self { wire, decoder: Decoder::new(transport), sent: 0 }
+    }
+
+    /// The other end of a connection that the gateway has made.
+    pub fn over(client: Client, transport: Transport) -> Self {
+        Self { wire: Wire::over(client), decoder: Decoder::new(transport), sent: 0 }
+    }
+
+    /// The address that the gateway sees.
+    pub fn address(&self) -> SocketAddr {
+        self.wire.client.address()
+    }
+
+    /// Sends `bytes`. Returns how many were sent so far, as plain text.
+    pub fn send(&mut self, bytes: &[u8]) -> usize {
+        self.wire.send(bytes);
+        self.sent += bytes.len();
+        self.sent
+    }
+
+    /// The bytes that have come since the last call.
+    pub fn receive(&mut self) -> Vec<u8> {
+        self.wire.received()
+    }
+
+    /// The bytes that the gateway's socket has taken since the last call. A reset may keep them from
+    /// coming. The first call only begins to take note.
+    pub fn taken(&mut self) -> Vec<u8> {
+        self.wire.taken()
+    }
+
+    /// The gateway has received `bytes` more, as the network counts them.
+    pub fn delivers(&mut self, bytes: usize) -> Received {
+        self.wire.delivers(bytes)
+    }
+
+    /// Bytes that so many of plain text take on the network, at most.
+    pub fn sealed_bytes_max(&self, bytes: usize) -> usize {
+        self.wire.sealed_bytes_max(bytes)
+    }
+
+    /// Decodes the bytes that have come since the last call.
+    pub fn said(&mut self) -> Vec<Said> {
+        let bytes = self.receive();
+        self.decoder.decode(bytes)
+    }
+
+    /// What a 101 must say.
+    pub fn expect(&mut self, expectation: Option<Expectation<'static>>) {
+        self.decoder.expect(expectation);
+    }
+
+    /// Reads at most `bytes` each turn from here on.
+    pub fn read_at_most(&mut self, bytes: usize) {
+        self.wire.client.reads_at_most(bytes);
+    }
+
+    /// Reads all that comes from here on.
+    pub fn read_freely(&mut self) {
+        self.wire.client.resume_reading();
+    }
+
+    /// Ends its side of the connection, or leaves it as it is.
+    pub fn leave(&mut self, leaving: Leaving) {
+        match leaving {
+            Leaving::Stays | Leaving::FallsSilent => {}
+            Leaving::HalfCloses => self.wire.half_close(),
+            Leaving::Resets => self.wire.client.reset(),
+            Leaving::Vanishes => self.wire.client.close(),
+        }
+    }
+
+    /// Whether the gateway has finished and all that it sent was read.
+    pub fn saw_fin(&self) -> bool {
+        self.wire.client.saw_fin()
+    }
+
+    /// Whether the connection was reset, refused or broken by a fault.
+    pub fn saw_reset(&self) -> bool {
+        self.wire.client.saw_reset()
+    }
+}

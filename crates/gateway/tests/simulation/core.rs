@@ -1,0 +1,160 @@
+//! One core of the gateway: a simulated driver, and what turns its completions into operations.
+//!
+//! Its loop is turned by hand and in virtual time. A core that sleeps is only woken by what would
+//! wake a thread.
+
+use std::{sync::Arc, time::Duration};
+
+use ringway::{
+    auth::SelfNamed,
+    core::shard::{Shard, ShardParts},
+    metrics::CoreMetrics,
+};
+use ringway_acceptor::{
+    Driver, Operations, Settings as DriverSettings,
+    sim::{Network, SimDriver},
+};
+
+use crate::{relay::Relays, sealing, world::Shared};
+
+/// How much time passes at most while anything moves.
+const STEP: Duration = Duration::from_millis(1);
+
+/// One core.
+pub struct Core {
+    /// Its driver.
+    pub driver: SimDriver,
+    /// What owns the driver's connections.
+    pub owner: Owner,
+    /// What the shard counts.
+    pub metrics: Arc<CoreMetrics>,
+    /// What the driver is to do next.
+    pub operations: Operations,
+    sleep: Sleep,
+    /// Rounds for which it stands still.
+    stalled: u32,
+}
+
+/// What owns the connections of a driver.
+pub enum Owner {
+    /// Clients of the gateway.
+    Shard(Box<Shard>),
+    /// Clients that are relayed.
+    Relays(Box<Relays>),
+}
+
+/// Whether a core waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sleep {
+    Awake,
+    Until(Option<Duration>),
+}
+
+impl Owner {
+    /// Connections that it has.
+    pub fn connections(&self) -> usize {
+        match self {
+            Self::Shard(shard) => shard.clients(),
+            Self::Relays(relays) => relays.len(),
+        }
+    }
+
+    /// How long the core may sleep; `None`: until something happens.
+    pub fn next_deadline(&self, now: Duration) -> Option<Duration> {
+        match self {
+            Self::Shard(shard) => shard.next_deadline(now),
+            Self::Relays(relays) => relays.next_deadline(now),
+        }
+    }
+}
+
+impl Core {
+    /// A core of the gateway without clients.
+    pub fn new(number: usize, network: &Network, driver: DriverSettings, shared: &Shared) -> Self {
+        let driver = network.driver(driver);
+        shared.mailbox.register(driver.waker());
+        let metrics = Arc::new(CoreMetrics::default());
+        let shard = Shard::new(ShardParts {
+            settings: Arc::clone(&shared.settings),
+            identities: Arc::new(SelfNamed),
+            limiter: Arc::clone(&shared.limiter),
+            broker: Arc::clone(&shared.broker),
+            mailbox: shared.mailbox.clone(),
+            memory: Arc::clone(&shared.memory),
+            metrics: Arc::clone(&metrics),
+            channels: sealing::channels(),
+            core: number,
+        });
+        Self { metrics, ..Self::owned(driver, Owner::Shard(Box::new(shard))) }
+    }
+
+    /// A core that relays.
+    pub fn relaying(network: &Network, driver: DriverSettings, relays: Relays) -> Self {
+        Self::owned(network.driver(driver), Owner::Relays(Box::new(relays)))
+    }
+
+    fn owned(driver: SimDriver, owner: Owner) -> Self {
+        Self {
+            driver,
+            owner,
+            metrics: Arc::default(),
+            operations: Operations::default(),
+            sleep: Sleep::Awake,
+            stalled: 0,
+        }
+    }
+
+    /// Whether it sleeps, and nothing but an event will wake it.
+    pub fn is_at_rest(&self, now: Duration) -> bool {
+        let is_asleep = match self.sleep {
+            Sleep::Awake => false,
+            Sleep::Until(until) => until.is_none_or(|until| until > now),
+        };
+        is_asleep && self.operations.is_empty() && self.stalled == 0
+    }
+
+    /// Stands still for so many rounds.
+    pub fn stall(&mut self, rounds: u32) {
+        self.stalled = rounds;
+    }
+
+    /// Whether it stands still in this round.
+    pub fn is_stalled(&mut self) -> bool {
+        let is_stalled = self.stalled > 0;
+        self.stalled = self.stalled.saturating_sub(1);
+        is_stalled
+    }
+
+    /// Submits, and waits until `next` at most, or for a step if anything moves. Returns until when
+    /// it would sleep by itself.
+    pub fn wait(
+        &mut self,
+        network: &Network,
+        next: Option<Duration>,
+        is_quiet: bool,
+    ) -> Option<Duration> {
+        let now = network.now();
+        let until = match self.sleep {
+            Sleep::Awake => self.owner.next_deadline(now).map(|timeout| now + timeout),
+            Sleep::Until(until) => until,
+        };
+        self.driver.submit(&mut self.operations);
+        let step = (!is_quiet).then_some(now + STEP);
+        let timeout = until.into_iter().chain(next).chain(step).min();
+        let timeout = timeout.map(|until| until.saturating_sub(now));
+        self.driver.wait(timeout).expect("the simulation has no kernel");
+        until
+    }
+
+    /// Whether nothing has woken it: it sleeps on.
+    pub fn sleeps_on(
+        &mut self,
+        completions: usize,
+        until: Option<Duration>,
+        now: Duration,
+    ) -> bool {
+        let sleeps = completions == 0 && until.is_none_or(|until| until > now);
+        self.sleep = if sleeps { Sleep::Until(until) } else { Sleep::Awake };
+        sleeps
+    }
+}

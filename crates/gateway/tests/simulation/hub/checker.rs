@@ -1,0 +1,272 @@
+//! Holds what the gateway says to each client against the model, and answers it.
+//!
+//! It decides nothing that a client does on its own account.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use ringway_frame::{CloseCode, emit_close, emit_pong};
+use ringway_hub::Cursor;
+
+use super::{
+    Device, Hub,
+    command::{Command, Kind},
+    connection::{Attention, Phase},
+    model::Model,
+    oracle::{Moment, Since, one_line},
+    scenario::Placing,
+};
+use crate::{
+    behaviour::Leaving,
+    checkers::{Trace, check, check_eq, fail},
+    decoder::{Object, Said, Transport},
+    tally::Count,
+};
+
+/// What the application closes clients with.
+pub const APPLICATION_CLOSE: u16 = 4_000;
+
+/// Older cursors that a client remembers.
+const OLDER_MAX: usize = 8;
+
+impl Hub {
+    /// Checks what has come for every client, and answers it.
+    pub fn hear(&mut self, now: Duration, trace: &mut Trace) {
+        let Self { model, devices, rng, .. } = self;
+        for number in 0..model.connections.len() {
+            if model.connections[number].phase != Phase::Over {
+                let device = model.connections[number].device;
+                hear(model, number, &mut devices[device], (now, trace), rng);
+            }
+        }
+    }
+}
+
+fn hear(
+    model: &mut Model,
+    number: usize,
+    device: &mut Device,
+    (now, trace): (Duration, &mut Trace),
+    rng: &mut Rng,
+) {
+    let connection = &mut model.connections[number];
+    let socket = &mut connection.socket;
+    let (said, saw_fin, saw_reset) = (socket.said(), socket.saw_fin(), socket.saw_reset());
+    let is_main = device.connection == Some(number);
+    for said in said {
+        trace.hear(&said, now);
+        let reached = check(model, number, said, now, rng);
+        if let Some(cursor) = reached.filter(|_| is_main) {
+            device.reaches(cursor);
+        }
+    }
+    let connection = &mut model.connections[number];
+    if saw_fin && !saw_reset && connection.phase != Phase::Left {
+        connection.socket.leave(Leaving::HalfCloses);
+    }
+    if saw_fin || saw_reset {
+        connection.phase = Phase::Over;
+    }
+    if matches!(connection.phase, Phase::Left | Phase::Over) {
+        device.forgets(number);
+    }
+}
+
+/// Holds one thing against the model; says which cursor the client may resume from.
+fn check(
+    model: &mut Model,
+    number: usize,
+    said: Said,
+    now: Duration,
+    rng: &mut Rng,
+) -> Option<Cursor> {
+    let log = &model.broker.log;
+    let (first, epoch) = (log.first(), log.epoch());
+    let moment = Moment { now, reference: &model.reference, first, epoch };
+    let connection = &mut model.connections[number];
+    match said {
+        Said::Open => connection.phase = connection.phase.max_open(),
+        Said::Text(text) => return check_object(model, number, &text, now),
+        Said::Reached(cursor) => {
+            connection.oracle.as_mut().expect("it was let in").reach(cursor, moment);
+            return Some(cursor);
+        }
+        Said::Response(status) => {
+            // A command whose event got no place in the log.
+            let may_fail =
+                connection.transport == Transport::Post && model.placing == Placing::Later;
+            let is_right = matches!(status, 200 | 408) || status == 503 && may_fail;
+            check!(Commands, is_right, "a {status} on {:?}", connection.transport);
+            connection.oracle = None;
+            connection.is_owed = false;
+            connection.phase = connection.phase.max_open();
+        }
+        Said::Ping => {
+            if connection.attention == Attention::Full && connection.is_used() {
+                let mut frame = Vec::new();
+                emit_pong(&mut frame, Some(rng.u32(..).to_ne_bytes()), b"");
+                connection.send(&frame, None);
+            }
+        }
+        Said::Close(code, reason) => {
+            let mut resume = None;
+            match code {
+                Some(1013) => {
+                    let (_, cursor) = reason.split_once("resume from ").expect("a cursor");
+                    let cursor = cursor.parse().expect("a cursor");
+                    connection.oracle.as_mut().expect("it was let in").reach(cursor, moment);
+                    model.tally.add(Count::TooSlow);
+                    resume = Some(cursor);
+                }
+                Some(APPLICATION_CLOSE) => model.tally.add(Count::ClosedByApplication),
+                _ => {}
+            }
+            if connection.is_used() && rng.bool() {
+                let mut frame = Vec::new();
+                let mask = Some(rng.u32(..).to_ne_bytes());
+                emit_close(&mut frame, mask, code.and_then(CloseCode::new), "");
+                connection.send(&frame, None);
+            }
+            connection.oracle = None;
+            connection.phase = Phase::Left;
+            return resume;
+        }
+        Said::Binary(_) | Said::Pong(_) => fail!(Commands, "{said:?}, which nobody asked for"),
+    }
+    None
+}
+
+fn check_object(model: &mut Model, number: usize, text: &str, now: Duration) -> Option<Cursor> {
+    // Some transports turn line breaks into blanks.
+    let text = &*one_line(text);
+    let object: Object = serde_json::from_str(text).expect("an object of the subprotocol");
+    let cursor_of =
+        |text: Option<&String>| -> Cursor { text.expect("a cursor").parse().expect("a cursor") };
+    let log = &model.broker.log;
+    let (first, epoch) = (log.first(), log.epoch());
+    let moment = Moment { now, reference: &model.reference, first, epoch };
+    let connection = &mut model.connections[number];
+    if let ("ack" | "error", Some(id)) = (&*object.kind, &object.id) {
+        let due = connection.answers_due.pop_front();
+        check_eq!(Commands, due.as_ref(), Some(id), "each command is answered once, in order");
+    }
+    if connection.transport == Transport::Post {
+        answer(model, &object, text);
+        return None;
+    }
+    let is_answer = matches!(&*object.kind, "ack") && object.outcome.is_some();
+    let Some(oracle) = &mut connection.oracle else {
+        fail!(Delivery, "{text} to a client that was not let in, or has left");
+    };
+    match &*object.kind {
+        "welcome" => {
+            let name = &model.people[connection.person].name;
+            check_eq!(Commands, object.client.as_ref(), Some(name), "who is welcome");
+            connection.name = object.connection;
+            let cursor = cursor_of(object.cursor.as_ref());
+            oracle.welcome(cursor, moment);
+            Some(cursor)
+        }
+        "event" => {
+            let cursor = cursor_of(object.cursor.as_ref());
+            oracle.event(cursor, text, moment);
+            model.tally.add(Count::EventsReceived);
+            Some(cursor)
+        }
+        "gap" => {
+            let [from, to] = [&object.from, &object.to].map(|text| cursor_of(text.as_ref()));
+            oracle.gap(from, to, moment);
+            model.people[connection.person].waive(to.sequence);
+            model.tally.add(Count::Gaps);
+            Some(to)
+        }
+        "pong" => {
+            let cursor = cursor_of(object.cursor.as_ref());
+            oracle.reach(cursor, moment);
+            Some(cursor)
+        }
+        "ack" if !is_answer && object.id.as_ref().is_some_and(|id| id.starts_with('l')) => {
+            let changes = connection.changes.pop_front().expect("it has asked for that");
+            check_eq!(Commands, object.id, changes.id, "answers come in order");
+            match changes.since {
+                Some(since) => {
+                    oracle.subscribed(&changes.topic, since, changes.position, changes.at);
+                }
+                None => oracle.unsubscribed(&changes.topic),
+            }
+            let cursor = cursor_of(object.cursor.as_ref());
+            match changes.since {
+                // It is to be told again if the connection breaks before the gap is heard.
+                Some(Since::Foreign(since)) => {
+                    check_eq!(Commands, cursor, since, "the cursor before a gap")
+                }
+                _ => oracle.reach(cursor, moment),
+            }
+            connection.settle();
+            Some(cursor)
+        }
+        _ => {
+            answer(model, &object, text);
+            None
+        }
+    }
+}
+
+/// The answer to a command.
+fn answer(model: &mut Model, object: &Object, text: &str) {
+    let Model { commands, reference, tally, settings, promised, .. } = model;
+    if object.kind == "error" && model.placing == Placing::Later {
+        check_eq!(Commands, object.code.as_deref(), Some("unavailable"), "{text}");
+        return tally.add(Count::Unavailable);
+    }
+    let Some(id) = object.id.as_ref().filter(|_| object.kind == "ack") else {
+        return check_eq!(Commands, object.kind, "pong", "{text}");
+    };
+    let cursor: Cursor = object.cursor.as_ref().expect("a cursor").parse().expect("a cursor");
+    let Some(token) = id.strip_prefix('c') else {
+        let promised = promised.remove(id);
+        return check_eq!(Commands, Some(cursor.sequence), promised, "from where on: {text}");
+    };
+    let command: &mut Command = &mut commands[token.parse::<usize>().expect("a token")];
+    if let Some(ack) = &command.ack {
+        tally.add(Count::Repeated);
+        return check_eq!(Commands, ack, text, "the answer to a command that came twice");
+    }
+    command.ack = Some(text.to_owned());
+    let place = reference.place(command.token);
+    if place.is_some() || matches!(command.kind, Kind::Publish { .. }) {
+        check_eq!(Commands, Some(cursor.sequence), place, "the place of an event");
+    }
+    if let Some(outcome) = &object.outcome {
+        let outcome = outcome.iter().map(|(name, outcome)| (&**name, &**outcome));
+        command.check(outcome, &settings.clients.may_notify, tally);
+    }
+}
+
+impl Device {
+    fn reaches(&mut self, cursor: Cursor) {
+        if let Some(before) = self.cursor.replace(cursor) {
+            self.older.push(before);
+            if self.older.len() > OLDER_MAX {
+                self.older.remove(0);
+            }
+        }
+    }
+
+    /// A connection is of no use any more.
+    pub(super) fn forgets(&mut self, connection: usize) {
+        for own in [&mut self.connection, &mut self.post] {
+            own.take_if(|own| *own == connection);
+        }
+    }
+}
+
+impl Phase {
+    /// After an answer, the connection is open unless the client has left it.
+    fn max_open(self) -> Self {
+        match self {
+            Self::Opening | Self::Asking | Self::Open => Self::Open,
+            Self::Left | Self::Over => self,
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What a client asks for when it comes, as a request for each transport.
+//!
+//! It makes bytes. It never knows what they are answered with.
+
+use fastrand::Rng;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use ringway_frame::{
+    deflate::Offer,
+    handshake::client::{Expectation, Request},
+};
+use ringway_hub::Cursor;
+
+use crate::decoder::{Names, Packing, Transport};
+
+/// What a client asks for when it comes.
+pub struct ConnectParams<'a> {
+    /// Its name.
+    pub person: &'a str,
+    /// Its topics.
+    pub topics: &'a [String],
+    /// From where on.
+    pub cursor: Option<Cursor>,
+    /// How long a poll waits, in seconds.
+    pub wait: f64,
+}
+
+impl ConnectParams<'_> {
+    fn query(&self) -> String {
+        let mut query = format!("client={}", encoded(self.person));
+        for topic in self.topics {
+            query += &format!("&topic={}", encoded(topic));
+        }
+        query
+    }
+
+    /// A request for a stream or a poll.
+    pub fn request(&self, transport: Transport, rng: &mut Rng) -> String {
+        let (mut query, mut fields) = (self.query(), String::new());
+        match (self.cursor, transport) {
+            (Some(cursor), Transport::Sse(_)) if rng.bool() => {
+                fields = format!("Last-Event-ID: {cursor}\r\n");
+            }
+            (Some(cursor), _) => query += &format!("&cursor={cursor}"),
+            (None, _) => {}
+        }
+        let path = match transport {
+            Transport::Sse(Names::On) => "sse",
+            Transport::Sse(Names::Off) => {
+                query += "&names=off";
+                "sse"
+            }
+            Transport::Iframe => {
+                query += "&format=iframe";
+                "stream"
+            }
+            Transport::Poll => {
+                query += &format!("&wait={}", self.wait);
+                if rng.u8(0..3) == 0 {
+                    fields += "Connection: close\r\n";
+                }
+                "poll"
+            }
+            _ => "stream",
+        };
+        format!("GET /{path}?{query} HTTP/1.1\r\nHost: a\r\n{fields}\r\n")
+    }
+
+    /// Appends a request for a WebSocket; returns what its answer must say.
+    pub fn upgrade(
+        &self,
+        packing: Packing,
+        out: &mut Vec<u8>,
+        rng: &mut Rng,
+    ) -> Expectation<'static> {
+        const SHARED: Offer = Offer {
+            server_no_context_takeover: true,
+            client_no_context_takeover: false,
+            server_max_window_bits: None,
+            client_max_window_bits: ringway_frame::deflate::ClientWindow::Fixed,
+        };
+        const OWN: Offer = Offer { server_no_context_takeover: false, ..SHARED };
+        let offers: &'static [Offer] = match packing {
+            Packing::Plain => &[],
+            Packing::Shared => &[SHARED],
+            Packing::Own => &[OWN],
+        };
+        let mut target = format!("/ws?{}", self.query());
+        if let Some(cursor) = self.cursor {
+            target += &format!("&cursor={cursor}");
+        }
+        let nonce = rng.u128(..).to_ne_bytes();
+        let subprotocols = &["ringway.v1.json"];
+        let request = Request { host: "a", target: "/ws", subprotocols, offers, headers: &[] };
+        // What is expected does not depend on the target.
+        let expectation = request.emit(nonce, &mut Vec::new()).expect("a sound request");
+        let request = Request { target: &target, ..request };
+        request.emit(nonce, out).expect("a sound request");
+        expectation
+    }
+}
+
+/// A name in a query.
+pub fn encoded(name: &str) -> String {
+    utf8_percent_encode(name, NON_ALPHANUMERIC).to_string()
+}

@@ -1,0 +1,452 @@
+//! What one connection, or one poll, is owed: for each of its interests, from where on it sees every
+//! event.
+//!
+//! Whatever it hears is checked against the true log: nothing is left out, nothing comes twice or out
+//! of order, nothing comes that is not for it. It never knows how the bytes came.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use ringway_hub::{Cursor, Epoch, Expiry, Sequence, UNKEPT_GRACE};
+
+use super::{
+    interest::Interest,
+    person::Person,
+    reference_log::{Record, ReferenceLog},
+};
+use crate::{
+    checkers::{check, check_eq},
+    decoder::Transport,
+};
+
+/// What is known when something is heard.
+#[derive(Clone, Copy)]
+pub struct Moment<'t> {
+    /// The virtual time.
+    pub now: Duration,
+    /// The log.
+    pub reference: &'t ReferenceLog,
+    /// The oldest event that is kept.
+    pub first: Sequence,
+    /// The life of the log.
+    pub epoch: Epoch,
+}
+
+/// From where a client goes on, as the gateway must check it.
+#[derive(Debug, Clone)]
+pub enum Start {
+    /// After this event.
+    At(Sequence),
+    /// With a cursor that is not of this log: after what is gone.
+    Foreign(Cursor, Sequence),
+    /// From the core's position on, as another connection of the client is there; for what is its
+    /// own perhaps from before that, as the other one's socket may take nothing.
+    Beside(Sequence),
+    /// As above; and for what is its own, from what no socket has taken.
+    Alone {
+        /// The core's position.
+        position: Sequence,
+        /// What is known of its name.
+        person: Box<Person>,
+    },
+}
+
+/// What one connection is owed.
+#[derive(Debug, Clone)]
+pub struct Oracle {
+    client: String,
+    #[expect(dead_code, reason = "it is shown when a scenario fails")]
+    transport: Transport,
+    start: Start,
+    parts: Vec<Part>,
+    /// The last cursor that it has heard.
+    last: Sequence,
+    gap_due: Option<GapDue>,
+    /// Events that are not kept, which it must get because it was seen to keep up.
+    live: BTreeSet<Sequence>,
+    health: Health,
+    /// The last event of its own that it got.
+    pub own: Sequence,
+}
+
+/// Whether a connection is known to keep up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// It has had everything, and nothing has happened to it since.
+    Sound,
+    /// It may be behind.
+    Doubtful,
+}
+
+#[derive(Debug, Clone)]
+struct Part {
+    interest: Interest,
+    /// Where it began.
+    after: Sequence,
+    /// It has got everything up to here.
+    seen: Sequence,
+    /// The core's position, and the time, when it began: what is older is read from the history.
+    live_from: Sequence,
+    /// What has come since then may come though it is not kept; it is less than the former where a
+    /// subscription was begun again.
+    here_from: Sequence,
+    begun_at: Duration,
+    /// Cursors up to here may have been sent before it began.
+    held: Sequence,
+    /// Up to here it may still get what it had asked for.
+    ended: Option<Sequence>,
+}
+
+#[derive(Debug, Clone)]
+enum GapDue {
+    /// A gap of everything, from one cursor to another one.
+    Entry(Cursor, Sequence),
+    /// A gap of one topic.
+    Topic(Cursor, String),
+}
+
+impl Oracle {
+    /// A client that has just come.
+    pub fn enter(
+        client: &str,
+        transport: Transport,
+        topics: &[String],
+        start: Start,
+        position: Sequence,
+        now: Duration,
+    ) -> Self {
+        let (own, others) = match start {
+            Start::At(sequence) | Start::Foreign(_, sequence) => (sequence, sequence),
+            // All that was ever for it, as far as no socket has taken it.
+            Start::Beside(position) | Start::Alone { position, .. } => (0, position),
+        };
+        let part = |interest, seen| Part::new(interest, seen, position, now);
+        let mut parts = vec![part(Interest::Own(client.to_owned()), own)];
+        for topic in topics {
+            let interest = Interest::Topic(topic.clone());
+            if parts.iter().all(|part| part.interest != interest) {
+                parts.push(part(interest, others));
+            }
+        }
+        let gap_due = match start {
+            Start::Foreign(cursor, sequence) => Some(GapDue::Entry(cursor, sequence)),
+            _ => None,
+        };
+        Self {
+            client: client.to_owned(),
+            transport,
+            start,
+            parts,
+            last: own.min(others),
+            gap_due,
+            live: BTreeSet::new(),
+            health: Health::Doubtful,
+            own: 0,
+        }
+    }
+
+    /// The first word.
+    pub fn welcome(&mut self, cursor: Cursor, moment: Moment<'_>) {
+        match self.start {
+            // It is to be told again if the connection breaks before the gap is heard.
+            Start::Foreign(foreign, _) => {
+                return check_eq!(
+                    Delivery,
+                    cursor,
+                    foreign,
+                    "the cursor of a welcome to {self:#?}"
+                );
+            }
+            Start::At(sequence) => {
+                check_eq!(
+                    Delivery,
+                    cursor.sequence,
+                    sequence,
+                    "the cursor of a welcome to {self:#?}"
+                );
+            }
+            Start::Beside(position) | Start::Alone { position, .. } => {
+                check!(Delivery, cursor.sequence <= position, "{cursor} in a welcome to {self:#?}");
+            }
+        }
+        self.reach(cursor, moment);
+    }
+
+    /// An event.
+    pub fn event(&mut self, cursor: Cursor, text: &str, moment: Moment<'_>) {
+        check_eq!(Delivery, cursor.epoch, moment.epoch, "the epoch of an event");
+        check!(Delivery, self.gap_due.is_none(), "{cursor} before the gap that is due: {self:#?}");
+        let sequence = cursor.sequence;
+        let is_held = self.is_held(sequence);
+        check!(
+            Delivery,
+            sequence > self.last || is_held,
+            "{cursor} is not after the last: {self:#?}"
+        );
+        if let Some(record) = moment.reference.record(sequence) {
+            check!(
+                Delivery,
+                self.parts.iter().any(|part| part.accepts(sequence, record)),
+                "{text} comes to one who does not wait for it: {self:#?}"
+            );
+            let is_echo = record.except.as_ref() == Some(&self.client);
+            check!(Delivery, !is_echo, "its own echo: {text}");
+            check_eq!(Delivery, text, one_line(&record.text), "byte for byte");
+            if record.to.contains(&Interest::Own(self.client.clone())) {
+                if let Start::Alone { person, .. } = &self.start {
+                    check!(Delivery, sequence > person.settled, "{text} comes again: {self:#?}");
+                }
+                self.own = self.own.max(sequence);
+            }
+        }
+        self.live.remove(&sequence);
+        self.last = sequence;
+        self.catch_up(sequence - 1, moment);
+        let record = moment.reference.record(sequence);
+        for part in &mut self.parts {
+            let is_its_own = record.is_some_and(|record| record.to.contains(&part.interest));
+            if is_its_own && part.held >= sequence {
+                part.check(&self.client, &self.start, sequence - 1, moment);
+            }
+            if is_its_own || part.held < sequence {
+                part.seen = part.seen.max(sequence);
+            }
+        }
+    }
+
+    /// A cursor that is safe to resume from: all up to it was heard.
+    pub fn reach(&mut self, cursor: Cursor, moment: Moment<'_>) {
+        check_eq!(Delivery, cursor.epoch, moment.epoch, "the epoch of a cursor");
+        let is_held = self.is_held(cursor.sequence);
+        check!(Delivery, cursor.sequence >= self.last || is_held, "{cursor} is old: {self:#?}");
+        self.last = cursor.sequence;
+        self.catch_up(cursor.sequence, moment);
+    }
+
+    /// Some events are gone.
+    pub fn gap(&mut self, from: Cursor, to: Cursor, moment: Moment<'_>) {
+        check_eq!(Delivery, to.epoch, moment.epoch, "the epoch of a gap");
+        check!(Delivery, to.sequence < moment.first, "a gap to {to}, which is not gone: {self:#?}");
+        match self.gap_due.take() {
+            Some(GapDue::Entry(cursor, sequence)) => {
+                check_eq!(
+                    Delivery,
+                    (from, to.sequence),
+                    (cursor, sequence),
+                    "the first gap: {self:#?}"
+                );
+            }
+            Some(GapDue::Topic(since, topic)) => {
+                check_eq!(Delivery, from, since, "the gap of a topic: {self:#?}");
+                self.last = self.last.min(to.sequence);
+                let topic = Interest::Topic(topic);
+                let own = self.parts.iter_mut().filter(|part| part.interest == topic);
+                own.for_each(|part| part.seen = to.sequence);
+            }
+            None => {
+                check_eq!(Delivery, from.epoch, moment.epoch, "the epoch of a gap");
+                check!(
+                    Delivery,
+                    from.sequence < to.sequence,
+                    "an empty gap from {from}: {self:#?}"
+                );
+                let reached = |part: &Part| match from.sequence < part.held {
+                    true => part.after,
+                    false => part.seen,
+                };
+                let least = self.parts.iter().map(reached).min().unwrap_or(0);
+                check!(Delivery, from.sequence >= least, "a gap from {from}: {self:#?}");
+                // Not one of a core that has slept for too long, which begins at its position, nor
+                // one of a topic that it has asked for from an earlier event on.
+                let is_of_entry = |part: &Part, position| {
+                    let is_from_now_on = part.after >= position;
+                    let is_own = matches!(part.interest, Interest::Own(_));
+                    part.live_from == position && (is_own || is_from_now_on)
+                };
+                if let Start::Alone { person, position } = &self.start
+                    && !person.was_here
+                    && from.sequence < *position
+                    && self.parts.iter().all(|part| is_of_entry(part, *position))
+                {
+                    let lost = |sequence| {
+                        let record = moment.reference.record(sequence)?;
+                        Some(record.is_for(&person.name) && record.keep != Expiry::Never)
+                    };
+                    let has_lost = (1..=to.sequence).any(|sequence| lost(sequence) != Some(false));
+                    check!(
+                        Delivery,
+                        has_lost,
+                        "a gap to a stranger whom nothing was for: {self:#?}"
+                    );
+                }
+                self.catch_up(from.sequence, moment);
+                self.parts.iter_mut().for_each(|part| part.seen = part.seen.max(to.sequence));
+                self.last = self.last.max(to.sequence);
+            }
+        }
+    }
+
+    /// A subscription was begun over the connection, when the core stood at `position`.
+    pub fn subscribed(&mut self, topic: &str, since: Since, position: Sequence, at: Duration) {
+        let interest = Interest::Topic(topic.to_owned());
+        let mut open = self.parts.iter().filter(|part| part.ended.is_none());
+        let known = open.find(|part| part.interest == interest);
+        let (is_known, here_from) =
+            (known.is_some(), known.map_or(position, |part| part.here_from.min(position)));
+        let seen = match since {
+            Since::Now if is_known => return,
+            Since::Now => position,
+            Since::After(sequence) => {
+                self.last = self.last.min(sequence);
+                sequence
+            }
+            Since::Foreign(cursor) => {
+                self.gap_due = Some(GapDue::Topic(cursor, topic.to_owned()));
+                self.last = 0;
+                position
+            }
+        };
+        self.parts.retain(|part| part.interest != interest);
+        self.parts.push(Part { here_from, ..Part::new(interest, seen, position, at) });
+    }
+
+    /// A subscription was ended over the connection.
+    pub fn unsubscribed(&mut self, topic: &str) {
+        let interest = Interest::Topic(topic.to_owned());
+        self.parts.retain(|part| part.interest != interest);
+    }
+
+    /// A subscription was begun, after this event, or ended by a request of its own, when the core
+    /// stood at `position`; what was sent before that may not have been heard yet.
+    pub fn changed(
+        &mut self,
+        topic: &str,
+        since: Option<Sequence>,
+        position: Sequence,
+        at: Duration,
+    ) {
+        let interest = Interest::Topic(topic.to_owned());
+        let mut own = self.parts.iter_mut();
+        let open = own.find(|part| part.interest == interest && part.ended.is_none());
+        match (since, open) {
+            (Some(since), None) => {
+                let part = Part::new(interest, since, position, at);
+                self.parts.push(Part { held: position, ..part });
+            }
+            (None, Some(part)) => part.ended = Some(position),
+            _ => {}
+        }
+    }
+
+    /// Something happened to the connection after which it may be behind.
+    pub fn trouble(&mut self) {
+        self.health = Health::Doubtful;
+        self.live.clear();
+    }
+
+    /// Nothing is on its way to it: it has everything up to the end of the log.
+    pub fn rests(&mut self, moment: Moment<'_>, health: Health) {
+        check!(Delivery, self.gap_due.is_none(), "a gap is due: {self:#?}");
+        check!(Delivery, self.live.is_empty(), "not kept, and never sent: {self:#?}");
+        self.parts.iter_mut().for_each(|part| part.held = 0);
+        self.catch_up(moment.reference.head(), moment);
+        self.health = health;
+    }
+
+    /// An event was appended.
+    pub fn learns(&mut self, sequence: Sequence, record: &Record) {
+        let is_meant = self.parts.iter().any(|part| part.wants(record));
+        let is_left_out = record.except.as_ref() == Some(&self.client);
+        if self.health == Health::Sound && record.keep == Expiry::Never && is_meant && !is_left_out
+        {
+            self.live.insert(sequence);
+        }
+    }
+
+    /// Whether a part that is read from the history may take the client back.
+    fn is_held(&self, sequence: Sequence) -> bool {
+        self.parts.iter().any(|part| sequence <= part.held)
+    }
+
+    fn catch_up(&mut self, to: Sequence, moment: Moment<'_>) {
+        for part in self.parts.iter_mut().filter(|part| part.held < to) {
+            part.check(&self.client, &self.start, to, moment);
+            part.seen = part.seen.max(to);
+        }
+    }
+}
+
+/// From where on a subscription is wanted, as the gateway must check it.
+#[derive(Debug, Clone, Copy)]
+pub enum Since {
+    /// From now on.
+    Now,
+    /// After this event.
+    After(Sequence),
+    /// After a cursor that is not of this log.
+    Foreign(Cursor),
+}
+
+impl Part {
+    fn new(interest: Interest, seen: Sequence, position: Sequence, now: Duration) -> Self {
+        Self {
+            interest,
+            after: seen,
+            seen,
+            live_from: position,
+            here_from: position,
+            begun_at: now,
+            held: 0,
+            ended: None,
+        }
+    }
+
+    /// Nothing is left out up to here.
+    fn check(&self, client: &str, start: &Start, to: Sequence, moment: Moment<'_>) {
+        for sequence in self.seen + 1..=to {
+            let Some(record) = moment.reference.record(sequence) else { continue };
+            let is_kept = match record.keep {
+                Expiry::Window => true,
+                Expiry::Until(end) => end > moment.now,
+                // It came while the client was here, or so lately that its connection may just have
+                // ended.
+                Expiry::Never => sequence > self.live_from || self.is_graced(record, moment.now),
+            };
+            let is_left_out = record.except.as_deref() == Some(client);
+            let may_miss = match (start, &self.interest) {
+                (Start::Alone { person, .. }, Interest::Own(_)) => person.may_miss(sequence),
+                (Start::Beside(position), Interest::Own(_)) => sequence <= *position,
+                _ => false,
+            };
+            check!(
+                Delivery,
+                !is_kept || is_left_out || may_miss || !self.wants(record),
+                "{} never came, and now {client} is at {to}: {self:#?} {start:#?}",
+                record.text
+            );
+        }
+    }
+
+    fn is_graced(&self, record: &Record, now: Duration) -> bool {
+        matches!(self.interest, Interest::Own(_)) && record.at + UNKEPT_GRACE > now
+    }
+
+    fn wants(&self, record: &Record) -> bool {
+        self.ended.is_none() && record.to.contains(&self.interest)
+    }
+
+    fn accepts(&self, sequence: Sequence, record: &Record) -> bool {
+        let is_replayed = sequence <= self.live_from;
+        let is_there = match record.keep {
+            Expiry::Window => true,
+            Expiry::Until(end) => !is_replayed || end > self.begun_at,
+            Expiry::Never => sequence > self.here_from || self.is_graced(record, self.begun_at),
+        };
+        let is_before_end = self.ended.is_none_or(|end| sequence <= end);
+        record.to.contains(&self.interest) && sequence > self.seen && is_there && is_before_end
+    }
+}
+
+/// Some transports make blanks of connection breaks; the listener makes them so on all.
+pub fn one_line(text: &str) -> String {
+    text.replace('\n', " ")
+}

@@ -1,0 +1,154 @@
+//! The true log: every event in its order, each held against the command that it came from.
+//!
+//! It follows the log with a reader of its own and never looks at what is sent.
+
+use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
+
+use ringway::config::patterns::Patterns;
+use ringway_hub::{Address, Cursor, Event, Expiry, Log, Reader, Sequence};
+use serde::Deserialize;
+
+use super::{
+    command::{Command, Kind, Token},
+    interest::Interest,
+};
+use crate::checkers::{check_eq, fail};
+
+/// All events so far.
+pub struct ReferenceLog {
+    reader: Reader,
+    records: Vec<Option<Record>>,
+    places: BTreeMap<Token, Sequence>,
+    age_max: Duration,
+    allowed: Patterns,
+}
+
+/// One event.
+pub struct Record {
+    /// Whom it is for.
+    pub to: Vec<Interest>,
+    /// Who is left out.
+    pub except: Option<String>,
+    /// How long it is kept.
+    pub keep: Expiry,
+    /// When it came.
+    pub at: Duration,
+    /// The object that clients get.
+    pub text: String,
+}
+
+#[derive(Deserialize)]
+struct Text {
+    data: Data,
+}
+
+#[derive(Deserialize)]
+struct Data {
+    n: Token,
+}
+
+impl ReferenceLog {
+    /// The log from its beginning.
+    pub fn new(log: &Log, age_max: Duration, allowed: Patterns) -> Self {
+        let reader = log.reader();
+        Self { reader, records: Vec::new(), places: BTreeMap::new(), age_max, allowed }
+    }
+
+    /// Takes in what was appended.
+    pub fn follow(&mut self, log: &Log, commands: &[Command]) {
+        let Self { reader, records, places, age_max, allowed } = self;
+        loop {
+            let followed = reader.follow(log, |event| {
+                let record = Record::of(event, log, commands, *age_max, allowed);
+                let token = token_of(&record.text);
+                let earlier = places.insert(token, event.sequence());
+                check_eq!(Log, earlier, None, "command {token} was carried out twice");
+                records.resize_with(event.sequence() as usize - 1, || None);
+                records.push(Some(record));
+                ControlFlow::Continue(())
+            });
+            if followed.is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// The last event.
+    pub fn head(&self) -> Sequence {
+        self.reader.position()
+    }
+
+    /// An event, unless it left before anybody could look.
+    pub fn record(&self, sequence: Sequence) -> Option<&Record> {
+        self.records.get(usize::try_from(sequence.checked_sub(1)?).ok()?)?.as_ref()
+    }
+
+    /// Where a command stands in the log.
+    pub fn place(&self, token: Token) -> Option<Sequence> {
+        self.places.get(&token).copied()
+    }
+}
+
+impl Record {
+    /// Whether it is addressed to the client of this name.
+    pub fn is_for(&self, name: &str) -> bool {
+        self.to.iter().any(|to| matches!(to, Interest::Own(own) if own == name))
+    }
+
+    fn of(
+        event: &Event,
+        log: &Log,
+        commands: &[Command],
+        age_max: Duration,
+        allowed: &Patterns,
+    ) -> Self {
+        let text = text_of(event.bytes());
+        let command = &commands[token_of(&text) as usize];
+        let cursor = Cursor { epoch: log.epoch(), sequence: event.sequence() };
+        check_eq!(Log, text, command.event_text(cursor), "the event of a command");
+        let to = match (event.address(), &command.kind) {
+            (Address::Topic(topic), Kind::Publish { topic: wanted, .. }) => {
+                check_eq!(Log, **topic, **wanted, "the topic of an event");
+                vec![Interest::Topic(wanted.clone())]
+            }
+            (Address::Recipients(recipients), Kind::Notify { to }) => {
+                let mut names: Vec<&str> = Vec::new();
+                for name in to.iter().filter(|name| allowed.allow(name)) {
+                    if !names.contains(&&**name) {
+                        names.push(name);
+                    }
+                }
+                if command.ttl == Some(0) {
+                    // Those who are here alone; who that is, is judged by the outcome.
+                    names.retain(|name| recipients.iter().any(|one| one == *name));
+                }
+                check_eq!(Log, recipients.iter().collect::<Vec<_>>(), names, "recipients");
+                names.into_iter().map(|name| Interest::Own(name.to_owned())).collect()
+            }
+            _ => fail!(Log, "an event of another kind than its command"),
+        };
+        let keep = match command.ttl.map(|ttl| Duration::from_secs(ttl.into())) {
+            Some(Duration::ZERO) => Expiry::Never,
+            Some(ttl) if ttl < age_max => Expiry::Until(event.at() + ttl),
+            _ => Expiry::Window,
+        };
+        check_eq!(Log, event.keep(), keep, "how long an event is kept");
+        let except = command.left_out().map(str::to_owned);
+        check_eq!(Log, event.except(), except.as_deref(), "who is left out");
+        Self { to, except, keep, at: event.at(), text }
+    }
+}
+
+/// The payload of an unmasked frame (RFC 6455 §5.2).
+fn text_of(frame: &[u8]) -> String {
+    let header = match frame[1] {
+        126 => 4,
+        127 => 10,
+        _ => 2,
+    };
+    String::from_utf8(frame[header..].to_vec()).expect("an event is UTF-8")
+}
+
+fn token_of(text: &str) -> Token {
+    serde_json::from_str::<Text>(text).expect("an event is JSON with the data of a command").data.n
+}

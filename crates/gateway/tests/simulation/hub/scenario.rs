@@ -1,0 +1,185 @@
+//! Scenarios of the hub: how many clients come, what they do, and the bounds of the gateway.
+//!
+//! The bounds are small, so that every one of them is reached.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use ringway::config::Config;
+use ringway::config::SlowReader;
+use ringway::config::patterns::Patterns;
+use ringway::config::settings::Settings;
+use ringway_acceptor::{Settings as DriverSettings, sim::Faults};
+
+use crate::scenario::Scenario;
+
+/// Who comes to the hub, and what they do.
+#[derive(Default)]
+pub struct HubPlan {
+    /// Names of clients.
+    pub people: Vec<String>,
+    /// Names of topics.
+    pub topics: Vec<String>,
+    /// Clients; several may have the same name.
+    pub devices: usize,
+    /// What each of them does, in number.
+    pub actions: u32,
+    /// How long each waits between two of them, mostly.
+    pub haste: Duration,
+    /// How clients come back.
+    pub memory: Memory,
+    /// How many events the application sends at once, at most, and their data.
+    pub flood: Option<Flood>,
+    /// When events get their places in the log.
+    pub placing: Placing,
+}
+
+/// When events get their places in the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Placing {
+    #[default]
+    /// When they are submitted.
+    AtOnce,
+    /// Some turns later, and not all of them.
+    Later,
+}
+
+/// What clients remember of where they were.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Memory {
+    #[default]
+    /// Their cursor, most of them.
+    Good,
+    /// Nothing, most of them.
+    Bad,
+}
+
+/// Many events at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Flood {
+    /// Events.
+    pub events: usize,
+    /// Bytes of data of each.
+    pub bytes: usize,
+}
+
+const PEOPLE: [&str; 6] = ["ann", "böb", "c d", "e\"f", "eve/1", "zoë&co"];
+const TOPICS: [&str; 5] = ["news", "chat.1", "chat.2", "a b", "ü"];
+
+impl Scenario {
+    /// Few clients, who do everything.
+    pub fn everything(seed: u64) -> Self {
+        let rng = &mut Rng::with_seed(seed);
+        let (settings, faults) = (settings(rng), faults(rng));
+        let driver = DriverSettings {
+            connections_max: 256,
+            receive_buffers: rng.u16(2..64),
+            receive_buffer_bytes: rng.u32(64..512),
+            ..DriverSettings::default()
+        };
+        let hub = HubPlan {
+            people: some_of(&PEOPLE, rng.usize(1..5)),
+            topics: some_of(&TOPICS, rng.usize(1..5)),
+            devices: rng.usize(1..8),
+            actions: rng.u32(5..40),
+            haste: Duration::from_micros(rng.choice([200, 2_000, 20_000]).expect("a choice")),
+            memory: Memory::Good,
+            flood: None,
+            placing: Placing::AtOnce,
+        };
+        let stall = rng.choice([0.0, 0.0, 0.002, 0.02]).expect("a choice");
+        Self { hub, stall, cores: 2, ..Self::empty(seed, settings, faults, driver) }
+    }
+
+    /// The log answers later, and refuses some events.
+    pub fn late_log(seed: u64) -> Self {
+        let mut scenario = Self::everything(seed);
+        scenario.hub.placing = Placing::Later;
+        scenario
+    }
+
+    /// A perfect network and roomy bounds: nobody has an excuse.
+    pub fn calm(seed: u64) -> Self {
+        let rng = &mut Rng::with_seed(!seed);
+        let mut scenario = Self::everything(seed);
+        scenario.faults = Faults { send_buffer_bytes: 1 << 20, ..Faults::none() };
+        scenario.settings.clients.queue_bytes_max = 1 << 20;
+        scenario.settings.history.events_max = 10_000;
+        scenario.settings.history.bytes_max = 64 << 20;
+        scenario.hub.haste = Duration::from_millis(rng.u64(1..20));
+        scenario.stall = 0.0;
+        scenario
+    }
+
+    /// Clients that leave soon and come back without a cursor, over sockets that take little.
+    pub fn forgetful(seed: u64) -> Self {
+        let rng = &mut Rng::with_seed(!seed);
+        let mut scenario = Self::everything(seed);
+        scenario.hub.memory = Memory::Bad;
+        scenario.hub.devices = rng.usize(1..4);
+        scenario.hub.people.truncate(2);
+        scenario.hub.haste = Duration::from_micros(rng.u64(100..2_000));
+        scenario.faults.send_buffer_bytes = rng.usize(128..600);
+        scenario.faults.short_send = scenario.faults.short_send.max(0.3);
+        scenario.settings.clients.queue_bytes_max = 64 << 10;
+        scenario
+    }
+
+    /// The application sends a lot at once, to more clients than a turn serves.
+    pub fn flood(seed: u64) -> Self {
+        let rng = &mut Rng::with_seed(seed);
+        let mut scenario = Self::everything(seed);
+        scenario.driver.receive_buffer_bytes = 512;
+        scenario.hub.devices = rng.usize(2..100);
+        scenario.hub.actions = rng.u32(4..8);
+        scenario.hub.haste = Duration::from_millis(rng.u64(10..30));
+        if rng.bool() {
+            scenario.settings.clients.queue_bytes_max = 1 << 20;
+            scenario.faults.send_buffer_bytes = 1 << 20;
+        }
+        scenario.settings.history.events_max = rng.u64(500..5_000);
+        scenario.settings.history.bytes_max = 64 << 20;
+        let (events, bytes) =
+            rng.choice([(600, 10), (100, 2_000), (40, 50_000)]).expect("a choice");
+        scenario.hub.flood = Some(Flood { events, bytes });
+        scenario.stall = 0.0;
+        scenario
+    }
+}
+
+fn settings(rng: &mut Rng) -> Settings {
+    let queues = [1, 300, 1 << 10, 4 << 10, 64 << 10, 1 << 20];
+    let slow_reader = if rng.u8(0..3) == 0 { SlowReader::Close } else { SlowReader::Gap };
+    let notify = if rng.u8(0..4) == 0 { &["a*", "c d", "e*"][..] } else { &["*"] };
+    let mut settings = Settings::from_config(&Config::default());
+    let Settings { websocket, deflate, clients, history, http, limits, .. } = &mut settings;
+    deflate.enabled = rng.bool();
+    limits.handshake_timeout = Duration::from_secs(5);
+    limits.keep_alive_timeout = Duration::from_secs(60);
+    websocket.ping_interval = Duration::from_millis(rng.u64(100..3_000));
+    websocket.pong_timeout = Duration::from_millis(rng.u64(100..2_000));
+    websocket.close_timeout = Duration::from_millis(500);
+    clients.queue_bytes_max = rng.choice(queues).expect("a choice");
+    clients.slow_reader = slow_reader;
+    clients.may_notify = Patterns::new(notify.iter().copied());
+    history.events_max = rng.choice([16, 24, 40, 100, 10_000]).expect("a choice");
+    history.bytes_max = rng.choice([20 << 10, 64 << 10, 64 << 20]).expect("a choice");
+    history.age_max =
+        Duration::from_millis(rng.choice([40, 600, 2_500, 60_000]).expect("a choice"));
+    http.poll_bytes_max = rng.choice([1, 200, 1_000, 1 << 20]).expect("a choice");
+    settings
+}
+
+fn faults(rng: &mut Rng) -> Faults {
+    let send_buffer_bytes = rng.choice([128, 600, 2_000, 8_000, 64 << 10]).expect("a choice");
+    match rng.u8(0..8) {
+        0..3 => Faults { send_buffer_bytes, ..Faults::none() },
+        3 => Faults { reset: 0.000_5, refusal: 0.02, send_buffer_bytes, ..Faults::harsh() },
+        4..6 => Faults { reset: 0.0, refusal: 0.0, send_buffer_bytes, ..Faults::default() },
+        _ => Faults { send_buffer_bytes, ..Faults::default() },
+    }
+}
+
+fn some_of(names: &[&str], count: usize) -> Vec<String> {
+    names.iter().take(count).map(|name| (*name).to_owned()).collect()
+}

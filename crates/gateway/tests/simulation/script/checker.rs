@@ -1,0 +1,152 @@
+//! Property: a client gets the answers that its script is owed, in order, and nothing else.
+//!
+//! It says what the gateway may say on its own account and when, and when it may end the stream.
+
+use ringway_frame::{CloseCode, emit_close};
+
+use super::{
+    Owed,
+    client::{Moment, ScriptedClient},
+    mask,
+};
+use crate::{
+    behaviour::{Courtesy, Leaving, Reading},
+    checkers::{LATENESS, check, check_eq},
+    decoder::Said,
+    playback::Playback,
+};
+
+impl ScriptedClient {
+    /// Holds one answer against what is owed.
+    pub(super) fn hear(&mut self, said: Said, moment: Moment) {
+        let said = match said {
+            // Its reason is for people.
+            Said::Close(code, _) => Said::Close(code, String::new()),
+            said => said,
+        };
+        check!(Answers, self.farewell.is_none(), "{said:?} after {:?}", self.farewell);
+        if let Some(status) = self.rejected {
+            check_eq!(Answers, said, Said::Response(status), "a client over the limit");
+            (self.farewell, self.last_heard_at) = (Some(said), Some(moment.now));
+            return;
+        }
+        let Playback { script, sent, connected_at, .. } = &self.playback;
+        let owed = script.owed.get(self.heard);
+        if owed.is_some_and(|owed| owed.answer == said && owed.earliest <= *sent) {
+            self.heard += 1;
+            if script.is_final && self.heard == script.owed.len() {
+                self.last_heard_at = Some(moment.now);
+            }
+            return;
+        }
+        let lasts = moment.now.saturating_sub(*connected_at);
+        let allowed = match &said {
+            Said::Ping => lasts >= moment.ping_interval && self.is_open(),
+            Said::Close(Some(1001), _) => {
+                self.is_open()
+                    && (moment.draining || (self.is_idle(moment) && !self.answers_pings()))
+            }
+            // Of a message that began after the connection did, and is not whole yet.
+            Said::Close(Some(1008), _) => {
+                let is_unfinished = owed.is_some_and(|owed| owed.latest > *sent);
+                self.is_open() && is_unfinished && lasts >= moment.message_timeout
+            }
+            Said::Response(408) => !self.is_open() && self.is_late(moment),
+            _ => false,
+        };
+        let due = owed.map(|owed| &owed.answer);
+        check!(
+            Answers,
+            allowed,
+            "{said:?} instead of {due:?} at {:?}: {}",
+            moment.now,
+            self.summary()
+        );
+        match said {
+            Said::Ping => self.pongs_due += 1,
+            farewell => self.leave_after(farewell),
+        }
+    }
+
+    /// The gateway has said its last word.
+    fn leave_after(&mut self, farewell: Said) {
+        let Playback { behaviour, has_left, .. } = &self.playback;
+        let is_close = matches!(farewell, Said::Close(..));
+        let answers = is_close && behaviour.courtesy == Courtesy::Polite && !has_left;
+        if answers && self.playback.is_between_frames() {
+            let mut bytes = Vec::new();
+            emit_close(&mut bytes, mask(&mut self.rng), CloseCode::GOING_AWAY, "");
+            self.playback.connection().send(&bytes);
+        }
+        self.farewell = Some(farewell);
+    }
+
+    /// The stream has ended in good order: was it all that was owed?
+    pub(super) fn check_end(&self, moment: Moment) {
+        let Playback { script, behaviour, has_left, .. } = &self.playback;
+        let ((must, may), heard) = (self.owed_now(), self.heard);
+        check!(Answers, heard <= may, "{heard} answers to a script that earned {may}");
+        if let Some(at) = self.last_heard_at.filter(|_| behaviour.reading == Reading::Freely) {
+            let took = moment.now - at;
+            check!(Answers, took <= LATENESS, "the FIN took {took:?}: {}", self.summary());
+        }
+        let was_told_to_leave = self.farewell.is_some();
+        let crossed = was_told_to_leave && (moment.draining || self.rejected.is_some());
+        if crossed || self.is_forgiven(moment) {
+            return;
+        }
+        let missing = script.owed.get(heard).map(|owed| &owed.answer);
+        check!(Answers, heard >= must, "{missing:?} is missing: {}", self.summary());
+        let is_last = missing.is_none() && script.is_final;
+        // RFC 9112 §9.5: an idle connection may be closed at any time.
+        let is_idle_http = !self.is_open() && (moment.draining || self.is_late(moment));
+        let has_reason = is_last || was_told_to_leave || *has_left || is_idle_http;
+        check!(Answers, has_reason, "a FIN for no reason: {}", self.summary());
+    }
+
+    /// Whether the gateway may have given up on it: it does not read, or was told to leave before
+    /// it had a WebSocket.
+    fn is_forgiven(&self, moment: Moment) -> bool {
+        let Playback { behaviour, has_left, .. } = &self.playback;
+        let reads_nothing = matches!(behaviour.reading, Reading::Never(_));
+        let has_vanished = *has_left && behaviour.leaving == Leaving::Vanishes;
+        reads_nothing || has_vanished || (moment.draining && !self.is_open())
+    }
+
+    /// How many answers the bytes so far must have, and may have.
+    pub(super) fn owed_now(&self) -> (usize, usize) {
+        let Playback { script, sent, .. } = &self.playback;
+        let count = |at: fn(&Owed) -> usize| {
+            script.owed.iter().take_while(|owed| at(owed) <= *sent).count()
+        };
+        (count(|owed| owed.latest), count(|owed| owed.earliest))
+    }
+
+    /// Whether it has heard the 101.
+    pub(super) fn is_open(&self) -> bool {
+        self.playback.script.owed[..self.heard].iter().any(|owed| owed.answer == Said::Open)
+    }
+
+    /// Whether it has been silent for so long that the gateway lets it go.
+    fn is_idle(&self, moment: Moment) -> bool {
+        moment.now >= self.playback.sent_at + moment.silence_max
+    }
+
+    /// Whether it reads pings as they come, and can answer them.
+    fn answers_pings(&self) -> bool {
+        self.playback.behaviour.reading == Reading::Freely
+            && self.playback.is_between_frames()
+            && !self.is_silent()
+    }
+
+    /// Whether it says nothing any more, pongs included.
+    pub(super) fn is_silent(&self) -> bool {
+        let leaving = self.playback.behaviour.leaving;
+        leaving == Leaving::FallsSilent && self.playback.has_said_all()
+    }
+
+    /// Whether its request is overdue.
+    fn is_late(&self, moment: Moment) -> bool {
+        moment.now >= self.playback.connected_at + moment.handshake_timeout
+    }
+}

@@ -1,0 +1,221 @@
+//! One client that plays a script, and what it was told; `checker` holds that against the script.
+//!
+//! It touches the gateway by its bytes alone, and keeps its own account of what it is owed.
+
+use std::{net::SocketAddr, time::Duration};
+
+use fastrand::Rng;
+use ringway::config::settings::Settings;
+use ringway_acceptor::sim::Network;
+use ringway_frame::emit_pong;
+
+use super::{Script, mask};
+use crate::{
+    behaviour::{Behaviour, Courtesy, Leaving, Reading, Splitting},
+    checkers::{Trace, check},
+    connection::Connection,
+    decoder::{Said, Transport},
+    playback::{Cue, Playback},
+    sealing::Sealing,
+};
+
+/// What the world knows and the client is told each turn.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// The virtual time.
+    pub now: Duration,
+    /// Whether the gateway drains.
+    pub draining: bool,
+    /// How long a client may be silent until it is sent a ping.
+    pub ping_interval: Duration,
+    /// How long a client may be silent.
+    pub silence_max: Duration,
+    /// How long a head may take.
+    pub handshake_timeout: Duration,
+    /// How long a message may take.
+    pub message_timeout: Duration,
+}
+
+impl Moment {
+    /// The moment `now` of a world with these settings.
+    pub fn new(now: Duration, draining: bool, settings: &Settings) -> Self {
+        let Settings { websocket, limits, .. } = settings;
+        Self {
+            now,
+            draining,
+            ping_interval: websocket.ping_interval,
+            silence_max: websocket.ping_interval + websocket.pong_timeout,
+            handshake_timeout: limits.handshake_timeout.min(limits.keep_alive_timeout),
+            message_timeout: websocket.message_timeout,
+        }
+    }
+}
+
+/// A client in the world.
+pub struct ScriptedClient {
+    /// Its bytes, its behaviour and its connection.
+    pub playback: Playback,
+    /// The address that it comes from, if not from one of its own.
+    pub address: Option<SocketAddr>,
+    /// Whether its connection has a layer of records.
+    pub sealing: Sealing,
+    pub(super) rng: Rng,
+    /// Answers heard of those that the script is owed.
+    pub(super) heard: usize,
+    /// What the gateway said on its own account: a 408, a 1001, or why it was not admitted.
+    pub(super) farewell: Option<Said>,
+    /// The status with which the gateway must reject it, as the model of the limiter has it.
+    pub(super) rejected: Option<u16>,
+    pub(super) pongs_due: u32,
+    /// When it heard what no answer follows, so that a FIN is due.
+    pub(super) last_heard_at: Option<Duration>,
+    saw_fin: bool,
+    is_done: bool,
+}
+
+impl ScriptedClient {
+    /// A client that has not come yet.
+    pub fn new(script: Script, behaviour: Behaviour, seed: u64) -> Self {
+        Self {
+            playback: Playback::new(script, behaviour),
+            address: None,
+            sealing: Sealing::Off,
+            rng: Rng::with_seed(seed),
+            heard: 0,
+            farewell: None,
+            rejected: None,
+            pongs_due: 0,
+            last_heard_at: None,
+            saw_fin: false,
+            is_done: false,
+        }
+    }
+
+    /// Whether nothing more will happen to it.
+    pub fn is_done(&self) -> bool {
+        self.is_done
+    }
+
+    /// Whether it has connected.
+    pub fn has_come(&self) -> bool {
+        self.playback.connection.is_some()
+    }
+
+    /// Whether it reads what comes and answers what it should: such a client is never left behind.
+    pub fn is_attentive(&self) -> bool {
+        let Behaviour { courtesy, reading, leaving, .. } = &self.playback.behaviour;
+        *courtesy == Courtesy::Polite
+            && matches!(reading, Reading::Freely | Reading::AtMost(_))
+            && matches!(leaving, Leaving::Stays | Leaving::HalfCloses)
+    }
+
+    /// Whether it ended well, with all that it was owed.
+    pub fn got_all(&self) -> bool {
+        self.is_done && self.saw_fin && self.heard == self.playback.script.owed.len()
+    }
+
+    /// What the gateway said on its own account.
+    pub fn farewell(&self) -> Option<&Said> {
+        self.farewell.as_ref()
+    }
+
+    /// The gateway has accepted it, and must reject it with this status.
+    pub fn is_accepted(&mut self, rejected: Option<u16>) {
+        self.rejected = rejected;
+    }
+
+    /// Connects when it is time; returns its address then.
+    pub fn come(&mut self, network: &Network, now: Duration) -> Option<SocketAddr> {
+        if self.has_come() || now < self.playback.behaviour.comes_at {
+            return None;
+        }
+        let connection = Connection::connect(network, self.address, self.sealing, Transport::Echo);
+        Some(self.playback.begin(connection, now))
+    }
+
+    /// One turn: hears, then speaks. Returns when to call it again if nothing comes until then.
+    pub fn act(&mut self, moment: Moment, trace: &mut Trace) -> Option<Duration> {
+        if self.is_done {
+            return None;
+        }
+        if !self.has_come() {
+            return Some(self.playback.behaviour.comes_at);
+        }
+        self.listen(moment, trace);
+        if self.is_done {
+            return None;
+        }
+        self.answer_pings(moment.now);
+        let cue = match self.saw_fin || self.farewell.is_some() {
+            true => Cue::Stop,
+            false if self.waits() => Cue::Wait,
+            false => Cue::Speak,
+        };
+        self.playback.act(moment.now, cue)
+    }
+
+    fn listen(&mut self, moment: Moment, trace: &mut Trace) {
+        let connection = self.playback.connection();
+        let (said, saw_fin, saw_reset) =
+            (connection.said(), connection.saw_fin(), connection.saw_reset());
+        check!(Answers, said.is_empty() || !self.saw_fin, "{said:?} after the FIN");
+        for said in said {
+            trace.hear(&said, moment.now);
+            self.hear(said, moment);
+        }
+        if saw_reset {
+            self.is_done = true;
+        } else if saw_fin && !self.saw_fin {
+            self.saw_fin = true;
+            self.check_end(moment);
+            self.part();
+        }
+        if self.saw_fin && (self.playback.has_left || self.playback.is_let_go) {
+            self.is_done = true;
+        }
+    }
+
+    fn answer_pings(&mut self, now: Duration) {
+        let may_speak = self.playback.is_between_frames() && !self.playback.has_left;
+        if self.pongs_due > 0 && may_speak && !self.is_silent() {
+            let mut bytes = Vec::new();
+            emit_pong(&mut bytes, mask(&mut self.rng), b"");
+            self.playback.connection().send(&bytes);
+            (self.pongs_due, self.playback.sent_at) = (self.pongs_due - 1, now);
+        }
+    }
+
+    /// Whether the next segment waits for answers.
+    fn waits(&self) -> bool {
+        let Playback { script, behaviour, sent, .. } = &self.playback;
+        let waits_for_opening = behaviour.stops(script)[1] == *sent;
+        (waits_for_opening && !self.is_open())
+            || (behaviour.splitting == Splitting::Lockstep && self.heard < self.owed_now().0)
+    }
+
+    /// Answers the gateway's FIN.
+    fn part(&mut self) {
+        if self.playback.behaviour.courtesy == Courtesy::Polite && !self.playback.has_left {
+            self.playback.connection().leave(Leaving::HalfCloses);
+            self.playback.has_left = true;
+        }
+    }
+
+    /// What a failure should say about it.
+    pub fn summary(&self) -> String {
+        let Playback { script, behaviour, sent, sent_at, .. } = &self.playback;
+        format!(
+            "{behaviour:?}, sent {sent} of {} bytes at {sent_at:?}, heard {} of {}, owed {:?}, \
+             farewell {:?}, left {}, FIN {}, closed by the gateway {}, done {}",
+            script.bytes.len(),
+            self.heard,
+            script.owed.len(),
+            self.owed_now(),
+            self.farewell,
+            self.playback.has_left,
+            self.saw_fin,
+            self.playback.is_let_go,
+            self.is_done
+        )
+    }
+}

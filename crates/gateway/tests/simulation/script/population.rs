@@ -1,0 +1,137 @@
+//! All scripted clients of a world: which connection of the gateway is whose.
+//!
+//! It says nothing for them and checks no answer.
+
+use std::{collections::HashMap, net::SocketAddr, time::Duration};
+
+use fastrand::Rng;
+use ringway::config::settings::Settings;
+use ringway_acceptor::{
+    Completion, Settings as DriverSettings,
+    sim::{Faults, Network},
+};
+
+use super::client::{Moment, ScriptedClient};
+use crate::{
+    checkers::{
+        Key, Trace,
+        backlogs::{check_backlog, of_echo},
+        check,
+    },
+    decoder::Said,
+    tally::{Count, Tally},
+};
+
+/// All scripted clients.
+pub struct Scripts {
+    clients: Vec<ScriptedClient>,
+    /// Clients on their way, by address.
+    expected: HashMap<SocketAddr, usize>,
+    numbers: HashMap<Key, usize>,
+    queue_bytes_max: usize,
+    unsent_bytes_max: usize,
+}
+
+impl Scripts {
+    /// Clients that have not come yet.
+    pub fn new(
+        clients: Vec<ScriptedClient>,
+        settings: &Settings,
+        driver: &DriverSettings,
+        faults: &Faults,
+    ) -> Self {
+        Self {
+            clients,
+            expected: HashMap::new(),
+            numbers: HashMap::new(),
+            queue_bytes_max: settings.clients.queue_bytes_max,
+            unsent_bytes_max: of_echo(settings, driver, faults),
+        }
+    }
+
+    /// Whether nothing more will happen to any of them.
+    pub fn are_done(&self) -> bool {
+        self.clients.iter().all(ScriptedClient::is_done)
+    }
+
+    /// All act, in any order. Returns when the next one wants to.
+    pub fn act(
+        &mut self,
+        network: &Network,
+        moment: Moment,
+        trace: &mut Trace,
+        rng: &mut Rng,
+    ) -> Option<Duration> {
+        let count = self.clients.len();
+        let first = if count > 0 { rng.usize(0..count) } else { 0 };
+        let mut next: Option<Duration> = None;
+        for place in 0..count {
+            let number = (first + place) % count;
+            let client = &mut self.clients[number];
+            if let Some(address) = client.come(network, moment.now) {
+                let earlier = self.expected.insert(address, number);
+                assert_eq!(earlier, None, "{address} comes twice");
+            }
+            next = next.into_iter().chain(client.act(moment, trace)).min();
+        }
+        next
+    }
+
+    /// Takes note of a completion. `rejected`: an accepted client must be rejected with this status.
+    pub fn note(
+        &mut self,
+        core: usize,
+        completion: &Completion<'_>,
+        rejected: Option<u16>,
+        tally: &mut Tally,
+    ) {
+        match *completion {
+            Completion::Accepted { connection, peer, .. } => {
+                if let Some(number) = self.expected.remove(&peer) {
+                    self.numbers.insert((core, connection), number);
+                    self.clients[number].is_accepted(rejected);
+                }
+            }
+            Completion::Backlogged { connection, unsent_bytes, .. }
+                if self.numbers.contains_key(&(core, connection)) =>
+            {
+                let is_over = unsent_bytes > self.queue_bytes_max;
+                tally.add_all(Count::Overruns, u64::from(is_over));
+                check_backlog(connection, unsent_bytes, Some(self.unsent_bytes_max));
+            }
+            Completion::Closed { connection } => {
+                if let Some(number) = self.numbers.remove(&(core, connection)) {
+                    self.clients[number].playback.let_go();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// After a drain, nobody is left who could have left.
+    pub fn check_drained(&self) {
+        for client in self.clients.iter().filter(|client| client.is_attentive()) {
+            let has_left = client.is_done() || !client.has_come();
+            check!(Drain, has_left, "left behind: {}", client.summary());
+        }
+    }
+
+    /// Counts how the clients fared.
+    pub fn count(&self, tally: &mut Tally) {
+        for client in &self.clients {
+            tally.add_all(Count::Satisfied, u64::from(client.got_all()));
+            match client.farewell() {
+                Some(Said::Close(Some(1001), _)) => tally.add(Count::GoingAway),
+                Some(Said::Response(429 | 503)) => tally.add(Count::Rejected),
+                Some(Said::Response(408)) => tally.add(Count::TimedOut),
+                _ => {}
+            }
+        }
+    }
+
+    /// What a failure should say about them.
+    pub fn describe(&self) -> Vec<String> {
+        let left = self.clients.iter().filter(|client| !client.is_done());
+        left.map(ScriptedClient::summary).collect()
+    }
+}

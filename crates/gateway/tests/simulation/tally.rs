@@ -1,0 +1,137 @@
+//! What happened in a run, in numbers: a test asserts with them that its seeds reached what it is about.
+//!
+//! It checks nothing.
+
+use std::{collections::BTreeMap, ops::AddAssign};
+
+/// Something that is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Count {
+    /// Turns of the world.
+    Turns,
+    /// Scripted clients that got every answer they were owed.
+    Satisfied,
+    /// Scripted clients that were sent a Close with 1001.
+    GoingAway,
+    /// Scripted clients that were rejected by the limiter.
+    Rejected,
+    /// Scripted clients that were answered with a 408.
+    TimedOut,
+    /// Backlogs over the bound of the queue.
+    Overruns,
+    /// Events that clients got.
+    EventsReceived,
+    /// Gaps that clients were told of.
+    Gaps,
+    /// Clients that came with a cursor of this log.
+    Resumed,
+    /// Clients that came with a cursor of another log.
+    Foreign,
+    /// Clients that came without a cursor, and without another connection.
+    Alone,
+    /// Connections that fell behind.
+    Lagged,
+    /// Connections that were closed for being too slow.
+    TooSlow,
+    /// Answers to commands that were sent again.
+    Repeated,
+    /// Connections that the application had closed.
+    ClosedByApplication,
+    /// Times that every core got other settings.
+    SettingsReplaced,
+    /// Events that the log refused.
+    Unavailable,
+    /// Recipients that were connected.
+    Delivered,
+    /// Recipients for whom an event was kept.
+    Queued,
+    /// Recipients who were absent when an event was not kept.
+    Offline,
+    /// Recipients that may not be notified.
+    Denied,
+    /// Connections behind a layer of records.
+    Sealed,
+    /// Connections whose client has ended them by a record, in order or by a damaged one.
+    EndedByRecord,
+    /// Records that the gateway found to be damaged or cut off.
+    ChannelErrors,
+    /// Moments at which nothing moved and every client was checked.
+    Rests,
+    /// Relayed connections whose sides both ended in good order.
+    RelaysCompleted,
+    /// Relayed connections with a reset.
+    RelaysReset,
+    /// Relays whose upstream refused.
+    RelaysRefused,
+    /// Relays that were given up before their upstream was connected.
+    RelaysCancelled,
+    /// Relays of which one side sent after it had read the end of the other one.
+    RelaysSentAfterEnd,
+    /// Worlds in which a relay held bytes back.
+    RelaysHeldBack,
+}
+
+impl Count {
+    /// What happens to clients of the hub, over many seeds.
+    pub const HUB: [Self; 18] = [
+        Self::EventsReceived,
+        Self::Gaps,
+        Self::Resumed,
+        Self::Foreign,
+        Self::Alone,
+        Self::Lagged,
+        Self::TooSlow,
+        Self::Repeated,
+        Self::ClosedByApplication,
+        Self::SettingsReplaced,
+        Self::Delivered,
+        Self::Queued,
+        Self::Offline,
+        Self::Denied,
+        Self::Sealed,
+        Self::EndedByRecord,
+        Self::ChannelErrors,
+        Self::Rests,
+    ];
+
+    /// What happens to relayed clients, over many seeds.
+    pub const RELAY: [Self; 6] = [
+        Self::RelaysCompleted,
+        Self::RelaysReset,
+        Self::RelaysRefused,
+        Self::RelaysCancelled,
+        Self::RelaysSentAfterEnd,
+        Self::RelaysHeldBack,
+    ];
+}
+
+/// The numbers of one run, or of several.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tally {
+    counts: BTreeMap<Count, u64>,
+    /// A hash of what the gateways were told and what they said; of one run.
+    pub trace: u64,
+}
+
+impl Tally {
+    /// Counts one more.
+    pub fn add(&mut self, count: Count) {
+        self.add_all(count, 1);
+    }
+
+    /// Counts so many more.
+    pub fn add_all(&mut self, count: Count, more: u64) {
+        *self.counts.entry(count).or_default() += more;
+    }
+
+    /// How often it happened.
+    pub fn of(&self, count: Count) -> u64 {
+        self.counts.get(&count).copied().unwrap_or_default()
+    }
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        other.counts.into_iter().for_each(|(count, more)| self.add_all(count, more));
+    }
+}

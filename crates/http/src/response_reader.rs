@@ -1,0 +1,254 @@
+//! The responses of one connection as a client receives them, however their bytes arrive (RFC 9112).
+//!
+//! It lends pieces of a body as they come and keeps none; all that it holds is the part of a head
+//! that has come so far.
+
+use crate::{
+    HttpError, KeepAlive,
+    chunk::{ChunkReader, Piece},
+    grow,
+    response_head::{self, Asked, Delimiter, ResponseHead, ResponseLimits},
+    scan::{Found, Scan},
+};
+
+/// A part of a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part<'r> {
+    /// RFC 9110 §15.2: a response with status 1xx, which another one follows.
+    Interim(ResponseHead<'r>),
+    /// The final response begins. After a 101 the rest of the input is of another protocol.
+    Head(ResponseHead<'r>),
+    /// Some of its body, never empty.
+    Body(&'r [u8]),
+    /// It is whole; whether the connection can carry another.
+    End(KeepAlive),
+}
+
+/// What the end of the connection does to a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// No response had begun.
+    Between,
+    /// It ends the body.
+    Completes,
+    /// The response is cut off.
+    Cuts,
+}
+
+/// Reads the responses of one connection.
+///
+/// ```
+/// use ringway_http::{Asked, Part, ResponseLimits, ResponseReader};
+/// let limits = ResponseLimits { head_bytes_max: 8192, fields_max: 64, body_bytes_max: 8192 };
+/// let mut reader = ResponseReader::default();
+/// let mut input = &b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"[..];
+/// let mut body = Vec::new();
+/// while let Some(part) = reader.read(&mut input, Asked::Content, &limits)? {
+///     if let Part::Body(piece) = part {
+///         body.extend_from_slice(piece);
+///     }
+/// }
+/// assert_eq!(body, b"hi");
+/// # Ok::<(), ringway_http::HttpError>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct ResponseReader {
+    state: State,
+    scan: Scan,
+    /// The head so far, where it does not come whole.
+    partial: Vec<u8>,
+    /// Whether the head in `partial` has been lent and is of no more use.
+    is_lent: bool,
+    /// Bytes of interim responses before the one that is awaited.
+    interim_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Head,
+    Length {
+        left: u64,
+        keep_alive: KeepAlive,
+    },
+    Chunks {
+        reader: ChunkReader,
+        bytes: usize,
+        keep_alive: KeepAlive,
+    },
+    UntilClose {
+        bytes: usize,
+    },
+    /// After a 101.
+    Switched,
+}
+
+/// Where a whole head is.
+enum Whole<'b> {
+    Input(&'b [u8]),
+    Partial,
+}
+
+impl ResponseReader {
+    /// Takes what the next part needs off the front of `input`; `None`: more is needed. `asked` is
+    /// what the next response answers.
+    ///
+    /// # Errors
+    /// The server does not speak HTTP/1, or says more than the limits allow: at the same byte however
+    /// the input is cut. The connection is then of no more use.
+    pub fn read<'r, 'b: 'r>(
+        &'r mut self,
+        input: &mut &'b [u8],
+        asked: Asked,
+        limits: &ResponseLimits,
+    ) -> Result<Option<Part<'r>>, HttpError> {
+        if std::mem::take(&mut self.is_lent) {
+            // An idle connection keeps no buffer.
+            self.partial = Vec::new();
+        }
+        match &mut self.state {
+            State::Head => self.read_head(input, asked, limits),
+            State::Length { left: 0, keep_alive } => {
+                let end = Part::End(*keep_alive);
+                self.state = State::Head;
+                Ok(Some(end))
+            }
+            State::Length { left, .. } => {
+                let most = usize::try_from(*left).unwrap_or(usize::MAX);
+                let piece = take(input, most);
+                *left -= piece.len() as u64;
+                Ok(lend(piece))
+            }
+            State::Chunks { reader, bytes, keep_alive } => {
+                match reader.next_piece(input, limits.body_bytes_max - *bytes)? {
+                    Piece::Data(data) => {
+                        *bytes += data.len();
+                        Ok(Some(Part::Body(data)))
+                    }
+                    Piece::More => Ok(None),
+                    Piece::Last => {
+                        let end = Part::End(*keep_alive);
+                        self.state = State::Head;
+                        Ok(Some(end))
+                    }
+                }
+            }
+            State::UntilClose { bytes } => {
+                let piece = take(input, limits.body_bytes_max - *bytes);
+                *bytes += piece.len();
+                match piece.is_empty() && !input.is_empty() {
+                    true => Err(HttpError::BodyTooLarge),
+                    false => Ok(lend(piece)),
+                }
+            }
+            State::Switched => Ok(None),
+        }
+    }
+
+    /// The connection has ended; what is read next is another one.
+    pub fn end(&mut self) -> Ending {
+        match std::mem::take(self) {
+            Self { state: State::Head, scan, partial, is_lent, interim_bytes: 0 }
+                if scan.is_before() && (partial.is_empty() || is_lent) =>
+            {
+                Ending::Between
+            }
+            Self { state: State::UntilClose { .. } | State::Switched, .. } => Ending::Completes,
+            _ => Ending::Cuts,
+        }
+    }
+
+    /// Whether the piece lent last ended where its chunk ends, in a body of chunks.
+    pub fn is_at_chunk_end(&self) -> bool {
+        matches!(&self.state, State::Chunks { reader, .. } if reader.is_at_chunk_end())
+    }
+
+    /// Bytes of memory that it takes.
+    pub fn held_bytes(&self) -> usize {
+        let trailers = match &self.state {
+            State::Chunks { reader, .. } => reader.held_bytes(),
+            _ => 0,
+        };
+        self.partial.capacity() + trailers
+    }
+
+    fn read_head<'r, 'b: 'r>(
+        &'r mut self,
+        input: &mut &'b [u8],
+        asked: Asked,
+        limits: &ResponseLimits,
+    ) -> Result<Option<Part<'r>>, HttpError> {
+        let bytes = match self.gather(input, limits.head_bytes_max)? {
+            None => return Ok(None),
+            Some(Whole::Input(bytes)) => bytes,
+            Some(Whole::Partial) => {
+                self.is_lent = true;
+                &self.partial
+            }
+        };
+        let outline = response_head::parse(bytes, asked, limits.fields_max)?;
+        let head = ResponseHead { status: outline.status, bytes };
+        let keep_alive = outline.keep_alive;
+        match (outline.status, outline.body) {
+            (101, _) if asked != Asked::Upgrade => return Err(HttpError::Malformed),
+            (101, _) => self.state = State::Switched,
+            (..=199, _) => {
+                self.interim_bytes += bytes.len();
+                return Ok(Some(Part::Interim(head)));
+            }
+            (_, Delimiter::Length(left)) if left > limits.body_bytes_max as u64 => {
+                return Err(HttpError::BodyTooLarge);
+            }
+            (_, Delimiter::Length(left)) => self.state = State::Length { left, keep_alive },
+            (_, Delimiter::Chunks) => {
+                self.state = State::Chunks { reader: ChunkReader::default(), bytes: 0, keep_alive };
+            }
+            (_, Delimiter::Close) => self.state = State::UntilClose { bytes: 0 },
+        }
+        self.interim_bytes = 0;
+        Ok(Some(Part::Head(head)))
+    }
+
+    /// Takes a head off the front of `input`; `None`: all of it was taken, and more is needed.
+    fn gather<'b>(
+        &mut self,
+        input: &mut &'b [u8],
+        bytes_max: usize,
+    ) -> Result<Option<Whole<'b>>, HttpError> {
+        if self.partial.is_empty() {
+            // Empty lines before a response are no part of it.
+            let empty = input.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+            let lines = take(input, empty);
+            self.scan.advance(lines).map_err(|_| HttpError::Malformed)?;
+        }
+        // What is past the bound is not judged: the answer must not depend on how bytes arrive.
+        let room = bytes_max - (self.interim_bytes + self.partial.len()).min(bytes_max);
+        let within = &input[..input.len().min(room)];
+        match self.scan.advance(within).map_err(|_| HttpError::Malformed)? {
+            Found::More if input.len() > room => Err(HttpError::HeadTooLarge),
+            Found::More => {
+                grow::append(&mut self.partial, input)?;
+                *input = &[];
+                Ok(None)
+            }
+            Found::End(length) if self.partial.is_empty() => {
+                Ok(Some(Whole::Input(take(input, length))))
+            }
+            Found::End(length) => {
+                grow::append(&mut self.partial, take(input, length))?;
+                Ok(Some(Whole::Partial))
+            }
+        }
+    }
+}
+
+/// Takes at most this much off the front.
+fn take<'b>(input: &mut &'b [u8], most: usize) -> &'b [u8] {
+    let (piece, rest) = input.split_at(most.min(input.len()));
+    *input = rest;
+    piece
+}
+
+fn lend(piece: &[u8]) -> Option<Part<'_>> {
+    (!piece.is_empty()).then_some(Part::Body(piece))
+}
