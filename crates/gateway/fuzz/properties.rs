@@ -171,14 +171,14 @@ pub fn commands(input: &[u8]) {
             assert!(to.iter().chain(event).all(|one| name::check(one).is_ok()));
             assert!(text.contains(data) && is_json(data));
             let (from, name) = (Some(&**id), event.as_deref());
-            write::event(&mut out, EventParts { from, topic: None, name, data });
+            out = event_text(EventParts { from, topic: None, name, data });
         }
         Ok(Command::Publish { id, topic, event, data, .. }) => {
             assert!(name::check_id(id).is_ok());
             assert!([topic].into_iter().chain(event).all(|one| name::check(one).is_ok()));
             assert!(text.contains(data) && is_json(data));
             let (topic, name) = (Some(&**topic), event.as_deref());
-            write::event(&mut out, EventParts { from: None, topic, name, data });
+            out = event_text(EventParts { from: None, topic, name, data });
         }
         Ok(Command::Subscribe { id, topic, .. } | Command::Unsubscribe { id, topic, .. }) => {
             assert!(name::check_id(id).is_ok() && name::check(topic).is_ok());
@@ -188,6 +188,11 @@ pub fn commands(input: &[u8]) {
         Err(error) => ringway::subprotocol::native::reply::error(&mut out, error),
     }
     assert!(is_json(std::str::from_utf8(&out).expect("UTF-8")));
+}
+
+fn event_text(parts: EventParts<'_>) -> Vec<u8> {
+    let draft = write::event(parts, 0).expect("memory");
+    draft.text[..draft.fields.encoded].into()
 }
 
 fn is_json(text: &str) -> bool {

@@ -11,7 +11,6 @@ use std::{
     env,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    ops::ControlFlow,
     process::Command,
     sync::{
         Arc,
@@ -30,9 +29,7 @@ use ringway::encoding::scratch::Scratch;
 use ringway::process::{inherited::Inherited, server};
 use ringway::session::dispatch::Dispatch;
 use ringway::session::dispatch::Encoder;
-use ringway_hub::{
-    Address, Appender, Draft, Epoch, Expiry, Log, Recipients, Retention, Subscriptions,
-};
+use ringway_hub::{Appender, Draft, Epoch, Log, Retention, Subscriptions};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// See mallopt(3): one heap for all threads, and what is larger than the bound is mapped.
@@ -344,33 +341,22 @@ fn an_event_that_cannot_be_copied_is_read_from_the_log() {
     for slot in 0..(MANY_CONNECTIONS as u32) {
         subscriptions.arrive("many".into(), slot);
     }
-    for address in [Address::Topic("t".into()), Address::Recipients(Recipients::new(["many"]))] {
-        let bytes = if matches!(address, Address::Topic(_)) { EVENT_BYTES } else { 100 };
-        let draft = Draft {
-            address,
-            name: None,
-            except: None,
-            keep: Expiry::Window,
-            bytes: vec![b'0'; bytes],
-            cursor_at: 6,
-        };
+    let text = |bytes| Draft::new("0".repeat(bytes), 6);
+    for draft in [text(EVENT_BYTES).to_topic("t"), text(100).to_recipients(["many"])] {
         log.append(&mut Appender::default(), draft, Duration::ZERO);
     }
     let (mut dispatch, mut scratch) = (Dispatch::default(), Scratch::default());
     let mut encoder = Encoder {
-        epoch: log.epoch(),
         deflate: None,
         queue_bytes_max: 1 << 20,
         slots: MANY_CONNECTIONS as u32,
         scratch: &mut scratch,
     };
     limit(Some(0));
-    let followed = reader.follow(&log, |event| {
-        dispatch.take(event, &subscriptions, &mut encoder);
-        ControlFlow::Continue(())
-    });
+    let read = dispatch.read(&log, &mut reader, &subscriptions, &mut encoder);
+    dispatch.end_turn();
     limit(None);
-    followed.unwrap();
+    read.unwrap();
     let mut slots = Vec::new();
     for (first, served) in [(1, 1), (2, MANY_CONNECTIONS)] {
         let mut run = dispatch.take_front().expect("a run");

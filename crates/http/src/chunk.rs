@@ -3,6 +3,8 @@
 //! A reader holds no byte of a chunk: it lends them, or appends them to the caller's body. What it may
 //! take besides the body's bytes is bounded.
 
+use std::io::Write;
+
 use httparse::{EMPTY_HEADER, Status};
 
 use crate::{
@@ -44,8 +46,8 @@ pub fn write(out: &mut Vec<u8>, data: impl FnOnce(&mut Vec<u8>)) {
         // An empty chunk would be the last one.
         return out.truncate(start);
     }
-    let size = format!("{length:0WRITTEN_DIGITS$x}");
-    out[start..start + WRITTEN_DIGITS].copy_from_slice(size.as_bytes());
+    let mut size = &mut out[start..start + WRITTEN_DIGITS];
+    write!(size, "{length:0WRITTEN_DIGITS$x}").expect("a length has so many digits at most");
     out.extend_from_slice(b"\r\n");
 }
 

@@ -1,24 +1,32 @@
-//! What is in the log: whom it is for, how long it is kept, and its encodings.
+//! What is in the log: one text, where in it the fields are, how long it is kept, and encodings
+//! that were made of it.
 //!
-//! The caller encodes once and leaves room for the cursor, which only the log knows. A second
-//! encoding is made by the first who needs it, and shared. Never looks into either.
+//! The caller writes the text once and leaves room for the cursor, which only the log knows. What
+//! the text means, and which encodings there are, it never knows: both are ranges and numbers here.
 
+use std::collections::TryReserveError;
+use std::ops::Range;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use crate::address::Address;
+use crate::address::{Address, Recipients};
 use crate::cursor::{Cursor, Epoch, Sequence};
 use crate::segment::Segment;
 
-/// What an event takes in the log beside its text and its names.
+/// What an event takes in the log beside its text.
 const EVENT_BYTES: usize = size_of::<OnceLock<Event>>();
 
 const _: () = assert!(EVENT_BYTES <= 176, "a log of 100,000 small events stays below 32 MiB");
 const _: () = assert!(size_of::<Segment<Event>>() <= 256);
 
-/// A buffer may have this much to spare in the log; with more it is reallocated.
+/// A text may have this much to spare in the log; with more it is reallocated.
 const SPARE_BYTES_MAX: usize = 64;
+
+/// How many encodings an event can keep beside its text. Each takes 24 bytes of every event.
+pub const ENCODING_SLOTS: usize = 1;
+
+const _: () = assert!(ENCODING_SLOTS <= u8::BITS as usize, "one bit says what is charged");
 
 /// How long an event is there for those who are away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,21 +44,137 @@ pub enum Expiry {
 /// here when the event came, and its connection ended before it was sent.
 pub const UNKEPT_GRACE: Duration = Duration::from_secs(5);
 
+/// Where a field is in an event's text, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    /// Where it begins.
+    #[must_use]
+    pub fn start(self) -> usize {
+        self.start as usize
+    }
+
+    /// Where it ends.
+    #[must_use]
+    pub fn end(self) -> usize {
+        self.end as usize
+    }
+
+    fn range(self) -> Range<usize> {
+        self.start()..self.end()
+    }
+}
+
+impl From<Range<usize>> for Span {
+    /// # Panics
+    /// It ends past 4 GiB, which no text in the log does.
+    fn from(range: Range<usize>) -> Self {
+        let place = |at| u32::try_from(at).expect("a text is shorter than 4 GiB");
+        Self { start: place(range.start), end: place(range.end) }
+    }
+}
+
+/// Whom an event is for, as a place in its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// The subscribers of the topic that is named here.
+    Topic(Span),
+    /// The clients that are listed here, as [`Recipients::list`] does, and how many they are.
+    Recipients(Span, u32),
+}
+
+/// Where the fields are in an event's text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fields {
+    /// The end of the first encoding, with which the text begins. Behind it are fields that it does
+    /// not contain as they are.
+    pub encoded: usize,
+    /// Where the [`Cursor::TEXT_BYTES`] of the cursor begin; the log overwrites them.
+    pub cursor: usize,
+    /// Who sent it.
+    pub from: Option<Span>,
+    /// Its name, for the one who sends it out.
+    pub name: Option<Span>,
+    /// What it says.
+    pub data: Span,
+    /// Whom it is for.
+    pub audience: Audience,
+}
+
+/// Whether the client that sent an event gets it as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToSender {
+    /// Like everybody else.
+    Sent,
+    /// It does not.
+    LeftOut,
+}
+
 /// An event that is not in the log yet.
 #[derive(Debug)]
 pub struct Draft {
-    /// Whom it is for.
-    pub address: Address,
-    /// Its name, for the one who sends it out.
-    pub name: Option<Box<str>>,
-    /// A client that shall not get it.
-    pub except: Option<Box<str>>,
+    /// The first encoding, and behind it fields that it does not contain as they are.
+    pub text: String,
+    /// Where its fields are.
+    pub fields: Fields,
+    /// Whether the sender gets it.
+    pub to_sender: ToSender,
     /// How long it is kept.
     pub keep: Expiry,
-    /// The first encoding.
-    pub bytes: Vec<u8>,
-    /// Where the [`Cursor::TEXT_BYTES`] of the cursor are in `bytes`; the log overwrites them.
-    pub cursor_at: usize,
+    /// The wall clock, in milliseconds since 1970. The log only passes it on.
+    pub time_ms: u64,
+}
+
+impl Draft {
+    /// An event for `audience`, which is sent to everybody and kept as long as any, and of which
+    /// nothing more is known: the fields are public.
+    ///
+    /// ```
+    /// use ringway_hub::{Address, Audience, Draft};
+    /// let draft = Draft::new("a place for the cursor.......: hello", 0);
+    /// assert_eq!(draft.text.len(), draft.fields.encoded);
+    /// let draft = draft.to_topic("news");
+    /// assert_eq!(draft.fields.audience, Audience::Topic((36..40).into()));
+    /// ```
+    #[must_use]
+    pub fn new(text: impl Into<String>, cursor: usize) -> Self {
+        let text = text.into();
+        let encoded = text.len();
+        let (data, audience) = ((0..encoded).into(), Audience::Topic(Span::default()));
+        let fields = Fields { encoded, cursor, from: None, name: None, data, audience };
+        let (to_sender, keep) = (ToSender::Sent, Expiry::Window);
+        Self { text, fields, to_sender, keep, time_ms: 0 }
+    }
+
+    /// Appends a field that the first encoding does not contain as it is.
+    pub fn push(&mut self, field: &str) -> Span {
+        let start = self.text.len();
+        self.text.push_str(field);
+        (start..self.text.len()).into()
+    }
+
+    /// As this draft, for the subscribers of a topic whose name is appended.
+    #[must_use]
+    pub fn to_topic(mut self, topic: &str) -> Self {
+        self.fields.audience = Audience::Topic(self.push(topic));
+        self
+    }
+
+    /// As this draft, for these clients, whose names are appended; they differ.
+    ///
+    /// # Panics
+    /// As [`Recipients::list`].
+    #[must_use]
+    pub fn to_recipients<'n>(mut self, names: impl IntoIterator<Item = &'n str>) -> Self {
+        let start = self.text.len();
+        let count = Recipients::list(&mut self.text, names);
+        self.fields.audience = Audience::Recipients((start..self.text.len()).into(), count);
+        self
+    }
 }
 
 /// An event in the log.
@@ -58,77 +182,101 @@ pub struct Draft {
 pub struct Event {
     sequence: Sequence,
     at: Duration,
-    address: Address,
-    name: Option<Box<str>>,
-    except: Option<Box<str>>,
+    time_ms: u64,
     keep: Expiry,
-    bytes: Vec<u8>,
-    cursor_at: usize,
-    /// Empty: it could not be made.
-    second: OnceLock<Box<[u8]>>,
-    /// Whether the second encoding is counted in its segment's size.
-    second_is_charged: AtomicBool,
+    text: String,
+    fields: Fields,
+    to_sender: ToSender,
+    /// Which encodings are counted in the segment's size, a bit for each.
+    charged: AtomicU8,
+    /// Encodings that were made of it. Empty: it could not be made.
+    encodings: [OnceLock<Box<[u8]>>; ENCODING_SLOTS],
 }
 
 impl Event {
     /// Does all that can fail, so that nothing can once a slot has been claimed.
     ///
     /// # Panics
-    /// `cursor_at` leaves no room for a cursor.
+    /// There is no room for a cursor, or a field is not in the text.
     pub(crate) fn new(draft: Draft, at: Duration) -> Self {
-        let Draft { address, name, except, keep, mut bytes, cursor_at } = draft;
-        let room = bytes.get(cursor_at..).map_or(0, <[u8]>::len);
-        assert!(room >= Cursor::TEXT_BYTES, "an encoding has room for its cursor");
-        if bytes.capacity() - bytes.len() > SPARE_BYTES_MAX + bytes.len() / 4 {
-            bytes.shrink_to_fit();
+        let Draft { mut text, fields, to_sender, keep, time_ms } = draft;
+        let Fields { encoded, cursor, from, name, data, audience } = fields;
+        let room = cursor..cursor.saturating_add(Cursor::TEXT_BYTES);
+        assert!(
+            room.end <= encoded && text.get(room).is_some(),
+            "an encoding has room for its cursor"
+        );
+        let to = match audience {
+            Audience::Topic(span) | Audience::Recipients(span, _) => span,
+        };
+        let spans = [Some(Span::from(0..encoded)), from, name, Some(data), Some(to)];
+        let mut spans = spans.into_iter().flatten();
+        assert!(spans.all(|span| text.get(span.range()).is_some()), "a field is in the text");
+        if text.capacity() - text.len() > SPARE_BYTES_MAX + text.len() / 4 {
+            text.shrink_to_fit();
         }
-        let (second, second_is_charged) = (OnceLock::new(), AtomicBool::new(false));
-        Self {
-            sequence: 0,
-            at,
-            address,
-            name,
-            except,
-            keep,
-            bytes,
-            cursor_at,
-            second,
-            second_is_charged,
-        }
+        let (charged, encodings) = (AtomicU8::new(0), Default::default());
+        Self { sequence: 0, at, time_ms, keep, text, fields, to_sender, charged, encodings }
     }
 
     /// Gives the event its place in the order. Cannot fail: `new` has made sure of the room.
     pub(crate) fn stamp(&mut self, epoch: Epoch, sequence: Sequence) {
         self.sequence = sequence;
-        let room = self.cursor_at..self.cursor_at + Cursor::TEXT_BYTES;
-        self.bytes[room].copy_from_slice(&Cursor { epoch, sequence }.text());
+        let digits = Cursor { epoch, sequence }.text();
+        let digits = str::from_utf8(&digits).expect("a cursor is ASCII");
+        self.text.replace_range(self.cursor_range(), digits);
+    }
+
+    /// A copy that does not keep the log's memory, for as long as its clients still wait for it.
+    ///
+    /// # Errors
+    /// There is no memory for it. Without memory for an encoding alone, the copy has none.
+    pub fn try_copy(&self) -> Result<Self, TryReserveError> {
+        let mut text = String::new();
+        text.try_reserve_exact(self.text.len())?;
+        text.push_str(&self.text);
+        let encodings: [OnceLock<Box<[u8]>>; ENCODING_SLOTS] = Default::default();
+        for (copy, made) in encodings.iter().zip(&self.encodings) {
+            let mut bytes = Vec::new();
+            if let Some(made) = made.get()
+                && bytes.try_reserve_exact(made.len()).is_ok()
+            {
+                bytes.extend_from_slice(made);
+                let _ = copy.set(bytes.into());
+            }
+        }
+        let Self { sequence, at, time_ms, keep, fields, to_sender, .. } = *self;
+        let charged = AtomicU8::new(0);
+        Ok(Self { sequence, at, time_ms, keep, text, fields, to_sender, charged, encodings })
     }
 
     /// What the event is charged when it is appended.
     pub(crate) fn size(&self) -> u64 {
-        let names = [&self.name, &self.except];
-        let names: usize = names.into_iter().flatten().map(|name| name.len()).sum();
-        (EVENT_BYTES + self.bytes.capacity() + self.address.bytes() + names) as u64
+        (EVENT_BYTES + self.text.capacity()) as u64
     }
 
     /// Under how many keys it will be in the index.
     pub(crate) fn keys(&self) -> u64 {
-        match &self.address {
-            Address::Topic(_) => 1,
-            Address::Recipients(recipients) => recipients.len() as u64,
+        match self.fields.audience {
+            Audience::Topic(_) => 1,
+            Audience::Recipients(_, count) => u64::from(count),
         }
     }
 
-    /// The bytes of a second encoding that nobody has charged yet; the caller does.
+    /// The bytes of encodings that nobody has charged yet; the caller does.
     #[inline]
     pub(crate) fn uncharged(&self) -> Option<u64> {
-        let second = self.second.get()?;
-        if self.second_is_charged.load(Ordering::Relaxed)
-            || self.second_is_charged.swap(true, Ordering::Relaxed)
-        {
-            return None;
+        let mut bytes = None;
+        for (slot, made) in self.encodings.iter().enumerate() {
+            let Some(made) = made.get() else { continue };
+            let bit = 1 << slot;
+            if self.charged.load(Ordering::Relaxed) & bit == 0
+                && self.charged.fetch_or(bit, Ordering::Relaxed) & bit == 0
+            {
+                bytes = Some(bytes.unwrap_or(0) + made.len() as u64);
+            }
         }
-        Some(second.len() as u64)
+        bytes
     }
 
     pub(crate) fn has_expired(&self, now: Duration) -> bool {
@@ -151,22 +299,16 @@ impl Event {
         self.sequence
     }
 
-    /// Whom it is for.
+    /// When it was appended, by the clock that retention goes by.
     #[must_use]
-    pub fn address(&self) -> &Address {
-        &self.address
+    pub fn at(&self) -> Duration {
+        self.at
     }
 
-    /// Its name.
+    /// When it was appended, by the wall clock, in milliseconds since 1970.
     #[must_use]
-    pub fn name(&self) -> Option<&str> {
-        self.name.as_deref()
-    }
-
-    /// A client that shall not get it.
-    #[must_use]
-    pub fn except(&self) -> Option<&str> {
-        self.except.as_deref()
+    pub fn time_ms(&self) -> u64 {
+        self.time_ms
     }
 
     /// How long it is kept.
@@ -175,29 +317,69 @@ impl Event {
         self.keep
     }
 
-    /// When it was appended.
-    #[must_use]
-    pub fn at(&self) -> Duration {
-        self.at
-    }
-
     /// The first encoding, with its cursor.
+    #[inline]
     #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+    pub fn text(&self) -> &str {
+        &self.text[..self.fields.encoded]
     }
 
-    /// The second encoding, if somebody has made it.
-    pub fn second(&self) -> Option<&[u8]> {
-        self.second.get().map(|bytes| &**bytes).filter(|bytes| !bytes.is_empty())
+    /// Its cursor, as it stands in the text.
+    #[must_use]
+    pub fn cursor(&self) -> &str {
+        &self.text[self.cursor_range()]
     }
 
-    /// The second encoding, made from the first by whoever asks first; one who asks at the same
+    /// Whom it is for.
+    #[must_use]
+    pub fn address(&self) -> Address<'_> {
+        match self.fields.audience {
+            Audience::Topic(span) => Address::Topic(&self.text[span.range()]),
+            Audience::Recipients(span, count) => {
+                Address::Recipients(Recipients::listed(&self.text[span.range()], count))
+            }
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.fields.name.map(|span| &self.text[span.range()])
+    }
+
+    /// A client that shall not get it: the one that sent it.
+    #[must_use]
+    pub fn except(&self) -> Option<&str> {
+        let from = self.fields.from.filter(|_| self.to_sender == ToSender::LeftOut);
+        from.map(|span| &self.text[span.range()])
+    }
+
+    /// Where its data is in the text.
+    #[must_use]
+    pub fn data(&self) -> Span {
+        self.fields.data
+    }
+
+    /// The encoding in a slot, if somebody has made it.
+    #[must_use]
+    pub fn encoding(&self, slot: usize) -> Option<&[u8]> {
+        self.encodings[slot].get().map(|bytes| &**bytes).filter(|bytes| !bytes.is_empty())
+    }
+
+    /// The encoding in a slot, made of the text by the first one who asks; one who asks at the same
     /// time waits for it. It stays as long as the event and counts in the log's bytes.
     ///
     /// Where `make` cannot make it, there is none: nobody tries again.
-    pub fn second_encoding(&self, make: impl FnOnce(&[u8]) -> Option<Box<[u8]>>) -> Option<&[u8]> {
-        self.second.get_or_init(|| make(&self.bytes).unwrap_or_default());
-        self.second()
+    pub fn encode(
+        &self,
+        slot: usize,
+        make: impl FnOnce(&str) -> Option<Box<[u8]>>,
+    ) -> Option<&[u8]> {
+        self.encodings[slot].get_or_init(|| make(self.text()).unwrap_or_default());
+        self.encoding(slot)
+    }
+
+    fn cursor_range(&self) -> Range<usize> {
+        self.fields.cursor..self.fields.cursor + Cursor::TEXT_BYTES
     }
 }

@@ -21,6 +21,7 @@ mod index;
 mod log;
 pub mod name;
 mod outcome;
+mod pins;
 mod postings;
 mod reader;
 mod replay;
@@ -35,10 +36,13 @@ pub use address::{Address, Recipients};
 pub use cursor::{Cursor, CursorFault, Epoch, Sequence};
 pub use dedup_cache::{DedupCache, First};
 pub use directory::{Arrival, Directory, Liveness, Sighting, Since};
-pub use event::{Draft, Event, Expiry, UNKEPT_GRACE};
+pub use event::{
+    Audience, Draft, ENCODING_SLOTS, Event, Expiry, Fields, Span, ToSender, UNKEPT_GRACE,
+};
 pub use log::{Appender, Gap, Log, LogSize};
 pub use name::{Name, NameFault};
 pub use outcome::NotifyOutcome;
+pub use pins::{PinnedEvent, Pins};
 pub use reader::Reader;
 pub use replay::{Complete, Interest, Key, Replayed};
 pub use retention::{Retention, TopicRetention};

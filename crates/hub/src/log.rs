@@ -31,21 +31,14 @@ const INDEXED_BEYOND: u64 = 256;
 ///
 /// ```
 /// use std::{ops::ControlFlow, time::Duration};
-/// use ringway_hub::{Address, Draft, Epoch, Expiry, Log, Retention, Appender};
+/// use ringway_hub::{Appender, Draft, Epoch, Log, Retention};
 ///
 /// let log = Log::new(Epoch::new(1), Retention::default());
 /// let (mut appender, mut reader) = (Appender::default(), log.reader());
-/// let draft = Draft {
-///     address: Address::Topic("news".into()),
-///     name: None,
-///     except: None,
-///     keep: Expiry::Window,
-///     bytes: b"hello .............................".to_vec(),
-///     cursor_at: 6,
-/// };
+/// let draft = Draft::new("hello .............................", 6).to_topic("news");
 /// assert_eq!(log.append(&mut appender, draft, Duration::ZERO), 1);
 /// reader.follow(&log, |event| {
-///     assert_eq!(event.bytes(), b"hello 000000000001-0000000000000001");
+///     assert_eq!(event.text(), "hello 000000000001-0000000000000001");
 ///     ControlFlow::Continue(())
 /// })?;
 /// # Ok::<(), ringway_hub::Gap>(())
@@ -62,11 +55,11 @@ pub struct Log {
     first: AtomicU64,
     indexed_to: Apart<AtomicU64>,
     closed_bytes: ClosedBytes,
-    /// Second encodings since the last trim.
+    /// Encodings that were made since the last trim.
     late_bytes: AtomicU64,
     /// A segment was closed while somebody read the history, so nothing was let go.
     trim_is_due: AtomicBool,
-    /// Held while a segment is closed and others are let go.
+    /// Pins while a segment is closed and others are let go.
     rolling: Mutex<()>,
     rolled_at: AtomicU64,
     postings_touched: AtomicU64,
@@ -185,7 +178,8 @@ impl Log {
     /// then wait for a replay: it must not be called while a replay visits on the same thread.
     ///
     /// # Panics
-    /// The draft's encoding has no room for a cursor. Nothing was appended then.
+    /// The draft has no room for a cursor, or a field that is not in its text. Nothing was appended
+    /// then.
     pub fn append(&self, appender: &mut Appender, draft: Draft, now: Duration) -> Sequence {
         let (mut event, now) = (Event::new(draft, now), nanos(now));
         let (bytes, keys) = (event.size(), event.keys());
@@ -271,7 +265,7 @@ impl Log {
         let visit = |segment: &Segment<Event>, event: &Event| {
             last = event.sequence();
             let flow = visit(event);
-            self.charge_second(segment, event);
+            self.charge_encodings(segment, event);
             flow
         };
         let dropped = self
@@ -360,9 +354,9 @@ impl Log {
         self.trim_if_due();
     }
 
-    /// Charges a second encoding to the event's segment, if one was made.
+    /// Charges encodings that were made to the event's segment.
     #[inline]
-    pub(crate) fn charge_second(&self, segment: &Segment<Event>, event: &Event) {
+    pub(crate) fn charge_encodings(&self, segment: &Segment<Event>, event: &Event) {
         if let Some(bytes) = event.uncharged() {
             segment.segment_size().charge(bytes, &self.closed_bytes);
             self.late_bytes.fetch_add(bytes, Ordering::Relaxed);

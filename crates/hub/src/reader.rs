@@ -1,7 +1,8 @@
 //! A core's own place in the log, from which it reads on without a lock.
 //!
 //! Between two calls it keeps nothing alive: a core that sleeps through a whole window finds a
-//! gap, not all the memory of it. Never skips an event that was claimed before one it has read.
+//! gap, not all the memory of it. What a core still needs for its turn it has in
+//! [`Pins`]. Never skips an event that was claimed before one it has read.
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Weak};
@@ -9,6 +10,7 @@ use std::sync::{Arc, Weak};
 use crate::cursor::Sequence;
 use crate::event::Event;
 use crate::log::{Gap, Log};
+use crate::pins::{PinnedEvent, Pins};
 use crate::segment::{Segment, Step};
 
 /// A place in a log. It belongs to the log that made it.
@@ -52,6 +54,28 @@ impl Reader {
         log: &Log,
         mut visit: impl FnMut(&Event) -> ControlFlow<()>,
     ) -> Result<(), Gap> {
+        self.read(log, |_, _, event| visit(event))
+    }
+
+    /// As [`Reader::follow`], for one who needs the events for longer than a visit: each can be read
+    /// from `pins` until that is cleared.
+    ///
+    /// # Errors
+    /// As [`Reader::follow`].
+    pub fn follow_pinning(
+        &mut self,
+        log: &Log,
+        pins: &mut Pins,
+        mut visit: impl FnMut(&Event, PinnedEvent) -> ControlFlow<()>,
+    ) -> Result<(), Gap> {
+        self.read(log, |segment, index, event| visit(event, pins.pin(segment, index)))
+    }
+
+    fn read(
+        &mut self,
+        log: &Log,
+        mut visit: impl FnMut(&Arc<Segment<Event>>, usize, &Event) -> ControlFlow<()>,
+    ) -> Result<(), Gap> {
         // Whoever looks at what is not written yet takes it from the one who is about to: nothing
         // beyond the head is touched, nor the segment when there is nothing new.
         let mut head = log.head();
@@ -71,11 +95,12 @@ impl Reader {
                     break;
                 }
             }
-            match segment.step(index_after(&segment, self.position)) {
+            let index = index_after(&segment, self.position);
+            match segment.step(index) {
                 Step::Item(event) => {
                     self.position += 1;
-                    let flow = visit(event);
-                    log.charge_second(&segment, event);
+                    let flow = visit(&segment, index, event);
+                    log.charge_encodings(&segment, event);
                     if flow.is_break() {
                         break;
                     }

@@ -203,7 +203,7 @@ pub(crate) fn before_last(
             continue;
         }
         count += 1;
-        bytes += event.bytes().len();
+        bytes += event.text().len();
         if count > events_max || (count > 1 && bytes > bytes_max) {
             break;
         }

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 /// A segment holds at most this many events: enough that what is done once per segment costs an
-/// event nothing, and little enough that an empty log is small.
-pub(crate) const SEGMENT_EVENTS_MAX: u64 = 1_024;
+/// event nothing, and little enough that an empty log is small, and so is the allocation for one.
+pub(crate) const SEGMENT_EVENTS_MAX: u64 = 512;
 
 /// The part of each bound that a segment may be.
 const SEGMENTS_PER_EVENTS_MAX: u64 = 16;

@@ -1,6 +1,6 @@
 //! What a segment's events weigh and when it was opened: the sums that retention goes by.
 //!
-//! Bytes are charged when an event is written and again when a second encoding of it is made, by
+//! Bytes are charged when an event is written and again when an encoding of it is made, by
 //! any thread and at any time of the segment's life; the phase is kept in the same word, so that
 //! the sum over the closed segments has no drift. Never decides anything.
 

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use ringway_hub::{Address, Appender, Expiry, Gap, Reader};
+use ringway_hub::{Address, Appender, Draft, Expiry, Gap, Pins, Reader, ToSender};
 use vocabulary::*;
 
 #[test]
@@ -35,22 +35,29 @@ fn events_come_in_order_over_segments() {
 fn an_event_is_what_its_draft_was() {
     let log = log(10);
     let mut reader = log.reader();
-    let mut sent = draft(Address::Topic("räume".into()), "{}");
-    sent.name = Some("chat".into());
-    sent.except = Some("ann".into());
+    let mut sent = draft("räume", "{}");
+    sent.fields.name = Some(sent.push("chat"));
+    sent.fields.from = Some(sent.push("ann"));
+    sent.fields.data = (29..30).into();
+    sent.to_sender = ToSender::LeftOut;
     sent.keep = Expiry::Until(Duration::from_secs(9));
+    sent.time_ms = 1_700_000_000_000;
     log.append(&mut Appender::default(), sent, Duration::from_secs(5));
-    append(&log, to_recipients(&["ann", "bob", "ann"]));
+    let mut sent = to_recipients(&["ann", "bob"]);
+    sent.fields.from = Some(sent.push("ann"));
+    append(&log, sent);
     let mut number = 0;
     reader
         .follow(&log, |event| {
             number += 1;
             match event.address() {
                 Address::Topic(topic) => {
-                    assert_eq!((&**topic, text(event)), ("räume", "{}"));
+                    assert_eq!((topic, text(event)), ("räume", "{}"));
                     assert_eq!((event.name(), event.except()), (Some("chat"), Some("ann")));
                     assert_eq!(event.keep(), Expiry::Until(Duration::from_secs(9)));
                     assert_eq!((event.sequence(), event.at()), (1, Duration::from_secs(5)));
+                    assert_eq!(event.time_ms(), 1_700_000_000_000);
+                    assert_eq!(&event.text()[event.data().start()..event.data().end()], "{");
                 }
                 Address::Recipients(recipients) => {
                     assert_eq!(recipients.iter().collect::<Vec<_>>(), ["ann", "bob"]);
@@ -67,13 +74,11 @@ fn an_event_is_what_its_draft_was() {
 #[test]
 fn the_cursor_is_written_where_it_belongs() {
     let log = log(10);
-    let mut sent = to_topic("t");
-    sent.bytes = format!("<{}>", "x".repeat(29)).into_bytes();
-    sent.cursor_at = 1;
+    let sent = Draft::new(format!("<{}>", "x".repeat(29)), 1).to_topic("t");
     let mut reader = log.reader();
     append(&log, sent);
     let compare = |event: &ringway_hub::Event| {
-        assert_eq!(event.bytes(), b"<0193c5f2a1b4-0000000000000001>");
+        assert_eq!(event.text(), "<0193c5f2a1b4-0000000000000001>");
         ControlFlow::Continue(())
     };
     reader.follow(&log, compare).expect("no gap");
@@ -137,16 +142,21 @@ fn one_whose_segment_is_gone_and_who_has_read_it_misses_nothing() {
 }
 
 #[test]
-fn a_draft_without_room_for_its_cursor_takes_no_place() {
+fn a_draft_without_room_for_its_cursor_or_with_a_field_elsewhere_takes_no_place() {
     let log = log(10);
     let mut reader = log.reader();
     let mut appender = Appender::default();
     for (length, cursor_at) in [(0, 0), (28, 0), (29, 1), (40, usize::MAX), (40, 41)] {
-        let mut short = to_topic("t");
-        short.bytes = vec![b'x'; length];
-        short.cursor_at = cursor_at;
+        // The cursor has no room in what is behind the encoding.
+        let short = Draft::new("x".repeat(length), cursor_at).to_topic(&"t".repeat(40));
         let append = || log.append(&mut appender, short, Duration::ZERO);
         assert!(catch_unwind(AssertUnwindSafe(append)).is_err(), "{length} {cursor_at}");
+    }
+    for span in [28..30, 31..40] {
+        let mut outside = draft("t", "é.é.");
+        outside.fields.from = Some(span.clone().into());
+        let append = || log.append(&mut appender, outside, Duration::ZERO);
+        assert!(catch_unwind(AssertUnwindSafe(append)).is_err(), "{span:?}");
     }
     assert_eq!(log.append(&mut appender, to_topic("t"), Duration::ZERO), 1);
     assert_eq!(follow(&mut reader, &log), Ok(vec![1]));
@@ -166,7 +176,7 @@ fn a_visitor_that_panics_leaves_the_reader_after_the_event() {
 }
 
 #[test]
-fn a_second_encoding_is_made_once() {
+fn an_encoding_is_made_once() {
     let log = log(16);
     let mut readers = [log.reader(), log.reader()];
     append_many(&log, 1);
@@ -174,14 +184,14 @@ fn a_second_encoding_is_made_once() {
     for reader in &mut readers {
         reader
             .follow(&log, |event| {
-                let second = event
-                    .second_encoding(|bytes| {
+                let encoding = event
+                    .encode(0, |text| {
                         made += 1;
-                        Some(bytes.iter().rev().copied().collect())
+                        Some(text.bytes().rev().collect())
                     })
                     .expect("it was made");
-                assert_eq!(second.len(), event.bytes().len());
-                assert_eq!(second.first(), event.bytes().last());
+                assert_eq!(encoding.len(), event.text().len());
+                assert_eq!(encoding.first(), event.text().as_bytes().last());
                 ControlFlow::Continue(())
             })
             .expect("no gap");
@@ -190,15 +200,15 @@ fn a_second_encoding_is_made_once() {
 }
 
 #[test]
-fn nobody_tries_again_where_no_second_encoding_can_be_made() {
+fn nobody_tries_again_where_no_encoding_can_be_made() {
     let log = log(16);
     let mut reader = log.reader();
     append_many(&log, 1);
     reader
         .follow(&log, |event| {
-            assert_eq!(event.second_encoding(|_| None), None);
-            assert_eq!(event.second_encoding(|_| panic!("it was tried before")), None);
-            assert_eq!(event.second(), None);
+            assert_eq!(event.encode(0, |_| None), None);
+            assert_eq!(event.encode(0, |_| panic!("it was tried before")), None);
+            assert_eq!(event.encoding(0), None);
             ControlFlow::Continue(())
         })
         .expect("no gap");
@@ -209,11 +219,11 @@ fn a_huge_event_passes_through() {
     let log = log(1_000);
     let mut reader = log.reader();
     let text: String = "x".repeat(8 << 20);
-    append(&log, draft(Address::Topic("t".into()), &text));
+    append(&log, draft("t", &text));
     append_many(&log, 1);
     let mut lengths = Vec::new();
     let visit = |event: &ringway_hub::Event| {
-        lengths.push(event.bytes().len() - 29);
+        lengths.push(event.text().len() - 29);
         ControlFlow::Continue(())
     };
     reader.follow(&log, visit).expect("no gap");
@@ -224,4 +234,37 @@ fn a_huge_event_passes_through() {
 #[test]
 fn a_reader_is_small() {
     assert_eq!(size_of::<Reader>(), 16);
+}
+
+/// An event that is pinned is where it was, also when it has left the log meanwhile; a copy of it is
+/// there when nothing is pinned any more.
+#[test]
+fn an_event_that_is_pinned_stays_until_it_is_let_go() {
+    let log = log(16);
+    let (mut reader, mut pins) = (log.reader(), Pins::default());
+    append_many(&log, 3);
+    let mut events = Vec::new();
+    reader
+        .follow_pinning(&log, &mut pins, |event, place| {
+            event.encode(0, |_| Some(Box::from(&b"short"[..])));
+            events.push((event.sequence(), std::ptr::from_ref(event), place));
+            ControlFlow::Continue(())
+        })
+        .expect("no gap");
+    append_many(&log, 100);
+    assert!(log.first() > 3, "they have left the log");
+    let mut copies = Vec::new();
+    for (sequence, at, place) in &events {
+        let event = pins.event(*place);
+        assert!(std::ptr::eq(event, *at), "nothing is copied");
+        assert_eq!((event.sequence(), text(event)), (*sequence, "t"));
+        copies.push(event.try_copy().expect("memory"));
+    }
+    assert!(!pins.is_empty());
+    pins.clear();
+    assert!(pins.is_empty());
+    for (copy, sequence) in copies.iter().zip(1..) {
+        assert_eq!((copy.sequence(), text(copy)), (sequence, "t"));
+        assert_eq!((copy.address(), copy.encoding(0)), (Address::Topic("t"), Some(&b"short"[..])));
+    }
 }

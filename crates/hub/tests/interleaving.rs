@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use ringway_hub::{Address, Appender, DedupCache, First, Gap, Log, Reader, Sequence};
+use ringway_hub::{Appender, DedupCache, First, Gap, Log, Reader, Sequence};
 use vocabulary::*;
 
 /// What one reader was told, in the order in which it was.
@@ -78,7 +78,7 @@ fn run(
                     let (mut appender, mut own) = (Appender::default(), Vec::new());
                     for number in 0..count {
                         let text = format!("{writer}/{number}");
-                        let sent = draft(Address::Topic("t".into()), &text);
+                        let sent = draft("t", &text);
                         own.push((log.append(&mut appender, sent, Duration::ZERO), text));
                         if number % 64 == writer {
                             thread::yield_now();
@@ -192,7 +192,7 @@ fn replays_and_appends_at_once_stay_within_the_bounds() {
 }
 
 #[test]
-fn a_second_encoding_is_made_once_by_whoever_is_first() {
+fn an_encoding_is_made_once_by_the_first_who_asks() {
     let log = log(100_000);
     append_many(&log, 2_000);
     let made = AtomicUsize::new(0);
@@ -200,9 +200,9 @@ fn a_second_encoding_is_made_once_by_whoever_is_first() {
         for _ in 0..4 {
             scope.spawn(|| {
                 let replayed = log.replay(&[topic("t", 0)], 2_000, NEVER, |event| {
-                    event.second_encoding(|bytes| {
+                    event.encode(0, |text| {
                         made.fetch_add(1, Ordering::Relaxed);
-                        Some(vec![0; bytes.len()].into())
+                        Some(vec![0; text.len()].into())
                     });
                     ControlFlow::Continue(())
                 });

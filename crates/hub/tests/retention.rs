@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use ringway_hub::{Address, Appender, Gap, Key, Log, Retention};
+use ringway_hub::{Appender, Gap, Key, Log, Retention};
 use vocabulary::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -38,7 +38,7 @@ fn bytes_are_bounded() {
     let log = Log::new(EPOCH, Retention { events_max: 1 << 40, bytes_max, age_max: NEVER });
     let text = "x".repeat(1_000);
     for number in 0..10_000 {
-        append(&log, draft(Address::Topic("t".into()), &text));
+        append(&log, draft("t", &text));
         let size = log.size();
         assert!(size.bytes + size.index_bytes <= bytes_max + bytes_max / 16, "{size:?}");
         if number > 2_000 {
@@ -52,7 +52,7 @@ fn an_event_larger_than_the_bound_is_delivered_and_then_let_go() {
     let retention = Retention { events_max: 1_000, bytes_max: 10_000, age_max: NEVER };
     let log = Log::new(EPOCH, retention);
     let mut reader = log.reader();
-    append(&log, draft(Address::Topic("t".into()), &"x".repeat(100_000)));
+    append(&log, draft("t", &"x".repeat(100_000)));
     assert_eq!(follow(&mut reader, &log), Ok(vec![1]));
     append_many(&log, 1);
     assert_eq!(follow(&mut reader, &log), Ok(vec![2]));
@@ -60,7 +60,7 @@ fn an_event_larger_than_the_bound_is_delivered_and_then_let_go() {
 }
 
 #[test]
-fn second_encodings_count() {
+fn encodings_count() {
     let bytes_max = 1 << 20;
     let retention = Retention { events_max: 1_000_000, bytes_max, age_max: NEVER };
     let log = Log::new(EPOCH, retention);
@@ -72,7 +72,7 @@ fn second_encodings_count() {
         }
         reader
             .follow(&log, |event| {
-                event.second_encoding(|_| Some(vec![0; 10_000].into()));
+                event.encode(0, |_| Some(vec![0; 10_000].into()));
                 ControlFlow::Continue(())
             })
             .expect("no gap");
@@ -83,13 +83,13 @@ fn second_encodings_count() {
 }
 
 #[test]
-fn a_second_encoding_that_a_replay_makes_counts() {
+fn an_encoding_that_a_replay_makes_counts() {
     let log = log(1_000);
     append_many(&log, 100);
     let before = log.size().bytes;
     for _ in 0..2 {
         log.replay(&[topic("t", 0)], log.head(), SECOND, |event| {
-            event.second_encoding(|_| Some(vec![0; 1_000].into()));
+            event.encode(0, |_| Some(vec![0; 1_000].into()));
             ControlFlow::Continue(())
         })
         .expect("no gap");
@@ -222,7 +222,7 @@ proptest! {
         let mut appended_at = vec![Duration::ZERO];
         for (tenths, length) in steps {
             now += tenths * SECOND / 10;
-            let sent = draft(Address::Topic("t".into()), &"x".repeat(length));
+            let sent = draft("t", &"x".repeat(length));
             let sequence = log.append(&mut appender, sent, now);
             appended_at.push(now);
             log.expire(now);

@@ -19,15 +19,14 @@ use std::{
     ops::ControlFlow,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
-use ringway_frame::{Opcode, emit_frame};
 use ringway_hub::{
     Address, Cursor, DedupCache, Directory, Draft, Epoch, Expiry, Interest, Key, Liveness, Log,
-    NotifyOutcome, Recipients, Retention, Sequence, Since, TopicRetention,
+    NotifyOutcome, Recipients, Retention, Sequence, Since, ToSender, TopicRetention,
 };
 
 use crate::{
@@ -35,7 +34,7 @@ use crate::{
     config::{History, HistoryTopic, patterns::Patterns},
     encoding::{native as write, native::EventParts},
     limits::{AWAY_MAX, RECEIPTS_AGE_MAX, RECEIPTS_BYTES_MAX, RECEIPTS_MAX, WAITING_COUNTED_MAX},
-    memory::{OutOfMemory, make_room},
+    memory::OutOfMemory,
 };
 
 /// Shared by all cores and the control thread.
@@ -50,6 +49,9 @@ pub struct Broker {
     /// Submissions of all submitters whose outcome has not come.
     pending: AtomicUsize,
     age_max: Duration,
+    /// The wall clock at the start of the clock that events are appended by, in milliseconds since
+    /// 1970.
+    started_ms: AtomicU64,
 }
 
 /// An event as its sender gives it.
@@ -141,6 +143,7 @@ impl Broker {
             source: Arc::new(LocalLog),
             pending: AtomicUsize::new(0),
             age_max: history.age_max,
+            started_ms: AtomicU64::new(0),
         }
     }
 
@@ -148,6 +151,14 @@ impl Broker {
     #[must_use]
     pub fn with_source(self, source: Arc<dyn LogSource>) -> Self {
         Self { source, ..self }
+    }
+
+    /// Takes what the wall clock shows `now`; an event's time goes by that. To be called at the start,
+    /// and from time to time, because the wall clock may be set.
+    pub fn set_clock(&self, wall: SystemTime, now: Duration) {
+        let since_1970 = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let started_ms = since_1970.saturating_sub(now).as_millis() as u64;
+        self.started_ms.store(started_ms, Ordering::Relaxed);
     }
 
     /// The cursor of an event's place in the log.
@@ -202,13 +213,13 @@ impl Broker {
         let is_meant = |entry: &&(&'n str, NotifyOutcome)| {
             matches!(entry.1, NotifyOutcome::Queued | NotifyOutcome::Delivered)
         };
-        let recipients =
-            Recipients::try_of_distinct(outcome.iter().filter(is_meant).map(|entry| entry.0))
-                .map_err(|_| OutOfMemory)?;
-        if recipients.is_empty() {
+        let recipients = outcome.iter().filter(is_meant).map(|entry| entry.0);
+        let list_bytes = recipients.clone().map(Recipients::list_bytes).sum();
+        if list_bytes == 0 {
             return Ok(Notified { place: Place::At(self.cursor(self.log.head())), outcome });
         }
-        let draft = Self::draft(notice, Address::Recipients(recipients), Echo::Yes, keep)?;
+        let draft = Draft { keep, ..self.draft(notice, None, list_bytes, now)? };
+        let draft = draft.to_recipients(recipients);
         let place = self.submit(submitter, draft, now)?;
         if !matches!((keep, place), (Expiry::Never, _) | (_, Place::Pending(_))) {
             self.find(&mut outcome, NotifyOutcome::Queued);
@@ -239,7 +250,11 @@ impl Broker {
         now: Duration,
     ) -> Result<Place, SubmitError> {
         let keep = self.keep(notice.ttl, now);
-        let draft = Self::draft(notice, Address::Topic(topic.into()), echo, keep)?;
+        let to_sender = match echo {
+            Echo::Yes => ToSender::Sent,
+            Echo::No => ToSender::LeftOut,
+        };
+        let draft = Draft { keep, to_sender, ..self.draft(notice, Some(topic), 0, now)? };
         self.submit(submitter, draft, now)
     }
 
@@ -250,7 +265,7 @@ impl Broker {
         now: Duration,
     ) -> Result<Place, SubmitError> {
         let token = submitter.token()?;
-        let bytes = draft.bytes.len();
+        let bytes = draft.text.len();
         let submitted =
             self.source.submit(&self.log, &mut submitter.appender, draft, token, now)?;
         Ok(match submitted {
@@ -380,33 +395,18 @@ impl Broker {
         }
     }
 
-    /// The event as the text frame that most clients get, so that sending it copies nothing else.
+    /// An event with room for `room` bytes more, so that it stays in one allocation.
     fn draft(
+        &self,
         notice: Notice<'_>,
-        address: Address,
-        echo: Echo,
-        keep: Expiry,
+        topic: Option<&str>,
+        room: usize,
+        now: Duration,
     ) -> Result<Draft, OutOfMemory> {
         let Notice { from, event, data, .. } = notice;
-        let topic = match &address {
-            Address::Topic(topic) => Some(&**topic),
-            Address::Recipients(_) => None,
-        };
-        let parts = EventParts { from, topic, name: event, data };
-        let (mut text, mut bytes) = (Vec::new(), Vec::new());
-        make_room(&mut text, parts.bytes_max())?;
-        let cursor_at = write::event(&mut text, parts);
-        make_room(&mut bytes, text.len() + ringway_frame::HEADER_BYTES_MAX)?;
-        emit_frame(&mut bytes, None, Opcode::Text, &text);
-        let cursor_at = cursor_at + bytes.len() - text.len();
-        Ok(Draft {
-            name: event.map(Into::into),
-            except: from.filter(|_| echo == Echo::No).map(Into::into),
-            address,
-            keep,
-            bytes,
-            cursor_at,
-        })
+        let draft = write::event(EventParts { from, topic, name: event, data }, room)?;
+        let time_ms = self.started_ms.load(Ordering::Relaxed) + now.as_millis() as u64;
+        Ok(Draft { time_ms, ..draft })
     }
 }
 

@@ -12,7 +12,7 @@ mod tests;
 use std::{
     process::ExitCode,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use ringway_acceptor::engine::Engine;
@@ -154,7 +154,7 @@ async fn first_cause(
     }
 }
 
-/// Lets go of what is too old, also when nothing new comes.
+/// Lets go of what is too old, also when nothing new comes, and reads the wall clock for the cores.
 ///
 /// What leaves the history is memory of the cores that appended it: they are woken, so that each gives
 /// its own back to the kernel (`memory::release`). This thread does so, too.
@@ -165,6 +165,7 @@ async fn upkeep(broker: Arc<Broker>, mailbox: Mailbox, start: Instant) {
         ticks.tick().await;
         let now = start.elapsed();
         let before = broker.log.size().bytes;
+        broker.set_clock(SystemTime::now(), now);
         broker.expire(now);
         if before.saturating_sub(broker.log.size().bytes) > EXPIRED_BYTES_WORTH_WAKING {
             mailbox.wake_all();

@@ -5,7 +5,7 @@
 
 use crate::encoding::large_events::SWEEP_INTERVAL;
 
-use std::{net::SocketAddr, ops::ControlFlow, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use ringway_acceptor::{Completion, ConnectionId, Counters, Operations, Wheel};
 use ringway_frame::CloseCode;
@@ -221,24 +221,18 @@ impl Shard {
             _ => None,
         };
         let CoreHub { broker, subscriptions, reader, dispatch, .. } = hub;
-        let (epoch, queue_bytes_max) = (broker.log.epoch(), settings.clients.queue_bytes_max);
+        let queue_bytes_max = settings.clients.queue_bytes_max;
         let slots = self.peers.slots();
-        let mut encoder = Encoder { epoch, deflate, queue_bytes_max, slots, scratch };
-        self.reading = Reading::Ended;
-        let followed = reader.follow(&broker.log, |event| {
-            match dispatch.take(event, subscriptions, &mut encoder) {
-                Room::Left => ControlFlow::Continue(()),
-                Room::Full => {
-                    self.reading = Reading::Halted;
-                    ControlFlow::Break(())
-                }
+        let mut encoder = Encoder { deflate, queue_bytes_max, slots, scratch };
+        self.reading = match dispatch.read(&broker.log, reader, subscriptions, &mut encoder) {
+            Ok(Room::Left) => Reading::Ended,
+            Ok(Room::Full) => Reading::Halted,
+            Err(gap) => {
+                // This core has slept for longer than the history goes back.
+                self.peers.iter_mut().for_each(|peer| peer.miss(gap.from, hub));
+                Reading::Halted
             }
-        });
-        if let Err(gap) = followed {
-            // This core has slept for longer than the history goes back.
-            self.reading = Reading::Halted;
-            self.peers.iter_mut().for_each(|peer| peer.miss(gap.from, hub));
-        }
+        };
     }
 
     fn dispatch(&mut self, now: Duration, operations: &mut Operations) {

@@ -1,17 +1,18 @@
-//! The forms in which an event goes out, and how each is made from the text frame in the log.
+//! The forms in which an event goes out, and how each is written from the event's text and fields.
 //!
 //! Forms that are the same for many clients are shared; what only one connection can read (its
 //! own compression context, its own callback) is not here.
 
-use crate::memory::{self, OutOfMemory, make_room};
+use crate::memory::make_room;
 
 use crate::encoding::iframe;
 
 use ringway_frame::{
     HEADER_BYTES_MAX, Header, Opcode, Rsv,
     deflate::{Level, MemoryLevel, Policy, WindowBits, deflated_bytes_max},
+    emit_frame,
 };
-use ringway_hub::{Cursor, Epoch, Event};
+use ringway_hub::{ENCODING_SLOTS, Event};
 
 use crate::encoding::{ndjson, scratch::Scratch, sse};
 
@@ -59,13 +60,19 @@ impl SharedDeflate {
         Self { level: policy.level, memory_level: policy.memory_level }
     }
 
+    /// Makes the compressed form of an event, unless that was done; it stays with the event. Without
+    /// memory for it the event is sent uncompressed.
+    pub fn compress(self, event: &Event, scratch: &mut Scratch) {
+        event.encode(DEFLATED_SLOT, |text| self.frame(text, scratch));
+    }
+
     /// `None`: there is no memory for it. It is sent uncompressed then.
-    pub fn frame(self, text: &[u8], scratch: &mut Scratch) -> Option<Box<[u8]>> {
+    pub fn frame(self, text: &str, scratch: &mut Scratch) -> Option<Box<[u8]>> {
         let mut compressed = scratch.take_buffer();
         make_room(&mut compressed, deflated_bytes_max(text.len())).ok()?;
         let mut deflater =
             scratch.pool.take_deflater(self.level, WindowBits::MAX, self.memory_level);
-        deflater.deflate(text, &mut compressed);
+        deflater.deflate(text.as_bytes(), &mut compressed);
         scratch.pool.put_deflater(deflater);
         let mut head = [0; HEADER_BYTES_MAX];
         let header =
@@ -81,137 +88,92 @@ impl SharedDeflate {
     }
 }
 
-/// An event that is on its way to the clients of a core.
-pub struct Encoded {
-    cursor: Cursor,
-    name: Option<Box<str>>,
-    frame: Vec<u8>,
-    deflated: Option<Vec<u8>>,
-}
+/// The slot of [`Encoding::Deflated`]. The other forms cost little more than a copy, and each core
+/// writes them.
+const DEFLATED_SLOT: usize = 0;
 
-impl Encoded {
-    /// A copy of what goes out; compressed too, if anybody here wants that.
-    ///
-    /// # Errors
-    /// [`OutOfMemory`]. Without memory for the compressed form alone there is none.
-    pub fn new(
-        event: &Event,
-        epoch: Epoch,
-        deflate: Option<SharedDeflate>,
-        scratch: &mut Scratch,
-    ) -> Result<Self, OutOfMemory> {
-        let cursor = Cursor { epoch, sequence: event.sequence() };
-        let frame = memory::copy(event.bytes())?;
-        let deflated = deflate.and_then(|deflate| {
-            event.second_encoding(|frame| deflate.frame(text_of(frame), scratch))
-        });
-        let deflated = deflated.and_then(|deflated| memory::copy(deflated).ok());
-        let name = event.name().map(Into::into);
-        Ok(Self { cursor, name, frame, deflated })
-    }
+const _: () = assert!(DEFLATED_SLOT < ENCODING_SLOTS);
 
-    /// Bytes of the text frame.
-    pub fn bytes(&self) -> usize {
-        self.frame.len()
-    }
-
-    /// The event as its text frame.
-    pub fn frame(&self) -> Frame<'_> {
-        Frame {
-            cursor: self.cursor,
-            name: self.name.as_deref(),
-            bytes: &self.frame,
-            deflated: self.deflated.as_deref(),
+impl Encoding {
+    /// Where an event keeps this form once it was made; `None`: it is written each time.
+    const fn slot(self) -> Option<usize> {
+        match self {
+            Self::Deflated => Some(DEFLATED_SLOT),
+            Self::Text | Self::Sse | Self::SseUnnamed | Self::Line | Self::Script => None,
         }
     }
 
-    /// Appends the event in a shared form.
-    pub fn write(&self, encoding: Encoding, out: &mut Vec<u8>) {
-        match (encoding, &self.deflated) {
-            (Encoding::Deflated, Some(deflated)) => out.extend_from_slice(deflated),
-            _ => self.frame().write(encoding, out),
+    /// The form that an event keeps, if it was made.
+    pub fn kept(self, event: &Event) -> Option<&[u8]> {
+        event.encoding(self.slot()?)
+    }
+
+    /// Appends an event; uncompressed where [`Encoding::Deflated`] was not made, as every client
+    /// reads that too (RFC 7692 §6).
+    pub fn write(self, event: &Event, out: &mut Vec<u8>) {
+        if let Some(kept) = self.kept(event) {
+            return out.extend_from_slice(kept);
         }
-    }
-}
-
-/// An event of the log, as its text frame.
-#[derive(Debug, Clone, Copy)]
-pub struct Frame<'e> {
-    /// Its place.
-    pub cursor: Cursor,
-    /// Its name.
-    pub name: Option<&'e str>,
-    /// The text frame.
-    pub bytes: &'e [u8],
-    /// The same compressed for many, if that was done.
-    pub deflated: Option<&'e [u8]>,
-}
-
-impl<'e> Frame<'e> {
-    /// The frame of an event.
-    pub fn of(event: &'e Event, epoch: Epoch) -> Self {
-        let cursor = Cursor { epoch, sequence: event.sequence() };
-        Self { cursor, name: event.name(), bytes: event.bytes(), deflated: event.second() }
-    }
-
-    /// The event as a JSON object.
-    pub fn text(&self) -> &'e str {
-        std::str::from_utf8(text_of(self.bytes)).expect("it was made from strings")
-    }
-
-    /// Bytes before the JSON object in the text frame.
-    pub fn header_bytes(&self) -> usize {
-        self.bytes.len() - text_of(self.bytes).len()
-    }
-
-    /// No fewer bytes than the event has in a shared form, or in a form of one client alone where
-    /// that is `None`.
-    pub fn bytes_max(&self, encoding: impl Into<Option<Encoding>>) -> usize {
-        let bytes = self.bytes.len();
-        match encoding.into() {
-            Some(Encoding::Text) => bytes,
-            Some(Encoding::Deflated) => bytes.max(self.deflated.map_or(0, <[u8]>::len)),
-            Some(Encoding::Line) => bytes + AROUND_EVENT_BYTES,
-            Some(Encoding::Sse | Encoding::SseUnnamed) => {
-                let is_break = |byte: &&u8| matches!(byte, b'\r' | b'\n');
-                let breaks = self.bytes.iter().filter(is_break).count();
-                let name = self.name.map_or(0, str::len);
-                bytes + breaks * SSE_LINE_BYTES + name + AROUND_EVENT_BYTES
+        match self {
+            Self::Text | Self::Deflated => {
+                emit_frame(out, None, Opcode::Text, event.text().as_bytes());
             }
-            Some(Encoding::Script) | None => bytes * ESCAPED_BYTES_MAX + AROUND_EVENT_BYTES,
-        }
-    }
-
-    /// Appends the event in a shared form; uncompressed where [`Encoding::Deflated`] is asked for,
-    /// as every client reads that too (RFC 7692 §6).
-    pub fn write(&self, encoding: Encoding, out: &mut Vec<u8>) {
-        match encoding {
-            Encoding::Text | Encoding::Deflated => out.extend_from_slice(self.bytes),
-            Encoding::Sse | Encoding::SseUnnamed => {
-                let name = self.name.filter(|_| encoding == Encoding::Sse);
-                let cursor = self.cursor.text();
-                let cursor = std::str::from_utf8(&cursor).expect("a cursor is ASCII");
-                chunk::write(out, |out| sse::event(out, cursor, name, self.text()));
+            Self::Sse | Self::SseUnnamed => {
+                let name = event.name().filter(|_| self == Self::Sse);
+                chunk::write(out, |out| sse::event(out, event.cursor(), name, event.text()));
             }
-            Encoding::Line => chunk::write(out, |out| ndjson::line(out, self.text())),
-            Encoding::Script => chunk::write(out, |out| iframe::script(out, self.text())),
+            Self::Line => chunk::write(out, |out| ndjson::line(out, event.text())),
+            Self::Script => chunk::write(out, |out| iframe::script(out, event.text())),
         }
     }
 }
 
-/// The payload of an unmasked frame (RFC 6455 §5.2).
-fn text_of(frame: &[u8]) -> &[u8] {
-    let header = match frame[1] & 0x7F {
-        126 => 4,
-        127 => 10,
-        _ => 2,
-    };
-    &frame[header..]
+/// Bytes of an event as a text frame.
+pub fn frame_bytes(event: &Event) -> usize {
+    let bytes = event.text().len();
+    Header::new(Opcode::Text, bytes as u64).bytes() + bytes
+}
+
+/// No fewer bytes than an event has in a shared form, or in a form of one client alone where that is
+/// `None`.
+pub fn bytes_max(event: &Event, encoding: impl Into<Option<Encoding>>) -> usize {
+    // A frame asks its buffer for room for the longest header.
+    let bytes = event.text().len() + HEADER_BYTES_MAX;
+    match encoding.into() {
+        Some(Encoding::Text) => bytes,
+        Some(Encoding::Deflated) => {
+            bytes.max(Encoding::Deflated.kept(event).map_or(0, <[u8]>::len))
+        }
+        Some(Encoding::Line) => bytes + AROUND_EVENT_BYTES,
+        Some(Encoding::Sse | Encoding::SseUnnamed) => {
+            let is_break = |byte: &u8| matches!(byte, b'\r' | b'\n');
+            let breaks = event.text().bytes().filter(is_break).count();
+            let name = event.name().map_or(0, str::len);
+            bytes + breaks * SSE_LINE_BYTES + name + AROUND_EVENT_BYTES
+        }
+        Some(Encoding::Script) | None => bytes * ESCAPED_BYTES_MAX + AROUND_EVENT_BYTES,
+    }
+}
+
+/// An event of this number in a log of its own.
+#[cfg(test)]
+pub fn sample(number: u64, draft: impl Fn() -> ringway_hub::Draft) -> Event {
+    use ringway_hub::{Appender, Epoch, Log, Retention};
+    let log = Log::new(Epoch::new(1), Retention::default());
+    let (mut appender, mut reader, mut event) = (Appender::default(), log.reader(), None);
+    (0..number).for_each(|_| {
+        log.append(&mut appender, draft(), std::time::Duration::ZERO);
+    });
+    let newest = reader.follow(&log, |newest| {
+        event = newest.try_copy().ok();
+        std::ops::ControlFlow::Continue(())
+    });
+    newest.ok().and(event).expect("it is there")
 }
 
 #[cfg(test)]
 mod tests {
-    use ringway_frame::emit_frame;
+    use ringway_hub::{Cursor, Draft};
 
     use super::*;
 
@@ -220,10 +182,11 @@ mod tests {
         let hostile = ["{\"data\":\"x\"}".to_owned(), "\n".repeat(5_000), "<".repeat(70_000)];
         let name = "n".repeat(255);
         for text in hostile {
-            let mut bytes = Vec::new();
-            emit_frame(&mut bytes, None, Opcode::Text, text.as_bytes());
-            let cursor = Cursor { epoch: Epoch::new(1), sequence: 1 };
-            let frame = Frame { cursor, name: Some(&name), bytes: &bytes, deflated: None };
+            let event = sample(1, || {
+                let mut draft = Draft::new("0".repeat(Cursor::TEXT_BYTES) + &text, 0);
+                draft.fields.name = Some(draft.push(&name));
+                draft
+            });
             for encoding in [
                 Encoding::Text,
                 Encoding::Deflated,
@@ -232,14 +195,14 @@ mod tests {
                 Encoding::Line,
             ] {
                 let mut out = Vec::new();
-                frame.write(encoding, &mut out);
-                let most = frame.bytes_max(encoding);
+                encoding.write(&event, &mut out);
+                let most = bytes_max(&event, encoding);
                 assert!((out.len()..=out.len() + 512).contains(&most), "{encoding:?}: {most}");
             }
             let mut out = Vec::new();
-            frame.write(Encoding::Script, &mut out);
-            assert!(out.len() <= frame.bytes_max(Encoding::Script));
-            assert!(out.len() <= frame.bytes_max(None));
+            Encoding::Script.write(&event, &mut out);
+            assert!(out.len() <= bytes_max(&event, Encoding::Script));
+            assert!(out.len() <= bytes_max(&event, None));
         }
     }
 }

@@ -13,10 +13,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use ringway_hub::Sequence;
+use ringway_hub::{Event, Sequence};
 
 use crate::{
-    encoding::{Encoding, Frame, SharedDeflate, scratch::Scratch},
+    encoding::{Encoding, SharedDeflate, bytes_max, scratch::Scratch},
     limits::LARGE_EVENT_BYTES,
 };
 
@@ -45,22 +45,14 @@ impl LargeEvents {
     ///
     /// # Errors
     /// [`OutOfMemory`]; nothing has changed.
-    pub fn event(&self, frame: &Frame<'_>, encoding: Encoding) -> Result<Bytes, OutOfMemory> {
-        let sequence = frame.cursor.sequence;
+    pub fn event(&self, event: &Event, encoding: Encoding) -> Result<Bytes, OutOfMemory> {
         // Where it was not compressed it goes out as it is.
-        let encoding = match (encoding, frame.deflated) {
+        let encoding = match (encoding, encoding.kept(event)) {
             (Encoding::Deflated, None) => Encoding::Text,
             _ => encoding,
         };
-        let key = (sequence, sequence, encoding);
-        self.run(
-            key,
-            || frame.bytes_max(encoding),
-            |out| match (encoding, frame.deflated) {
-                (Encoding::Deflated, Some(deflated)) => out.extend_from_slice(deflated),
-                _ => frame.write(encoding, out),
-            },
-        )
+        let key = (event.sequence(), event.sequence(), encoding);
+        self.run(key, || bytes_max(event, encoding), |out| encoding.write(event, out))
     }
 
     /// An event compressed for all who share that, which it was not before.
@@ -69,18 +61,17 @@ impl LargeEvents {
     /// [`OutOfMemory`]; nothing has changed.
     pub fn compressed(
         &self,
-        frame: &Frame<'_>,
+        event: &Event,
         deflate: SharedDeflate,
         scratch: &mut Scratch,
     ) -> Result<Bytes, OutOfMemory> {
-        let key = (frame.cursor.sequence, frame.cursor.sequence, Encoding::Deflated);
+        let key = (event.sequence(), event.sequence(), Encoding::Deflated);
         let known = self.encoded.borrow().get(&key).cloned();
         if let Some(known) = known {
             return Ok(known);
         }
-        let text = frame.text().as_bytes();
-        let compressed = deflate.frame(text, scratch).ok_or(OutOfMemory)?;
-        scratch.count_compressed(text.len());
+        let compressed = deflate.frame(event.text(), scratch).ok_or(OutOfMemory)?;
+        scratch.count_compressed(event.text().len());
         self.run(key, || compressed.len(), |out| out.extend_from_slice(&compressed))
     }
 
@@ -88,8 +79,9 @@ impl LargeEvents {
     ///
     /// # Errors
     /// [`OutOfMemory`]; nothing has changed.
-    pub fn object(&self, frame: &Frame<'_>) -> Result<Bytes, OutOfMemory> {
-        Ok(self.event(frame, Encoding::Text)?.slice(frame.header_bytes()..))
+    pub fn object(&self, event: &Event) -> Result<Bytes, OutOfMemory> {
+        let frame = self.event(event, Encoding::Text)?;
+        Ok(frame.slice(frame.len() - event.text().len()..))
     }
 
     /// Successive events as they are sent: what `write` appends, which is `bytes_max` bytes at most;
@@ -145,31 +137,26 @@ impl LargeEvents {
 
 #[cfg(test)]
 mod tests {
-    use ringway_frame::{Opcode, emit_frame};
-    use ringway_hub::{Cursor, Epoch};
+    use ringway_hub::{Cursor, Draft};
 
     use super::*;
+    use crate::encoding::event::sample;
 
-    const TEXT: &str = "{\"data\":\"<>\"}";
-
-    fn frame(bytes: &mut Vec<u8>, sequence: Sequence) -> Frame<'_> {
-        emit_frame(bytes, None, Opcode::Text, TEXT.as_bytes());
-        let cursor = Cursor { epoch: Epoch::new(1), sequence };
-        Frame { cursor, name: None, bytes, deflated: None }
+    fn event(number: Sequence) -> Event {
+        sample(number, || Draft::new("0".repeat(Cursor::TEXT_BYTES) + "<>", 0))
     }
 
     #[test]
     fn an_event_is_encoded_once_while_anybody_holds_it() {
-        let (mut large, mut bytes) = (LargeEvents::default(), Vec::new());
-        let frame = frame(&mut bytes, 7);
-        let first = large.event(&frame, Encoding::Text).unwrap();
-        let object = large.object(&frame).unwrap();
-        assert_eq!(&object[..], TEXT.as_bytes());
+        let (mut large, event) = (LargeEvents::default(), event(7));
+        let first = large.event(&event, Encoding::Text).unwrap();
+        let object = large.object(&event).unwrap();
+        assert_eq!(&object[..], event.text().as_bytes());
         assert_eq!(first.as_ptr_range().end, object.as_ptr_range().end, "one buffer for both");
-        let plain = large.event(&frame, Encoding::Deflated).unwrap();
+        let plain = large.event(&event, Encoding::Deflated).unwrap();
         assert_eq!(plain.as_ptr(), first.as_ptr(), "nobody has compressed it");
-        let compressed = Frame { deflated: Some(b"shorter"), ..frame };
-        assert_eq!(&large.event(&compressed, Encoding::Deflated).unwrap()[..], b"shorter");
+        event.encode(0, |_| Some(Box::from(&b"shorter"[..])));
+        assert_eq!(&large.event(&event, Encoding::Deflated).unwrap()[..], b"shorter");
         let length = first.len() as u32;
         assert_eq!(large.sweep(), (0, length));
         drop((first, plain));
@@ -181,13 +168,11 @@ mod tests {
 
     #[test]
     fn each_encoding_and_each_event_is_counted() {
-        let (mut large, mut bytes) = (LargeEvents::default(), Vec::new());
-        let frame = frame(&mut bytes, 7);
-        let next = Frame { cursor: Cursor { sequence: 8, ..frame.cursor }, ..frame };
+        let (mut large, one, next) = (LargeEvents::default(), event(7), event(8));
         let held = [
-            large.event(&frame, Encoding::Text).unwrap(),
+            large.event(&one, Encoding::Text).unwrap(),
             large.event(&next, Encoding::Text).unwrap(),
-            large.event(&frame, Encoding::Script).unwrap(),
+            large.event(&one, Encoding::Script).unwrap(),
         ];
         let sum = held.iter().map(Bytes::len).sum::<usize>() as u32;
         assert_eq!(large.sweep(), (0, sum));

@@ -12,4 +12,4 @@ pub mod poll;
 pub mod scratch;
 pub mod sse;
 
-pub use event::{Encoded, Encoding, Frame, SHARED_ENCODINGS, SharedDeflate};
+pub use event::{Encoding, SHARED_ENCODINGS, SharedDeflate, bytes_max, frame_bytes};

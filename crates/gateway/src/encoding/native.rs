@@ -3,22 +3,30 @@
 //! They are written with every text escaped, and without line breaks outside `data`, which is
 //! passed on byte for byte. No cursor is made here.
 
-use ringway_hub::Cursor;
+use std::{borrow::Cow, io::Write};
+
+use ringway_hub::{Audience, Cursor, Draft, Event};
+
+use crate::memory::OutOfMemory;
 
 /// The bytes of a cursor in an event. All cursors are as long, so that an event can be written
 /// before its place in the log is known.
 pub const CURSOR_BYTES: usize = Cursor::TEXT_BYTES;
 
+const EVENT_BEGIN: &str = r#"{"type":"event","cursor":""#;
 /// What stands in an event until its cursor is known.
 const CURSOR_PLACEHOLDER: &str = "000000000000-0000000000000000";
-
-/// More than what stands around the names and the data of an event.
-const EVENT_BYTES: usize = 128;
+/// How the names of an event begin: who sent it, its topic, its own name.
+const EVENT_NAMES: [&str; 3] = [r#","from":""#, r#","topic":""#, r#","event":""#];
+const EVENT_DATA: &str = r#","data":"#;
 
 const _: () = assert!(CURSOR_PLACEHOLDER.len() == CURSOR_BYTES);
 
 /// More than an outcome has with its quotes, and a recipient's.
 const OUTCOME_BYTES: usize = 24;
+
+/// More than `,"time":` has with its number.
+pub const TIME_BYTES: usize = 32;
 
 /// What an event says beside its cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,42 +41,78 @@ pub struct EventParts<'e> {
     pub data: &'e str,
 }
 
-impl EventParts<'_> {
-    /// No fewer bytes than the object has: a character is escaped with six at most.
-    pub fn bytes_max(&self) -> usize {
-        let names = [self.from, self.topic, self.name];
-        let names: usize = names.into_iter().flatten().map(|name| 16 + 6 * name.len()).sum();
-        EVENT_BYTES + names + self.data.len()
-    }
-}
-
-/// Appends `{"type":"event","cursor":"…","from":…,"topic":…,"event":…,"data":…}` and says where in
-/// `out` the [`CURSOR_BYTES`] are that the cursor must be written over.
+/// An event for the log, in the one allocation that it has there:
+/// `{"type":"event","cursor":"…","from":…,"topic":…,"event":…,"data":…}`, and behind it the names
+/// that had to be escaped in it. `room` bytes more can be appended without another allocation.
 ///
 /// ```
-/// use ringway::encoding::native::{CURSOR_BYTES, EventParts, event};
-/// let mut out = Vec::new();
+/// use ringway::encoding::native::{EventParts, event};
 /// let parts = EventParts { from: Some("ann"), topic: None, name: None, data: "[1]" };
-/// let cursor_at = event(&mut out, parts);
-/// out[cursor_at..cursor_at + CURSOR_BYTES].copy_from_slice(b"0193c5f2a1b4-0000000000000042");
-/// assert!(out.ends_with(br#""cursor":"0193c5f2a1b4-0000000000000042","from":"ann","data":[1]}"#));
+/// let draft = event(parts, 0)?;
+/// assert!(draft.text.starts_with(r#"{"type":"event","cursor":"000000000000-"#));
+/// assert!(draft.text.ends_with(r#"","from":"ann","data":[1]}"#));
+/// assert_eq!(&draft.text[draft.fields.data.start()..draft.fields.data.end()], "[1]");
+/// # Ok::<(), ringway::memory::OutOfMemory>(())
 /// ```
-pub fn event(out: &mut Vec<u8>, parts: EventParts<'_>) -> usize {
+///
+/// # Errors
+/// [`OutOfMemory`].
+pub fn event(parts: EventParts<'_>, room: usize) -> Result<Draft, OutOfMemory> {
     let EventParts { from, topic, name, data } = parts;
-    out.reserve(EVENT_BYTES + data.len());
-    out.extend_from_slice(br#"{"type":"event","cursor":""#);
-    let cursor_at = out.len();
-    out.extend_from_slice(CURSOR_PLACEHOLDER.as_bytes());
-    out.push(b'"');
-    for (field, value) in [("from", from), ("topic", topic), ("event", name)] {
-        if let Some(value) = value {
-            member(out, field, value);
+    let names = [from, topic, name].map(|name| name.map(|name| (name, escaped(name))));
+    let names_bytes = EVENT_NAMES.iter().zip(&names).map(|(begin, name)| match name {
+        None => 0,
+        Some((_, as_it_is @ Cow::Borrowed(_))) => begin.len() + as_it_is.len() + 1,
+        Some((name, escaped)) => begin.len() + escaped.len() + 1 + name.len(),
+    });
+    let begin_bytes = EVENT_BEGIN.len() + CURSOR_BYTES + 1;
+    let bytes = begin_bytes + names_bytes.sum::<usize>() + EVENT_DATA.len() + data.len() + 1;
+    let mut text = String::new();
+    text.try_reserve_exact(bytes + room).map_err(|_| OutOfMemory)?;
+    for part in [EVENT_BEGIN, CURSOR_PLACEHOLDER, "\""] {
+        text.push_str(part);
+    }
+    let mut spans = [None; 3];
+    for ((begin, name), span) in EVENT_NAMES.iter().zip(&names).zip(&mut spans) {
+        let Some((_, escaped)) = name else { continue };
+        text.push_str(begin);
+        *span = Some((text.len()..text.len() + escaped.len()).into());
+        text.push_str(escaped);
+        text.push('"');
+    }
+    text.push_str(EVENT_DATA);
+    let data_at = text.len()..text.len() + data.len();
+    text.push_str(data);
+    text.push('}');
+    let mut draft = Draft::new(text, EVENT_BEGIN.len());
+    for (name, span) in names.iter().zip(&mut spans) {
+        if let Some((name, Cow::Owned(_))) = name {
+            *span = Some(draft.push(name));
         }
     }
-    out.extend_from_slice(br#","data":"#);
-    out.extend_from_slice(data.as_bytes());
-    out.push(b'}');
-    cursor_at
+    let [from, topic, name] = spans;
+    draft.fields.data = data_at.into();
+    (draft.fields.from, draft.fields.name) = (from, name);
+    draft.fields.audience = topic.map_or(draft.fields.audience, Audience::Topic);
+    Ok(draft)
+}
+
+/// A name within the quotes of a JSON string.
+fn escaped(name: &str) -> Cow<'_, str> {
+    if name.bytes().all(|byte| byte >= b' ' && !matches!(byte, b'"' | b'\\')) {
+        return name.into();
+    }
+    let mut json = Vec::new();
+    string(&mut json, name);
+    let json = String::from_utf8(json).expect("JSON is UTF-8");
+    json[1..json.len() - 1].to_owned().into()
+}
+
+/// Appends an event as the history lists it: with the time at which it was appended, in
+/// milliseconds since 1970, before its data. It has [`TIME_BYTES`] more at most than its text.
+pub fn event_with_time(out: &mut Vec<u8>, event: &Event) {
+    let (names, data) = event.text().split_at(event.data().start() - EVENT_DATA.len());
+    write!(out, "{names},\"time\":{}{data}", event.time_ms()).expect("a Vec takes all");
 }
 
 /// The first message: who the client is, and where it joins the log.

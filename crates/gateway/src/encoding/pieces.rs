@@ -3,9 +3,10 @@
 //! It never looks into either.
 
 use bytes::Bytes;
+use ringway_hub::Event;
 
 use crate::{
-    encoding::Frame,
+    encoding::frame_bytes,
     encoding::large_events::{LargeEvents, is_large},
     memory::{OutOfMemory, append},
 };
@@ -44,11 +45,11 @@ impl Pieces {
     ///
     /// # Errors
     /// [`OutOfMemory`]; nothing was appended.
-    pub fn object(&mut self, frame: &Frame<'_>, large: &LargeEvents) -> Result<(), OutOfMemory> {
-        if !is_large(frame.bytes.len()) {
-            return append(&mut self.text, frame.text().as_bytes());
+    pub fn object(&mut self, event: &Event, large: &LargeEvents) -> Result<(), OutOfMemory> {
+        if !is_large(frame_bytes(event)) {
+            return append(&mut self.text, event.text().as_bytes());
         }
-        self.large.push((self.text.len(), large.object(frame)?));
+        self.large.push((self.text.len(), large.object(event)?));
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use std::{
     path::Path,
     sync::Arc,
     thread,
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use anyhow::{Context, bail};
@@ -167,6 +167,7 @@ impl Bound {
         let memory = Arc::new(MemoryBudget::new(self.memory_bytes));
         let broker =
             Arc::new(Broker::new(epoch::random()?, &settings.history, &settings.history_topics));
+        broker.set_clock(SystemTime::now(), start.elapsed());
         let driver_settings = driver_settings(config, self.connections_max);
         let mut metrics = Vec::new();
         for (place, &core) in self.core_numbers.iter().enumerate() {

@@ -10,11 +10,13 @@ use crate::{encoding::large_events::is_large, memory::MemoryBudget};
 
 use std::{ops::ControlFlow, time::Duration};
 
-use ringway_hub::{Cursor, Sequence};
+use ringway_hub::{Cursor, Event, Sequence};
 
 use crate::{
     config::{SlowReader, settings::Settings},
-    encoding::{Encoding, Frame, SharedDeflate, native as write, scratch::Scratch},
+    encoding::{
+        Encoding, SharedDeflate, bytes_max, frame_bytes, native as write, scratch::Scratch,
+    },
     memory::OutOfMemory,
     metrics::CoreMetrics,
     outbox::Outbox,
@@ -36,7 +38,7 @@ pub trait EventWriter {
     /// [`OutOfMemory`] for what it is written with; nothing was written.
     fn event(
         &mut self,
-        frame: Frame<'_>,
+        event: &Event,
         scratch: &mut Scratch,
         outbox: &mut Outbox<'_>,
     ) -> Result<(), OutOfMemory>;
@@ -176,9 +178,10 @@ pub fn deliver(
     let mut through = batch.before;
     let sent = match writer.shared() {
         Some(encoding) if is_large(batch.bytes()) => {
-            batch.encoded(encoding, &hub.large_events).and_then(|batch| outbox.write_shared(&batch))
+            batch.encoded(encoding, hub).and_then(|batch| outbox.write_shared(&batch))
         }
-        Some(encoding) => outbox.write_staged(|operations| batch.staged(encoding, operations)),
+        Some(encoding) => outbox
+            .write_staged(|operations| batch.staged(encoding, hub.dispatch.pins(), operations)),
         None => write_alone(writer, batch, &mut through, hub, context, outbox),
     };
     if let Err(OutOfMemory) = sent {
@@ -186,7 +189,7 @@ pub fn deliver(
         session.fall_behind(through, hub);
         return DeliveryProgress::More;
     }
-    context.metrics.deliveries.add(batch.events.len() as u64);
+    context.metrics.deliveries.add(batch.count() as u64);
     session.sent(batch.before, batch.through, settled);
     DeliveryProgress::Idle
 }
@@ -201,44 +204,44 @@ fn write_alone(
     outbox: &mut Outbox<'_>,
 ) -> Result<(), OutOfMemory> {
     // A large event is a batch of its own.
-    if let [event] = &batch.events[..] {
-        return write_event(event.frame(), writer, hub, context, outbox);
+    let mut events = batch.events(hub.dispatch.pins());
+    if let (1, Some(event)) = (batch.count(), events.clone().next()) {
+        return write_event(event, writer, hub, context, outbox);
     }
-    outbox.make_room(batch.events.iter().map(|event| event.frame().bytes_max(None)).sum())?;
-    for event in &batch.events {
-        let frame = event.frame();
-        writer.event(frame, context.scratch, outbox)?;
-        *through = frame.cursor.sequence;
-    }
-    Ok(())
+    outbox.make_room(events.clone().map(|event| bytes_max(event, None)).sum())?;
+    events.try_for_each(|event| {
+        writer.event(event, context.scratch, outbox)?;
+        *through = event.sequence();
+        Ok(())
+    })
 }
 
 /// Writes an event; one that is large without a copy of its own, where the form allows it.
 fn write_event(
-    frame: Frame<'_>,
+    event: &Event,
     writer: &mut impl EventWriter,
     hub: &CoreHub,
     context: &mut DeliveryContext<'_>,
     outbox: &mut Outbox<'_>,
 ) -> Result<(), OutOfMemory> {
-    if is_large(frame.bytes.len())
+    if is_large(frame_bytes(event))
         && let Some(LargeEncoding { encoding, framing }) = writer.large(context.memory)
     {
-        let chunk = match (encoding, frame.deflated, context.settings.deflate_policy()) {
+        let chunk = match (encoding, encoding.kept(event), context.settings.deflate_policy()) {
             // Nobody was connected who wanted it compressed when it came.
             (Encoding::Deflated, None, Some(policy)) => {
                 let deflate = SharedDeflate::new(&policy);
-                hub.large_events.compressed(&frame, deflate, context.scratch)?
+                hub.large_events.compressed(event, deflate, context.scratch)?
             }
-            _ => hub.large_events.event(&frame, encoding)?,
+            _ => hub.large_events.event(event, encoding)?,
         };
         return outbox.write_shared(&match framing {
             Framing::Chunked => chunk,
             Framing::UntilClose => chunk.slice(chunk::data_of(chunk.len())),
         });
     }
-    outbox.make_room(frame.bytes_max(writer.shared()))?;
-    writer.event(frame, context.scratch, outbox)
+    outbox.make_room(bytes_max(event, writer.shared()))?;
+    writer.event(event, context.scratch, outbox)
 }
 
 /// Sends what a session has missed, as far as there is room for it now.
@@ -260,13 +263,12 @@ pub fn read_on(
         if outbox.bytes_of_turn() >= context.settings.clients.queue_bytes_max {
             return DeliveryProgress::More;
         }
-        let epoch = hub.broker.log.epoch();
         let client = session.client().clone();
         let mut room = Ok(());
         let read = session.read_on(hub, context.now, |event| {
             let before = outbox.bytes_of_turn();
             if event.except() != Some(&*client) {
-                room = write_event(Frame::of(event, epoch), writer, hub, context, outbox);
+                room = write_event(event, writer, hub, context, outbox);
                 if room.is_err() {
                     return ControlFlow::Break(());
                 }

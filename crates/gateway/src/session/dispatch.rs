@@ -4,28 +4,35 @@
 //! Successive events of a topic go out as one batch: written to the turn's buffer once for each
 //! encoding, and sent from there to every subscriber. It never reads the log twice; a client that
 //! cannot keep up falls behind and reads the log on its own (`delivery::read_on`).
+//!
+//! Invariant: between two turns no event is pinned. What is still to be sent then is a copy.
 
-use crate::encoding::large_events::LargeEvents;
-
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::ControlFlow};
 
 use bytes::Bytes;
 use ringway_acceptor::{Operations, Staged};
-use ringway_hub::{Address, Epoch, Event, Sequence, Subscriptions, TopicId};
+use ringway_hub::{
+    Address, Event, Gap, Log, PinnedEvent, Pins, Reader, Sequence, Subscriptions, TopicId,
+};
 
 use crate::{
-    encoding::{Encoded, Encoding, SHARED_ENCODINGS, SharedDeflate, scratch::Scratch},
+    encoding::{
+        Encoding, SHARED_ENCODINGS, SharedDeflate, bytes_max, frame_bytes, scratch::Scratch,
+    },
     limits::{
         BATCH_BYTES_MAX, BATCH_EVENTS_MAX, DEFLATE_COST, LOOK_UP_BYTES, PENDING_BYTES_MAX,
         TURN_READING_COST_MAX,
     },
     memory::OutOfMemory,
+    session::core_hub::CoreHub,
 };
 
 /// Events that were read and are not sent yet.
 #[derive(Default)]
 pub struct Dispatch {
     batches: VecDeque<Batch>,
+    /// The events that were read in this turn.
+    pins: Pins,
     bytes: usize,
     /// What reading has cost in this turn.
     cost: usize,
@@ -41,7 +48,7 @@ pub struct Batch {
     /// The client that is left out.
     pub except: Option<Box<str>>,
     /// The events. None: there was no memory for them here, so its clients read them from the log.
-    pub events: Vec<Encoded>,
+    events: Vec<PendingEvent>,
     bytes: usize,
     /// With the list of its clients.
     weight: usize,
@@ -49,6 +56,17 @@ pub struct Batch {
     /// The first slot, or the first entry of the list, that was not served yet.
     next: u32,
     staged: [Option<Staged>; SHARED_ENCODINGS],
+}
+
+/// So many events a batch has room for at once.
+const BATCH_EVENTS: usize = 8;
+
+/// An event that is still to be sent.
+enum PendingEvent {
+    /// In the turn in which it was read: where it is in the log.
+    Pinned(PinnedEvent),
+    /// After that turn.
+    Copied(Box<Event>),
 }
 
 /// The clients that a batch is for. A client that came after the batch was read is not one of them,
@@ -79,8 +97,6 @@ impl Audience {
 
 /// What an event is encoded with.
 pub struct Encoder<'a> {
-    /// The log's epoch.
-    pub epoch: Epoch,
     /// How events are compressed, if anybody here wants that.
     pub deflate: Option<SharedDeflate>,
     /// Bytes of events that a client may be sent at once, when it is not one event alone.
@@ -116,15 +132,44 @@ impl Dispatch {
         self.batches.front().map_or(read, |batch| batch.before)
     }
 
+    /// Reads on in the log as far as there is room, and takes the events that somebody here wants.
+    ///
+    /// # Errors
+    /// As [`Reader::follow`].
+    pub fn read(
+        &mut self,
+        log: &Log,
+        reader: &mut Reader,
+        subscriptions: &Subscriptions,
+        encoder: &mut Encoder<'_>,
+    ) -> Result<Room, Gap> {
+        let (mut room, mut pins) = (Room::Left, std::mem::take(&mut self.pins));
+        let followed = reader.follow_pinning(log, &mut pins, |event, pinned| {
+            room = self.take(event, pinned, subscriptions, encoder);
+            match room {
+                Room::Left => ControlFlow::Continue(()),
+                Room::Full => ControlFlow::Break(()),
+            }
+        });
+        self.pins = pins;
+        followed.map(|()| room)
+    }
+
+    /// The events that were read in this turn, in which a batch finds its own.
+    pub fn pins(&self) -> &Pins {
+        &self.pins
+    }
+
     /// Takes an event that was read; drops it when nobody here wants it.
-    pub fn take(
+    fn take(
         &mut self,
         event: &Event,
+        pinned: PinnedEvent,
         subscriptions: &Subscriptions,
         encoder: &mut Encoder<'_>,
     ) -> Room {
-        if encoder.deflate.is_some() && event.second().is_none() {
-            self.cost += event.bytes().len() * DEFLATE_COST;
+        if encoder.deflate.is_some() && Encoding::Deflated.kept(event).is_none() {
+            self.cost += event.text().len() * DEFLATE_COST;
         }
         let audience = match event.address() {
             Address::Topic(topic) => subscriptions.find(topic).map(Audience::Topic),
@@ -138,20 +183,27 @@ impl Dispatch {
             }
         };
         if let Some(audience) = audience {
-            self.push(event, audience, encoder);
+            self.push(event, pinned, audience, encoder);
         }
         let has_room = self.bytes < PENDING_BYTES_MAX && self.cost < TURN_READING_COST_MAX;
         if has_room { Room::Left } else { Room::Full }
     }
 
-    fn push(&mut self, event: &Event, audience: Audience, encoder: &mut Encoder<'_>) {
-        let Encoder { epoch, deflate, queue_bytes_max, scratch, .. } = encoder;
-        let encoded = match audience {
-            Audience::Everyone(_) => Err(OutOfMemory),
-            _ => Encoded::new(event, *epoch, *deflate, scratch),
-        };
-        let Ok(encoded) = encoded else { return self.push_unread(event, audience) };
-        let bytes = encoded.bytes();
+    fn push(
+        &mut self,
+        event: &Event,
+        pinned: PinnedEvent,
+        audience: Audience,
+        encoder: &mut Encoder<'_>,
+    ) {
+        let Encoder { deflate, queue_bytes_max, scratch, .. } = encoder;
+        if matches!(audience, Audience::Everyone(_)) {
+            return self.push_unread(event, audience);
+        }
+        if let Some(deflate) = deflate {
+            deflate.compress(event, scratch);
+        }
+        let bytes = frame_bytes(event);
         if let Some(batch) = self.batches.back_mut()
             && batch.may_grow(&audience, bytes, *queue_bytes_max)
             && event.except().is_none()
@@ -160,18 +212,20 @@ impl Dispatch {
             batch.bytes += bytes;
             batch.weight += bytes;
             self.bytes += bytes;
-            batch.events.push(encoded);
+            batch.events.push(PendingEvent::Pinned(pinned));
             return;
         }
         // A client may have any number of connections, so their list may be the larger part.
         let weight = bytes + audience.bytes();
         self.bytes += weight;
+        let mut events = Vec::with_capacity(BATCH_EVENTS);
+        events.push(PendingEvent::Pinned(pinned));
         self.batches.push_back(Batch {
             audience,
             before: event.sequence() - 1,
             through: event.sequence(),
             except: event.except().map(Into::into),
-            events: vec![encoded],
+            events,
             bytes,
             weight,
             growth: Growth::Open,
@@ -211,10 +265,17 @@ impl Dispatch {
         self.batches.push_front(batch);
     }
 
-    /// Ends a turn: its buffer is gone, so a batch that is sent further is staged again. The newest
-    /// batch grows no more, since clients that come from now on have cursors past it.
+    /// Ends a turn: its buffer is gone, so a batch that is sent further is staged again, and the log
+    /// may let go of its events, so they are copied. The newest batch grows no more, since clients
+    /// that come from now on have cursors past it.
     pub fn end_turn(&mut self) {
         self.cost = 0;
+        for batch in &mut self.batches {
+            self.bytes -= batch.weight;
+            batch.copy_events(&self.pins);
+            self.bytes += batch.weight;
+        }
+        self.pins.clear();
         if let Some(batch) = self.batches.front_mut() {
             batch.staged = [None; SHARED_ENCODINGS];
         }
@@ -262,6 +323,19 @@ impl Batch {
         self.events.is_empty()
     }
 
+    /// How many events it has.
+    pub fn count(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Its events; `pins` are those of its [`Dispatch`].
+    pub fn events<'b>(&'b self, pins: &'b Pins) -> impl Iterator<Item = &'b Event> + Clone {
+        self.events.iter().map(|event| match event {
+            PendingEvent::Pinned(pinned) => pins.event(*pinned),
+            PendingEvent::Copied(event) => event,
+        })
+    }
+
     /// Bytes of the events as text frames.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -275,11 +349,12 @@ impl Batch {
     pub fn staged(
         &mut self,
         encoding: Encoding,
+        pins: &Pins,
         operations: &mut Operations,
     ) -> Result<Staged, OutOfMemory> {
         match self.staged[encoding as usize] {
             Some(staged) => Ok(staged),
-            None => self.stage(encoding, operations),
+            None => self.stage(encoding, pins, operations),
         }
     }
 
@@ -287,28 +362,41 @@ impl Batch {
     ///
     /// # Errors
     /// [`OutOfMemory`]; nothing was written.
-    pub fn encoded(&self, encoding: Encoding, large: &LargeEvents) -> Result<Bytes, OutOfMemory> {
-        if let [event] = &self.events[..] {
-            return large.event(&event.frame(), encoding);
+    pub fn encoded(&self, encoding: Encoding, hub: &CoreHub) -> Result<Bytes, OutOfMemory> {
+        let (large, events) = (&hub.large_events, self.events(hub.dispatch.pins()));
+        if let (1, Some(event)) = (self.count(), events.clone().next()) {
+            return large.event(event, encoding);
         }
         let key = (self.before + 1, self.through, encoding);
-        let bytes_max = || self.events.iter().map(|event| event.frame().bytes_max(encoding)).sum();
-        large.run(key, bytes_max, |out| {
-            self.events.iter().for_each(|event| event.write(encoding, out));
-        })
+        let bytes = events.clone().map(|event| bytes_max(event, encoding));
+        large.run(key, || bytes.sum(), |out| events.for_each(|event| encoding.write(event, out)))
     }
 
     fn stage(
         &mut self,
         encoding: Encoding,
+        pins: &Pins,
         operations: &mut Operations,
     ) -> Result<Staged, OutOfMemory> {
-        let bytes = self.events.iter().map(|event| event.frame().bytes_max(encoding)).sum();
+        let events = self.events(pins);
+        let bytes = events.clone().map(|event| bytes_max(event, encoding)).sum();
         operations.try_reserve(bytes).map_err(|_| OutOfMemory)?;
-        let staged =
-            operations.stage(|out| self.events.iter().for_each(|event| event.write(encoding, out)));
+        let staged = operations.stage(|out| events.for_each(|event| encoding.write(event, out)));
         self.staged[encoding as usize] = Some(staged);
         Ok(staged)
+    }
+
+    /// Copies the events that are pinned. Without memory for that its clients read them from the log.
+    fn copy_events(&mut self, pins: &Pins) {
+        for event in &mut self.events {
+            let PendingEvent::Pinned(pinned) = event else { continue };
+            let Ok(copy) = pins.event(*pinned).try_copy() else {
+                self.weight -= self.bytes;
+                (self.events, self.bytes, self.growth) = (Vec::new(), 0, Growth::Ended);
+                return;
+            };
+            *event = PendingEvent::Copied(Box::new(copy));
+        }
     }
 
     fn may_grow(&self, audience: &Audience, bytes: usize, queue_bytes_max: usize) -> bool {
@@ -319,3 +407,6 @@ impl Batch {
             && self.bytes + bytes <= queue_bytes_max.min(BATCH_BYTES_MAX)
     }
 }
+
+#[cfg(test)]
+mod tests;

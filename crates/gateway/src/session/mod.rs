@@ -344,7 +344,7 @@ impl Session {
         let mut last = 0;
         let replayed = hub.broker.log.replay(&interests, through, now, |event| {
             last = event.sequence();
-            hub.spend(event.bytes().len());
+            hub.spend(event.text().len());
             params(event)
         });
         if let Ok(replayed) = &replayed {

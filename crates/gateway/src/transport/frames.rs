@@ -9,9 +9,10 @@ use ringway_http::Framing;
 use crate::{memory::MemoryBudget, session::delivery::LargeEncoding};
 
 use ringway_frame::{HEADER_BYTES_MAX, Opcode, emit_frame};
+use ringway_hub::Event;
 
 use crate::{
-    encoding::{Encoding, Frame, scratch::Scratch},
+    encoding::{Encoding, scratch::Scratch},
     outbox::Outbox,
     session::delivery::{EventWriter, ServerMessage},
     transport::compression::{Compression, Sharing},
@@ -76,16 +77,17 @@ impl EventWriter for Frames<'_> {
 
     fn event(
         &mut self,
-        frame: Frame<'_>,
+        event: &Event,
         scratch: &mut Scratch,
         outbox: &mut Outbox<'_>,
     ) -> Result<(), OutOfMemory> {
-        match (self.shared(), frame.deflated) {
-            (Some(Encoding::Text), _) => outbox.write(|out| frame.write(Encoding::Text, out)),
-            (Some(_), Some(deflated)) => outbox.write(|out| out.extend_from_slice(deflated)),
-            _ => return self.text(frame.text().as_bytes(), scratch, outbox),
+        match self.shared() {
+            Some(encoding) if encoding == Encoding::Text || encoding.kept(event).is_some() => {
+                outbox.write(|out| encoding.write(event, out));
+                Ok(())
+            }
+            _ => self.text(event.text().as_bytes(), scratch, outbox),
         }
-        Ok(())
     }
 
     fn server_message(

@@ -9,7 +9,6 @@ use std::{ops::ControlFlow, time::Duration};
 
 use crate::{
     broker::Missed,
-    encoding::Frame,
     encoding::poll::Body,
     memory::make_room,
     metrics::CoreMetrics,
@@ -72,7 +71,7 @@ impl LongPoll {
             session.fall_behind(batch.before, hub);
             self.collected.take_if(|collected| collected.is_empty());
         } else {
-            metrics.deliveries.add(batch.events.len() as u64);
+            metrics.deliveries.add(batch.count() as u64);
             session.sent(batch.before, batch.through, Settled::No);
         }
         DeliveryProgress::More
@@ -105,14 +104,13 @@ impl LongPoll {
             }
             found = Found::Something;
         }
-        let epoch = hub.broker.log.epoch();
         while self.session.pace() != Pace::Live {
             let client = self.session.client().clone();
             let mut full = ControlFlow::Continue(());
             let read = self.session.read_on(hub, now, |event| {
                 if event.except() != Some(&*client) {
                     answer.next(&mut body.text);
-                    let written = body.object(&Frame::of(event, epoch), &hub.large_events);
+                    let written = body.object(event, &hub.large_events);
                     if written.is_err() || make_room(&mut body.text, ITEM_BYTES).is_err() {
                         found = Found::NoMemory;
                         full = ControlFlow::Break(());
@@ -150,10 +148,10 @@ impl LongPoll {
 /// Appends a batch, with commas between its events; all of it or nothing.
 fn collect(collected: &mut Pieces, batch: &Batch, hub: &CoreHub) -> Result<(), OutOfMemory> {
     let (text, large) = (collected.text.len(), collected.large_events());
-    make_room(&mut collected.text, batch.events.len())?;
-    for event in &batch.events {
+    make_room(&mut collected.text, batch.count())?;
+    for event in batch.events(hub.dispatch.pins()) {
         separate(collected);
-        if let Err(error) = collected.object(&event.frame(), &hub.large_events) {
+        if let Err(error) = collected.object(event, &hub.large_events) {
             collected.truncate(text, large);
             return Err(error);
         }

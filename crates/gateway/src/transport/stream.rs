@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::{
     encoding::iframe::{self, Receiver},
     encoding::{
-        Encoding, Frame, ndjson,
+        Encoding, ndjson,
         scratch::Scratch,
         sse::{self, Names},
     },
@@ -25,6 +25,7 @@ use crate::{
 };
 
 use ringway_http::{Framing, chunk};
+use ringway_hub::Event;
 
 /// A client that reads an endless response.
 pub struct Stream {
@@ -130,16 +131,13 @@ impl EventWriter for StreamForm {
 
     fn event(
         &mut self,
-        frame: Frame<'_>,
+        event: &Event,
         _: &mut Scratch,
         outbox: &mut Outbox<'_>,
     ) -> Result<(), OutOfMemory> {
         outbox.write(|out| match self.shared() {
-            Some(encoding) => frame.write(encoding, out),
-            None => {
-                let name = self.named(frame.name);
-                self.object(name, &frame.cursor.to_string(), frame.text(), out);
-            }
+            Some(encoding) => encoding.write(event, out),
+            None => self.object(self.named(event.name()), event.cursor(), event.text(), out),
         });
         Ok(())
     }

@@ -3,7 +3,7 @@
 //!
 //! What is wrong with a request is `private_bodies`; many events in one are `bulk`.
 
-use std::{sync::Barrier, thread};
+use std::{sync::Barrier, thread, time::SystemTime};
 
 use serde_json::{Value, json};
 
@@ -87,7 +87,14 @@ fn a_publish_reaches_subscribers_and_is_kept(engine: Engine) {
     assert_eq!(event, expected);
     let page = application.asks("/v1/topics/news%2FZ%C3%BCrich/history");
     let text = String::from_utf8(page.body).unwrap();
+    // As the client got it, but for its time.
+    let (begin, rest) = text.split_once(r#","time":"#).expect("a time");
+    let (time, data) = rest.split_at(rest.find(',').expect("its data"));
+    let text = [begin, data].concat();
     assert_eq!(text, format!(r#"{{"events":[{event}],"cursor":"{cursor}"}}"#));
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
+    let age_ms = now.abs_diff(time.parse().expect("a whole number"));
+    assert!(age_ms < 60_000, "{time} is {age_ms} ms from {now}");
 }
 
 fn every_core_delivers_what_the_application_sends(engine: Engine) {

@@ -5,13 +5,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use fastrand::Rng;
 use ringway::{
-    auth::SelfNamed,
     core::shard::{Shard, ShardParts},
     metrics::CoreMetrics,
 };
 use ringway_acceptor::{
-    Driver, Operations, Settings as DriverSettings,
+    Completion, ConnectionId, Driver, Operations, Settings as DriverSettings,
     sim::{Network, SimDriver},
 };
 
@@ -50,6 +50,22 @@ enum Sleep {
     Until(Option<Duration>),
 }
 
+/// The connection that a completion is about.
+pub fn connection_of(completion: &Completion<'_>) -> Option<ConnectionId> {
+    match *completion {
+        Completion::Accepted { connection, .. }
+        | Completion::Connected { connection, .. }
+        | Completion::Received { connection, .. }
+        | Completion::EndOfStream { connection }
+        | Completion::Failed { connection, .. }
+        | Completion::Backlogged { connection, .. }
+        | Completion::Drained { connection }
+        | Completion::Closed { connection }
+        | Completion::Progress { connection, .. } => Some(connection),
+        Completion::ConnectFailed { .. } | Completion::Refused { .. } | Completion::Woken => None,
+    }
+}
+
 impl Owner {
     /// Connections that it has.
     pub fn connections(&self) -> usize {
@@ -76,7 +92,7 @@ impl Core {
         let metrics = Arc::new(CoreMetrics::default());
         let shard = Shard::new(ShardParts {
             settings: Arc::clone(&shared.settings),
-            identities: Arc::new(SelfNamed),
+            identities: Arc::clone(&shared.identities),
             limiter: Arc::clone(&shared.limiter),
             broker: Arc::clone(&shared.broker),
             mailbox: shared.mailbox.clone(),
@@ -113,16 +129,17 @@ impl Core {
         is_asleep && self.operations.is_empty() && self.stalled == 0
     }
 
-    /// Stands still for so many rounds.
-    pub fn stall(&mut self, rounds: u32) {
-        self.stalled = rounds;
-    }
-
-    /// Whether it stands still in this round.
-    pub fn is_stalled(&mut self) -> bool {
-        let is_stalled = self.stalled > 0;
-        self.stalled = self.stalled.saturating_sub(1);
-        is_stalled
+    /// Whether it stands still in this round, as it begins to with this probability.
+    pub fn is_stalled(&mut self, network: &Network, probability: f64, rng: &mut Rng) -> bool {
+        if rng.f64() < probability {
+            self.stalled = rng.u32(1..200);
+        }
+        if self.stalled == 0 {
+            return false;
+        }
+        self.stalled -= 1;
+        network.advance(Duration::from_micros(rng.u64(0..300)));
+        true
     }
 
     /// Submits, and waits until `next` at most, or for a step if anything moves. Returns until when

@@ -11,6 +11,7 @@ mod connection;
 mod core;
 mod decoder;
 mod hub;
+mod identities;
 mod playback;
 mod relay;
 mod scenario;

@@ -87,12 +87,12 @@ fn settings(rng: &mut Rng) -> Settings {
     settings
 }
 
-fn faults(rng: &mut Rng) -> Faults {
-    let send_buffer_bytes = rng.usize(256..64 << 10);
+/// A network that is perfect, faulty without losses, faulty, or harsh.
+pub fn faults(send_buffer_bytes: usize, rng: &mut Rng) -> Faults {
     match rng.u8(0..8) {
-        0 => Faults { send_buffer_bytes, ..Faults::none() },
-        1 => Faults { reset: 0.000_5, send_buffer_bytes, ..Faults::harsh() },
-        2..5 => Faults { reset: 0.0, refusal: 0.0, send_buffer_bytes, ..Faults::default() },
+        0..2 => Faults { send_buffer_bytes, ..Faults::none() },
+        2 => Faults { reset: 0.000_5, refusal: 0.02, send_buffer_bytes, ..Faults::harsh() },
+        3..6 => Faults { reset: 0.0, refusal: 0.0, send_buffer_bytes, ..Faults::default() },
         _ => Faults { send_buffer_bytes, ..Faults::default() },
     }
 }
@@ -128,8 +128,8 @@ impl Scenario {
             receive_buffer_bytes: rng.u32(64..4_096),
             ..DriverSettings::default()
         };
-        let cores = rng.usize(1..=2);
-        Self { cores, ..Self::empty(seed, settings(rng), faults(rng), driver) }
+        let (cores, faults) = (rng.usize(1..=2), faults(rng.usize(256..64 << 10), rng));
+        Self { cores, ..Self::empty(seed, settings(rng), faults, driver) }
     }
 
     /// All kinds of clients.

@@ -7,7 +7,6 @@ use std::{collections::BTreeMap, ops::AddAssign};
 /// Something that is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Count {
-    /// Turns of the world.
     Turns,
     /// Scripted clients that got every answer they were owed.
     Satisfied,
@@ -21,7 +20,6 @@ pub enum Count {
     Overruns,
     /// Events that clients got.
     EventsReceived,
-    /// Gaps that clients were told of.
     Gaps,
     /// Clients that came with a cursor of this log.
     Resumed,
@@ -47,7 +45,6 @@ pub enum Count {
     Queued,
     /// Recipients who were absent when an event was not kept.
     Offline,
-    /// Recipients that may not be notified.
     Denied,
     /// Connections behind a layer of records.
     Sealed,

@@ -5,9 +5,9 @@ use std::sync::mpsc;
 use std::thread;
 
 use super::*;
-use crate::address::{Address, Recipients};
 use crate::cursor::Cursor;
 use crate::event::Expiry;
+use crate::pins::Pins;
 
 fn log(events_max: u64) -> Log {
     let age_max = Duration::from_secs(1 << 40);
@@ -15,14 +15,7 @@ fn log(events_max: u64) -> Log {
 }
 
 fn draft() -> Draft {
-    Draft {
-        address: Address::Topic("t".into()),
-        name: None,
-        except: None,
-        keep: Expiry::Window,
-        bytes: vec![0; Cursor::TEXT_BYTES],
-        cursor_at: 0,
-    }
+    Draft::new("0".repeat(Cursor::TEXT_BYTES), 0).to_topic("t")
 }
 
 fn append_many(log: &Log, appender: &mut Appender, count: usize) {
@@ -80,12 +73,32 @@ fn a_reader_holds_back_memory_only_while_it_visits() {
                 // Retired, and yet whole for the one who is in the midst of it.
                 assert!(log.first() > 2 && held.upgrade().is_some());
             }
-            assert_eq!(event.bytes().len(), Cursor::TEXT_BYTES);
+            assert_eq!(event.text().len(), Cursor::TEXT_BYTES);
             ControlFlow::Continue(())
         })
         .expect("no gap");
     assert_eq!(reader.position(), 102);
     assert!(held.upgrade().is_none());
+}
+
+#[test]
+fn a_core_holds_back_memory_only_until_its_turn_ends() {
+    let log = log(16);
+    let (mut reader, mut pins) = (log.reader(), Pins::default());
+    append_many(&log, &mut Appender::default(), 1);
+    let segment = last_segment(&log);
+    let mut pinned = None;
+    reader
+        .follow_pinning(&log, &mut pins, |_, event| {
+            pinned = Some(event);
+            ControlFlow::Continue(())
+        })
+        .expect("no gap");
+    append_many(&log, &mut Appender::default(), 100);
+    assert!(log.first() > 1 && segment.upgrade().is_some());
+    assert_eq!(pins.event(pinned.expect("an event")).sequence(), 1);
+    pins.clear();
+    assert!(segment.upgrade().is_none());
 }
 
 /// The claim order is the order: whoever reads waits at a slot that is claimed and not filled.
@@ -169,7 +182,7 @@ fn closed_bytes_do_not_drift() {
     for round in 0..2_000 {
         append_many(&log, &mut appender, round % 7);
         let _ = reader.follow(&log, |event| {
-            event.second_encoding(|_| Some(vec![0; 10].into()));
+            event.encode(0, |_| Some(vec![0; 10].into()));
             ControlFlow::Continue(())
         });
         let mut history = log.write();

@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use ringway_hub::{
-    Address, Appender, Cursor, Draft, Epoch, Event, Expiry, Gap, Interest, Key, Log, Reader,
-    Recipients, Replayed, Retention, Sequence,
+    Appender, Cursor, Draft, Epoch, Event, Gap, Interest, Key, Log, Reader, Replayed, Retention,
+    Sequence,
 };
 
 pub const EPOCH: Epoch = Epoch::new(0x0193_c5f2_a1b4);
@@ -22,26 +22,26 @@ pub fn log(events_max: u64) -> Log {
     Log::new(EPOCH, retention(events_max))
 }
 
-/// A draft whose encoding is its cursor and then `text`.
-pub fn draft(address: Address, text: &str) -> Draft {
-    let bytes = [&[b'?'; Cursor::TEXT_BYTES], text.as_bytes()].concat();
-    Draft { address, name: None, except: None, keep: Expiry::Window, bytes, cursor_at: 0 }
+/// A draft whose encoding is its cursor and then `text`, for a topic.
+pub fn draft(topic: &str, text: &str) -> Draft {
+    Draft::new("?".repeat(Cursor::TEXT_BYTES) + text, 0).to_topic(topic)
 }
 
 pub fn to_topic(topic: &str) -> Draft {
-    draft(Address::Topic(topic.into()), topic)
+    draft(topic, topic)
 }
 
 pub fn to_recipients(names: &[&str]) -> Draft {
-    draft(Address::Recipients(Recipients::new(names.iter().copied())), "")
+    Draft::new("?".repeat(Cursor::TEXT_BYTES), 0).to_recipients(names.iter().copied())
 }
 
 /// The text of a draft, once its cursor has been found to be right.
 #[track_caller]
 pub fn text(event: &Event) -> &str {
-    let (cursor, text) = event.bytes().split_at(Cursor::TEXT_BYTES);
-    assert_eq!(cursor, Cursor { epoch: EPOCH, sequence: event.sequence() }.text());
-    std::str::from_utf8(text).expect("a draft's text")
+    let (cursor, text) = event.text().split_at(Cursor::TEXT_BYTES);
+    assert_eq!(cursor, Cursor { epoch: EPOCH, sequence: event.sequence() }.to_string());
+    assert_eq!(cursor, event.cursor());
+    text
 }
 
 /// Appends without a tail of its own.

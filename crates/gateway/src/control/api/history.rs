@@ -6,7 +6,7 @@
 
 use crate::control::api::body::out_of_memory;
 
-use crate::memory::{self, OutOfMemory, make_room};
+use crate::memory::{OutOfMemory, make_room};
 use std::{ops::ControlFlow, sync::Arc};
 
 use axum::{
@@ -22,7 +22,7 @@ use crate::{
         parameters::{name_in, of_query},
         problem::{Kind, Problem},
     },
-    encoding::Frame,
+    encoding::native::{TIME_BYTES, event_with_time},
     limits::{HISTORY_PAGE_BYTES, HISTORY_PAGE_EVENTS, HISTORY_PAGE_EVENTS_MAX},
 };
 
@@ -121,16 +121,14 @@ fn read(api: &Api, topic: &str, query: &Query) -> Result<Vec<u8>, OutOfMemory> {
         let interest = Interest { key, after, live_after: None };
         let mut bytes = 0;
         let replayed = log.replay(&[interest], through, api.now(), |event| {
-            match memory::copy(Frame::of(event, log.epoch()).text().as_bytes()) {
-                Ok(text) => {
-                    bytes += text.len();
-                    events.push((event.sequence(), text));
-                }
-                Err(OutOfMemory) => {
-                    room = Err(OutOfMemory);
-                    return ControlFlow::Break(());
-                }
+            let mut text = Vec::new();
+            room = make_room(&mut text, event.text().len() + TIME_BYTES);
+            if room.is_err() {
+                return ControlFlow::Break(());
             }
+            event_with_time(&mut text, event);
+            bytes += text.len();
+            events.push((event.sequence(), text));
             if events.len() < query.limit && bytes < HISTORY_PAGE_BYTES {
                 ControlFlow::Continue(())
             } else {

@@ -13,6 +13,8 @@ use ringway_acceptor::Completion;
 use super::{check, check_eq, permits::Permits, silence::Silence};
 use crate::core::{Core, Owner};
 
+const PROPERTY: &str = "a core keeps nothing for connections that are closed";
+
 /// What is known of the connections of all cores.
 pub struct Audit {
     permits: Permits,
@@ -52,33 +54,39 @@ impl Audit {
     pub fn after_turn(&self, number: usize, core: &Core, limiter: &ConnectionLimiter) {
         let clients = core.owner.connections();
         if let Owner::Shard(_) = core.owner {
-            check_eq!(Leftovers, clients, self.silence.connections(number), "clients");
+            check_eq!(clients, self.silence.connections(number), "clients");
             self.permits.check(limiter);
         }
         if clients == 0 {
-            check_eq!(Leftovers, core.metrics.held_bytes.value(), 0, "bytes held for nobody");
+            check_eq!(core.metrics.held_bytes.value(), 0, "bytes held for nobody");
         }
+    }
+
+    /// No core has a connection.
+    pub fn at_last(&self, limiter: &ConnectionLimiter) {
+        self.permits.check(limiter);
+        check_eq!(limiter.connections(), 0, "permits");
     }
 
     /// Nothing is on its way to a core.
     pub fn at_rest(core: &Core) {
-        check_eq!(Leftovers, core.driver.leases_taken(), 0, "leases");
+        check_eq!(core.driver.leases_taken(), 0, "leases");
     }
 
     /// The run is over, and a core has no connections.
     pub fn at_end(core: &Core, has_drained: bool, now: Duration) {
         Self::at_rest(core);
-        check_eq!(Leftovers, core.driver.connections(), 0, "connections of the driver");
+        check_eq!(core.driver.connections(), 0, "connections of the driver");
         let deadline = core.owner.next_deadline(now).filter(|_| !has_drained);
-        check_eq!(Leftovers, deadline, None, "deadlines");
+        check_eq!(deadline, None, "deadlines");
         let Owner::Shard(shard) = &core.owner else { return };
         let hub = shard.hub();
-        check_eq!(Leftovers, hub.subscriptions.clients(), 0, "clients that may be sent something");
-        check_eq!(Leftovers, hub.subscriptions.topics(), 0, "topics with subscribers");
-        check_eq!(Leftovers, hub.deflated, 0, "clients that share compression");
-        check!(Leftovers, hub.submissions.is_empty(), "commands that wait");
-        check!(Leftovers, hub.ready.is_empty() && hub.dispatch.is_empty(), "something to do");
-        check_eq!(Leftovers, hub.dispatch.bytes(), 0, "bytes to be sent");
+        check_eq!(hub.subscriptions.clients(), 0, "clients that may be sent something");
+        check_eq!(hub.subscriptions.topics(), 0, "topics with subscribers");
+        check_eq!(hub.deflated, 0, "clients that share compression");
+        check!(hub.submissions.is_empty(), "commands that wait");
+        check!(hub.ready.is_empty() && hub.dispatch.is_empty(), "something to do");
+        check_eq!(hub.dispatch.bytes(), 0, "bytes to be sent");
         let sessions = &core.metrics.sessions;
         let counts = [
             &sessions.websocket,
@@ -87,6 +95,6 @@ impl Audit {
             &sessions.iframe,
             &sessions.long_poll,
         ];
-        check!(Leftovers, counts.iter().all(|count| count.value() == 0), "sessions: {sessions:?}");
+        check!(counts.iter().all(|count| count.value() == 0), "sessions: {sessions:?}");
     }
 }

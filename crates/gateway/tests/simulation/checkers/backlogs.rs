@@ -7,6 +7,8 @@ use ringway_frame::HEADER_BYTES_MAX;
 use super::check;
 use crate::decoder::Transport;
 
+const PROPERTY: &str = "what the driver keeps for a connection is bounded";
+
 /// Receives of one connection that a turn of the simulated driver launches at most.
 const RECEIVES_PER_TURN: usize = 4;
 
@@ -19,7 +21,7 @@ const WORDS_BYTES_MAX: usize = 4_096;
 /// The driver keeps `unsent_bytes`; `bound` is `None` where a client's own commands add to it.
 pub fn check_backlog(connection: ConnectionId, unsent_bytes: usize, bound: Option<usize>) {
     let bound = bound.unwrap_or(usize::MAX);
-    check!(Backlogs, unsent_bytes <= bound, "{unsent_bytes} of {bound} bytes for {connection:?}");
+    check!(unsent_bytes <= bound, "{unsent_bytes} of {bound} bytes for {connection:?}");
 }
 
 /// The bound of a client whose messages are echoed.

@@ -6,6 +6,8 @@ use ringway::edge::limiter::{ConnectionLimiter, ConnectionLimits};
 
 use super::{Key, check, check_eq};
 
+const PROPERTY: &str = "permits are granted up to the limits, over all cores, and given back";
+
 /// A naive model of the limiter.
 pub struct Permits {
     limits: ConnectionLimits,
@@ -28,7 +30,7 @@ impl Permits {
             return Some(429);
         }
         let earlier = self.holders.insert(key, address);
-        check!(Permits, earlier.is_none(), "{key:?} was accepted twice");
+        check!(earlier.is_none(), "{key:?} was accepted twice");
         None
     }
 
@@ -39,6 +41,6 @@ impl Permits {
 
     /// Compares the limiter with the model.
     pub fn check(&self, limiter: &ConnectionLimiter) {
-        check_eq!(Permits, limiter.connections() as usize, self.holders.len(), "permits taken");
+        check_eq!(limiter.connections() as usize, self.holders.len(), "permits taken");
     }
 }

@@ -7,6 +7,8 @@ use ringway_acceptor::{Completion, ConnectionId};
 
 use super::{Key, LATENESS, check};
 
+const PROPERTY: &str = "a connection that shows no sign of life is closed in time";
+
 /// When each connection last showed a sign of life.
 pub struct Silence {
     silence_max: Duration,
@@ -39,7 +41,7 @@ impl Silence {
             Completion::Accepted { connection, .. } => {
                 let sign = SignOfLife { at: now, acknowledged_bytes: 0 };
                 let earlier = self.connections.insert((core, connection), sign);
-                check!(Silence, earlier.is_none(), "{connection:?} was accepted twice");
+                check!(earlier.is_none(), "{connection:?} was accepted twice");
             }
             Completion::Received { connection, .. }
             | Completion::Backlogged { connection, .. }
@@ -59,10 +61,10 @@ impl Silence {
     /// ever.
     pub fn close(&mut self, key: Key, patience: Option<Duration>, now: Duration) {
         let closed = self.connections.remove(&key);
-        check!(Silence, closed.is_some(), "{key:?} was closed twice");
+        check!(closed.is_some(), "{key:?} was closed twice");
         let silence = closed.map_or(Duration::ZERO, |sign| now - sign.at);
         let is_in_time = patience.is_none_or(|patience| silence <= self.silence_max + patience);
-        check!(Silence, is_in_time, "{key:?} was kept silent for {silence:?}");
+        check!(is_in_time, "{key:?} was kept silent for {silence:?}");
     }
 
     fn of(&mut self, core: usize, connection: ConnectionId) -> &mut SignOfLife {

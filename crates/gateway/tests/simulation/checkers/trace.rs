@@ -10,7 +10,7 @@ use std::{
 
 use ringway_acceptor::Completion;
 
-use crate::decoder::Said;
+use crate::{core::connection_of, decoder::Said};
 
 /// What was noted so far.
 #[derive(Default)]
@@ -19,21 +19,12 @@ pub struct Trace(DefaultHasher);
 impl Trace {
     /// A core was told of this.
     pub fn note(&mut self, core: usize, completion: &Completion<'_>, now: Duration) {
-        let hasher = &mut self.0;
-        (core, now, discriminant(completion)).hash(hasher);
+        (core, now, discriminant(completion), connection_of(completion)).hash(&mut self.0);
         match completion {
-            Completion::Accepted { connection, peer, .. } => (connection, peer).hash(hasher),
-            Completion::Received { connection, bytes } => (connection, &**bytes).hash(hasher),
-            Completion::Backlogged { connection, unsent_bytes, .. } => {
-                (connection, unsent_bytes).hash(hasher);
-            }
-            Completion::EndOfStream { connection }
-            | Completion::Failed { connection, .. }
-            | Completion::Drained { connection }
-            | Completion::Progress { connection, .. }
-            | Completion::Connected { connection, .. }
-            | Completion::Closed { connection } => connection.hash(hasher),
-            Completion::Refused { .. } | Completion::Woken | Completion::ConnectFailed { .. } => {}
+            Completion::Accepted { peer, .. } => peer.hash(&mut self.0),
+            Completion::Received { bytes, .. } => (**bytes).hash(&mut self.0),
+            Completion::Backlogged { unsent_bytes, .. } => unsent_bytes.hash(&mut self.0),
+            _ => {}
         }
     }
 

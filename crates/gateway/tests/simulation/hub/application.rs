@@ -19,7 +19,7 @@ use ringway_hub::NotifyOutcome;
 use super::{
     Hub,
     command::{Command, Kind, Token},
-    model::Model,
+    model::{Model, PROPERTY},
 };
 use crate::{checkers::check_eq, tally::Count};
 
@@ -124,7 +124,7 @@ impl Hub {
                     check(model, token, &receipt);
                 }
                 Err(Unavailable) => {
-                    check_eq!(Log, model.reference.place(token), None, "a refused event");
+                    check_eq!(model.reference.place(token), None, "a refused event");
                     model.tally.add(Count::Unavailable);
                 }
             }

@@ -23,6 +23,8 @@ use crate::{
     tally::Count,
 };
 
+const PROPERTY: &str = "a client is told what it asked for, in order";
+
 /// What the application closes clients with.
 pub const APPLICATION_CLOSE: u16 = 4_000;
 
@@ -96,7 +98,7 @@ fn check(
             let may_fail =
                 connection.transport == Transport::Post && model.placing == Placing::Later;
             let is_right = matches!(status, 200 | 408) || status == 503 && may_fail;
-            check!(Commands, is_right, "a {status} on {:?}", connection.transport);
+            check!(is_right, "a {status} on {:?}", connection.transport);
             connection.oracle = None;
             connection.is_owed = false;
             connection.phase = connection.phase.max_open();
@@ -131,7 +133,7 @@ fn check(
             connection.phase = Phase::Left;
             return resume;
         }
-        Said::Binary(_) | Said::Pong(_) => fail!(Commands, "{said:?}, which nobody asked for"),
+        Said::Binary(_) | Said::Pong(_) => fail!("{said:?}, which nobody asked for"),
     }
     None
 }
@@ -148,7 +150,7 @@ fn check_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
     let connection = &mut model.connections[number];
     if let ("ack" | "error", Some(id)) = (&*object.kind, &object.id) {
         let due = connection.answers_due.pop_front();
-        check_eq!(Commands, due.as_ref(), Some(id), "each command is answered once, in order");
+        check_eq!(due.as_ref(), Some(id), "each command is answered once, in order");
     }
     if connection.transport == Transport::Post {
         answer(model, &object, text);
@@ -156,12 +158,12 @@ fn check_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
     }
     let is_answer = matches!(&*object.kind, "ack") && object.outcome.is_some();
     let Some(oracle) = &mut connection.oracle else {
-        fail!(Delivery, "{text} to a client that was not let in, or has left");
+        fail!("{text} to a client that was not let in, or has left");
     };
     match &*object.kind {
         "welcome" => {
             let name = &model.people[connection.person].name;
-            check_eq!(Commands, object.client.as_ref(), Some(name), "who is welcome");
+            check_eq!(object.client.as_ref(), Some(name), "who is welcome");
             connection.name = object.connection;
             let cursor = cursor_of(object.cursor.as_ref());
             oracle.welcome(cursor, moment);
@@ -187,7 +189,7 @@ fn check_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
         }
         "ack" if !is_answer && object.id.as_ref().is_some_and(|id| id.starts_with('l')) => {
             let changes = connection.changes.pop_front().expect("it has asked for that");
-            check_eq!(Commands, object.id, changes.id, "answers come in order");
+            check_eq!(object.id, changes.id, "answers come in order");
             match changes.since {
                 Some(since) => {
                     oracle.subscribed(&changes.topic, since, changes.position, changes.at);
@@ -198,7 +200,7 @@ fn check_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
             match changes.since {
                 // It is to be told again if the connection breaks before the gap is heard.
                 Some(Since::Foreign(since)) => {
-                    check_eq!(Commands, cursor, since, "the cursor before a gap")
+                    check_eq!(cursor, since, "the cursor before a gap")
                 }
                 _ => oracle.reach(cursor, moment),
             }
@@ -216,26 +218,26 @@ fn check_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
 fn answer(model: &mut Model, object: &Object, text: &str) {
     let Model { commands, reference, tally, settings, promised, .. } = model;
     if object.kind == "error" && model.placing == Placing::Later {
-        check_eq!(Commands, object.code.as_deref(), Some("unavailable"), "{text}");
+        check_eq!(object.code.as_deref(), Some("unavailable"), "{text}");
         return tally.add(Count::Unavailable);
     }
     let Some(id) = object.id.as_ref().filter(|_| object.kind == "ack") else {
-        return check_eq!(Commands, object.kind, "pong", "{text}");
+        return check_eq!(object.kind, "pong", "{text}");
     };
     let cursor: Cursor = object.cursor.as_ref().expect("a cursor").parse().expect("a cursor");
     let Some(token) = id.strip_prefix('c') else {
         let promised = promised.remove(id);
-        return check_eq!(Commands, Some(cursor.sequence), promised, "from where on: {text}");
+        return check_eq!(Some(cursor.sequence), promised, "from where on: {text}");
     };
     let command: &mut Command = &mut commands[token.parse::<usize>().expect("a token")];
     if let Some(ack) = &command.ack {
         tally.add(Count::Repeated);
-        return check_eq!(Commands, ack, text, "the answer to a command that came twice");
+        return check_eq!(ack, text, "the answer to a command that came twice");
     }
     command.ack = Some(text.to_owned());
     let place = reference.place(command.token);
     if place.is_some() || matches!(command.kind, Kind::Publish { .. }) {
-        check_eq!(Commands, Some(cursor.sequence), place, "the place of an event");
+        check_eq!(Some(cursor.sequence), place, "the place of an event");
     }
     if let Some(outcome) = &object.outcome {
         let outcome = outcome.iter().map(|(name, outcome)| (&**name, &**outcome));

@@ -15,6 +15,8 @@ use crate::{
     tally::{Count, Tally},
 };
 
+const PROPERTY: &str = "a notify is answered with what became of each recipient";
+
 /// The number of a command.
 pub type Token = u64;
 
@@ -145,10 +147,10 @@ impl Command {
         allowed: &Patterns,
         tally: &mut Tally,
     ) {
-        let Kind::Notify { to } = &self.kind else { fail!(Commands, "{self:?} has no outcome") };
+        let Kind::Notify { to } = &self.kind else { fail!("{self:?} has no outcome") };
         let mut wanted: BTreeSet<&str> = to.iter().map(String::as_str).collect();
         for (name, outcome) in outcome {
-            check!(Commands, wanted.remove(name), "{name} is no recipient of {self:?}");
+            check!(wanted.remove(name), "{name} is no recipient of {self:?}");
             let is_unkept = self.ttl == Some(0);
             let (is_right, count) = match outcome {
                 "delivered" => (self.there.iter().any(|one| one == name), Count::Delivered),
@@ -156,16 +158,11 @@ impl Command {
                 "offline" => (is_unkept, Count::Offline),
                 _ => (outcome == "denied", Count::Denied),
             };
-            check!(Commands, is_right, "{name} {outcome}: {self:?}");
-            check_eq!(
-                Commands,
-                allowed.allow(name),
-                outcome != "denied",
-                "{name} {outcome}: {self:?}"
-            );
+            check!(is_right, "{name} {outcome}: {self:?}");
+            check_eq!(allowed.allow(name), outcome != "denied", "{name} {outcome}: {self:?}");
             tally.add(count);
         }
-        check!(Commands, wanted.is_empty(), "nothing about {wanted:?}: {self:?}");
+        check!(wanted.is_empty(), "nothing about {wanted:?}: {self:?}");
     }
 
     /// The client that shall not get it.

@@ -144,8 +144,6 @@ pub struct HubConnection {
     pub has_entered: bool,
     /// Whether the driver has ever kept bytes for it.
     pub was_backlogged: bool,
-    /// Whether it keeps some now.
-    pub is_backlogged: bool,
     /// The last event of the client's own that its socket has taken.
     pub taken_to: Sequence,
     /// As it was when the client left, if nothing was on its way to it.
@@ -185,7 +183,6 @@ impl HubConnection {
             has_ended: false,
             has_entered: false,
             was_backlogged: false,
-            is_backlogged: false,
             taken_to: 0,
             claimed: 0,
             settled: 0,

@@ -8,7 +8,6 @@ mod checker;
 mod command;
 mod connect_params;
 mod connection;
-mod interest;
 mod late_log;
 mod model;
 mod oracle;
@@ -30,6 +29,7 @@ use ringway::broker::{Broker, mailbox::Mailbox};
 use ringway_acceptor::sim::{Faults, Network};
 use ringway_hub::{Cursor, Liveness};
 
+use self::model::PROPERTY;
 use crate::{
     checkers::{check, check_eq},
     world::Shared,
@@ -122,13 +122,13 @@ impl Hub {
 
     /// After the last client has gone, the directory knows of nobody.
     pub fn check_end(&self) {
-        check_eq!(Commands, self.broker.pending(), 0, "submissions without an outcome");
+        check_eq!(self.broker.pending(), 0, "submissions without an outcome");
         let directory = &self.broker.directory;
         for name in &self.plan.people {
-            check_eq!(Presence, directory.connections(name), 0, "connections of {name}");
+            check_eq!(directory.connections(name), 0, "connections of {name}");
             let liveness = directory.liveness(name);
             let is_away = matches!(liveness, Liveness::Away | Liveness::Unknown);
-            check!(Presence, is_away, "{name} {liveness:?}");
+            check!(is_away, "{name} {liveness:?}");
         }
     }
 

@@ -24,9 +24,12 @@ use crate::{
         backlogs::{check_backlog, of_events},
         check_eq,
     },
+    core::connection_of,
     decoder::Transport,
     tally::{Count, Tally},
 };
+
+pub(super) const PROPERTY: &str = "the directory knows who is connected";
 
 /// A queue of so many bytes has room for all that a turn brings, where no flood comes.
 const ROOMY: usize = 64 << 10;
@@ -73,7 +76,7 @@ pub struct Model {
 
 /// A change of another connection's subscription.
 pub(super) struct RemoteChange {
-    pub(super) connection: usize,
+    pub(super) number: usize,
     pub(super) topic: String,
     /// From where on; `None`: no more.
     pub(super) since: Option<Since>,
@@ -148,43 +151,10 @@ impl Model {
 
     /// Takes note of a completion.
     pub fn note(&mut self, completion: &Completion<'_>, place: Place) {
-        let number_of =
-            |connection: &ConnectionId| self.numbers.get(&(place.core, *connection)).copied();
-        match completion {
-            Completion::Received { connection, bytes } => {
-                if let Some(connection) = number_of(connection) {
-                    self.receives(connection, bytes.len());
-                }
-            }
-            Completion::Backlogged { connection, unsent_bytes, .. } => {
-                if let Some(number) = number_of(connection) {
-                    let transport = self.connections[number].transport;
-                    let bound = of_events(transport, &self.settings, self.event_bytes_max);
-                    let socket = &self.connections[number].socket;
-                    let bound = bound.map(|bound| socket.sealed_bytes_max(bound));
-                    check_backlog(*connection, *unsent_bytes, bound);
-                    let connection = number;
-                    self.trouble(connection);
-                    self.connections[connection].was_backlogged = true;
-                    self.connections[connection].is_backlogged = true;
-                }
-            }
-            Completion::EndOfStream { connection } => {
-                if let Some(connection) = number_of(connection) {
-                    self.leaves(connection);
-                }
-            }
-            Completion::Failed { connection, .. } => {
-                if let Some(connection) = number_of(connection) {
-                    // Of a send of the last turn, perhaps, which was not taken.
-                    self.connections[connection].claimed = 0;
-                    self.leaves(connection);
-                }
-            }
-            Completion::Closed { connection } => {
-                if let Some(connection) = self.numbers.remove(&(place.core, *connection)) {
-                    self.is_closed(connection);
-                }
+        let Place { core, position, now, .. } = place;
+        match *completion {
+            Completion::Accepted { connection, peer, .. } => {
+                return self.is_accepted(core, connection, peer);
             }
             Completion::Woken => {
                 // The outcomes of submissions may be in the mail.
@@ -194,34 +164,43 @@ impl Model {
                         self.unanswered.push(token);
                     }
                 }
-                for RemoteChange { connection, topic, since } in
-                    self.mail.remove(&place.core).unwrap_or_default()
+                for RemoteChange { number, topic, since } in
+                    self.mail.remove(&core).unwrap_or_default()
                 {
-                    self.trouble(connection);
-                    let Place { position, now, .. } = place;
-                    let connection = &mut self.connections[connection];
-                    connection.changes.push_back(ChangeDone {
-                        id: None,
-                        topic,
-                        since,
-                        position,
-                        at: now,
-                    });
+                    self.trouble(number);
+                    let connection = &mut self.connections[number];
+                    let change = ChangeDone { id: None, topic, since, position, at: now };
+                    connection.changes.push_back(change);
                     connection.settle();
                 }
+                return;
             }
-            Completion::Drained { connection } => {
-                if let Some(connection) = number_of(connection) {
-                    self.connections[connection].is_backlogged = false;
-                }
+            _ => {}
+        }
+        let Some(connection) = connection_of(completion) else { return };
+        let Some(&number) = self.numbers.get(&(core, connection)) else { return };
+        match *completion {
+            Completion::Received { ref bytes, .. } => self.receives(number, bytes.len()),
+            Completion::Backlogged { unsent_bytes, .. } => {
+                let transport = self.connections[number].transport;
+                let bound = of_events(transport, &self.settings, self.event_bytes_max);
+                let socket = &self.connections[number].socket;
+                let bound = bound.map(|bound| socket.sealed_bytes_max(bound));
+                check_backlog(connection, unsent_bytes, bound);
+                self.trouble(number);
+                self.connections[number].was_backlogged = true;
             }
-            Completion::Accepted { connection, peer, .. } => {
-                self.is_accepted(place.core, *connection, *peer);
+            Completion::EndOfStream { .. } => self.leaves(number),
+            Completion::Failed { .. } => {
+                // Of a send of the last turn, perhaps, which was not taken.
+                self.connections[number].claimed = 0;
+                self.leaves(number);
             }
-            Completion::Connected { .. }
-            | Completion::ConnectFailed { .. }
-            | Completion::Progress { .. }
-            | Completion::Refused { .. } => {}
+            Completion::Closed { .. } => {
+                self.numbers.remove(&(core, connection));
+                self.is_closed(number);
+            }
+            _ => {}
         }
     }
 
@@ -297,7 +276,6 @@ impl Model {
                 let name = &self.people[connection.person].name;
                 let liveness = self.broker.directory.liveness(name);
                 check_eq!(
-                    Presence,
                     liveness,
                     Liveness::Live,
                     "{name} has all, on {:?}",

@@ -9,14 +9,15 @@ use std::{collections::BTreeSet, time::Duration};
 use ringway_hub::{Cursor, Epoch, Expiry, Sequence, UNKEPT_GRACE};
 
 use super::{
-    interest::Interest,
     person::Person,
-    reference_log::{Record, ReferenceLog},
+    reference_log::{Interest, Record, ReferenceLog},
 };
 use crate::{
     checkers::{check, check_eq},
     decoder::Transport,
 };
+
+const PROPERTY: &str = "no event is lost, doubled, reordered or sent to the wrong client";
 
 /// What is known when something is heard.
 #[derive(Clone, Copy)]
@@ -149,23 +150,13 @@ impl Oracle {
         match self.start {
             // It is to be told again if the connection breaks before the gap is heard.
             Start::Foreign(foreign, _) => {
-                return check_eq!(
-                    Delivery,
-                    cursor,
-                    foreign,
-                    "the cursor of a welcome to {self:#?}"
-                );
+                return check_eq!(cursor, foreign, "the cursor of a welcome to {self:#?}");
             }
             Start::At(sequence) => {
-                check_eq!(
-                    Delivery,
-                    cursor.sequence,
-                    sequence,
-                    "the cursor of a welcome to {self:#?}"
-                );
+                check_eq!(cursor.sequence, sequence, "the cursor of a welcome to {self:#?}");
             }
             Start::Beside(position) | Start::Alone { position, .. } => {
-                check!(Delivery, cursor.sequence <= position, "{cursor} in a welcome to {self:#?}");
+                check!(cursor.sequence <= position, "{cursor} in a welcome to {self:#?}");
             }
         }
         self.reach(cursor, moment);
@@ -173,27 +164,22 @@ impl Oracle {
 
     /// An event.
     pub fn event(&mut self, cursor: Cursor, text: &str, moment: Moment<'_>) {
-        check_eq!(Delivery, cursor.epoch, moment.epoch, "the epoch of an event");
-        check!(Delivery, self.gap_due.is_none(), "{cursor} before the gap that is due: {self:#?}");
+        check_eq!(cursor.epoch, moment.epoch, "the epoch of an event");
+        check!(self.gap_due.is_none(), "{cursor} before the gap that is due: {self:#?}");
         let sequence = cursor.sequence;
         let is_held = self.is_held(sequence);
-        check!(
-            Delivery,
-            sequence > self.last || is_held,
-            "{cursor} is not after the last: {self:#?}"
-        );
+        check!(sequence > self.last || is_held, "{cursor} is not after the last: {self:#?}");
         if let Some(record) = moment.reference.record(sequence) {
             check!(
-                Delivery,
                 self.parts.iter().any(|part| part.accepts(sequence, record)),
                 "{text} comes to one who does not wait for it: {self:#?}"
             );
             let is_echo = record.except.as_ref() == Some(&self.client);
-            check!(Delivery, !is_echo, "its own echo: {text}");
-            check_eq!(Delivery, text, one_line(&record.text), "byte for byte");
+            check!(!is_echo, "its own echo: {text}");
+            check_eq!(text, one_line(&record.text), "byte for byte");
             if record.to.contains(&Interest::Own(self.client.clone())) {
                 if let Start::Alone { person, .. } = &self.start {
-                    check!(Delivery, sequence > person.settled, "{text} comes again: {self:#?}");
+                    check!(sequence > person.settled, "{text} comes again: {self:#?}");
                 }
                 self.own = self.own.max(sequence);
             }
@@ -215,46 +201,37 @@ impl Oracle {
 
     /// A cursor that is safe to resume from: all up to it was heard.
     pub fn reach(&mut self, cursor: Cursor, moment: Moment<'_>) {
-        check_eq!(Delivery, cursor.epoch, moment.epoch, "the epoch of a cursor");
+        check_eq!(cursor.epoch, moment.epoch, "the epoch of a cursor");
         let is_held = self.is_held(cursor.sequence);
-        check!(Delivery, cursor.sequence >= self.last || is_held, "{cursor} is old: {self:#?}");
+        check!(cursor.sequence >= self.last || is_held, "{cursor} is old: {self:#?}");
         self.last = cursor.sequence;
         self.catch_up(cursor.sequence, moment);
     }
 
     /// Some events are gone.
     pub fn gap(&mut self, from: Cursor, to: Cursor, moment: Moment<'_>) {
-        check_eq!(Delivery, to.epoch, moment.epoch, "the epoch of a gap");
-        check!(Delivery, to.sequence < moment.first, "a gap to {to}, which is not gone: {self:#?}");
+        check_eq!(to.epoch, moment.epoch, "the epoch of a gap");
+        check!(to.sequence < moment.first, "a gap to {to}, which is not gone: {self:#?}");
         match self.gap_due.take() {
             Some(GapDue::Entry(cursor, sequence)) => {
-                check_eq!(
-                    Delivery,
-                    (from, to.sequence),
-                    (cursor, sequence),
-                    "the first gap: {self:#?}"
-                );
+                check_eq!((from, to.sequence), (cursor, sequence), "the first gap: {self:#?}");
             }
             Some(GapDue::Topic(since, topic)) => {
-                check_eq!(Delivery, from, since, "the gap of a topic: {self:#?}");
+                check_eq!(from, since, "the gap of a topic: {self:#?}");
                 self.last = self.last.min(to.sequence);
                 let topic = Interest::Topic(topic);
                 let own = self.parts.iter_mut().filter(|part| part.interest == topic);
                 own.for_each(|part| part.seen = to.sequence);
             }
             None => {
-                check_eq!(Delivery, from.epoch, moment.epoch, "the epoch of a gap");
-                check!(
-                    Delivery,
-                    from.sequence < to.sequence,
-                    "an empty gap from {from}: {self:#?}"
-                );
+                check_eq!(from.epoch, moment.epoch, "the epoch of a gap");
+                check!(from.sequence < to.sequence, "an empty gap from {from}: {self:#?}");
                 let reached = |part: &Part| match from.sequence < part.held {
                     true => part.after,
                     false => part.seen,
                 };
                 let least = self.parts.iter().map(reached).min().unwrap_or(0);
-                check!(Delivery, from.sequence >= least, "a gap from {from}: {self:#?}");
+                check!(from.sequence >= least, "a gap from {from}: {self:#?}");
                 // Not one of a core that has slept for too long, which begins at its position, nor
                 // one of a topic that it has asked for from an earlier event on.
                 let is_of_entry = |part: &Part, position| {
@@ -272,11 +249,7 @@ impl Oracle {
                         Some(record.is_for(&person.name) && record.keep != Expiry::Never)
                     };
                     let has_lost = (1..=to.sequence).any(|sequence| lost(sequence) != Some(false));
-                    check!(
-                        Delivery,
-                        has_lost,
-                        "a gap to a stranger whom nothing was for: {self:#?}"
-                    );
+                    check!(has_lost, "a gap to a stranger whom nothing was for: {self:#?}");
                 }
                 self.catch_up(from.sequence, moment);
                 self.parts.iter_mut().for_each(|part| part.seen = part.seen.max(to.sequence));
@@ -345,8 +318,8 @@ impl Oracle {
 
     /// Nothing is on its way to it: it has everything up to the end of the log.
     pub fn rests(&mut self, moment: Moment<'_>, health: Health) {
-        check!(Delivery, self.gap_due.is_none(), "a gap is due: {self:#?}");
-        check!(Delivery, self.live.is_empty(), "not kept, and never sent: {self:#?}");
+        check!(self.gap_due.is_none(), "a gap is due: {self:#?}");
+        check!(self.live.is_empty(), "not kept, and never sent: {self:#?}");
         self.parts.iter_mut().for_each(|part| part.held = 0);
         self.catch_up(moment.reference.head(), moment);
         self.health = health;
@@ -418,7 +391,6 @@ impl Part {
                 _ => false,
             };
             check!(
-                Delivery,
                 !is_kept || is_left_out || may_miss || !self.wants(record),
                 "{} never came, and now {client} is at {to}: {self:#?} {start:#?}",
                 record.text

@@ -8,11 +8,10 @@ use ringway::config::patterns::Patterns;
 use ringway_hub::{Address, Cursor, Event, Expiry, Log, Reader, Sequence};
 use serde::Deserialize;
 
-use super::{
-    command::{Command, Kind, Token},
-    interest::Interest,
-};
+use super::command::{Command, Kind, Token};
 use crate::checkers::{check_eq, fail};
+
+const PROPERTY: &str = "an event in the log is what its command asked for, once";
 
 /// All events so far.
 pub struct ReferenceLog {
@@ -21,6 +20,15 @@ pub struct ReferenceLog {
     places: BTreeMap<Token, Sequence>,
     age_max: Duration,
     allowed: Patterns,
+}
+
+/// What a client wants to know of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Interest {
+    /// Events for the client of this name.
+    Own(String),
+    /// Events for this topic.
+    Topic(String),
 }
 
 /// One event.
@@ -62,7 +70,7 @@ impl ReferenceLog {
                 let record = Record::of(event, log, commands, *age_max, allowed);
                 let token = token_of(&record.text);
                 let earlier = places.insert(token, event.sequence());
-                check_eq!(Log, earlier, None, "command {token} was carried out twice");
+                check_eq!(earlier, None, "command {token} was carried out twice");
                 records.resize_with(event.sequence() as usize - 1, || None);
                 records.push(Some(record));
                 ControlFlow::Continue(())
@@ -102,13 +110,13 @@ impl Record {
         age_max: Duration,
         allowed: &Patterns,
     ) -> Self {
-        let text = text_of(event.bytes());
+        let text = event.text().to_owned();
         let command = &commands[token_of(&text) as usize];
         let cursor = Cursor { epoch: log.epoch(), sequence: event.sequence() };
-        check_eq!(Log, text, command.event_text(cursor), "the event of a command");
+        check_eq!(text, command.event_text(cursor), "the event of a command");
         let to = match (event.address(), &command.kind) {
             (Address::Topic(topic), Kind::Publish { topic: wanted, .. }) => {
-                check_eq!(Log, **topic, **wanted, "the topic of an event");
+                check_eq!(topic, &**wanted, "the topic of an event");
                 vec![Interest::Topic(wanted.clone())]
             }
             (Address::Recipients(recipients), Kind::Notify { to }) => {
@@ -122,31 +130,21 @@ impl Record {
                     // Those who are here alone; who that is, is judged by the outcome.
                     names.retain(|name| recipients.iter().any(|one| one == *name));
                 }
-                check_eq!(Log, recipients.iter().collect::<Vec<_>>(), names, "recipients");
+                check_eq!(recipients.iter().collect::<Vec<_>>(), names, "recipients");
                 names.into_iter().map(|name| Interest::Own(name.to_owned())).collect()
             }
-            _ => fail!(Log, "an event of another kind than its command"),
+            _ => fail!("an event of another kind than its command"),
         };
         let keep = match command.ttl.map(|ttl| Duration::from_secs(ttl.into())) {
             Some(Duration::ZERO) => Expiry::Never,
             Some(ttl) if ttl < age_max => Expiry::Until(event.at() + ttl),
             _ => Expiry::Window,
         };
-        check_eq!(Log, event.keep(), keep, "how long an event is kept");
+        check_eq!(event.keep(), keep, "how long an event is kept");
         let except = command.left_out().map(str::to_owned);
-        check_eq!(Log, event.except(), except.as_deref(), "who is left out");
+        check_eq!(event.except(), except.as_deref(), "who is left out");
         Self { to, except, keep, at: event.at(), text }
     }
-}
-
-/// The payload of an unmasked frame (RFC 6455 §5.2).
-fn text_of(frame: &[u8]) -> String {
-    let header = match frame[1] {
-        126 => 4,
-        127 => 10,
-        _ => 2,
-    };
-    String::from_utf8(frame[header..].to_vec()).expect("an event is UTF-8")
 }
 
 fn token_of(text: &str) -> Token {

@@ -11,7 +11,7 @@ use ringway::config::patterns::Patterns;
 use ringway::config::settings::Settings;
 use ringway_acceptor::{Settings as DriverSettings, sim::Faults};
 
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, faults};
 
 /// Who comes to the hub, and what they do.
 #[derive(Default)]
@@ -70,7 +70,9 @@ impl Scenario {
     /// Few clients, who do everything.
     pub fn everything(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(seed);
-        let (settings, faults) = (settings(rng), faults(rng));
+        let settings = settings(rng);
+        let buffers = [128, 600, 2_000, 8_000, 64 << 10];
+        let faults = faults(rng.choice(buffers).expect("a choice"), rng);
         let driver = DriverSettings {
             connections_max: 256,
             receive_buffers: rng.u16(2..64),
@@ -168,16 +170,6 @@ fn settings(rng: &mut Rng) -> Settings {
         Duration::from_millis(rng.choice([40, 600, 2_500, 60_000]).expect("a choice"));
     http.poll_bytes_max = rng.choice([1, 200, 1_000, 1 << 20]).expect("a choice");
     settings
-}
-
-fn faults(rng: &mut Rng) -> Faults {
-    let send_buffer_bytes = rng.choice([128, 600, 2_000, 8_000, 64 << 10]).expect("a choice");
-    match rng.u8(0..8) {
-        0..3 => Faults { send_buffer_bytes, ..Faults::none() },
-        3 => Faults { reset: 0.000_5, refusal: 0.02, send_buffer_bytes, ..Faults::harsh() },
-        4..6 => Faults { reset: 0.0, refusal: 0.0, send_buffer_bytes, ..Faults::default() },
-        _ => Faults { send_buffer_bytes, ..Faults::default() },
-    }
 }
 
 fn some_of(names: &[&str], count: usize) -> Vec<String> {

@@ -9,7 +9,7 @@ use ringway_hub::{Cursor, Sequence};
 
 use super::{
     connection::{Change, ChangeDone, ChangeRequest, HubConnection, Mark, Phase},
-    model::{Model, Place, RemoteChange},
+    model::{Model, PROPERTY, Place, RemoteChange},
     oracle::{Oracle, Since, Start},
 };
 use crate::{checkers::check, tally::Count};
@@ -116,7 +116,7 @@ impl Model {
         };
         let entered = self.connections.iter().filter(is_here).count();
         let (name, known) = (&self.people[person].name, self.present[person]);
-        check!(Presence, known as usize <= entered, "{known} connections of {name}");
+        check!(known as usize <= entered, "{known} connections of {name}");
     }
 
     /// The gateway has served a request, or a message.
@@ -151,7 +151,7 @@ impl Model {
                     let is_begun = change == Change::Subscribe;
                     let since = is_begun.then_some(Since::After(place.settled));
                     self.mail.entry(core).or_default().push(RemoteChange {
-                        connection,
+                        number: connection,
                         topic,
                         since,
                     });

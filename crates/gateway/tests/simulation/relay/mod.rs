@@ -19,7 +19,13 @@ use ringway_acceptor::{
     Settings as DriverSettings,
 };
 
-use crate::checkers::check;
+use crate::{
+    checkers::check,
+    core::connection_of,
+    tally::{Count, Tally},
+};
+
+const PROPERTY: &str = "what a relay keeps is bounded";
 
 /// An upstream that is not connected by then is given up.
 const CONNECT_TIME_MAX: Duration = Duration::from_millis(120);
@@ -30,7 +36,7 @@ const BUFFER_BYTES: usize = 512;
 /// What a relay may keep. A turn brings what fills all buffers. Of each direction it keeps what
 /// comes in the turn in which a reader falls behind, in the one that reports it, and after the pause;
 /// and of the client also what came before the upstream was connected.
-pub const KEPT_BYTES_MAX: usize = (3 + 3 + 3) * BUFFERS * BUFFER_BYTES;
+const KEPT_BYTES_MAX: usize = (3 + 3 + 3) * BUFFERS * BUFFER_BYTES;
 
 /// What may happen to relayed connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +104,12 @@ impl Relays {
         self.failures.get(&client).copied()
     }
 
+    /// Checks the most bytes that the driver has ever kept, for all of them.
+    pub fn check_peak(&self, bytes: usize, tally: &mut Tally) {
+        check!(bytes <= KEPT_BYTES_MAX * self.routes.len(), "{bytes} bytes were kept");
+        tally.add_all(Count::RelaysHeldBack, u64::from(bytes > 0));
+    }
+
     /// Relays now.
     pub fn len(&self) -> usize {
         self.relays.len()
@@ -163,15 +175,7 @@ impl Relays {
                 Some(token.0)
             }
             Completion::ConnectFailed { token, .. } => Some(token.0),
-            Completion::Accepted { connection, .. }
-            | Completion::Received { connection, .. }
-            | Completion::EndOfStream { connection }
-            | Completion::Failed { connection, .. }
-            | Completion::Backlogged { connection, .. }
-            | Completion::Drained { connection }
-            | Completion::Closed { connection }
-            | Completion::Progress { connection, .. } => self.tokens.get(&connection).copied(),
-            Completion::Refused { .. } | Completion::Woken => None,
+            _ => self.tokens.get(&connection_of(completion)?).copied(),
         }
     }
 
@@ -200,7 +204,7 @@ impl Relays {
         for relayed in self.relays.values_mut() {
             let Some(relay) = &mut relayed.relay else { continue };
             let kept_bytes = relay.kept_bytes();
-            check!(Backlogs, kept_bytes <= KEPT_BYTES_MAX, "a relay keeps {kept_bytes} bytes");
+            check!(kept_bytes <= KEPT_BYTES_MAX, "a relay keeps {kept_bytes} bytes");
             if relayed.gives_up_at.take_if(|at| *at <= now).is_some() {
                 relay.abort(operations);
             }

@@ -20,6 +20,8 @@ use crate::{
     tally::{Count, Tally},
 };
 
+const PROPERTY: &str = "a relay passes on all bytes in order, and every end";
+
 /// A client and the server that it is relayed to.
 pub struct Pair {
     client: Endpoint,
@@ -134,7 +136,7 @@ impl Pair {
             self.server.admit();
         }
         if let Some(client) = self.server.accept() {
-            check!(Relaying, self.upstream.is_none(), "a relay connects twice");
+            check!(self.upstream.is_none(), "a relay connects twice");
             let connection = Connection::over(client, Transport::Echo);
             self.upstream = Some(Endpoint::new(connection, self.losses, now, rng));
         }
@@ -155,32 +157,32 @@ impl Pair {
         let has_failed = relays.failure(client.connection().address()).is_some();
         tally.add_all(Count::RelaysRefused, u64::from(has_failed));
         let Some(upstream) = &self.upstream else {
-            check!(Relaying, losses == Losses::Any, "an upstream was not connected");
+            check!(losses == Losses::Any, "an upstream was not connected");
             let is_reset = client.received.is_empty() && client.saw_reset();
-            check!(Relaying, is_reset, "a client whose upstream is missing is not reset");
+            check!(is_reset, "a client whose upstream is missing is not reset");
             return tally.add_all(Count::RelaysCancelled, u64::from(!has_failed));
         };
         for (from, to) in [(client, upstream), (upstream, client)] {
             let is_prefix = from.bytes()[..from.playback.sent].starts_with(&to.received);
-            check!(Relaying, is_prefix, "bytes are not in order");
+            check!(is_prefix, "bytes are not in order");
         }
         if client.is_polite() && upstream.is_polite() {
             for (from, to) in [(client, upstream), (upstream, client)] {
-                check!(Relaying, to.saw_fin(), "an end was not passed on");
-                check_eq!(Relaying, from.playback.sent, from.bytes().len(), "bytes sent");
-                check!(Relaying, from.bytes() == to.received, "bytes are missing");
+                check!(to.saw_fin(), "an end was not passed on");
+                check_eq!(from.playback.sent, from.bytes().len(), "bytes sent");
+                check!(from.bytes() == to.received, "bytes are missing");
             }
             tally.add(Count::RelaysCompleted);
             if client.sent_after_end || upstream.sent_after_end {
                 tally.add(Count::RelaysSentAfterEnd);
             }
         } else {
-            check!(Relaying, losses == Losses::Any, "nobody reset anything");
+            check!(losses == Losses::Any, "nobody reset anything");
             tally.add(Count::RelaysReset);
         }
         for (from, to) in [(client, upstream), (upstream, client)] {
             if from.saw_reset() && !to.saw_reset() {
-                check!(Relaying, to.saw_fin(), "a side is not told of the end");
+                check!(to.saw_fin(), "a side is not told of the end");
             }
         }
     }

@@ -16,17 +16,20 @@ use crate::{
     playback::Playback,
 };
 
+pub(super) const PROPERTY: &str =
+    "a client gets the answers that its script is owed, in order, and nothing else";
+
 impl ScriptedClient {
     /// Holds one answer against what is owed.
-    pub(super) fn hear(&mut self, said: Said, moment: Moment) {
+    pub(super) fn hear(&mut self, said: Said, moment: Moment<'_>) {
         let said = match said {
             // Its reason is for people.
             Said::Close(code, _) => Said::Close(code, String::new()),
             said => said,
         };
-        check!(Answers, self.farewell.is_none(), "{said:?} after {:?}", self.farewell);
+        check!(self.farewell.is_none(), "{said:?} after {:?}", self.farewell);
         if let Some(status) = self.rejected {
-            check_eq!(Answers, said, Said::Response(status), "a client over the limit");
+            check_eq!(said, Said::Response(status), "a client over the limit");
             (self.farewell, self.last_heard_at) = (Some(said), Some(moment.now));
             return;
         }
@@ -41,7 +44,7 @@ impl ScriptedClient {
         }
         let lasts = moment.now.saturating_sub(*connected_at);
         let allowed = match &said {
-            Said::Ping => lasts >= moment.ping_interval && self.is_open(),
+            Said::Ping => lasts >= moment.settings.websocket.ping_interval && self.is_open(),
             Said::Close(Some(1001), _) => {
                 self.is_open()
                     && (moment.draining || (self.is_idle(moment) && !self.answers_pings()))
@@ -49,19 +52,15 @@ impl ScriptedClient {
             // Of a message that began after the connection did, and is not whole yet.
             Said::Close(Some(1008), _) => {
                 let is_unfinished = owed.is_some_and(|owed| owed.latest > *sent);
-                self.is_open() && is_unfinished && lasts >= moment.message_timeout
+                self.is_open()
+                    && is_unfinished
+                    && lasts >= moment.settings.websocket.message_timeout
             }
             Said::Response(408) => !self.is_open() && self.is_late(moment),
             _ => false,
         };
         let due = owed.map(|owed| &owed.answer);
-        check!(
-            Answers,
-            allowed,
-            "{said:?} instead of {due:?} at {:?}: {}",
-            moment.now,
-            self.summary()
-        );
+        check!(allowed, "{said:?} instead of {due:?} at {:?}: {}", moment.now, self.summary());
         match said {
             Said::Ping => self.pongs_due += 1,
             farewell => self.leave_after(farewell),
@@ -82,13 +81,13 @@ impl ScriptedClient {
     }
 
     /// The stream has ended in good order: was it all that was owed?
-    pub(super) fn check_end(&self, moment: Moment) {
+    pub(super) fn check_end(&self, moment: Moment<'_>) {
         let Playback { script, behaviour, has_left, .. } = &self.playback;
         let ((must, may), heard) = (self.owed_now(), self.heard);
-        check!(Answers, heard <= may, "{heard} answers to a script that earned {may}");
+        check!(heard <= may, "{heard} answers to a script that earned {may}");
         if let Some(at) = self.last_heard_at.filter(|_| behaviour.reading == Reading::Freely) {
             let took = moment.now - at;
-            check!(Answers, took <= LATENESS, "the FIN took {took:?}: {}", self.summary());
+            check!(took <= LATENESS, "the FIN took {took:?}: {}", self.summary());
         }
         let was_told_to_leave = self.farewell.is_some();
         let crossed = was_told_to_leave && (moment.draining || self.rejected.is_some());
@@ -96,17 +95,17 @@ impl ScriptedClient {
             return;
         }
         let missing = script.owed.get(heard).map(|owed| &owed.answer);
-        check!(Answers, heard >= must, "{missing:?} is missing: {}", self.summary());
+        check!(heard >= must, "{missing:?} is missing: {}", self.summary());
         let is_last = missing.is_none() && script.is_final;
         // RFC 9112 §9.5: an idle connection may be closed at any time.
         let is_idle_http = !self.is_open() && (moment.draining || self.is_late(moment));
         let has_reason = is_last || was_told_to_leave || *has_left || is_idle_http;
-        check!(Answers, has_reason, "a FIN for no reason: {}", self.summary());
+        check!(has_reason, "a FIN for no reason: {}", self.summary());
     }
 
     /// Whether the gateway may have given up on it: it does not read, or was told to leave before
     /// it had a WebSocket.
-    fn is_forgiven(&self, moment: Moment) -> bool {
+    fn is_forgiven(&self, moment: Moment<'_>) -> bool {
         let Playback { behaviour, has_left, .. } = &self.playback;
         let reads_nothing = matches!(behaviour.reading, Reading::Never(_));
         let has_vanished = *has_left && behaviour.leaving == Leaving::Vanishes;
@@ -128,8 +127,10 @@ impl ScriptedClient {
     }
 
     /// Whether it has been silent for so long that the gateway lets it go.
-    fn is_idle(&self, moment: Moment) -> bool {
-        moment.now >= self.playback.sent_at + moment.silence_max
+    fn is_idle(&self, moment: Moment<'_>) -> bool {
+        let websocket = &moment.settings.websocket;
+        let silence_max = websocket.ping_interval + websocket.pong_timeout;
+        moment.now >= self.playback.sent_at + silence_max
     }
 
     /// Whether it reads pings as they come, and can answer them.
@@ -146,7 +147,9 @@ impl ScriptedClient {
     }
 
     /// Whether its request is overdue.
-    fn is_late(&self, moment: Moment) -> bool {
-        moment.now >= self.playback.connected_at + moment.handshake_timeout
+    fn is_late(&self, moment: Moment<'_>) -> bool {
+        let limits = &moment.settings.limits;
+        let timeout = limits.handshake_timeout.min(limits.keep_alive_timeout);
+        moment.now >= self.playback.connected_at + timeout
     }
 }

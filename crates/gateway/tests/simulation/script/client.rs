@@ -9,7 +9,7 @@ use ringway::config::settings::Settings;
 use ringway_acceptor::sim::Network;
 use ringway_frame::emit_pong;
 
-use super::{Script, mask};
+use super::{Script, checker::PROPERTY, mask};
 use crate::{
     behaviour::{Behaviour, Courtesy, Leaving, Reading, Splitting},
     checkers::{Trace, check},
@@ -20,35 +20,14 @@ use crate::{
 };
 
 /// What the world knows and the client is told each turn.
-#[derive(Debug, Clone, Copy)]
-pub struct Moment {
+#[derive(Clone, Copy)]
+pub struct Moment<'s> {
     /// The virtual time.
     pub now: Duration,
     /// Whether the gateway drains.
     pub draining: bool,
-    /// How long a client may be silent until it is sent a ping.
-    pub ping_interval: Duration,
-    /// How long a client may be silent.
-    pub silence_max: Duration,
-    /// How long a head may take.
-    pub handshake_timeout: Duration,
-    /// How long a message may take.
-    pub message_timeout: Duration,
-}
-
-impl Moment {
-    /// The moment `now` of a world with these settings.
-    pub fn new(now: Duration, draining: bool, settings: &Settings) -> Self {
-        let Settings { websocket, limits, .. } = settings;
-        Self {
-            now,
-            draining,
-            ping_interval: websocket.ping_interval,
-            silence_max: websocket.ping_interval + websocket.pong_timeout,
-            handshake_timeout: limits.handshake_timeout.min(limits.keep_alive_timeout),
-            message_timeout: websocket.message_timeout,
-        }
-    }
+    /// The settings of the gateway.
+    pub settings: &'s Settings,
 }
 
 /// A client in the world.
@@ -134,7 +113,7 @@ impl ScriptedClient {
     }
 
     /// One turn: hears, then speaks. Returns when to call it again if nothing comes until then.
-    pub fn act(&mut self, moment: Moment, trace: &mut Trace) -> Option<Duration> {
+    pub fn act(&mut self, moment: Moment<'_>, trace: &mut Trace) -> Option<Duration> {
         if self.is_done {
             return None;
         }
@@ -154,11 +133,11 @@ impl ScriptedClient {
         self.playback.act(moment.now, cue)
     }
 
-    fn listen(&mut self, moment: Moment, trace: &mut Trace) {
+    fn listen(&mut self, moment: Moment<'_>, trace: &mut Trace) {
         let connection = self.playback.connection();
         let (said, saw_fin, saw_reset) =
             (connection.said(), connection.saw_fin(), connection.saw_reset());
-        check!(Answers, said.is_empty() || !self.saw_fin, "{said:?} after the FIN");
+        check!(said.is_empty() || !self.saw_fin, "{said:?} after the FIN");
         for said in said {
             trace.hear(&said, moment.now);
             self.hear(said, moment);

@@ -14,13 +14,15 @@ use ringway_acceptor::{
 use super::client::{Moment, ScriptedClient};
 use crate::{
     checkers::{
-        Key, Trace,
+        Key, LATENESS, Trace,
         backlogs::{check_backlog, of_echo},
         check,
     },
     decoder::Said,
     tally::{Count, Tally},
 };
+
+const PROPERTY: &str = "a drain leaves nobody behind who could have left, and ends in time";
 
 /// All scripted clients.
 pub struct Scripts {
@@ -58,7 +60,7 @@ impl Scripts {
     pub fn act(
         &mut self,
         network: &Network,
-        moment: Moment,
+        moment: Moment<'_>,
         trace: &mut Trace,
         rng: &mut Rng,
     ) -> Option<Duration> {
@@ -109,10 +111,11 @@ impl Scripts {
     }
 
     /// After a drain, nobody is left who could have left.
-    pub fn check_drained(&self) {
+    pub fn check_drained(&self, took: Duration, drain_time: Duration) {
+        check!(took <= drain_time + LATENESS, "the drain took {took:?}");
         for client in self.clients.iter().filter(|client| client.is_attentive()) {
             let has_left = client.is_done() || !client.has_come();
-            check!(Drain, has_left, "left behind: {}", client.summary());
+            check!(has_left, "left behind: {}", client.summary());
         }
     }
 

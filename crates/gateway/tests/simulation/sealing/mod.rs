@@ -1,8 +1,8 @@
 //! The layer of records in the simulation: the listener that has it, and a client's end of a
 //! connection, which seals what it sends and opens what comes where it came to that listener.
 //!
-//! It decides in which way such a client ends its side: by FIN alone, by its last record, in the
-//! middle of a record, or by a record that is damaged.
+//! It decides in which way such a client ends its side: by FIN, perhaps in the middle of a record, by
+//! its last record, or by a record that is damaged. No FIN follows the last two.
 
 #[path = "../../../src/outbox/channel/xor.rs"]
 mod xor;
@@ -12,7 +12,7 @@ use std::{collections::VecDeque, net::SocketAddr, sync::Arc};
 use ringway::outbox::channel::{ChannelError, Channels, Opened, RecordLayer};
 use ringway_acceptor::sim::{Client, Network};
 
-use crate::checkers::fail;
+use crate::{checkers::fail, decoder::PROPERTY};
 use xor::{BODY_BYTES_MAX, HEAD_BYTES, XorLayer};
 
 /// The listener whose connections have the layer. Those of the other one are plain.
@@ -149,6 +149,9 @@ impl Wire {
     pub fn half_close(&mut self) {
         if let Some(seal) = &mut self.seal {
             self.client.send(&seal.end());
+            if seal.last.is_some() {
+                return;
+            }
         }
         self.client.half_close();
     }
@@ -180,7 +183,8 @@ impl Seal {
         received
     }
 
-    /// What a client sends before its FIN.
+    /// What a client sends before its FIN. After a last record the gateway must end the connection
+    /// without one.
     fn end(&mut self) -> Vec<u8> {
         if self.ending != Ending::Open {
             return Vec::new();
@@ -221,7 +225,7 @@ fn open(layer: &mut XorLayer, mut bytes: Vec<u8>, ending: Ending) -> Vec<u8> {
             Ok(Opened::Assembled(opened)) => plain.extend(opened),
             // The alert, which is the last byte.
             Err(ChannelError::Record) if ending == Ending::Damaged && rest.len() <= 1 => break,
-            Err(error) => fail!(Protocol, "{error:?}: the gateway's records"),
+            Err(error) => fail!("{error:?}: the gateway's records"),
         }
     }
     plain

@@ -28,8 +28,7 @@ fn is_for(sequence: Sequence, number: u64) -> bool {
 
 fn draft_for_many(sequence: Sequence) -> Draft {
     let names: Vec<String> = numbers(sequence).map(|number| number.to_string()).collect();
-    let recipients = Recipients::new(names.iter().map(String::as_str));
-    Draft { address: Address::Recipients(recipients), ..draft() }
+    draft().to_recipients(names.iter().map(String::as_str))
 }
 
 /// How many recipients of each event were told that it has left.

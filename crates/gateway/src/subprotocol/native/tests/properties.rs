@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use proptest::{collection::vec, option, prelude::*};
+use ringway_hub::{Audience, Span};
 use serde_json::{Value, json};
 
 use crate::{
@@ -135,14 +136,22 @@ proptest! {
             name: event_name.as_deref(),
             data: &data,
         };
-        let mut out = Vec::new();
-        event(&mut out, parts);
-        let value: Value = serde_json::from_slice(&out).expect("JSON");
+        let draft = event(parts, 0).expect("memory");
+        prop_assert_eq!(draft.text.capacity(), draft.text.len(), "one allocation");
+        let out = &draft.text[..draft.fields.encoded];
+        let value: Value = serde_json::from_str(out).expect("JSON");
         prop_assert_eq!(value.get("from").and_then(Value::as_str), from.as_deref());
         prop_assert_eq!(value.get("topic").and_then(Value::as_str), topic.as_deref());
         prop_assert_eq!(value.get("event").and_then(Value::as_str), event_name.as_deref());
         let end = format!("\"data\":{data}}}");
-        prop_assert!(out.ends_with(end.as_bytes()));
+        prop_assert!(out.ends_with(&end));
+        let field = |span: Option<Span>| span.map(|span| &draft.text[span.start()..span.end()]);
+        prop_assert_eq!(field(Some(draft.fields.data)), Some(&*data));
+        prop_assert_eq!(field(draft.fields.from), from.as_deref());
+        prop_assert_eq!(field(draft.fields.name), event_name.as_deref());
+        if let (Audience::Topic(span), Some(topic)) = (draft.fields.audience, &topic) {
+            prop_assert_eq!(field(Some(span)), Some(&**topic));
+        }
     }
 
     #[test]
