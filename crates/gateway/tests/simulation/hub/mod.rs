@@ -54,6 +54,7 @@ pub struct Hub {
 }
 
 /// A client, over all of its connections.
+#[derive(Default)]
 struct Device {
     /// Its name, by number.
     person: usize,
@@ -88,14 +89,10 @@ impl Hub {
         let devices = (0..plan.devices)
             .map(|_| Device {
                 person: rng.usize(0..plan.people.len()),
-                connection: None,
-                post: None,
-                cursor: None,
-                older: Vec::new(),
                 topics: plan.topics.iter().filter(|_| rng.bool()).cloned().collect(),
                 actions: plan.actions,
                 acts_at: plan.haste.mul_f64(3.0 * rng.f64()),
-                reads_at: None,
+                ..Device::default()
             })
             .collect();
         Self {
@@ -120,7 +117,7 @@ impl Hub {
         self.devices.iter().all(Device::is_done)
     }
 
-    /// After the last client has gone, the directory knows of nobody.
+    /// Checks, after the last client has left, that the directory has no connections.
     pub fn check_end(&self) {
         check_eq!(self.broker.pending(), 0, "submissions without an outcome");
         let directory = &self.broker.directory;

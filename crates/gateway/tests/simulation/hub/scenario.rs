@@ -100,7 +100,7 @@ impl Scenario {
         scenario
     }
 
-    /// A perfect network and roomy bounds: nobody has an excuse.
+    /// A perfect network and roomy bounds.
     pub fn calm(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(!seed);
         let mut scenario = Self::everything(seed);
