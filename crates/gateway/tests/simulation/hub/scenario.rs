@@ -30,6 +30,8 @@ pub struct HubPlan {
     pub memory: Memory,
     /// How many events the application sends at once, at most, and their data.
     pub flood: Option<Flood>,
+    /// Whether the settings are replaced meanwhile.
+    pub reload: Reload,
 }
 
 /// What clients remember of where they were.
@@ -40,6 +42,16 @@ pub enum Memory {
     Good,
     /// Nothing, most of them.
     Bad,
+}
+
+/// Whether the settings are replaced while clients are connected.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Reload {
+    #[default]
+    /// Never, for clients that are checked by the settings they began with.
+    Never,
+    /// Often.
+    Often,
 }
 
 /// Many events at once.
@@ -75,9 +87,19 @@ impl Scenario {
             haste: Duration::from_micros(rng.choice([200, 2_000, 20_000]).expect("a choice")),
             memory: Memory::Good,
             flood: None,
+            reload: Reload::Often,
         };
         let stall = rng.choice([0.0, 0.0, 0.002, 0.02]).expect("a choice");
         Self { hub, stall, cores: 2, ..Self::empty(seed, settings, faults, driver) }
+    }
+
+    /// Clients of the hub beside clients that play scripts.
+    pub fn mixed(seed: u64) -> Self {
+        let mut scenario = Self::everyone(seed);
+        scenario.settings.limits.keep_alive_timeout = Duration::from_secs(60);
+        scenario.driver.connections_max = 256;
+        scenario.hub = HubPlan { reload: Reload::Never, ..Self::everything(seed).hub };
+        scenario
     }
 
     /// A perfect network and roomy bounds.
