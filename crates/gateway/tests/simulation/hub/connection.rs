@@ -130,6 +130,8 @@ pub struct HubConnection {
     pub oracle: Option<Oracle>,
     /// Changes of subscriptions whose answers are due.
     pub changes: VecDeque<ChangeDone>,
+    /// The ids of commands that the gateway has served, and whose answers were not heard.
+    pub answers_due: VecDeque<String>,
     /// What the gateway calls it.
     pub name: Option<String>,
     /// The core that it is on, and its place there.
@@ -174,6 +176,7 @@ impl HubConnection {
             attention: Attention::Full,
             oracle: None,
             changes: VecDeque::new(),
+            answers_due: VecDeque::new(),
             name: None,
             place: None,
             is_closed: false,

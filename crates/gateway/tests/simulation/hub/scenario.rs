@@ -32,6 +32,18 @@ pub struct HubPlan {
     pub flood: Option<Flood>,
     /// Whether the settings are replaced meanwhile.
     pub reload: Reload,
+    /// When events get their places in the log.
+    pub placing: Placing,
+}
+
+/// When events get their places in the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Placing {
+    #[default]
+    /// When they are submitted.
+    AtOnce,
+    /// Some turns later, and not all of them.
+    Later,
 }
 
 /// What clients remember of where they were.
@@ -88,6 +100,7 @@ impl Scenario {
             memory: Memory::Good,
             flood: None,
             reload: Reload::Often,
+            placing: Placing::AtOnce,
         };
         let stall = rng.choice([0.0, 0.0, 0.002, 0.02]).expect("a choice");
         Self { hub, stall, cores: 2, ..Self::empty(seed, settings, faults, driver) }
@@ -99,6 +112,13 @@ impl Scenario {
         scenario.settings.limits.keep_alive_timeout = Duration::from_secs(60);
         scenario.driver.connections_max = 256;
         scenario.hub = HubPlan { reload: Reload::Never, ..Self::everything(seed).hub };
+        scenario
+    }
+
+    /// The log answers later, and refuses some events.
+    pub fn late_log(seed: u64) -> Self {
+        let mut scenario = Self::everything(seed);
+        scenario.hub.placing = Placing::Later;
         scenario
     }
 
