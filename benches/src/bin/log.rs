@@ -48,6 +48,9 @@ struct Args {
     /// Bytes of an encoded event
     #[arg(long, default_value_t = 128)]
     size: usize,
+    /// An encoded event
+    #[arg(skip)]
+    encoded: String,
     /// Topics that the events are for, in turn
     #[arg(long, default_value_t = 1_000)]
     topics: usize,
@@ -71,6 +74,7 @@ struct Args {
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    let args = Args { encoded: "x".repeat(args.size), ..args };
     ensure!(args.size >= Cursor::TEXT_BYTES, "an event has a cursor");
     ensure!(args.events > 0 && args.topics > 0 && args.clients > 0, "at least one of each");
     let topics: Vec<String> = (0..args.topics).map(|number| format!("topic-{number}")).collect();
@@ -92,15 +96,15 @@ fn log(events_max: u64) -> Log {
 }
 
 /// With room for a name behind it, so that it is one allocation as a gateway's are.
-fn draft(name: &str, size: usize) -> Draft {
-    let mut text = String::with_capacity(size + Recipients::list_bytes(name));
-    text.extend(std::iter::repeat_n('x', size));
+fn draft(name: &str, encoded: &str) -> Draft {
+    let mut text = String::with_capacity(encoded.len() + Recipients::list_bytes(name));
+    text.push_str(encoded);
     Draft::new(text, 0)
 }
 
 fn to_topic(args: &Args, topics: &[String], number: u64) -> Draft {
     let topic = topics[number as usize % topics.len()].as_str();
-    draft(topic, args.size).to_topic(topic)
+    draft(topic, &args.encoded).to_topic(topic)
 }
 
 /// What the caller pays before the log does anything; the other figures have it in them.
@@ -226,7 +230,7 @@ fn resume(args: &Args) -> Result<()> {
     let names: Vec<String> = (0..args.clients).map(|number| format!("client-{number}")).collect();
     for number in 0..missed {
         let name = names[(number % args.clients) as usize].as_str();
-        log.append(&mut appender, draft(name, args.size).to_recipients([name]), NOW);
+        log.append(&mut appender, draft(name, &args.encoded).to_recipients([name]), NOW);
         if number % 1_024 == 0 {
             reader.follow(&log, |_| ControlFlow::Continue(()))?;
         }
