@@ -45,7 +45,7 @@ fn head_is_the_page_without_its_body(engine: Engine) {
     let length_of_get = client.requests(&Request::of("/")).body.len().to_string();
     for (target, status) in [("/", 200), ("/none", 404), ("/echo", 426)] {
         client.sends(Request::of(target).line(&format!("HEAD {target} HTTP/1.1")).bytes());
-        let response = client.receives_head();
+        let response = client.receives_head_alone();
         assert_eq!(response.status, status, "{target}");
         if status == 200 {
             assert_eq!(response.field("Content-Length"), Some(&*length_of_get));

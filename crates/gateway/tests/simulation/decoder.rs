@@ -9,6 +9,7 @@ use ringway_frame::{
     Message, MessageReader, ReadLimits, Role,
     handshake::client::{Expectation, Verdict},
 };
+use ringway_http::{Asked, Part, ResponseHead, ResponseLimits, ResponseReader};
 use ringway_hub::Cursor;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -17,8 +18,9 @@ use crate::checkers::{check, check_eq, fail};
 
 pub const PROPERTY: &str = "the gateway keeps to HTTP, RFC 6455 and the form of each transport";
 
-/// More header fields than any response of the gateway has.
-const FIELDS_MAX: usize = 16;
+/// More than any response of the gateway has, but for its body.
+const LIMITS: ResponseLimits =
+    ResponseLimits { head_bytes_max: 4096, fields_max: 16, body_bytes_max: usize::MAX };
 
 /// How a client is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,14 +110,16 @@ impl fmt::Debug for Said {
 pub struct Decoder {
     transport: Transport,
     expectation: Option<Expectation<'static>>,
-    unread: Vec<u8>,
+    responses: ResponseReader,
+    /// Of the response that is being read; of a stream, the chunk.
+    body: Vec<u8>,
     state: DecoderState,
 }
 
 enum DecoderState {
-    Head,
-    Body { status: u16, bytes: usize },
-    Chunks,
+    /// Between responses, or in one with this status.
+    Response(u16),
+    Stream,
     Frames(Box<MessageReader>),
     Over,
 }
@@ -130,7 +134,13 @@ struct PollBody<'a> {
 impl Decoder {
     /// A decoder for a connection of this kind.
     pub fn new(transport: Transport) -> Self {
-        Self { transport, expectation: None, unread: Vec::new(), state: DecoderState::Head }
+        Self {
+            transport,
+            expectation: None,
+            responses: ResponseReader::default(),
+            body: Vec::new(),
+            state: DecoderState::Response(0),
+        }
     }
 
     /// The connection may be upgraded as `expectation` says.
@@ -141,110 +151,52 @@ impl Decoder {
     /// Decodes all of `bytes`.
     pub fn decode(&mut self, mut bytes: Vec<u8>) -> Vec<Said> {
         let mut said = Vec::new();
-        if matches!(self.state, DecoderState::Frames(_)) {
-            self.frames(&mut bytes, &mut said);
-            return said;
-        }
-        self.unread.append(&mut bytes);
-        while self.step(&mut said) {}
+        let taken = self.responses(&bytes, &mut said);
+        self.frames(&mut bytes[taken..], &mut said);
         said
     }
 
-    /// One step; `false`: more bytes are needed.
-    fn step(&mut self, said: &mut Vec<Said>) -> bool {
-        match self.state {
-            DecoderState::Head => self.head(said),
-            DecoderState::Body { status, bytes } if self.unread.len() >= bytes => {
-                let rest = self.unread.split_off(bytes);
-                let body = std::mem::replace(&mut self.unread, rest);
-                let body = String::from_utf8(body).expect("an answer is UTF-8");
-                match self.transport {
-                    Transport::Poll if status == 200 => poll(&body, said),
-                    Transport::Post => said.push(Said::Text(body)),
-                    _ => {}
+    /// Decodes responses until frames begin or all is over; how many bytes they were.
+    fn responses(&mut self, bytes: &[u8], said: &mut Vec<Said>) -> usize {
+        let mut input = bytes;
+        while matches!(self.state, DecoderState::Response(_) | DecoderState::Stream) {
+            let part = self.responses.read(&mut input, Asked::Upgrade, &LIMITS);
+            match part.unwrap_or_else(|error| fail!("no HTTP: {error:?}")) {
+                None => break,
+                Some(Part::Interim(head)) => fail!("nobody waits for {head:?}"),
+                Some(Part::Head(head)) => {
+                    self.state = begin(head, self.expectation);
+                    if !matches!(self.state, DecoderState::Response(_)) {
+                        said.push(Said::Open);
+                    }
                 }
-                said.push(Said::Response(status));
-                self.state = DecoderState::Head;
-                true
-            }
-            DecoderState::Body { .. } => false,
-            DecoderState::Chunks => self.chunk(said),
-            DecoderState::Frames(_) => {
-                let mut bytes = std::mem::take(&mut self.unread);
-                self.frames(&mut bytes, said);
-                false
-            }
-            DecoderState::Over => {
-                check!(self.unread.is_empty(), "{} bytes after the end", self.unread.len());
-                false
+                Some(Part::Body(piece)) => {
+                    self.body.extend_from_slice(piece);
+                    if self.responses.is_at_chunk_end() {
+                        let chunk = std::mem::take(&mut self.body);
+                        item(self.transport, chunk, said);
+                    }
+                }
+                Some(Part::End(_)) => self.end(said),
             }
         }
+        bytes.len() - input.len()
     }
 
-    fn head(&mut self, said: &mut Vec<Said>) -> bool {
-        let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
-        let mut response = httparse::Response::new(&mut fields);
-        let status = response.parse(&self.unread).expect("the gateway speaks HTTP");
-        let httparse::Status::Complete(head_bytes) = status else { return false };
-        let code = response.code.expect("a response has a status");
-        if code == 101 {
-            let expectation = self.expectation.expect("a handshake was sent");
-            let Ok(Verdict::Accepted(accepted)) = expectation.verify(&self.unread) else {
-                fail!("the handshake was not agreed on");
-            };
-            self.state = DecoderState::Frames(Box::new(match &accepted.agreement {
-                Some(agreement) => MessageReader::with_deflate(Role::Client, agreement),
-                None => MessageReader::new(Role::Client),
-            }));
-            said.push(Said::Open);
-        } else {
-            let value = |name: &str| {
-                let mut named = response.headers.iter().filter(|field| field.name == name);
-                named.next().and_then(|field| str::from_utf8(field.value).ok())
-            };
-            let length = value("Content-Length").and_then(|text| text.trim().parse().ok());
-            self.state = match (length, value("Transfer-Encoding")) {
-                (Some(bytes), None) => DecoderState::Body { status: code, bytes },
-                (None, Some("chunked")) => DecoderState::Chunks,
-                _ => fail!("a response is of a known length or chunked"),
-            };
-            if matches!(self.state, DecoderState::Chunks) {
-                said.push(Said::Open);
-            }
-        }
-        self.unread.drain(..head_bytes);
-        true
-    }
-
-    fn chunk(&mut self, said: &mut Vec<Said>) -> bool {
-        let Some(line) = self.unread.windows(2).position(|pair| pair == b"\r\n") else {
-            return false;
-        };
-        let size = str::from_utf8(&self.unread[..line]).expect("a size is ASCII");
-        let size = usize::from_str_radix(size, 16).expect("a size is hexadecimal");
-        let end = line + 2 + size;
-        if self.unread.len() < end + 2 {
-            return false;
-        }
-        let text = self.unread[line + 2..end].to_vec();
-        let text = String::from_utf8(text).expect("a stream is UTF-8");
-        check_eq!(&self.unread[end..end + 2], b"\r\n", "the end of a chunk");
-        self.unread.drain(..end + 2);
-        if size == 0 {
+    /// A response is whole.
+    fn end(&mut self, said: &mut Vec<Said>) {
+        let DecoderState::Response(status) = self.state else {
             self.state = DecoderState::Over;
+            return;
+        };
+        let body = String::from_utf8(std::mem::take(&mut self.body));
+        let body = body.expect("an answer is UTF-8");
+        match self.transport {
+            Transport::Poll if status == 200 => poll(&body, said),
+            Transport::Post => said.push(Said::Text(body)),
+            _ => {}
         }
-        let terminator = if matches!(self.transport, Transport::Sse(_)) { "\n\n" } else { "\n" };
-        if size > 0 {
-            // An object is never cut by the end of a chunk.
-            let item = text.strip_suffix(terminator).expect("a chunk is whole");
-            match self.transport {
-                Transport::Sse(names) => block(item, names, said),
-                Transport::Lines => said.push(Said::Text(item.to_owned())),
-                Transport::Iframe => script(item, said),
-                _ => fail!("an endless response was not asked for"),
-            }
-        }
-        true
+        said.push(Said::Response(status));
     }
 
     fn frames(&mut self, mut input: &mut [u8], said: &mut Vec<Said>) {
@@ -270,7 +222,39 @@ impl Decoder {
             });
         }
         // RFC 6455 §5.5.1: no more frames after a Close.
-        check!(input.is_empty(), "{} bytes after the Close", input.len());
+        check!(input.is_empty(), "{} bytes after the end", input.len());
+    }
+}
+
+/// What follows a head.
+fn begin(head: ResponseHead<'_>, expectation: Option<Expectation<'static>>) -> DecoderState {
+    if head.status == 101 {
+        let expectation = expectation.expect("a handshake was sent");
+        let Ok(Verdict::Accepted(accepted)) = expectation.verify(head.bytes) else {
+            fail!("the handshake was not agreed on");
+        };
+        return DecoderState::Frames(Box::new(match &accepted.agreement {
+            Some(agreement) => MessageReader::with_deflate(Role::Client, agreement),
+            None => MessageReader::new(Role::Client),
+        }));
+    }
+    match ["Content-Length", "Transfer-Encoding"].map(|name| head.values(name).count()) {
+        [1, 0] => DecoderState::Response(head.status),
+        [0, 1] => DecoderState::Stream,
+        _ => fail!("a response is of a known length or chunked"),
+    }
+}
+
+/// An object is never cut by the end of a chunk.
+fn item(transport: Transport, chunk: Vec<u8>, said: &mut Vec<Said>) {
+    let text = String::from_utf8(chunk).expect("a stream is UTF-8");
+    let terminator = if matches!(transport, Transport::Sse(_)) { "\n\n" } else { "\n" };
+    let item = text.strip_suffix(terminator).expect("a chunk is whole");
+    match transport {
+        Transport::Sse(names) => block(item, names, said),
+        Transport::Lines => said.push(Said::Text(item.to_owned())),
+        Transport::Iframe => script(item, said),
+        _ => fail!("an endless response was not asked for"),
     }
 }
 

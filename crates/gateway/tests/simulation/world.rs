@@ -169,7 +169,7 @@ impl World {
     /// Clients act, then the cores take a turn, in any order.
     fn turn(&mut self) {
         let now = self.network.now();
-        self.hub.hear(now, &mut self.trace);
+        self.hub.check(now, &mut self.trace);
         let is_at_rest = self.is_at_rest();
         if is_at_rest {
             self.hub.model.audit_rest(now);
@@ -213,7 +213,7 @@ impl World {
         let Core { driver, owner, operations, .. } = &mut cores[number];
         match owner {
             Owner::Shard(shard) => {
-                model.heard_all(number);
+                model.has_received_all(number);
                 model.expect_a_gap(number, shard.hub().position());
                 model.before_resuming();
                 shard.follow_log(now, operations);
@@ -263,10 +263,10 @@ impl World {
         completions
     }
 
-    /// After the last client has gone, nothing is left; after a drain, nobody who could have left.
+    /// Checks what holds when a run is over.
     fn check_end(&mut self) {
         let now = self.network.now();
-        // The last words are on their way to the clients.
+        // Clients read what came in the last turn.
         self.act(now);
         if let Some(drained_at) = self.drained_at {
             self.scripts.check_drained(now - drained_at, self.shared.settings.server.drain_time);

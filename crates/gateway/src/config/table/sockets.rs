@@ -14,7 +14,7 @@ use crate::config::{
 section! {
     /// A public listener. Write the section once for each address. From the environment, --set and
     /// --listen: the addresses (several with commas) replace all listeners, and any other key holds
-    /// for every listener.
+    /// for every listener. Sockets that systemd opens (FileDescriptorName=clients) take their place.
     "listener", Each("address") => Listener
 
     /// Where to listen; port 0 lets the kernel choose one.

@@ -3,6 +3,7 @@
 //! There is no driver, so that a socket takes all that is written and nothing is ever backlogged.
 
 mod channels;
+mod deadlines;
 mod identities;
 mod polls;
 mod replacing;

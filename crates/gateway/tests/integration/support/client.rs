@@ -1,4 +1,4 @@
-//! A client of raw bytes: HTTP by hand, frames by hand, every expectation a method.
+//! A client of raw bytes: HTTP read as a client reads it, frames by hand, every expectation a method.
 //!
 //! It never answers anything by itself: no Pong, no Close.
 
@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ringway_http::{Asked, Ending, Part, ResponseHead, ResponseLimits, ResponseReader};
+
 use super::{Gateway, PATIENCE, Request, frames};
 
 /// One connection to a gateway.
@@ -16,6 +18,19 @@ pub struct Client {
     stream: TcpStream,
     /// Received and not looked at yet.
     unread: VecDeque<u8>,
+    responses: ResponseReader,
+}
+
+/// More than the gateway ever says.
+const LIMITS: ResponseLimits =
+    ResponseLimits { head_bytes_max: 1 << 16, fields_max: 64, body_bytes_max: usize::MAX };
+
+/// A part of a response.
+#[derive(Debug)]
+enum Received {
+    Head(Response),
+    Body(Vec<u8>),
+    End,
 }
 
 /// An HTTP response.
@@ -47,7 +62,7 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, unread: VecDeque::new() }
+        Self { stream, unread: VecDeque::new(), responses: ResponseReader::default() }
     }
 
     /// A WebSocket on `/echo`, without extensions.
@@ -91,50 +106,90 @@ impl Client {
     #[track_caller]
     pub fn receives_response(&mut self) -> Response {
         let mut response = self.receives_head();
-        let length = response.field("Content-Length").map_or(0, |length| length.parse().unwrap());
-        response.body = self.takes(length);
-        response
+        if response.status < 200 {
+            return response;
+        }
+        loop {
+            match self.receives_part(Asked::Upgrade) {
+                Received::Body(piece) => response.body.extend(piece),
+                Received::End => return response,
+                Received::Head(head) => panic!("a head in a response: {}", head.head),
+            }
+        }
     }
 
     /// The next chunk of a response that has its head; empty: the last one (RFC 9112 §7.1).
     #[track_caller]
     pub fn receives_chunk(&mut self) -> Vec<u8> {
-        let mut size = Vec::new();
-        while !size.ends_with(b"\r\n") {
-            size.extend(self.takes(1));
+        let mut chunk = Vec::new();
+        loop {
+            match self.receives_part(Asked::Upgrade) {
+                Received::Body(piece) => chunk.extend(piece),
+                Received::End => return chunk,
+                Received::Head(head) => panic!("a head between chunks: {}", head.head),
+            }
+            if self.responses.is_at_chunk_end() {
+                let end = self.takes(2);
+                let read = self.responses.read(&mut &end[..], Asked::Upgrade, &LIMITS);
+                assert_eq!(read, Ok(None), "after a chunk");
+                return chunk;
+            }
         }
-        let size = std::str::from_utf8(&size).unwrap().trim_end();
-        let chunk = self.takes(usize::from_str_radix(size, 16).unwrap());
-        assert_eq!(self.takes(2), b"\r\n");
-        chunk
     }
 
     /// A response whose body comes in chunks, to its end.
     #[track_caller]
     pub fn receives_chunked_response(&mut self) -> Response {
-        let mut response = self.receives_head();
+        let response = self.receives_response();
         assert_eq!(response.field("Transfer-Encoding"), Some("chunked"), "{}", response.head);
+        response
+    }
+
+    /// The head of the next response, be it interim; its body may follow.
+    #[track_caller]
+    pub fn receives_head(&mut self) -> Response {
+        self.receives_head_of(Asked::Upgrade)
+    }
+
+    /// The response to a HEAD, which has no body, whatever its fields say.
+    #[track_caller]
+    pub fn receives_head_alone(&mut self) -> Response {
+        self.receives_head_of(Asked::Head)
+    }
+
+    #[track_caller]
+    fn receives_head_of(&mut self, asked: Asked) -> Response {
         loop {
-            match self.receives_chunk() {
-                chunk if chunk.is_empty() => return response,
-                chunk => response.body.extend(chunk),
+            match self.receives_part(asked) {
+                Received::Head(response) => return response,
+                // Of a response before, whose body nobody awaited as it has none.
+                Received::End => {}
+                Received::Body(piece) => panic!("a body: {:?}", String::from_utf8_lossy(&piece)),
             }
         }
     }
 
-    /// A response that has no body, whatever its fields say.
     #[track_caller]
-    pub fn receives_head(&mut self) -> Response {
-        let end = loop {
-            match self.unread.make_contiguous().windows(4).position(|four| four == b"\r\n\r\n") {
-                Some(end) => break end + 4,
-                None => assert!(self.reads(), "ended in a head: {:?}", self.unread_text()),
+    fn receives_part(&mut self, asked: Asked) -> Received {
+        loop {
+            let unread = self.unread.make_contiguous();
+            let mut input = &*unread;
+            let part = self.responses.read(&mut input, asked, &LIMITS).map(|part| {
+                part.map(|part| match part {
+                    Part::Interim(head) | Part::Head(head) => Received::Head(Response::of(head)),
+                    Part::Body(piece) => Received::Body(piece.to_vec()),
+                    Part::End(_) => Received::End,
+                })
+            });
+            let taken = unread.len() - input.len();
+            self.unread.drain(..taken);
+            match part {
+                Ok(Some(part)) => return part,
+                Ok(None) if self.reads() => {}
+                Ok(None) if self.responses.end() == Ending::Completes => return Received::End,
+                part => panic!("{part:?}, then: {:?}", self.unread_text()),
             }
-        };
-        let head = String::from_utf8(self.takes(end)).unwrap();
-        let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
-        let status = status.unwrap_or_else(|| panic!("no response: {head:?}"));
-        Response { status, head, body: Vec::new() }
+        }
     }
 
     /// RFC 6455 §4.2.2: the 101, with the proof that our key was read.
@@ -311,23 +366,9 @@ impl Client {
         self.stream.try_clone().unwrap()
     }
 
-    /// A line, without its CR LF.
-    #[track_caller]
-    pub(super) fn takes_line(&mut self) -> String {
-        let end = loop {
-            match self.unread.make_contiguous().windows(2).position(|two| two == b"\r\n") {
-                Some(end) => break end,
-                None => assert!(self.reads(), "ended in a line: {:?}", self.unread_text()),
-            }
-        };
-        let mut line = self.takes(end + 2);
-        line.truncate(end);
-        String::from_utf8(line).unwrap()
-    }
-
     /// Exactly this many bytes.
     #[track_caller]
-    pub(super) fn takes(&mut self, count: usize) -> Vec<u8> {
+    fn takes(&mut self, count: usize) -> Vec<u8> {
         while self.unread.len() < count {
             assert!(self.reads(), "ended {} of {count} bytes in", self.unread.len());
         }
@@ -356,15 +397,18 @@ impl Client {
 }
 
 impl Response {
+    fn of(head: ResponseHead<'_>) -> Self {
+        let text = String::from_utf8(head.bytes.to_vec()).unwrap();
+        Self { status: head.status, head: text, body: Vec::new() }
+    }
+
     /// The value of a field; fields of the same name must not repeat in our responses.
     #[track_caller]
     pub fn field(&self, name: &str) -> Option<&str> {
-        let mut values = self.head.lines().skip(1).filter_map(|line| {
-            let (field, value) = line.split_once(':')?;
-            field.eq_ignore_ascii_case(name).then(|| value.trim())
-        });
+        let head = ResponseHead { status: self.status, bytes: self.head.as_bytes() };
+        let mut values = head.values(name);
         let value = values.next();
         assert_eq!(values.next(), None, "{name} twice in {}", self.head);
-        value
+        value.map(|value| std::str::from_utf8(value).unwrap())
     }
 }

@@ -1,7 +1,7 @@
 //! A client that reads an endless response: chunks, and in them lines or blocks of events.
 //!
-//! It takes the chunks apart by the letter of RFC 9112 §7.1, and event streams by that of the HTML
-//! Standard, §9.2.6; it shares no code with the gateway's own.
+//! It takes event streams apart by the letter of the HTML Standard, §9.2.6, and shares no code for that
+//! with the gateway.
 
 use serde_json::Value;
 
@@ -59,10 +59,8 @@ impl Stream {
     /// The next chunk; `None`: the last one, after which the connection ends.
     #[track_caller]
     fn receives_chunk(&mut self) -> Option<String> {
-        let length = usize::from_str_radix(&self.socket.takes_line(), 16).unwrap();
-        let bytes = self.socket.takes(length);
-        assert_eq!(self.socket.takes_line(), "", "after a chunk");
-        (length > 0).then(|| String::from_utf8(bytes).unwrap())
+        let chunk = self.socket.receives_chunk();
+        (!chunk.is_empty()).then(|| String::from_utf8(chunk).unwrap())
     }
 
     #[track_caller]

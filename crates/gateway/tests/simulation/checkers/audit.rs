@@ -58,7 +58,7 @@ impl Audit {
             self.permits.check(limiter);
         }
         if clients == 0 {
-            check_eq!(core.metrics.held_bytes.value(), 0, "bytes held for nobody");
+            check_eq!(core.metrics.held_bytes.value(), 0, "bytes held without clients");
         }
     }
 

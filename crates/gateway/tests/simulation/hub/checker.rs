@@ -32,18 +32,18 @@ const OLDER_MAX: usize = 8;
 
 impl Hub {
     /// Checks what has come for every client, and answers it.
-    pub fn hear(&mut self, now: Duration, trace: &mut Trace) {
+    pub fn check(&mut self, now: Duration, trace: &mut Trace) {
         let Self { model, devices, rng, .. } = self;
         for number in 0..model.connections.len() {
             if model.connections[number].phase != Phase::Over {
                 let device = model.connections[number].device;
-                hear(model, number, &mut devices[device], (now, trace), rng);
+                check_connection(model, number, &mut devices[device], (now, trace), rng);
             }
         }
     }
 }
 
-fn hear(
+fn check_connection(
     model: &mut Model,
     number: usize,
     device: &mut Device,
@@ -55,7 +55,7 @@ fn hear(
     let (said, saw_fin, saw_reset) = (socket.said(), socket.saw_fin(), socket.saw_reset());
     let is_main = device.connection == Some(number);
     for said in said {
-        trace.hear(&said, now);
+        trace.said(&said, now);
         let reached = check(model, number, said, now, rng);
         if let Some(cursor) = reached.filter(|_| is_main) {
             device.reaches(cursor);
@@ -89,7 +89,7 @@ fn check(
         Said::Open => connection.phase = connection.phase.max_open(),
         Said::Text(text) => return check_object(model, number, &text, now),
         Said::Reached(cursor) => {
-            connection.oracle.as_mut().expect("it was let in").reach(cursor, moment);
+            connection.oracle.as_mut().expect("it was admitted").reach(cursor, moment);
             return Some(cursor);
         }
         Said::Response(status) => {
@@ -111,7 +111,7 @@ fn check(
                 Some(1013) => {
                     let (_, cursor) = reason.split_once("resume from ").expect("a cursor");
                     let cursor = cursor.parse().expect("a cursor");
-                    connection.oracle.as_mut().expect("it was let in").reach(cursor, moment);
+                    connection.oracle.as_mut().expect("it was admitted").reach(cursor, moment);
                     model.tally.add(Count::TooSlow);
                     resume = Some(cursor);
                 }
@@ -149,7 +149,7 @@ fn check_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
     }
     let is_answer = matches!(&*object.kind, "ack") && object.outcome.is_some();
     let Some(oracle) = &mut connection.oracle else {
-        fail!("{text} to a client that was not let in, or has left");
+        fail!("{text} to a client that was not admitted, or has left");
     };
     match &*object.kind {
         "welcome" => {
@@ -189,7 +189,7 @@ fn check_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
             }
             let cursor = cursor_of(object.cursor.as_ref());
             match changes.since {
-                // It is to be told again if the connection breaks before the gap is heard.
+                // It is to be told again if the connection breaks before the gap is read.
                 Some(Since::Foreign(since)) => {
                     check_eq!(cursor, since, "the cursor before a gap")
                 }

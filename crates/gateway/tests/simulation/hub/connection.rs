@@ -138,7 +138,7 @@ pub struct HubConnection {
     pub is_closed: bool,
     /// Whether the client has ended it, or it broke.
     pub has_ended: bool,
-    /// Whether it was let in, at least once.
+    /// Whether the client was admitted at least once.
     pub has_entered: bool,
     /// Whether the driver has ever kept bytes for it.
     pub was_backlogged: bool,
@@ -196,7 +196,7 @@ impl HubConnection {
         !matches!(self.phase, Phase::Left | Phase::Over)
     }
 
-    /// Asks to be let in.
+    /// Asks for admission.
     pub fn enter(&mut self, params: &ConnectParams<'_>, rng: &mut Rng) {
         let mut bytes = Vec::new();
         match self.transport {

@@ -50,6 +50,7 @@ pub struct Hub {
 }
 
 /// A client, over all of its connections.
+#[derive(Default)]
 struct Device {
     /// Its name, by number.
     person: usize,
@@ -84,14 +85,10 @@ impl Hub {
         let devices = (0..plan.devices)
             .map(|_| Device {
                 person: rng.usize(0..plan.people.len()),
-                connection: None,
-                post: None,
-                cursor: None,
-                older: Vec::new(),
                 topics: plan.topics.iter().filter(|_| rng.bool()).cloned().collect(),
                 actions: plan.actions,
                 acts_at: plan.haste.mul_f64(3.0 * rng.f64()),
-                reads_at: None,
+                ..Device::default()
             })
             .collect();
         Self {
@@ -115,7 +112,7 @@ impl Hub {
         self.devices.iter().all(Device::is_done)
     }
 
-    /// After the last client has gone, the directory knows of nobody.
+    /// Checks, after the last client has left, that the directory has no connections.
     pub fn check_end(&self) {
         let directory = &self.broker.directory;
         for name in &self.plan.people {

@@ -60,12 +60,12 @@ pub struct Model {
     /// From where on the changes in the mail are promised to those who asked, by the ids of their
     /// commands.
     pub(super) promised: HashMap<String, Sequence>,
-    /// How many connections each name had before the gateway served what is being judged.
+    /// How many connections each name had before the gateway served what is being checked.
     pub(super) present: Vec<u32>,
     /// Those who leave in this turn.
     leavers: Vec<usize>,
     learnt: Sequence,
-    /// Whether somebody who has everything keeps up with what comes.
+    /// Whether a client that has everything keeps up with new events.
     health: Health,
     event_bytes_max: usize,
 }
@@ -219,10 +219,10 @@ impl Model {
         }
     }
 
-    /// A core has heard all that has come in this turn: what was written before it, and is not
+    /// A core has served all that has come in this turn: what was written before it, and is not
     /// backlogged, was taken. Of what is taken after a backlog it is not known here whether the
     /// client was still served; and where commands are answered, the gateway does not look closely.
-    pub fn heard_all(&mut self, core: usize) {
+    pub fn has_received_all(&mut self, core: usize) {
         for person in 0..self.people.len() {
             self.take_stock(person);
         }
@@ -250,7 +250,7 @@ impl Model {
         }
     }
 
-    /// Nothing moves: everybody who listens has everything.
+    /// Nothing moves: every client that reads has everything.
     pub fn audit_rest(&mut self, now: Duration) {
         self.tally.add(Count::Rests);
         let log = &self.broker.log;
@@ -298,7 +298,7 @@ impl Model {
         }
     }
 
-    /// Nobody is said to be reached who has no connection.
+    /// A command was carried out: notes which of its recipients have a connection.
     pub fn is_carried_out(&mut self, token: usize) {
         if let Kind::Notify { to } = &self.commands[token].kind {
             let is_there = |name: &&String| {

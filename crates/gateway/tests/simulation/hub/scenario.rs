@@ -80,7 +80,7 @@ impl Scenario {
         Self { hub, stall, cores: 2, ..Self::empty(seed, settings, faults, driver) }
     }
 
-    /// A perfect network and roomy bounds: nobody has an excuse.
+    /// A perfect network and roomy bounds.
     pub fn calm(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(!seed);
         let mut scenario = Self::everything(seed);
