@@ -57,8 +57,8 @@ impl Reader {
         self.read(log, |_, _, event| visit(event))
     }
 
-    /// As [`Reader::follow`], for one who needs the events for longer than a visit: each can be read
-    /// from `pins` until that is cleared.
+    /// As [`Reader::follow`], but the events can be read from `pins` after the visit, until these are
+    /// cleared.
     ///
     /// # Errors
     /// As [`Reader::follow`].
