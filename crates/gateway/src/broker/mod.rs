@@ -42,7 +42,7 @@ pub struct Broker {
     /// Answers to commands that were carried out, for those that come twice.
     pub receipts: DedupCache<Arc<Receipt>>,
     age_max: Duration,
-    /// The wall clock at the start of the clock that events are appended by, in milliseconds since
+    /// The wall-clock time at which the clock for appending events was 0, in milliseconds since
     /// 1970.
     started_ms: AtomicU64,
 }

@@ -71,7 +71,7 @@ struct Api {
     start: Instant,
     /// The application may address everyone.
     everyone: Patterns,
-    /// Locked because axum shares its state between threads, of which there is one here.
+    /// Locked because axum shares its state between threads, although only one runs here.
     tail: Mutex<Appender>,
     ledger: IdempotencyStore,
     appended: Counter,
