@@ -2,12 +2,14 @@
 //! the table of configuration keys. Nothing here reads a file, a clock or the kernel.
 
 mod private_api;
+mod submission;
 mod turn;
 mod upstream;
 
 use std::time::Duration;
 
 pub use private_api::*;
+pub use submission::*;
 pub use turn::*;
 pub use upstream::*;
 

@@ -25,6 +25,8 @@ pub(super) enum Deadline {
     Pong,
     /// The poll must be answered.
     PollAnswer,
+    /// The outcome of a command must be known.
+    Outcome,
     /// The peer must end the connection.
     Close,
 }

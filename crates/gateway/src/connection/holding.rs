@@ -19,6 +19,7 @@ impl ClientConnection {
         let protocol = match &self.stage {
             Protocol::WebSocket(socket) => socket.held_bytes(),
             Protocol::Http(http) => http.held_bytes(),
+            Protocol::Posted(request) => request.http.held_bytes(),
             Protocol::Poll(poll, request) => poll.held_bytes() + request.http.held_bytes(),
             Protocol::Identifying(_)
             | Protocol::Stream(_)

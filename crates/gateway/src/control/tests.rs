@@ -154,7 +154,7 @@ fn the_clients_of_other_cores_are_told_when_a_core_panics() {
     assert!(output.status.success() && report.contains("1 passed"), "{report}\n{log}");
     let panics: Vec<&str> =
         log.lines().filter(|line| line.contains("ERROR panicked: on purpose")).collect();
-    let is_placed = |line: &&str| line.contains("core/shard.rs:");
+    let is_placed = |line: &&str| line.contains("core/shard/messages.rs:");
     assert!(!panics.is_empty() && panics.iter().all(is_placed), "{log}");
 }
 

@@ -25,7 +25,7 @@ mod tests {
     use std::{collections::HashSet, time::Duration};
 
     use proptest::prelude::*;
-    use ringway_hub::{Appender, Cursor};
+    use ringway_hub::Cursor;
 
     use super::*;
     use crate::broker::Broker;
@@ -48,7 +48,7 @@ mod tests {
         let history =
             History { events_max: 1_000, bytes_max: 1 << 20, age_max: Duration::from_secs(300) };
         let broker = Broker::new(random().expect("random"), &history, &[]);
-        let mut tail = Appender::default();
+        let mut tail = crate::broker::source::Submitter::default();
         let notice = Notice { from: None, event: None, data: "1", ttl: None };
         for _ in 0..events {
             broker.publish(&mut tail, notice, "news", Echo::Yes, Duration::ZERO).unwrap();

@@ -12,6 +12,7 @@ pub mod departures;
 pub mod dispatch;
 pub mod perform;
 pub mod ready;
+pub mod submissions;
 #[cfg(test)]
 mod tests;
 

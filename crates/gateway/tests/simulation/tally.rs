@@ -37,6 +37,8 @@ pub enum Count {
     ClosedByApplication,
     /// Times that every core got other settings.
     SettingsReplaced,
+    /// Events that the log refused.
+    Unavailable,
     /// Recipients that were connected.
     Delivered,
     /// Recipients for whom an event was kept.

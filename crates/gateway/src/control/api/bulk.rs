@@ -80,7 +80,7 @@ async fn serve(
         }
         let mut input = &*piece;
         while let Some(line) = lines.next(&mut input) {
-            answers.take(&line);
+            answers.take(&line).await;
             if answers.out.len() >= BULK_ANSWER_BYTES {
                 answers.flush(sender).await?;
             }
@@ -91,7 +91,7 @@ async fn serve(
         }
     }
     if let Some(line) = lines.finish() {
-        answers.take(&line);
+        answers.take(&line).await;
     }
     answers.flush(sender).await
 }
@@ -106,12 +106,12 @@ struct Answers<'a> {
 }
 
 impl Answers<'_> {
-    fn take(&mut self, line: &Line<'_>) {
+    async fn take(&mut self, line: &Line<'_>) {
         let start = self.out.len();
         self.line += 1;
         let done = match line.bytes() {
             None if *line == Line::NoMemory => Err(body::out_of_memory(&self.api.memory)),
-            Some(line) => post::submit(self.verb, self.api, None, line, &mut self.out),
+            Some(line) => post::submit(self.verb, self.api, None, line, &mut self.out).await,
             None => {
                 let bytes_max = self.api.message_bytes_max();
                 let limit = ConfigReference::bytes(body::MESSAGE_BYTES_KEY, bytes_max);

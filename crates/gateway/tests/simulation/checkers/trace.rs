@@ -29,7 +29,7 @@ impl Trace {
     }
 
     /// A client was told this.
-    pub fn hear(&mut self, said: &Said, now: Duration) {
+    pub fn said(&mut self, said: &Said, now: Duration) {
         (now, said).hash(&mut self.0);
     }
 

@@ -10,10 +10,11 @@ use ringway_hub::Cursor;
 
 use super::{
     Device, Hub,
-    command::Command,
+    command::{Command, Kind},
     connection::{Attention, Phase},
     model::Model,
     oracle::{Moment, Since, one_line},
+    scenario::Placing,
 };
 use crate::{
     behaviour::Leaving,
@@ -32,18 +33,18 @@ const OLDER_MAX: usize = 8;
 
 impl Hub {
     /// Checks what has come for every client, and answers it.
-    pub fn hear(&mut self, now: Duration, trace: &mut Trace) {
+    pub fn check(&mut self, now: Duration, trace: &mut Trace) {
         let Self { model, devices, rng, .. } = self;
         for number in 0..model.connections.len() {
             if model.connections[number].phase != Phase::Over {
                 let device = model.connections[number].device;
-                hear(model, number, &mut devices[device], (now, trace), rng);
+                check_connection(model, number, &mut devices[device], (now, trace), rng);
             }
         }
     }
 }
 
-fn hear(
+fn check_connection(
     model: &mut Model,
     number: usize,
     device: &mut Device,
@@ -55,7 +56,7 @@ fn hear(
     let (said, saw_fin, saw_reset) = (socket.said(), socket.saw_fin(), socket.saw_reset());
     let is_main = device.connection == Some(number);
     for said in said {
-        trace.hear(&said, now);
+        trace.said(&said, now);
         let reached = check(model, number, said, now, rng);
         if let Some(cursor) = reached.filter(|_| is_main) {
             device.reaches(cursor);
@@ -89,11 +90,15 @@ fn check(
         Said::Open => connection.phase = connection.phase.max_open(),
         Said::Text(text) => return check_object(model, number, &text, now),
         Said::Reached(cursor) => {
-            connection.oracle.as_mut().expect("it was let in").reach(cursor, moment);
+            connection.oracle.as_mut().expect("it was admitted").reach(cursor, moment);
             return Some(cursor);
         }
         Said::Response(status) => {
-            check!(matches!(status, 200 | 408), "a {status} on {:?}", connection.transport);
+            // A command whose event got no place in the log.
+            let may_fail =
+                connection.transport == Transport::Post && model.placing == Placing::Later;
+            let is_right = matches!(status, 200 | 408) || status == 503 && may_fail;
+            check!(is_right, "a {status} on {:?}", connection.transport);
             connection.oracle = None;
             connection.is_owed = false;
             connection.phase = connection.phase.max_open();
@@ -111,7 +116,7 @@ fn check(
                 Some(1013) => {
                     let (_, cursor) = reason.split_once("resume from ").expect("a cursor");
                     let cursor = cursor.parse().expect("a cursor");
-                    connection.oracle.as_mut().expect("it was let in").reach(cursor, moment);
+                    connection.oracle.as_mut().expect("it was admitted").reach(cursor, moment);
                     model.tally.add(Count::TooSlow);
                     resume = Some(cursor);
                 }
@@ -143,13 +148,17 @@ fn check_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
     let (first, epoch) = (log.first(), log.epoch());
     let moment = Moment { now, reference: &model.reference, first, epoch };
     let connection = &mut model.connections[number];
+    if let ("ack" | "error", Some(id)) = (&*object.kind, &object.id) {
+        let due = connection.answers_due.pop_front();
+        check_eq!(due.as_ref(), Some(id), "each command is answered once, in order");
+    }
     if connection.transport == Transport::Post {
         answer(model, &object, text);
         return None;
     }
     let is_answer = matches!(&*object.kind, "ack") && object.outcome.is_some();
     let Some(oracle) = &mut connection.oracle else {
-        fail!("{text} to a client that was not let in, or has left");
+        fail!("{text} to a client that was not admitted, or has left");
     };
     match &*object.kind {
         "welcome" => {
@@ -189,7 +198,7 @@ fn check_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
             }
             let cursor = cursor_of(object.cursor.as_ref());
             match changes.since {
-                // It is to be told again if the connection breaks before the gap is heard.
+                // It is to be told again if the connection breaks before the gap is read.
                 Some(Since::Foreign(since)) => {
                     check_eq!(cursor, since, "the cursor before a gap")
                 }
@@ -208,6 +217,10 @@ fn check_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
 /// The answer to a command.
 fn answer(model: &mut Model, object: &Object, text: &str) {
     let Model { commands, reference, tally, settings, promised, .. } = model;
+    if object.kind == "error" && model.placing == Placing::Later {
+        check_eq!(object.code.as_deref(), Some("unavailable"), "{text}");
+        return tally.add(Count::Unavailable);
+    }
     let Some(id) = object.id.as_ref().filter(|_| object.kind == "ack") else {
         return check_eq!(object.kind, "pong", "{text}");
     };
@@ -222,8 +235,9 @@ fn answer(model: &mut Model, object: &Object, text: &str) {
         return check_eq!(ack, text, "the answer to a command that came twice");
     }
     command.ack = Some(text.to_owned());
-    if let Some(place) = reference.place(command.token) {
-        check_eq!(cursor.sequence, place, "the place of an event");
+    let place = reference.place(command.token);
+    if place.is_some() || matches!(command.kind, Kind::Publish { .. }) {
+        check_eq!(Some(cursor.sequence), place, "the place of an event");
     }
     if let Some(outcome) = &object.outcome {
         let outcome = outcome.iter().map(|(name, outcome)| (&**name, &**outcome));

@@ -35,7 +35,7 @@ pub struct Command {
     pub data: String,
     /// How many seconds it is kept.
     pub ttl: Option<u32>,
-    /// The answer, once it was heard.
+    /// The answer, once it has come.
     pub ack: Option<String>,
     /// Recipients that had a connection when it was carried out.
     pub there: Vec<String>,

@@ -130,6 +130,8 @@ pub struct HubConnection {
     pub oracle: Option<Oracle>,
     /// Changes of subscriptions whose answers are due.
     pub changes: VecDeque<ChangeDone>,
+    /// The ids of commands that the gateway has served, and whose answers were not heard.
+    pub answers_due: VecDeque<String>,
     /// What the gateway calls it.
     pub name: Option<String>,
     /// The core that it is on, and its id there.
@@ -138,7 +140,7 @@ pub struct HubConnection {
     pub is_closed: bool,
     /// Whether the client has ended it, or it broke.
     pub has_ended: bool,
-    /// Whether it was let in, at least once.
+    /// Whether the client was admitted at least once.
     pub has_entered: bool,
     /// Whether the driver has ever kept bytes for it.
     pub was_backlogged: bool,
@@ -174,6 +176,7 @@ impl HubConnection {
             attention: Attention::Full,
             oracle: None,
             changes: VecDeque::new(),
+            answers_due: VecDeque::new(),
             name: None,
             place: None,
             is_closed: false,
@@ -196,7 +199,7 @@ impl HubConnection {
         !matches!(self.phase, Phase::Left | Phase::Over)
     }
 
-    /// Asks to be let in.
+    /// Asks for admission.
     pub fn enter(&mut self, params: &ConnectParams<'_>, rng: &mut Rng) {
         let mut bytes = Vec::new();
         match self.transport {

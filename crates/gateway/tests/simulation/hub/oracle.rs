@@ -1,8 +1,8 @@
 //! What one connection, or one poll, is owed: for each of its interests, from where on it sees every
 //! event.
 //!
-//! Whatever it hears is checked against the true log: nothing is left out, nothing comes twice or out
-//! of order, nothing comes that is not for it. It never knows how the bytes came.
+//! What it is sent is checked against the reference log: nothing is left out, comes twice or comes out of
+//! order, and nothing comes that is for others. It never knows how the bytes came.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -19,7 +19,7 @@ use crate::{
 
 const PROPERTY: &str = "no event is lost, doubled, reordered or sent to the wrong client";
 
-/// What is known when something is heard.
+/// What is known when something is received.
 #[derive(Clone, Copy)]
 pub struct Moment<'t> {
     /// The virtual time.
@@ -59,7 +59,7 @@ pub struct Oracle {
     transport: Transport,
     start: Start,
     parts: Vec<Part>,
-    /// The last cursor that it has heard.
+    /// The last cursor that it was sent.
     last: Sequence,
     gap_due: Option<GapDue>,
     /// Events that are not kept, which it must get because it was seen to keep up.
@@ -148,7 +148,7 @@ impl Oracle {
     /// The first word.
     pub fn welcome(&mut self, cursor: Cursor, moment: Moment<'_>) {
         match self.start {
-            // It is to be told again if the connection breaks before the gap is heard.
+            // It is to be told again if the connection breaks before the gap is read.
             Start::Foreign(foreign, _) => {
                 return check_eq!(cursor, foreign, "the cursor of a welcome to {self:#?}");
             }
@@ -199,7 +199,7 @@ impl Oracle {
         }
     }
 
-    /// A cursor that is safe to resume from: all up to it was heard.
+    /// A cursor that is safe to resume from: it has everything up to there.
     pub fn reach(&mut self, cursor: Cursor, moment: Moment<'_>) {
         check_eq!(cursor.epoch, moment.epoch, "the epoch of a cursor");
         let is_held = self.is_held(cursor.sequence);
@@ -289,7 +289,7 @@ impl Oracle {
     }
 
     /// A subscription was begun, after this event, or ended by a request of its own, when the core
-    /// stood at `position`; what was sent before that may not have been heard yet.
+    /// stood at `position`; what was sent before that may not have arrived yet.
     pub fn changed(
         &mut self,
         topic: &str,
@@ -335,7 +335,7 @@ impl Oracle {
         }
     }
 
-    /// Whether a part that is read from the history may take the client back.
+    /// Whether an event so far back may come from a part that is read from the history.
     fn is_held(&self, sequence: Sequence) -> bool {
         self.parts.iter().any(|part| sequence <= part.held)
     }

@@ -1,6 +1,6 @@
 //! What the gateway may take for granted about each client name, over all of its connections.
 //!
-//! It is what a return without a cursor is judged by.
+//! A return without a cursor is checked against it.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ pub struct Person {
 }
 
 impl Person {
-    /// Somebody who was never here.
+    /// A client that was never connected.
     pub fn new(name: String) -> Self {
         Self { name, taken: BTreeSet::new(), waived: 0, settled: 0, was_here: false }
     }

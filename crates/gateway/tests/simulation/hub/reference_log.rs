@@ -127,7 +127,7 @@ impl Record {
                     }
                 }
                 if command.ttl == Some(0) {
-                    // Those who are here alone; who that is, is judged by the outcome.
+                    // Only connected recipients get it; the outcome is checked against who was connected.
                     names.retain(|name| recipients.iter().any(|one| one == *name));
                 }
                 check_eq!(recipients.iter().collect::<Vec<_>>(), names, "recipients");

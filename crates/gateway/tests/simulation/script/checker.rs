@@ -20,8 +20,8 @@ pub(super) const PROPERTY: &str =
     "a client gets the answers that its script is owed, in order, and nothing else";
 
 impl ScriptedClient {
-    /// Holds one answer against what is owed.
-    pub(super) fn hear(&mut self, said: Said, moment: Moment<'_>) {
+    /// Checks one answer against what is owed.
+    pub(super) fn check(&mut self, said: Said, moment: Moment<'_>) {
         let said = match said {
             // Its reason is for people.
             Said::Close(code, _) => Said::Close(code, String::new()),
@@ -30,15 +30,15 @@ impl ScriptedClient {
         check!(self.farewell.is_none(), "{said:?} after {:?}", self.farewell);
         if let Some(status) = self.rejected {
             check_eq!(said, Said::Response(status), "a client over the limit");
-            (self.farewell, self.last_heard_at) = (Some(said), Some(moment.now));
+            (self.farewell, self.last_received_at) = (Some(said), Some(moment.now));
             return;
         }
         let Playback { script, sent, connected_at, .. } = &self.playback;
-        let owed = script.owed.get(self.heard);
+        let owed = script.owed.get(self.received);
         if owed.is_some_and(|owed| owed.answer == said && owed.earliest <= *sent) {
-            self.heard += 1;
-            if script.is_final && self.heard == script.owed.len() {
-                self.last_heard_at = Some(moment.now);
+            self.received += 1;
+            if script.is_final && self.received == script.owed.len() {
+                self.last_received_at = Some(moment.now);
             }
             return;
         }
@@ -83,9 +83,9 @@ impl ScriptedClient {
     /// The stream has ended in good order: was it all that was owed?
     pub(super) fn check_end(&self, moment: Moment<'_>) {
         let Playback { script, behaviour, has_left, .. } = &self.playback;
-        let ((must, may), heard) = (self.owed_now(), self.heard);
-        check!(heard <= may, "{heard} answers to a script that earned {may}");
-        if let Some(at) = self.last_heard_at.filter(|_| behaviour.reading == Reading::Freely) {
+        let ((must, may), received) = (self.owed_now(), self.received);
+        check!(received <= may, "{received} answers to a script that earned {may}");
+        if let Some(at) = self.last_received_at.filter(|_| behaviour.reading == Reading::Freely) {
             let took = moment.now - at;
             check!(took <= LATENESS, "the FIN took {took:?}: {}", self.summary());
         }
@@ -94,8 +94,8 @@ impl ScriptedClient {
         if crossed || self.is_forgiven(moment) {
             return;
         }
-        let missing = script.owed.get(heard).map(|owed| &owed.answer);
-        check!(heard >= must, "{missing:?} is missing: {}", self.summary());
+        let missing = script.owed.get(received).map(|owed| &owed.answer);
+        check!(received >= must, "{missing:?} is missing: {}", self.summary());
         let is_last = missing.is_none() && script.is_final;
         // RFC 9112 §9.5: an idle connection may be closed at any time.
         let is_idle_http = !self.is_open() && (moment.draining || self.is_late(moment));
@@ -121,9 +121,9 @@ impl ScriptedClient {
         (count(|owed| owed.latest), count(|owed| owed.earliest))
     }
 
-    /// Whether it has heard the 101.
+    /// Whether it has received the 101.
     pub(super) fn is_open(&self) -> bool {
-        self.playback.script.owed[..self.heard].iter().any(|owed| owed.answer == Said::Open)
+        self.playback.script.owed[..self.received].iter().any(|owed| owed.answer == Said::Open)
     }
 
     /// Whether it has been silent for so long that the gateway lets it go.

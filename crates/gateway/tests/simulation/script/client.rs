@@ -39,15 +39,15 @@ pub struct ScriptedClient {
     /// Whether its connection has a layer of records.
     pub sealing: Sealing,
     pub(super) rng: Rng,
-    /// Answers heard of those that the script is owed.
-    pub(super) heard: usize,
+    /// How many of the answers that the script is owed have come.
+    pub(super) received: usize,
     /// What the gateway said on its own account: a 408, a 1001, or why it was not admitted.
     pub(super) farewell: Option<Said>,
     /// The status with which the gateway must reject it, as the model of the limiter has it.
     pub(super) rejected: Option<u16>,
     pub(super) pongs_due: u32,
-    /// When it heard what no answer follows, so that a FIN is due.
-    pub(super) last_heard_at: Option<Duration>,
+    /// When the last answer came, so that a FIN is due.
+    pub(super) last_received_at: Option<Duration>,
     saw_fin: bool,
     is_done: bool,
 }
@@ -60,11 +60,11 @@ impl ScriptedClient {
             address: None,
             sealing: Sealing::Off,
             rng: Rng::with_seed(seed),
-            heard: 0,
+            received: 0,
             farewell: None,
             rejected: None,
             pongs_due: 0,
-            last_heard_at: None,
+            last_received_at: None,
             saw_fin: false,
             is_done: false,
         }
@@ -90,7 +90,7 @@ impl ScriptedClient {
 
     /// Whether it ended well, with all that it was owed.
     pub fn got_all(&self) -> bool {
-        self.is_done && self.saw_fin && self.heard == self.playback.script.owed.len()
+        self.is_done && self.saw_fin && self.received == self.playback.script.owed.len()
     }
 
     /// What the gateway said on its own account.
@@ -112,7 +112,7 @@ impl ScriptedClient {
         Some(self.playback.begin(connection, now))
     }
 
-    /// One turn: hears, then speaks. Returns when to call it again if nothing comes until then.
+    /// One turn: reads, then sends. Returns when to call it again if nothing comes until then.
     pub fn act(&mut self, moment: Moment<'_>, trace: &mut Trace) -> Option<Duration> {
         if self.is_done {
             return None;
@@ -139,8 +139,8 @@ impl ScriptedClient {
             (connection.said(), connection.saw_fin(), connection.saw_reset());
         check!(said.is_empty() || !self.saw_fin, "{said:?} after the FIN");
         for said in said {
-            trace.hear(&said, moment.now);
-            self.hear(said, moment);
+            trace.said(&said, moment.now);
+            self.check(said, moment);
         }
         if saw_reset {
             self.is_done = true;
@@ -169,7 +169,7 @@ impl ScriptedClient {
         let Playback { script, behaviour, sent, .. } = &self.playback;
         let waits_for_opening = behaviour.stops(script)[1] == *sent;
         (waits_for_opening && !self.is_open())
-            || (behaviour.splitting == Splitting::Lockstep && self.heard < self.owed_now().0)
+            || (behaviour.splitting == Splitting::Lockstep && self.received < self.owed_now().0)
     }
 
     /// Answers the gateway's FIN.
@@ -184,10 +184,10 @@ impl ScriptedClient {
     pub fn summary(&self) -> String {
         let Playback { script, behaviour, sent, sent_at, .. } = &self.playback;
         format!(
-            "{behaviour:?}, sent {sent} of {} bytes at {sent_at:?}, heard {} of {}, owed {:?}, \
+            "{behaviour:?}, sent {sent} of {} bytes at {sent_at:?}, received {} of {}, owed {:?}, \
              farewell {:?}, left {}, FIN {}, closed by the gateway {}, done {}",
             script.bytes.len(),
-            self.heard,
+            self.received,
             script.owed.len(),
             self.owed_now(),
             self.farewell,

@@ -249,7 +249,7 @@ fn recipients_are_looked_up_over_several_turns() {
     let everybody = crate::config::patterns::Patterns::new(["*"]);
     for _ in 0..10 {
         let broker = &world.shard.hub().broker;
-        broker.notify(&mut Appender::default(), notice, &to, &everybody, world.now).unwrap();
+        broker.notify(&mut Submitter::default(), notice, &to, &everybody, world.now).unwrap();
     }
     let mut turns = 0;
     while world.shard.hub().position() < 10 {
