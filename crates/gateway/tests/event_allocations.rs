@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 use ringway::{
-    broker::{Broker, Echo, Notice},
+    broker::{Broker, Echo, Notice, source::Submitter},
     config::{History, patterns::Patterns},
     encoding::{Encoding, scratch::Scratch},
     session::dispatch::{Dispatch, Encoder},
 };
-use ringway_hub::{Appender, Epoch, Subscriptions};
+use ringway_hub::{Epoch, Subscriptions};
 
 const NOW: Duration = Duration::ZERO;
 
@@ -25,7 +25,7 @@ fn broker() -> Broker {
 
 #[test]
 fn an_event_is_one_allocation() {
-    let (broker, mut appender) = (broker(), Appender::default());
+    let (broker, mut submitter) = (broker(), Submitter::default());
     let large = format!("\"{}\"", "x".repeat(100_000));
     for (from, event, data, echo) in [
         (None, None, "1", Echo::Yes),
@@ -34,7 +34,7 @@ fn an_event_is_one_allocation() {
     ] {
         let notice = Notice { from, event, data, ttl: None };
         let counted = measure(|| {
-            broker.publish(&mut appender, notice, "news", echo, NOW).expect("memory");
+            broker.publish(&mut submitter, notice, "news", echo, NOW).expect("memory");
         });
         assert_eq!(counted.count_total, 1, "{from:?} {event:?} {} bytes", data.len());
     }
@@ -43,7 +43,7 @@ fn an_event_is_one_allocation() {
     let everybody = Patterns::new(["*"]);
     let counted = measure(|| {
         let to = ["bob", "eve", "joe"];
-        broker.notify(&mut appender, notice, &to, &everybody, NOW).expect("memory");
+        broker.notify(&mut submitter, notice, &to, &everybody, NOW).expect("memory");
     });
     assert_eq!(counted.count_total, 3);
 }
@@ -51,7 +51,7 @@ fn an_event_is_one_allocation() {
 /// A core that sends an event in the turn in which it has read it does not copy it.
 #[test]
 fn a_core_allocates_a_list_for_each_batch_and_nothing_for_an_event() {
-    let (broker, mut appender) = (broker(), Appender::default());
+    let (broker, mut submitter) = (broker(), Submitter::default());
     let (mut reader, mut subscriptions) = (broker.log.reader(), Subscriptions::default());
     subscriptions.subscribe("news", 0);
     let (mut dispatch, mut scratch) = (Dispatch::default(), Scratch::default());
@@ -68,7 +68,7 @@ fn a_core_allocates_a_list_for_each_batch_and_nothing_for_an_event() {
     let notice = Notice { from: Some("ann"), event: Some("chat"), data, ttl: None };
     for turn in 0..12 {
         for _ in 0..4 {
-            broker.publish(&mut appender, notice, "news", Echo::Yes, NOW).expect("memory");
+            broker.publish(&mut submitter, notice, "news", Echo::Yes, NOW).expect("memory");
         }
         let mut sent = 0;
         let counted = measure(|| {

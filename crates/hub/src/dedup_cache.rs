@@ -45,7 +45,7 @@ pub struct DedupCache<V> {
     age_max: Duration,
 }
 
-/// Invariant: `places` holds the number of every entry; the number of `entries[i]` is
+/// Invariant: `places` holds the number of every entry that can be found; the number of `entries[i]` is
 /// `first + i`. Entries are in the order in which they came, and weigh `bytes`.
 #[derive(Debug)]
 struct Shard<V> {
@@ -82,8 +82,8 @@ impl<V: Clone> DedupCache<V> {
         }
     }
 
-    /// Also remembers no more than about `bytes_max` of answers, of which `weigh` says what each
-    /// has on the heap; for answers whose size their sender decides.
+    /// Also remembers no more than about `bytes_max` of answers; `weigh` gives the heap bytes of
+    /// each. Use it for answers whose size their sender decides.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -170,6 +170,23 @@ impl<V: Clone> DedupCache<V> {
         (!found.is_over(now, self.age_max)).then(|| found.value.clone())
     }
 
+    /// Forgets the answer to the sender's request of this id, if `is_it` says so: the request may come
+    /// again.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use ringway_hub::{First, DedupCache};
+    /// let (cache, now) = (DedupCache::new(1_000, Duration::from_secs(60)), Duration::ZERO);
+    /// cache.once("ann", "7", now, || "begun");
+    /// cache.forget_if("ann", "7", |answer| *answer == "begun");
+    /// assert_eq!(cache.once("ann", "7", now, || "done"), ("done", First::Yes));
+    /// ```
+    pub fn forget_if(&self, sender: &str, id: &str, is_it: impl FnOnce(&V) -> bool) {
+        let hash = self.hasher.hash_one((sender, id));
+        lock(&self.shards[(hash >> 48) as usize % self.shards.len()])
+            .forget_if(hash, sender, id, is_it);
+    }
+
     /// Forgets what is too old by now; for when nobody asks.
     pub fn expire(&self, now: Duration) {
         for shard in &self.shards {
@@ -222,6 +239,18 @@ impl<V> Shard<V> {
     fn find(&self, hash: u64, sender: &str, id: &str) -> Option<&Receipt<V>> {
         let is_it = |number: &u64| self.entry(*number).is_for(sender, id);
         self.places.find(hash, is_it).map(|number| self.entry(*number))
+    }
+
+    /// The entry stays until it is the oldest, but nobody finds it.
+    fn forget_if(&mut self, hash: u64, sender: &str, id: &str, is_it: impl FnOnce(&V) -> bool) {
+        if !self.find(hash, sender, id).is_some_and(|found| is_it(&found.value)) {
+            return;
+        }
+        let (entries, first) = (&self.entries, self.first);
+        let is_for = |number: &u64| entries[(number - first) as usize].is_for(sender, id);
+        if let Ok(place) = self.places.find_entry(hash, is_for) {
+            place.remove();
+        }
     }
 
     /// Takes the place of a receipt for the same request, if there is one.

@@ -7,6 +7,7 @@ use ringway_acceptor::{ConnectionId, Operation, Operations, Waker};
 use ringway_frame::CloseCode;
 use ringway_hub::{Cursor, Name};
 use std::{
+    fmt,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -16,6 +17,10 @@ use std::{
 
 use crate::{
     auth::{Identity, Ticket},
+    broker::{
+        Awaited,
+        source::{SubmissionOutcome, SubmitterId, Token},
+    },
     config::settings::Settings,
     refusal::Refusal,
 };
@@ -33,6 +38,16 @@ struct Shared {
     /// Cores that take no more events from clients.
     closed_cores: AtomicUsize,
     cores: Mutex<Vec<Core>>,
+    /// Receives the outcomes of the control thread's submissions.
+    control: OnceLock<Control>,
+}
+
+struct Control(Box<dyn Fn(u64, SubmissionOutcome) + Send + Sync>);
+
+impl fmt::Debug for Control {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Control")
+    }
 }
 
 #[derive(Debug)]
@@ -55,6 +70,20 @@ pub enum CoreMessage {
         code: CloseCode,
         /// The reason that the client is given.
         reason: Box<str>,
+    },
+    /// A submission of this core has its outcome.
+    Appended {
+        /// Its number among the core's submissions.
+        number: u64,
+        /// Where the event stands in the log.
+        result: SubmissionOutcome,
+    },
+    /// A connection waits for the answer to a command; it is known.
+    Answered {
+        /// The connection.
+        connection: ConnectionId,
+        /// The command.
+        awaited: Arc<Awaited>,
     },
     /// The client of a request that waits is identified, or refused.
     Identified {
@@ -96,6 +125,28 @@ impl Mailbox {
             waker.wake();
         }
         self.cores().push(Core { waker, mail: Vec::new() });
+    }
+
+    /// Has `receive` take the outcomes of the control thread's submissions, with their numbers. It is
+    /// called by the source's thread.
+    pub fn register_control(
+        &self,
+        receive: impl Fn(u64, SubmissionOutcome) + Send + Sync + 'static,
+    ) {
+        let _ = self.shared.control.set(Control(Box::new(receive)));
+    }
+
+    /// Tells a submitter the outcome of a pending submission. The event is in the log by then.
+    pub fn complete(&self, token: Token, result: SubmissionOutcome) {
+        let Token { submitter, number } = token;
+        match submitter {
+            SubmitterId::Core(core) => self.tell(core, CoreMessage::Appended { number, result }),
+            SubmitterId::Control => {
+                if let Some(Control(receive)) = self.shared.control.get() {
+                    receive(number, result);
+                }
+            }
+        }
     }
 
     /// Tells every core to stop accepting, to take no more events, and then to let its clients go,

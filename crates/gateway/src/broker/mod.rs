@@ -4,10 +4,13 @@
 //! appended, and its outcome is returned. It never touches a connection; cores see an event when
 //! they follow the log.
 
+mod awaited;
 pub mod mailbox;
 mod notice;
 mod receipt;
+pub mod source;
 
+pub use awaited::{Answer, Awaited, CommandOutcome, Waiter};
 pub use notice::{Echo, Ttl};
 pub use receipt::{Receipt, ReceiptRoom};
 
@@ -16,17 +19,18 @@ use std::{
     ops::ControlFlow,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime},
 };
 
 use ringway_hub::{
-    Address, Appender, Cursor, DedupCache, Directory, Draft, Epoch, Expiry, Interest, Key,
-    Liveness, Log, NotifyOutcome, Recipients, Retention, Sequence, Since, ToSender, TopicRetention,
+    Address, Cursor, DedupCache, Directory, Draft, Epoch, Expiry, Interest, Key, Liveness, Log,
+    NotifyOutcome, Recipients, Retention, Sequence, Since, ToSender, TopicRetention,
 };
 
 use crate::{
+    broker::source::{LocalLog, LogSource, PendingSubmission, SubmitError, Submitted, Submitter},
     config::{History, HistoryTopic, patterns::Patterns},
     encoding::{native as write, native::EventParts},
     limits::{AWAY_MAX, RECEIPTS_AGE_MAX, RECEIPTS_BYTES_MAX, RECEIPTS_MAX, WAITING_COUNTED_MAX},
@@ -40,9 +44,12 @@ pub struct Broker {
     /// Who is there, and since when others are not.
     pub directory: Arc<Directory>,
     /// Answers to commands that were carried out, for those that come twice.
-    pub receipts: DedupCache<Arc<Receipt>>,
+    pub receipts: DedupCache<Answer>,
+    source: Arc<dyn LogSource>,
+    /// Submissions of all submitters whose outcome has not come.
+    pending: AtomicUsize,
     age_max: Duration,
-    /// The wall clock at the start of the clock that events are appended by, in milliseconds since
+    /// The wall-clock time at which the clock for appending events was 0, in milliseconds since
     /// 1970.
     started_ms: AtomicU64,
 }
@@ -72,12 +79,32 @@ pub struct Waiting {
     pub is_gap: bool,
 }
 
+/// Where an event stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In the log, at this cursor; where the log ends, if no recipient gets the event.
+    At(Cursor),
+    /// Nowhere yet. The submitter is told.
+    Pending(PendingSubmission),
+}
+
+impl Place {
+    /// The cursor; that of the log's beginning for an event that is pending.
+    fn cursor(self) -> Cursor {
+        match self {
+            Self::At(cursor) => cursor,
+            Self::Pending(_) => Cursor { epoch: Epoch::new(0), sequence: 0 },
+        }
+    }
+}
+
 /// What became of a notify.
 #[derive(Debug)]
 pub struct Notified<'n> {
-    /// Where the event stands in the log; where the log ends, if no recipient gets it.
-    pub cursor: Cursor,
-    /// For each recipient, each named once.
+    /// Where the event stands.
+    pub place: Place,
+    /// For each recipient, each named once. While the event is pending, `Queued` is provisional
+    /// ([`Broker::place`]).
     pub outcome: Vec<(&'n str, NotifyOutcome)>,
 }
 
@@ -112,10 +139,18 @@ impl Broker {
             log,
             directory,
             receipts: DedupCache::new(RECEIPTS_MAX, RECEIPTS_AGE_MAX)
-                .within(RECEIPTS_BYTES_MAX, |receipt| receipt.bytes()),
+                .within(RECEIPTS_BYTES_MAX, Answer::bytes),
+            source: Arc::new(LocalLog),
+            pending: AtomicUsize::new(0),
             age_max: history.age_max,
             started_ms: AtomicU64::new(0),
         }
+    }
+
+    /// As this one, but events get their places from another source than the local log.
+    #[must_use]
+    pub fn with_source(self, source: Arc<dyn LogSource>) -> Self {
+        Self { source, ..self }
     }
 
     /// Takes what the wall clock shows `now`; an event's time goes by that. To be called at the start,
@@ -144,22 +179,22 @@ impl Broker {
         }
     }
 
-    /// Appends an event for the clients in `to` that match `allowed`.
+    /// Submits an event for the clients in `to` that match `allowed`.
     ///
     /// The directory is asked who is connected after the event has its place, so that a client that
     /// comes later finds the event kept. For an event that is not kept it is asked before, and only
     /// the clients that are connected then are addressed.
     ///
     /// # Errors
-    /// [`OutOfMemory`]; nothing was appended.
+    /// [`SubmitError`]; nothing was submitted.
     pub fn notify<'n, S: AsRef<str>>(
         &self,
-        appender: &mut Appender,
+        submitter: &mut Submitter,
         notice: Notice<'_>,
         to: &'n [S],
         allowed: &Patterns,
         now: Duration,
-    ) -> Result<Notified<'n>, OutOfMemory> {
+    ) -> Result<Notified<'n>, SubmitError> {
         let mut seen = HashSet::new();
         seen.try_reserve(to.len()).map_err(|_| OutOfMemory)?;
         let names = to.iter().map(AsRef::as_ref).filter(|name| seen.insert(*name));
@@ -181,15 +216,15 @@ impl Broker {
         let recipients = outcome.iter().filter(is_meant).map(|entry| entry.0);
         let list_bytes = recipients.clone().map(Recipients::list_bytes).sum();
         if list_bytes == 0 {
-            return Ok(Notified { cursor: self.cursor(self.log.head()), outcome });
+            return Ok(Notified { place: Place::At(self.cursor(self.log.head())), outcome });
         }
         let draft = Draft { keep, ..self.draft(notice, None, list_bytes, now)? };
         let draft = draft.to_recipients(recipients);
-        let sequence = self.log.append(appender, draft, now);
-        if !matches!(keep, Expiry::Never) {
+        let place = self.submit(submitter, draft, now)?;
+        if !matches!((keep, place), (Expiry::Never, _) | (_, Place::Pending(_))) {
             self.find(&mut outcome, NotifyOutcome::Queued);
         }
-        Ok(Notified { cursor: self.cursor(sequence), outcome })
+        Ok(Notified { place, outcome })
     }
 
     /// Says of each recipient that may be addressed whether it is here, or else is `away`.
@@ -202,25 +237,73 @@ impl Broker {
         }
     }
 
-    /// Appends an event for the subscribers of `topic`.
+    /// Submits an event for the subscribers of `topic`.
     ///
     /// # Errors
-    /// [`OutOfMemory`]; nothing was appended.
+    /// [`SubmitError`]; nothing was submitted.
     pub fn publish(
         &self,
-        appender: &mut Appender,
+        submitter: &mut Submitter,
         notice: Notice<'_>,
         topic: &str,
         echo: Echo,
         now: Duration,
-    ) -> Result<Cursor, OutOfMemory> {
+    ) -> Result<Place, SubmitError> {
         let keep = self.keep(notice.ttl, now);
         let to_sender = match echo {
             Echo::Yes => ToSender::Sent,
             Echo::No => ToSender::LeftOut,
         };
         let draft = Draft { keep, to_sender, ..self.draft(notice, Some(topic), 0, now)? };
-        Ok(self.cursor(self.log.append(appender, draft, now)))
+        self.submit(submitter, draft, now)
+    }
+
+    fn submit(
+        &self,
+        submitter: &mut Submitter,
+        draft: Draft,
+        now: Duration,
+    ) -> Result<Place, SubmitError> {
+        let token = submitter.token()?;
+        let bytes = draft.text.len();
+        let submitted =
+            self.source.submit(&self.log, &mut submitter.appender, draft, token, now)?;
+        Ok(match submitted {
+            Submitted::Done(sequence) => Place::At(self.cursor(sequence)),
+            Submitted::Pending => {
+                self.pending.fetch_add(1, Ordering::Relaxed);
+                Place::Pending(submitter.begin(token, bytes))
+            }
+        })
+    }
+
+    /// The outcome of a submission has come to its submitter. Says how many there still are, of all
+    /// submitters.
+    pub fn end_submission(
+        &self,
+        submitter: &mut Submitter,
+        submission: PendingSubmission,
+    ) -> usize {
+        submitter.end(submission);
+        self.pending.fetch_sub(1, Ordering::Relaxed) - 1
+    }
+
+    /// Submissions of all submitters whose outcome has not come.
+    pub fn pending(&self) -> usize {
+        self.pending.load(Ordering::Relaxed)
+    }
+
+    /// Forgets a command whose event got no place in the log: sent again, it is a new one.
+    pub fn forget(&self, awaited: &Arc<Awaited>) {
+        let is_it =
+            |answer: &Answer| matches!(answer, Answer::Awaited(one) if Arc::ptr_eq(one, awaited));
+        self.receipts.forget_if(awaited.client(), awaited.id(), is_it);
+    }
+
+    /// Completes a receipt whose event has got its place. As in [`Broker::notify`], who is connected
+    /// is asked after that.
+    pub fn place(&self, receipt: &mut Receipt, sequence: Sequence) {
+        receipt.place(self.cursor(sequence), |name| self.directory.liveness(name));
     }
 
     /// Where a client that comes without a cursor begins to read what is its own. `since` is what the
@@ -369,11 +452,11 @@ mod tests {
     fn those_who_left_and_for_whom_nothing_is_kept_are_bounded() {
         let history =
             History { events_max: 100_000, bytes_max: 64 << 20, age_max: Duration::from_secs(300) };
-        let (broker, mut appender) =
-            (Broker::new(Epoch::new(1), &history, &[]), Appender::default());
+        let (broker, mut submitter) =
+            (Broker::new(Epoch::new(1), &history, &[]), Submitter::default());
         let notice = Notice { from: None, event: None, data: "1", ttl: None };
         let everybody = Patterns::new(["*"]);
-        broker.notify(&mut appender, notice, &["awaited"], &everybody, Duration::ZERO).unwrap();
+        broker.notify(&mut submitter, notice, &["awaited"], &everybody, Duration::ZERO).unwrap();
         let visit = |name: &str| {
             broker.directory.arrive(name);
             broker.directory.leave(name, 1);

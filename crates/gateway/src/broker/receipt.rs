@@ -3,14 +3,18 @@
 //!
 //! It knows no subprotocol.
 
-use ringway_hub::Cursor;
+use ringway_hub::{Cursor, Liveness};
 
-use crate::{broker::NotifyOutcome, memory::OutOfMemory};
+use crate::{
+    broker::{NotifyOutcome, Place},
+    memory::OutOfMemory,
+};
 
 /// What became of a command.
 #[derive(Debug)]
 pub struct Receipt {
-    /// Where the event stands in the log; where the log ended, if no recipient gets it.
+    /// Where the event stands in the log; where the log ended, if no recipient gets it; at the log's
+    /// beginning, while the event is pending.
     pub cursor: Cursor,
     outcome: Option<Outcomes>,
 }
@@ -42,30 +46,31 @@ impl ReceiptRoom {
     }
 
     /// The receipt of a notify.
-    pub fn notified(self, cursor: Cursor, outcome: &[(&str, NotifyOutcome)]) -> Receipt {
+    pub fn notified(self, place: Place, outcome: &[(&str, NotifyOutcome)]) -> Receipt {
         let Self(mut outcomes) = self;
         for (name, of) in outcome {
             outcomes.names.push_str(name);
             outcomes.ends.push((outcomes.names.len() as u32, *of));
         }
-        Receipt { cursor, outcome: Some(outcomes) }
+        Receipt { cursor: place.cursor(), outcome: Some(outcomes) }
     }
 }
 
 impl Receipt {
     /// The receipt of a publish.
-    pub fn published(cursor: Cursor) -> Self {
-        Self { cursor, outcome: None }
+    pub fn published(place: Place) -> Self {
+        Self { cursor: place.cursor(), outcome: None }
     }
 
     /// What became of the event for each recipient, each named once; `None` for a publish.
     ///
     /// ```
-    /// use ringway::broker::ReceiptRoom;
+    /// use ringway::broker::{Place, ReceiptRoom};
     /// use ringway_hub::{Cursor, Epoch, NotifyOutcome};
     /// let outcome = [("ann", NotifyOutcome::Delivered), ("bob", NotifyOutcome::Queued)];
     /// let room = ReceiptRoom::new(&["ann", "bob"]).unwrap();
-    /// let receipt = room.notified(Cursor { epoch: Epoch::new(1), sequence: 7 }, &outcome);
+    /// let place = Place::At(Cursor { epoch: Epoch::new(1), sequence: 7 });
+    /// let receipt = room.notified(place, &outcome);
     /// assert!(receipt.outcome().unwrap().eq(outcome));
     /// ```
     pub fn outcome(&self) -> Option<impl Iterator<Item = (&str, NotifyOutcome)>> {
@@ -76,6 +81,21 @@ impl Receipt {
             start = *end as usize;
             (name, *of)
         }))
+    }
+
+    /// The event has its place in the log, which it had not when this was made. Recipients that are
+    /// connected now get it.
+    pub(super) fn place(&mut self, cursor: Cursor, liveness: impl Fn(&str) -> Liveness) {
+        self.cursor = cursor;
+        let Some(Outcomes { names, ends }) = &mut self.outcome else { return };
+        let mut start = 0;
+        for (end, of) in ends {
+            let name = &names[start..*end as usize];
+            start = *end as usize;
+            if *of == NotifyOutcome::Queued && liveness(name) == Liveness::Live {
+                *of = NotifyOutcome::Delivered;
+            }
+        }
     }
 
     /// Bytes of memory.

@@ -7,7 +7,7 @@ use crate::{
     connection::{ClientConnection, Protocol, Readiness, Turn},
     limits::{DEFERRED_BYTES_MAX, RESUME_COST},
     memory,
-    outbox::channel::{Deferred, End},
+    outbox::channel::End,
     session::ready::Effort,
     transport::websocket::WebSocket,
 };
@@ -39,7 +39,7 @@ impl ClientConnection {
         turn.hub.spend(turn.context.scratch.take_cost());
         let cost = turn.hub.spent.get() - before;
         self.effort = if cost >= turn.hub.slice.get() { Effort::Heavy } else { Effort::Light };
-        if self.channel.deferred().is_some() && !self.is_identifying() {
+        if self.channel.deferred().is_some() && !self.is_awaiting() && !self.is_identifying() {
             self.be_ready(turn);
         }
     }
@@ -51,10 +51,13 @@ impl ClientConnection {
         // What it is owed first: it drains, and then there is another turn.
         let may_go_on = match self.stage {
             Protocol::Http(_) | Protocol::Poll(..) => !self.sending.is_backlogged(),
-            Protocol::Identifying(_) => false,
+            Protocol::Identifying(_) | Protocol::Posted(_) => false,
             _ => !self.sending.is_paused() || self.is_in_large_message(),
         };
-        if may_go_on && let Some(mut deferred) = self.channel.take_deferred() {
+        if may_go_on
+            && !self.is_awaiting()
+            && let Some(mut deferred) = self.channel.take_deferred()
+        {
             self.serve(&mut deferred.bytes, turn);
             match (self.channel.deferred_mut(), deferred.end) {
                 (Some(again), end) => again.end = end,
@@ -69,15 +72,14 @@ impl ClientConnection {
 
     /// Leaves the rest of the input for later.
     pub(super) fn put_off(&mut self, rest: &[u8], turn: &mut Turn<'_>) {
-        let mut bytes = Vec::new();
-        if memory::append(&mut bytes, rest).is_err() {
+        let deferred = self.channel.deferred_or_default();
+        if memory::append(&mut deferred.bytes, rest).is_err() {
             return self.close_for_memory(turn);
         }
         // A little more may come meanwhile: to stop reading costs more than to keep it.
-        if bytes.len() > DEFERRED_BYTES_MAX {
+        if deferred.bytes.len() > DEFERRED_BYTES_MAX {
             self.sending.hold(self.connection, turn.operations);
         }
-        self.channel.defer(Deferred { bytes, end: End::Open });
     }
 
     /// Input that waits for a turn of its own; `None` if it will never be served.

@@ -3,7 +3,7 @@
 //!
 //! It joins a session with the form of its transport; `session::delivery` decides what is sent.
 
-use crate::{connection::PollRequest, encoding::pieces::Pieces};
+use crate::{connection::HeldRequest, encoding::pieces::Pieces};
 
 use ringway_frame::CloseCode;
 use ringway_hub::Sequence;
@@ -205,7 +205,7 @@ impl ClientConnection {
         let earlier = self.settled(turn);
         let mut outbox = outbox!(self, turn);
         let LongPoll { session, .. } = poll;
-        let PollRequest { cors, after, http } = request;
+        let HeldRequest { cors, after, http } = request;
         let cors = cors.as_deref().unwrap_or(&Cors::Silent);
         let written = write_body(body, cors, after, &mut outbox);
         turn.context.metrics.sessions.long_poll.subtract(1);

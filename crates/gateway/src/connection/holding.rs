@@ -19,6 +19,7 @@ impl ClientConnection {
         let protocol = match &self.stage {
             Protocol::WebSocket(socket) => socket.held_bytes(),
             Protocol::Http(http) => http.held_bytes(),
+            Protocol::Posted(request) => request.http.held_bytes(),
             Protocol::Poll(poll, request) => poll.held_bytes() + request.http.held_bytes(),
             Protocol::Identifying(_)
             | Protocol::Stream(_)
@@ -56,7 +57,7 @@ impl ClientConnection {
     pub fn close_for_memory(&mut self, turn: &mut Turn<'_>) {
         turn.context.metrics.closed_for_memory.add(1);
         self.note_end(EndReason::Memory);
-        // Behind what its socket does not take nothing would arrive.
+        // A Close behind a backlog that the socket does not take would not arrive.
         if self.sending.is_backlogged() {
             return self.end(turn);
         }

@@ -3,6 +3,7 @@
 //! It owns the state and delegates every decision: HTTP to `edge`, frames to `transport`, events
 //! to `session::delivery`, what is sent to `outbox`. It never sees a socket.
 
+mod awaiting;
 mod deadlines;
 mod deferring;
 mod delivery;
@@ -102,7 +103,9 @@ enum Protocol {
     /// A response without an end.
     Stream(Stream),
     /// A request whose answer is held back.
-    Poll(LongPoll, PollRequest),
+    Poll(LongPoll, HeldRequest),
+    /// A request whose command is not answered yet, as its event has no place in the log.
+    Posted(HeldRequest),
     /// Everything was sent. Input is discarded until the peer's FIN: a close with unread input
     /// sends a reset, which could overtake the last bytes.
     Lingering,
@@ -112,8 +115,8 @@ enum Protocol {
     Closing,
 }
 
-/// The request that a poll is the answer to.
-struct PollRequest {
+/// A request whose answer is held back.
+struct HeldRequest {
     /// Who may read the answer, where that is to be said.
     cors: Option<Box<Cors>>,
     /// What becomes of the connection after it.
@@ -229,6 +232,9 @@ impl ClientConnection {
     #[inline]
     fn serve_input(&mut self, mut input: &mut [u8], turn: &mut Turn<'_>) {
         while !input.is_empty() || self.is_in_large_message() {
+            if self.is_awaiting() {
+                return self.put_off(input, turn);
+            }
             // A request may cost as much as a new client. It is also much shorter than its answer,
             // so a client that does not read an answer does not get the next one.
             let must_wait = turn.hub.is_spent() || self.sending.is_backlogged();
@@ -253,6 +259,7 @@ impl ClientConnection {
                 // A client that asks again wants the first answer now.
                 Protocol::Poll(..) => self.answer_poll(turn),
                 Protocol::Stream(_)
+                | Protocol::Posted(_)
                 | Protocol::Lingering
                 | Protocol::Leaving
                 | Protocol::Closing => return,
@@ -407,13 +414,17 @@ impl ClientConnection {
             _ => Framing::Chunked,
         };
         self.retire(self.settled(turn), turn);
+        if self.is_awaiting() {
+            // The answer to its Close may be among what waits.
+            self.be_ready(turn);
+        }
         let mut outbox = outbox!(self, turn);
         match &mut self.stage {
             Protocol::WebSocket(socket) => {
                 socket.close(code, reason, &mut outbox);
                 self.await_close(turn);
             }
-            Protocol::Http(_) => {
+            Protocol::Http(_) | Protocol::Posted(_) => {
                 outbox.finish();
                 self.linger(turn);
             }
@@ -445,6 +456,9 @@ impl ClientConnection {
                 return self.linger(turn);
             }
             InputOutcome::Deferred => self.put_off(rest, turn),
+            InputOutcome::AwaitsAnswer(awaited) => {
+                self.await_answer(awaited, rest, turn);
+            }
             InputOutcome::AwaitsInflating => {
                 self.put_off(rest, turn);
                 self.await_inflating(turn);

@@ -1,11 +1,11 @@
 //! What HTTP's progress means for the connection: a request answered, a session opened on a
 //! transport, a command carried out.
 //!
-//! Requests are refused before this, in `edge`; opening does not fail.
+//! Requests are refused before this, in `edge`; beginning a transport does not fail.
 
 use std::time::Duration;
 
-use crate::connection::PollRequest;
+use crate::connection::HeldRequest;
 
 use crate::subprotocol::{self, Subprotocol, Verdict};
 use crate::{
@@ -68,7 +68,7 @@ impl ClientConnection {
             Action::Upgraded(upgrade) => self.upgrade(upgrade, turn),
             Action::Opened(opened) => self.open_stream(opened, turn),
             Action::Polled(polled) => self.open_poll(polled, turn),
-            Action::Posted(posted) => self.carry_out(&posted, turn),
+            Action::Posted(posted) => self.carry_out(posted, turn),
             Action::Finished => {
                 self.note_end(EndReason::Answered);
                 self.linger(turn);
@@ -154,7 +154,7 @@ impl ClientConnection {
             turn.context.metrics.gaps.add(1);
             poll.note(gap);
         }
-        self.stage = Protocol::Poll(poll, PollRequest { cors, after, http });
+        self.stage = Protocol::Poll(poll, HeldRequest { cors, after, http });
         if wait == Duration::ZERO {
             return self.answer_poll(turn);
         }
@@ -164,12 +164,13 @@ impl ClientConnection {
         }
     }
 
-    fn carry_out(&mut self, posted: &Posted, turn: &mut Turn<'_>) {
+    fn carry_out(&mut self, posted: Posted, turn: &mut Turn<'_>) {
         let mut answer = turn.context.scratch.take_buffer();
         let codec = Subprotocol::default().codec();
         let verdict = match std::str::from_utf8(&posted.body) {
             Ok(text) => {
-                let caller = &mut Caller::Request { identity: &posted.identity };
+                let connection = self.connection;
+                let caller = &mut Caller::Request { identity: &posted.identity, connection };
                 subprotocol::serve(
                     codec,
                     text,
@@ -182,14 +183,30 @@ impl ClientConnection {
             }
             Err(_) => subprotocol::refuse_bytes(codec, &mut answer),
         };
+        match verdict {
+            Verdict::Awaited(awaited) => self.await_response(posted, awaited, turn),
+            verdict => self.respond(&verdict, &answer, &posted.cors, posted.after, turn),
+        }
+        turn.context.scratch.put_buffer(answer);
+    }
+
+    /// Responds to a request with the answer to its command.
+    pub(super) fn respond(
+        &mut self,
+        verdict: &Verdict,
+        answer: &[u8],
+        cors: &Cors,
+        after: KeepAlive,
+        turn: &mut Turn<'_>,
+    ) {
         let status = match verdict {
             Verdict::Done | Verdict::DoneWithGap(_) => 200,
             Verdict::Refused => 400,
-            Verdict::GoingAway | Verdict::NoMemory => 503,
+            Verdict::GoingAway | Verdict::TryAgain | Verdict::Awaited(_) => 503,
         };
         let after = match verdict {
             Verdict::GoingAway => KeepAlive::Close,
-            _ => posted.after,
+            _ => after,
         };
         let mut outbox = outbox!(self, turn);
         if outbox.make_room(answer.len() + RESPONSE_HEAD_BYTES).is_err() {
@@ -197,11 +214,8 @@ impl ClientConnection {
             return self.close_for_memory(turn);
         }
         outbox.write(|out| {
-            response::json(out, status, &posted.cors, after, |out| {
-                out.extend_from_slice(&answer);
-            });
+            response::json(out, status, cors, after, |out| out.extend_from_slice(answer));
         });
-        turn.context.scratch.put_buffer(answer);
         match after {
             KeepAlive::Yes => self.await_request(turn),
             KeepAlive::Close => self.finish(turn),

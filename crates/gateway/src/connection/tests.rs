@@ -3,10 +3,10 @@
 use ringway_acceptor::{epoll::EpollDriver, uring::UringDriver, wheel};
 use ringway_frame::MessageReader;
 
-use crate::connection::{PollRequest, *};
+use crate::connection::{HeldRequest, *};
 
-/// The budget of an idle WebSocket is 256 bytes of user space, of which the allocator may
-/// take some for itself.
+/// The budget of an idle WebSocket is 256 bytes of user space; the allocator may take some of
+/// them for itself.
 #[test]
 fn an_idle_connection_stays_within_its_budget() {
     let account = [
@@ -33,7 +33,7 @@ fn an_idle_connection_stays_within_its_budget() {
     for (field, bytes, bytes_max) in [
         ("session", size_of::<Session>(), 80),
         ("stream", size_of::<Stream>(), 32),
-        ("poll", size_of::<LongPoll>() + size_of::<PollRequest>(), 72),
+        ("poll", size_of::<LongPoll>() + size_of::<HeldRequest>(), 72),
     ] {
         assert!(bytes <= bytes_max, "{field} takes {bytes} bytes, its share is {bytes_max}");
     }

@@ -15,7 +15,10 @@ use crate::{
         outbox,
     },
     refusal::Refusal,
-    session::delivery::{EventWriter, ServerMessage},
+    session::{
+        delivery::{EventWriter, ServerMessage},
+        perform,
+    },
     transport::websocket::PartialMessage,
 };
 
@@ -101,6 +104,9 @@ impl ClientConnection {
     /// The peer was heard, or has read: it has this long to be silent.
     #[inline]
     pub(super) fn is_alive(&mut self, turn: &mut Turn<'_>) {
+        if self.is_awaiting() {
+            return;
+        }
         self.set(Deadline::Ping, turn.context.settings.websocket.ping_interval, turn);
     }
 
@@ -191,6 +197,7 @@ impl ClientConnection {
                 self.end_identifying(Err(Refusal::IdentityUnavailable), turn);
             }
             (Protocol::Poll(..), Deadline::PollAnswer) => self.answer_poll(turn),
+            (_, Deadline::Outcome) => self.give_up_awaiting(perform::unavailable(), turn),
             // All is with the kernel, which sends it after the close, too.
             (Protocol::Leaving, _) if !self.sending.is_backlogged() => self.end(turn),
             _ => {

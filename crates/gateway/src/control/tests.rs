@@ -28,7 +28,7 @@ const ENGINES: [&str; 2] = ["uring", "epoll"];
 /// More than this many from one core: the kernel spreads them over both.
 const CLIENTS: usize = 48;
 
-/// What became of a client.
+/// How a client's connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum End {
     Told1001,
@@ -154,7 +154,7 @@ fn the_clients_of_other_cores_are_told_when_a_core_panics() {
     assert!(output.status.success() && report.contains("1 passed"), "{report}\n{log}");
     let panics: Vec<&str> =
         log.lines().filter(|line| line.contains("ERROR panicked: on purpose")).collect();
-    let is_placed = |line: &&str| line.contains("core/shard.rs:");
+    let is_placed = |line: &&str| line.contains("core/shard/messages.rs:");
     assert!(!panics.is_empty() && panics.iter().all(is_placed), "{log}");
 }
 

@@ -7,15 +7,12 @@ use crate::encoding::large_events::SWEEP_INTERVAL;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use ringway_acceptor::{Completion, ConnectionId, Counters, Operation, Operations, Wheel};
+use ringway_acceptor::{Completion, ConnectionId, Counters, Operations, Wheel};
 use ringway_frame::CloseCode;
 
 use crate::{
     auth::{Identification, IdentitySource},
-    broker::{
-        Broker,
-        mailbox::{CoreMessage, Mailbox},
-    },
+    broker::{Broker, mailbox::Mailbox},
     config::settings::Settings,
     connection::{
         ClientConnection, ReadProgress, ToLeave, Turn,
@@ -30,7 +27,7 @@ use crate::{
     outbox::channel::{Channel, Channels},
     refusal::Refusal,
     session::{
-        core_hub::{Appended, CoreHub, Intake},
+        core_hub::{Appended, CoreHub},
         delivery::DeliveryContext,
         dispatch::{Encoder, Room},
     },
@@ -395,55 +392,10 @@ impl Shard {
         if let Some(mut peer) = self.peers.remove(connection) {
             peer.log_end(&mut self.core.log, now);
             self.core.wheel.cancel(connection.slot());
+            self.core.hub.submissions.end_wait(connection);
             self.core.memory.change(peer.counted_bytes(), 0);
             if let Some(permit) = peer.take_permit() {
                 self.limiter.leave(permit);
-            }
-        }
-    }
-
-    fn handle_messages(&mut self, now: Duration, operations: &mut Operations) {
-        let CoreHub { mailbox, core, .. } = &self.core.hub;
-        let drain_time = mailbox.drain_time();
-        for order in mailbox.collect(*core) {
-            self.handle(order, now, operations);
-        }
-        if let Some(drain_time) = drain_time
-            && self.drain.is_none()
-        {
-            operations.push(Operation::StopAccepting);
-            self.core.hub.intake = Intake::Closed;
-            self.core.hub.mailbox.close_intake();
-            self.drain = Some(Drain::new(now, drain_time));
-        }
-    }
-
-    fn handle(&mut self, order: CoreMessage, now: Duration, operations: &mut Operations) {
-        match order {
-            #[cfg(test)]
-            CoreMessage::Panic => panic!("on purpose"),
-            CoreMessage::Close { client, code, reason } => {
-                let slots: Vec<u32> = self.core.hub.subscriptions.connections(&client).collect();
-                for slot in slots {
-                    self.with_slot(slot, now, operations, |peer, turn| {
-                        peer.note_end(EndReason::ClosedByApplication);
-                        peer.close(code, &reason, turn);
-                    });
-                }
-            }
-            CoreMessage::Identified { ticket, result } => {
-                self.with(ticket.connection, now, operations, |peer, turn| {
-                    peer.identified(ticket, result, turn);
-                });
-            }
-            // What a connection has agreed on with its peer, it keeps itself.
-            CoreMessage::ReplaceSettings(settings) => self.core.settings = settings,
-            CoreMessage::Listen { connection, client, topic, change } => {
-                self.with(connection, now, operations, |peer, turn| {
-                    if peer.is_of(&client) {
-                        peer.listen(change, &topic, turn);
-                    }
-                });
             }
         }
     }
@@ -452,8 +404,14 @@ impl Shard {
     /// acknowledged.
     fn see_off(&mut self, now: Duration, operations: &mut Operations) {
         let is_all_sent = self.is_all_sent();
+        let Some(drain) = &self.drain else { return };
+        let is_to_tell = drain.is_gathering() && (is_all_sent || drain.is_late(now));
+        if is_to_tell {
+            // What is acknowledged later might not be sent any more.
+            self.give_up_submissions(now, operations);
+        }
         let Some(drain) = &mut self.drain else { return };
-        if drain.is_gathering() && (is_all_sent || drain.is_late(now)) {
+        if is_to_tell {
             drain.tell(now, self.peers.slots(), self.peers.len());
         }
         let is_patient = now < drain.patience_end();
@@ -474,6 +432,7 @@ impl Shard {
         let CoreHub { mailbox, broker, dispatch, reader, .. } = &self.core.hub;
         self.drain.is_some()
             && mailbox.is_log_final()
+            && broker.pending() == 0
             && dispatch.is_empty()
             && reader.position() == broker.log.head()
     }
@@ -484,7 +443,9 @@ fn tell_to_leave(peer: &mut ClientConnection, turn: &mut Turn<'_>) {
     peer.close(CloseCode::GOING_AWAY, "the server is going away", turn);
 }
 
+mod messages;
 mod ready;
 mod relief;
+mod submissions;
 #[cfg(test)]
 mod tests;

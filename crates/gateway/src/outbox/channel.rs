@@ -217,11 +217,11 @@ impl Channel {
         self.0.as_mut()?.deferred.as_mut()
     }
 
-    /// Puts input off.
-    pub fn defer(&mut self, deferred: Deferred) {
+    /// The input that waits for its turn, to be added to; none so far, if there was none.
+    pub fn deferred_or_default(&mut self) -> &mut Deferred {
         let kept =
             self.0.get_or_insert_with(|| Box::new(Kept { layer: Layer::Plain, deferred: None }));
-        kept.deferred = Some(deferred);
+        kept.deferred.get_or_insert_default()
     }
 
     /// Takes the input that was put off.

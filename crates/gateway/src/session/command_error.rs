@@ -35,11 +35,13 @@ pub enum ErrorCode {
     GoingAway,
     /// There is no memory for the event now; the command may be sent again.
     OutOfMemory,
+    /// The log does not take the event now; the command may be sent again.
+    Unavailable,
 }
 
 impl ErrorCode {
     /// Every code.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::NotJson,
         Self::UnknownType,
         Self::MissingField,
@@ -53,6 +55,7 @@ impl ErrorCode {
         Self::NotOnThisTransport,
         Self::GoingAway,
         Self::OutOfMemory,
+        Self::Unavailable,
     ];
 
     /// As it is written.
@@ -76,6 +79,7 @@ impl ErrorCode {
             Self::NotOnThisTransport => "not_on_this_transport",
             Self::GoingAway => "going_away",
             Self::OutOfMemory => "out_of_memory",
+            Self::Unavailable => "unavailable",
         }
     }
 }

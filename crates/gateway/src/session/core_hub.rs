@@ -7,12 +7,18 @@ use crate::encoding::large_events::LargeEvents;
 
 use std::{cell::Cell, sync::Arc, time::Duration};
 
-use ringway_hub::{Appender, Key, Reader, Sequence, Subscriptions};
+use ringway_hub::{Key, Reader, Sequence, Subscriptions};
 
 use crate::{
-    broker::{Broker, mailbox::Mailbox},
+    broker::{
+        Broker,
+        mailbox::Mailbox,
+        source::{Submitter, SubmitterId},
+    },
     limits::{LOOK_UP_BYTES, TURN_EVENT_BYTES_MAX, TURN_SLICE_BYTES},
-    session::{departures::Departures, dispatch::Dispatch, ready::ReadyQueue},
+    session::{
+        departures::Departures, dispatch::Dispatch, ready::ReadyQueue, submissions::Submissions,
+    },
 };
 
 /// A core's side of the hub.
@@ -26,7 +32,9 @@ pub struct CoreHub {
     /// Who on this core listens to what.
     pub subscriptions: Subscriptions,
     /// This core's way to the end of the log.
-    pub appender: Appender,
+    pub submitter: Submitter,
+    /// Commands whose events have no place in the log yet.
+    pub submissions: Submissions,
     /// How far this core has read.
     pub reader: Reader,
     /// What was read and is not sent yet.
@@ -77,7 +85,8 @@ impl CoreHub {
             mailbox,
             core,
             subscriptions: Subscriptions::default(),
-            appender: Appender::default(),
+            submitter: Submitter::new(SubmitterId::Core(core)),
+            submissions: Submissions::default(),
             dispatch: Dispatch::default(),
             large_events: LargeEvents::default(),
             ready: ReadyQueue::default(),

@@ -6,17 +6,18 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use ringway_acceptor::ConnectionId;
-use ringway_hub::{Cursor, First, Name};
+use ringway_hub::{Cursor, Name};
 
 use crate::{
     auth::{Act, Grants, Identity},
     broker::{
-        Missed, Notice, Receipt, ReceiptRoom,
+        Answer, Awaited, Broker, CommandOutcome, Missed, Notice, Place, Receipt, ReceiptRoom,
+        Waiter,
         mailbox::{Change, CoreMessage},
+        source::{SubmitError, Submitter, Unavailable},
     },
     config::{reference::ConfigReference, settings::Settings},
     limits::RECIPIENT_COST,
-    memory::OutOfMemory,
     session::{
         Session, TooMany,
         command::Command,
@@ -38,6 +39,8 @@ pub enum Caller<'a> {
     Request {
         /// Who it is.
         identity: &'a Identity,
+        /// The connection of the request.
+        connection: ConnectionId,
     },
 }
 
@@ -45,14 +48,14 @@ impl Caller<'_> {
     fn client(&self) -> &str {
         match self {
             Self::Session { session, .. } => session.client(),
-            Self::Request { identity } => &identity.client,
+            Self::Request { identity, .. } => &identity.client,
         }
     }
 
     fn grants(&self) -> &Grants {
         match self {
             Self::Session { session, .. } => session.grants(),
-            Self::Request { identity } => &identity.grants,
+            Self::Request { identity, .. } => &identity.grants,
         }
     }
 
@@ -63,6 +66,21 @@ impl Caller<'_> {
             false => Err(not_granted(act, self.grants().key(act))),
         }
     }
+
+    fn connection(&self) -> ConnectionId {
+        match self {
+            Self::Session { connection, .. } | Self::Request { connection, .. } => *connection,
+        }
+    }
+}
+
+/// How far a command was carried out.
+#[derive(Debug)]
+pub enum Performed<'t> {
+    /// It was carried out.
+    Done(Reply<'t>),
+    /// Its event has no place in the log yet. The connection is told when the outcome is known.
+    Awaited(Arc<Awaited>),
 }
 
 /// What a command that was carried out is answered.
@@ -104,8 +122,8 @@ pub fn perform<'t>(
     hub: &mut CoreHub,
     settings: &Settings,
     now: Duration,
-) -> Result<Reply<'t>, CommandError<'t>> {
-    match command {
+) -> Result<Performed<'t>, CommandError<'t>> {
+    let reply = match command {
         Command::Ping { id } => {
             let cursor = match caller {
                 Caller::Session { session, .. } => session.cursor(hub),
@@ -116,19 +134,16 @@ pub fn perform<'t>(
         Command::Notify { id, to, event, data, ttl } => {
             let client = caller.client();
             if hub.intake == Intake::Closed {
-                return reply_again(client, id, hub, now);
+                return reply_again(client, id, hub, now).map(Performed::Done);
             }
             hub.spend(to.len() * RECIPIENT_COST);
-            let CoreHub { broker, appender, appended, .. } = hub;
-            let receipt = broker.receipts.try_once(client, &id, now, || {
-                let notice = Notice { from: Some(client), event: event.as_deref(), data, ttl };
+            let notice = Notice { from: Some(client), event: event.as_deref(), data, ttl };
+            return submit(id, caller, hub, settings, now, |broker, submitter| {
                 let room = ReceiptRoom::new(&to)?;
                 let allowed = caller.grants().names(Act::Notify, &settings.clients);
-                let notified = broker.notify(appender, notice, &to, allowed, now)?;
-                *appended = Appended::Some;
-                Ok(Arc::new(room.notified(notified.cursor, &notified.outcome)))
+                let notified = broker.notify(submitter, notice, &to, allowed, now)?;
+                Ok((notified.place, room.notified(notified.place, &notified.outcome)))
             });
-            accepted(id, receipt, settings)
         }
         Command::Publish { id, topic, event, data, echo, ttl } => {
             let client = caller.client();
@@ -136,16 +151,13 @@ pub fn perform<'t>(
                 return Err(fault.of(id));
             }
             if hub.intake == Intake::Closed {
-                return reply_again(client, id, hub, now);
+                return reply_again(client, id, hub, now).map(Performed::Done);
             }
-            let CoreHub { broker, appender, appended, .. } = hub;
-            let receipt = broker.receipts.try_once(client, &id, now, || {
-                let notice = Notice { from: Some(client), event: event.as_deref(), data, ttl };
-                let cursor = broker.publish(appender, notice, &topic, echo, now)?;
-                *appended = Appended::Some;
-                Ok(Arc::new(Receipt::published(cursor)))
+            let notice = Notice { from: Some(client), event: event.as_deref(), data, ttl };
+            return submit(id, caller, hub, settings, now, |broker, submitter| {
+                let place = broker.publish(submitter, notice, &topic, echo, now)?;
+                Ok((place, Receipt::published(place)))
             });
-            accepted(id, receipt, settings)
         }
         Command::Subscribe { id, topic, since, last, connection } => {
             let since = match begin_of(&topic, since.as_deref(), caller, settings) {
@@ -163,18 +175,68 @@ pub fn perform<'t>(
             let listening = Listening { id, topic, connection, change: Change::Unsubscribe };
             listen(listening, caller, hub, settings)
         }
+    };
+    reply.map(Performed::Done)
+}
+
+/// Submits the event of a command, unless that was done when the command came before.
+fn submit<'t>(
+    id: Cow<'t, str>,
+    caller: &Caller<'_>,
+    hub: &mut CoreHub,
+    settings: &Settings,
+    now: Duration,
+    submit: impl FnOnce(&Broker, &mut Submitter) -> Result<(Place, Receipt), SubmitError>,
+) -> Result<Performed<'t>, CommandError<'t>> {
+    let CoreHub { broker, submitter, submissions, appended, core, .. } = hub;
+    let (client, waiter) =
+        (caller.client(), Waiter { core: *core, connection: caller.connection() });
+    let answer = broker.receipts.try_once(client, &id, now, || {
+        let (place, receipt) = submit(broker, submitter)?;
+        Ok(match place {
+            Place::At(_) => {
+                *appended = Appended::Some;
+                Answer::Given(Arc::new(receipt))
+            }
+            Place::Pending(submission) => {
+                let awaited = Awaited::new(client, &id, waiter, &receipt);
+                submissions.insert(submission, receipt, Arc::clone(&awaited));
+                Answer::Awaited(awaited)
+            }
+        })
+    });
+    match answer {
+        Ok((Answer::Given(receipt), _)) => Ok(Performed::Done(Reply::Accepted { id, receipt })),
+        Ok((Answer::Awaited(awaited), _)) => match awaited.join(waiter) {
+            Some(outcome) => reply_of(id, outcome).map(Performed::Done),
+            None => Ok(Performed::Awaited(awaited)),
+        },
+        Err(SubmitError::OutOfMemory) => Err(no_memory(settings).of(id)),
+        Err(SubmitError::Unavailable) => Err(unavailable().of(id)),
     }
 }
 
-fn accepted<'t>(
-    id: Cow<'t, str>,
-    receipt: Result<(Arc<Receipt>, First), OutOfMemory>,
-    settings: &Settings,
-) -> Result<Reply<'t>, CommandError<'t>> {
-    match receipt {
-        Ok((receipt, _)) => Ok(Reply::Accepted { id, receipt }),
-        Err(OutOfMemory) => Err(no_memory(settings).of(id)),
+/// The reply to a command whose outcome is known.
+///
+/// # Errors
+/// Its event got no place in the log.
+pub fn reply_of(id: Cow<'_, str>, outcome: CommandOutcome) -> Result<Reply<'_>, CommandError<'_>> {
+    match outcome {
+        Ok(receipt) => Ok(Reply::Accepted { id, receipt }),
+        Err(Unavailable) => Err(unavailable().of(id)),
     }
+}
+
+/// The log's source does not answer, or refuses the event.
+pub fn unavailable() -> Fault {
+    let message = "the log does not take the event now, send it again later";
+    Fault::new(ErrorCode::Unavailable, message)
+}
+
+/// The gateway has no more time to wait for the event's place.
+pub fn going_away() -> Fault {
+    let message = "the gateway is going away; send the command again after reconnecting";
+    Fault::new(ErrorCode::GoingAway, message)
 }
 
 /// There is no memory for the event, or for the reply to it: a command that comes again is carried
@@ -202,11 +264,15 @@ fn reply_again<'t>(
     hub: &CoreHub,
     now: Duration,
 ) -> Result<Reply<'t>, CommandError<'t>> {
-    let Some(receipt) = hub.broker.receipts.earlier(client, &id, now) else {
-        let message = "the gateway is going away; send the command again after reconnecting";
-        return Err(Fault::new(ErrorCode::GoingAway, message).of(id));
+    let outcome = match hub.broker.receipts.earlier(client, &id, now) {
+        Some(Answer::Given(receipt)) => Some(Ok(receipt)),
+        Some(Answer::Awaited(awaited)) => awaited.outcome(),
+        None => None,
     };
-    Ok(Reply::Accepted { id, receipt })
+    match outcome {
+        Some(outcome) => reply_of(id, outcome),
+        None => Err(going_away().of(id)),
+    }
 }
 
 /// The cursor from which a subscription begins; `None`: it begins now.
@@ -259,7 +325,7 @@ fn listen<'t>(
                 }
             }
         }
-        Caller::Request { identity } => {
+        Caller::Request { identity, .. } => {
             let Some((core, connection)) = named.as_deref().and_then(place_of) else {
                 let message = "name the `connection` that its welcome named, or put the topics \
                                into the query of the transport";

@@ -4,11 +4,11 @@ mod grants;
 
 use std::sync::Arc;
 
-use ringway_hub::{Appender, Epoch};
+use ringway_hub::Epoch;
 
 use super::*;
 use crate::{
-    broker::{Broker, Echo, Notice, Ttl, mailbox::Mailbox},
+    broker::{Broker, Echo, Notice, Ttl, mailbox::Mailbox, source::Submitter},
     config::{Config, settings::Settings},
 };
 
@@ -40,7 +40,7 @@ fn publish(kept: Kept, hub: &mut CoreHub) {
     };
     let notice = Notice { from: None, event: None, data: "1", ttl };
     let broker = Arc::clone(&hub.broker);
-    broker.publish(&mut Appender::default(), notice, "news", Echo::Yes, NOW).expect("memory");
+    broker.publish(&mut Submitter::default(), notice, "news", Echo::Yes, NOW).expect("memory");
     let read = hub.reader.follow(&broker.log, |_| ControlFlow::Continue(()));
     read.expect("nothing is gone");
 }

@@ -7,10 +7,10 @@
 pub mod depth;
 pub mod native;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
-    broker::Missed,
+    broker::{Awaited, Missed},
     config::settings::Settings,
     limits::COMMAND_COST,
     memory::OutOfMemory,
@@ -18,7 +18,7 @@ use crate::{
         command::{Command, CommandLimits},
         command_error::{CommandError, ErrorCode, Fault},
         core_hub::CoreHub,
-        perform::{self, Caller, Reply, no_memory},
+        perform::{self, Caller, Performed, Reply, no_memory},
     },
 };
 
@@ -74,7 +74,7 @@ impl Subprotocol {
 }
 
 /// How a command went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Verdict {
     /// The command was carried out.
     Done,
@@ -85,8 +85,11 @@ pub enum Verdict {
     Refused,
     /// It was not carried out, because the gateway is going away; another gateway may accept it.
     GoingAway,
-    /// It was not carried out for lack of memory; the client may send it again.
-    NoMemory,
+    /// It was not carried out for lack of memory, or as the log did not take its event; the client
+    /// may send it again.
+    TryAgain,
+    /// Its event has no place in the log yet; nothing was answered.
+    Awaited(Arc<Awaited>),
 }
 
 /// Carries out the command in `text` and appends the answer to `out`.
@@ -107,6 +110,20 @@ pub fn serve(
     let reply = codec
         .decode(text, &limits)
         .and_then(|command| perform::perform(command, caller, hub, settings, now));
+    match reply {
+        Ok(Performed::Done(reply)) => answer(codec, Ok(reply), settings, out),
+        Ok(Performed::Awaited(awaited)) => Verdict::Awaited(awaited),
+        Err(error) => answer(codec, Err(error), settings, out),
+    }
+}
+
+/// Appends the answer to a command.
+pub fn answer(
+    codec: &dyn Codec,
+    reply: Result<Reply<'_>, CommandError<'_>>,
+    settings: &Settings,
+    out: &mut Vec<u8>,
+) -> Verdict {
     match reply {
         Ok(reply) => match codec.encode_reply(&reply, out) {
             Ok(()) => match reply {
@@ -130,7 +147,7 @@ fn refuse(codec: &dyn Codec, error: &CommandError<'_>, out: &mut Vec<u8>) -> Ver
     codec.encode_error(error, out);
     match error.code {
         ErrorCode::GoingAway => Verdict::GoingAway,
-        ErrorCode::OutOfMemory => Verdict::NoMemory,
+        ErrorCode::OutOfMemory | ErrorCode::Unavailable => Verdict::TryAgain,
         _ => Verdict::Refused,
     }
 }

@@ -3,6 +3,8 @@
 //! It never parses a frame itself, never decides what a control frame means (that is
 //! `ProtocolState`), and never touches a timer.
 
+use std::sync::Arc;
+
 use ringway_acceptor::ConnectionId;
 use ringway_frame::{
     Allowance, CloseCode, Control, MessageReader, ProtocolError, ProtocolState, ReadLimits,
@@ -10,6 +12,7 @@ use ringway_frame::{
 };
 
 use crate::{
+    broker::Awaited,
     config::{reference::ConfigReference, settings::Settings},
     limits::{MESSAGE_COST, PLAIN_BYTES_PER_COST},
     memory::OutOfMemory,
@@ -61,7 +64,7 @@ enum Service {
 }
 
 /// Whether the WebSocket goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum InputOutcome {
     /// It does.
     Open,
@@ -70,6 +73,8 @@ pub enum InputOutcome {
     /// It does, but its message inflates to so much that it waits for the one that another
     /// connection has in work.
     AwaitsInflating,
+    /// It does, but the rest of the input waits for the answer to a command.
+    AwaitsAnswer(Arc<Awaited>),
     /// The last frame was sent and nothing more will be read: the stream is ended now.
     Ended,
 }
@@ -179,13 +184,13 @@ impl WebSocket {
             let compression = self.compression.as_deref_mut();
             let served = match (self.service, &mut self.session) {
                 (Service::Echo, _) => {
-                    echo::echo(kind, payload, compression, context.scratch, outbox)
+                    echo::echo(kind, payload, compression, context.scratch, outbox).map(|()| None)
                 }
                 (Service::Session, Some(session)) => {
                     let Some(text) = payload.as_str() else {
                         // The subprotocol is text (RFC 6455 §7.4.1: a kind that is not accepted).
                         let code = CloseCode::UNSUPPORTED;
-                        self.fail(code, "this subprotocol has text messages only", outbox);
+                        self.fail(code, "this subprotocol accepts only text messages", outbox);
                         return self.outcome();
                     };
                     let mut caller = Caller::Session { session, connection };
@@ -193,16 +198,39 @@ impl WebSocket {
                     let frames = Frames(compression);
                     carry_out(codec, text, &mut caller, frames, hub, context, outbox)
                 }
-                (Service::Session, None) => Ok(()),
+                (Service::Session, None) => Ok(None),
             };
             hub.spend(context.scratch.take_cost());
             if inflated > 0 && !self.is_in_large_message() {
                 hub.ready.end_inflating(connection);
             }
-            if let Err(OutOfMemory) = served {
-                return self.fail_by(ProtocolError::OutOfMemory, context, outbox);
+            match served {
+                Ok(None) => {}
+                Ok(Some(awaited)) => return InputOutcome::AwaitsAnswer(awaited),
+                Err(OutOfMemory) => {
+                    return self.fail_by(ProtocolError::OutOfMemory, context, outbox);
+                }
             }
         }
+    }
+
+    /// The codec of its subprotocol.
+    pub fn codec(&self) -> &'static dyn Codec {
+        self.subprotocol.codec()
+    }
+
+    /// Answers a command that had to wait for its outcome.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] for the answer.
+    pub fn answer(
+        &mut self,
+        answer: &[u8],
+        context: &mut DeliveryContext<'_>,
+        outbox: &mut Outbox<'_>,
+    ) -> Result<(), OutOfMemory> {
+        let Some((_, mut frames)) = self.delivery() else { return Ok(()) };
+        frames.answer(answer, context.scratch, outbox)
     }
 
     /// Whether a large message is being inflated, or sent back: there is something to do without
@@ -355,7 +383,7 @@ fn send(frame: Option<Control<'_>>, outbox: &mut Outbox<'_>) {
     }
 }
 
-/// Carries out a command, and answers it.
+/// Carries out a command, and answers it, unless it is to be answered later.
 ///
 /// # Errors
 /// [`OutOfMemory`] for the answer.
@@ -367,15 +395,21 @@ fn carry_out(
     hub: &mut CoreHub,
     context: &mut DeliveryContext<'_>,
     outbox: &mut Outbox<'_>,
-) -> Result<(), OutOfMemory> {
+) -> Result<Option<Arc<Awaited>>, OutOfMemory> {
     let mut answer = context.scratch.take_buffer();
     let (settings, now) = (context.settings, context.now);
     let verdict = subprotocol::serve(codec, text, caller, hub, settings, now, &mut answer);
-    let answered = frames.answer(&answer, context.scratch, outbox);
+    let answered = match &verdict {
+        Verdict::Awaited(_) => Ok(()),
+        _ => frames.answer(&answer, context.scratch, outbox),
+    };
     if let Verdict::DoneWithGap((from, to)) = verdict {
         context.metrics.gaps.add(1);
         frames.server_message(ServerMessage::Gap { from, to }, context.scratch, outbox);
     }
     context.scratch.put_buffer(answer);
-    answered
+    answered.map(|()| match verdict {
+        Verdict::Awaited(awaited) => Some(awaited),
+        _ => None,
+    })
 }

@@ -314,6 +314,8 @@ pub struct Object {
     pub cursor: Option<String>,
     /// The command that it answers.
     pub id: Option<String>,
+    /// Why the command was not carried out.
+    pub code: Option<String>,
     /// The client that it welcomes.
     pub client: Option<String>,
     /// The connection that it welcomes.

@@ -94,6 +94,14 @@ fn a_client_without_a_cursor_gets_what_no_socket_took() {
 }
 
 #[test]
+fn a_log_that_answers_later_loses_nothing_and_doubles_nothing() {
+    let test = "a_log_that_answers_later_loses_nothing_and_doubles_nothing";
+    let (tally, seeds) = run(test, 500, Scenario::late_log);
+    let has_all = Count::HUB.iter().chain([&Count::Unavailable]).all(|count| tally.of(*count) > 0);
+    assert!(seeds < 500 || has_all, "too little has happened: {tally:#?}");
+}
+
+#[test]
 fn a_flood_of_events_is_delivered_in_turns() {
     run("a_flood_of_events_is_delivered_in_turns", 40, Scenario::flood);
 }

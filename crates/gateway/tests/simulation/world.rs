@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use fastrand::Rng;
 use ringway::{
     auth::IdentitySource,
-    broker::{Broker, mailbox::Mailbox},
+    broker::{Broker, mailbox::Mailbox, source::LogSource},
     config::settings::Settings,
     edge::limiter::ConnectionLimiter,
     memory::MemoryBudget,
@@ -18,7 +18,7 @@ use ringway_hub::Epoch;
 use crate::{
     checkers::{Audit, Trace, check},
     core::{Core, Owner},
-    hub::{Hub, Place},
+    hub::{Hub, LateLog, Place, Placing},
     identities::Identified,
     relay::{Pair, Relays},
     scenario::Scenario,
@@ -34,6 +34,8 @@ pub struct Shared {
     pub settings: Arc<Settings>,
     /// The log and the directory.
     pub broker: Arc<Broker>,
+    /// What gives events their places, unless the log does.
+    pub late_log: Option<Arc<LateLog>>,
     /// Who the clients are.
     pub identities: Arc<dyn IdentitySource>,
     /// The limits of connections.
@@ -75,13 +77,18 @@ impl World {
             true => Identified::Later,
             false => Identified::AtOnce,
         };
+        let broker = Broker::new(Epoch::new(seed + 1), &settings.history, &settings.history_topics);
+        let late_log = match scenario.hub.placing {
+            Placing::AtOnce => None,
+            Placing::Later => Some(Arc::new(LateLog::new(seed))),
+        };
         let shared = Shared {
             identities: identified.source(&mailbox),
-            broker: Arc::new(Broker::new(
-                Epoch::new(seed + 1),
-                &settings.history,
-                &settings.history_topics,
-            )),
+            broker: Arc::new(match &late_log {
+                Some(late_log) => broker.with_source(Arc::clone(late_log) as Arc<dyn LogSource>),
+                None => broker,
+            }),
+            late_log,
             limiter: Arc::new(ConnectionLimiter::new(scenario.limits.clone())),
             mailbox,
             memory: Arc::new(MemoryBudget::new(1 << 40)),
@@ -157,18 +164,23 @@ impl World {
 
     /// Whether nothing is on its way.
     fn is_quiet(&self) -> bool {
-        self.network.is_quiet() && self.cores.iter().all(|core| core.operations.is_empty())
+        self.network.is_quiet()
+            && self.hub.has_all_places()
+            && self.cores.iter().all(|core| core.operations.is_empty())
     }
 
     /// Whether nothing will happen without a client's doing, or a time-out.
     fn is_at_rest(&self) -> bool {
         let now = self.network.now();
-        self.network.is_quiet() && self.cores.iter().all(|core| core.is_at_rest(now))
+        self.network.is_quiet()
+            && self.hub.has_all_places()
+            && self.cores.iter().all(|core| core.is_at_rest(now))
     }
 
     /// Clients act, then the cores take a turn, in any order.
     fn turn(&mut self) {
         let now = self.network.now();
+        self.hub.place_events(now);
         self.hub.check(now, &mut self.trace);
         let is_at_rest = self.is_at_rest();
         if is_at_rest {

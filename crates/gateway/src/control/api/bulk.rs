@@ -2,7 +2,7 @@
 //! of it.
 //!
 //! Lines are answered while more come, so that neither the request nor the answer is ever held
-//! whole. Whoever reads no answers is not read from, and then given up.
+//! whole. A client that does not read the answers is not read from, and then given up.
 
 use std::{fmt, sync::Arc};
 
@@ -34,7 +34,7 @@ pub fn answer(verb: Verb, api: Arc<Api>, body: Body) -> Response {
     ([(header::CONTENT_TYPE, media)], Body::new(answer)).into_response()
 }
 
-/// Whoever should read the answer has gone, or reads nothing.
+/// The client that should read the answer has gone, or reads nothing.
 #[derive(Debug)]
 struct Unread;
 
@@ -80,7 +80,7 @@ async fn serve(
         }
         let mut input = &*piece;
         while let Some(line) = lines.next(&mut input) {
-            answers.take(&line);
+            answers.take(&line).await;
             if answers.out.len() >= BULK_ANSWER_BYTES {
                 answers.flush(sender).await?;
             }
@@ -91,7 +91,7 @@ async fn serve(
         }
     }
     if let Some(line) = lines.finish() {
-        answers.take(&line);
+        answers.take(&line).await;
     }
     answers.flush(sender).await
 }
@@ -106,12 +106,12 @@ struct Answers<'a> {
 }
 
 impl Answers<'_> {
-    fn take(&mut self, line: &Line<'_>) {
+    async fn take(&mut self, line: &Line<'_>) {
         let start = self.out.len();
         self.line += 1;
         let done = match line.bytes() {
             None if *line == Line::NoMemory => Err(body::out_of_memory(&self.api.memory)),
-            Some(line) => post::submit(self.verb, self.api, None, line, &mut self.out),
+            Some(line) => post::submit(self.verb, self.api, None, line, &mut self.out).await,
             None => {
                 let bytes_max = self.api.message_bytes_max();
                 let limit = ConfigReference::bytes(body::MESSAGE_BYTES_KEY, bytes_max);

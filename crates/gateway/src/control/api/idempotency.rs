@@ -14,7 +14,7 @@ use ringway_hub::{DedupCache, First};
 
 use crate::{
     control::api::{
-        done::Done,
+        awaited::{Answer, Awaited},
         problem::{Kind, Problem},
         submission::Submission,
     },
@@ -96,20 +96,20 @@ fn unquote(text: &str) -> Option<String> {
     }
 }
 
-/// The keys of late, with what became of their requests.
+/// Recent idempotency keys, with the outcome of their requests.
 #[derive(Debug)]
 pub struct IdempotencyStore {
     receipts: DedupCache<Arc<Receipt>>,
     hasher: RandomState,
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Debug)]
 pub struct Receipt {
     /// Of the submission, by the ledger's own secret.
     fingerprint: u64,
     /// What became of it.
-    pub done: Done,
+    pub answer: Answer,
 }
 
 impl Receipt {
@@ -140,10 +140,10 @@ impl IdempotencyStore {
         key: &Key,
         submission: &Submission<'_>,
         now: Duration,
-        perform: impl FnOnce() -> Result<Done, Problem>,
+        perform: impl FnOnce() -> Result<Answer, Problem>,
     ) -> Result<(Arc<Receipt>, First), Problem> {
         let fingerprint = self.hasher.hash_one(submission);
-        let receipt = || Ok::<_, Problem>(Arc::new(Receipt { fingerprint, done: perform()? }));
+        let receipt = || Ok::<_, Problem>(Arc::new(Receipt { fingerprint, answer: perform()? }));
         let (receipt, first) = self.receipts.try_once("", &key.0, now, receipt)?;
         receipt.check(fingerprint)?;
         Ok((receipt, first))
@@ -164,9 +164,18 @@ impl IdempotencyStore {
         Ok(Some(receipt))
     }
 
+    /// Forgets a submission whose event got no place in the log.
+    pub fn forget(&self, key: &Key, awaited: &Arc<Awaited>) {
+        self.receipts.forget_if(
+            "",
+            &key.0,
+            |receipt| matches!(&receipt.answer, Answer::Awaited(one) if Arc::ptr_eq(one, awaited)),
+        );
+    }
+
     /// Bytes of memory.
     pub fn bytes(&self) -> usize {
-        self.receipts.bytes(|receipt| size_of::<Receipt>() + receipt.done.bytes())
+        self.receipts.bytes(|receipt| size_of::<Receipt>() + receipt.answer.bytes())
     }
 }
 
@@ -175,7 +184,19 @@ mod tests {
     use axum::http::HeaderValue;
     use ringway_hub::{Cursor, Epoch};
 
-    use super::{super::submission::Verb, *};
+    use super::{
+        super::{done::Done, submission::Verb},
+        *,
+    };
+
+    impl Receipt {
+        fn done(&self) -> &Done {
+            match &self.answer {
+                Answer::Done(done) => done,
+                Answer::Awaited(_) => unreachable!("it was done at once"),
+            }
+        }
+    }
 
     fn of_header(values: &[&[u8]]) -> Result<Option<Key>, Kind> {
         let mut fields = HeaderMap::new();
@@ -216,14 +237,15 @@ mod tests {
         let (one, _) = read(r#"{"topic":"a","data":[1]}"#).unwrap();
         let (same, _) = read(r#"{ "data" : [1], "topic" : "\u0061", "event": null }"#).unwrap();
         let (other, _) = read(r#"{"topic":"a","data":[ 1]}"#).unwrap();
-        let done = |sequence| Done::published(Cursor { epoch: Epoch::new(1), sequence });
+        let published = |sequence| Done::published(Cursor { epoch: Epoch::new(1), sequence });
+        let done = |sequence| Answer::Done(published(sequence));
         let no_memory = || Err(Problem::new(Kind::OutOfMemory, "none"));
         let problem = ledger.once(&key, &one, now, no_memory).unwrap_err();
         assert_eq!(problem.kind, Kind::OutOfMemory, "and it may come again");
         let (receipt, first) = ledger.once(&key, &one, now, || Ok(done(1))).unwrap();
-        assert_eq!((&receipt.done, first), (&done(1), First::Yes));
+        assert_eq!((receipt.done(), first), (&published(1), First::Yes));
         let (receipt, first) = ledger.once(&key, &same, now, || unreachable!()).unwrap();
-        assert_eq!((&receipt.done, first), (&done(1), First::No));
+        assert_eq!((receipt.done(), first), (&published(1), First::No));
         let problem = ledger.once(&key, &other, now, || unreachable!()).unwrap_err();
         assert_eq!(problem.kind, Kind::IdempotencyKeyReused);
         let later = IDEMPOTENCY_AGE_MAX;

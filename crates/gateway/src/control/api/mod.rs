@@ -4,6 +4,7 @@
 //! It listens on an address of its own and is never reachable from the edge listener. It asks for
 //! no credentials, and the permissions of clients do not apply to it.
 
+mod awaited;
 mod body;
 mod bulk;
 mod clients;
@@ -22,25 +23,25 @@ mod submission;
 mod tests;
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use ringway_hub::Appender;
 use tokio::net::TcpListener;
 
 use crate::{
-    broker::{Broker, Echo, mailbox::Mailbox},
+    broker::{Broker, Echo, Place, Receipt, ReceiptRoom, mailbox::Mailbox, source::SubmitError},
     config::{patterns::Patterns, settings::Settings},
     control::api::{
+        awaited::{Answer, Submissions},
         body::{BodyLimit, MESSAGE_BYTES_KEY},
         done::Done,
-        idempotency::IdempotencyStore,
+        idempotency::{IdempotencyStore, Key},
         problem::Problem,
         submission::{Submission, To},
     },
     limits::BULK_BYTES_MAX,
-    memory::{MemoryBudget, OutOfMemory},
+    memory::MemoryBudget,
     metrics::{CoreMetrics, Counter},
     process::server::Running,
 };
@@ -55,7 +56,9 @@ pub fn start(running: &Running) -> anyhow::Result<Stop> {
     let socket = running.api.try_clone()?;
     socket.set_nonblocking(true)?;
     let listener = TcpListener::from_std(socket)?;
-    let router = routes::router(Arc::new(Api::of(running)));
+    let api = Arc::new(Api::of(running));
+    api.follow_outcomes();
+    let router = routes::router(api);
     let settings = Arc::clone(&running.settings);
     Ok(server::start(listener, router, settings, running.private_connections_max))
 }
@@ -71,8 +74,8 @@ struct Api {
     start: Instant,
     /// The application may address everyone.
     everyone: Patterns,
-    /// Locked because axum shares its state between threads, of which there is one here.
-    tail: Mutex<Appender>,
+    /// Locked because axum shares its state between threads, although only one runs here.
+    submissions: Mutex<Submissions>,
     ledger: IdempotencyStore,
     appended: Counter,
 }
@@ -88,7 +91,7 @@ impl Api {
             engine: running.engine.to_string(),
             start: running.start,
             everyone: Patterns::new(["*"]),
-            tail: Mutex::default(),
+            submissions: Mutex::default(),
             ledger: IdempotencyStore::default(),
             appended: Counter::default(),
         }
@@ -121,28 +124,57 @@ impl Api {
         self.settings.clients.recipients_max
     }
 
-    /// Appends an event. The cores are not woken by it.
+    /// Submits an event. The cores are not woken by it.
     ///
     /// # Errors
-    /// There is no memory for it.
-    fn perform(&self, submission: &Submission<'_>) -> Result<Done, Problem> {
+    /// There is no memory for it, or the log does not take it now.
+    fn perform(&self, submission: &Submission<'_>, key: Option<&Key>) -> Result<Answer, Problem> {
+        self.submit(submission, key).map_err(|error| match error {
+            SubmitError::OutOfMemory => body::out_of_memory(&self.memory),
+            SubmitError::Unavailable => awaited::unavailable(),
+        })
+    }
+
+    fn submit(
+        &self,
+        submission: &Submission<'_>,
+        key: Option<&Key>,
+    ) -> Result<Answer, SubmitError> {
         let (broker, now) = (&self.broker, self.now());
-        let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
-        let done = match &submission.to {
+        let mut submissions = self.submissions();
+        let submitter = &mut submissions.submitter;
+        let notice = submission.notice();
+        let (pending, receipt) = match &submission.to {
             To::Recipients(names) => {
-                let notice = submission.notice();
-                broker
-                    .notify(&mut tail, notice, names, &self.everyone, now)
-                    .map(|notified| Done::notified(notified.cursor, &notified.outcome))
+                let notified = broker.notify(submitter, notice, names, &self.everyone, now)?;
+                match notified.place {
+                    Place::At(cursor) => {
+                        self.appended.add(1);
+                        let done = Done::notified(cursor, &notified.outcome);
+                        return Ok(Answer::Done(done));
+                    }
+                    Place::Pending(pending) => {
+                        let room = ReceiptRoom::new(names)?;
+                        (pending, room.notified(notified.place, &notified.outcome))
+                    }
+                }
             }
             To::Topic(topic) => {
-                let notice = submission.notice();
-                broker.publish(&mut tail, notice, topic, Echo::Yes, now).map(Done::published)
+                let place = broker.publish(submitter, notice, topic, Echo::Yes, now)?;
+                match place {
+                    Place::At(cursor) => {
+                        self.appended.add(1);
+                        return Ok(Answer::Done(Done::published(cursor)));
+                    }
+                    Place::Pending(pending) => (pending, Receipt::published(place)),
+                }
             }
         };
-        let done = done.map_err(|OutOfMemory| body::out_of_memory(&self.memory))?;
-        self.appended.add(1);
-        Ok(done)
+        Ok(submissions.insert(pending, receipt, key.cloned()))
+    }
+
+    fn submissions(&self) -> MutexGuard<'_, Submissions> {
+        self.submissions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has the cores look at the log.

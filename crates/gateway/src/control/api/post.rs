@@ -73,7 +73,7 @@ async fn one(
 ) -> Result<Response, Problem> {
     let whole = body::whole(body, &api.message_limit(), &api.memory).await?;
     let mut answer = Vec::new();
-    let first = submit(verb, api, key, &whole.bytes, &mut answer)?;
+    let first = submit(verb, api, key, &whole.bytes, &mut answer).await?;
     api.wake_cores();
     let fields = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     let mut response = (fields, answer).into_response();
@@ -87,8 +87,9 @@ async fn one(
 /// Does what one object asks for, unless it was done before, and appends the answer to `out`.
 ///
 /// # Errors
-/// What is wrong with it; then nothing was done, and nothing appended.
-pub fn submit(
+/// What is wrong with it; then nothing was appended to `out`, and nothing was done, or it is not
+/// known yet whether it will be.
+pub async fn submit(
     verb: Verb,
     api: &Api,
     key: Option<Key>,
@@ -108,20 +109,22 @@ pub fn submit(
         // This thread is the one that begins to drain, so that no event comes after it.
         let key = key.ok_or_else(going_away)?;
         let receipt = api.ledger.earlier(&key, &submission, api.now())?.ok_or_else(going_away)?;
-        receipt.done.write(&submission, out);
+        api.answer(&receipt.answer).await?.write(&submission, out);
         return Ok(First::No);
     }
     let Some(key) = key else {
-        api.perform(&submission)?.write(&submission, out);
+        let answer = api.perform(&submission, None)?;
+        api.answer(&answer).await?.write(&submission, out);
         return Ok(First::Yes);
     };
-    let perform = || api.perform(&submission);
+    let perform = || api.perform(&submission, Some(&key));
     let (receipt, first) = api.ledger.once(&key, &submission, api.now(), perform)?;
-    receipt.done.write(&submission, out);
+    api.answer(&receipt.answer).await?.write(&submission, out);
     Ok(first)
 }
 
-fn going_away() -> Problem {
+/// The gateway stops.
+pub fn going_away() -> Problem {
     let detail = "this gateway stops and takes no more events; send the request to another one";
     Problem::new(Kind::GoingAway, detail)
 }

@@ -74,11 +74,13 @@ pub enum Kind {
     GoingAway,
     /// There is no memory for the body.
     OutOfMemory,
+    /// The log does not take the event now.
+    Unavailable,
 }
 
 impl Kind {
     /// Every type.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::NotJson,
         Self::WrongType,
         Self::MissingField,
@@ -99,6 +101,7 @@ impl Kind {
         Self::MethodNotAllowed,
         Self::GoingAway,
         Self::OutOfMemory,
+        Self::Unavailable,
     ];
 
     /// The last part of the type, and its title.
@@ -131,6 +134,7 @@ impl Kind {
             Self::MethodNotAllowed => ("method-not-allowed", "This method is not for this path."),
             Self::GoingAway => ("going-away", "The gateway is going away."),
             Self::OutOfMemory => ("out-of-memory", "The gateway has no memory for this now."),
+            Self::Unavailable => ("unavailable", "The log does not take the event now."),
         }
     }
 
@@ -168,7 +172,9 @@ impl Kind {
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::UnknownClient | Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::GoingAway | Self::OutOfMemory => StatusCode::SERVICE_UNAVAILABLE,
+            Self::GoingAway | Self::OutOfMemory | Self::Unavailable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 }
@@ -185,6 +191,7 @@ impl From<ErrorCode> for Kind {
             ErrorCode::TooManyRecipients => Self::TooManyRecipients,
             ErrorCode::GoingAway => Self::GoingAway,
             ErrorCode::OutOfMemory => Self::OutOfMemory,
+            ErrorCode::Unavailable => Self::Unavailable,
             ErrorCode::UnknownType
             | ErrorCode::TooManySubscriptions
             | ErrorCode::NotAllowed
@@ -241,7 +248,7 @@ impl IntoResponse for Problem {
             let accept = HeaderValue::from_static("application/json, application/x-ndjson");
             response.headers_mut().insert(header::ACCEPT, accept);
         }
-        if matches!(self.kind, Kind::GoingAway | Kind::OutOfMemory) {
+        if self.kind.status() == StatusCode::SERVICE_UNAVAILABLE {
             // RFC 9110 §10.2.3: another gateway may take it at once, or this one in a moment.
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
@@ -262,7 +269,8 @@ mod tests {
         for kind in Kind::ALL {
             assert_eq!(Kind::of_code(kind.code()), Some(kind));
             assert!(kind.code().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'));
-            let is_passing = matches!(kind, Kind::GoingAway | Kind::OutOfMemory);
+            let is_passing =
+                matches!(kind, Kind::GoingAway | Kind::OutOfMemory | Kind::Unavailable);
             assert!(kind.status().is_client_error() || is_passing);
         }
         assert_eq!(Kind::of_code("none"), None);

@@ -10,13 +10,13 @@ mod replacing;
 mod slices;
 mod stalls;
 
-use ringway_acceptor::{Outgoing, Piece};
+use ringway_acceptor::{Operation, Outgoing, Piece};
 use ringway_frame::{MaskKeys, Opcode, emit_frame};
-use ringway_hub::{Appender, Epoch};
+use ringway_hub::Epoch;
 
 use crate::{
     auth::SelfNamed,
-    broker::{Echo, Notice},
+    broker::{Echo, Notice, mailbox::CoreMessage, source::Submitter},
     config::Config,
     core::shard::*,
     edge::limiter::ConnectionLimits,
@@ -87,7 +87,7 @@ struct HalfSent {
 }
 
 impl HalfSent {
-    /// `listeners` have the topic "a", of which it is; `others` have none.
+    /// `listeners` subscribe to its topic, "a"; `others` have no topic.
     fn new(others: &[u32], listeners: &[u32]) -> Self {
         let mut world = Self {
             shard: shard(),
@@ -100,7 +100,7 @@ impl HalfSent {
         let data = format!("\"{}\"", "x".repeat(LONG));
         let notice = Notice { from: None, event: None, data: &data, ttl: None };
         let hub = world.shard.hub();
-        hub.broker.publish(&mut Appender::default(), notice, "a", Echo::Yes, world.now).unwrap();
+        hub.broker.publish(&mut Submitter::default(), notice, "a", Echo::Yes, world.now).unwrap();
         assert_eq!(world.turn(), listeners[..1], "a turn sends it once");
         let hub = world.shard.hub();
         assert_eq!((hub.position(), hub.settled()), (1, 0), "it was read, and is being sent");
@@ -229,7 +229,7 @@ fn clients_stay_until_no_core_takes_events() {
     // The other core had taken one more before it closed.
     let notice = Notice { from: None, event: None, data: "1", ttl: None };
     let broker = Arc::clone(&world.shard.hub().broker);
-    broker.publish(&mut Appender::default(), notice, "a", Echo::Yes, world.now).unwrap();
+    broker.publish(&mut Submitter::default(), notice, "a", Echo::Yes, world.now).unwrap();
     mailbox.close_intake();
     assert!(world.is_gathering());
     world.turn();

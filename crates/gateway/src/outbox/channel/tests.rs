@@ -63,7 +63,7 @@ fn a_plain_channel_keeps_nothing() {
     let mut channel = Channels::default().accept(7);
     assert!(matches!(channel.inward(), Passage::Plain));
     assert!(channel.0.is_none() && channel.end().is_none() && !channel.is_cut());
-    channel.defer(Deferred { bytes: vec![1; 10], end: End::Open });
+    channel.deferred_or_default().bytes = vec![1; 10];
     assert!(matches!(channel.outward(), Passage::Plain), "input that waits seals nothing");
     assert!(channel.held_bytes() >= 10);
     assert_eq!(channel.take_deferred().map(|deferred| deferred.bytes.len()), Some(10));
@@ -89,7 +89,7 @@ fn nothing_passes_before_the_handshake_or_after_the_end() {
     let Passage::Records(layer) = channel.inward() else { panic!("it has a layer") };
     assert_eq!(open(layer, client().1, &[]).error, None);
     assert!(matches!(channel.outward(), Passage::Records(_)));
-    channel.defer(Deferred::default());
+    channel.deferred_or_default();
     assert!(channel.end().is_some() && channel.end().is_none());
     assert!(
         matches!(channel.inward(), Passage::Shut) && matches!(channel.outward(), Passage::Shut)

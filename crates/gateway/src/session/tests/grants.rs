@@ -8,7 +8,7 @@ use crate::{
     session::{
         command::Command,
         command_error::{CommandError, ErrorCode},
-        perform::{Caller, Reply, perform},
+        perform::{Caller, Performed, Reply, perform},
     },
 };
 use ringway_acceptor::ConnectionId;
@@ -60,17 +60,18 @@ enum Outcome {
     Denied(Option<&'static str>),
 }
 
-fn outcome(result: Result<Reply<'_>, CommandError<'_>>) -> Outcome {
+fn outcome(result: Result<Performed<'_>, CommandError<'_>>) -> Outcome {
     match result {
         // A notify is denied for each recipient; its receipt has no room for a key.
-        Ok(Reply::Accepted { receipt, .. }) => match receipt.outcome() {
+        Ok(Performed::Done(Reply::Accepted { receipt, .. })) => match receipt.outcome() {
             Some(mut outcome) => match outcome.next() {
                 Some((NAME, NotifyOutcome::Denied)) => Outcome::Denied(None),
                 _ => Outcome::CarriedOut,
             },
             None => Outcome::CarriedOut,
         },
-        Ok(_) => Outcome::CarriedOut,
+        Ok(Performed::Done(_)) => Outcome::CarriedOut,
+        Ok(Performed::Awaited(_)) => panic!("the local log answers at once"),
         Err(CommandError { code: ErrorCode::NotAllowed, reference, message, .. }) => {
             let key = reference.map(|reference| reference.key);
             assert_eq!(message.contains("clients.may_"), key.is_some(), "{message}");
@@ -99,7 +100,8 @@ fn a_command_goes_as_far_as_the_grants_of_its_client() {
             let settings = settings(of_all);
             let identity = Identity { client: "ann".into(), grants };
             let by_request = |hub: &mut CoreHub| {
-                let caller = &mut Caller::Request { identity: &identity };
+                let connection = ConnectionId::new(0, 0);
+                let caller = &mut Caller::Request { identity: &identity, connection };
                 outcome(perform(command.clone(), caller, hub, &settings, NOW))
             };
             let on_connection = |hub: &mut CoreHub| {

@@ -71,7 +71,7 @@ pub struct ChangeRequest {
     pub wish: Option<Option<Cursor>>,
 }
 
-/// A change of a subscription that was carried out, and whose answer is on its way.
+/// A change of a subscription that was applied; its answer is on its way.
 #[derive(Debug, Clone)]
 pub struct ChangeDone {
     /// The id of the command; `None`: it came by a request of its own, and is not answered here.
@@ -130,9 +130,11 @@ pub struct HubConnection {
     pub oracle: Option<Oracle>,
     /// Changes of subscriptions whose answers are due.
     pub changes: VecDeque<ChangeDone>,
+    /// The ids of commands that the gateway has served, and whose answers were not heard.
+    pub answers_due: VecDeque<String>,
     /// What the gateway calls it.
     pub name: Option<String>,
-    /// The core that it is on, and its place there.
+    /// The core that it is on, and its id there.
     pub place: Option<(usize, ConnectionId)>,
     /// Whether the gateway has closed its end.
     pub is_closed: bool,
@@ -174,6 +176,7 @@ impl HubConnection {
             attention: Attention::Full,
             oracle: None,
             changes: VecDeque::new(),
+            answers_due: VecDeque::new(),
             name: None,
             place: None,
             is_closed: false,

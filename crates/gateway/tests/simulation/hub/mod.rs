@@ -3,10 +3,12 @@
 //! The clients touch the gateway by bytes alone. The model knows the log, the place at which each
 //! command was carried out, and what each socket took; it never looks into a session.
 
+mod application;
 mod checker;
 mod command;
 mod connect_params;
 mod connection;
+mod late_log;
 mod model;
 mod oracle;
 mod person;
@@ -16,15 +18,16 @@ mod service;
 mod taken;
 mod workload;
 
+pub use late_log::LateLog;
 pub use model::{Model, Place};
-pub use scenario::HubPlan;
+pub use scenario::{HubPlan, Placing};
 
 use std::{sync::Arc, time::Duration};
 
 use fastrand::Rng;
 use ringway::broker::{Broker, mailbox::Mailbox};
 use ringway_acceptor::sim::{Faults, Network};
-use ringway_hub::{Appender, Cursor, Liveness};
+use ringway_hub::{Cursor, Liveness};
 
 use self::model::PROPERTY;
 use crate::{
@@ -41,7 +44,8 @@ pub struct Hub {
     mailbox: Mailbox,
     plan: HubPlan,
     devices: Vec<Device>,
-    appender: Appender,
+    application: application::Application,
+    late_log: Option<Arc<LateLog>>,
     rng: Rng,
     application_acts_at: Duration,
     application_actions: u32,
@@ -92,12 +96,13 @@ impl Hub {
             })
             .collect();
         Self {
-            model: Model::new(&shared.broker, &shared.settings, &plan.people, plan.flood),
+            model: Model::new(&shared.broker, &shared.settings, &plan),
             network: network.clone(),
             broker: Arc::clone(&shared.broker),
             mailbox: shared.mailbox.clone(),
             devices,
-            appender: Appender::default(),
+            application: application::Application::new(&shared.mailbox),
+            late_log: shared.late_log.clone(),
             rng,
             application_acts_at: Duration::ZERO,
             application_actions: 10 * plan.actions,
@@ -114,6 +119,7 @@ impl Hub {
 
     /// Checks, after the last client has left, that the directory has no connections.
     pub fn check_end(&self) {
+        check_eq!(self.broker.pending(), 0, "submissions without an outcome");
         let directory = &self.broker.directory;
         for name in &self.plan.people {
             check_eq!(directory.connections(name), 0, "connections of {name}");

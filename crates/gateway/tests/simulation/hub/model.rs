@@ -17,7 +17,7 @@ use super::{
     oracle::{Health, Moment, Since},
     person::Person,
     reference_log::ReferenceLog,
-    scenario::Flood,
+    scenario::{HubPlan, Placing},
 };
 use crate::{
     checkers::{
@@ -60,6 +60,10 @@ pub struct Model {
     /// From where on the changes in the mail are promised to those who asked, by the ids of their
     /// commands.
     pub(super) promised: HashMap<String, Sequence>,
+    /// Commands whose events had no place in the log when they were carried out.
+    unanswered: Vec<usize>,
+    /// When events get their places.
+    pub(super) placing: Placing,
     /// How many connections each name had before the gateway served what is being checked.
     pub(super) present: Vec<u32>,
     /// Those who leave in this turn.
@@ -104,13 +108,9 @@ impl Place {
 
 impl Model {
     /// Nothing has happened.
-    pub fn new(
-        broker: &Arc<Broker>,
-        settings: &Arc<Settings>,
-        names: &[String],
-        flood: Option<Flood>,
-    ) -> Self {
-        let is_roomy = settings.clients.queue_bytes_max >= ROOMY && flood.is_none();
+    pub fn new(broker: &Arc<Broker>, settings: &Arc<Settings>, plan: &HubPlan) -> Self {
+        let is_roomy = settings.clients.queue_bytes_max >= ROOMY && plan.flood.is_none();
+        let names = &plan.people;
         let allowed = settings.clients.may_notify.clone();
         Self {
             broker: Arc::clone(broker),
@@ -123,6 +123,8 @@ impl Model {
             numbers: HashMap::new(),
             mail: HashMap::new(),
             promised: HashMap::new(),
+            unanswered: Vec::new(),
+            placing: plan.placing,
             present: vec![0; names.len()],
             leavers: Vec::new(),
             learnt: 0,
@@ -155,6 +157,13 @@ impl Model {
                 return self.is_accepted(core, connection, peer);
             }
             Completion::Woken => {
+                // The outcomes of submissions may be in the mail.
+                for token in std::mem::take(&mut self.unanswered) {
+                    if self.commands[token].ack.is_none() {
+                        self.find_recipients(token);
+                        self.unanswered.push(token);
+                    }
+                }
                 for RemoteChange { number, topic, since } in
                     self.mail.remove(&core).unwrap_or_default()
                 {
@@ -300,19 +309,28 @@ impl Model {
 
     /// A command was carried out: notes which of its recipients have a connection.
     pub fn is_carried_out(&mut self, token: usize) {
-        if let Kind::Notify { to } = &self.commands[token].kind {
-            let is_there = |name: &&String| {
-                self.connections.iter().any(|connection| {
-                    let is_theirs = self.people[connection.person].name == **name;
-                    is_theirs && connection.has_entered && !connection.is_closed
-                })
-            };
-            let there = to.iter().filter(is_there).cloned().collect();
-            // A command that comes twice is carried out the first time.
-            if self.reference.place(token as u64).is_none() {
-                self.commands[token].there = there;
+        // A command that comes twice is carried out the first time.
+        if self.reference.place(token as u64).is_none() {
+            if self.placing == Placing::AtOnce {
+                self.commands[token].there.clear();
+            } else if !self.unanswered.contains(&token) {
+                self.unanswered.push(token);
             }
+            self.find_recipients(token);
         }
+    }
+
+    /// Notes which recipients of a command have a connection now.
+    pub(super) fn find_recipients(&mut self, token: usize) {
+        let Kind::Notify { to } = &self.commands[token].kind else { return };
+        let is_there = |name: &&String| {
+            self.connections.iter().any(|connection| {
+                let is_theirs = self.people[connection.person].name == **name;
+                is_theirs && connection.has_entered && !connection.is_closed
+            })
+        };
+        let there: Vec<String> = to.iter().filter(is_there).cloned().collect();
+        self.commands[token].there.extend(there);
     }
 
     fn is_closed(&mut self, number: usize) {

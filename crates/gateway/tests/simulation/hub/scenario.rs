@@ -30,6 +30,18 @@ pub struct HubPlan {
     pub memory: Memory,
     /// How many events the application sends at once, at most, and their data.
     pub flood: Option<Flood>,
+    /// When events get their places in the log.
+    pub placing: Placing,
+}
+
+/// When events get their places in the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Placing {
+    #[default]
+    /// When they are submitted.
+    AtOnce,
+    /// Some turns later, and not all of them.
+    Later,
 }
 
 /// What clients remember of where they were.
@@ -75,9 +87,17 @@ impl Scenario {
             haste: Duration::from_micros(rng.choice([200, 2_000, 20_000]).expect("a choice")),
             memory: Memory::Good,
             flood: None,
+            placing: Placing::AtOnce,
         };
         let stall = rng.choice([0.0, 0.0, 0.002, 0.02]).expect("a choice");
         Self { hub, stall, cores: 2, ..Self::empty(seed, settings, faults, driver) }
+    }
+
+    /// The log answers later, and refuses some events.
+    pub fn late_log(seed: u64) -> Self {
+        let mut scenario = Self::everything(seed);
+        scenario.hub.placing = Placing::Later;
+        scenario
     }
 
     /// A perfect network and roomy bounds.

@@ -121,6 +121,14 @@ impl Model {
 
     /// The gateway has served a request, or a message.
     fn is_done(&mut self, number: usize, mark: Mark, others: Others, place: Place) {
+        let id = match &mark {
+            Mark::Command(token) => Some(self.commands[*token as usize].id()),
+            Mark::ChangeRequest(ChangeRequest { id, .. }) | Mark::RemoteChange { id, .. } => {
+                Some(id.clone())
+            }
+            Mark::Enter { .. } | Mark::Leave => None,
+        };
+        self.connections[number].answers_due.extend(id);
         match mark {
             Mark::Enter { start, topics } => self.enters(number, start, &topics, others, place),
             Mark::Command(token) => self.is_carried_out(token as usize),

@@ -5,9 +5,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ringway::broker::Echo;
-use ringway::broker::Notice;
-use ringway::broker::Ttl;
 use ringway::broker::mailbox::CoreMessage;
 use ringway::config::settings::Settings;
 use ringway_frame::{CloseCode, emit_close};
@@ -16,7 +13,7 @@ use ringway_hub::{Cursor, Epoch};
 use super::{
     Hub,
     checker::APPLICATION_CLOSE,
-    command::{Command, Kind, any_of, json},
+    command::{Command, any_of, json},
     connect_params::ConnectParams,
     connection::{Attention, Change, ChangeRequest, HubConnection, Mark, Phase},
     model::POLL_WAIT_MAX,
@@ -372,35 +369,5 @@ impl Hub {
                 self.mailbox.wake_all();
             }
         }
-    }
-
-    fn append(&mut self, bytes: Option<usize>, now: Duration) {
-        let Self { model, broker, plan, appender, rng, .. } = self;
-        let token = model.commands.len() as u64;
-        let mut command = Command::any(token, None, &plan.people, &plan.topics, rng);
-        if let Some(bytes) = bytes {
-            let Command { kind, event, ttl, .. } = command;
-            command = Command::new(token, None, kind, event.as_deref(), ttl, bytes);
-        }
-        let notice = Notice {
-            from: None,
-            event: command.event.as_deref(),
-            data: &command.data,
-            ttl: command.ttl.map(Ttl::from_seconds),
-        };
-        model.commands.push(command.clone());
-        match &command.kind {
-            Kind::Notify { to } => {
-                model.is_carried_out(token as usize);
-                let allowed = &model.settings.clients.may_notify;
-                let notified = broker.notify(appender, notice, to, allowed, now).unwrap();
-                let outcome = notified.outcome.iter().map(|(name, of)| (*name, of.as_str()));
-                model.commands[token as usize].check(outcome, allowed, &mut model.tally);
-            }
-            Kind::Publish { topic, .. } => {
-                broker.publish(appender, notice, topic, Echo::Yes, now).unwrap();
-            }
-        }
-        model.learn();
     }
 }

@@ -41,7 +41,7 @@ fn api() -> Arc<Api> {
         engine: "epoll".to_owned(),
         start: Instant::now(),
         everyone: Patterns::new(["*"]),
-        tail: Default::default(),
+        submissions: Default::default(),
         ledger: IdempotencyStore::default(),
         appended: Default::default(),
     })

@@ -233,7 +233,7 @@ fn a_broadcast_is_the_same_on_plain_and_layered_connections() {
             let data = format!("\"{}\"", "x".repeat(length));
             let notice = Notice { from: None, event: None, data: &data, ttl: None };
             let broker = Arc::clone(&world.shard.hub().broker);
-            broker.publish(&mut Appender::default(), notice, "a", Echo::Yes, world.now).unwrap();
+            broker.publish(&mut Submitter::default(), notice, "a", Echo::Yes, world.now).unwrap();
             world.turn();
         }
         for _ in 0..5 {
@@ -259,7 +259,7 @@ fn an_answer_to_a_poll_passes_through_a_layer() {
     let data = format!("\"{}\"", "x".repeat(2 * LARGE_EVENT_BYTES));
     let notice = Notice { from: None, event: None, data: &data, ttl: None };
     let broker = Arc::clone(&world.shard.hub().broker);
-    broker.publish(&mut Appender::default(), notice, "a", Echo::Yes, world.now).unwrap();
+    broker.publish(&mut Submitter::default(), notice, "a", Echo::Yes, world.now).unwrap();
     for _ in 0..5 {
         world.turn();
     }

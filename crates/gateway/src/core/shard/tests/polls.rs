@@ -46,7 +46,7 @@ impl World {
         let notice = Notice { from: None, event: None, data: "1", ttl: None };
         let broker = Arc::clone(&self.shard.hub().broker);
         broker
-            .notify(&mut Appender::default(), notice, &["ann"], &Patterns::new(["*"]), self.now)
+            .notify(&mut Submitter::default(), notice, &["ann"], &Patterns::new(["*"]), self.now)
             .unwrap();
     }
 

@@ -16,7 +16,7 @@ use crate::{
 
 const KEY: Option<[u8; 4]> = Some([1, 2, 3, 4]);
 
-/// The last step of the last client may go past the bound: a command is not cut.
+/// The last step of the last client may exceed the bound, because a command is never split.
 const OVERSHOOT: usize = 1_000 * RECIPIENT_COST + TURN_SLICE_BYTES;
 
 const BOMB_BYTES: usize = 16 << 20;
@@ -249,7 +249,7 @@ fn recipients_are_looked_up_over_several_turns() {
     let everybody = crate::config::patterns::Patterns::new(["*"]);
     for _ in 0..10 {
         let broker = &world.shard.hub().broker;
-        broker.notify(&mut Appender::default(), notice, &to, &everybody, world.now).unwrap();
+        broker.notify(&mut Submitter::default(), notice, &to, &everybody, world.now).unwrap();
     }
     let mut turns = 0;
     while world.shard.hub().position() < 10 {

@@ -42,7 +42,7 @@ impl World {
     fn notify(&mut self) -> usize {
         let notice = Notice { from: None, event: None, data: "1", ttl: None };
         let (broker, everybody) = (Arc::clone(&self.shard.hub().broker), Patterns::new(["*"]));
-        broker.notify(&mut Appender::default(), notice, &["ann"], &everybody, self.now).unwrap();
+        broker.notify(&mut Submitter::default(), notice, &["ann"], &everybody, self.now).unwrap();
         self.turn()
     }
 

@@ -136,6 +136,6 @@ fn codes_are_what_the_subprotocol_says() {
         codes.join(" "),
         "not_json unknown_type missing_field unknown_field wrong_type bad_name bad_cursor \
          too_many_recipients too_many_subscriptions not_allowed not_on_this_transport going_away \
-         out_of_memory"
+         out_of_memory unavailable"
     );
 }

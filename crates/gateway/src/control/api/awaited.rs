@@ -1,0 +1,181 @@
+//! Submissions of the application whose events have no place in the log yet, and the requests that
+//! wait for their answers.
+//!
+//! An entry is there while the log's source has the event, whatever becomes of the requests: the
+//! answer is remembered for one that comes again with its idempotency key.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock, Weak},
+    time::Duration,
+};
+
+use ringway_hub::NotifyOutcome;
+use tokio::{
+    sync::{
+        Notify,
+        mpsc::{self, UnboundedReceiver},
+    },
+    time::{Instant, timeout},
+};
+
+use crate::{
+    broker::{
+        Receipt,
+        source::{PendingSubmission, SubmissionOutcome, Submitter, Unavailable},
+    },
+    control::api::{
+        Api,
+        done::Done,
+        idempotency::Key,
+        post,
+        problem::{Kind, Problem},
+    },
+    limits::SUBMISSION_TIME_MAX,
+};
+
+/// How often a request that waits looks whether the gateway is going away.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What is known of a submission.
+#[derive(Debug)]
+pub enum Answer {
+    /// What became of it.
+    Done(Done),
+    /// That is not known yet.
+    Awaited(Arc<Awaited>),
+}
+
+impl Answer {
+    /// Bytes on the heap.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Done(done) => done.bytes(),
+            Self::Awaited(_) => size_of::<Awaited>(),
+        }
+    }
+}
+
+/// A submission that waits for its outcome.
+#[derive(Debug, Default)]
+pub struct Awaited {
+    outcome: OnceLock<Result<Done, Unavailable>>,
+    ready: Notify,
+}
+
+/// The way of the application's events to the end of the log, and those that are pending. Their
+/// number and size are bounded by [`Submitter`].
+#[derive(Debug, Default)]
+pub struct Submissions {
+    /// The way.
+    pub submitter: Submitter,
+    pending: HashMap<u64, Pending>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    submission: PendingSubmission,
+    /// What the answer will be, except for the place.
+    receipt: Receipt,
+    key: Option<Key>,
+    awaited: Arc<Awaited>,
+}
+
+impl Submissions {
+    /// Keeps a submission until its event has its place.
+    pub fn insert(
+        &mut self,
+        submission: PendingSubmission,
+        receipt: Receipt,
+        key: Option<Key>,
+    ) -> Answer {
+        let awaited = Arc::<Awaited>::default();
+        let answer = Answer::Awaited(Arc::clone(&awaited));
+        self.pending.insert(submission.number, Pending { submission, receipt, key, awaited });
+        answer
+    }
+}
+
+impl Api {
+    /// Takes outcomes from now on, on this thread, for as long as there is the API.
+    pub(super) fn follow_outcomes(self: &Arc<Self>) {
+        // As many at most as are pending.
+        let (sender, outcomes) = mpsc::unbounded_channel();
+        self.mailbox.register_control(move |number, result| {
+            let _ = sender.send((number, result));
+        });
+        tokio::spawn(follow(Arc::downgrade(self), outcomes));
+    }
+
+    fn complete(&self, number: u64, result: SubmissionOutcome) {
+        let mut submissions = self.submissions();
+        let Some(pending) = submissions.pending.remove(&number) else { return };
+        let Pending { submission, mut receipt, key, awaited } = pending;
+        let left = self.broker.end_submission(&mut submissions.submitter, submission);
+        drop(submissions);
+        let outcome = result.map(|sequence| {
+            self.broker.place(&mut receipt, sequence);
+            self.appended.add(1);
+            done_of(&receipt)
+        });
+        if let (Err(Unavailable), Some(key)) = (&outcome, &key) {
+            // Before anybody is told: with the key it is a new submission then.
+            self.ledger.forget(key, &awaited);
+        }
+        let _ = awaited.outcome.set(outcome);
+        awaited.ready.notify_waiters();
+        // Cores that drain wait for the last one.
+        if left == 0 && self.mailbox.is_draining() {
+            self.mailbox.wake_all();
+        }
+    }
+
+    /// What became of a submission, when that is known.
+    ///
+    /// # Errors
+    /// Its event got no place in the log, or has none in the time that there is.
+    pub(super) async fn answer<'a>(&self, answer: &'a Answer) -> Result<&'a Done, Problem> {
+        let awaited = match answer {
+            Answer::Done(done) => return Ok(done),
+            Answer::Awaited(awaited) => awaited,
+        };
+        let give_up = Instant::now() + SUBMISSION_TIME_MAX;
+        loop {
+            let ready = awaited.ready.notified();
+            if let Some(outcome) = awaited.outcome.get() {
+                return outcome.as_ref().map_err(|Unavailable| unavailable());
+            }
+            if timeout(LOOK_INTERVAL, ready).await.is_err() {
+                // What is acknowledged later might not be sent any more.
+                if self.mailbox.is_draining() {
+                    return Err(post::going_away());
+                }
+                if Instant::now() >= give_up {
+                    return Err(unavailable());
+                }
+            }
+        }
+    }
+}
+
+async fn follow(api: Weak<Api>, mut outcomes: UnboundedReceiver<(u64, SubmissionOutcome)>) {
+    while let Some((number, result)) = outcomes.recv().await {
+        let Some(api) = api.upgrade() else { return };
+        api.complete(number, result);
+    }
+}
+
+fn done_of(receipt: &Receipt) -> Done {
+    match receipt.outcome() {
+        Some(outcome) => {
+            let outcome: Vec<(&str, NotifyOutcome)> = outcome.collect();
+            Done::notified(receipt.cursor, &outcome)
+        }
+        None => Done::published(receipt.cursor),
+    }
+}
+
+/// The log's source does not answer, or refuses the event.
+pub fn unavailable() -> Problem {
+    Problem::new(Kind::Unavailable, "the log does not take the event now; send it again later")
+}

@@ -1,0 +1,68 @@
+//! What a core is told by the control thread, by other cores, and by those who decide for it.
+//!
+//! It says which connection a message concerns; what the message means there is decided there.
+
+use std::time::Duration;
+
+use ringway_acceptor::{Operation, Operations};
+
+use crate::{
+    broker::mailbox::CoreMessage,
+    connection::log::EndReason,
+    core::{drain::Drain, shard::Shard},
+    session::core_hub::{CoreHub, Intake},
+};
+
+impl Shard {
+    pub(super) fn handle_messages(&mut self, now: Duration, operations: &mut Operations) {
+        let CoreHub { mailbox, core, .. } = &self.core.hub;
+        let drain_time = mailbox.drain_time();
+        for order in mailbox.collect(*core) {
+            self.handle(order, now, operations);
+        }
+        if let Some(drain_time) = drain_time
+            && self.drain.is_none()
+        {
+            operations.push(Operation::StopAccepting);
+            self.core.hub.intake = Intake::Closed;
+            self.core.hub.mailbox.close_intake();
+            self.drain = Some(Drain::new(now, drain_time));
+        }
+    }
+
+    fn handle(&mut self, order: CoreMessage, now: Duration, operations: &mut Operations) {
+        match order {
+            #[cfg(test)]
+            CoreMessage::Panic => panic!("on purpose"),
+            CoreMessage::Close { client, code, reason } => {
+                let slots: Vec<u32> = self.core.hub.subscriptions.connections(&client).collect();
+                for slot in slots {
+                    self.with_slot(slot, now, operations, |peer, turn| {
+                        peer.note_end(EndReason::ClosedByApplication);
+                        peer.close(code, &reason, turn);
+                    });
+                }
+            }
+            CoreMessage::Appended { number, result } => {
+                self.complete_submission(number, result, now, operations);
+            }
+            CoreMessage::Answered { connection, awaited } => {
+                self.with(connection, now, operations, |peer, turn| peer.outcome(&awaited, turn));
+            }
+            CoreMessage::Identified { ticket, result } => {
+                self.with(ticket.connection, now, operations, |peer, turn| {
+                    peer.identified(ticket, result, turn);
+                });
+            }
+            // What a connection has agreed on with its peer, it keeps itself.
+            CoreMessage::ReplaceSettings(settings) => self.core.settings = settings,
+            CoreMessage::Listen { connection, client, topic, change } => {
+                self.with(connection, now, operations, |peer, turn| {
+                    if peer.is_of(&client) {
+                        peer.listen(change, &topic, turn);
+                    }
+                });
+            }
+        }
+    }
+}
