@@ -426,7 +426,7 @@ mod tests {
     fn time_ms(broker: &Broker, now: Duration) -> u64 {
         let (mut reader, mut time_ms) = (broker.log.reader(), 0);
         let notice = Notice { from: None, event: None, data: "1", ttl: None };
-        broker.publish(&mut Appender::default(), notice, "t", Echo::Yes, now).unwrap();
+        broker.publish(&mut Submitter::default(), notice, "t", Echo::Yes, now).unwrap();
         let read = reader.follow(&broker.log, |event| {
             assert_eq!(event.at(), now, "retention goes by the other clock");
             time_ms = event.time_ms();
