@@ -24,7 +24,7 @@ const SPARE_BYTES_MAX: usize = 64;
 /// How many encodings an event can keep beside its text. Each takes 24 bytes of every event.
 pub const ENCODING_SLOTS: usize = 1;
 
-const _: () = assert!(ENCODING_SLOTS <= u8::BITS as usize, "one bit says what is charged");
+const _: () = assert!(ENCODING_SLOTS <= u8::BITS as usize, "each slot has one bit of a byte");
 
 /// How long an event is there for those who are away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +95,7 @@ pub struct Fields {
     pub cursor: usize,
     /// Who sent it.
     pub from: Option<Span>,
-    /// Its name, for the one who sends it out.
+    /// Its name.
     pub name: Option<Span>,
     /// What it says.
     pub data: Span,
@@ -128,8 +128,9 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// An event for `audience`, which is sent to everybody and kept as long as any, and of which
-    /// nothing more is known: the fields are public.
+    /// A draft with this text, all of which is the first encoding, and whose cursor begins at byte
+    /// `cursor`. It is kept for the whole window, has neither a name nor a sender, and needs an
+    /// audience.
     ///
     /// ```
     /// use ringway_hub::{Address, Audience, Draft};
@@ -225,7 +226,7 @@ impl Event {
         self.text.replace_range(self.cursor_range(), digits);
     }
 
-    /// A copy that does not keep the log's memory, for as long as its clients still wait for it.
+    /// A copy that keeps nothing of the log alive.
     ///
     /// # Errors
     /// There is no memory for it. Without memory for an encoding alone, the copy has none.
@@ -364,8 +365,8 @@ impl Event {
         self.encodings[slot].get().map(|bytes| &**bytes).filter(|bytes| !bytes.is_empty())
     }
 
-    /// The encoding in a slot, made of the text by the first one who asks; one who asks at the same
-    /// time waits for it. It stays as long as the event and counts in the log's bytes.
+    /// The encoding in a slot. The first caller makes it from the text; one that asks at the same time
+    /// waits for it. It stays as long as the event and counts in the log's bytes.
     ///
     /// Where `make` cannot make it, there is none: nobody tries again.
     pub fn encode(

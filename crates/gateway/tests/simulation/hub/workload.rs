@@ -17,7 +17,7 @@ use super::{
     connect_params::ConnectParams,
     connection::{Attention, Change, ChangeRequest, HubConnection, Mark, Phase},
     model::POLL_WAIT_MAX,
-    scenario::Memory,
+    scenario::{Memory, Reload},
 };
 use crate::{
     behaviour::Leaving,
@@ -347,7 +347,7 @@ impl Hub {
     fn act_as_application(&mut self, now: Duration) {
         match self.rng.u8(0..9) {
             0 => self.broker.expire(now),
-            2 => self.replace_settings(),
+            2 if self.plan.reload == Reload::Often => self.replace_settings(),
             1 => {
                 let client = any_of(&self.plan.people, &mut self.rng).into();
                 let code = CloseCode::new(APPLICATION_CLOSE).expect("a code of the application's");
