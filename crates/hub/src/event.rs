@@ -97,7 +97,7 @@ pub struct Fields {
     pub cursor: usize,
     /// Who sent it.
     pub from: Option<Span>,
-    /// Its name, for the one who sends it out.
+    /// Its name, for the code that sends it.
     pub name: Option<Span>,
     /// What it says.
     pub data: Span,

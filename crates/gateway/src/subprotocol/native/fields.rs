@@ -94,7 +94,7 @@ impl Field {
 #[derive(Debug, Default)]
 pub struct Fields<'t> {
     given: [Given<'t>; Field::ALL.len()],
-    /// The first name that no field has; empty where it is no text.
+    /// The first name that no field has; empty where it is not text.
     unknown: Option<Cow<'t, str>>,
 }
 
