@@ -104,7 +104,7 @@ fn converse(sent: &[u8], cut: usize, settings: &Settings) -> (String, End) {
     (undated(&answers), End::Waiting)
 }
 
-/// Answers what is left to the peer with what was understood.
+/// Answers a request that `edge` passes on, from what was parsed.
 fn serve(progress: &Action) -> Option<(String, KeepAlive)> {
     Some(match progress {
         Action::Opened(Opened { route, params, cors, after, .. }) => {
@@ -121,7 +121,7 @@ fn serve(progress: &Action) -> Option<(String, KeepAlive)> {
     })
 }
 
-/// The visit, which holds nothing that it must not.
+/// The connect parameters, which must be within all bounds.
 fn sound(params: &ConnectParams) -> &ConnectParams {
     let is_name = |name: &str| {
         (1..=128).contains(&name.len()) && name.chars().all(|letter| !letter.is_control())

@@ -28,8 +28,8 @@ pub(crate) struct Dropped<'h, 'n> {
 impl<'h, 'n> Dropped<'h, 'n> {
     /// Looks at what the rules have dropped of each topic.
     ///
-    /// Only what came before `live_after` can be dropped: a client that was here then reads the
-    /// rest on as long as the log holds it, however slowly.
+    /// Only events before `live_after` can be dropped: a client that was connected then reads the
+    /// later ones as long as the log holds them, however slowly.
     pub(crate) fn find(
         history: &'h History,
         rules: &TopicRules,

@@ -26,7 +26,7 @@ const SPARE_BYTES_MAX: usize = 64;
 /// How many encodings an event can keep beside its text. Each takes 24 bytes of every event.
 pub const ENCODING_SLOTS: usize = 1;
 
-const _: () = assert!(ENCODING_SLOTS <= u8::BITS as usize, "one bit says what is charged");
+const _: () = assert!(ENCODING_SLOTS <= u8::BITS as usize, "each slot has one bit of a byte");
 
 /// How long an event is there for those who are away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,8 +130,8 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// An event for `audience`, which is sent to everybody and kept as long as any, and of which
-    /// nothing more is known: the fields are public.
+    /// An event for `audience` with defaults: it is sent to everybody and kept as long as any
+    /// other. The fields are public, so that the caller can set them.
     ///
     /// ```
     /// use ringway_hub::{Address, Audience, Draft};

@@ -57,7 +57,7 @@ pub struct Log {
     closed_bytes: ClosedBytes,
     /// Encodings that were made since the last trim.
     late_bytes: AtomicU64,
-    /// A segment was closed while somebody read the history, so nothing was let go.
+    /// A segment was closed while somebody read the history, so no old segment was dropped.
     trim_is_due: AtomicBool,
     /// Pins while a segment is closed and others are let go.
     rolling: Mutex<()>,
@@ -195,7 +195,7 @@ impl Log {
             has_moved = true;
         };
         let sequence = segment.first() + index as Sequence;
-        // Before the slot is filled, so that whoever has seen the event finds it below the head.
+        // Before the slot is filled, so that a reader that sees the event finds it below the head.
         self.head.0.fetch_max(sequence, Ordering::Relaxed);
         event.stamp(self.epoch, sequence);
         segment.fill(index, event);
@@ -237,7 +237,7 @@ impl Log {
     }
 
     /// Visits, in order and each once, the kept events after each interest's `after` and up to
-    /// `through`. Events whose time is over are left out. A visitor that breaks stops after the
+    /// `through`. Expired events are left out. A visitor that breaks stops after the
     /// event that it was given.
     ///
     /// `through` is the position of a reader: what is claimed beyond it and not yet published is

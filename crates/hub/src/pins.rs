@@ -15,7 +15,7 @@ pub struct Pins {
     segments: Vec<Arc<Segment<Event>>>,
 }
 
-/// Which of the pinned events; for the [`Pins`] that gave it out, until these are cleared.
+/// Names a pinned event of the [`Pins`] that issued it, until these are cleared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PinnedEvent {
     segment: u32,

@@ -57,7 +57,7 @@ impl Reader {
         self.read(log, |_, _, event| visit(event))
     }
 
-    /// As [`Reader::follow`], for one who needs the events for longer than a visit: each can be read
+    /// As [`Reader::follow`], for a caller that needs the events for longer than one call: each can be read
     /// from `pins` until that is cleared.
     ///
     /// # Errors
@@ -76,8 +76,8 @@ impl Reader {
         log: &Log,
         mut visit: impl FnMut(&Arc<Segment<Event>>, usize, &Event) -> ControlFlow<()>,
     ) -> Result<(), Gap> {
-        // Whoever looks at what is not written yet takes it from the one who is about to: nothing
-        // beyond the head is touched, nor the segment when there is nothing new.
+        // Reading an unwritten slot would take its cache line from the thread about to write it. So
+        // nothing beyond the head is touched, nor the segment when there is nothing new.
         let mut head = log.head();
         if head <= self.position {
             log.index_after(self.position, 0);

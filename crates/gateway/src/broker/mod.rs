@@ -49,7 +49,7 @@ pub struct Broker {
     /// Submissions of all submitters whose outcome has not come.
     pending: AtomicUsize,
     age_max: Duration,
-    /// The wall clock at the start of the clock that events are appended by, in milliseconds since
+    /// The wall-clock time at which the clock for appending events was 0, in milliseconds since
     /// 1970.
     started_ms: AtomicU64,
 }

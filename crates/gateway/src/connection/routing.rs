@@ -1,7 +1,7 @@
 //! What HTTP's progress means for the connection: a request answered, a session opened on a
 //! transport, a command carried out.
 //!
-//! Requests are refused before this, in `edge`; opening does not fail.
+//! Requests are refused before this, in `edge`; beginning a transport does not fail.
 
 use std::time::Duration;
 

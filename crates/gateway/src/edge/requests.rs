@@ -82,7 +82,7 @@ impl HttpConnection {
         serve(&bytes, last, settings, outbox)
     }
 
-    /// Begins to carry out the request that was taken last, as its client is known now.
+    /// Begins to serve the request that was taken last, now that its client is known.
     pub fn admit(
         &mut self,
         request: Request,

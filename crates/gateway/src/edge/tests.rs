@@ -1,4 +1,4 @@
-//! Requests as a client sends them: what is refused, what is left to the peer, and that neither
+//! Requests as a client sends them: what is refused, what is passed on, and that neither
 //! depends on how the bytes arrive.
 
 use std::time::Duration;

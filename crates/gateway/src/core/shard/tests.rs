@@ -95,7 +95,7 @@ struct HalfSent {
 }
 
 impl HalfSent {
-    /// `listeners` have the topic "a", of which it is; `others` have none.
+    /// `listeners` subscribe to its topic, "a"; `others` have no topic.
     fn new(others: &[u32], listeners: &[u32]) -> Self {
         let mut world = Self {
             shard: shard(),
