@@ -12,13 +12,11 @@ use std::time::Duration;
 
 use crate::address::{Address, Recipients};
 use crate::cursor::{Cursor, Epoch, Sequence};
-use crate::segment::Segment;
 
 /// What an event takes in the log beside its text.
 const EVENT_BYTES: usize = size_of::<OnceLock<Event>>();
 
 const _: () = assert!(EVENT_BYTES <= 176, "a log of 100,000 small events stays below 32 MiB");
-const _: () = assert!(size_of::<Segment<Event>>() <= 256);
 
 /// A text may have this much to spare in the log; with more it is reallocated.
 const SPARE_BYTES_MAX: usize = 64;

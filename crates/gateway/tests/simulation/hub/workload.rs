@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use ringway::broker::mailbox::CoreMessage;
 use ringway::config::settings::Settings;
-use ringway_frame::{CloseCode, emit_close};
+use ringway_frame::CloseCode;
 use ringway_hub::{Cursor, Epoch};
 
 use super::{
@@ -179,10 +179,9 @@ impl Hub {
             3 if is_patient => state.socket.read_at_most(0),
             _ => {
                 if let (Transport::WebSocket(_), Phase::Open) = (state.transport, state.phase) {
-                    let mut frame = Vec::new();
-                    let mask = Some(self.rng.u32(..).to_ne_bytes());
-                    emit_close(&mut frame, mask, Some(CloseCode::NORMAL), "");
-                    state.send(&frame, Some(Mark::Leave));
+                    let mask = self.rng.u32(..).to_ne_bytes();
+                    let close = state.socket.close(CloseCode::NORMAL, mask);
+                    state.send(&close.expect("it is open"), Some(Mark::Leave));
                 } else {
                     state.socket.leave(Leaving::HalfCloses);
                 }
