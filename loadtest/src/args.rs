@@ -78,7 +78,7 @@ pub enum Command {
     Fanout(fanout::FanoutArgs),
     /// Find the highest rate at which 99 in 100 messages come back in time
     Sweep(SweepArgs),
-    /// Measure two or more servers in short slots by turns, and quote ratios to the first
+    /// Measure two or more servers in short alternating slots, and report ratios to the first
     Compare(CompareArgs),
     /// Add up what several processes or hosts have saved of one run
     Merge(MergeArgs),
@@ -125,7 +125,7 @@ pub struct CommonArgs {
     /// The server's process, if it is on this host: its CPU time per message is measured
     #[arg(long)]
     pub pid: Option<u32>,
-    /// Await answers for so long after the last message was sent
+    /// Wait this long for answers after the last message was sent
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
     pub drain: Duration,
     /// Begin to measure at this time, in seconds since 1970 or as HH:MM:SS in UTC: connections
@@ -146,8 +146,8 @@ pub struct ConnectArgs {
     /// Open so many connections a second, and not as many as possible
     #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
     pub ramp: Option<f64>,
-    /// Connect from these addresses in rotation, such as 127.0.0.1-127.0.0.8: one address has
-    /// some 28,000 ports to one server
+    /// Connect from these addresses in rotation, such as 127.0.0.1-127.0.0.8: one address can
+    /// open some 28,000 connections to one server
     #[arg(long, value_name = "FIRST-LAST")]
     pub source: Option<Sources>,
     /// Send this header with each handshake or request; may be repeated. `Host` replaces the URL's

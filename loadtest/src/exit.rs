@@ -66,7 +66,7 @@ impl Status {
         }
     }
 
-    /// Of a comparison that came to its end.
+    /// The status of a comparison that was completed.
     pub fn of_comparison(comparison: &Comparison) -> Self {
         let has_failures = |one: &TargetResult| one.failed.is_some() || !one.errors.is_empty();
         let targets = || comparison.targets.iter();

@@ -132,9 +132,9 @@ fn judge_open_loop<O>(report: &mut Report, run: &Run<O>) {
     let seen = &run.seen;
     let kinds = [
         ("late_sends", "late to send", &seen.send_delays),
-        ("late_looks", "late to look at what had come", &seen.look_delays),
+        ("late_looks", "late to read what had arrived", &seen.look_delays),
     ];
-    // Both kinds delay the same messages, so what is left of the latencies is for both to say.
+    // Both kinds delay the same messages, so both use the lowest affected quantile.
     let lowest = kinds.iter().filter_map(|(_, _, own)| first_affected(run, own)).min();
     for (name, what, own) in kinds {
         judge_delays(report, run, (name, what), own, lowest);
@@ -261,8 +261,8 @@ fn judge_closed_loop<O>(report: &mut Report, run: &Run<O>) {
             100.0 * used
         )),
         Some(used) if used < SATURATED_MIN && report.is_closed_loop() => report.warnings.push(format!(
-            "the server was not saturated ({:.0}% of its CPUs), nor was the tester: the rate is that \
-             of so many round trips; use more --connections or --pipeline",
+            "neither the server ({:.0}% of its CPUs) nor the tester was saturated, so round trips limit \
+             the rate; use more --connections or a higher --pipeline",
             100.0 * used
         )),
         Some(_) => {}

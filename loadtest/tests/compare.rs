@@ -1,4 +1,4 @@
-//! `compare` against servers of which one is known to be slower.
+//! `compare` against servers, one of them known to be slower.
 
 #![forbid(unsafe_code)]
 
@@ -92,7 +92,7 @@ fn a_server_that_dies_is_left_out_and_the_others_go_on() {
     let dead = target(&found, "b");
     assert!(dead["failed"].as_str().unwrap().contains("there is no process"), "{dead:#}");
     assert!(dead["rounds"].as_u64().unwrap() < 20, "{dead:#}");
-    // It may have died in its own slot, and then what it was sent is lost.
+    // It may have died in its own slot, and then the messages that it was sent are lost.
     let has_lost = dead["ledger"]["lost"] != 0;
     let status = output.status.code();
     assert!(if has_lost { status == Some(5) } else { matches!(status, Some(1 | 3)) }, "{output:?}");

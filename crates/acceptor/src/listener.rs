@@ -189,8 +189,8 @@ impl AsFd for Listener {
 
 /// A descriptor held in reserve, so that a full table can still turn clients away.
 ///
-/// At the descriptor limit accept(2) fails and the client waits in the backlog for ever. Giving
-/// up the reserve makes room to accept and close: the client learns at once.
+/// At the descriptor limit accept(2) fails and the client waits in the backlog for ever. Closing
+/// the reserve frees a descriptor to accept and close the client with, so it learns at once.
 #[derive(Debug)]
 pub(crate) struct Reserve {
     descriptor: Option<OwnedFd>,

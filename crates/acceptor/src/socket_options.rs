@@ -66,8 +66,8 @@ pub struct Keepalive {
 }
 
 impl Default for SocketOptions {
-    /// The kernel's defaults, but for NODELAY: whoever writes to a socket here has gathered all
-    /// that it has to say.
+    /// The kernel's defaults except NODELAY: a core gathers all bytes of a turn before it writes
+    /// to a socket.
     fn default() -> Self {
         Self {
             nodelay: true,

@@ -16,7 +16,7 @@ use crate::{ProtocolError, Utf8, mask};
 
 /// Where in a frame the input stands.
 enum FrameStage {
-    /// At a header, of which earlier reads may have brought a part.
+    /// At a header; earlier reads may have brought a part of it.
     Head(PartialHeader),
     /// In the payload of a data frame.
     Payload { remaining: u64, key: [u8; 4], phase: u8, fin: bool, first: bool },

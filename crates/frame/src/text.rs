@@ -31,7 +31,7 @@ pub(crate) fn unmask_text(
     Ok(phase)
 }
 
-/// Unmasks and validates a whole text of a few bytes, most of which are ASCII.
+/// Unmasks and validates a whole text of a few bytes, mostly ASCII.
 #[inline]
 pub(crate) fn unmask_short_text(payload: &mut [u8], key: [u8; 4]) -> Result<(), ProtocolError> {
     if mask::unmask_short(payload, key, 0).is_ascii() {

@@ -16,7 +16,7 @@ use ringway::edge::action::Polled;
 use ringway::edge::action::Posted;
 use ringway::edge::action::Upgrade;
 use ringway::edge::connect_params::ConnectParams;
-use ringway::edge::requests::Behind;
+use ringway::edge::requests::AfterHead;
 use ringway::edge::requests::HttpConnection;
 use ringway::encoding::iframe::Receiver;
 use ringway::encoding::native as write;
@@ -81,7 +81,8 @@ fn converse(sent: &[u8], cut: usize, settings: &Settings) -> (String, End) {
             if let Action::Requested(request) = progress {
                 let client = sound(&request.params).client.clone().unwrap_or_else(|| "anon".into());
                 let identity = Identity { client, grants: Grants::BySettings };
-                progress = http.admit(request, identity, Behind::of(input), settings, &mut outbox);
+                progress =
+                    http.admit(request, identity, AfterHead::of(input), settings, &mut outbox);
             }
             if let Some((served, after)) = serve(&progress) {
                 outbox.write(|out| out.extend_from_slice(served.as_bytes()));
@@ -104,7 +105,7 @@ fn converse(sent: &[u8], cut: usize, settings: &Settings) -> (String, End) {
     (undated(&answers), End::Waiting)
 }
 
-/// Answers what is left to the peer with what was understood.
+/// Answers a request that `edge` passes on, from what was parsed.
 fn serve(progress: &Action) -> Option<(String, KeepAlive)> {
     Some(match progress {
         Action::Opened(Opened { route, params, cors, after, .. }) => {
@@ -121,7 +122,7 @@ fn serve(progress: &Action) -> Option<(String, KeepAlive)> {
     })
 }
 
-/// The visit, which holds nothing that it must not.
+/// The connect parameters, which must be within all bounds.
 fn sound(params: &ConnectParams) -> &ConnectParams {
     let is_name = |name: &str| {
         (1..=128).contains(&name.len()) && name.chars().all(|letter| !letter.is_control())

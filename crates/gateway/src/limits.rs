@@ -47,7 +47,7 @@ pub const ORIGINS_MAX: u64 = 64;
 
 /// Connections that the process may hold beyond the limit, so that those who find no room can be
 /// told why they must go. Half of the descriptors that are set aside: the private API, which says
-/// whether the gateway lives, must be reachable above all when there is a crowd.
+/// whether the gateway lives, must be reachable above all under load.
 pub const TURNED_AWAY_MAX: u32 = 64;
 
 /// Answers to one client in one turn; the connection is closed after the one that passes this.

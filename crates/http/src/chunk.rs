@@ -105,7 +105,7 @@ enum State {
     Extension { size: usize },
     /// After the CR of the size.
     SizeLf { size: usize },
-    /// In the data, of which this much is missing.
+    /// In the data; this many bytes are missing.
     Data { left: usize },
     /// After the data.
     DataCr,

@@ -115,7 +115,7 @@ pub enum Body {
     None,
     /// By its length, which is not zero.
     Length(u64),
-    /// By transfer codings, of which only `chunked` is known.
+    /// By transfer codings; only `chunked` is known.
     Coded,
 }
 
@@ -139,7 +139,7 @@ fn body(fields: &[Header<'_>]) -> Result<Body, HttpError> {
     })
 }
 
-/// RFC 9112 §9.3: HTTP/1.1 unless told `close`, HTTP/1.0 never (few such clients keep alive).
+/// RFC 9112 §9.3: HTTP/1.1 keeps alive unless told `close`. HTTP/1.0 never does here: few clients ask.
 fn wish(minor: u8, fields: &[Header<'_>]) -> KeepAlive {
     let wants_close = elements(fields, "Connection").any(|one| one.eq_ignore_ascii_case(b"close"));
     if minor == 1 && !wants_close { KeepAlive::Yes } else { KeepAlive::Close }

@@ -1,6 +1,6 @@
 //! The last segment of the log, and how writers agree on the one after it.
 //!
-//! Never reads a slot. Whoever wants an old segment holds it; here is only the newest.
+//! Never reads a slot. It holds only the newest segment; readers hold older ones themselves.
 
 use std::sync::Arc;
 

@@ -82,8 +82,8 @@ impl<V: Clone> DedupCache<V> {
         }
     }
 
-    /// Also remembers no more than about `bytes_max` of answers, of which `weigh` says what each
-    /// has on the heap; for answers whose size their sender decides.
+    /// Also remembers no more than about `bytes_max` of answers; `weigh` gives the heap bytes of
+    /// each. Use it for answers whose size their sender decides.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -5,9 +5,8 @@
 
 use std::time::Duration;
 
-use crate::cursor::Sequence;
+use crate::cursor::{Gap, Sequence};
 use crate::history::History;
-use crate::log::Gap;
 use crate::replay::{self, Interest, Key};
 use crate::retention::TopicRetention;
 
@@ -28,8 +27,8 @@ pub(crate) struct Dropped<'h, 'n> {
 impl<'h, 'n> Dropped<'h, 'n> {
     /// Looks at what the rules have dropped of each topic.
     ///
-    /// Only what came before `live_after` can be dropped: a client that was here then reads the
-    /// rest on as long as the log holds it, however slowly.
+    /// Only events before `live_after` can be dropped: a client that was connected then reads the
+    /// later ones as long as the log holds them, however slowly.
     pub(crate) fn find(
         history: &'h History,
         rules: &TopicRules,

@@ -53,7 +53,7 @@ pub(crate) type Retired = Vec<Arc<Segment<Event>>>;
 /// What has been done with the oldest event of a segment that leaves.
 ///
 /// An event is told to those who lose it, then `first` moves past it, then its keys are removed: a
-/// replay never finds only some of its keys, and whoever finds it gone has been told.
+/// replay never finds only some of its keys, and a client that finds it gone has been told.
 #[derive(Debug)]
 struct Leaving {
     /// The event: `first` while it is being told, the one before that afterwards.

@@ -169,7 +169,7 @@ impl Keys {
         found.map(|entry| &entry.postings)
     }
 
-    /// Shrinks a table of which most is empty; whether it was one.
+    /// Shrinks a table that is mostly empty; returns whether it was.
     fn shrink(&mut self, table: usize) -> bool {
         let (hasher, table) = (&self.hasher, &mut self.tables[table]);
         // `capacity` would leave out the places of keys that are gone.

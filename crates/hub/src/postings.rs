@@ -12,7 +12,7 @@ pub(crate) enum Postings {
     Many(VecDeque<Sequence>),
 }
 
-/// What is left after removing from the front.
+/// What remains after removing from the front.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Left {
     Some,

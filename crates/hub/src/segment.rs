@@ -64,7 +64,7 @@ impl<T> Segment<T> {
 
     /// Claims the next slot; `None` when the segment is full or closed.
     ///
-    /// Whoever claims a slot must fill it at once: every reader waits there.
+    /// The caller must fill a claimed slot at once: every reader waits there.
     #[must_use]
     pub fn claim(&self) -> Option<usize> {
         let index = self.writing.claimed.fetch_add(1, Ordering::Relaxed);
@@ -120,7 +120,7 @@ impl<T> Segment<T> {
 }
 
 impl<T> Drop for Segment<T> {
-    /// Without recursion: whoever holds an old segment holds all newer ones, so a chain of any
+    /// Without recursion: holding an old segment holds all newer ones, so a chain of any
     /// length may go at once.
     fn drop(&mut self) {
         let mut next = self.next.take();

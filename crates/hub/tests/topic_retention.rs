@@ -12,7 +12,7 @@ use vocabulary::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A log of which some topics keep so many events, for so many seconds.
+/// A log in which some topics keep this many events, for this many seconds.
 fn keeping(rules: &[(&'static str, u64, u32)]) -> Log {
     let rules = rules.to_vec();
     log(1 << 20).keeping_topics(move |topic| {

@@ -42,8 +42,8 @@ pub struct ChurnArgs {
     /// How the connections of an open loop are spread over time
     #[arg(long, value_enum, default_value_t = ArrivalsArg::Constant, requires = "rate")]
     pub arrivals: ArrivalsArg,
-    /// Have a message of so many bytes echoed on each connection before it is closed: a connection
-    /// then counts, and its time ends, when its message is back
+    /// Send a message of this size on each connection and wait for its echo before closing: a
+    /// connection is then counted and timed when its echo has arrived
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub echo: Option<usize>,
     /// How long to measure

@@ -77,13 +77,13 @@ pub struct CompareArgs {
     /// Fan-out: beside it, have messages echoed on other connections, to this ws: URL of that server
     #[arg(long, value_name = "NAME=URL")]
     pub echo_url: Vec<Named>,
-    /// Fan-out: those messages a second
+    /// Fan-out: echo messages per second
     #[arg(long, value_name = "RATE", default_value = "200", value_parser = rate)]
     pub echo_rate: f64,
-    /// Fan-out: connections that those are sent on, in turn
+    /// Fan-out: connections that send echo messages, in rotation
     #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
     pub echo_connections: u32,
-    /// Fan-out: what the bodies of POST requests are
+    /// Fan-out: content type of the bodies of POST requests
     #[arg(long, value_name = "TYPE", default_value = "application/json")]
     pub content_type: String,
     /// Measure the first server a second time, as `control`: shows the noise
@@ -131,10 +131,10 @@ pub struct CompareArgs {
     /// Pin the testers' threads to these cores, such as 1,3
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     pub cores: Vec<usize>,
-    /// Kernel interface of the testers
+    /// Kernel interface that the testers use
     #[arg(long, value_enum, default_value_t = IoArg::Auto)]
     pub io: IoArg,
-    /// Await answers for so long after the last message of a slot was sent
+    /// Wait this long for answers after the last message of a slot was sent
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
     pub drain: Duration,
     /// Random seed
@@ -146,7 +146,7 @@ pub struct CompareArgs {
     /// Write the result as one page to this file
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
-    /// Write a histogram log to this file, in which each server's latencies have its name as tag
+    /// Write a histogram log to this file; each server's latencies are tagged with its name
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
     /// Show no progress

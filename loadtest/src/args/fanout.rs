@@ -62,7 +62,7 @@ pub struct FanoutArgs {
     /// server. Its latencies say little, as a slow server is asked less
     #[arg(long)]
     pub closed: bool,
-    /// In a closed loop, keep so many events outstanding
+    /// In a closed loop, keep this many events outstanding
     #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
     pub pipeline: u32,
     /// How events are spread over time
@@ -81,7 +81,7 @@ pub struct FanoutArgs {
     /// Connections that they are sent on, in turn
     #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
     pub echo_connections: u32,
-    /// Bytes of an event's stamp and body: 34 at least
+    /// Bytes of an event's stamp and body, at least 34
     #[arg(long, value_name = "BYTES", default_value = "64", value_parser = bytes)]
     pub size: usize,
 }
@@ -94,7 +94,7 @@ pub enum SubscribeArg {
     WebSocket,
     /// As Server-Sent Events.
     Sse,
-    /// As the responses to polls that wait for news.
+    /// As the responses to long polls.
     LongPoll,
 }
 

@@ -1,6 +1,6 @@
 //! The command line of `idle`.
 //!
-//! It says what was asked for.
+//! It only parses the options.
 
 use std::time::Duration;
 

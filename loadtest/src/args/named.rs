@@ -11,7 +11,7 @@ pub struct Named<T = String> {
     pub value: T,
 }
 
-/// Names are also tags of histogram logs, and columns of tables.
+/// A name is also a tag in a histogram log and a column of a table.
 const NAME_CHARS_MAX: usize = 40;
 
 impl<T: FromStr> FromStr for Named<T> {

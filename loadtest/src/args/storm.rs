@@ -46,11 +46,11 @@ pub struct StormArgs {
     /// `welcome`, and not already when it is open
     #[arg(long, value_name = "TEXT")]
     pub expect: Option<String>,
-    /// A string field of the server's messages, such as `cursor`, by which a connection comes back
-    /// where it was: its latest value goes into the query of the next handshake, under that name
+    /// A string field of the server's messages, such as `cursor`, from which a connection resumes:
+    /// its latest value goes into the query of the next handshake, under that name
     #[arg(long, value_name = "FIELD")]
     pub cursor: Option<String>,
-    /// Storms one after the other
+    /// Number of storms, one after the other
     #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
     pub rounds: u32,
     /// Give up on those that have not resumed after this

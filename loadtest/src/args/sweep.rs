@@ -44,7 +44,7 @@ pub struct SweepArgs {
 }
 
 impl SweepArgs {
-    /// What `echo` would be told for one step.
+    /// The options with which `echo` would measure one step.
     pub fn traffic(&self) -> TrafficArgs {
         TrafficArgs {
             rate: self.from,

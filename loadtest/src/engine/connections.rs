@@ -198,7 +198,7 @@ impl<'p, W: Workload> Connections<'p, W> {
         let mut plain = std::mem::take(&mut self.plain);
         plain.clear();
         let received = session.receive(bytes, &mut plain);
-        // An alert goes out even if there is nothing more to be had.
+        // An alert is sent even if no more data was received.
         self.table.flush(connection);
         if !plain.is_empty() {
             self.receive_plain(connection, &mut plain);

@@ -181,7 +181,7 @@ impl<O: Send + 'static> Coordinator<O> {
                 }
             }
         }
-        // But for failures, of which none must vanish.
+        // Failures are kept, so that none is lost.
         self.seen = Seen { errors, ..Seen::new() };
         let ahead = start.saturating_sub(self.clock.now());
         let started_at = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default() + ahead;

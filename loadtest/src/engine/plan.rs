@@ -73,7 +73,7 @@ pub enum Cut {
     /// As when a process dies: the kernel sends FIN.
     #[default]
     Fin,
-    /// As when a middlebox gives up: RST. This host keeps no TIME_WAIT of it.
+    /// With RST, as a middlebox does that gives up. This host keeps no TIME_WAIT of it.
     Reset,
 }
 

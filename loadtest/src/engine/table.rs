@@ -327,7 +327,7 @@ impl ConnectionTable {
         self.flush(connection);
     }
 
-    /// Sends what a TLS session has to say.
+    /// Sends the pending output of a TLS session.
     pub(super) fn flush(&mut self, connection: u32) {
         let Some(Some(session)) = self.sessions.get_mut(connection as usize) else { return };
         let Connection { id, mark, .. } = &mut self.list[connection as usize];

@@ -12,7 +12,7 @@ use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer}
 
 use super::quantiles::Times;
 
-/// A histogram of an hour in nanoseconds to five digits is shorter.
+/// More than a histogram of one hour needs, in nanoseconds to five digits.
 const INFLATED_BYTES_MAX: u64 = 64 << 20;
 
 /// A compressed histogram begins with this.

@@ -53,7 +53,7 @@ impl AddAssign for Ledger {
 const MISSING_MAX: usize = 65_536;
 
 /// The order in which the messages of one sender arrive. Numbers come modulo 2^32, as messages
-/// carry them; the one that is meant is the nearest to what is awaited.
+/// carry them; the nearest number to the expected one is meant.
 ///
 /// ```
 /// use ringway_loadtest::measure::ledger::{Arrival, ArrivalOrder};

@@ -1,4 +1,4 @@
-//! What was seen: orders of arrival, times, counts, and what the kernel accounts to processes.
+//! What was seen: the order of arrival, times, counts, and what the kernel accounts to processes.
 //!
 //! Nothing here touches a connection.
 

@@ -1,4 +1,4 @@
-//! Counts of times, where most histograms are nearly empty: only the buckets that were hit.
+//! A histogram of times that keeps only the buckets that were hit, as most are empty.
 //!
 //! It loses no digit of what a histogram of latencies holds.
 
@@ -56,14 +56,14 @@ impl Sparse {
         times
     }
 
-    /// Adds it to a histogram.
+    /// Adds these counts to a histogram.
     pub fn add_to(&self, times: &mut Times) {
         for (value, count) in &self.0 {
             times.saturating_record_n(*value, *count);
         }
     }
 
-    /// Whether there is none.
+    /// Whether no time was counted.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -59,7 +59,7 @@ fn check_one(option: &str, path: &Path) -> Result<()> {
             format!("{option}: {} is a folder; name a file", path.display())
         })?;
         if about.file_type().is_fifo() {
-            // Whoever reads it would take our closing it for the end.
+            // Its reader would take a close for the end of the output.
             return Ok(());
         }
     }

@@ -102,7 +102,7 @@ pub fn write(
     Ok(())
 }
 
-/// Whoever reads it may have read enough, as `head` does.
+/// The reader may stop early, as `head` does.
 fn print(text: &str) -> io::Result<()> {
     match io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -101,7 +101,7 @@ impl RunProgress {
 impl Observer for RunProgress {
     fn opening(&mut self, seen: &Seen, of: u32) {
         if matches!(self.goal, Goal::Churning(_)) {
-            // None is opened before the measurement.
+            // Churn opens no connection before the measurement.
             return;
         }
         let errors: u64 = seen.errors.values().sum();

@@ -40,7 +40,7 @@ pub struct Log {
 
 /// A histogram in a log.
 pub struct Line {
-    /// What it is of, if not of the only kind of time that the log has.
+    /// The kind of time that it counts; `None` if the log has only one kind.
     pub tag: Option<String>,
     /// Since the start.
     pub at: Duration,
@@ -120,7 +120,7 @@ fn replace(log: &Log, path: &Path) -> Result<()> {
     ensure!(is_replaced(&beside), "{} is in the way, and is no usual file", beside.display());
     let written = write_to(log, &beside).and_then(|()| Ok(fs::rename(&beside, path)?));
     if written.is_err() {
-        // What is left of it is of no use; that it cannot be removed is not the first thing to say.
+        // A partial file is useless. If removing it fails too, the write error is the one to report.
         let _ = fs::remove_file(&beside);
     }
     written

@@ -7,7 +7,7 @@ pub fn advice(reason: &str) -> Option<&'static str> {
     Some(match reason {
         "no_port_left" => {
             "one address has some 28,000 ports to one server, and the port of a connection that has \
-             ended rests in TIME_WAIT for a minute; use several addresses of this host with \
+             ended stays in TIME_WAIT for a minute; use several addresses of this host with \
              --source, such as 127.0.0.1-127.0.0.8"
         }
         "tls_certificate_unknown_issuer" => {

@@ -51,7 +51,7 @@ impl Room {
         let length = body.len();
         let fields = match self.fault {
             Fault::ClosesAfterResponses => "Connection: close\r\n".to_owned(),
-            // Whoever does not use the cursor has this.
+            // For subscribers that do not use the cursor.
             _ => format!("ETag: {end}\r\n"),
         };
         let head = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: {length}\r\n\r\n");

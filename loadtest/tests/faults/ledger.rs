@@ -5,7 +5,7 @@ use crate::{
     server::{Fault, Server},
 };
 
-/// 2,000 messages over 4 connections, of which 20 are hit; the ledger must be as given.
+/// 2,000 messages over 4 connections, 20 of them faulty; the ledger must be as given.
 fn assert_ledger(fault: Fault, arguments: &str, expected: [u64; 6]) {
     for engine in engines() {
         let server = Server::start(fault);

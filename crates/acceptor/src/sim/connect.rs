@@ -1,6 +1,7 @@
 //! Connecting of the simulated driver: an attempt is answered some turns later, or never.
 //!
-//! The other end may act as soon as it has answered, so before the driver's owner is told.
+//! The other end may act as soon as it has answered, which is before the driver reports the
+//! connection.
 
 use super::{
     driver::SimDriver,

@@ -1,6 +1,6 @@
 //! One simulated TCP connection: bytes on their way, both ends' buffers, FIN and RST.
 //!
-//! It knows no driver and no time; whoever moves it along gives the random numbers.
+//! It knows no driver and no time; its caller gives the random numbers.
 
 use std::{collections::VecDeque, net::SocketAddr};
 

@@ -17,7 +17,7 @@ use crate::{Settings, Waker};
 
 /// A network in memory. Clones are the same network.
 ///
-/// One seed gives one course of events, as long as the test itself does the same. A panic while
+/// One seed gives one sequence of events, as long as the test itself is deterministic. A panic while
 /// a network lives prints its seed.
 ///
 /// ```
@@ -135,7 +135,7 @@ impl Network {
         self.world().now
     }
 
-    /// The seed that this course of events comes from.
+    /// The seed of this sequence of events.
     pub fn seed(&self) -> u64 {
         self.world().seed
     }
@@ -238,7 +238,7 @@ impl World {
         } else if !may_sleep {
             self.now += timeout.map_or(step, |timeout| timeout.min(step));
         }
-        // Whoever's time has come counts as awake until it waits again.
+        // A gate whose time has come counts as awake until it waits again.
         let now = self.now;
         for gate in &mut self.gates {
             gate.asleep = gate.asleep.filter(|until| until.is_none_or(|until| until > now));

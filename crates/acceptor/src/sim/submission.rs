@@ -114,7 +114,7 @@ impl SimDriver {
         }
     }
 
-    /// With bytes unread it is a reset, as [`Operation::Reset`] is.
+    /// A close with unread bytes is a reset, as [`Operation::Reset`] is.
     fn close(&mut self, world: &mut World, connection: ConnectionId, unread: Unread) {
         let Some(socket) = self.sockets.lookup_mut(connection) else { return };
         let recalled = socket.recall_received();
@@ -134,7 +134,7 @@ impl SimDriver {
         socket.launch(Direction::Outgoing, due, Event::Closed);
     }
 
-    /// Whoever has not been accepted is turned away, but for accepts that were on their way.
+    /// Clients not yet accepted are turned away, except for accepts that are in flight.
     fn stop_accepting(&mut self, world: &mut World) {
         world.gates[self.gate].is_listening = false;
         for link in std::mem::take(&mut world.gates[self.gate].waiting) {

@@ -33,7 +33,7 @@ pub(super) enum Memory {
 }
 
 impl Piece {
-    /// What is left of it, if that is in a buffer which others hold, too.
+    /// The unsent bytes, if they are in a buffer that others hold as well.
     fn shared_bytes(&self) -> usize {
         match self.memory {
             Memory::Owned(_) => 0,
@@ -41,7 +41,7 @@ impl Piece {
         }
     }
 
-    /// What is left of the piece.
+    /// The unsent rest of the piece.
     pub(super) fn rest(&self) -> &[u8] {
         match &self.memory {
             Memory::Owned(bytes) => &bytes[self.sent..],
@@ -87,7 +87,7 @@ impl Backlog {
         self.pieces.front()
     }
 
-    /// Gives the first piece to the kernel: what is left of it, unless the kernel has it already.
+    /// Gives the unsent rest of the first piece to the kernel, unless the kernel has it already.
     /// Its memory stays where it is until [`Self::disarm`].
     pub(super) fn arm(&mut self) -> Option<&[u8]> {
         if std::mem::replace(&mut self.armed, !self.pieces.is_empty()) {

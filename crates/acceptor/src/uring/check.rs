@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// After which receives a socket is asked. Asking costs about 200 ns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Doubt {
-    /// The first after arming: bytes and an error that are there by then are one event.
+    /// The first after arming: bytes and an error that are there by then are reported as one event.
     First,
     /// Every one: this kernel also takes two events for one when both come before it looks.
     Every,

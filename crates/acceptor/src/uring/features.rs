@@ -332,7 +332,7 @@ mod tests {
         try_all();
         let before = count();
         (0..5).for_each(|_| drop(try_all()));
-        // Other tests open and close some meanwhile.
+        // Other tests open and close descriptors meanwhile.
         assert!(count() < before + 15, "{} after {before}", count());
     }
 }

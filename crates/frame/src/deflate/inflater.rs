@@ -159,7 +159,7 @@ impl Inflater {
         Ok(progress)
     }
 
-    /// One call into zlib when the bound is reached: what is left of the
+    /// One call into zlib when the bound is reached: the rest of the
     /// message may hold ends of blocks, but not one byte more of output.
     fn step_past_bound(&mut self, input: &[u8]) -> Result<InflateStep, InflateError> {
         // Too big comes before corrupt, so that the pieces in which a message

@@ -15,8 +15,8 @@ pub enum ClientWindow {
     Fixed,
     /// The parameter is there without a value: the server may choose.
     Any,
-    /// The client will use no larger window than this; the server may choose a
-    /// smaller one still.
+    /// The client will use no larger window than this; the server may still
+    /// choose a smaller one.
     AtMost(WindowBits),
 }
 

@@ -1,7 +1,7 @@
 //! The one loop that every vector kernel is: aligned vectors, four at a time, with the
 //! first and the last vector computed before and stored unaligned.
 //!
-//! Never detects a feature: whoever instantiates it does so inside a function that is
+//! Never detects a feature: its caller instantiates it inside a function that is
 //! compiled for the instruction set of its vector.
 
 /// A vector register of one instruction set.

@@ -125,7 +125,7 @@ impl Reader<'_> {
             }
             (Repeats::Each(_) | Repeats::InFile(_), _) => {
                 let message = format!(
-                    "{} is a section for each of several; write {}, with two brackets",
+                    "{} is a list of sections; write {}, with two brackets",
                     section.path,
                     section.header()
                 );

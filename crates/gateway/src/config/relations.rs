@@ -80,7 +80,7 @@ const _: () = {
 
     // One address may be allowed as much as the whole process, never more.
     assert!(bound_of("limits.connections_per_address_max").most <= CONNECTIONS.most);
-    // Connections are counted in 32 bits, of which no count uses the last value.
+    // Connections are counted in 32 bits, and no count reaches the last value.
     assert!(CONNECTIONS.most + (TURNED_AWAY_MAX as u64) < u32::MAX as u64);
 
     // The kernel's backlog is compared as a 32-bit number.

@@ -1,6 +1,6 @@
 //! The deadlines of one connection, by name.
 //!
-//! Most are phases of a connection, one of which follows the other: these share a place in the table,
+//! Most are phases of a connection that follow each other: these share a place in the table,
 //! and any other deadline has a place of its own, which is four bytes of each client. A due time is
 //! kept in milliseconds, cut to 32 bits. The core's wheel holds the earliest. Nothing here reads a
 //! clock.

@@ -57,7 +57,7 @@ impl ClientConnection {
     pub fn close_for_memory(&mut self, turn: &mut Turn<'_>) {
         turn.context.metrics.closed_for_memory.add(1);
         self.note_end(EndReason::Memory);
-        // Behind what its socket does not take nothing would arrive.
+        // A Close behind a backlog that the socket does not take would not arrive.
         if self.sending.is_backlogged() {
             return self.end(turn);
         }

@@ -20,7 +20,7 @@ use crate::{
     session::perform,
 };
 
-/// Refusals that have no ground: there was no room for the connection.
+/// Refusals without a reason of their own: there was no room for the connection.
 const TURNED_AWAY: usize = ErrorClass::ALL.len();
 
 /// Why a connection has ended; the first reason counts.

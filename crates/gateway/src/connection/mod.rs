@@ -33,7 +33,7 @@ use crate::{
     edge::{
         cors::Cors,
         limiter::Permit,
-        requests::{Behind, HttpConnection},
+        requests::{AfterHead, HttpConnection},
         response::{Part, Refused},
     },
     outbox::{
@@ -253,7 +253,7 @@ impl ClientConnection {
                 }
                 Protocol::Http(http) => {
                     let action = http.advance(&mut input, turn.context.settings, &mut outbox);
-                    self.proceed(action, Behind::of(input), turn);
+                    self.proceed(action, AfterHead::of(input), turn);
                 }
                 Protocol::Identifying(_) => return self.put_off(input, turn),
                 // A client that asks again wants the first answer now.

@@ -5,8 +5,8 @@ use ringway_frame::MessageReader;
 
 use crate::connection::{HeldRequest, *};
 
-/// The budget of an idle WebSocket is 256 bytes of user space, of which the allocator may
-/// take some for itself.
+/// The budget of an idle WebSocket is 256 bytes of user space; the allocator may take some of
+/// them for itself.
 #[test]
 fn an_idle_connection_stays_within_its_budget() {
     let account = [

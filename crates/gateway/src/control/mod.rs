@@ -50,7 +50,7 @@ pub fn run(bound: Bound, config: &Config, early: &EarlySignals) -> anyhow::Resul
     failure::survive(config.server.drain_time, |mailbox, core_ends, ends| {
         let engine = bound.engine.clone();
         block_on(&engine, async {
-            // Before the first client, so that no signal finds clients and nobody to tell them.
+            // Before the first client: a signal that comes later must find a listener that tells clients.
             let signals = Signals::listen()?;
             if early.is_to_end() {
                 info!("told to end before the start");
@@ -128,7 +128,7 @@ async fn supervise(
         code = ExitCode::FAILURE;
     }
     upkeep.abort();
-    // Whoever is in the middle of a request gets an answer, in what is left of the time.
+    // Requests in progress are answered within the rest of the time.
     let left = drain_time.saturating_sub(begun.elapsed());
     tokio::select! {
         () = api.finish(left) => {}

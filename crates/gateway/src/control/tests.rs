@@ -28,7 +28,7 @@ const ENGINES: [&str; 2] = ["uring", "epoll"];
 /// More than this many from one core: the kernel spreads them over both.
 const CLIENTS: usize = 48;
 
-/// What became of a client.
+/// How a client's connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum End {
     Told1001,

@@ -123,7 +123,7 @@ impl Host {
             .ok_or_else(|| Unread(format!("{absolute}: it has no {name}")))
     }
 
-    /// A field in kB, in bytes.
+    /// A field that the kernel gives in kB, converted to bytes.
     pub fn field_bytes(&self, absolute: &str, name: &str) -> Reading<u64> {
         let value = self.field(absolute, name)?;
         let kib = value.strip_suffix("kB").unwrap_or(&value).trim();

@@ -59,7 +59,7 @@ pub static HOME_STYLE: LazyLock<File> = LazyLock::new(|| {
     File::new("text/css; charset=utf-8", include_str!("../web/home.css"), Cors::Silent)
 });
 
-/// The client for browsers, which pages of any origin may import: it is no secret. Its parts share
+/// The client for browsers. It is public: pages of any origin may import it. Its parts share
 /// a scope that no page sees; the last of them sets the one global.
 pub static SCRIPT: LazyLock<File> = LazyLock::new(|| {
     let body = concat!(

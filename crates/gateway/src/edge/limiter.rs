@@ -174,7 +174,7 @@ mod tests {
     const BOB: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
 
     #[test]
-    fn one_address_cannot_take_all_seats() {
+    fn one_address_cannot_take_all_permits() {
         let limiter = limiter(10, 2);
         let permit = limiter.admit(ANN).unwrap();
         limiter.admit(ANN).unwrap();
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_so_many_seats_outside() {
+    fn permits_outside_are_bounded() {
         let limiter = limiter(1, 1);
         let mut permits: Vec<_> = (0..TURNED_AWAY_MAX).map(|_| limiter.permit_outside()).collect();
         assert_eq!(limiter.permit_outside(), None);

@@ -133,7 +133,7 @@ impl Refused {
         Self { refusal, reference: None }
     }
 
-    /// Writes it as a problem (RFC 9457) with the header lines of `cors`. The problem has a code,
+    /// Writes the refusal as a problem (RFC 9457) with the header lines of `cors`. The problem has a code,
     /// the key and the value of the limit that was met, and `temporary`, which says whether the
     /// same request may succeed later.
     pub fn write(self, out: &mut Vec<u8>, cors: &Cors, part: Part, after: KeepAlive) {

@@ -16,7 +16,7 @@ const PROLOGUE_BYTES: usize = 1024;
 /// A function of the page that embeds the frame, called with each object.
 ///
 /// It is one identifier, looked up on `parent`: a path such as `opener.document.forms.pay.submit`
-/// would let whoever chooses the address run any method of this origin.
+/// would let the author of the URL run any method of this origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Callback(Box<str>);
 

@@ -121,7 +121,7 @@ impl LargeEvents {
             encoded.retain(|_, bytes| !bytes.is_unique());
             self.bytes.set(encoded.values().map(Bytes::len).sum());
             if encoded.is_empty() {
-                // Its memory is not kept for the next crowd.
+                // Its memory is not kept for the next large audience.
                 *encoded = HashMap::new();
             }
         }

@@ -1,4 +1,4 @@
-//! The bounds of the private API, none of which a setting moves. They are for an application's
+//! The bounds of the private API, which no setting changes. They are for an application's
 //! mistakes, not against it. Nothing here knows the API.
 
 use std::time::Duration;
@@ -51,8 +51,8 @@ pub const HISTORY_PAGE_EVENTS_MAX: usize = 1_000;
 pub const HISTORY_PAGE_BYTES: usize = 4 * MIB;
 
 const _: () = {
-    // A page that was not asked to be of some length is one that may be asked for.
+    // The default length of a page is also allowed as a request.
     assert!(HISTORY_PAGE_EVENTS <= HISTORY_PAGE_EVENTS_MAX);
-    // Whoever is refused for the size of a body of the default bound can be told so.
+    // A body of the default bound that is refused for its size can still be read to its end.
     assert!(MIB < API_DISCARDED_BYTES_MAX);
 };

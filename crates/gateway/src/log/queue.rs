@@ -122,7 +122,7 @@ impl Writer {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => bytes = &bytes[count..],
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Whoever shares the pipe may have made it non-blocking (open(2), O_NONBLOCK).
+                // Another process that shares the pipe may have made it non-blocking (open(2), O_NONBLOCK).
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let fd = PollFd::from_borrowed_fd(self.file.as_fd(), PollFlags::OUT);
                     // An interrupted wait is followed by another attempt to write.

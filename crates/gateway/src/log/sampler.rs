@@ -52,7 +52,7 @@ impl<const KINDS: usize> Sampler<KINDS> {
         Sampled::Line { suppressed: std::mem::take(&mut self.suppressed[kind]) }
     }
 
-    /// A kind of which events were suppressed in a second that is over, and how many; each is
+    /// A kind whose events were suppressed in a second that is over, and how many; each is
     /// named once.
     pub fn overdue(&mut self, now: Duration) -> Option<(usize, u64)> {
         let second = now.as_secs() + 1;

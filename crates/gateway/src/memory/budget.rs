@@ -15,7 +15,7 @@ use crate::limits::{PLENTY_BYTES, SPARSE_ANSWER_BYTES};
 const RELIEVED_EIGHTHS: u64 = 7;
 
 /// The part of the limit that bodies on the private API may hold together. The rest is for
-/// clients, and a crowd of clients cannot keep the application from publishing.
+/// clients, and many clients cannot keep the application from publishing.
 const API_SHARE: u64 = 4;
 
 /// What the process may buffer, and how much it does.

@@ -1,6 +1,6 @@
 //! Giving memory that was freed back to the kernel, also when nothing is allocated any more.
 //!
-//! The allocator keeps what a thread has freed, and gives it back in the course of that thread's
+//! The allocator keeps what a thread has freed, and gives it back during that thread's
 //! later allocations. A thread that goes to sleep after a burst would keep all of the burst
 //! resident. So each thread tells the allocator once more, some time after it was last busy.
 

@@ -168,7 +168,7 @@ fn file_of(environment: &[(OsString, OsString)]) -> Option<PathBuf> {
     variable.map(|(_, path)| PathBuf::from(path))
 }
 
-/// What is left to do once the command line has been dealt with.
+/// What to do once the command line has been handled.
 #[derive(Debug)]
 pub enum Start {
     /// Run the gateway.

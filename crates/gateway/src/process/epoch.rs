@@ -44,7 +44,7 @@ mod tests {
         assert_eq!((ones & zeros) & ((1 << 48) - 1), (1 << 48) - 1);
     }
 
-    fn exchange_with(events: usize) -> Broker {
+    fn broker_with(events: usize) -> Broker {
         let history =
             History { events_max: 1_000, bytes_max: 1 << 20, age_max: Duration::from_secs(300) };
         let broker = Broker::new(random().expect("random"), &history, &[]);
@@ -64,7 +64,7 @@ mod tests {
             other_events in 0..40_usize,
             sequence in 0..50_u64,
         ) {
-            let (one, other) = (exchange_with(events), exchange_with(other_events));
+            let (one, other) = (broker_with(events), broker_with(other_events));
             let cursor = Cursor { epoch: one.log.epoch(), sequence };
             prop_assert_eq!(other.judge(cursor), Err(0), "the oldest event is 1");
             prop_assert_eq!(one.judge(cursor).is_ok(), sequence <= events as u64);

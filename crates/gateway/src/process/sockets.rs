@@ -121,7 +121,7 @@ fn inheriting(error: BindError) -> anyhow::Error {
 }
 
 /// Binds an address that may be given up any moment: the kernel closes the sockets of a process
-/// that used io_uring only after the process has ended, so whoever is restarted at once may meet
+/// that used io_uring only after the process has ended, so a gateway that is restarted at once may meet
 /// its own.
 ///
 /// # Errors

@@ -93,7 +93,7 @@ pub enum VisitFault {
 }
 
 impl VisitFault {
-    /// A sentence for whoever reads the answer.
+    /// A sentence for the reader of the response.
     pub fn reason(self) -> &'static str {
         match self {
             Self::NotUtf8 => "The query is not UTF-8.",

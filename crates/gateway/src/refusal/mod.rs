@@ -26,7 +26,7 @@ pub enum Refusal {
     IdentityUnavailable,
     /// Nothing is here.
     NotFound,
-    /// The method is none of these.
+    /// The route allows only these methods.
     Method(Methods),
     /// The query is unsound.
     ConnectParams(VisitFault),
@@ -181,7 +181,7 @@ impl Refusal {
         })
     }
 
-    /// A sentence for whoever reads the answer.
+    /// A sentence for the reader of the response.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Http(error) => error.reason(),

@@ -85,7 +85,7 @@ struct Late {
 pub enum Start {
     /// It has seen everything up to here.
     At(Cursor),
-    /// Now; for what is its own, where it left.
+    /// The head of the log; for its own events, the position at which it left.
     Now {
         /// How many of the last events of each topic the client asks for, and the most that it
         /// gets (`clients.last_events_max`).

@@ -1,7 +1,7 @@
 //! A poll: the events since a cursor in one answer, held back until there are some.
 //!
-//! While it is held it has a session like any other client. What a turn brings it is collected and
-//! answered at the end of the turn; what it has missed it reads from the log when it is answered.
+//! While it is held it has a session like any other client. The events of a turn are collected
+//! and sent at the end of the turn; events that it has missed are then read from the log.
 
 use crate::{encoding::pieces::Pieces, memory::OutOfMemory};
 

@@ -190,7 +190,7 @@ impl WebSocket {
                     let Some(text) = payload.as_str() else {
                         // The subprotocol is text (RFC 6455 §7.4.1: a kind that is not accepted).
                         let code = CloseCode::UNSUPPORTED;
-                        self.fail(code, "this subprotocol has text messages only", outbox);
+                        self.fail(code, "this subprotocol accepts only text messages", outbox);
                         return self.outcome();
                     };
                     let mut caller = Caller::Session { session, connection };

@@ -1,6 +1,6 @@
 //! Attacks on the gateway's memory: what is sent is little, and what it costs must be, too.
 //!
-//! Each runs beside 100 good clients, of which none may be lost; what it cost is printed.
+//! Each runs beside 100 good clients. None of them may be lost; the cost of the attack is printed.
 
 use std::time::Duration;
 
@@ -89,7 +89,7 @@ fn pipelined_polls_that_nobody_reads_cost_little(engine: Engine) {
         (0..1_000).map(|_| attacker(gateway.address, &request, &three)).collect::<Vec<_>>()
     });
     assert!(cost.grown_bytes < 100 * MIB, "{cost:?}");
-    // Whoever reads is answered, as much at a time as there is room for, and misses nothing.
+    // A client that reads is answered, as much at a time as there is room for, and misses nothing.
     let (mut cursor, mut events) = (start, 0);
     while events < 128 {
         let query = [("client", "b"), ("topic", "news"), ("cursor", &*cursor), ("wait", "0")];

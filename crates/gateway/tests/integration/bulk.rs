@@ -129,7 +129,7 @@ fn each_line_has_a_key_of_its_own(engine: Engine) {
     is_problem(&answers[3]["error"], 422, "idempotency-key-reused");
     is_problem(&answers[4]["error"], 400, "bad-idempotency-key");
     assert_eq!(application.posts_lines("/v1/publish", &body), answers);
-    // A line that comes again alone is still the same request.
+    // A line that is sent again on its own is still the same request.
     let fields = [("Content-Type", "application/json"), ("Idempotency-Key", "b")];
     let answer = application.posts_with("/v1/publish", &fields, r#"{"topic":"news","data":1}"#);
     assert_eq!((sequence(&answer.json()), answer.field("Idempotency-Replayed")), (2, Some("true")));

@@ -305,7 +305,7 @@ fn topics_may_be_forbidden(engine: Engine) {
     }
 }
 
-/// It is validated once and never written anew.
+/// Data is validated once and never encoded again.
 fn data_arrives_byte_for_byte(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");

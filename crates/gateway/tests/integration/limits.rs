@@ -11,11 +11,11 @@ use crate::support::{
 
 on_each_engine!(
     one_client_past_the_limit_is_a_503,
-    a_crowd_past_the_limit_does_no_harm,
+    clients_over_the_limit_do_no_harm,
     one_connection_past_the_share_of_an_address_is_a_429,
     exempt_networks_have_no_share,
     cores_share_the_limit,
-    a_crowd_leaves_the_private_api_its_descriptors,
+    many_clients_leave_the_private_api_its_descriptors,
 );
 
 #[track_caller]
@@ -52,7 +52,7 @@ fn one_client_past_the_limit_is_a_503(engine: Engine) {
 }
 
 /// More at once than the gateway keeps to tell them why.
-fn a_crowd_past_the_limit_does_no_harm(engine: Engine) {
+fn clients_over_the_limit_do_no_harm(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.connections_max=2"]);
     let mut clients: Vec<Client> = (0..2).map(|_| Client::upgrade(&gateway)).collect();
     let crowd: Vec<Client> = (0..300).map(|_| Client::connect(&gateway)).collect();
@@ -94,8 +94,8 @@ fn cores_share_the_limit(engine: Engine) {
     clients.iter_mut().for_each(is_alive);
 }
 
-/// Whoever asks whether the gateway lives may kill it for want of an answer.
-fn a_crowd_leaves_the_private_api_its_descriptors(engine: Engine) {
+/// A supervisor may kill the gateway if a liveness check gets no answer.
+fn many_clients_leave_the_private_api_its_descriptors(engine: Engine) {
     let gateway = Launch::with_descriptors(engine, 200).start();
     let mut clients: Vec<Client> = (0..200 - 128).map(|_| Client::upgrade(&gateway)).collect();
     let crowd: Vec<Client> = (0..300).map(|_| Client::connect(&gateway)).collect();

@@ -26,7 +26,7 @@ const MIB: u64 = 1 << 20;
 /// Clients that each send a byte at a time.
 const SLOW_CLIENTS: u64 = 300;
 
-/// 128 bodies of which each is some 900 KiB long so far: seven times the budget.
+/// 128 bodies, each some 900 KiB long so far: seven times the budget.
 fn bodies_that_are_never_whole_are_refused_past_the_budget(engine: Engine) {
     let settings = ["limits.memory_bytes=16MiB"];
     let gateway = Gateway::start_with(engine, &settings);
@@ -49,7 +49,7 @@ fn bodies_that_are_never_whole_are_refused_past_the_budget(engine: Engine) {
     assert!(refused.contains(&503), "{refused:?}");
     drop(bodies);
     eventually("all is given back", || gateway.metric("ringway_buffered_bytes") < MIB);
-    // Whoever comes now is served.
+    // A client that connects now is served.
     assert_eq!(Client::connect(&gateway).requests(&Request::of("/")).status, 200);
 }
 

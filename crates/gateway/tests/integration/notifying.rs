@@ -50,7 +50,7 @@ fn carl_comes_too_late(engine: Engine) {
         }));
         has(&ack, json!({"outcome": {"carl": "queued"}}));
     }
-    // Until then it is there for whoever asks from the beginning.
+    // Until then a client that asks from the beginning gets it.
     let start = ann.welcome["cursor"].as_str().unwrap();
     let query = [("client", "carl"), ("wait", "0"), ("cursor", start)];
     assert_eq!(poll(&gateway, &query).data(), ["1", "2", "3", "4"]);

@@ -169,7 +169,7 @@ fn an_event_may_be_longer_than_an_answer(engine: Engine) {
     assert_eq!(answer(&mut held).data(), [&*long]);
 }
 
-/// Whoever asks again does not wait for the first answer any more.
+/// A client that polls again no longer waits for the first answer.
 fn a_second_request_releases_the_first(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = begin(&gateway, &[("client", "bob")]);

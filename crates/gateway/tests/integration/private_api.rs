@@ -199,7 +199,7 @@ fn history_tells_of_a_gap(engine: Engine) {
         assert_eq!(page["events"].as_array().unwrap(), events);
         assert_eq!(page["gap"]["to"], format!("{epoch}-{to}"));
     }
-    // Whoever has seen nothing misses nothing.
+    // A client that has seen nothing misses nothing.
     let page = application.asks("/v1/topics/news/history").json();
     assert_eq!((page.get("gap"), page["events"].as_array().unwrap()), (None, events));
 }

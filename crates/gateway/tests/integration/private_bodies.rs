@@ -143,7 +143,7 @@ fn as_many_recipients_as_the_limit_says(engine: Engine) {
     assert!(outcome.values().all(|outcome| outcome == "queued"));
     let answer = application.posts("/v1/notify", body(names(10_001).collect()));
     answer.is_problem(400, "too-many-recipients");
-    // It is the list that is bounded, whoever is on it.
+    // The length of the list is bounded, even if it repeats one name.
     let answer = application.posts("/v1/notify", body(vec!["ann".to_owned(); 10_001]));
     answer.is_problem(400, "too-many-recipients");
     assert_eq!(gateway.metric("ringway_events_total"), 1);

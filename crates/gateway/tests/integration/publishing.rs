@@ -26,7 +26,7 @@ on_each_engine!(
     topics_do_not_mix_with_clients,
     many_topics_keep_one_order,
     a_burst_of_one_topic_arrives_whole,
-    a_crowd_is_served_over_several_turns_and_nobody_twice,
+    a_large_audience_is_served_over_several_turns_and_nobody_twice,
 );
 
 fn subscribers_get_what_is_published(engine: Engine) {
@@ -63,7 +63,7 @@ fn a_sender_may_leave_itself_out(engine: Engine) {
     let gateway = Gateway::start(engine);
     let query = |name: &'static str| [("client", name), ("topic", "chat")];
     let mut ann = Member::comes(&gateway, &query("ann"));
-    // It is the client that is left out, on all of its connections.
+    // The publishing client is left out on all of its connections.
     let mut anns_other = Member::comes(&gateway, &query("ann"));
     let mut bob = Member::comes(&gateway, &query("bob"));
     let start = ann.cursor.clone();
@@ -297,9 +297,9 @@ fn a_burst_of_one_topic_arrives_whole(engine: Engine) {
     bob.has_received_all();
 }
 
-/// More than are served in a turn. Whoever has been served reads on from the log between two of
+/// More than are served in a turn. A client that has been served reads on from the log between two of
 /// them, because the rest of what it sent, which inflates to more than a turn takes, comes after.
-fn a_crowd_is_served_over_several_turns_and_nobody_twice(engine: Engine) {
+fn a_large_audience_is_served_over_several_turns_and_nobody_twice(engine: Engine) {
     descriptors::raise_limit().unwrap();
     let gateway = Gateway::start(engine);
     let request = Request::upgrade_of("/ws?client=ann&topic=news")

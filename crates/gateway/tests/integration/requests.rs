@@ -201,7 +201,7 @@ fn an_idle_connection_is_closed(engine: Engine) {
     gateway.holds(0);
 }
 
-/// RFC 9112 §2.2: they are skipped, and are no request.
+/// RFC 9112 §2.2: empty lines are skipped, and do not count as a request.
 fn empty_lines_buy_no_time(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.keep_alive_timeout=1s"]);
     let mut client = Client::connect(&gateway);

@@ -29,7 +29,7 @@ const EVENT_BYTES: usize = 64 << 10;
 /// More than the kernel takes for a socket that nobody reads.
 const EVENTS_MAX: usize = 640;
 
-/// Whoever publishes while others do not read.
+/// Publishes while others do not read.
 struct Publisher {
     ann: Member,
     published: usize,
@@ -200,7 +200,7 @@ fn a_slow_reader_that_falls_out_may_be_closed(engine: Engine) {
     assert!(reason.ends_with(&format!(" {}", bob.cursor)), "{reason:?} after {}", bob.cursor);
     bob.socket.sends(close(1013, ""));
     bob.socket.receives_end();
-    // From there, it is a gap, and what is left.
+    // From there, it gets a gap and the remaining events.
     let query = [("client", "bob"), ("topic", "news"), ("cursor", &*bob.cursor)];
     let mut again = Member::comes(&gateway, &query);
     next = reads(&again.is_told("gap"), &bob.cursor, next);

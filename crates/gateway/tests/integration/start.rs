@@ -212,7 +212,7 @@ fn the_engine_is_chosen_by_default() {
     assert!(metrics.contains(&label), "{metrics}");
 }
 
-/// Whoever reads the log may die before the gateway does.
+/// The process that reads the log may die before the gateway does.
 fn a_log_that_nobody_reads_does_no_harm(engine: Engine) {
     let mut gateway = Launch::on(engine).set(&["server.drain_time=8s"]).start();
     let mut client = Client::upgrade(&gateway);

@@ -169,7 +169,7 @@ fn a_signal_during_the_start_ends_it_cleanly(engine: Engine) {
     for signal in ["TERM", "INT"] {
         let mut process = Launch::on(engine).flags(&["--listen", &address]).spawn();
         let status = format!("/proc/{}/status", process.pid());
-        // proc_pid_status(5): the caught signals, of which SIGTERM, the last one, is number 15 from 1.
+        // proc_pid_status(5): the caught signals, counted from 1. SIGTERM, which is caught last, is 15.
         eventually("signals are caught", || {
             let status = fs::read_to_string(&status).unwrap();
             let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();

@@ -271,7 +271,7 @@ fn a_frame_calls_its_page(engine: Engine) {
             json!({"type": "event", "cursor": ack["cursor"], "from": "ann", "data": "hello"})
         );
     }
-    // Whoever chooses the address must not choose which methods of a page are run, nor which page
+    // The author of a URL must not choose which methods of a page are run, nor which page
     // gets the events.
     for (query, status) in [
         ("callback=parent.ringway", 400),

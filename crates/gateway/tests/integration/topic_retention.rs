@@ -69,7 +69,7 @@ fn who_was_away_gets_what_its_topics_keep_and_a_gap_for_the_rest(engine: Engine)
     has(&bob.receives(), json!({"type": "gap", "from": cursors[0], "to": cursors[4]}));
     [6, 8, 10].into_iter().for_each(|data| drop(bob.receives_event(data)));
     bob.has_received_all();
-    // Whoever has seen what was dropped misses nothing.
+    // A client that has seen the dropped events misses nothing.
     let query = [("client", "cid"), ("cursor", &*cursors[4]), ("topic", "news.a"), ("wait", "0")];
     assert_eq!(poll(&gateway, &query).data(), [&json!(6), &json!(8), &json!(10)]);
 }

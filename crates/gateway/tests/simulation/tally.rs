@@ -62,7 +62,7 @@ pub enum Count {
     RelaysRefused,
     /// Relays that were given up before their upstream was connected.
     RelaysCancelled,
-    /// Relays with a side that sent after it had read the end of the other side.
+    /// Relays where one side sent after it had read the end of the other one.
     RelaysSentAfterEnd,
     /// Worlds in which a relay held bytes back.
     RelaysHeldBack,

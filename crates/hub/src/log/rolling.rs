@@ -32,7 +32,7 @@ impl Log {
             if is_complete {
                 break;
             }
-            // Whoever waits for the history gets it now.
+            // A thread that waits for the history gets it now.
             std::thread::yield_now();
         }
     }
@@ -79,7 +79,7 @@ impl Log {
         drop(rolling);
         drop(from);
         if retired.is_none() {
-            // Whoever was reading trims when done, unless that was before the mark was set.
+            // The reader trims when it is done, unless that was before the mark was set.
             self.trim_if_due();
         }
         next

@@ -61,7 +61,7 @@ fn a_segment_is_free_as_soon_as_it_is_retired() {
 fn a_reader_holds_back_memory_only_while_it_visits() {
     let log = Arc::new(log(16));
     append_many(&log, &mut Appender::default(), 1);
-    let mut reader = Reader::at_newest(log.chain.appender(), 0);
+    let mut reader = crate::Reader::at_newest(log.chain.appender(), 0);
     assert_eq!(reader.position(), 1);
     append_many(&log, &mut Appender::default(), 1);
     let mut held = Weak::new();
@@ -101,7 +101,7 @@ fn a_core_holds_back_memory_only_until_its_turn_ends() {
     assert!(segment.upgrade().is_none());
 }
 
-/// The claim order is the order: whoever reads waits at a slot that is claimed and not filled.
+/// The claim order is the order: a reader waits at a slot that is claimed and not filled.
 #[test]
 fn nobody_passes_a_slot_that_is_claimed_and_not_filled() {
     let log = log(1_600);
@@ -149,7 +149,7 @@ fn a_slot_that_is_retired_unfilled_is_a_gap() {
     assert_eq!((reader.position(), log.size().events), (103, 16));
 }
 
-/// While somebody replays, a segment may be too much, but not two: whoever appends waits then.
+/// While somebody replays, the log may exceed its bound by one segment, not by two: appends wait.
 #[test]
 fn a_replay_that_takes_long_does_not_let_the_log_grow() {
     let log = log(160);

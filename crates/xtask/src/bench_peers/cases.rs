@@ -125,7 +125,7 @@ impl Length {
 }
 
 impl Case {
-    /// How long it takes with so many servers, one of which is measured twice.
+    /// How long it takes with this many servers; one of them is measured twice.
     pub fn estimate(&self, servers: usize, length: Length) -> Duration {
         let servers = servers as u32 + 1;
         servers * (START + length.rounds() * self.slot + self.connections * PER_CONNECTION)

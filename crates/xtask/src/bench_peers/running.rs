@@ -154,7 +154,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself; what is left of it is ended at once.
+        // It may have ended by itself; its remaining processes are ended at once.
         let _ = self.server.signal(Signal::TERM);
         if !matches!(self.server.ends(STOP_LIMIT), Ok(Some(_))) {
             process::end_with_descendants(self.server.process());
@@ -163,7 +163,7 @@ impl Drop for Running {
 }
 
 /// What runs a program on the servers' core and tells it to end when we do: setpriv(1), taskset(1),
-/// each of which becomes what comes after it.
+/// each replacing itself with the program after it.
 const PINNED: [&str; 6] = ["setpriv", "--pdeathsig", "TERM", "taskset", "--cpu-list", SERVER_CORE];
 
 /// nchan makes nginx look for `/var/lib/nginx`, whatever its configuration says. In a mount namespace

@@ -10,7 +10,7 @@ pub enum Role {
     /// The gateway in the foreground: waited for, then stopped by SIGTERM.
     /// A second one takes the place of the first.
     Server,
-    /// The gateway followed by `&`: as above, beside those that run already.
+    /// The gateway followed by `&`, started in addition to those that run already.
     ServerBeside,
     /// Anything else followed by `&`: ended when the README ends.
     Background,

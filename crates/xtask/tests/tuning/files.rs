@@ -19,7 +19,7 @@ pub fn text(name: &str) -> String {
     fs::read_to_string(path(name)).unwrap_or_else(|error| panic!("tuning/{name}: {error}"))
 }
 
-/// What a program says; `None` where there is none of this name, which is told past the harness.
+/// The output of a program; `None` if it is not installed, which is printed past the harness.
 pub fn run(command: &mut Command) -> Option<Output> {
     match command.output() {
         Ok(output) => Some(output),

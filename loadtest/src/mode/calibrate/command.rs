@@ -53,7 +53,7 @@ pub fn run(args: &CalibrateArgs) -> Result<Status> {
         runs.push((p99, run));
     }
     progress.finish();
-    // Two passes through the kernel are in each latency, whoever measures it.
+    // Each latency includes two passes through the kernel, on any tester.
     let pass_us = Quantiles::of(&echo.end()).p50;
     // The middle one: the best would flatter this machine.
     runs.sort_by(|(one, _), (other, _)| one.total_cmp(other));

@@ -2,8 +2,8 @@
 //!
 //! The server is an echo on another core that never sleeps. It writes into each message when it had
 //! it and when it gave it back, and measures how long the kernel takes to carry a message: on
-//! loopback, its write(2) returns when the message is there. What is left of a latency without the
-//! echo's time and two such passes is the tester's error.
+//! loopback, its write(2) returns when the message is there. A latency minus the echo's time and
+//! two such passes is the tester's error.
 
 pub mod command;
 pub mod echo;

@@ -132,7 +132,7 @@ fn check(args: &CompareArgs) -> Result<()> {
         // Said once, and not by the tester of each server.
         WorkloadArg::Echo => echo::command::echo_plan(&args.echo("").traffic).map(drop),
         WorkloadArg::Fanout => require(args.message.message.is_none(), || {
-            "--message is what an echo is sent: with --mode fanout, say what is published to each \
+            "--message applies only to echo messages: with --mode fanout, set the message for each \
              server with --publish-message NAME=TEMPLATE"
                 .to_owned()
         }),

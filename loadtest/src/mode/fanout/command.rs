@@ -93,7 +93,7 @@ fn report(
     }
     if all_published.stalls > 0 {
         report.warnings.push(format!(
-            "stalls: {} times nothing was delivered for a second, and what was outstanding was \
+            "stalls: {} times nothing was delivered for a second, and the outstanding events were \
              given up",
             all_published.stalls
         ));

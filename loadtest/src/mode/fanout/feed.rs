@@ -1,5 +1,5 @@
 //! Events that subscribers read from HTTP: a stream of Server-Sent Events, or one poll after the
-//! other, each of which waits for news.
+//! other that each wait for events.
 //!
 //! A poll tells the server how far the subscriber is, in the ways that servers have for that.
 

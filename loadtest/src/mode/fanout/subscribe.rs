@@ -51,7 +51,7 @@ pub struct Subscribe {
     orders: Vec<ArrivalOrder>,
     /// By publisher, the first event of this measurement.
     base: Sequences,
-    /// Subscribers that were not there all the time.
+    /// Subscribers that were not connected all the time.
     absences: HashMap<u32, Absence>,
     givings_up: u64,
     /// Settled since the last turn.

@@ -276,7 +276,9 @@ fn render(report: &Report, p99_max: Duration) -> String {
     out += &table::render(report);
     out += &match (report.details.get(HIGHEST), report.details.get(AT_LEAST)) {
         (Some(rate), _) => format!("highest    {rate:.0}/s with a p99 under {p99_max:?}\n"),
-        (None, Some(rate)) => format!("highest    at least {rate:.0}/s; the tester does no more\n"),
+        (None, Some(rate)) => {
+            format!("highest    at least {rate:.0}/s, the highest that the tester can send\n")
+        }
         (None, None) => "highest    none was found\n".to_owned(),
     };
     out

@@ -70,7 +70,7 @@ fn a_single_fault_says_where_and_how_to_mend_it() {
     let unit = "(B, KiB, MiB or GiB), such as \"64KiB\"";
     let sections = "[server], [[listener]], [socket], [websocket], [websocket.deflate], [clients], \
                     [history], [[history.topic]], [http], [cors], [limits], [log]";
-    let each = "listener is a section for each of several; write [[listener]], with two brackets";
+    let each = "listener is a list of sections; write [[listener]], with two brackets";
     let table = [
         ("[limits]\nhandshake_timeout = 10s", "2:21: string values must be quoted, expected literal string".to_owned()),
         ("[server]\n[server]", "2:2: duplicate key".to_owned()),
@@ -264,7 +264,7 @@ fn a_topic_that_keeps_more_or_nothing_less_is_a_fault() {
         ),
         (
             "[history.topic]\npattern = \"a\"".to_owned(),
-            "1: history.topic is a section for each of several; write [[history.topic]], with two brackets",
+            "1: history.topic is a list of sections; write [[history.topic]], with two brackets",
         ),
         (
             "[[history.topics]]\npattern = \"a\"".to_owned(),

@@ -2,7 +2,7 @@
 //! of it.
 //!
 //! Lines are answered while more come, so that neither the request nor the answer is ever held
-//! whole. Whoever reads no answers is not read from, and then given up.
+//! whole. A client that does not read the answers is not read from, and then given up.
 
 use std::{fmt, sync::Arc};
 
@@ -34,7 +34,7 @@ pub fn answer(verb: Verb, api: Arc<Api>, body: Body) -> Response {
     ([(header::CONTENT_TYPE, media)], Body::new(answer)).into_response()
 }
 
-/// Whoever should read the answer has gone, or reads nothing.
+/// The client that should read the answer has gone, or reads nothing.
 #[derive(Debug)]
 struct Unread;
 

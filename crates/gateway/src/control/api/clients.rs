@@ -38,7 +38,7 @@ pub async fn show(
     let liveness = match liveness {
         Liveness::Live => "live",
         Liveness::Behind => "behind",
-        // Never here, or so long ago that it is forgotten: what is kept, or was, waits all the same.
+        // It never connected, or so long ago that it is forgotten; events may still wait for it.
         Liveness::Away | Liveness::Unknown => {
             let Waiting { events, is_gap } = api.broker.waiting(&client, left, api.now());
             if liveness == Liveness::Unknown && events == 0 && !is_gap {

@@ -42,7 +42,7 @@ const ROWS: [Row; 10] = [
     (
         "ringway_short_sends_total",
         Kind::Counter,
-        "Sends that a socket did not take whole.",
+        "Sends that a socket accepted only in part.",
         |core| &core.short_sends,
     ),
     ("ringway_buffer_shortages_total", Kind::Counter, "Receives that found no buffer.", |core| {

@@ -96,14 +96,14 @@ fn unquote(text: &str) -> Option<String> {
     }
 }
 
-/// The keys of late, with what became of their requests.
+/// Recent idempotency keys, with the outcome of their requests.
 #[derive(Debug)]
 pub struct IdempotencyStore {
     receipts: DedupCache<Arc<Receipt>>,
     hasher: RandomState,
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Debug)]
 pub struct Receipt {
     /// Of the submission, by the ledger's own secret.

@@ -74,7 +74,7 @@ struct Api {
     start: Instant,
     /// The application may address everyone.
     everyone: Patterns,
-    /// Locked because axum shares its state between threads, of which there is one here.
+    /// Locked because axum shares its state between threads, although only one runs here.
     submissions: Mutex<Submissions>,
     ledger: IdempotencyStore,
     appended: Counter,

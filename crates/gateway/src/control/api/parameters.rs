@@ -19,7 +19,7 @@ use ringway_http::query;
 /// The name in the path.
 ///
 /// # Errors
-/// It is none.
+/// The path holds no valid name.
 pub fn name_in(
     path: Result<Path<String>, PathRejection>,
     what: &'static str,
@@ -63,7 +63,7 @@ pub fn none_in(query: Option<&str>) -> Result<(), Problem> {
     of_query(query, []).map(|[]: [_; 0]| ())
 }
 
-/// What is wrong with a parameter that is none of `names`.
+/// The problem for a parameter that is not in `names`.
 fn unknown(name: &str, names: &[&'static str]) -> Problem {
     let detail = match spelling::nearest(name, names.iter().copied()) {
         Some(near) => format!("a parameter is not known; did you mean {near}?"),

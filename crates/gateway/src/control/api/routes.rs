@@ -87,7 +87,7 @@ async fn describe() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], DESCRIPTION)
 }
 
-/// RFC 9457 §3.1.1: whoever follows the type of a problem finds out what it means.
+/// RFC 9457 §3.1.1: the type of a problem is a URL that explains it.
 async fn explain(path: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
     let kind = path.ok().and_then(|Path(code)| Kind::of_code(&code));
     let kind = kind.ok_or_else(|| Problem::new(Kind::NotFound, "there is no such problem"))?;

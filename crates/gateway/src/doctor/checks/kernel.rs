@@ -33,7 +33,8 @@ pub(super) fn version(subject: &Subject<'_>) -> Finding {
 
 pub(super) fn io_uring_disabled(subject: &Subject<'_>) -> Finding {
     let key = "kernel.io_uring_disabled";
-    let (wanted, why) = ("0", "1 keeps io_uring for the privileged and a group, 2 forbids it");
+    let (wanted, why) =
+        ("0", "1 limits io_uring to privileged processes and one group, 2 disables it");
     let found = match subject.host.sysctl_number(key) {
         Err(reason) => {
             // The sysctl came with Linux 6.6; before that nothing could forbid io_uring so.

@@ -70,7 +70,7 @@ pub(super) fn memory_available(subject: &Subject<'_>) -> Finding {
 pub(super) fn memory_of_group(subject: &Subject<'_>) -> Finding {
     let name = "cgroup memory";
     let wanted = format!("no limit, or {}", wanted_memory(subject));
-    let why = "at the limit the kernel ends the gateway; sockets count, too";
+    let why = "at the limit the kernel kills the gateway; socket buffers count as well";
     match memory::group_limit(subject.host) {
         Err(reason) => Finding::unknown(name, &reason, wanted, why),
         Ok(None) => Finding::good(name, "no limit", wanted, why),

@@ -108,9 +108,9 @@ enum Given<'t> {
 }
 
 impl<'t> Fields<'t> {
-    /// Splits a message, all of which is checked to be JSON.
+    /// Splits a message, and checks that the whole of it is JSON.
     pub fn read(text: &'t str) -> Result<Self, Fault> {
-        // The parser judges what is no object by its beginning, so that a failure is read again.
+        // The parser judges a value that is not an object by its beginning, so a failure is read again.
         serde_json::from_str(text).map_err(|_| match serde_json::from_str::<IgnoredAny>(text) {
             Ok(IgnoredAny) => Fault::new(ErrorCode::WrongType, "a message is one JSON object"),
             Err(_) if text.starts_with('\u{feff}') => Fault::new(

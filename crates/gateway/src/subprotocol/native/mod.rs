@@ -14,9 +14,9 @@
 //! | a field of the subprotocol given twice, which readers would understand differently | `wrong_type` |
 //! | no `type` | `missing_field` |
 //! | `type` is not a string | `wrong_type` |
-//! | `type` is none of the commands | `unknown_type` |
+//! | `type` is not a command | `unknown_type` |
 //! | a field that the command needs is not there | `missing_field` |
-//! | a field is not of its type; `null` is of none but `data`, and stands for an absent optional field | `wrong_type` |
+//! | a field has the wrong type; `null` is a value only of `data`, and means that an optional field is absent | `wrong_type` |
 //! | a string with an escape that is half a surrogate pair, except inside `data` | `wrong_type` |
 //! | `ttl` is not a whole number of seconds in digits alone, or has more than 32 bits | `wrong_type` |
 //! | `to` is empty | `wrong_type` |

@@ -3,8 +3,8 @@
 // nothing of it is heard any more: a late answer never overwrites a newer one.
 
 const LONG_POLL_S = 25;
-// Topics beyond so many characters of the URL are subscribed after the welcome: gateways and
-// proxies take addresses of 8 KiB. A poll has no other place for them.
+// Topics that do not fit into this many characters of the URL are subscribed after the welcome:
+// gateways and proxies accept URLs of 8 KiB. A poll can send topics only in its URL.
 const TOPICS_CHARACTERS_MAX = 4000;
 
 let frames = 0;
@@ -97,7 +97,7 @@ function polling(link, waitSeconds, pause) {
     stop();
     const mine = question;
     const { signal } = (aborter = new AbortController());
-    // The first answer comes at once: it is what a welcome is to the other transports.
+    // The first answer comes at once: it takes the place of the other transports' welcome.
     const wait = link.proven ? seconds : 0;
     link.watch(wait * 1000 + limit);
     try {

@@ -8,7 +8,7 @@ const TIMES = {
   heartbeat: 25_000, // proxies commonly cut a connection that is silent for 60 s
   answer: 10_000, // from a heartbeat to any byte at all, else the connection is dead
   probe: 3_000, // the same when there is a reason for doubt, such as a change of networks
-  silence: 60_000, // without even a heartbeat, which the gateway sends every 25 s
+  silence: 60_000, // time without any byte; the gateway sends a heartbeat every 25 s
   open: 5_000, // to the first object: a proxy that buffers shows as silence
   request: 15_000, // to the answer of notify and its like, reconnects included
   interval: 2_000, // between two polls

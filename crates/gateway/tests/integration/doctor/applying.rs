@@ -194,7 +194,7 @@ fn files_that_are_not_ours_are_not_touched() {
     assert_eq!((host.number(SOMAXCONN), host.number("proc/sys/kernel/panic")), (128, 1));
 }
 
-/// Whoever has the record's directory can put anything there.
+/// Anybody who can write to the record's directory can put anything there.
 #[test]
 fn a_path_that_never_ends_is_neither_read_nor_waited_for() {
     let host = lacking();

@@ -85,7 +85,7 @@ fn an_empty_root_is_unknown() {
     assert_eq!(report["capacity"]["limited_by"], "limits.connections_max");
 }
 
-/// A host of which the descriptors or the memory are not known is not said to be well.
+/// A host whose descriptors or memory are unknown is not reported as good.
 #[test]
 fn without_descriptors_or_memory_nothing_is_promised() {
     let answer = Answer::of(ringway(&["doctor", "--root", "/nonexistent"])).ends_with(1);

@@ -26,7 +26,7 @@ impl Answer {
         Self { cursor, events, response }
     }
 
-    /// The data of its events, all of which are events.
+    /// The data of its events; nothing else may be in it.
     #[track_caller]
     pub fn data(&self) -> Vec<&Value> {
         let data = self.events.iter().map(|event| {

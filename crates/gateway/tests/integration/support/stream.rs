@@ -90,7 +90,7 @@ impl Stream {
         serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line:?}"))
     }
 
-    /// The object that the next line, a script block, hands over.
+    /// The object that the next line, a script block, passes to `deliver`.
     #[track_caller]
     pub fn receives_scripted(&mut self) -> Value {
         let line = self.receives_line();

@@ -71,7 +71,7 @@ pub struct ChangeRequest {
     pub wish: Option<Option<Cursor>>,
 }
 
-/// A change of a subscription that was carried out, and whose answer is on its way.
+/// A change of a subscription that was applied; its answer is on its way.
 #[derive(Debug, Clone)]
 pub struct ChangeDone {
     /// The id of the command; `None`: it came by a request of its own, and is not answered here.
@@ -134,7 +134,7 @@ pub struct HubConnection {
     pub answers_due: VecDeque<String>,
     /// What the gateway calls it.
     pub name: Option<String>,
-    /// The core that it is on, and its place there.
+    /// The core that it is on, and its id there.
     pub place: Option<(usize, ConnectionId)>,
     /// Whether the gateway has closed its end.
     pub is_closed: bool,

@@ -1,4 +1,4 @@
-//! All scripted clients of a world: which connection of the gateway is whose.
+//! All scripted clients of a world, and the client that each of the gateway's connections belongs to.
 //!
 //! It says nothing for them and checks no answer.
 

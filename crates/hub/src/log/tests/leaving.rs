@@ -141,7 +141,7 @@ fn a_writer_whom_nobody_reads_stays_within_the_bounds() {
     assert_eq!(log.read().index().weight(), 0);
 }
 
-/// Whoever would have been sent an event that has left is told of it; nobody else is.
+/// A client that was owed an event that has left the log is told so; nobody else is.
 #[test]
 fn only_an_event_that_is_still_wanted_is_told_of() {
     let [early, late] = [UNKEPT_GRACE - Duration::from_secs(1), UNKEPT_GRACE];

@@ -46,14 +46,14 @@ struct Shared {
     settings: Arc<Settings>,
     waiting: Waiting,
     start: Instant,
-    /// What refusals have a line of their own, by their ground.
+    /// Which refusals are logged now, by their reason.
     refusals: Mutex<Sampler<{ ErrorClass::ALL.len() + 1 }>>,
     /// Becomes true when the gateway is about to end.
     stop: watch::Receiver<bool>,
 }
 
 impl Shared {
-    /// Logs that a request, or a connection, was refused; once a second for each ground.
+    /// Logs that a request, or a connection, was refused; once a second for each reason.
     fn log_refusal(&self, refusal: Refusal, address: SocketAddr) {
         let class = refusal.class();
         let kind = class.map_or(ErrorClass::ALL.len(), |class| class as usize);
@@ -83,8 +83,8 @@ impl Stop {
         let _ = (&mut self.task).await;
     }
 
-    /// Accepts no more, lets the requests in progress be answered, and closes each connection after
-    /// that; all within `patience`.
+    /// Stops accepting, waits until the requests in progress are answered, and then closes each
+    /// connection; all within `patience`.
     pub async fn finish(self, patience: Duration) {
         // It has ended already if nobody listens.
         let _ = self.stop.send(true);
@@ -195,7 +195,7 @@ async fn with_permit(connection: impl Future<Output = ()>, permit: OwnedSemaphor
     drop(permit);
 }
 
-/// What a connection keeps the gateway waiting for; the first is given up first.
+/// What the gateway waits for on a connection, in the order in which connections are given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     /// The end of a connection that has had its last answer.

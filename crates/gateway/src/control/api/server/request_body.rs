@@ -1,7 +1,7 @@
 //! A request's body on its way from the connection to the router, piece by piece.
 //!
 //! One piece waits at most, so that a body is read as fast as it is used. Only the framing is
-//! judged here: how large a body may be is the route's matter.
+//! judged here: the route decides how large a body may be.
 
 use std::{
     fmt,

@@ -98,7 +98,7 @@ fn emit_head(out: &mut Vec<u8>, status: StatusCode, fields: &HeaderMap, after: K
     }
 }
 
-/// Writes the head in `out` and the body behind it; what is left in `out` is yet to be written.
+/// Writes the head in `out` and the body behind it; the bytes still in `out` are yet to be written.
 async fn write_body(
     writer: &mut WriteHalf<'_>,
     body: &mut Body,

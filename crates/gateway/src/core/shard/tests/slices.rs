@@ -16,7 +16,7 @@ use crate::{
 
 const KEY: Option<[u8; 4]> = Some([1, 2, 3, 4]);
 
-/// The last step of the last client may go past the bound: a command is not cut.
+/// The last step of the last client may exceed the bound, because a command is never split.
 const OVERSHOOT: usize = 1_000 * RECIPIENT_COST + TURN_SLICE_BYTES;
 
 const BOMB_BYTES: usize = 16 << 20;

@@ -99,7 +99,7 @@ fn half_a_surrogate_pair_is_no_text() {
         }
         let to = format!(r#"{{"type":"notify","id":"1","to":["{half}"],"data":1}}"#);
         assert_eq!(code(&to), ErrorCode::WrongType);
-        // A key of which nobody can say what it is is an unknown one.
+        // A key that cannot be decoded is an unknown field.
         let text = format!(r#"{{"type":"ping","{half}":1}}"#);
         assert_eq!(code(&text), ErrorCode::UnknownField);
     }
@@ -116,7 +116,7 @@ fn a_nul_is_a_control_character_however_it_is_written() {
 }
 
 #[test]
-fn a_crowd_of_recipients_is_given_up_early() {
+fn too_many_recipients_are_given_up_early() {
     let names = "\"a\",".repeat(200_000);
     let text = format!(r#"{{"type":"notify","id":"1","to":[{names}"a"],"data":1}}"#);
     assert_eq!(code(&text), ErrorCode::TooManyRecipients);
