@@ -1,7 +1,8 @@
 //! What does an event cost the log, and what does a reconnect storm?
 //!
-//! Three questions: does one core append five million events a second, with four readers that
-//! follow and index; how fast does each of them read; and what do 10,000 clients cost that come
+//! Four questions: does one core append five million events a second, with four readers that
+//! follow and index; how fast does each of them read; what does it cost a core to keep the events
+//! that it has read until it has sent them; and what do 10,000 clients cost that come
 //! back to 100 missed events each, out of a log of 1,000,000? Costs are CPU time of the threads
 //! that do it, so that they can be read on a machine with other work. The allocator is the
 //! gateway's.
@@ -23,12 +24,17 @@ use anyhow::{Result, ensure};
 use clap::Parser;
 use mimalloc::MiMalloc;
 use ringway_benches::process::{Scheduled, scheduled_here};
-use ringway_hub::{Appender, Cursor, Draft, Epoch, Interest, Key, Log, Recipients, Retention};
+use ringway_hub::{
+    Appender, Cursor, Draft, Epoch, Interest, Key, Log, Pins, Recipients, Retention,
+};
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 const NOW: Duration = Duration::from_secs(1);
+
+/// Events that a core sends at once.
+const BATCH: usize = 64;
 
 /// Measure appending, following and replaying
 #[derive(Debug, Parser)]
@@ -42,6 +48,9 @@ struct Args {
     /// Bytes of an encoded event
     #[arg(long, default_value_t = 128)]
     size: usize,
+    /// An encoded event
+    #[arg(skip)]
+    encoded: String,
     /// Topics that the events are for, in turn
     #[arg(long, default_value_t = 1_000)]
     topics: usize,
@@ -65,6 +74,7 @@ struct Args {
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    let args = Args { encoded: "x".repeat(args.size), ..args };
     ensure!(args.size >= Cursor::TEXT_BYTES, "an event has a cursor");
     ensure!(args.events > 0 && args.topics > 0 && args.clients > 0, "at least one of each");
     let topics: Vec<String> = (0..args.topics).map(|number| format!("topic-{number}")).collect();
@@ -73,6 +83,7 @@ fn main() -> Result<()> {
         append(&args, &topics, 0)?;
         append(&args, &topics, args.readers)?;
         follow(&args, &topics)?;
+        keep(&args, &topics)?;
         resume(&args)?;
         println!();
     }
@@ -85,15 +96,15 @@ fn log(events_max: u64) -> Log {
 }
 
 /// With room for a name behind it, so that it is one allocation as a gateway's are.
-fn draft(name: &str, size: usize) -> Draft {
-    let mut text = String::with_capacity(size + Recipients::list_bytes(name));
-    text.extend(std::iter::repeat_n('x', size));
+fn draft(name: &str, encoded: &str) -> Draft {
+    let mut text = String::with_capacity(encoded.len() + Recipients::list_bytes(name));
+    text.push_str(encoded);
     Draft::new(text, 0)
 }
 
 fn to_topic(args: &Args, topics: &[String], number: u64) -> Draft {
     let topic = topics[number as usize % topics.len()].as_str();
-    draft(topic, args.size).to_topic(topic)
+    draft(topic, &args.encoded).to_topic(topic)
 }
 
 /// What the caller pays before the log does anything; the other figures have it in them.
@@ -176,6 +187,41 @@ fn follow(args: &Args, topics: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// Reading, and keeping the events of each batch: where they are, or as copies.
+fn keep(args: &Args, topics: &[String]) -> Result<()> {
+    let log = log(args.events * 2);
+    let [mut first, mut pinning, mut copying] = [(); 3].map(|()| log.reader());
+    let mut appender = Appender::default();
+    let count = args.events.min(1_000_000);
+    for number in 0..count {
+        log.append(&mut appender, to_topic(args, topics, number), NOW);
+    }
+    // It takes the index along, which is not what is measured.
+    first.follow(&log, |_| ControlFlow::Continue(()))?;
+    let before = scheduled_here()?;
+    let (mut pins, mut pinned) = (Pins::default(), Vec::with_capacity(BATCH));
+    while pinning.position() < count {
+        pinning.follow_pinning(&log, &mut pins, |_, event| {
+            pinned.push(event);
+            if pinned.len() < BATCH { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        pinned.drain(..).for_each(|event| _ = black_box(pins.event(event).text()));
+        pins.clear();
+    }
+    report("kept where they are", count, scheduled_here()? - before);
+    let before = scheduled_here()?;
+    let mut copies = Vec::with_capacity(BATCH);
+    while copying.position() < count {
+        copying.follow(&log, |event| {
+            copies.extend(event.try_copy());
+            if copies.len() < BATCH { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        copies.drain(..).for_each(|event| _ = black_box(event.text()));
+    }
+    report("kept as copies", count, scheduled_here()? - before);
+    Ok(())
+}
+
 fn resume(args: &Args) -> Result<()> {
     let missed = args.clients * args.missed;
     let log = log(missed * 2);
@@ -184,7 +230,7 @@ fn resume(args: &Args) -> Result<()> {
     let names: Vec<String> = (0..args.clients).map(|number| format!("client-{number}")).collect();
     for number in 0..missed {
         let name = names[(number % args.clients) as usize].as_str();
-        log.append(&mut appender, draft(name, args.size).to_recipients([name]), NOW);
+        log.append(&mut appender, draft(name, &args.encoded).to_recipients([name]), NOW);
         if number % 1_024 == 0 {
             reader.follow(&log, |_| ControlFlow::Continue(()))?;
         }

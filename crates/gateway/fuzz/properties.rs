@@ -16,7 +16,7 @@ use ringway::edge::action::Polled;
 use ringway::edge::action::Posted;
 use ringway::edge::action::Upgrade;
 use ringway::edge::connect_params::ConnectParams;
-use ringway::edge::requests::Behind;
+use ringway::edge::requests::AfterHead;
 use ringway::edge::requests::HttpConnection;
 use ringway::encoding::iframe::Receiver;
 use ringway::encoding::native as write;
@@ -81,7 +81,8 @@ fn converse(sent: &[u8], cut: usize, settings: &Settings) -> (String, End) {
             if let Action::Requested(request) = progress {
                 let client = sound(&request.params).client.clone().unwrap_or_else(|| "anon".into());
                 let identity = Identity { client, grants: Grants::BySettings };
-                progress = http.admit(request, identity, Behind::of(input), settings, &mut outbox);
+                progress =
+                    http.admit(request, identity, AfterHead::of(input), settings, &mut outbox);
             }
             if let Some((served, after)) = serve(&progress) {
                 outbox.write(|out| out.extend_from_slice(served.as_bytes()));

@@ -1,5 +1,5 @@
-//! A cursor is `epoch-sequence`: how far one has read, in which life of the log.
-//! Never says whether that is still there.
+//! A cursor is `epoch-sequence`: how far one has read, in which life of the log. A gap is what
+//! cannot be read any more. Never says whether something is still there.
 
 use std::{fmt, str::FromStr};
 
@@ -128,6 +128,23 @@ impl FromStr for Cursor {
         Ok(Self { epoch: Epoch::new(epoch), sequence })
     }
 }
+
+/// Events after `from` and up to `to` have left the log. What is after `to` can still be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// The last event that was read.
+    pub from: Sequence,
+    /// The last event that is not there any more.
+    pub to: Sequence,
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "events after {} up to {} have left the log", self.from, self.to)
+    }
+}
+
+impl std::error::Error for Gap {}
 
 #[cfg(test)]
 mod tests {

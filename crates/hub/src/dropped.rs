@@ -5,9 +5,8 @@
 
 use std::time::Duration;
 
-use crate::cursor::Sequence;
+use crate::cursor::{Gap, Sequence};
 use crate::history::History;
-use crate::log::Gap;
 use crate::replay::{self, Interest, Key};
 use crate::retention::TopicRetention;
 

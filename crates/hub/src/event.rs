@@ -12,13 +12,11 @@ use std::time::Duration;
 
 use crate::address::{Address, Recipients};
 use crate::cursor::{Cursor, Epoch, Sequence};
-use crate::segment::Segment;
 
 /// What an event takes in the log beside its text.
 const EVENT_BYTES: usize = size_of::<OnceLock<Event>>();
 
 const _: () = assert!(EVENT_BYTES <= 176, "a log of 100,000 small events stays below 32 MiB");
-const _: () = assert!(size_of::<Segment<Event>>() <= 256);
 
 /// A text may have this much to spare in the log; with more it is reallocated.
 const SPARE_BYTES_MAX: usize = 64;
@@ -97,7 +95,7 @@ pub struct Fields {
     pub cursor: usize,
     /// Who sent it.
     pub from: Option<Span>,
-    /// Its name, for the code that sends it.
+    /// Its name.
     pub name: Option<Span>,
     /// What it says.
     pub data: Span,
@@ -130,8 +128,9 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// An event for `audience` with defaults: it is sent to everybody and kept as long as any
-    /// other. The fields are public, so that the caller can set them.
+    /// A draft with this text, all of which is the first encoding, and whose cursor begins at byte
+    /// `cursor`. It is kept for the whole window, has neither a name nor a sender, and needs an
+    /// audience.
     ///
     /// ```
     /// use ringway_hub::{Address, Audience, Draft};
@@ -227,7 +226,7 @@ impl Event {
         self.text.replace_range(self.cursor_range(), digits);
     }
 
-    /// A copy that does not keep the log's memory, for as long as its clients still wait for it.
+    /// A copy that keeps nothing of the log alive.
     ///
     /// # Errors
     /// There is no memory for it. Without memory for an encoding alone, the copy has none.
@@ -366,8 +365,8 @@ impl Event {
         self.encodings[slot].get().map(|bytes| &**bytes).filter(|bytes| !bytes.is_empty())
     }
 
-    /// The encoding in a slot, made of the text by the first one who asks; one who asks at the same
-    /// time waits for it. It stays as long as the event and counts in the log's bytes.
+    /// The encoding in a slot. The first caller makes it from the text; one that asks at the same time
+    /// waits for it. It stays as long as the event and counts in the log's bytes.
     ///
     /// Where `make` cannot make it, there is none: nobody tries again.
     pub fn encode(

@@ -33,13 +33,13 @@ mod subscriptions;
 mod sync;
 
 pub use address::{Address, Recipients};
-pub use cursor::{Cursor, CursorFault, Epoch, Sequence};
+pub use cursor::{Cursor, CursorFault, Epoch, Gap, Sequence};
 pub use dedup_cache::{DedupCache, First};
 pub use directory::{Arrival, Directory, Liveness, Sighting, Since};
 pub use event::{
     Audience, Draft, ENCODING_SLOTS, Event, Expiry, Fields, Span, ToSender, UNKEPT_GRACE,
 };
-pub use log::{Appender, Gap, Log, LogSize};
+pub use log::{Appender, Log, LogSize};
 pub use name::{Name, NameFault};
 pub use outcome::NotifyOutcome;
 pub use pins::{PinnedEvent, Pins};

@@ -13,15 +13,16 @@ use std::sync::{
 use std::time::Duration;
 
 use crate::chain::Chain;
-use crate::cursor::{Epoch, Sequence};
+use crate::cursor::{Epoch, Gap, Sequence};
 use crate::dropped::{self, Dropped, TopicRules};
 use crate::event::{Draft, Event};
 use crate::history::History;
-use crate::reader::Reader;
 use crate::replay::{self, Complete, Interest, Key, Replayed};
 use crate::retention::{Retention, TopicRetention};
 use crate::segment::Segment;
 use crate::segment_size::{ClosedBytes, Kept, Nanos, nanos};
+
+const _: () = assert!(size_of::<Segment<Event>>() <= 256);
 
 /// A reader indexes this many events more than it has read, so that the index catches up with what
 /// others read while the lock was taken.
@@ -85,23 +86,6 @@ type Evicted = Box<dyn Fn(&Event, Range<usize>) + Send + Sync>;
 pub struct Appender {
     segment: Weak<Segment<Event>>,
 }
-
-/// Events after `from` and up to `to` have left the log. What is after `to` can still be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Gap {
-    /// The last event that was read.
-    pub from: Sequence,
-    /// The last event that is not there any more.
-    pub to: Sequence,
-}
-
-impl fmt::Display for Gap {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "events after {} up to {} have left the log", self.from, self.to)
-    }
-}
-
-impl std::error::Error for Gap {}
 
 /// What the log holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,16 +208,6 @@ impl Log {
     #[must_use]
     pub fn head(&self) -> Sequence {
         self.head.0.load(Ordering::Relaxed)
-    }
-
-    /// A reader at the newest event that is published with all before it.
-    #[must_use]
-    pub fn reader(&self) -> Reader {
-        let history = self.read();
-        let position = history.indexed_to();
-        let segment = Arc::clone(history.segment_of(position + 1));
-        drop(history);
-        Reader::at_newest(segment, position)
     }
 
     /// Visits, in order and each once, the kept events after each interest's `after` and up to

@@ -1,8 +1,8 @@
 //! Events that a core has read and still needs in its turn, where they are: nothing is copied, and
 //! no count is kept for each event.
 //!
-//! A segment that is pinned keeps all later ones alive, so nothing stays pinned over a turn: who
-//! needs an event for longer takes a copy ([`Event::try_copy`]).
+//! A pinned segment keeps all later ones alive, so nothing stays pinned when the turn ends. An event
+//! that is needed for longer is copied ([`Event::try_copy`]).
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub struct Pins {
     segments: Vec<Arc<Segment<Event>>>,
 }
 
-/// Names a pinned event of the [`Pins`] that issued it, until these are cleared.
+/// Names a pinned event to the [`Pins`] that pinned it, until these are cleared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PinnedEvent {
     segment: u32,
@@ -35,7 +35,7 @@ impl Pins {
     /// A pinned event.
     ///
     /// # Panics
-    /// It is pinned no more.
+    /// The pins were cleared since.
     #[inline]
     #[must_use]
     pub fn event(&self, pinned: PinnedEvent) -> &Event {

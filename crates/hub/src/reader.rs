@@ -7,9 +7,9 @@
 use std::ops::ControlFlow;
 use std::sync::{Arc, Weak};
 
-use crate::cursor::Sequence;
+use crate::cursor::{Gap, Sequence};
 use crate::event::Event;
-use crate::log::{Gap, Log};
+use crate::log::Log;
 use crate::pins::{PinnedEvent, Pins};
 use crate::segment::{Segment, Step};
 
@@ -19,6 +19,18 @@ pub struct Reader {
     /// Where the event after `position` is, or a segment before that.
     segment: Weak<Segment<Event>>,
     position: Sequence,
+}
+
+impl Log {
+    /// A reader at the newest event that is published with all before it.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        let history = self.read();
+        let position = history.indexed_to();
+        let segment = Arc::clone(history.segment_of(position + 1));
+        drop(history);
+        Reader::at_newest(segment, position)
+    }
 }
 
 impl Reader {
@@ -57,8 +69,8 @@ impl Reader {
         self.read(log, |_, _, event| visit(event))
     }
 
-    /// As [`Reader::follow`], for a caller that needs the events for longer than one call: each can be read
-    /// from `pins` until that is cleared.
+    /// As [`Reader::follow`], but the events can be read from `pins` after the visit, until these are
+    /// cleared.
     ///
     /// # Errors
     /// As [`Reader::follow`].

@@ -9,8 +9,8 @@ mod tables;
 mod tokens;
 mod workspace;
 
-pub use self::cycles::{KnownCycles, cycles, cycles_in};
+pub use self::cycles::{cycles, cycles_in};
 pub use self::graph::{CRATE_ROOT, Graph, Place, graphs, is_root};
 pub use self::layers::{Layers, layers, upward_uses};
-pub use self::tables::{GATEWAY, KNOWN_CYCLES};
+pub use self::tables::GATEWAY;
 pub use self::workspace::{Manifest, SourceFile, Workspace};

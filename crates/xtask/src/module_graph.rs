@@ -43,7 +43,7 @@ pub fn run(options: &Options) -> Result<StepOutcome> {
             }
         }
     }
-    let found = cycles(&workspace, &[]);
+    let found = cycles(&workspace);
     for cycle in found.iter().filter(|cycle| is_wanted(cycle)) {
         println!("{cycle}");
     }

@@ -422,6 +422,32 @@ fn topic_retention(topic: &HistoryTopic) -> (Patterns, TopicRetention) {
 mod tests {
     use super::*;
 
+    /// The time that an event appended at `now` has.
+    fn time_ms(broker: &Broker, now: Duration) -> u64 {
+        let (mut reader, mut time_ms) = (broker.log.reader(), 0);
+        let notice = Notice { from: None, event: None, data: "1", ttl: None };
+        broker.publish(&mut Submitter::default(), notice, "t", Echo::Yes, now).unwrap();
+        let read = reader.follow(&broker.log, |event| {
+            assert_eq!(event.at(), now, "retention goes by the other clock");
+            time_ms = event.time_ms();
+            ControlFlow::Continue(())
+        });
+        read.map(|()| time_ms).unwrap()
+    }
+
+    #[test]
+    fn the_time_of_an_event_is_that_of_the_wall_clock() {
+        let history =
+            History { events_max: 100, bytes_max: 64 << 20, age_max: Duration::from_secs(300) };
+        let broker = Broker::new(Epoch::new(1), &history, &[]);
+        let seconds = Duration::from_secs;
+        broker.set_clock(SystemTime::UNIX_EPOCH + seconds(1_000), seconds(10));
+        assert_eq!(time_ms(&broker, seconds(12)), 1_002_000);
+        // It was set back.
+        broker.set_clock(SystemTime::UNIX_EPOCH + seconds(500), seconds(20));
+        assert_eq!(time_ms(&broker, seconds(21)), 501_000);
+    }
+
     #[test]
     fn those_who_left_and_for_whom_nothing_is_kept_are_bounded() {
         let history =

@@ -9,9 +9,10 @@ use crate::{
     connection::{ClientConnection, Protocol, Turn, deadlines::Deadline, outbox},
     edge::{
         admission::Request,
-        requests::{Behind, HttpConnection},
+        requests::{AfterHead, HttpConnection},
     },
     limits::IDENTITY_TIMEOUT,
+    outbox::channel::End,
     refusal::Refusal,
 };
 
@@ -25,9 +26,14 @@ pub(super) struct Identifying {
 
 impl ClientConnection {
     /// Has the client of a request identified, before anything is answered.
-    pub(super) fn identify(&mut self, request: Request, behind: Behind, turn: &mut Turn<'_>) {
+    pub(super) fn identify(
+        &mut self,
+        request: Request,
+        after_head: AfterHead,
+        turn: &mut Turn<'_>,
+    ) {
         match turn.identities.identify(self.connection, &request.credentials()) {
-            Answer::Now(result) => self.decide(request, result, behind, turn),
+            Answer::Now(result) => self.decide(request, result, after_head, turn),
             Answer::Later(ticket) => {
                 let Protocol::Http(http) = std::mem::replace(&mut self.stage, Protocol::Lingering)
                 else {
@@ -59,13 +65,18 @@ impl ClientConnection {
         turn: &mut Turn<'_>,
     ) {
         let Some(request) = self.take_request(turn) else { return };
-        let behind = match self.channel.deferred() {
-            Some(deferred) if !deferred.bytes.is_empty() => Behind::Bytes,
-            _ => Behind::Nothing,
+        let (after_head, end) = match self.channel.deferred() {
+            Some(deferred) if !deferred.bytes.is_empty() => (AfterHead::Bytes, deferred.end),
+            Some(deferred) => (AfterHead::Nothing, deferred.end),
+            None => (AfterHead::Nothing, End::Open),
         };
-        self.decide(request, result, behind, turn);
-        if self.channel.deferred().is_some() {
-            self.be_ready(turn);
+        self.decide(request, result, after_head, turn);
+        match end {
+            _ if self.channel.deferred().is_some() => self.be_ready(turn),
+            // The answer was the last one, so that nothing that came after the request is served.
+            End::Stream => self.end_of_stream(turn),
+            End::Broken => self.end_broken(turn),
+            End::Open => {}
         }
     }
 
@@ -94,16 +105,16 @@ impl ClientConnection {
         &mut self,
         request: Request,
         result: Result<Identity, Refusal>,
-        behind: Behind,
+        after_head: AfterHead,
         turn: &mut Turn<'_>,
     ) {
         let Protocol::Http(http) = &mut self.stage else { return };
         let settings = turn.context.settings;
         let mut outbox = outbox!(self, turn);
         let action = match result {
-            Ok(identity) => http.admit(request, identity, behind, settings, &mut outbox),
+            Ok(identity) => http.admit(request, identity, after_head, settings, &mut outbox),
             Err(refusal) => request.refuse(refusal, settings, &mut outbox),
         };
-        self.proceed(action, behind, turn);
+        self.proceed(action, after_head, turn);
     }
 }

@@ -33,7 +33,7 @@ use crate::{
     edge::{
         cors::Cors,
         limiter::Permit,
-        requests::{Behind, HttpConnection},
+        requests::{AfterHead, HttpConnection},
         response::{Part, Refused},
     },
     outbox::{
@@ -253,7 +253,7 @@ impl ClientConnection {
                 }
                 Protocol::Http(http) => {
                     let action = http.advance(&mut input, turn.context.settings, &mut outbox);
-                    self.proceed(action, Behind::of(input), turn);
+                    self.proceed(action, AfterHead::of(input), turn);
                 }
                 Protocol::Identifying(_) => return self.put_off(input, turn),
                 // A client that asks again wants the first answer now.
@@ -275,14 +275,7 @@ impl ClientConnection {
         if self.channel.is_cut() {
             self.note_channel_error(EndReason::RecordCut, turn);
         }
-        // Its request is answered first.
-        if self.is_identifying() && self.channel.deferred().is_none() {
-            self.put_off(&[], turn);
-        }
-        if let Some(deferred) = self.channel.deferred_mut() {
-            if deferred.end == End::Open {
-                deferred.end = End::Stream;
-            }
+        if self.puts_off_end(End::Stream, turn) {
             return;
         }
         self.note_end(EndReason::ClientEnded);

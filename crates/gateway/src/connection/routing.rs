@@ -21,7 +21,7 @@ use crate::{
         action::{Action, Opened, Polled, Posted, Upgrade},
         connect_params::ConnectParams,
         cors::Cors,
-        requests::Behind,
+        requests::AfterHead,
         response,
         routes::Route,
     },
@@ -41,9 +41,8 @@ use crate::{
 use ringway_http::KeepAlive;
 
 impl ClientConnection {
-    /// Does what HTTP leaves to the connection. `behind` says whether input
-    /// is left.
-    pub(super) fn proceed(&mut self, action: Action, behind: Behind, turn: &mut Turn<'_>) {
+    /// Does what HTTP leaves to the connection.
+    pub(super) fn proceed(&mut self, action: Action, after_head: AfterHead, turn: &mut Turn<'_>) {
         match action {
             Action::More => {
                 let Protocol::Http(http) = &self.stage else { return };
@@ -64,7 +63,7 @@ impl ClientConnection {
                     }
                 }
             }
-            Action::Requested(request) => self.identify(request, behind, turn),
+            Action::Requested(request) => self.identify(request, after_head, turn),
             Action::Upgraded(upgrade) => self.upgrade(upgrade, turn),
             Action::Opened(opened) => self.open_stream(opened, turn),
             Action::Polled(polled) => self.open_poll(polled, turn),

@@ -36,16 +36,16 @@ pub struct HttpConnection {
     posting: Option<Box<Posting>>,
 }
 
-/// What has come behind the head of a request.
+/// What has come after the head of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Behind {
+pub enum AfterHead {
     /// Nothing yet.
     Nothing,
     /// A part of its body, or of the next request.
     Bytes,
 }
 
-impl Behind {
+impl AfterHead {
     /// For these bytes.
     pub fn of(rest: &[u8]) -> Self {
         if rest.is_empty() { Self::Nothing } else { Self::Bytes }
@@ -87,7 +87,7 @@ impl HttpConnection {
         &mut self,
         request: Request,
         identity: Identity,
-        behind: Behind,
+        after_head: AfterHead,
         settings: &Settings,
         outbox: &mut Outbox<'_>,
     ) -> Action {
@@ -95,7 +95,7 @@ impl HttpConnection {
             Admitted::Now(action) => action,
             Admitted::AfterBody(posting, expectation) => {
                 // RFC 9110 §10.1.1: a 100 may be left out once the body has begun to come.
-                if expectation == Expectation::Continue && behind == Behind::Nothing {
+                if expectation == Expectation::Continue && after_head == AfterHead::Nothing {
                     outbox.write(|out| out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n"));
                 }
                 // An empty body is whole already; any other is read with the next advance.

@@ -10,7 +10,7 @@ use crate::{
     config::{Config, origins::Origins, settings::Settings},
     edge::{
         action::{Action, Opened, Polled, Posted, Upgrade},
-        requests::{Behind, HttpConnection},
+        requests::{AfterHead, HttpConnection},
     },
     outbox::{Outbox, Sending, channel::Channel},
     refusal::Refusal,
@@ -64,7 +64,7 @@ impl Gateway {
                 else {
                     panic!("everybody is let in");
                 };
-                action = http.admit(request, identity, Behind::of(input), settings, &mut outbox);
+                action = http.admit(request, identity, AfterHead::of(input), settings, &mut outbox);
             }
             let (line, after) = match action {
                 Action::Requested(_) => panic!("it was admitted"),

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 
 use ringway_acceptor::sim::{Client, Network};
-use ringway_frame::handshake::client::Expectation;
+use ringway_frame::{CloseCode, Control, handshake::client::Expectation};
 
 use crate::{
     behaviour::Leaving,
@@ -76,6 +76,16 @@ impl Connection {
         self.decoder.decode(bytes)
     }
 
+    /// The Close that begins the closing handshake, masked, if the client may still send one.
+    pub fn close(&mut self, code: CloseCode, mask: [u8; 4]) -> Option<Vec<u8>> {
+        self.decoder.close(code).map(|close| written(close, mask))
+    }
+
+    /// The answer to the gateway's Close, masked, if it is owed one.
+    pub fn answer(&mut self, mask: [u8; 4]) -> Option<Vec<u8>> {
+        self.decoder.take_answer().map(|answer| written(answer, mask))
+    }
+
     /// What a 101 must say.
     pub fn expect(&mut self, expectation: Option<Expectation<'static>>) {
         self.decoder.expect(expectation);
@@ -110,4 +120,10 @@ impl Connection {
     pub fn saw_reset(&self) -> bool {
         self.wire.client.saw_reset()
     }
+}
+
+fn written(frame: Control<'_>, mask: [u8; 4]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    frame.emit(&mut bytes, Some(mask));
+    bytes
 }

@@ -6,7 +6,8 @@
 use std::fmt;
 
 use ringway_frame::{
-    Message, MessageReader, ReadLimits, Role,
+    CloseCode, Control, DataKind, MessageReader, ProtocolState, ReadLimits, ReadyState, Received,
+    Role,
     handshake::client::{Expectation, Verdict},
 };
 use ringway_http::{Asked, Part, ResponseHead, ResponseLimits, ResponseReader};
@@ -114,6 +115,10 @@ pub struct Decoder {
     /// Of the response that is being read; of a stream, the chunk.
     body: Vec<u8>,
     state: DecoderState,
+    /// Of a WebSocket.
+    protocol: ProtocolState,
+    /// The answer to the gateway's Close, unless the client has closed first.
+    owed: Option<Option<CloseCode>>,
 }
 
 enum DecoderState {
@@ -140,6 +145,8 @@ impl Decoder {
             responses: ResponseReader::default(),
             body: Vec::new(),
             state: DecoderState::Response(0),
+            protocol: ProtocolState::new(Role::Client),
+            owed: None,
         }
     }
 
@@ -166,6 +173,9 @@ impl Decoder {
                 Some(Part::Interim(head)) => fail!("nobody waits for {head:?}"),
                 Some(Part::Head(head)) => {
                     self.state = begin(head, self.expectation);
+                    let is_stream = matches!(self.state, DecoderState::Stream);
+                    let was_asked = !is_stream || self.transport.is_stream();
+                    check!(was_asked, "an endless response was not asked for");
                     if !matches!(self.state, DecoderState::Response(_)) {
                         said.push(Said::Open);
                     }
@@ -200,29 +210,44 @@ impl Decoder {
     }
 
     fn frames(&mut self, mut input: &mut [u8], said: &mut Vec<Said>) {
-        while let DecoderState::Frames(reader) = &mut self.state {
-            let message = reader.read(&mut input, &ReadLimits::default());
-            let message = message.unwrap_or_else(|fault| fail!("the gateway's fault: {fault}"));
-            said.push(match message {
-                None => return,
-                Some(Message::Text(text)) => {
-                    Said::Text(text.as_str().expect("a text is UTF-8").to_owned())
-                }
-                Some(Message::Binary(payload)) => Said::Binary(payload.to_vec()),
-                Some(Message::Ping(payload)) => {
-                    check!(payload.is_empty(), "the gateway's pings are empty");
-                    Said::Ping
-                }
-                Some(Message::Pong(payload)) => Said::Pong(payload.to_vec()),
-                Some(Message::Close(code, reason)) => {
-                    let close = Said::Close(code.map(u16::from), reason.to_owned());
-                    self.state = DecoderState::Over;
-                    close
-                }
-            });
+        if let DecoderState::Frames(reader) = &mut self.state {
+            while self.protocol.ready_state() != ReadyState::Closed {
+                let message = reader.read(&mut input, &ReadLimits::default());
+                let message = message.unwrap_or_else(|fault| fail!("the gateway's fault: {fault}"));
+                let Some(message) = message else { return };
+                said.push(match self.protocol.receive(message) {
+                    Received::Data(kind, payload) | Received::Late(kind, payload) => match kind {
+                        DataKind::Text => {
+                            Said::Text(payload.as_str().expect("a text is UTF-8").to_owned())
+                        }
+                        DataKind::Binary => Said::Binary(payload.to_vec()),
+                    },
+                    Received::Ping(pong) => {
+                        check!(pong == Control::Pong(b""), "the gateway's pings are empty");
+                        Said::Ping
+                    }
+                    Received::Pong(payload) => Said::Pong(payload.to_vec()),
+                    Received::Close { code, reason, answer } => {
+                        self.owed = answer.map(|_| code);
+                        Said::Close(code.map(u16::from), reason.to_owned())
+                    }
+                    // The gateway's Ping has crossed the client's Close.
+                    Received::Discarded => continue,
+                });
+            }
         }
         // RFC 6455 §5.5.1: no more frames after a Close.
         check!(input.is_empty(), "{} bytes after the end", input.len());
+    }
+
+    /// The client closes its WebSocket: the frame to send, if it may still send one.
+    pub fn close(&mut self, code: CloseCode) -> Option<Control<'static>> {
+        self.protocol.close(code, "")
+    }
+
+    /// The answer to the gateway's Close, once.
+    pub fn take_answer(&mut self) -> Option<Control<'static>> {
+        self.owed.take().map(|code| Control::Close(code, ""))
     }
 }
 

@@ -81,6 +81,13 @@ fn every_transport_sends_each_client_the_events_for_it() {
 }
 
 #[test]
+fn clients_of_the_hub_and_of_scripts_share_cores() {
+    let (tally, _) = run("clients_of_the_hub_and_of_scripts_share_cores", 300, Scenario::mixed);
+    let counts = [Count::Satisfied, Count::EventsReceived].map(|count| tally.of(count));
+    assert!(counts.iter().all(|count| *count > 0), "{tally:#?}");
+}
+
+#[test]
 fn on_a_perfect_network_nothing_is_late_and_nothing_is_lost() {
     let test = "on_a_perfect_network_nothing_is_late_and_nothing_is_lost";
     let (tally, _) = run(test, 200, Scenario::calm);

@@ -61,7 +61,7 @@ fn a_segment_is_free_as_soon_as_it_is_retired() {
 fn a_reader_holds_back_memory_only_while_it_visits() {
     let log = Arc::new(log(16));
     append_many(&log, &mut Appender::default(), 1);
-    let mut reader = Reader::at_newest(log.chain.appender(), 0);
+    let mut reader = crate::Reader::at_newest(log.chain.appender(), 0);
     assert_eq!(reader.position(), 1);
     append_many(&log, &mut Appender::default(), 1);
     let mut held = Weak::new();

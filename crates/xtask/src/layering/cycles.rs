@@ -4,38 +4,18 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{Graph, Workspace, graphs};
 
-/// For each root file, the modules whose cycle is known and not mended yet.
-pub type KnownCycles = [(&'static str, &'static [&'static str])];
-
-/// Each cycle with a module that is not a known one, as a path with a place for each step; and each
-/// known module that is in no cycle any more.
-pub fn cycles(workspace: &Workspace, known: &KnownCycles) -> Vec<String> {
-    let graphs = graphs(workspace);
+/// Each cycle, as a path with a place for each step.
+pub fn cycles(workspace: &Workspace) -> Vec<String> {
     let mut faults = Vec::new();
-    for graph in &graphs {
-        let known = known.iter().find(|(root, _)| *root == graph.root).map_or(&[][..], |(_, m)| *m);
-        let groups = cycles_in(graph);
-        let is_known = |module: &&String| known.contains(&module.as_str());
-        for group in groups.iter().filter(|group| !group.iter().all(|one| is_known(&one))) {
-            let new = group.iter().find(|module| !is_known(module)).expect("one is not known");
+    for graph in graphs(workspace) {
+        for group in cycles_in(&graph) {
+            let start = group.first().expect("a group has members");
             faults.push(format!(
                 "{}: these modules use each other in a cycle; move what the lower one needs into it, \
                  or into a module below both:{}",
                 graph.root,
-                cycle_through(graph, group, new)
+                cycle_through(&graph, &group, start)
             ));
-        }
-    }
-    for (root, modules) in known {
-        let graph = graphs.iter().find(|graph| graph.root == *root);
-        let groups = graph.map(cycles_in).unwrap_or_default();
-        for module in *modules {
-            if !groups.iter().any(|group| group.contains(*module)) {
-                faults.push(format!(
-                    "{root}: `{module}` is in no cycle any more; remove it from KNOWN_CYCLES in \
-                     crates/xtask/src/layering/tables.rs"
-                ));
-            }
         }
     }
     faults

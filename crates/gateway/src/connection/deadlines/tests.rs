@@ -6,7 +6,8 @@ use fastrand::Rng;
 
 use super::{Deadline::*, *};
 
-const ALL: [Deadline; 8] = [Message, Request, Identity, KeepAlive, Ping, Pong, PollAnswer, Close];
+const ALL: [Deadline; 9] =
+    [Message, Request, Identity, KeepAlive, Ping, Pong, PollAnswer, Outcome, Close];
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use ringway_frame::{CloseCode, emit_close, emit_pong};
+use ringway_frame::emit_pong;
 use ringway_hub::Cursor;
 
 use super::{
@@ -124,10 +124,8 @@ fn check(
                 _ => {}
             }
             if connection.is_used() && rng.bool() {
-                let mut frame = Vec::new();
-                let mask = Some(rng.u32(..).to_ne_bytes());
-                emit_close(&mut frame, mask, code.and_then(CloseCode::new), "");
-                connection.send(&frame, None);
+                let answer = connection.socket.answer(rng.u32(..).to_ne_bytes());
+                connection.send(&answer.expect("it has not closed"), None);
             }
             connection.oracle = None;
             connection.phase = Phase::Left;

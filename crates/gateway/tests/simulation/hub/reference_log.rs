@@ -114,6 +114,8 @@ impl Record {
         let command = &commands[token_of(&text) as usize];
         let cursor = Cursor { epoch: log.epoch(), sequence: event.sequence() };
         check_eq!(text, command.event_text(cursor), "the event of a command");
+        let now_ms = event.at().as_millis();
+        check_eq!(u128::from(event.time_ms()), now_ms, "the time of an event is virtual");
         let to = match (event.address(), &command.kind) {
             (Address::Topic(topic), Kind::Publish { topic: wanted, .. }) => {
                 check_eq!(topic, &**wanted, "the topic of an event");

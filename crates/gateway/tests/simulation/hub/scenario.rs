@@ -30,6 +30,8 @@ pub struct HubPlan {
     pub memory: Memory,
     /// How many events the application sends at once, at most, and their data.
     pub flood: Option<Flood>,
+    /// Whether the settings are replaced meanwhile.
+    pub reload: Reload,
     /// When events get their places in the log.
     pub placing: Placing,
 }
@@ -52,6 +54,16 @@ pub enum Memory {
     Good,
     /// Nothing, most of them.
     Bad,
+}
+
+/// Whether the settings are replaced while clients are connected.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Reload {
+    #[default]
+    /// Never, for clients that are checked by the settings they began with.
+    Never,
+    /// Often.
+    Often,
 }
 
 /// Many events at once.
@@ -87,10 +99,20 @@ impl Scenario {
             haste: Duration::from_micros(rng.choice([200, 2_000, 20_000]).expect("a choice")),
             memory: Memory::Good,
             flood: None,
+            reload: Reload::Often,
             placing: Placing::AtOnce,
         };
         let stall = rng.choice([0.0, 0.0, 0.002, 0.02]).expect("a choice");
         Self { hub, stall, cores: 2, ..Self::empty(seed, settings, faults, driver) }
+    }
+
+    /// Clients of the hub beside clients that play scripts.
+    pub fn mixed(seed: u64) -> Self {
+        let mut scenario = Self::everyone(seed);
+        scenario.settings.limits.keep_alive_timeout = Duration::from_secs(60);
+        scenario.driver.connections_max = 256;
+        scenario.hub = HubPlan { reload: Reload::Never, ..Self::everything(seed).hub };
+        scenario
     }
 
     /// The log answers later, and refuses some events.

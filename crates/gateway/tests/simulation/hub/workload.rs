@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use ringway::broker::mailbox::CoreMessage;
 use ringway::config::settings::Settings;
-use ringway_frame::{CloseCode, emit_close};
+use ringway_frame::CloseCode;
 use ringway_hub::{Cursor, Epoch};
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
     connect_params::ConnectParams,
     connection::{Attention, Change, ChangeRequest, HubConnection, Mark, Phase},
     model::POLL_WAIT_MAX,
-    scenario::Memory,
+    scenario::{Memory, Reload},
 };
 use crate::{
     behaviour::Leaving,
@@ -179,10 +179,9 @@ impl Hub {
             3 if is_patient => state.socket.read_at_most(0),
             _ => {
                 if let (Transport::WebSocket(_), Phase::Open) = (state.transport, state.phase) {
-                    let mut frame = Vec::new();
-                    let mask = Some(self.rng.u32(..).to_ne_bytes());
-                    emit_close(&mut frame, mask, Some(CloseCode::NORMAL), "");
-                    state.send(&frame, Some(Mark::Leave));
+                    let mask = self.rng.u32(..).to_ne_bytes();
+                    let close = state.socket.close(CloseCode::NORMAL, mask);
+                    state.send(&close.expect("it is open"), Some(Mark::Leave));
                 } else {
                     state.socket.leave(Leaving::HalfCloses);
                 }
@@ -348,7 +347,7 @@ impl Hub {
     fn act_as_application(&mut self, now: Duration) {
         match self.rng.u8(0..9) {
             0 => self.broker.expire(now),
-            2 => self.replace_settings(),
+            2 if self.plan.reload == Reload::Often => self.replace_settings(),
             1 => {
                 let client = any_of(&self.plan.people, &mut self.rng).into();
                 let code = CloseCode::new(APPLICATION_CLOSE).expect("a code of the application's");

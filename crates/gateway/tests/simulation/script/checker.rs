@@ -2,12 +2,9 @@
 //!
 //! It says what the gateway may say on its own account and when, and when it may end the stream.
 
-use ringway_frame::{CloseCode, emit_close};
-
 use super::{
     Owed,
     client::{Moment, ScriptedClient},
-    mask,
 };
 use crate::{
     behaviour::{Courtesy, Leaving, Reading},
@@ -73,9 +70,10 @@ impl ScriptedClient {
         let is_close = matches!(farewell, Said::Close(..));
         let answers = is_close && behaviour.courtesy == Courtesy::Polite && !has_left;
         if answers && self.playback.is_between_frames() {
-            let mut bytes = Vec::new();
-            emit_close(&mut bytes, mask(&mut self.rng), CloseCode::GOING_AWAY, "");
-            self.playback.connection().send(&bytes);
+            let key = self.rng.u32(..).to_ne_bytes();
+            let connection = self.playback.connection();
+            let answer = connection.answer(key).expect("the gateway has closed");
+            connection.send(&answer);
         }
         self.farewell = Some(farewell);
     }

@@ -1,10 +1,12 @@
 //! What the gateway writes, read by a parser that is not ours.
 
+use ringway_hub::Draft;
 use serde_json::{Value, json};
 
 use crate::{
     config::reference::ConfigReference,
     encoding::{
+        event::sample,
         native as write,
         native::{CURSOR_BYTES, EventParts},
     },
@@ -109,6 +111,22 @@ fn an_event_has_room_for_its_cursor() {
     assert_eq!(bare, format!(r#"{{"type":"event","cursor":"{CURSOR}","data":0}}"#));
     let order = ["\"type\"", "\"cursor\"", "\"from\"", "\"topic\"", "\"event\":", "\"data\""];
     assert!(order.map(|name| full.find(name)).is_sorted(), "{full}");
+}
+
+#[test]
+fn the_history_lists_an_event_as_it_is_with_its_time() {
+    let parts = EventParts { from: Some(HOSTILE), topic: Some("news"), name: None, data: "[1]" };
+    for time_ms in [0, 1_764_500_000_000, u64::MAX] {
+        let draft = || Draft { time_ms, ..write::event(parts, 0).expect("memory") };
+        let event = sample(1, draft);
+        let mut out = Vec::new();
+        write::event_with_time(&mut out, &event);
+        assert!(out.len() <= event.text().len() + write::TIME_BYTES);
+        let mut listed: Value = serde_json::from_slice(&out).expect("JSON");
+        let time = listed.as_object_mut().and_then(|members| members.remove("time"));
+        assert_eq!(time, Some(time_ms.into()));
+        assert_eq!(listed, serde_json::from_str::<Value>(event.text()).expect("JSON"));
+    }
 }
 
 #[test]

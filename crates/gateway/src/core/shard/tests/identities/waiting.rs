@@ -205,8 +205,15 @@ fn an_answer_for_a_connection_that_is_gone_is_ignored() {
 /// RFC 9112 §9.6: a client that sends no more may still read its answer.
 #[test]
 fn a_client_that_has_ended_its_side_gets_its_answer() {
-    for is_answered in [true, false] {
-        let (mut world, source) = World::waiting("GET /poll?wait=0", "");
+    let requests = [
+        ("GET /poll?wait=0", ""),
+        ("GET /poll?wait=0", "Connection: close\r\n"),
+        ("GET /sse", ""),
+        ("POST /send", "Content-Length: 56\r\nConnection: close\r\n"),
+    ];
+    let cases = requests.into_iter().flat_map(|one| [(one, true), (one, false)]);
+    for ((line, fields), is_answered) in cases {
+        let (mut world, source) = World::waiting(line, fields);
         world.complete(Completion::EndOfStream { connection: world.connection });
         world.waits();
         match is_answered {
