@@ -122,7 +122,7 @@ impl Operations {
     ///     let start = out.len() - staged.len();
     ///     out[start..].reverse();
     /// });
-    /// assert_eq!(operations.bytes(), b"for allll a rof");
+    /// assert_eq!(operations.bytes(), b"for alllla rof");
     /// ```
     pub fn send_copy(
         &mut self,

@@ -52,6 +52,9 @@ pub type SubmissionOutcome = Result<Sequence, Unavailable>;
 /// A source that completes later appends the event to the log itself, wakes the cores, and then
 /// completes the submission. There is one order: what is appended for one submission has the place
 /// that its outcome says.
+///
+/// The time and the expiry in a draft are those of the submission. Where the place comes so much later
+/// that this matters, the source moves them on.
 pub trait LogSource: Send + Sync {
     /// Submits an event.
     ///

@@ -275,14 +275,7 @@ impl ClientConnection {
         if self.channel.is_cut() {
             self.note_channel_error(EndReason::RecordCut, turn);
         }
-        // Its request is answered first.
-        if self.is_identifying() && self.channel.deferred().is_none() {
-            self.put_off(&[], turn);
-        }
-        if let Some(deferred) = self.channel.deferred_mut() {
-            if deferred.end == End::Open {
-                deferred.end = End::Stream;
-            }
+        if self.puts_off_end(End::Stream, turn) {
             return;
         }
         self.note_end(EndReason::ClientEnded);

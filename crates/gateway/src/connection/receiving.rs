@@ -1,4 +1,4 @@
-//! From a socket's bytes to a protocol's input, and what becomes of a peer whose records are broken.
+//! From a socket's bytes to a protocol's input, and what happens to a peer whose records are broken.
 //!
 //! It never reads a protocol's bytes: they are served, or put off, elsewhere.
 
@@ -48,10 +48,22 @@ impl ClientConnection {
                 self.note_end(EndReason::Memory);
             }
         }
-        match self.channel.deferred_mut() {
-            Some(deferred) => deferred.end = End::Broken,
-            None => self.end_broken(turn),
+        if !self.puts_off_end(End::Broken, turn) {
+            self.end_broken(turn);
         }
+    }
+
+    /// Whether an end comes behind input, or behind a request, that waits: that is served first. The
+    /// first end counts.
+    pub(super) fn puts_off_end(&mut self, end: End, turn: &mut Turn<'_>) -> bool {
+        if self.is_identifying() && self.channel.deferred().is_none() {
+            self.put_off(&[], turn);
+        }
+        let Some(deferred) = self.channel.deferred_mut() else { return false };
+        if deferred.end == End::Open {
+            deferred.end = end;
+        }
+        true
     }
 
     /// Ends a connection whose channel is broken; what its layer says of that comes last.

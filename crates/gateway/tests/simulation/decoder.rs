@@ -173,6 +173,9 @@ impl Decoder {
                 Some(Part::Interim(head)) => fail!("nobody waits for {head:?}"),
                 Some(Part::Head(head)) => {
                     self.state = begin(head, self.expectation);
+                    let is_stream = matches!(self.state, DecoderState::Stream);
+                    let was_asked = !is_stream || self.transport.is_stream();
+                    check!(was_asked, "an endless response was not asked for");
                     if !matches!(self.state, DecoderState::Response(_)) {
                         said.push(Said::Open);
                     }

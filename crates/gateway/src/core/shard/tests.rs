@@ -9,6 +9,7 @@ mod polls;
 mod replacing;
 mod slices;
 mod stalls;
+mod submissions;
 
 use ringway_acceptor::{Operation, Outgoing, Piece};
 use ringway_frame::{MaskKeys, Opcode, emit_frame};
@@ -35,7 +36,14 @@ fn shard_with(change: impl FnOnce(&mut Settings)) -> Shard {
     let mut settings = Settings::from_config(&Config::default());
     change(&mut settings);
     let settings = Arc::new(settings);
-    Shard::new(ShardParts {
+    let broker = Broker::new(Epoch::new(1), &settings.history, &settings.history_topics);
+    Shard::new(ShardParts { broker: Arc::new(broker), settings, ..parts() })
+}
+
+/// What a core is built with, by the default settings.
+fn parts() -> ShardParts {
+    let settings = Arc::new(Settings::from_config(&Config::default()));
+    ShardParts {
         limiter: Arc::new(ConnectionLimiter::new(ConnectionLimits {
             connections_max: 100,
             connections_per_address_max: 100,
@@ -49,7 +57,7 @@ fn shard_with(change: impl FnOnce(&mut Settings)) -> Shard {
         metrics: Arc::new(CoreMetrics::default()),
         channels: Channels::default(),
         core: 0,
-    })
+    }
 }
 
 /// What is put off is served at the end of a turn, after the log was read.

@@ -53,7 +53,8 @@ impl LateLog {
                 untold.push_back((token, Err(Unavailable)));
                 continue;
             }
-            // The time to live runs from the place in the log.
+            // The event's time is that of its place in the log, and its time to live runs from there.
+            draft.time_ms += (now.as_millis() - at.as_millis()) as u64;
             if let Expiry::Until(end) = &mut draft.keep {
                 *end += now - at;
             }

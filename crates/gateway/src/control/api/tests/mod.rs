@@ -1,6 +1,7 @@
 //! The router as the binary has it, on a gateway without cores: nobody is delivered anything, and
 //! nothing is closed. What cores do is tested with the binary.
 
+mod awaited;
 mod description;
 mod exposed;
 mod schema;
@@ -25,12 +26,15 @@ use crate::{
 
 /// The API of a gateway that knows the client `ann`.
 fn api() -> Arc<Api> {
+    api_with(|broker| broker)
+}
+
+/// As [`api`], with a changed broker.
+fn api_with(change: impl FnOnce(Broker) -> Broker) -> Arc<Api> {
     let settings = Arc::new(Settings::from_config(&Config::default()));
-    let broker = Arc::new(Broker::new(
-        Epoch::new(0x0193_c5f2_a1b4),
-        &settings.history,
-        &settings.history_topics,
-    ));
+    let epoch = Epoch::new(0x0193_c5f2_a1b4);
+    let broker = Broker::new(epoch, &settings.history, &settings.history_topics);
+    let broker = Arc::new(change(broker));
     broker.directory.arrive("ann");
     Arc::new(Api {
         broker,

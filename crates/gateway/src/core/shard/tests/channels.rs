@@ -4,6 +4,7 @@
 use ringway_acceptor::Outgoing;
 
 use crate::{
+    auth::{Credentials, Decision, Grants, Identification, Identity, IdentitySource, Ticket},
     core::shard::tests::*,
     limits::LARGE_EVENT_BYTES,
     outbox::channel::{
@@ -12,7 +13,7 @@ use crate::{
     },
 };
 use proptest::prelude::*;
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Mutex};
 
 /// The listener whose connections have a layer.
 const LAYERED: u16 = 1;
@@ -448,4 +449,40 @@ fn a_client_that_is_turned_away_before_its_handshake_is_only_closed() {
     assert!(world.client(100).heard.starts_with(b"HTTP/1.1 503"));
     let client = world.client(101);
     assert_eq!((&*client.received, &*client.ends), (&b""[..], &["fin"][..]));
+}
+
+/// Identifies clients when the test does.
+#[derive(Clone, Default)]
+struct Later(Arc<Mutex<Option<Ticket>>>);
+
+impl IdentitySource for Later {
+    fn identify(&self, _: &Credentials<'_>) -> Decision {
+        let asked = Arc::clone(&self.0);
+        Decision::Waiting(Box::new(move |ticket| *asked.lock().unwrap() = Some(ticket)))
+    }
+}
+
+#[test]
+fn a_request_that_waits_is_answered_before_the_broken_record_behind_it_counts() {
+    let (mut world, source) = (World::new(), Later::default());
+    world.shard.core.identities = Identification::new(Arc::new(source.clone()), 0);
+    let mailbox = world.shard.hub().mailbox.clone();
+    mailbox.register(ringway_acceptor::Waker::new().expect("an eventfd"));
+    world.come(0, LAYERED);
+    world.say(0, b"GET /poll?wait=0 HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut broken = world.sealed(0, b"GET /poll?wait=0 HTTP/1.1\r\nHost: a\r\n\r\n");
+    broken[HEAD_BYTES] ^= 1;
+    world.receive(0, broken);
+    world.turn();
+    let client = world.client(0);
+    assert!(client.heard.is_empty() && client.ends.is_empty(), "it waits");
+    let ticket = source.0.lock().unwrap().expect("it was asked");
+    let result = Ok(Identity { client: "ann".into(), grants: Grants::BySettings });
+    mailbox.tell(ticket.core, CoreMessage::Identified { ticket, result });
+    world.complete(Completion::Woken);
+    (0..3).for_each(|_| world.turn());
+    let client = world.client(0);
+    assert!(client.heard.starts_with(b"HTTP/1.1 200"));
+    assert_eq!((client.received.last(), &*client.ends), (Some(&ALERT), &["fin"][..]));
+    assert_eq!(world.channel_errors(), 1);
 }
