@@ -143,7 +143,7 @@ pub struct CommonArgs {
 /// How connections are opened.
 #[derive(Debug, Clone, Args)]
 pub struct ConnectArgs {
-    /// Open so many connections a second, and not as many as possible
+    /// Open this many connections a second instead of as many as possible
     #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
     pub ramp: Option<f64>,
     /// Connect from these addresses in rotation, such as 127.0.0.1-127.0.0.8: one address can

@@ -44,7 +44,7 @@ pub fn report<O>(heading: &Heading, opening: &Seen, run: &Run<O>, ledger: Ledger
     report
 }
 
-/// Judges a run by what is known of its threads and of the server.
+/// Judges a run by what is known about its threads and the server.
 fn judge<O>(report: &mut Report, run: &Run<O>) {
     if run.interrupted == Some(Interruption::Signal) {
         report.invalidate("interrupted: the run was ended by a signal".to_owned());
@@ -209,7 +209,7 @@ fn cause<O>(run: &Run<O>) -> Cause {
     if is_own { Cause::Tester } else { Cause::Machine }
 }
 
-/// What is known of how the machine treated the tester.
+/// What is known about how the machine treated the tester.
 fn evidence<O>(run: &Run<O>) -> String {
     let MachineLoad { waited, preempted, stolen } = run.machine;
     let mut text = format!(
@@ -261,8 +261,8 @@ fn judge_closed_loop<O>(report: &mut Report, run: &Run<O>) {
             100.0 * used
         )),
         Some(used) if used < SATURATED_MIN && report.is_closed_loop() => report.warnings.push(format!(
-            "neither the server ({:.0}% of its CPUs) nor the tester was saturated, so round trips limit \
-             the rate; use more --connections or a higher --pipeline",
+            "the server was not saturated ({:.0}% of its CPUs), and neither was the tester: round trips \
+             limit the rate; use more --connections or a higher --pipeline",
             100.0 * used
         )),
         Some(_) => {}

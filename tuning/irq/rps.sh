@@ -96,7 +96,7 @@ expand() {
     local -a parts
     IFS=, read -ra parts <<<"$1"
     for part in "${parts[@]}"; do
-        [[ $part =~ ^[0-9]+(-[0-9]+)?$ ]] || fail "\"$1\" is no list of cores such as 0,2-3" 2
+        [[ $part =~ ^[0-9]+(-[0-9]+)?$ ]] || fail "\"$1\" is not a list of cores such as 0,2-3" 2
         first=${part%-*} last=${part#*-}
         seq "$first" "$last"
     done

@@ -41,8 +41,8 @@ pub fn private_connections_max(limit: u64) -> usize {
     (limit / 8).clamp(*PRIVATE_CONNECTIONS.start(), *PRIVATE_CONNECTIONS.end()) as usize
 }
 
-/// The largest number of connections that `limit` descriptors can hold on so many cores, each with
-/// so many listeners.
+/// The largest number of connections that `limit` descriptors can hold on this many cores, each with
+/// this many listeners.
 ///
 /// ```
 /// assert_eq!(ringway_acceptor::descriptors::connections_max(20_000, 2, 1), 19_648);

@@ -128,7 +128,7 @@ impl FrameReader {
     }
 
     /// The fast path of a server: a masked message of at most 125 plain bytes, in one
-    /// frame that is whole in the input. `None` is no judgement: [`FrameReader::advance`]
+    /// frame that is whole in the input. `None` decides nothing: [`FrameReader::advance`]
     /// is to be asked.
     #[inline]
     pub(crate) fn read_short<'b>(

@@ -53,13 +53,13 @@ pub trait Inflate: Send {
     }
 }
 
-/// How much one call may inflate, and what becomes of a message that needs more.
+/// How much one call may inflate, and what happens to a message that needs more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
     /// Inflated bytes, and the compressed ones that are read for them. Reading lowers it; it
     /// may be exceeded by the 64 KiB that the last step of a call inflates to.
     pub bytes: usize,
-    /// What becomes of a message that needs more.
+    /// What happens to a message that needs more.
     pub unfinished: Unfinished,
 }
 
@@ -72,7 +72,7 @@ impl Allowance {
     }
 }
 
-/// What becomes of a message that the allowance did not suffice for.
+/// What happens to a message that the allowance did not suffice for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unfinished {
     /// What it has inflated to is kept, and the next call goes on from there.

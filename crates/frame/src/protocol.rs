@@ -107,11 +107,21 @@ impl ProtocolState {
     /// A message was read.
     #[inline]
     pub fn receive<'m>(&mut self, message: Message<'m>) -> Received<'m> {
+        match message {
+            Message::Text(payload) if self.is_open() => Received::Data(DataKind::Text, payload),
+            Message::Binary(payload) if self.is_open() => Received::Data(DataKind::Binary, payload),
+            message => self.receive_other(message),
+        }
+    }
+
+    /// A control frame, or what follows a Close. It is apart so that a message to serve is moved less.
+    #[inline(never)]
+    fn receive_other<'m>(&mut self, message: Message<'m>) -> Received<'m> {
         match (message, self.ready) {
             // RFC 6455 §1.4: what follows the peer's Close is discarded.
             (_, ReadyState::Closed | ReadyState::Failed) => Received::Discarded,
-            (Message::Text(payload), ready) => data(DataKind::Text, payload, ready),
-            (Message::Binary(payload), ready) => data(DataKind::Binary, payload, ready),
+            (Message::Text(payload), _) => Received::Late(DataKind::Text, payload),
+            (Message::Binary(payload), _) => Received::Late(DataKind::Binary, payload),
             (Message::Ping(payload), ReadyState::Open) => Received::Ping(Control::Pong(payload)),
             // By the same rule the peer would discard the Pong.
             (Message::Ping(_), ReadyState::Closing) => Received::Discarded,
@@ -155,14 +165,6 @@ impl ProtocolState {
     #[must_use]
     pub fn ping(self, payload: &[u8]) -> Option<Control<'_>> {
         self.is_open().then_some(Control::Ping(payload))
-    }
-}
-
-#[inline]
-fn data<'m>(kind: DataKind, payload: Payload<'m>, ready: ReadyState) -> Received<'m> {
-    match ready {
-        ReadyState::Open => Received::Data(kind, payload),
-        _ => Received::Late(kind, payload),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The fuzz corpus replayed: every committed input, then seeded mutations of each.
 //!
-//! It is no fuzzer: the mutations of a seed are always the same.
+//! It is not a fuzzer: the mutations of a seed are always the same.
 
 #[path = "../fuzz/properties.rs"]
 mod properties;

@@ -321,7 +321,7 @@ impl End {
         }
     }
 
-    /// Reads so many bytes, or the end of the stream.
+    /// Reads this many bytes, or the end of the stream.
     fn reads(&mut self, bytes: usize, peer: &mut Self) {
         let count = bytes.min(self.incoming.len());
         let mut bytes: Vec<u8> = self.incoming.drain(..count).collect();

@@ -186,7 +186,7 @@ impl Count {
     }
 }
 
-/// Sends `request`, and reads until `pattern` has come so many times, or there was no memory
+/// Sends `request`, and reads until `pattern` has come this many times, or there was no memory
 /// for it.
 fn ask(mut client: TcpStream, request: &[u8], pattern: &'static str, times: usize) -> usize {
     // The gateway may have closed the connection.
@@ -233,7 +233,7 @@ impl Reader {
     }
 }
 
-/// The counter of clients that were closed for want of memory.
+/// The counter of clients that were closed for lack of memory.
 fn closed_for_memory(api: SocketAddr) -> u64 {
     let mut client = connect(api);
     write!(client, "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")

@@ -42,7 +42,7 @@ pub struct Head<'b> {
 }
 
 impl Head<'_> {
-    /// What becomes of the connection where the body is not read: nothing can be found behind it.
+    /// Whether the connection is kept open if the body is not read: nothing can be found behind it.
     pub fn after(&self) -> KeepAlive {
         if self.body == Body::None { self.wish } else { KeepAlive::Close }
     }

@@ -2,7 +2,7 @@
 
 use crate::chunk;
 
-/// What becomes of the connection after the response.
+/// Whether the connection is kept open after the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeepAlive {
     /// The next request may follow.

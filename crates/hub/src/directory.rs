@@ -1,7 +1,7 @@
 //! Who is there, on any core; and for those who are away, since when.
 //!
 //! Shared by all threads: shards with a mutex each, held for a look-up. Never holds an event, and
-//! never decides what becomes of one.
+//! never decides what happens to one.
 //!
 //! Memory: 33 bytes per client at a load of 7/8 at most (50 on average), and its name with the 16
 //! bytes of an `Arc`; and what `losses` and `stalls` say.
@@ -90,14 +90,14 @@ pub enum Since {
     Unknown,
 }
 
-/// What is known of a client.
+/// What is known about a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sighting {
     /// Whether it is there.
     pub liveness: Liveness,
     /// Its connections.
     pub connections: u32,
-    /// Where it left, if it has no connection; 0 for a client that was never here.
+    /// The position at which it left, if it has no connection; 0 for a client that never connected.
     pub left: Sequence,
 }
 
@@ -247,7 +247,7 @@ impl Directory {
         self.change(client, |entry| entry.behind = entry.behind.saturating_sub(1));
     }
 
-    /// What is known of a client, at one moment.
+    /// What is known about a client, at one moment.
     #[must_use]
     pub fn sight(&self, client: &str) -> Sighting {
         let (hash, shard) = self.shard(client);
@@ -372,7 +372,7 @@ impl Directory {
 }
 
 impl Shard {
-    /// Changes what is known of a client, if anything is.
+    /// Changes what is known about a client, if anything is.
     fn change<T>(
         &mut self,
         hash: u64,

@@ -72,13 +72,13 @@ enum LeavingStep {
 /// How much leaves in one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pace {
-    /// So many keys that nobody waits for long, see [`KEYS_LEFT_AT_ONCE`].
+    /// A bounded number of keys, so that nobody waits for long, see [`KEYS_LEFT_AT_ONCE`].
     Steady,
     /// Also all that is left of a segment that has begun to leave.
     Hurried,
 }
 
-/// So many keys leave while the history is locked: about as many as a core enters in a turn, so that
+/// Keys that leave while the history is locked: about as many as a core enters in a turn, so that
 /// a segment has left before the next one is closed. Of events with one key, all of a segment's.
 pub(crate) const KEYS_LEFT_AT_ONCE: usize = 2_048;
 
@@ -159,7 +159,7 @@ impl History {
         }
     }
 
-    /// Lets go of the oldest segments while what is closed exceeds its share of the bounds, and of
+    /// Releases the oldest segments while what is closed exceeds its share of the bounds, and of
     /// no more keys in this call than `pace` says. Each event is told to `evicted` before: a part of
     /// its recipients at a time.
     pub(crate) fn trim(

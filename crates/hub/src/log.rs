@@ -158,7 +158,7 @@ impl Log {
 
     /// Puts an event at the end of the order, and its cursor into its encoding.
     ///
-    /// Never blocks a reader that follows. Once per segment it lets go of old segments, and may
+    /// Never blocks a reader that follows. Once per segment it releases old segments, and may
     /// then wait for a replay: it must not be called while a replay visits on the same thread.
     ///
     /// # Panics

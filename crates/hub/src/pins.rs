@@ -49,7 +49,7 @@ impl Pins {
         self.segments.is_empty()
     }
 
-    /// Lets go of everything.
+    /// Releases everything.
     pub fn clear(&mut self) {
         self.segments.clear();
     }

@@ -51,7 +51,7 @@ impl Retention {
         (self.events_max / SEGMENTS_PER_EVENTS_MAX).clamp(1, SEGMENT_EVENTS_MAX)
     }
 
-    /// A segment of so many bytes is closed.
+    /// A segment with this many bytes is closed.
     pub(crate) fn segment_bytes(&self) -> u64 {
         (self.bytes_max / SEGMENTS_PER_BYTES_MAX).max(1)
     }

@@ -1,4 +1,4 @@
-//! A run of write-once slots, and the protocol by which they are claimed, filled, read and closed.
+//! A sequence of write-once slots, and the protocol to claim, fill, read and close them.
 //!
 //! The order of claims is the order of what is written. A reader therefore waits at a slot that is
 //! claimed and not yet filled, and leaves a segment only at the place where it was closed. Never

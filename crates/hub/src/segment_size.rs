@@ -76,7 +76,7 @@ impl SegmentSize {
         if before & RETIRED == 0 { Kept::Yes } else { Kept::No }
     }
 
-    /// An event with so many keys was written.
+    /// An event with this many keys was written.
     pub(crate) fn expect_keys(&self, keys: u64) {
         self.index_bytes.fetch_add(keys * KEY_BYTES, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! What one who follows the log is told: everything, in order, or a gap.
+//! What a reader that follows the log gets: everything, in order, or a gap.
 
 mod vocabulary;
 

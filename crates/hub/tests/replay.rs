@@ -1,4 +1,4 @@
-//! What one who was away gets: what a naive search through the log would find, at the cost of
+//! What a client that was away gets: what a naive search through the log would find, at the cost of
 //! what it gets.
 
 mod vocabulary;

@@ -32,7 +32,7 @@ pub struct CalibrateArgs {
     /// Kernel interface of the tester
     #[arg(long, value_enum, default_value_t = IoArg::Auto)]
     pub io: IoArg,
-    /// The error at p99 may be so much; beyond it, the exit status is 3
+    /// The largest error allowed at p99; above it, the exit status is 3
     #[arg(long, value_name = "TIME", default_value = "20us", value_parser = time)]
     pub within: Duration,
     #[command(flatten)]

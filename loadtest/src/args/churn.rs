@@ -29,13 +29,13 @@ with --abrupt. Where ports run out (no_port_left), use several addresses with --
     "The server's process, if it is on this host: its CPU time per connection is measured"
 )))]
 #[command(mut_arg("drain", |arg| arg.help(
-    "Await the connections under way for so long after the last was begun"
+    "Wait this long for unfinished connections after the last one was begun"
 )))]
 pub struct ChurnArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "its own type has them")]
     pub common: CommonArgs,
-    /// Begin so many connections a second, however long each takes: an open loop. Without it, one
+    /// Begin this many connections a second, however long each takes: an open loop. Without it, one
     /// that has ended is followed by the next at once
     #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
     pub rate: Option<f64>,

@@ -119,7 +119,7 @@ pub struct CompareArgs {
     /// share of its slot
     #[arg(long, value_name = "PERCENT", default_value_t = 20.0)]
     pub calm: f64,
-    /// Give up after so many rounds, counted or not; twice --rounds unless said
+    /// Give up after this many rounds, counted or not; twice --rounds by default
     #[arg(long, value_name = "ROUNDS", value_parser = count)]
     pub rounds_max: Option<u32>,
     #[command(flatten)]
@@ -208,7 +208,7 @@ pub struct TesterArgs {
 }
 
 impl CompareArgs {
-    /// What a run of `echo` with one of the servers would be told.
+    /// The options of a run of `echo` against one of the servers.
     pub fn echo(&self, url: &str) -> EchoArgs {
         let traffic = TrafficArgs {
             rate: self.rate_asked().unwrap_or_default(),
@@ -220,7 +220,7 @@ impl CompareArgs {
         EchoArgs { common: self.common(url), traffic }
     }
 
-    /// What a run of `fanout` with one of the servers would be told.
+    /// The options of a run of `fanout` against one of the servers.
     pub fn fanout(&self, name: &str, url: &str) -> FanoutArgs {
         let of = |all: &[Named]| -> Vec<String> {
             all.iter().filter(|one| one.name == name).map(|one| one.value.clone()).collect()
@@ -249,7 +249,7 @@ impl CompareArgs {
         }
     }
 
-    /// What a run of `churn` with one of the servers would be told.
+    /// The options of a run of `churn` against one of the servers.
     pub fn churn(&self, url: &str) -> ChurnArgs {
         ChurnArgs {
             common: self.common(url),

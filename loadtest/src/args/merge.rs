@@ -1,6 +1,6 @@
 //! The command line of `merge`.
 //!
-//! It opens no connection, so it shares nothing with the others but where results go.
+//! It opens no connection, so it shares only the output options with the others.
 
 use std::path::PathBuf;
 

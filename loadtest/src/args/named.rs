@@ -22,10 +22,10 @@ impl<T: FromStr> FromStr for Named<T> {
         let is_plain = |char: char| char.is_alphanumeric() || "-_.+".contains(char);
         if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || !name.chars().all(is_plain) {
             return Err(format!(
-                "`{name}` is no name: write NAME=VALUE, with letters, digits and -_.+ in the name"
+                "`{name}` is not a name: write NAME=VALUE, with letters, digits and -_.+ in the name"
             ));
         }
-        let value = value.parse().map_err(|_| format!("`{value}` is not what belongs there"))?;
+        let value = value.parse().map_err(|_| format!("`{value}` is not a valid value"))?;
         Ok(Self { name: name.to_owned(), value })
     }
 }

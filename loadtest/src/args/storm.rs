@@ -24,7 +24,7 @@ resumption, with all that was tried in vain. With several rounds, details are of
 #[command(mut_arg("connections", |arg| arg.default_value("10k")))]
 #[command(mut_arg("drain", |arg| arg.hide(true)))]
 #[command(mut_arg("ramp", |arg| arg.help(
-    "Open so many connections a second, at first and in a storm, and not as many as possible"
+    "Open this many connections a second, at first and in a storm, instead of as many as possible"
 )))]
 #[command(mut_arg("pid", |arg| arg.help(
     "The server's process, if it is on this host: its CPU time per resumption is measured"

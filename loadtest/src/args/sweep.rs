@@ -23,7 +23,7 @@ pub struct SweepArgs {
     /// Go no higher
     #[arg(long, value_name = "RATE", value_parser = rate)]
     pub to: Option<f64>,
-    /// Search until the rate is known to so many percent, such as 5%
+    /// Search until the rate is known to this precision, such as 5%
     #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = percent)]
     pub precision: f64,
     /// How long each rate is tried; the one that is found, three times as long
@@ -32,7 +32,7 @@ pub struct SweepArgs {
     /// Rest between two rates
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = time)]
     pub settle: Duration,
-    /// A rate is too much if it is so many times in a row
+    /// A rate is too much if it is this many times in a row
     #[arg(long, value_name = "TIMES", default_value = "2", value_parser = count)]
     pub tries: u32,
     /// How messages are spread over time

@@ -36,7 +36,7 @@ pub fn threads(text: &str) -> Result<u32, String> {
     ))
 }
 
-/// So many threads may be had on a machine of fewer cores, too.
+/// This many threads are allowed even on a machine with fewer cores.
 const THREADS_ALWAYS: u32 = 64;
 
 /// A number a second: 50000, 50k or 0.5. More than 0.

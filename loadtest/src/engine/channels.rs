@@ -64,7 +64,7 @@ pub(super) struct WorkerRun<O> {
 /// An event with the index of the worker that says it.
 pub(super) type Said<O> = (usize, WorkerEvent<O>);
 
-/// The queue of what so many workers say.
+/// The queue for the reports of this many workers.
 pub(super) fn events<O>(workers: u32) -> (SyncSender<Said<O>>, Receiver<Said<O>>) {
     mpsc::sync_channel(workers as usize * INTERVALS_WAITING_MAX)
 }

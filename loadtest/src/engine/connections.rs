@@ -278,7 +278,7 @@ impl<'p, W: Workload> Connections<'p, W> {
                 Received::Data(kind, payload) | Received::Late(kind, payload) => {
                     self.workload.message(connection, kind, &payload, &mut self.table)
                 }
-                // RFC 6455 §5.5.3: not every Ping must be answered, and not to one who does not read.
+                // RFC 6455 §5.5.3: a server that does not read gets no Pong; not every Ping needs one.
                 Received::Ping(pong) if entry.unsent_bytes == 0 => {
                     let key = Some(self.keys.draw());
                     self.table.send_raw(connection, |out| pong.emit(out, key));

@@ -67,7 +67,7 @@ pub enum Punctuality {
     Sleeps,
 }
 
-/// How a connection ends that is let go of without a Close frame.
+/// How a connection is ended without a Close frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Cut {
     /// As when a process dies: the kernel sends FIN.

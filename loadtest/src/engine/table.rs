@@ -138,7 +138,7 @@ pub(super) enum State {
     Opening,
     /// The handshake is over. Messages may be sent until a Close frame; HTTP has none.
     Live(ProtocolState),
-    /// The socket is being let go of.
+    /// The socket is being released.
     Leaving(Ended),
 }
 
@@ -276,7 +276,7 @@ impl ConnectionTable {
         Sent::Yes
     }
 
-    /// Sends a frame so many times, plain as it is.
+    /// Sends a frame this many times, plain as it is.
     #[inline]
     pub fn send_shared(&mut self, connection: u32, frame: &Bytes, times: u32) -> Sent {
         if frame.len() <= COPIED_BYTES_MAX || !self.sessions.is_empty() {
@@ -369,7 +369,7 @@ impl ConnectionTable {
         self.leave(connection, Ended::Closed);
     }
 
-    /// Lets go of a connection's socket.
+    /// Releases a connection's socket.
     pub(super) fn leave(&mut self, connection: u32, why: Ended) {
         let Connection { id, attempt, state, unsent_bytes, .. } =
             &mut self.list[connection as usize];

@@ -25,7 +25,7 @@ use crate::measure::{
 /// What is due sooner than this is spun for: a sleep may be this much too long.
 const SPIN_TIME: Duration = Duration::from_micros(150);
 
-/// An answer that is awaited is spun for so long after the last message: waking up would be a
+/// The worker spins this long for an answer after the last message: waking up would be a
 /// large part of a shorter latency, and is a small one of a longer.
 const AWAIT_TIME_MAX: Duration = Duration::from_millis(1);
 
@@ -36,7 +36,7 @@ const SPIN_TURN_TIME_MAX: Duration = Duration::from_micros(50);
 /// The last moment of a measurement is this long before its end.
 const MOMENT: Duration = Duration::from_nanos(1);
 
-/// A sleep may be so much too long; the usual 50 us are for saving power.
+/// How much too long a sleep may be; the usual 50 us are for saving power.
 const TIMER_SLACK_NS: NonZeroU64 = NonZeroU64::MIN;
 
 /// The longest sleep: bounds how late a command is noticed whose wake-up was lost.

@@ -46,7 +46,7 @@ pub fn encode(times: &Times) -> String {
 /// It is not a histogram, or not a whole one.
 pub fn decode(text: &str) -> Result<Times> {
     let bytes = BASE64_STANDARD.decode(text).context("it is not base64, or was cut")?;
-    ensure!(bytes.starts_with(&COMPRESSED_COOKIE), "it is no compressed V2 histogram");
+    ensure!(bytes.starts_with(&COMPRESSED_COOKIE), "it is not a compressed V2 histogram");
     let body = bytes.get(COMPRESSED_HEAD_BYTES..).context("the histogram was cut")?;
     let mut inflated = Vec::new();
     ZlibDecoder::new(body)

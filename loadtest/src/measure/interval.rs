@@ -64,7 +64,7 @@ pub struct Interval {
     /// From the intended send time to the send: the tester's own part.
     pub send_delays: Times<u32>,
     /// How long the thread was busy between two looks at its sockets, weighted by what it found at
-    /// the second look: by so much a latency may be too long.
+    /// the second look: a latency may be too long by this much.
     pub look_delays: Times<u32>,
     /// From connect(2) to a handshake's end.
     pub openings: Times<u32>,
@@ -125,7 +125,7 @@ impl Interval {
         self.foreign.get_or_insert_with(|| String::from_utf8_lossy(start).into_owned());
     }
 
-    /// Empties it but for failures and openings: a measurement begins, and what is counted before
+    /// Empties it except for failures and openings: a measurement begins, and what is counted before
     /// it must not be lost.
     pub fn forget_times(&mut self) {
         clear(&mut self.latencies);
@@ -140,7 +140,7 @@ impl Interval {
         *self.errors.entry(reason).or_default() += 1;
     }
 
-    /// Counts answers whose times are not known, of so many bytes together.
+    /// Counts answers whose times are not known, of this many bytes together.
     #[inline]
     pub fn count(&mut self, answers: u32, bytes: usize) {
         self.received += u64::from(answers);

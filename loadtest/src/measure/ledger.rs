@@ -128,7 +128,7 @@ impl ArrivalOrder {
         Arrival::InOrder
     }
 
-    /// Nothing more comes of what was sent up to `end`: it is lost, and later numbers are awaited.
+    /// Messages sent up to `end` are given up as lost; later numbers are awaited.
     pub fn give_up_before(&mut self, end: u32) {
         let end = self.meant(end);
         if self.next < end {

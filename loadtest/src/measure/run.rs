@@ -1,4 +1,4 @@
-//! What a measurement brought: what was seen, and what is known of the tester's and of the server's
+//! What a measurement brought: what was seen, and what is known about the tester's and the server's
 //! threads meanwhile.
 //!
 //! It never measures, and never judges.
@@ -25,11 +25,11 @@ pub struct Run<O> {
     pub lasted: Duration,
     /// The share of the time that the busiest thread worked; spinning is not work.
     pub busy: f64,
-    /// The largest share of the time that a thread worked, or could not for want of a CPU.
+    /// The largest share of the time that a thread worked or waited for a CPU.
     pub occupied: f64,
     /// What the machine kept from the threads.
     pub machine: MachineLoad,
-    /// By so much the sending was behind what was due when it was told to stop.
+    /// How far the sending was behind schedule when it was told to stop.
     pub behind: Duration,
     /// CPU time of all threads.
     pub tester_cpu: Duration,

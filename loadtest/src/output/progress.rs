@@ -35,7 +35,7 @@ pub enum Goal {
     Churning(Duration),
     /// This time, and nothing is sent.
     Holding(Duration),
-    /// Until so many connections have resumed.
+    /// Until this many connections have resumed.
     Resumed(u64),
 }
 

@@ -55,7 +55,7 @@ pub fn load(path: &Path) -> Result<Saved> {
 pub fn parse(log: impl BufRead) -> Result<Saved> {
     let mut parts = Parts::default();
     for (index, line) in log.lines().enumerate() {
-        let line = line.context("it is no histogram log: it is not text")?;
+        let line = line.context("it is not a histogram log: it is not text")?;
         parts.sum(&line);
         parts.take(&line).with_context(|| format!("line {}", index + 1))?;
     }
@@ -110,7 +110,7 @@ impl Parts {
     fn take_interval(&mut self, line: &str) -> Result<()> {
         let fields: Vec<&str> = line.splitn(4, ',').collect();
         let [at, _, _, text] = fields[..] else {
-            bail!("it is no line of a histogram log, or was cut");
+            bail!("it is not a line of a histogram log, or was cut");
         };
         let at: f64 = at.parse().context("it does not begin with a number of seconds")?;
         ensure!((0.0..SECONDS_MAX as f64).contains(&at), "it is at {at} s, which no run lasts");

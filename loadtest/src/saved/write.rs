@@ -117,7 +117,11 @@ pub fn beside(path: &Path) -> PathBuf {
 
 fn replace(log: &Log, path: &Path) -> Result<()> {
     let beside = beside(path);
-    ensure!(is_replaced(&beside), "{} is in the way, and is no usual file", beside.display());
+    ensure!(
+        is_replaced(&beside),
+        "{} exists and is not a regular file; move it away",
+        beside.display()
+    );
     let written = write_to(log, &beside).and_then(|()| Ok(fs::rename(&beside, path)?));
     if written.is_err() {
         // A partial file is useless. If removing it fails too, the write error is the one to report.

@@ -191,7 +191,11 @@ fn in_a_closed_loop_a_saturated_server_clears_the_tester() {
 #[test]
 fn a_server_that_was_not_saturated_or_had_to_share_is_named() {
     let idle = Run { server: server(0.4, 0.4, 0.0), ..run() };
-    assert!(said(None, &idle).1.contains("not saturated"));
+    assert!(
+        said(None, &idle)
+            .1
+            .contains("neither the server (40% of its CPUs) nor the tester was saturated")
+    );
     let starved = Run { server: server(0.99, 0.99, 0.5), ..run() };
     let (invalid, warnings) = said(None, &starved);
     assert!(invalid.is_empty() && warnings.contains("waited 50%"), "{warnings}");

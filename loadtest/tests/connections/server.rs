@@ -37,7 +37,7 @@ pub enum Manner {
     Counts,
     /// It closes each connection with 1001 after this time.
     GoesAway(Duration),
-    /// It listens no more once so many connections have been taken.
+    /// It stops listening once it has accepted this many connections.
     Takes(u32),
     /// It takes this long to answer a handshake, one after the other.
     Ponders(Duration),

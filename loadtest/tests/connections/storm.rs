@@ -95,7 +95,7 @@ fn a_return_may_be_spread_over_a_time() {
     let report = report(&[&["storm", "--url", &url][..], &arguments].concat());
     let [storm] = report.storms[..] else { panic!("{:?}", report.storms) };
     assert_eq!(storm.resumed, 30);
-    // The last of 30 random times, and what is waited for by intent is no latency.
+    // The last of 30 random times, and an intended wait is not a latency.
     assert!(storm.back_100_ms.unwrap() > 500.0, "{storm:?}");
     assert!(report.latency_us.p50 < 400_000.0, "{:?}", report.latency_us);
 }

@@ -27,21 +27,21 @@ use ringway_frame::{
 pub enum Fault {
     /// Nothing.
     None,
-    /// Every so many events, the victim does not get one.
+    /// Once in this many events, the victim does not get one.
     Drops(u64),
-    /// Every so many events, the victim gets one twice.
+    /// Once in this many events, the victim gets one twice.
     Doubles(u64),
-    /// Every so many events, the victim gets one after the next.
+    /// Once in this many events, the victim gets one after the next.
     Reorders(u64),
-    /// Every so many events, the victim gets one with another body.
+    /// Once in this many events, the victim gets one with another body.
     Corrupts(u64),
-    /// The victim gets everything so much later.
+    /// The victim gets everything this much later.
     Slow(Duration),
     /// The victim's connection is closed with 1011 before this event.
     Closes(u64),
     /// The relay is gone before this event.
     Dies(u64),
-    /// Every so many POST requests, one is answered with 500 and not relayed.
+    /// Of this many POST requests, one is answered with 500 and not relayed.
     Refuses(u64),
     /// Each POST response ends its connection.
     ClosesAfterResponses,

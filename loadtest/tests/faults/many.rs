@@ -150,7 +150,7 @@ fn as_many_connections_as_descriptors_allow_are_opened_and_heard() {
     assert_eq!(report["errors"], serde_json::json!({}), "{report}");
 }
 
-/// Resident memory of the program with so many connections, at its most while they talk.
+/// Peak resident memory of the program while this many connections exchange messages.
 fn resident_bytes(connections: u64, engine: &str) -> u64 {
     let server = Echo::start();
     // Each has a message at least; both runs take as long and send as many.

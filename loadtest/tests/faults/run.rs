@@ -53,7 +53,7 @@ impl RunOutput {
     /// A number of the report, by its path, such as `ledger.lost`.
     pub fn number(&self, path: &str) -> f64 {
         let value = path.split('.').fold(&self.report, |value, key| &value[key]);
-        value.as_f64().unwrap_or_else(|| panic!("{path} is no number: {self:?}"))
+        value.as_f64().unwrap_or_else(|| panic!("{path} is not a number: {self:?}"))
     }
 
     /// As above, of what is counted.

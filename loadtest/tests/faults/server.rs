@@ -181,7 +181,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.shared.is_over.store(true, Ordering::SeqCst);
-        // The accepting thread sees the flag, and lets go of the listener.
+        // The accepting thread sees the flag, and releases the listener.
         drop(TcpStream::connect(self.address));
         for socket in self.shared.sockets.lock().unwrap().drain(..) {
             if let Some(socket) = socket.upgrade() {

@@ -64,7 +64,7 @@ pub fn plain() -> SocketAddr {
     start(Arc::new(|| {}))
 }
 
-/// Echoes no more than so many messages a second; what was missed is made up for within `burst`.
+/// Echoes no more than this many messages a second; what was missed is made up for within `burst`.
 pub fn of_capacity(per_second: u32, burst: Duration) -> SocketAddr {
     let (each, next) = (Duration::from_secs(1) / per_second, Mutex::new(Instant::now()));
     start(Arc::new(move || {
@@ -84,7 +84,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// One whose every message costs so much CPU time beside the echo. The test binary needs a
+    /// A server that spends this much CPU time on each message besides the echo. The test binary needs a
     /// test named `serves` that calls [`serve_if_asked`].
     pub fn start(burn: Duration) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())

@@ -96,7 +96,7 @@ impl Backlog {
         self.pieces.front().map(Piece::rest)
     }
 
-    /// The kernel has let go of the first piece.
+    /// The kernel has released the first piece.
     pub(super) fn disarm(&mut self) {
         self.armed = false;
     }

@@ -189,7 +189,7 @@ pub fn untried() -> Vec<Feature> {
 
 /// A ring to try things on.
 struct Bench {
-    // Dropped first: the kernel lets go of the buffers before they are freed.
+    // Dropped first: the kernel releases the buffers before they are freed.
     ring: Ring,
     buffers: Buffers,
 }

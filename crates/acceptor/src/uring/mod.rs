@@ -58,7 +58,7 @@ use crate::{
 /// sent_elsewhere::<ringway_acceptor::uring::UringDriver>();
 /// ```
 pub struct UringDriver {
-    // Dropped first: the kernel lets go of the memory below before that is freed.
+    // Dropped first: the kernel releases the memory below before that is freed.
     ring: Ring,
     buffers: Buffers,
     has_bounded_receive: bool,

@@ -51,7 +51,7 @@ pub fn features() -> Vec<Feature> {
     alone(|| Ok(features::try_all())).unwrap_or_else(|_| features::untried())
 }
 
-/// What the kernel locks in memory for the rings of so many cores, and one more, which is what
+/// What the kernel locks in memory for the rings of this many cores, and one more, which is what
 /// [`check`] wants to have at once. It counts against the memlock limit (getrlimit(2),
 /// RLIMIT_MEMLOCK) of who has no CAP_IPC_LOCK.
 pub fn locked_bytes(cores: usize) -> u64 {

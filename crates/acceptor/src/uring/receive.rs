@@ -1,5 +1,5 @@
 //! Receiving of the io_uring driver: one multishot receive per connection, armed again when the
-//! kernel lets go of it.
+//! kernel releases it.
 //!
 //! It lends what was received; it never copies it.
 

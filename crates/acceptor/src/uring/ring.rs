@@ -45,7 +45,7 @@ const SUBMIT_PAUSE: Duration = Duration::from_millis(1);
 const DROP_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The kernel takes back the memory of a closed ring a moment after the close, and counts it to the
-/// user until then: a ring that is refused for want of it is tried again for this long.
+/// user until then: a ring that is refused for lack of it is tried again for this long.
 const MEMORY_PATIENCE: Duration = Duration::from_millis(500);
 
 /// How long and for how much an enter waits.

@@ -202,7 +202,7 @@ impl UringDriver {
             .user_data(user_data::of_connection(Kind::BacklogSend, connection));
         // SAFETY: an armed piece neither moves nor changes (the invariant of `backlog.rs`), and
         // the socket keeps its backlog while `is_sending`, so until the last completion; the
-        // driver's `drop` frees no sockets before the ring has let go of them.
+        // driver's `drop` frees no sockets before the ring has released them.
         unsafe { self.push(&entry) };
     }
 

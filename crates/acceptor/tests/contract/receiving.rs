@@ -166,7 +166,7 @@ pub fn few_buffers_lose_nothing<D: Subject>() {
     assert!(rig.settle() <= 4, "a shortage that is over spins");
 }
 
-/// The kernel lets go of the memory before it is freed, whatever is under way.
+/// The kernel releases the memory before it is freed, whatever is under way.
 pub fn a_driver_may_be_dropped_at_any_time<D: Subject>() {
     for _ in 0..10 {
         let mut rig = Rig::<D>::new();

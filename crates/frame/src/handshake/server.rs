@@ -179,7 +179,7 @@ fn host<'h>(headers: &'h [Header<'h>]) -> Result<&'h str, HandshakeError> {
     }
 }
 
-// RFC 6454 §7.3: at most one Origin, or there is no telling which to believe.
+// RFC 6454 §7.3: at most one Origin, or it is unclear which one to believe.
 fn origin<'h>(headers: &'h [Header<'h>]) -> Result<Option<&'h str>, HandshakeError> {
     match single(headers, "Origin") {
         Single::Absent => Ok(None),

@@ -13,7 +13,7 @@ use crate::{
     limits::SUBMISSION_WAITERS_MAX,
 };
 
-/// What is known of a command that came before.
+/// What is known about a command that came before.
 #[derive(Debug, Clone)]
 pub enum Answer {
     /// What became of it.

@@ -375,7 +375,7 @@ impl Broker {
         Waiting { events, is_gap: self.directory.may_miss(client, left) }
     }
 
-    /// Lets go of what is too old by now.
+    /// Releases what is too old by now.
     pub fn expire(&self, now: Duration) {
         self.log.expire(now);
         let away = self.directory.forget_before(self.log.first());

@@ -49,7 +49,7 @@ impl Bound {
     pub const fn number(&self) -> u64 {
         match self.default {
             Preset::Exactly(value) | Preset::Adjustable(value) => value,
-            Preset::Auto | Preset::Absent(_) => panic!("the default of this bound is no number"),
+            Preset::Auto | Preset::Absent(_) => panic!("the default of this bound is not a number"),
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::limits;
 pub enum Cores {
     /// Every core that the process may run on.
     Auto,
-    /// The first so many of the cores that the process may run on.
+    /// This number of cores: the first ones that the process may run on.
     Count(usize),
     /// These cores, by the kernel's numbers, ascending and without repeats.
     List(Vec<usize>),

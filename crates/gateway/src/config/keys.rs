@@ -212,7 +212,7 @@ pub(super) fn find_section(path: &str) -> Option<&'static Section> {
 /// ```
 ///
 /// # Panics
-/// There is no such key, or it is no number.
+/// There is no such key, or it is not a number.
 pub const fn bound_of(path: &str) -> Bound {
     let mut section = 0;
     while section < SECTIONS.len() {
@@ -222,7 +222,7 @@ pub const fn bound_of(path: &str) -> Bound {
             if is_same(keys[key].path, path) {
                 return match keys[key].kind.bound() {
                     Some(bound) => *bound,
-                    None => panic!("this key is no number"),
+                    None => panic!("this key is not a number"),
                 };
             }
             key += 1;

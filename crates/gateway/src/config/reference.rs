@@ -18,7 +18,7 @@ pub struct ConfigReference {
 pub enum Limit {
     /// Bytes.
     Bytes(u64),
-    /// So many of these, in the plural.
+    /// This many of these, in the plural.
     Count(u64, &'static str),
     /// A time.
     Time(Duration),

@@ -58,7 +58,7 @@ const _: () = {
     assert!(FRAME_BYTES.most >= bound_of("websocket.echo_message_bytes_max").most);
     assert!(FRAME_BYTES.most <= u32::MAX as u64);
 
-    // A run of several events fits in the queue of a client by default, and in what a core keeps.
+    // A batch of several events fits in the default queue of a client, and in what a core keeps.
     assert!(BATCH_BYTES_MAX as u64 <= QUEUE_BYTES.number());
     assert!(BATCH_BYTES_MAX < PENDING_BYTES_MAX && PENDING_BYTES_MAX <= TURN_EVENT_BYTES_MAX);
 

@@ -1,4 +1,4 @@
-//! What a peer makes the process keep for it, and what becomes of it when that is too much or takes
+//! What a peer makes the process keep for it, and what happens to it when that is too much or takes
 //! too long.
 //!
 //! It counts; who has to go is decided by the core (`shard::relief`).

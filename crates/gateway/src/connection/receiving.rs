@@ -1,4 +1,4 @@
-//! From a socket's bytes to a protocol's input, and what becomes of a peer whose records are broken.
+//! From a socket's bytes to a protocol's input, and what happens to a peer whose records are broken.
 //!
 //! It never reads a protocol's bytes: they are served, or put off, elsewhere.
 

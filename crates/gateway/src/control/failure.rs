@@ -1,4 +1,4 @@
-//! What becomes of the clients when a thread of the gateway panics: those that another thread serves
+//! What happens to the clients when a thread of the gateway panics: those that another thread serves
 //! are told to leave before the process ends.
 //!
 //! It mends nothing. A panic leaves what it was working on half done, so the time is short.

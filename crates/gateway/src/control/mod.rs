@@ -36,7 +36,7 @@ use crate::{
 /// How much later than promised an event may leave the history.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(2);
 
-/// When so much has left the history at once, the cores look for what they can give back.
+/// When this much has left the history at once, the cores look for memory to give back.
 const EXPIRED_BYTES_WORTH_WAKING: u64 = 1 << 20;
 
 /// Beyond `drain_time`, for the way out.
@@ -154,7 +154,7 @@ async fn first_cause(
     }
 }
 
-/// Lets go of what is too old, also when nothing new comes, and reads the wall clock for the cores.
+/// Releases what is too old, also when nothing new comes, and reads the wall clock for the cores.
 ///
 /// What leaves the history is memory of the cores that appended it: they are woken, so that each gives
 /// its own back to the kernel (`memory::release`). This thread does so, too.

@@ -31,7 +31,7 @@ pub type Reading<T> = Result<T, Unread>;
 pub enum Limit {
     /// As far as this limit goes, nothing stops it.
     Unlimited,
-    /// So many of the limit's unit.
+    /// This many of the limit's unit.
     AtMost(u64),
 }
 
@@ -104,7 +104,7 @@ impl Host {
         number(&self.sysctl(key)?).map_err(|reason| Unread(format!("{key}: {reason}")))
     }
 
-    /// A sysctl that is so many numbers.
+    /// A sysctl that consists of this many numbers.
     pub fn sysctl_numbers<const COUNT: usize>(&self, key: &str) -> Reading<[u64; COUNT]> {
         let text = self.sysctl(key)?;
         let numbers: Option<Vec<u64>> = text.split(' ').map(|part| part.parse().ok()).collect();
@@ -128,7 +128,7 @@ impl Host {
         let value = self.field(absolute, name)?;
         let kib = value.strip_suffix("kB").unwrap_or(&value).trim();
         let bytes = kib.parse::<u64>().ok().and_then(|kib| kib.checked_mul(1024));
-        bytes.ok_or_else(|| Unread(format!("{absolute}: {name} {} is no size", quoted(&value))))
+        bytes.ok_or_else(|| Unread(format!("{absolute}: {name} {} is not a size", quoted(&value))))
     }
 
     /// The hard limit of this process that /proc/self/limits calls `name`; children inherit it.
@@ -149,7 +149,7 @@ impl Host {
     pub fn has_capability(&self, number: u32) -> Reading<bool> {
         let text = self.field("/proc/self/status", "CapEff")?;
         let set = u64::from_str_radix(&text, 16)
-            .map_err(|_| Unread("/proc/self/status: CapEff is no set".to_owned()))?;
+            .map_err(|_| Unread("/proc/self/status: CapEff is not a set".to_owned()))?;
         Ok(set >> number & 1 == 1)
     }
 
@@ -157,7 +157,7 @@ impl Host {
     pub fn effective_user(&self) -> Reading<u64> {
         let text = self.field("/proc/self/status", "Uid")?;
         let user = text.split_whitespace().nth(1).and_then(|user| user.parse().ok());
-        user.ok_or_else(|| Unread("/proc/self/status: Uid is no user".to_owned()))
+        user.ok_or_else(|| Unread("/proc/self/status: Uid is not a user".to_owned()))
     }
 
     /// How many cores this process may run on.
@@ -167,7 +167,7 @@ impl Host {
         cores
             .filter(|cores| (1..=1 << 16).contains(cores))
             .map(|cores| cores as usize)
-            .ok_or_else(|| Unread(format!("Cpus_allowed_list: {} is no list", quoted(&text))))
+            .ok_or_else(|| Unread(format!("Cpus_allowed_list: {} is not a list", quoted(&text))))
     }
 
     /// The kernel's version and release, as far as they are numbers.
@@ -177,7 +177,7 @@ impl Host {
         let mut next = || parts.next().and_then(|part| part.parse().ok());
         match (next(), next()) {
             (Some(version), Some(release)) => Ok((version, release)),
-            _ => Err(Unread(format!("kernel.osrelease: {} is no version", quoted(&text)))),
+            _ => Err(Unread(format!("kernel.osrelease: {} is not a version", quoted(&text)))),
         }
     }
 }
@@ -189,7 +189,7 @@ fn range_length(range: &str) -> Option<u64> {
 }
 
 fn number(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| format!("{} is no number", quoted(text)))
+    text.parse().map_err(|_| format!("{} is not a number", quoted(text)))
 }
 
 /// A text that may be anything, short and on one line.
@@ -231,10 +231,10 @@ mod tests {
         let table: [(&[u8], &str); 6] = [
             (b"", "it is empty"),
             (b" \n", "it is empty"),
-            (b"\xff\xfe", "it is no text"),
+            (b"\xff\xfe", "it is not text"),
             (&huge, "longer than 256 KiB"),
-            (b"many\n", "\"many\" is no number"),
-            (b"18446744073709551616", "is no number"),
+            (b"many\n", "\"many\" is not a number"),
+            (b"18446744073709551616", "is not a number"),
         ];
         for (content, reason) in table {
             let (_root, host) = host(&[("proc/sys/net/core/somaxconn", content)]);

@@ -37,7 +37,7 @@ pub struct IoUring {
 }
 
 impl IoUring {
-    /// Tries all of it for so many cores.
+    /// Tries all of it for this many cores.
     pub fn tried(cores: usize) -> Self {
         let self_test = match probe::check(cores) {
             Ok(_) => SelfTest::Passed,

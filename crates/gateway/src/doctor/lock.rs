@@ -18,7 +18,7 @@ use crate::doctor::{
 /// The file that is locked. It stays, as a file that is removed can be locked twice.
 pub const PATH: &str = "/var/lib/ringway/doctor.lock";
 
-/// Held as long as it lives; the kernel lets go of it with the process, however that ends.
+/// Held as long as it lives; the kernel releases it with the process, however that ends.
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "closing it unlocks, flock(2)")] File);
 

@@ -34,7 +34,7 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// The needs on a host with so many cores.
+    /// The needs on a host with this many cores.
     pub fn of(config: &Config, cores: usize) -> Self {
         let cores = match &config.server.cores {
             Cores::Auto => cores,
@@ -68,7 +68,7 @@ impl Needs {
         (self.connections..most).find(|&some| self.room(some) >= self.connections).unwrap_or(most)
     }
 
-    /// The connections that so many descriptors hold.
+    /// The connections that this many descriptors hold.
     pub fn room(&self, descriptors: u64) -> u64 {
         descriptors::connections_max(descriptors, self.cores, self.listeners)
     }

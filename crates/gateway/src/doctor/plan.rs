@@ -20,7 +20,7 @@ pub const FILE_PATH: &str = "/etc/sysctl.d/60-ringway.conf";
 pub const MARK: &str =
     "# Written by `ringway doctor --apply`; `ringway doctor --undo` takes it back.";
 
-/// What becomes of a sysctl.
+/// What happens to a sysctl.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Step {
@@ -42,7 +42,7 @@ pub enum Step {
     },
 }
 
-/// What becomes of the host.
+/// What happens to the host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Sysctls, in the order of the file.

@@ -15,7 +15,7 @@ use rustix::{
     io::Errno,
 };
 
-/// What becomes of a symbolic link at the end of a path.
+/// What happens to a symbolic link at the end of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Links {
     /// Followed: files of the host may be links.
@@ -59,13 +59,13 @@ fn read(file: File, bytes_max: u64) -> io::Result<String> {
     if bytes.len() as u64 > bytes_max {
         return Err(io::Error::other(format!("it is longer than {} KiB", bytes_max >> 10)));
     }
-    String::from_utf8(bytes).map_err(|_| io::Error::other("it is no text"))
+    String::from_utf8(bytes).map_err(|_| io::Error::other("it is not text"))
 }
 
 /// Opens a regular file. A FIFO does not wait for its other end, open(2); nor does any read.
 ///
 /// # Errors
-/// It cannot be opened so, is no regular file, or is a link that is refused.
+/// It cannot be opened so, is not a regular file, or is a link that is refused.
 pub fn open(path: &Path, how: OFlags, links: Links) -> io::Result<File> {
     let always = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let flags = match links {
@@ -83,7 +83,7 @@ pub fn open(path: &Path, how: OFlags, links: Links) -> io::Result<File> {
 }
 
 fn not_regular() -> io::Error {
-    io::Error::other("it is no regular file")
+    io::Error::other("it is not a regular file")
 }
 
 #[cfg(test)]
@@ -106,10 +106,10 @@ mod tests {
         let fifo = root.path().join("fifo");
         mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         for path in [&fifo, root.path(), Path::new("/dev/zero")] {
-            assert_eq!(reason(path, Links::Followed), "it is no regular file", "{path:?}");
+            assert_eq!(reason(path, Links::Followed), "it is not a regular file", "{path:?}");
         }
         let error = open(&fifo, OFlags::WRONLY, Links::Followed).unwrap_err().to_string();
-        assert_eq!(error, "it is no regular file");
+        assert_eq!(error, "it is not a regular file");
     }
 
     #[test]

@@ -111,7 +111,7 @@ pub struct Opened {
     pub identity: Identity,
     /// What the head of the response says of who may read it.
     pub cors: Cors,
-    /// What becomes of the connection after the response.
+    /// Whether the connection is kept open after the response.
     pub after: KeepAlive,
 }
 
@@ -148,7 +148,7 @@ pub struct Polled {
     pub identity: Identity,
     /// What the response says of who may read it.
     pub cors: Cors,
-    /// What becomes of the connection after the response.
+    /// Whether the connection is kept open after the response.
     pub after: KeepAlive,
 }
 
@@ -161,6 +161,6 @@ pub struct Posted {
     pub body: Vec<u8>,
     /// What the response says of who may read it.
     pub cors: Cors,
-    /// What becomes of the connection after the response.
+    /// Whether the connection is kept open after the response.
     pub after: KeepAlive,
 }

@@ -33,7 +33,7 @@ pub struct Request {
     /// Who may read the answer.
     cors: Cors,
     part: Part,
-    /// What becomes of the connection where the body is not read.
+    /// Whether the connection is kept open if the body is not read.
     after: KeepAlive,
     asked: Asked,
 }
@@ -67,12 +67,12 @@ pub enum Asked {
         body: BodyReader,
         /// Whether the client waits for a 100 before it sends the body.
         expectation: Expectation,
-        /// What becomes of the connection once the body was read.
+        /// Whether the connection is kept open once the body was read.
         after: KeepAlive,
     },
 }
 
-/// What comes of a request whose client is known.
+/// The outcome of a request whose client is known.
 #[derive(Debug)]
 pub enum Admitted {
     /// All of the request has been used.

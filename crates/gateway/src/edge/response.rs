@@ -36,7 +36,7 @@ pub struct Response<'r> {
     pub fields: &'r str,
     /// Who may read it.
     pub cors: &'r Cors,
-    /// What becomes of the connection.
+    /// Whether the connection is kept open.
     pub after: KeepAlive,
 }
 

@@ -120,7 +120,7 @@ fn converse(pieces: &[&[u8]]) -> Outcome {
     (statuses.filter(|&status| status != 100).collect(), gateway.left, gateway.is_over)
 }
 
-/// What comes of `sent`, however it is cut in two, and one byte a time.
+/// The result of `sent`, cut in two at every place, and sent one byte at a time.
 #[track_caller]
 fn outcome(sent: &str) -> Outcome {
     let bytes = sent.as_bytes();

@@ -35,7 +35,7 @@ pub struct LargeEvents {
     counted: u32,
 }
 
-/// Whether an event of so many bytes is shared.
+/// Whether an event of this many bytes is shared.
 pub fn is_large(bytes: usize) -> bool {
     bytes >= LARGE_EVENT_BYTES
 }

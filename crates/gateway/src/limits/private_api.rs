@@ -25,10 +25,10 @@ pub const API_DISCARDED_BYTES_MAX: usize = 16 * MIB;
 /// whole; the bound ends a request that would go on for ever.
 pub const BULK_BYTES_MAX: usize = 64 * MIB;
 
-/// Answers to many events are sent when they are so many bytes, or all that came are answered.
+/// Answers to many events are sent when they reach this many bytes, or all received events are answered.
 pub const BULK_ANSWER_BYTES: usize = 64 * KIB;
 
-/// So many of these pieces wait for a reader, before no more events are read: an application may
+/// This many of these pieces wait for a reader, before no more events are read: an application may
 /// send thousands before it reads.
 pub const BULK_ANSWERS_QUEUED: usize = 16;
 

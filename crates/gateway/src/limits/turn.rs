@@ -68,7 +68,7 @@ pub const BATCH_BYTES_MAX: usize = 64 * KIB as usize;
 /// is memory of each core, and what is beyond it is in the log anyway.
 pub const PENDING_BYTES_MAX: usize = MIB as usize;
 
-/// What it costs to look an event up that is not even visited, as if it had so many bytes.
+/// The cost of looking up an event that is not visited, as if it had this many bytes.
 pub const LOOK_UP_BYTES: usize = 64;
 
 const _: () = {

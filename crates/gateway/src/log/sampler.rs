@@ -12,7 +12,7 @@ pub struct Sampler<const KINDS: usize> {
     suppressed: [u64; KINDS],
 }
 
-/// What becomes of an event.
+/// What happens to an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sampled {
     /// It is worth a line, which also stands for this many that had none.

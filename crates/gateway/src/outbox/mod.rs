@@ -191,7 +191,7 @@ impl<'a> Outbox<'a> {
         self.sending.written.in_turn(self.now)
     }
 
-    /// Bytes that the socket is given for so many of the protocol, at most.
+    /// The most bytes that go to the socket for this many bytes of the protocol.
     #[inline]
     pub fn sealed_bytes_max(&mut self, bytes: usize) -> usize {
         match self.channel.outward() {

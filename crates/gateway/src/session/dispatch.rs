@@ -58,7 +58,7 @@ pub struct Batch {
     staged: [Option<Staged>; SHARED_ENCODINGS],
 }
 
-/// So many events a batch has room for at once.
+/// A batch has room for this many events from the start.
 const BATCH_EVENTS: usize = 8;
 
 /// An event that is still to be sent.
@@ -266,7 +266,7 @@ impl Dispatch {
     }
 
     /// Ends a turn: its buffer is gone, so a batch that is sent further is staged again, and the log
-    /// may let go of its events, so they are copied. The newest batch grows no more, since clients
+    /// may release its events, so they are copied. The newest batch grows no more, since clients
     /// that come from now on have cursors past it.
     pub fn end_turn(&mut self) {
         self.cost = 0;

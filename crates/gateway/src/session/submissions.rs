@@ -1,6 +1,6 @@
 //! Clients' commands of one core whose events have no place in the log yet.
 //!
-//! An entry is there while the log's source has the event, whatever becomes of the connections that
+//! An entry is there while the log's source has the event, whatever happens to the connections that
 //! wait for the answer: the answer is remembered for a command that comes again. It writes to no
 //! connection.
 

@@ -31,7 +31,7 @@ const MIB: u64 = 1 << 20;
 /// allocator's slack.
 const SLACK_BYTES: u64 = 24 * MIB;
 
-/// So many bytes of a compressed message of zeros, which is not whole.
+/// This many bytes of a compressed message of zeros, which is not whole.
 fn bomb(opcode: u8, bytes: usize) -> Vec<u8> {
     let mut deflater = Deflater::new(Level::new(9).unwrap(), WindowBits::MAX, MemoryLevel::USUAL);
     let mut compressed = Vec::new();

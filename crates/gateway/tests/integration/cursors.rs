@@ -69,7 +69,7 @@ impl Reader {
         cursor.clone_into(&mut self.cursor);
     }
 
-    /// Reads so many events, then leaves without a word.
+    /// Reads this many events, then leaves without a word.
     #[track_caller]
     fn visits(&mut self, gateway: &Gateway, way: Way, count: usize) {
         let query = [("client", "bob"), ("topic", "a"), ("topic", "b")];

@@ -1,4 +1,4 @@
-//! What becomes of events and requests while the gateway goes away.
+//! What happens to events and requests while the gateway goes away.
 //!
 //! An event that was acknowledged, with a 200 or an ack, is sent to each client that listens to it
 //! and keeps up, before that client is told of the end. How clients are told is `stop`.

@@ -28,7 +28,7 @@ fn publish(gateway: &Gateway) -> Vec<String> {
 fn a_query_may_ask_for_the_last_events(engine: Engine) {
     let gateway = Gateway::start_with(engine, &SETTINGS);
     publish(&gateway);
-    // A number beyond the limit counts as the limit; each topic has so many of its own.
+    // A number beyond the limit counts as the limit; each topic has this many of its own.
     for (last, topics, expected) in [
         ("3", &["news"][..], vec![34, 36, 38]),
         ("99", &["news"], vec![30, 32, 34, 36, 38]),

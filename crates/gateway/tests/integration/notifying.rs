@@ -88,7 +88,7 @@ fn what_is_not_kept_is_for_those_who_are_here(engine: Engine) {
         let query = [("client", name), ("cursor", &*start), ("wait", "0")];
         assert_eq!(poll(&gateway, &query).data(), expected);
     }
-    // For one who was away when it came it does not exist: it gets neither the event nor a gap.
+    // For a client that was away it does not exist: it gets neither the event nor a gap.
     let ack = ann.does(&json!({
         "type": "notify", "id": "3", "to": ["dora"], "data": "missed", "ttl": 0
     }));

@@ -48,7 +48,7 @@ impl Publisher {
         self.published += 1;
     }
 
-    /// As many as it takes until so many clients lag.
+    /// As many as it takes until this many clients lag.
     #[track_caller]
     fn outruns(&mut self, gateway: &Gateway, clients: u64) {
         while gateway.metric("ringway_lagging_connections") < clients {

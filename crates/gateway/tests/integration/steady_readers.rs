@@ -30,7 +30,7 @@ const PIECE_BYTES: usize = 64 << 10;
 /// More than the kernel's buffers of both ends hold.
 const EVENTS: usize = 120;
 
-/// Takes so many pieces at the pace of a slow client.
+/// Takes this many pieces at the pace of a slow client.
 fn reads_slowly(client: &mut Client, pieces: u32) {
     (0..pieces).for_each(|_| {
         client.takes_a_piece();

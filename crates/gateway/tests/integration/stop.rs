@@ -1,4 +1,4 @@
-//! How the gateway stops: SIGTERM and what becomes of its clients, within `drain_time`.
+//! How the gateway stops: SIGTERM and what happens to its clients, within `drain_time`.
 //!
 //! RFC 6455 §7.4.1: 1001 is what a server says that is going down.
 

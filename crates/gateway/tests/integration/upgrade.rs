@@ -222,7 +222,7 @@ fn a_refused_client_may_try_again(engine: Engine) {
     client.receives_text("at last");
 }
 
-/// RFC 6454 §7.3: with two there is no telling which to believe.
+/// RFC 6454 §7.3: with two it is unclear which one to believe.
 fn two_origins_are_a_400(engine: Engine) {
     let gateway = Gateway::start(engine);
     let request = Request::upgrade().and("Origin", "http://a").and("Origin", "http://b");

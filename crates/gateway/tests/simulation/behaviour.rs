@@ -53,9 +53,9 @@ pub enum Reading {
     AtMost(usize),
     /// This many bytes each time this has passed.
     Sips(usize, Duration),
-    /// Nothing for a while, from when it has said so many bytes.
+    /// Nothing for a while, once it has sent this many bytes.
     Naps(usize, Duration),
-    /// Nothing any more, from when it has said so many bytes.
+    /// Nothing any more, once it has sent this many bytes.
     Never(usize),
 }
 

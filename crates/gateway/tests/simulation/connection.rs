@@ -65,7 +65,7 @@ impl Connection {
         self.wire.delivers(bytes)
     }
 
-    /// Bytes that so many of plain text take on the network, at most.
+    /// The most bytes that this many bytes of plain text take on the network.
     pub fn sealed_bytes_max(&self, bytes: usize) -> usize {
         self.wire.sealed_bytes_max(bytes)
     }

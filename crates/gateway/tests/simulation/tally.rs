@@ -116,7 +116,7 @@ impl Tally {
         self.add_all(count, 1);
     }
 
-    /// Counts so many more.
+    /// Counts this many more.
     pub fn add_all(&mut self, count: Count, more: u64) {
         *self.counts.entry(count).or_default() += more;
     }

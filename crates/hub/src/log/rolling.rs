@@ -2,7 +2,7 @@
 //!
 //! A segment is closed by count, bytes or age, before the next event; then the oldest ones are let
 //! go, those with many recipients in parts: the rest when somebody has read the log. Never waits for
-//! a replay, and never lets go of more than a part, unless it did so without once already: the log
+//! a replay, and never releases more than a part, unless it did so without once already: the log
 //! may exceed its bounds by one segment so, not by two.
 
 use std::ops::Range;
@@ -17,7 +17,7 @@ use crate::segment::Segment;
 use crate::segment_size::{Nanos, nanos};
 
 impl Log {
-    /// Lets go of what is too old; for when nothing is appended. Call it a few times per
+    /// Releases what is too old; for when nothing is appended. Call it a few times per
     /// `age_max`.
     pub fn expire(&self, now: Duration) {
         let now = nanos(now);
@@ -47,7 +47,7 @@ impl Log {
         now.saturating_sub(segment.segment_size().opened_at()) > self.segment_age
     }
 
-    /// Closes a segment that is full or old, unless that is done, and lets go of what is then too
+    /// Closes a segment that is full or old, unless that is done, and releases what is then too
     /// much. Returns the newest segment.
     #[cold]
     pub(super) fn roll(&self, from: Arc<Segment<Event>>, now: Nanos) -> Arc<Segment<Event>> {
@@ -85,7 +85,7 @@ impl Log {
         next
     }
 
-    /// Lets go of what is too much, a part of it if that has many keys. What has left is for the
+    /// Releases what is too much, a part of it if that has many keys. What has left is for the
     /// caller to drop, without a lock.
     fn trim(&self, mut history: RwLockWriteGuard<'_, History>, now: Nanos, pace: Pace) -> Trimmed {
         self.trim_is_due.store(false, Ordering::Relaxed);

@@ -166,7 +166,7 @@ fn what_cannot_be_is_said() {
     machine.has_card("eth0", 1, "0");
     for (arguments, code, wanted) in [
         (&["eth9"][..], 1, "there is no interface eth9"),
-        (&["--cores", "two"], 2, "\"two\" is no list of cores"),
+        (&["--cores", "two"], 2, "\"two\" is not a list of cores"),
         (&["--cores"], 2, "--cores needs a list"),
         (&["--verbose"], 2, "unknown option --verbose"),
     ] {

@@ -1,7 +1,7 @@
 //! `churn`: a connection is opened and closed again, and then the next. It may have one message
 //! echoed in between.
 //!
-//! In an open loop connections are due at intended times, whatever becomes of those before, and the
+//! In an open loop connections are due at intended times, whatever happens to those before, and the
 //! time to 101, or to the echo, counts from there. In a closed loop one that has ended is followed by
 //! the next.
 

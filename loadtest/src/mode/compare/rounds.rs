@@ -78,7 +78,7 @@ pub struct Pool {
     pub tester_cpu: Duration,
     /// CPU time of the server in those.
     pub server_cpu: Option<Duration>,
-    /// What is known of the tester's and of the server's threads in each of those.
+    /// What is known about the tester's and the server's threads in each of those.
     loads: Vec<Load>,
     /// Connections open at the end of the last slot.
     pub open: u32,
@@ -247,7 +247,7 @@ impl Sample {
         let (seen, beside) = (slot.seen()?, slot.seen_beside()?);
         let seconds = slot.elapsed.as_secs_f64().max(1e-9);
         let each = |time: Duration| time.as_nanos() as f64 / slot.received as f64;
-        // Where nothing was timed there is no latency, and no ratio of any.
+        // If nothing was timed, there is no latency and no ratio.
         let at = |quantile| match seen.latencies.len() {
             0 => f64::NAN,
             _ => micros(seen.latencies.value_at_quantile(quantile)),
@@ -301,7 +301,7 @@ impl Pool {
         }
     }
 
-    /// The same as one measurement; what is known of threads is the median's, so that one
+    /// The same as one measurement; what is known about threads is the median's, so that one
     /// disturbed slot of many does not make all of them invalid.
     pub fn into_run(self, started_at: Duration) -> Run<()> {
         let median = |value: &dyn Fn(&Load) -> f64| {

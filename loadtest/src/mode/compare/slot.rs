@@ -18,7 +18,7 @@ use crate::{
 pub enum TesterRequest {
     /// It is its turn.
     Measure {
-        /// For so many microseconds.
+        /// For this many microseconds.
         micros: u64,
         /// At this rate; in a closed loop without.
         rate: Option<f64>,
@@ -69,7 +69,7 @@ pub struct Slot {
     pub busy: f64,
     /// The largest share of the time that one of them worked or waited for a CPU.
     pub occupied: f64,
-    /// By so much the sending was behind when it was told to stop.
+    /// How far the sending was behind when it was told to stop.
     pub behind: Duration,
     /// CPU time of the tester's threads.
     pub tester_cpu: Duration,

@@ -20,7 +20,7 @@ use crate::{
 /// Frames of the same message with different keys, sent in turn.
 const KEYS: usize = 16;
 
-/// One reply in so many is compared byte by byte; of the others, the kind and the length.
+/// One reply in this many is compared byte by byte; of the others, the kind and the length.
 pub const SAMPLE_INTERVAL: u32 = 64;
 
 /// One thread's echoes.
@@ -79,7 +79,7 @@ impl Unstamped {
         }
     }
 
-    /// Sends so many messages at once.
+    /// Sends this many messages at once.
     #[inline]
     fn send(&mut self, connection: u32, messages: u32, connections: &mut ConnectionTable) {
         self.next_frame = (self.next_frame + 1) % KEYS;
@@ -92,7 +92,7 @@ impl Unstamped {
         }
     }
 
-    /// So many replies are whole.
+    /// This many replies are whole.
     #[inline]
     fn count(&mut self, connection: u32, replies: u32, connections: &mut ConnectionTable) {
         let flow = &mut self.flows[connection as usize];

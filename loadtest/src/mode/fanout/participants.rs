@@ -152,7 +152,7 @@ impl Participants {
         }
     }
 
-    /// In an open loop, the next measurement publishes so many events a second.
+    /// In an open loop, the next measurement publishes this many events a second.
     pub fn set_rate(&self, rate: Option<f64>) {
         self.dial.set(rate);
     }

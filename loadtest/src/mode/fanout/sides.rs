@@ -82,7 +82,7 @@ pub struct Published {
 }
 
 impl Published {
-    /// Nothing yet, of so many publishers.
+    /// Nothing yet, of this many publishers.
     pub fn new(publishers: u32) -> Self {
         Self { owed: vec![Vec::new(); publishers as usize], ..Self::default() }
     }
@@ -134,7 +134,7 @@ pub struct Received {
 }
 
 impl Received {
-    /// Nothing yet, of so many publishers.
+    /// Nothing yet, of this many publishers.
     pub fn new(publishers: usize) -> Self {
         Self {
             ledger: Ledger::default(),

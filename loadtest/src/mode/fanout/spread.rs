@@ -29,7 +29,7 @@ pub struct Spread {
     blocks_max: usize,
 }
 
-/// What is known of the events of a run.
+/// What is known about the events of a run.
 #[derive(Debug)]
 pub struct Spreads {
     /// From the first subscriber to the last, of each event that reached all whom it was owed to.

@@ -39,7 +39,7 @@ pub struct Traffic {
     givings_up: AtomicU64,
     /// Deliveries that came, or will not.
     settled: AtomicU64,
-    /// The publishers are to be woken when so many are settled.
+    /// The publishers are woken when this many are settled.
     wake_at: AtomicU64,
     waker: OnceLock<Waker>,
     book: Mutex<Book>,
@@ -71,7 +71,7 @@ const PUBLISHER_BITS: u32 = 16;
 pub const PUBLISHERS_MAX: u32 = 1 << PUBLISHER_BITS;
 
 impl Traffic {
-    /// Of so many publishers, at most [`PUBLISHERS_MAX`].
+    /// Of this many publishers, at most [`PUBLISHERS_MAX`].
     pub fn new(publishers: u32) -> Self {
         let zeros = || (0..publishers).map(|_| AtomicU32::new(0)).collect();
         Self {
@@ -198,7 +198,7 @@ impl Traffic {
         self.settled.load(Ordering::Acquire)
     }
 
-    /// So many more deliveries came, or will not.
+    /// This many more deliveries came, or will not.
     pub fn settle(&self, deliveries: u64) {
         let settled = self.settled.fetch_add(deliveries, Ordering::SeqCst) + deliveries;
         let wake_at = self.wake_at.load(Ordering::SeqCst);

@@ -169,9 +169,9 @@ fn kernel_details(report: &mut Report, [before, after]: [&KernelMemory; 2], conn
         }
         report.detail("slab_bytes_per_connection", sum);
     } else {
-        report.warnings.push(
-            "slab memory by cache: unknown: /proc/slabinfo can be read by root alone".to_owned(),
-        );
+        report
+            .warnings
+            .push("slab memory by cache: unknown: only root can read /proc/slabinfo".to_owned());
     }
     if let (Some(before), Some(after)) = (before.unreclaimable_bytes, after.unreclaimable_bytes) {
         let growth = each(after as f64 - before as f64);

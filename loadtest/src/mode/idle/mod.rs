@@ -1,4 +1,4 @@
-//! `idle`: connections are opened and held, and nothing is sent on them but what makes the server hold
+//! `idle`: connections are opened and held, and nothing is sent on them except what makes the server hold
 //! them and what keeps them alive.
 //!
 //! Over HTTP, what is held is the response to one request. One that is lost stays lost. Pings are spread evenly over their period, and leave at intended

@@ -31,7 +31,7 @@ use crate::{
     verdict,
 };
 
-/// The confirming step is so many times as long.
+/// The confirming step is this many times as long.
 const CONFIRM_FACTOR: u32 = 3;
 
 /// Rates that are tried to be confirmed, each lower than the one before by the precision.
@@ -40,7 +40,7 @@ const CONFIRMATIONS_MAX: u32 = 8;
 /// A step that was the tester's fault is tried so often.
 const TESTER_TRIES_MAX: u32 = 3;
 
-/// A server that was asked too much has so many times the usual rest.
+/// After an overload, the server rests this many times as long as usual.
 const REST_FACTOR: u32 = 4;
 
 /// Runs it.

@@ -18,7 +18,7 @@ pub enum Purpose {
     Confirm,
 }
 
-/// Of what was sent, so much must come back while it is being sent.
+/// The share of the messages that must come back while the sending goes on.
 const RATE_SHARE_MIN: f64 = 0.97;
 
 /// Judges a step of `time` at a rate, by its report.

@@ -23,7 +23,7 @@ pub(in crate::uring) struct Injected {
 
 #[derive(Debug, Clone, Copy)]
 pub(in crate::uring) enum Fault {
-    /// Consumes so many entries, and does not wait (io_uring_enter(2)).
+    /// Consumes this many entries, and does not wait (io_uring_enter(2)).
     Short(u32),
     /// Fails with this `errno`, having consumed nothing.
     Fails(i32),

@@ -1,7 +1,7 @@
 //! Submissions of the application whose events have no place in the log yet, and the requests that
 //! wait for their answers.
 //!
-//! An entry is there while the log's source has the event, whatever becomes of the requests: the
+//! An entry is there while the log's source has the event, whatever happens to the requests: the
 //! answer is remembered for one that comes again with its idempotency key.
 
 use std::{
@@ -37,7 +37,7 @@ use crate::{
 /// How often a request that waits looks whether the gateway is going away.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What is known of a submission.
+/// What is known about a submission.
 #[derive(Debug)]
 pub enum Answer {
     /// What became of it.

@@ -1,6 +1,6 @@
 //! Requests that come twice are done once: `draft-ietf-httpapi-idempotency-key-header`.
 //!
-//! Keys are remembered for a time, and so many of them. A submission that is unsound is not
+//! A limited number of keys is remembered, for a limited time. A submission that is unsound is not
 //! remembered: its key may come again with a sound one.
 
 use std::{

@@ -35,7 +35,7 @@ pub enum Line<'l> {
 }
 
 impl Lines {
-    /// Of lines with at most so many bytes.
+    /// Of lines with at most this many bytes.
     pub fn new(bytes_max: usize) -> Self {
         Self { partial: Vec::new(), length: Length::Within, bytes_max }
     }

@@ -54,7 +54,7 @@ pub(super) fn io_uring_disabled(subject: &Subject<'_>) -> Finding {
         _ if without(subject.needs) == Verdict::Good => finding,
         1 if is_passed || is_privileged() => finding.judged(
             Verdict::Advice,
-            "this user may; the gateway's must be in the group of kernel.io_uring_group",
+            "this user may use it; the gateway's user must be in the group of kernel.io_uring_group",
         ),
         _ => finding.judged(
             Verdict::Hurts,
@@ -104,7 +104,7 @@ pub(super) fn huge_pages(subject: &Subject<'_>) -> Finding {
             .judged(Verdict::Advice, format!("echo madvise > {HUGE_PAGES}")),
         Some(chosen @ ("madvise" | "never")) => Finding::good(name, chosen, wanted, why),
         _ => {
-            let found = format!("unknown: {HUGE_PAGES} chooses nothing known");
+            let found = format!("unknown: {HUGE_PAGES} selects no known mode");
             Finding { verdict: Verdict::Unknown, ..Finding::good(name, found, wanted, why) }
         }
     }

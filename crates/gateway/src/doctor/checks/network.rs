@@ -86,12 +86,12 @@ fn buffers(subject: &Subject<'_>, key: &str, least: u64, why: &str) -> Finding {
 }
 
 pub(super) fn receive_buffer_cap(subject: &Subject<'_>) -> Finding {
-    let why = "silently caps socket.receive_buffer_bytes, and nothing where that is not set";
+    let why = "silently caps socket.receive_buffer_bytes; no effect if that is not set";
     buffer_cap(subject, "net.core.rmem_max", subject.needs.receive_buffer, why)
 }
 
 pub(super) fn send_buffer_cap(subject: &Subject<'_>) -> Finding {
-    let why = "silently caps socket.send_buffer_bytes, and nothing where that is not set";
+    let why = "silently caps socket.send_buffer_bytes; no effect if that is not set";
     buffer_cap(subject, "net.core.wmem_max", subject.needs.send_buffer, why)
 }
 

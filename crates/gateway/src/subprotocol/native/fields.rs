@@ -94,7 +94,7 @@ impl Field {
 #[derive(Debug, Default)]
 pub struct Fields<'t> {
     given: [Given<'t>; Field::ALL.len()],
-    /// The first name that no field has; empty where it is no text.
+    /// The first name that no field has; empty where it is not text.
     unknown: Option<Cow<'t, str>>,
 }
 
@@ -136,7 +136,7 @@ impl<'t> Fields<'t> {
         let names = fields.iter().map(|field| field.name());
         let message = match spelling::nearest(unknown, names.clone()) {
             Some(near) => format!("a field is not known; did you mean \"{near}\"?"),
-            None => format!("a field is not known; there are {}", Vec::from_iter(names).join(", ")),
+            None => format!("a field is not known; known are {}", Vec::from_iter(names).join(", ")),
         };
         Err(Fault::new(ErrorCode::UnknownField, message))
     }

@@ -41,7 +41,7 @@ use crate::{
 };
 pub use read::read;
 
-/// The name by which a WebSocket handshake agrees on it (RFC 6455 §1.9).
+/// Its name in a WebSocket handshake (RFC 6455 §1.9).
 pub const NAME: &str = "ringway.v1.json";
 
 /// The codec of `ringway.v1.json`.

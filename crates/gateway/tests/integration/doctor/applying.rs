@@ -206,19 +206,19 @@ fn a_path_that_never_ends_is_neither_read_nor_waited_for() {
     }
     host.has_fifo(RECORD);
     for task in ["--apply", "--undo", "--dry-run"] {
-        host.doctor(&[task]).ends_with(1).complains("it is no regular file");
+        host.doctor(&[task]).ends_with(1).complains("it is not a regular file");
     }
     fs::remove_file(host.path(RECORD)).unwrap();
 
     host.has_fifo(CONF);
-    host.doctor(&["--apply"]).ends_with(1).complains("60-ringway.conf: it is no regular file");
-    host.doctor(&["--undo"]).ends_with(0).says("kept").says("it is no regular file");
+    host.doctor(&["--apply"]).ends_with(1).complains("60-ringway.conf: it is not a regular file");
+    host.doctor(&["--undo"]).ends_with(0).says("kept").says("it is not a regular file");
     host.doctor(&["--dry-run"]).ends_with(0);
     fs::remove_file(host.path(CONF)).unwrap();
 
     host.has_fifo(SOMAXCONN);
-    host.doctor(&[]).says("unknown: net.core.somaxconn: it is no regular file");
-    host.doctor(&["--apply"]).ends_with(0).says("kept").says("it is no regular file");
+    host.doctor(&[]).says("unknown: net.core.somaxconn: it is not a regular file");
+    host.doctor(&["--apply"]).ends_with(0).says("kept").says("it is not a regular file");
     assert_eq!(host.number(COOKIES), 1);
 }
 

@@ -61,7 +61,7 @@ pub fn attack<T>(name: &str, gateway: &Gateway, run: impl FnOnce() -> T) -> (Cos
         });
         let ends = Ends(is_over);
         let attackers = run();
-        // What was sent last is to arrive, too, and all that comes of it.
+        // The last bytes and their effects must arrive as well.
         stops_growing(gateway);
         drop(ends);
         let latencies = threads.into_iter().flat_map(|thread| thread.join().unwrap());

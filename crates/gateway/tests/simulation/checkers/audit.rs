@@ -15,7 +15,7 @@ use crate::core::{Core, Owner};
 
 const PROPERTY: &str = "a core keeps nothing for connections that are closed";
 
-/// What is known of the connections of all cores.
+/// What is known about the connections of all cores.
 pub struct Audit {
     permits: Permits,
     silence: Silence,

@@ -53,7 +53,7 @@ impl Application {
 }
 
 impl Hub {
-    /// Sends one event, with so many bytes of data if it says how many.
+    /// Sends one event, with this many bytes of data if it says how many.
     pub(super) fn append(&mut self, bytes: Option<usize>, now: Duration) {
         let Self { model, plan, rng, .. } = self;
         let token = model.commands.len() as u64;

@@ -37,7 +37,7 @@ use crate::{
 
 /// All clients of the hub, and the application.
 pub struct Hub {
-    /// What is known of them.
+    /// What is known about them.
     pub model: Model,
     network: Network,
     broker: Arc<Broker>,

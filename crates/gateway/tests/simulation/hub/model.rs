@@ -31,7 +31,7 @@ use crate::{
 
 pub(super) const PROPERTY: &str = "the directory knows who is connected";
 
-/// A queue of so many bytes has room for all that a turn brings, where no flood comes.
+/// A queue of this many bytes has room for all events of a turn, without a flood.
 const ROOMY: usize = 64 << 10;
 
 /// How long a poll waits for an event, at most.

@@ -46,7 +46,7 @@ pub enum Start {
     Alone {
         /// The core's position.
         position: Sequence,
-        /// What is known of its name.
+        /// What is known about its name.
         person: Box<Person>,
     },
 }

@@ -156,7 +156,7 @@ impl Wire {
         self.client.half_close();
     }
 
-    /// Bytes that so many of plain text take on the wire, at most.
+    /// The most bytes that this many bytes of plain text take on the wire.
     pub fn sealed_bytes_max(&self, bytes: usize) -> usize {
         self.seal.as_ref().map_or(bytes, |seal| seal.layer.sealed_bytes_max(bytes))
     }

@@ -23,7 +23,7 @@ pub struct Asked {
     pub method: Method,
     /// The minor version of HTTP/1.
     pub minor: u8,
-    /// What becomes of the connection.
+    /// Whether the connection is kept open.
     pub after: KeepAlive,
 }
 
@@ -38,7 +38,7 @@ enum Framing {
     ByClose,
 }
 
-/// Writes a response; says what becomes of the connection.
+/// Writes a response; returns whether the connection is kept open.
 ///
 /// # Errors
 /// The client has gone or reads nothing, or the body ended before its end.
