@@ -4,7 +4,7 @@
 //! never decides what happens to one.
 //!
 //! Memory: 33 bytes per client at a load of 7/8 at most (50 on average), and its name with the 16
-//! bytes of an `Arc`; and what `losses` and `stalls` say.
+//! bytes of an `Arc`; and what `losses`, `stalls` and `besides` say.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -13,7 +13,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::{HashTable, hash_table::Entry};
 
-use self::{losses::Losses, stalls::Stalls};
+use self::{besides::Besides, losses::Losses, stalls::Stalls};
+pub use self::{
+    besides::{Handover, Seat},
+    departures::{Departed, Fate},
+};
 use crate::cursor::Sequence;
 use crate::name::Name;
 
@@ -51,6 +55,7 @@ struct Shard {
     behind: usize,
     losses: Losses,
     stalls: Stalls,
+    besides: Besides,
 }
 
 /// Invariant: `behind <= live`.
@@ -122,10 +127,21 @@ impl Default for Directory {
 }
 
 impl Directory {
-    /// A connection has come.
+    /// A connection has come, with a cursor of its own.
     pub fn arrive(&self, client: &str) -> Arrival {
+        self.enter(client, None)
+    }
+
+    /// A connection has come without a cursor, to a core that has read the log up to `position`. If
+    /// others of the client are there, it begins behind what only those were sent; if they leave
+    /// without having been served that, [`Directory::leave_seat`] says so.
+    pub fn arrive_now(&self, client: &str, seat: Seat, position: Sequence) -> Arrival {
+        self.enter(client, Some((seat, position)))
+    }
+
+    fn enter(&self, client: &str, now: Option<(Seat, Sequence)>) -> Arrival {
         let (hash, mut shard) = self.shard(client);
-        let Shard { clients, name_bytes, stalls, .. } = &mut *shard;
+        let Shard { clients, name_bytes, stalls, besides, .. } = &mut *shard;
         let same = |entry: &Client| *entry.name == *client;
         match clients.entry(hash, same, |entry| self.hasher.hash_one(&*entry.name)) {
             Entry::Occupied(mut entry) => {
@@ -139,6 +155,16 @@ impl Directory {
                     }
                     _ => Since::Live,
                 };
+                if let Some((seat, position)) = now {
+                    let began = match since {
+                        Since::Live => position,
+                        Since::Stalled(sequence) => sequence.min(position),
+                        Since::Left(_) | Since::Unknown => 0,
+                    };
+                    if began > entry.left {
+                        besides.add(hash, seat, began);
+                    }
+                }
                 Arrival { name: Arc::clone(&entry.name), since }
             }
             Entry::Vacant(place) => {
@@ -147,41 +173,6 @@ impl Directory {
                 place.insert(Client { name: Arc::clone(&name), live: 1, behind: 0, left: 0 });
                 Arrival { name, since: Since::Unknown }
             }
-        }
-    }
-
-    /// A connection has gone, having been served up to `at`. With the last one the client is away,
-    /// since the newest event that any of its connections was served.
-    ///
-    /// A connection that is behind catches up first, or the client stays behind.
-    pub fn leave(&self, client: &str, at: Sequence) {
-        let (hash, mut shard) = self.shard(client);
-        let left = shard.change(hash, client, |entry| {
-            entry.live = entry.live.saturating_sub(1);
-            entry.behind = entry.behind.min(entry.live);
-            entry.left = entry.left.max(at);
-            (entry.live == 0).then_some(entry.left)
-        });
-        let Some(left) = left.flatten() else { return };
-        // What left the log while the client was here was for its connections to tell, and they
-        // have not come so far.
-        let lost_to = self.lost_to.load(Ordering::Relaxed);
-        if left < lost_to {
-            shard.losses.add(hash, lost_to);
-        } else {
-            shard.losses.settle(hash, left);
-        }
-    }
-
-    /// A connection that has gone turns out to have been served up to `at`.
-    pub fn was_served(&self, client: &str, at: Sequence) {
-        let (hash, mut shard) = self.shard(client);
-        let left = shard.change(hash, client, |entry| {
-            entry.left = entry.left.max(at);
-            entry.left
-        });
-        if let Some(left) = left {
-            shard.losses.settle(hash, left);
         }
     }
 
@@ -355,6 +346,7 @@ impl Directory {
                 + shard.name_bytes
                 + shard.losses.bytes()
                 + shard.stalls.bytes()
+                + shard.besides.bytes()
         };
         size_of::<Self>() + self.shards.iter().map(bytes).sum::<usize>()
     }
@@ -392,6 +384,8 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+mod besides;
+mod departures;
 mod losses;
 mod stalls;
 #[cfg(test)]

@@ -35,7 +35,9 @@ mod sync;
 pub use address::{Address, Recipients};
 pub use cursor::{Cursor, CursorFault, Epoch, Gap, Sequence};
 pub use dedup_cache::{DedupCache, First};
-pub use directory::{Arrival, Directory, Liveness, Sighting, Since};
+pub use directory::{
+    Arrival, Departed, Directory, Fate, Handover, Liveness, Seat, Sighting, Since,
+};
 pub use event::{
     Audience, Draft, ENCODING_SLOTS, Event, Expiry, Fields, Span, ToSender, UNKEPT_GRACE,
 };

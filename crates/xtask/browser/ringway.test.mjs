@@ -65,6 +65,16 @@ test("a gap is told once, and reading goes on behind it", () => {
   assert.equal(position.take("news", at(1, "ffffffffffff")), true);
 });
 
+test("a gap of what another connection has not taken is told though it is behind", () => {
+  const position = new Position();
+  position.begin(at(5));
+  assert.equal(position.take("news", at(8)), true);
+  assert.equal(position.skip(at(8), true), true);
+  assert.equal(position.skip(at(8), true), false);
+  assert.equal(position.cursor, at(8));
+  assert.equal(position.skip(at(8)), false);
+});
+
 test("a topic that is subscribed with an older cursor catches up by its own", () => {
   const position = new Position(at(20));
   position.rewind("old", at(3), false);

@@ -5,7 +5,7 @@
 
 use ringway_acceptor::{ConnectionId, Operation, Operations, Waker};
 use ringway_frame::CloseCode;
-use ringway_hub::{Cursor, Name};
+use ringway_hub::{Cursor, Handover, Name};
 use std::{
     fmt,
     sync::{
@@ -94,6 +94,14 @@ pub enum CoreMessage {
     },
     /// Read these settings from now on; see [`Settings::replaced_by`].
     ReplaceSettings(Arc<Settings>),
+    /// Tell a client of a gap, or send it what it may have: another connection of it has left, and has
+    /// not taken what the client was sent.
+    TakeOver {
+        /// The client.
+        client: Name,
+        /// Which of its connections here is to be told, and of what.
+        handover: Handover,
+    },
     /// Change what a connection listens to.
     Listen {
         /// The connection. If it is not one of the client's own, nothing happens.

@@ -342,6 +342,17 @@ impl Broker {
     ) -> (Sequence, u64) {
         let interest =
             Interest { key: Key::Recipient(client), after, live_after: Some(Sequence::MAX) };
+        self.before_first(interest, through, now)
+    }
+
+    /// As [`Broker::kept_after`], for any interest.
+    pub fn before_first(
+        &self,
+        interest: Interest<'_>,
+        through: Sequence,
+        now: Duration,
+    ) -> (Sequence, u64) {
+        let after = interest.after;
         let mut found = through.max(after);
         let replayed = self.log.replay(&[interest], through, now, |event| {
             found = event.sequence() - 1;

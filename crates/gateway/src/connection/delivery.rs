@@ -6,7 +6,7 @@
 use crate::{connection::HeldRequest, encoding::pieces::Pieces};
 
 use ringway_frame::CloseCode;
-use ringway_hub::Sequence;
+use ringway_hub::{Handover, Sequence};
 
 use crate::{
     broker::{Missed, mailbox::Change},
@@ -129,6 +129,14 @@ impl ClientConnection {
         if let Ok(Some(missed)) = changed {
             self.tell_of_gap(missed, turn);
         }
+        self.after_commands(turn);
+    }
+
+    /// Others of the client's connections have left, and have not taken what the client was sent: this
+    /// one is sent it, or told of a gap.
+    pub fn take_over(&mut self, handover: Handover, turn: &mut Turn<'_>) {
+        let Some(session) = self.session_mut() else { return };
+        session.take_over(handover, turn.context.now, turn.hub);
         self.after_commands(turn);
     }
 

@@ -42,7 +42,10 @@ use crate::{
     },
     refusal::Refusal,
     session::{
-        Session, Settled, core_hub::CoreHub, delivery::DeliveryContext, departures::Departure,
+        Session, Settled,
+        core_hub::CoreHub,
+        delivery::DeliveryContext,
+        departures::{Departure, Taken},
         ready::Effort,
     },
     transport::{
@@ -245,6 +248,12 @@ impl ClientConnection {
             let mut outbox = outbox!(self, turn);
             match &mut self.stage {
                 Protocol::WebSocket(socket) => {
+                    // Its answer may not be taken, and then the connection ends.
+                    if earlier == Settled::Yes
+                        && let Some(session) = socket.session_mut()
+                    {
+                        session.settle_at(turn.hub);
+                    }
                     let connection = self.connection;
                     let context = &mut turn.context;
                     let outcome =
@@ -311,7 +320,8 @@ impl ClientConnection {
             let settled = self.settled(turn);
             self.retire(settled, turn);
             if settled != Settled::Yes {
-                turn.hub.departures.cut(self.connection);
+                let cut = turn.hub.departures.cut(self.connection);
+                turn.hub.end_departures(cut, Taken::Part);
             }
             self.stage = Protocol::Closing;
             let is_backlogged = self.sending.is_backlogged();
@@ -364,9 +374,10 @@ impl ClientConnection {
     /// known yet, it is found out in the turn after the send.
     fn depart(&self, session: Session, settled: Settled, turn: &mut Turn<'_>) {
         let client = Name::clone(session.client());
-        let at = session.leave(self.connection.slot(), settled, turn.hub);
+        let (at, departed) = session.leave(self.connection.slot(), settled, turn.hub);
         if let Settled::Unknown { sent_in } = settled {
-            let departure = Departure { connection: self.connection, client, at, sent_in };
+            let (connection, is_beside) = (self.connection, departed.is_beside);
+            let departure = Departure { connection, client, at, is_beside, sent_in };
             turn.hub.departures.note(departure);
         }
     }

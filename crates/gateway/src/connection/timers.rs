@@ -17,6 +17,7 @@ use crate::{
     refusal::Refusal,
     session::{
         delivery::{EventWriter, ServerMessage},
+        departures::Taken,
         perform,
     },
     transport::websocket::PartialMessage,
@@ -158,7 +159,8 @@ impl ClientConnection {
         if let Some(session) = self.session_mut() {
             session.end_stall(turn.hub);
         }
-        turn.hub.departures.drained(self.connection, &turn.hub.broker.directory);
+        let served = turn.hub.departures.drained(self.connection);
+        turn.hub.end_departures(served, Taken::All);
         match self.stage {
             Protocol::Leaving => self.leave(turn),
             _ => self.progressed(turn),
@@ -285,7 +287,7 @@ impl ClientConnection {
             Protocol::WebSocket(socket) => {
                 if let Some((session, mut frames)) = socket.delivery() {
                     if is_settled {
-                        session.settle();
+                        session.settle_at(turn.hub);
                     }
                     let cursor = session.cursor(turn.hub);
                     frames.server_message(
@@ -298,7 +300,7 @@ impl ClientConnection {
             }
             Protocol::Stream(stream) => {
                 if is_settled {
-                    stream.session.settle();
+                    stream.session.settle_at(turn.hub);
                 }
                 let cursor = stream.session.cursor(turn.hub);
                 stream.writer.server_message(

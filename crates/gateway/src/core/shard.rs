@@ -29,6 +29,7 @@ use crate::{
     session::{
         core_hub::{Appended, CoreHub},
         delivery::DeliveryContext,
+        departures::Taken,
         dispatch::{Encoder, Room},
     },
 };
@@ -207,11 +208,11 @@ impl Shard {
     }
 
     fn judge_departures(&mut self, now: Duration) {
-        let CoreHub { departures, broker, .. } = &mut self.core.hub;
-        let peers = &mut self.peers;
-        departures.judge(now, &broker.directory, |connection| {
+        let (hub, peers) = (&mut self.core.hub, &mut self.peers);
+        let served = hub.departures.judge(now, |connection| {
             peers.lookup_mut(connection).is_some_and(|peer| peer.is_backlogged())
         });
+        hub.end_departures(served, Taken::All);
     }
 
     fn read_log(&mut self) {

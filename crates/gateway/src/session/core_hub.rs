@@ -7,17 +7,20 @@ use crate::encoding::large_events::LargeEvents;
 
 use std::{cell::Cell, sync::Arc, time::Duration};
 
-use ringway_hub::{Key, Reader, Sequence, Subscriptions};
+use ringway_hub::{Handover, Key, Name, Reader, Seat, Sequence, Subscriptions};
 
 use crate::{
     broker::{
         Broker,
-        mailbox::Mailbox,
+        mailbox::{CoreMessage, Mailbox},
         source::{Submitter, SubmitterId},
     },
     limits::{LOOK_UP_BYTES, TURN_EVENT_BYTES_MAX, TURN_SLICE_BYTES},
     session::{
-        departures::Departures, dispatch::Dispatch, ready::ReadyQueue, submissions::Submissions,
+        departures::{Departure, Departures, Taken},
+        dispatch::Dispatch,
+        ready::ReadyQueue,
+        submissions::Submissions,
     },
 };
 
@@ -114,6 +117,28 @@ impl CoreHub {
         let most = (last_max.min(last as usize), usize::MAX);
         self.spend(most.0 * LOOK_UP_BYTES);
         self.broker.log.before_last(Key::Topic(topic), self.position(), most, now)
+    }
+
+    /// The place of a connection among those of all cores.
+    pub fn seat(&self, slot: u32) -> Seat {
+        Seat { core: self.core as u32, slot }
+    }
+
+    /// A connection of a client has left: another one is told what may be missing.
+    pub fn hand_over(&self, client: &Name, handover: Option<Handover>) {
+        if let Some(handover) = handover {
+            let order = CoreMessage::TakeOver { client: Name::clone(client), handover };
+            self.mailbox.tell(handover.seat.core as usize, order);
+        }
+    }
+
+    /// It is known what the sockets of these departures have taken: all, or no more than was known.
+    pub fn end_departures(&self, departures: impl IntoIterator<Item = Departure>, taken: Taken) {
+        for Departure { connection, client, at, .. } in departures {
+            let at = (taken == Taken::All).then_some(at);
+            let seat = self.seat(connection.slot());
+            self.hand_over(&client, self.broker.directory.end_departure(&client, seat, at));
+        }
     }
 
     /// The last event that this core has read.

@@ -265,21 +265,26 @@ pub fn read_on(
         }
         let client = session.client().clone();
         let mut room = Ok(());
-        let read = session.read_on(hub, context.now, |event| {
-            let before = outbox.bytes_of_turn();
-            if event.except() != Some(&*client) {
-                room = write_event(event, writer, hub, context, outbox);
-                if room.is_err() {
-                    return ControlFlow::Break(());
+        // One that is no fault of the client's.
+        let missed = session.take_gap();
+        let read = missed.map_or(Ok(()), Err);
+        let read = read.and_then(|()| {
+            session.read_on(hub, context.now, |event| {
+                let before = outbox.bytes_of_turn();
+                if event.except() != Some(&*client) {
+                    room = write_event(event, writer, hub, context, outbox);
+                    if room.is_err() {
+                        return ControlFlow::Break(());
+                    }
+                    context.metrics.deliveries.add(1);
                 }
-                context.metrics.deliveries.add(1);
-            }
-            // Another one like it would not fit.
-            let written = outbox.bytes_of_turn();
-            match written + (written - before) <= context.settings.clients.queue_bytes_max {
-                true => ControlFlow::Continue(()),
-                false => ControlFlow::Break(()),
-            }
+                // Another one like it would not fit.
+                let written = outbox.bytes_of_turn();
+                match written + (written - before) <= context.settings.clients.queue_bytes_max {
+                    true => ControlFlow::Continue(()),
+                    false => ControlFlow::Break(()),
+                }
+            })
         });
         if let Err(OutOfMemory) = room {
             return DeliveryProgress::NoMemory;
@@ -288,7 +293,9 @@ pub fn read_on(
             Ok(()) if session.pace() != Pace::Live => return DeliveryProgress::More,
             Ok(()) => {}
             Err(gap)
-                if was_lagging && context.settings.clients.slow_reader == SlowReader::Close =>
+                if was_lagging
+                    && missed.is_none()
+                    && context.settings.clients.slow_reader == SlowReader::Close =>
             {
                 return DeliveryProgress::TooSlow(gap.from);
             }

@@ -6,7 +6,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use ringway_acceptor::ConnectionId;
-use ringway_hub::{Directory, Name, Sequence};
+use ringway_hub::{Name, Sequence};
 
 /// A client that has left, and whose socket may not have taken the last send.
 #[derive(Debug)]
@@ -17,8 +17,19 @@ pub struct Departure {
     pub client: Name,
     /// Where it has left if the socket has taken all.
     pub at: Sequence,
+    /// Whether it began beside others, and the client may not have been served what came before.
+    pub is_beside: bool,
     /// The turn in which it was sent something last.
     pub sent_in: Duration,
+}
+
+/// What the socket of a departure has taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// All that it was sent.
+    All,
+    /// Perhaps not what it was sent last.
+    Part,
 }
 
 /// The departures of one core.
@@ -42,40 +53,42 @@ impl Departures {
     }
 
     /// The last event that a client was sent on the same connection, or 0 if the socket is known to
-    /// have taken everything.
+    /// have taken everything. One that began beside others does not say what came before that.
     pub fn sent_to(&self, connection: ConnectionId, client: &str) -> Sequence {
         let recent = self.recent.iter().filter(|departure| departure.connection == connection);
-        let same = recent.filter(|departure| &*departure.client == client);
+        let same = recent.filter(|departure| !departure.is_beside && &*departure.client == client);
         same.map(|departure| departure.at).max().unwrap_or(0)
     }
 
     /// All completions of the turn were taken: what was sent before it has been served, unless a
-    /// backlog or a failure was told.
+    /// backlog or a failure was told. Returns those that have been served everything.
     pub fn judge(
         &mut self,
         now: Duration,
-        directory: &Directory,
         mut is_backlogged: impl FnMut(ConnectionId) -> bool,
-    ) {
+    ) -> Vec<Departure> {
+        let mut served = Vec::new();
         for departure in self.recent.extract_if(.., |departure| departure.sent_in != now) {
             if is_backlogged(departure.connection) {
                 self.backlogged.entry(departure.connection).or_default().push(departure);
             } else {
-                directory.was_served(&departure.client, departure.at);
+                served.push(departure);
             }
         }
+        served
     }
 
-    /// The socket has taken all that was sent before this turn.
-    pub fn drained(&mut self, connection: ConnectionId, directory: &Directory) {
-        for departure in self.backlogged.remove(&connection).into_iter().flatten() {
-            directory.was_served(&departure.client, departure.at);
-        }
+    /// The socket has taken all that was sent before this turn. Returns whose.
+    pub fn drained(&mut self, connection: ConnectionId) -> Vec<Departure> {
+        self.backlogged.remove(&connection).unwrap_or_default()
     }
 
-    /// The socket will not take what it was sent last: it is kept for the client's return.
-    pub fn cut(&mut self, connection: ConnectionId) {
-        self.recent.retain(|departure| departure.connection != connection);
-        self.backlogged.remove(&connection);
+    /// The socket will not take what it was sent last: it is kept for the client's return. Returns
+    /// whose.
+    pub fn cut(&mut self, connection: ConnectionId) -> Vec<Departure> {
+        let is_cut = |departure: &mut Departure| departure.connection == connection;
+        let mut cut: Vec<Departure> = self.recent.extract_if(.., is_cut).collect();
+        cut.extend(self.backlogged.remove(&connection).into_iter().flatten());
+        cut
     }
 }

@@ -10,6 +10,7 @@ pub mod core_hub;
 pub mod delivery;
 pub mod departures;
 pub mod dispatch;
+mod handover;
 pub mod perform;
 pub mod ready;
 pub mod submissions;
@@ -18,7 +19,9 @@ mod tests;
 
 use std::{iter, ops::ControlFlow, time::Duration};
 
-use ringway_hub::{Complete, Cursor, Event, Gap, Interest, Key, Name, Sequence, TopicId};
+use ringway_hub::{
+    Complete, Cursor, Departed, Event, Fate, Gap, Handover, Interest, Key, Name, Sequence, TopicId,
+};
 
 use crate::{
     auth::{Grants, Identity},
@@ -49,6 +52,8 @@ pub struct Session {
 struct Uncommon {
     /// Parts that are not yet as far as `cursor`, or are further. Only while not live.
     late: Vec<Late>,
+    /// What came after this one for the client may be missing, and it is to be told. Only while not live.
+    missed_after: Option<Sequence>,
     /// What the client may do.
     grants: Grants,
 }
@@ -112,9 +117,12 @@ impl Session {
     ) -> (Self, Option<Missed>) {
         let gone = hub.broker.log.first() - 1;
         let Identity { client, grants } = identity;
-        let arrival = hub.broker.directory.arrive(&client);
-        hub.subscriptions.arrive(arrival.name.clone(), slot);
         let position = hub.position();
+        let arrival = match start {
+            Start::At(_) => hub.broker.directory.arrive(&client),
+            Start::Now { .. } => hub.broker.directory.arrive_now(&client, hub.seat(slot), position),
+        };
+        hub.subscriptions.arrive(arrival.name.clone(), slot);
         let mut session = Self {
             client: arrival.name,
             topics: Vec::with_capacity(topics.len()),
@@ -122,7 +130,7 @@ impl Session {
             settled: position,
             uncommon: match grants {
                 Grants::BySettings => None,
-                Grants::Own(_) => Some(Box::new(Uncommon { late: Vec::new(), grants })),
+                Grants::Own(_) => Some(Box::new(Uncommon { grants, ..Uncommon::default() })),
             },
             live_after: position,
             pace: Pace::Live,
@@ -227,7 +235,7 @@ impl Session {
 
     /// The socket has taken all that was written.
     pub fn settle(&mut self) {
-        self.settled = self.seen();
+        self.settled = self.served();
     }
 
     /// The socket is full. Until it takes more, a new connection of the client begins where this
@@ -361,7 +369,8 @@ impl Session {
                     Complete::All => through,
                 });
                 // A cursor may be ahead of this core, from one that has read further.
-                if self.late_parts().is_empty() && self.cursor == through {
+                let is_there = self.late_parts().is_empty() && self.cursor == through;
+                if is_there && self.missed_after().is_none() {
                     self.be_live(hub);
                 }
                 Ok(())
@@ -371,10 +380,10 @@ impl Session {
 
     /// Leaves the hub; what the socket may not have taken is kept for the client's return. Says
     /// where it has left if the socket has taken all.
-    pub fn leave(mut self, slot: u32, settled: Settled, hub: &mut CoreHub) -> Sequence {
+    pub fn leave(mut self, slot: u32, settled: Settled, hub: &mut CoreHub) -> (Sequence, Departed) {
         let sent = match self.pace {
             Pace::Live => self.cursor.max(hub.settled()),
-            Pace::Replaying | Pace::Lagging => self.seen(),
+            Pace::Replaying | Pace::Lagging => self.served(),
         };
         let at = match settled {
             Settled::Yes => sent,
@@ -387,10 +396,15 @@ impl Session {
         if self.pace != Pace::Live {
             hub.broker.directory.catch_up(&self.client);
         }
-        hub.broker.directory.leave(&self.client, at);
+        let fate = match settled {
+            Settled::Yes | Settled::No => Fate::Known,
+            Settled::Unknown { .. } => Fate::Awaited,
+        };
+        let departed = hub.broker.directory.leave_seat(&self.client, hub.seat(slot), at, fate);
+        hub.hand_over(&self.client, departed.handover);
         // Afterwards: a client that comes in between is served from where this one stalled.
         self.end_stall(hub);
-        sent
+        (sent, departed)
     }
 
     /// Reads from the log until it is live again. What is not kept is not there, so that until then
@@ -434,11 +448,7 @@ impl Session {
     }
 
     fn change_late(&mut self, change: impl FnOnce(&mut Vec<Late>)) {
-        let Uncommon { late, grants } = &mut **self.uncommon.get_or_insert_default();
-        change(late);
-        if late.is_empty() && *grants == Grants::BySettings {
-            self.uncommon = None;
-        }
+        self.change_uncommon(|uncommon| change(&mut uncommon.late));
     }
 
     /// One part goes on from elsewhere than the others.

@@ -107,22 +107,25 @@ impl LongPoll {
         while self.session.pace() != Pace::Live {
             let client = self.session.client().clone();
             let mut full = ControlFlow::Continue(());
-            let read = self.session.read_on(hub, now, |event| {
-                if event.except() != Some(&*client) {
-                    answer.next(&mut body.text);
-                    let written = body.object(event, &hub.large_events);
-                    if written.is_err() || make_room(&mut body.text, ITEM_BYTES).is_err() {
-                        found = Found::NoMemory;
-                        full = ControlFlow::Break(());
-                        return full;
+            let missed = self.session.take_gap().map_or(Ok(()), Err);
+            let read = missed.and_then(|()| {
+                self.session.read_on(hub, now, |event| {
+                    if event.except() != Some(&*client) {
+                        answer.next(&mut body.text);
+                        let written = body.object(event, &hub.large_events);
+                        if written.is_err() || make_room(&mut body.text, ITEM_BYTES).is_err() {
+                            found = Found::NoMemory;
+                            full = ControlFlow::Break(());
+                            return full;
+                        }
+                        metrics.deliveries.add(1);
+                        found = Found::Something;
                     }
-                    metrics.deliveries.add(1);
-                    found = Found::Something;
-                }
-                if body.len() > bytes_max {
-                    full = ControlFlow::Break(());
-                }
-                full
+                    if body.len() > bytes_max {
+                        full = ControlFlow::Break(());
+                    }
+                    full
+                })
             });
             if found == Found::NoMemory {
                 return found;

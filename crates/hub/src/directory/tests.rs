@@ -125,3 +125,92 @@ fn many_threads_come_and_go() {
         assert_eq!(directory.arrive(&name).since, Since::Left((19_900 + number) * 4 + 3));
     }
 }
+
+/// Connections of one client, which come without a cursor.
+struct Seats(Directory);
+
+impl Seats {
+    fn arrive(&self, slot: u32, position: u64) -> Since {
+        self.0.arrive_now("ann", seat(slot), position).since
+    }
+
+    fn leave(&self, slot: u32, at: u64, fate: Fate) -> Option<Handover> {
+        self.0.leave_seat("ann", seat(slot), at, fate).handover
+    }
+
+    fn end(&self, slot: u32, at: Option<u64>) -> Option<Handover> {
+        self.0.end_departure("ann", seat(slot), at)
+    }
+}
+
+fn seat(slot: u32) -> Seat {
+    Seat { core: slot, slot }
+}
+
+fn handover(slot: u32, after: u64, through: u64) -> Option<Handover> {
+    Some(Handover { seat: seat(slot), after, through })
+}
+
+#[test]
+fn who_began_first_is_told_what_the_last_older_connection_has_not_taken() {
+    let seats = Seats(Directory::default());
+    assert_eq!(seats.arrive(0, 3), Since::Unknown);
+    assert_eq!(seats.0.shards.iter().map(|shard| lock(shard).besides.bytes()).sum::<usize>(), 0);
+    assert_eq!((seats.arrive(1, 7), seats.arrive(2, 5)), (Since::Live, Since::Live));
+    assert_eq!(seats.leave(0, 4, Fate::Known), handover(2, 4, 5));
+    // It breaks before it is told, and so does the next one.
+    assert_eq!(seats.leave(2, 9, Fate::Known), handover(1, 4, 7));
+    assert!(!seats.0.take_over("ann", seat(2)));
+    assert_eq!(seats.leave(1, 9, Fate::Known), None);
+    assert_eq!(seats.arrive(3, 9), Since::Left(4));
+    assert_eq!(seats.leave(3, 9, Fate::Known), None);
+    assert_eq!(seats.arrive(3, 9), Since::Left(9));
+}
+
+#[test]
+fn nobody_is_told_before_it_is_known_what_was_taken() {
+    for (at, told) in [(Some(5), None), (Some(4), handover(1, 4, 5)), (None, handover(1, 3, 5))] {
+        let seats = Seats(Directory::default());
+        seats.arrive(0, 3);
+        seats.arrive(1, 5);
+        assert_eq!(seats.leave(0, 3, Fate::Awaited), None);
+        assert_eq!(seats.end(0, at), told);
+        assert_eq!(seats.0.take_over("ann", seat(1)), told.is_some());
+        assert_eq!(seats.leave(1, 8, Fate::Known), None);
+        assert_eq!(seats.arrive(2, 8), Since::Left(8));
+    }
+}
+
+#[test]
+fn what_a_later_connection_took_counts_once_the_earlier_one_has_come_so_far() {
+    for (at, left) in [(4, 4), (5, 9), (6, 9)] {
+        for first in [Fate::Known, Fate::Awaited] {
+            let seats = Seats(Directory::default());
+            seats.arrive(0, 3);
+            seats.arrive(1, 5);
+            assert_eq!(seats.leave(1, 9, first), None);
+            if first == Fate::Awaited {
+                assert_eq!(seats.end(1, Some(9)), None);
+            }
+            assert_eq!(seats.leave(0, at, Fate::Known), None);
+            assert_eq!(seats.arrive(2, 9), Since::Left(left));
+            assert_eq!(
+                seats.0.shards.iter().map(|shard| lock(shard).besides.bytes()).sum::<usize>(),
+                0
+            );
+        }
+    }
+}
+
+#[test]
+fn nobody_is_told_while_another_one_has_it() {
+    let seats = Seats(Directory::default());
+    seats.arrive(0, 3);
+    // One with a cursor has all.
+    seats.0.arrive("ann");
+    seats.arrive(1, 5);
+    assert_eq!(seats.leave(0, 4, Fate::Known), None);
+    assert_eq!(seats.leave(9, 6, Fate::Known), None, "the one with a cursor");
+    assert_eq!(seats.leave(1, 8, Fate::Known), None);
+    assert_eq!(seats.arrive(2, 8), Since::Left(8));
+}

@@ -54,6 +54,13 @@ impl Shard {
                     peer.identified(ticket, result, turn);
                 });
             }
+            CoreMessage::TakeOver { client, handover } => {
+                self.with_slot(handover.seat.slot, now, operations, |peer, turn| {
+                    if peer.is_of(&client) {
+                        peer.take_over(handover, turn);
+                    }
+                });
+            }
             // What a connection has agreed on with its peer, it keeps itself.
             CoreMessage::ReplaceSettings(settings) => self.core.settings = settings,
             CoreMessage::Listen { connection, client, topic, change } => {

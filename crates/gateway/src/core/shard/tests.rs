@@ -2,6 +2,7 @@
 //!
 //! There is no driver, so that a socket takes all that is written and nothing is ever backlogged.
 
+mod besides;
 mod channels;
 mod deadlines;
 mod identities;

@@ -20,6 +20,8 @@ function later(a, b) {
  */
 class Position {
   #seen;
+  // The end of the last gap.
+  #told;
   // Where the first connection began to read, until anything has been heard.
   #start;
   // Topics subscribed with an older `since`, each with its own `seen` until it has caught up with
@@ -90,9 +92,14 @@ class Position {
     }
   }
 
-  /** Goes on after a gap; false when this one has been told before. */
-  skip(to) {
-    if (this.cursor && atOrBefore(to, this.cursor)) return false;
+  /**
+   * Goes on after a gap; false when this one has been told before. A connection that began without a
+   * cursor, beside another one, may learn of a gap `late`: what the other one did not take.
+   */
+  skip(to, late) {
+    const told = late ? this.#told : this.cursor;
+    if (told && atOrBefore(to, told)) return false;
+    this.#told = later(this.#told, to);
     this.#seen = later(this.#seen, to);
     for (const behind of this.#behind.values()) behind.seen = later(behind.seen, to);
     return true;

@@ -426,7 +426,7 @@ class Ringway extends EventTarget {
     } else if (type === "event") {
       if (this.#position.take(object.topic, object.cursor)) this.#pass(type, detail, text);
     } else if (type === "gap") {
-      if (this.#position.skip(object.to)) this.#pass(type, detail, text);
+      if (this.#position.skip(object.to, !link.cursor)) this.#pass(type, detail, text);
     } else {
       this.#outbox.answer(object, text);
     }

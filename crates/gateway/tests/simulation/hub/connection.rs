@@ -150,6 +150,8 @@ pub struct HubConnection {
     pub claimed: Sequence,
     /// Events of the client's own up to here are known to the gateway to have been taken.
     pub settled: Sequence,
+    /// Whether others of the client may have been there when it came without a cursor.
+    pub began_beside: bool,
     /// Whether the answer to a poll has not come whole.
     pub is_owed: bool,
     /// When it was last used.
@@ -186,6 +188,7 @@ impl HubConnection {
             taken_to: 0,
             claimed: 0,
             settled: 0,
+            began_beside: false,
             is_owed: false,
             used_at: network.now(),
             taken: TakenEvents::default(),

@@ -343,7 +343,12 @@ impl Model {
     /// The turn is over: the gateway knows what was taken by those who left in good order.
     pub fn end_turn(&mut self) {
         for connection in std::mem::take(&mut self.leavers) {
-            let HubConnection { person, settled, claimed, .. } = self.connections[connection];
+            let HubConnection { person, settled, claimed, began_beside, .. } =
+                self.connections[connection];
+            // What came before is not settled by one that began beside others.
+            if began_beside {
+                continue;
+            }
             let person = &mut self.people[person];
             person.settled = person.settled.max(settled).max(claimed);
         }

@@ -211,6 +211,11 @@ impl Oracle {
     /// Some events are gone.
     pub fn gap(&mut self, from: Cursor, to: Cursor, moment: Moment<'_>) {
         check_eq!(to.epoch, moment.epoch, "the epoch of a gap");
+        if self.gap_due.is_none() && self.is_of_others(from.sequence) {
+            check!(from.sequence < to.sequence, "an empty gap from {from}: {self:#?}");
+            // Nothing else is missing.
+            return self.reach(to, moment);
+        }
         check!(to.sequence < moment.first, "a gap to {to}, which is not gone: {self:#?}");
         match self.gap_due.take() {
             Some(GapDue::Entry(cursor, sequence)) => {
@@ -255,6 +260,16 @@ impl Oracle {
                 self.parts.iter_mut().for_each(|part| part.seen = part.seen.max(to.sequence));
                 self.last = self.last.max(to.sequence);
             }
+        }
+    }
+
+    /// Whether a gap from here may be of what other connections were sent before this one began, and
+    /// have not taken.
+    fn is_of_others(&self, from: Sequence) -> bool {
+        match &self.start {
+            Start::Beside(position) => from < *position,
+            Start::Alone { position, person } => from < *position && person.waived >= *position,
+            Start::At(_) | Start::Foreign(..) => false,
         }
     }
 

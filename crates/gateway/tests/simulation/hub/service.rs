@@ -190,7 +190,8 @@ impl Model {
             }
             None => {
                 match others {
-                    Others::Present | Others::Unknown => self.people[person].waive(position),
+                    Others::Present => {}
+                    Others::Unknown => self.people[person].waive(position),
                     Others::Absent => self.tally.add(Count::Alone),
                 }
                 match others {
@@ -204,6 +205,7 @@ impl Model {
         self.people[person].was_here = true;
         let connection = &mut self.connections[number];
         connection.has_entered = true;
+        connection.began_beside = matches!(start, Start::Beside(_));
         connection.is_owed = true;
         if connection.phase != Phase::Over {
             connection.oracle = Some(Oracle::enter(
