@@ -20,7 +20,7 @@ mod tests;
 use std::{iter, ops::ControlFlow, time::Duration};
 
 use ringway_hub::{
-    Complete, Cursor, Departed, Event, Fate, Gap, Handover, Interest, Key, Name, Sequence, TopicId,
+    Complete, Cursor, Departed, Event, Fate, Gap, Interest, Key, Name, Sequence, TopicId,
 };
 
 use crate::{

@@ -211,7 +211,8 @@ impl Oracle {
     /// Some events are gone.
     pub fn gap(&mut self, from: Cursor, to: Cursor, moment: Moment<'_>) {
         check_eq!(to.epoch, moment.epoch, "the epoch of a gap");
-        if self.gap_due.is_none() && self.is_of_others(from.sequence) {
+        let is_gone = to.sequence < moment.first && from.sequence >= self.least_reached(from);
+        if self.gap_due.is_none() && !is_gone && self.is_of_others(from.sequence) {
             check!(from.sequence < to.sequence, "an empty gap from {from}: {self:#?}");
             // Nothing else is missing.
             return self.reach(to, moment);
@@ -231,11 +232,7 @@ impl Oracle {
             None => {
                 check_eq!(from.epoch, moment.epoch, "the epoch of a gap");
                 check!(from.sequence < to.sequence, "an empty gap from {from}: {self:#?}");
-                let reached = |part: &Part| match from.sequence < part.held {
-                    true => part.after,
-                    false => part.seen,
-                };
-                let least = self.parts.iter().map(reached).min().unwrap_or(0);
+                let least = self.least_reached(from);
                 check!(from.sequence >= least, "a gap from {from}: {self:#?}");
                 // Not one of a core that has slept for too long, which begins at its position, nor
                 // one of a topic that it has asked for from an earlier event on.
@@ -261,6 +258,15 @@ impl Oracle {
                 self.last = self.last.max(to.sequence);
             }
         }
+    }
+
+    /// Where the part stands that has come least far, of those that a gap from here may be of.
+    fn least_reached(&self, from: Cursor) -> Sequence {
+        let reached = |part: &Part| match from.sequence < part.held {
+            true => part.after,
+            false => part.seen,
+        };
+        self.parts.iter().map(reached).min().unwrap_or(0)
     }
 
     /// Whether a gap from here may be of what other connections were sent before this one began, and

@@ -250,6 +250,6 @@ fn who_missed_nothing_is_told_nothing() {
     world.notify("ann");
     world.turn(1);
     world.comes(NEW, SSE);
-    world.fails(OLD);
-    assert_eq!(world.rest(), Sent { events: 1, ..nothing() });
+    assert_eq!(world.fails(OLD), Sent { events: 1, ..nothing() });
+    assert_eq!(world.rest(), nothing());
 }
