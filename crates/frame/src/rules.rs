@@ -1,4 +1,5 @@
-//! Which headers are allowed in this role, with the negotiated extension, at this point of a message.
+//! Which headers are allowed in this role, with the negotiated extension, at this point of a
+//! message.
 //!
 //! RFC 6455 §5.1, §5.2, §5.4 and §10.4; RFC 7692 §6.1. Holds no bytes and changes no state: it
 //! judges headers parsed by `header`, and `frames` acts on the verdict.

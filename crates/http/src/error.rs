@@ -23,7 +23,8 @@ pub enum HttpError {
     Coding,
     /// RFC 9112 §7.1: the chunked coding is broken.
     Chunk,
-    /// RFC 9112 §7.1.2: the trailers are longer than [`TRAILER_BYTES_MAX`](crate::chunk::TRAILER_BYTES_MAX).
+    /// RFC 9112 §7.1.2: the trailers are longer than
+    /// [`TRAILER_BYTES_MAX`](crate::chunk::TRAILER_BYTES_MAX).
     TrailersTooLarge,
     /// RFC 9110 §15.5.14: the body is longer than the caller allows.
     BodyTooLarge,

@@ -1,4 +1,4 @@
-//! The responses of one connection as a client receives them, however their bytes arrive (RFC 9112).
+//! The responses of one connection as a client receives them, in pieces of any size (RFC 9112).
 //!
 //! It lends pieces of a body as they arrive and keeps none; it holds only a partial head.
 

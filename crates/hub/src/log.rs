@@ -58,7 +58,7 @@ pub struct Log {
     closed_bytes: ClosedBytes,
     /// Bytes of encodings made since the last trim.
     late_bytes: AtomicU64,
-    /// A segment was closed while somebody read the history, so no old segment was dropped.
+    /// A segment was closed while a thread read the history, so no old segment was dropped.
     trim_is_due: AtomicBool,
     /// Locked while a segment is closed and old ones are released.
     rolling: Mutex<()>,

@@ -27,7 +27,7 @@ enum Told {
     Gap(Sequence, Sequence),
 }
 
-/// Everything that a client receives that reads until there is no more, `batch` events at a time.
+/// Everything that a client receives when it reads to the end, `batch` events at a time.
 fn read_all(log: &Log, interests: &[Interest<'_>], now: Duration, batch: usize) -> Vec<Told> {
     let (mut told, mut interests) = (Vec::new(), interests.to_vec());
     let advance = |interests: &mut Vec<Interest<'_>>, to: Sequence| {
