@@ -1,4 +1,4 @@
-//! What the binaries share that measure a whole gateway: its process, clients of it, and its memory.
+//! Shared by the binaries that measure a whole gateway: its process, its clients, and its memory.
 //!
 //! Each module uses only those above it:
 //!
@@ -9,7 +9,7 @@
 //! subscribers, publisher
 //! ```
 //!
-//! Nothing here is shipped, and nothing here is a load generator: that is `ringway-loadtest`.
+//! Nothing here is shipped. The load generator is `ringway-loadtest`.
 
 #![forbid(unsafe_code)]
 
