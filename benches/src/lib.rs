@@ -3,7 +3,7 @@
 //! Each module uses only those above it:
 //!
 //! ```text
-//! process, handshake   what the kernel accounts to a process; a client's opening handshake
+//! process, handshake   the kernel's accounting of a process; a client's opening handshake
 //! gateway              a gateway under measurement
 //! client, memory       a client that has been welcomed; a gateway whose memory is read
 //! subscribers, publisher

@@ -54,7 +54,7 @@ pub enum Completion<'a> {
         /// The connection whose stream ended.
         connection: ConnectionId,
     },
-    /// The connection broke. Nothing more is received, and what was queued is dropped.
+    /// The connection broke. Nothing more is received, and queued bytes are dropped.
     Failed {
         /// Which connection.
         connection: ConnectionId,
@@ -97,7 +97,7 @@ pub enum Completion<'a> {
         /// Which connection.
         connection: ConnectionId,
     },
-    /// Clients were turned away because no descriptor or slot was free.
+    /// Clients were refused because no descriptor or slot was free.
     Refused {
         /// How many, since the last such report.
         count: u32,

@@ -90,7 +90,7 @@ pub struct Counters {
     pub completions: u64,
     /// Connections accepted.
     pub accepted: u64,
-    /// Connections turned away for lack of a descriptor or a slot.
+    /// Connections refused for lack of a descriptor or a slot.
     pub refused: u64,
     /// Bytes received.
     pub received_bytes: u64,

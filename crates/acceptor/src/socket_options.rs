@@ -196,7 +196,7 @@ impl Keepalive {
     }
 }
 
-/// Makes the close of a socket a reset that drops what the kernel has not sent yet (SO_LINGER with a
+/// Makes the close of a socket a reset that drops the kernel's unsent bytes (SO_LINGER with a
 /// time-out of zero, socket(7)).
 pub(crate) fn reset_at_close(socket: impl AsFd) {
     // This cannot fail on a TCP socket; if it did, the close would be an ordinary one.

@@ -53,7 +53,7 @@ impl Waker {
     /// Makes the thread report [`Completion::Woken`](crate::Completion::Woken) in this turn or
     /// the next; whatever the caller wrote to shared memory before is visible by then.
     ///
-    /// Costs a fence and a load when a wake-up is already on its way, an atomic swap when the
+    /// Costs a fence and a load when a wake-up is already pending, an atomic swap when the
     /// thread is awake, and a `write(2)` only when it sleeps.
     pub fn wake(&self) {
         if self.notify() {

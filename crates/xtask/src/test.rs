@@ -1,5 +1,5 @@
 //! `test`: every check that must pass before a change lands, as named steps.
-//! Installs what is missing first; runs every step even after a failure.
+//! Installs missing tools first; runs every step even after a failure.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;

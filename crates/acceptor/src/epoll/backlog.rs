@@ -1,6 +1,6 @@
 //! Bytes that a socket did not take, in order, until it takes them.
 //!
-//! It never talks to a socket: it lends slices and forgets what was sent.
+//! It never touches a socket: it lends slices and drops sent bytes.
 
 use std::{
     collections::{TryReserveError, VecDeque},

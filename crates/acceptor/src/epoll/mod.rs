@@ -222,7 +222,7 @@ impl EpollDriver {
         }
     }
 
-    /// Whether to report it: a closed connection reports only `Closed`, which frees its slot.
+    /// Whether to report it: a closed connection reports only `Closed`, and its slot is then free.
     fn is_current(&mut self, completion: &Completion<'static>) -> bool {
         match *completion {
             Completion::Closed { connection } => self.sockets.remove(connection).is_some(),

@@ -24,7 +24,7 @@ use crate::{
 /// Receives per connection and turn.
 const RECEIVES_PER_TURN: usize = 4;
 
-/// The most bytes of a receive that is cut to pieces, which is every other one.
+/// The most bytes of every other receive that a fault cuts short.
 const CRUMB_BYTES: usize = 8;
 
 /// The chance, per turn, that a reset shows on a connection that does not receive.

@@ -96,7 +96,7 @@ impl Network {
         SimDriver::new(self.clone(), world.gates.len() - 1, settings, waker)
     }
 
-    /// A client that connects, from an address of its own.
+    /// A client that connects from a unique address.
     pub fn connect(&self) -> Client {
         self.connect_from(self.own_address())
     }

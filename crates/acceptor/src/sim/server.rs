@@ -32,7 +32,7 @@ pub(super) struct Listening {
 }
 
 impl Network {
-    /// A server on an address of its own.
+    /// A server on a unique address.
     pub fn listen(&self) -> Server {
         let world = &mut *self.world();
         let number = world.servers.len() as u32;

@@ -1,4 +1,4 @@
-//! The unsent bytes of a connection: owned pieces in order, of which the kernel may hold the first.
+//! The unsent bytes of a connection: owned pieces in order; the kernel may hold the first one.
 //!
 //! Invariant: the memory of the first piece neither moves nor changes while it is `armed`.
 

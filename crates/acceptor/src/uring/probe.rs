@@ -82,8 +82,8 @@ fn explain(error: &io::Error) -> String {
     format!("{reason} ({error})")
 }
 
-/// Creates the rings of all cores at full size: they count against one limit of locked memory,
-/// which the small ring of the self-test may not exceed.
+/// Creates the rings of all cores at full size: together they may exceed the limit of locked memory
+/// although the small ring of the self-test does not.
 fn rehearse(cores: usize) -> io::Result<()> {
     let entries = Settings::default().submission_entries;
     // One more than the cores, for other rings of the process or its predecessor.

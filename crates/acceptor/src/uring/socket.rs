@@ -52,7 +52,7 @@ pub(super) enum Receiving {
     Queued,
     /// In the kernel.
     Armed,
-    /// In the kernel, with a cancel on its way.
+    /// In the kernel, with a cancel in progress.
     Cancelling,
 }
 
