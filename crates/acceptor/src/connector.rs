@@ -14,8 +14,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 /// Names an attempt to connect until its connection has a name.
 ///
-/// Attempts of one driver that are in progress at the same time have different tokens. A token whose
-/// attempt has been answered is free again, and is ignored as long as no other attempt has it.
+/// Attempts of one driver in progress at the same time have different tokens. A token whose attempt
+/// has been answered is free again, and is ignored as long as no other attempt has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectToken(pub u64);
 
