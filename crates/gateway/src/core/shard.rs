@@ -401,14 +401,14 @@ impl Shard {
         }
     }
 
-    /// While draining: tells the next few clients to leave, after they were sent all that was
-    /// acknowledged.
+    /// While draining: tells the next few clients to leave, after they were sent all acknowledged
+    /// events.
     fn see_off(&mut self, now: Duration, operations: &mut Operations) {
         let is_all_sent = self.is_all_sent();
         let Some(drain) = &self.drain else { return };
         let is_to_tell = drain.is_gathering() && (is_all_sent || drain.is_late(now));
         if is_to_tell {
-            // What is acknowledged later might not be sent any more.
+            // Events that are acknowledged later might not be sent any more.
             self.give_up_submissions(now, operations);
         }
         let Some(drain) = &mut self.drain else { return };
