@@ -125,7 +125,7 @@ struct HeldRequest {
     http: HttpConnection,
 }
 
-/// Whether the peer waits for the core's next turn.
+/// Whether the connection is queued for the core's next turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Readiness {
     Waiting,
@@ -268,7 +268,7 @@ impl ClientConnection {
         }
     }
 
-    /// The peer sends no more.
+    /// Handles the end of the client's stream.
     pub fn end_of_stream(&mut self, turn: &mut Turn<'_>) {
         if matches!(self.stage, Protocol::Leaving) {
             return;
@@ -322,8 +322,8 @@ impl ClientConnection {
             self.channel.end();
             self.channel.take_deferred();
             self.clear_deadlines(turn);
-            // A backlog is cut off, so the bytes in the kernel are no whole message either. They
-            // must not take memory for as long as the client does not read.
+            // A backlog is cut off, so the bytes in the kernel are not a complete message either.
+            // They must not take memory for as long as the client does not read.
             turn.operations.push(match is_backlogged {
                 true => Operation::Reset(self.connection),
                 false => Operation::Close(self.connection),

@@ -59,7 +59,7 @@ pub enum ToLeave {
 }
 
 impl ClientConnection {
-    /// Notes why the connection ends; the first reason counts.
+    /// Notes why the connection ends; only the first reason counts.
     pub fn note_end(&mut self, reason: EndReason) {
         if self.end_reason == EndReason::Other {
             self.end_reason = reason;

@@ -11,8 +11,8 @@ const LEAVERS_PER_SECOND: u64 = 10_000;
 /// The interval between groups of clients that are told to leave.
 const STEP: Duration = Duration::from_millis(10);
 
-/// The longest that the first clients wait until no core takes events any more and the last events
-/// have been sent. That takes a few turns, unless a core has died.
+/// The longest wait before the first clients are told to leave: until no core takes events any more
+/// and the last events have been sent. That takes a few turns, unless a core has died.
 const GATHERING_MAX: Duration = Duration::from_millis(500);
 
 /// A draining core: it sends the acknowledged events, and then tells its clients to leave.

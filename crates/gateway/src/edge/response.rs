@@ -50,7 +50,7 @@ impl Response<'_> {
         }
     }
 
-    /// Writes the response with the body that `body` appends, without copying it.
+    /// Writes the response with the body that `body` appends, directly to `out`.
     pub fn write_with(&self, out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
         self.emit_fields(out);
         out.extend_from_slice(b"Content-Length: ");

@@ -42,7 +42,7 @@ pub struct EventParts<'e> {
 }
 
 /// An event for the log, in the one allocation that it has there:
-/// `{"type":"event","cursor":"…","from":…,"topic":…,"event":…,"data":…}`, and behind it the names
+/// `{"type":"event","cursor":"…","from":…,"topic":…,"event":…,"data":…}`, followed by the names
 /// that had to be escaped in it. `room` bytes more can be appended without another allocation.
 ///
 /// ```

@@ -14,8 +14,8 @@ use crate::limits::{PLENTY_BYTES, SPARSE_ANSWER_BYTES};
 /// one client for each excess byte would continue for as long as an attack does.
 const RELIEVED_EIGHTHS: u64 = 7;
 
-/// The divisor of the limit for bodies on the private API. The rest is for clients, and many
-/// clients cannot keep the application from publishing.
+/// Bodies on the private API may together hold the limit divided by this. The rest is for clients,
+/// and many clients cannot keep the application from publishing.
 const API_SHARE: u64 = 4;
 
 /// How much the process may buffer, and how much it does.

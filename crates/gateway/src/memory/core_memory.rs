@@ -67,7 +67,7 @@ impl CoreMemory {
 }
 
 impl Drop for CoreMemory {
-    /// Memory that a core held is freed with the core.
+    /// Memory that a core held is released with the core.
     fn drop(&mut self) {
         self.held = 0;
         self.report();

@@ -37,7 +37,7 @@ pub enum Caller<'a> {
     },
     /// A client that sends the command in a request of its own.
     Request {
-        /// Who it is.
+        /// The client's identity.
         identity: &'a Identity,
         /// The connection of the request.
         connection: ConnectionId,
@@ -97,7 +97,7 @@ pub enum Reply<'t> {
     Accepted {
         /// As in `Position`.
         id: Cow<'t, str>,
-        /// What became of it.
+        /// Its outcome.
         receipt: Arc<Receipt>,
     },
     /// The subscription has begun or ended.

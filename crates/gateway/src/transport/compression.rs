@@ -30,7 +30,7 @@ struct Parted {
     /// The opcode of the next frame.
     opcode: Opcode,
     bytes: Vec<u8>,
-    /// Where the next part begins.
+    /// The position of the next part.
     at: usize,
 }
 

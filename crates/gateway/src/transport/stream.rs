@@ -31,7 +31,7 @@ use ringway_hub::Event;
 pub struct Stream {
     /// Its place in the hub.
     pub session: Box<Session>,
-    /// How it is written.
+    /// Its format and framing.
     pub writer: StreamForm,
 }
 

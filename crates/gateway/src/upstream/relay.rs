@@ -80,7 +80,7 @@ enum Sent {
     Bytes,
 }
 
-/// Whether this side's input is read.
+/// Whether this side can still send bytes.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Stream {
     #[default]
