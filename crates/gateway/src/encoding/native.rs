@@ -132,7 +132,7 @@ pub fn ack(out: &mut Vec<u8>, id: &str, cursor: &str) {
     out.push(b'}');
 }
 
-/// An upper bound on what [`ack_with_outcome`] writes: escaping a character takes at most six.
+/// An upper bound on what [`ack_with_outcome`] writes: an escape takes six bytes at most.
 pub fn ack_bytes_max<'n>(id: &str, recipients: impl Iterator<Item = &'n str>) -> usize {
     let names = recipients.map(|name| 6 * name.len() + OUTCOME_BYTES);
     128 + 6 * id.len() + names.sum::<usize>()

@@ -220,7 +220,8 @@ impl<'a> Outbox<'a> {
         self.operations.try_reserve_send(self.connection, mark, bytes).map_err(|_| OutOfMemory)
     }
 
-    /// As [`Self::make_room`], for bytes that include `shared` bytes sent by [`Self::write_shared`].
+    /// As [`Self::make_room`], for bytes that include `shared` bytes sent by
+    /// [`Self::write_shared`].
     ///
     /// # Errors
     /// [`OutOfMemory`]; nothing has changed.
