@@ -1,6 +1,6 @@
-//! The echo service: every message comes back as it was.
+//! The echo service: sends every message back unchanged.
 //!
-//! It exists for conformance and load tests, and keeps no state but a message that is being
+//! It exists for conformance and load tests, and keeps no state except a message that is being
 //! compressed.
 
 use crate::memory::OutOfMemory;
@@ -9,7 +9,7 @@ use ringway_frame::{DataKind, HEADER_BYTES_MAX, Opcode, Payload, emit_frame};
 
 use crate::{encoding::scratch::Scratch, outbox::Outbox, transport::compression::Compression};
 
-/// Sends `payload` back; of one that is to be compressed and is large, the first part.
+/// Sends `payload` back; if it is large and must be compressed, only the first part.
 ///
 /// # Errors
 /// [`OutOfMemory`]; nothing was sent.
@@ -25,7 +25,7 @@ pub fn echo(
     if let Some(compression) = compression {
         return compression.send_in_parts(opcode, payload, scratch, outbox);
     }
-    // A message that was assembled goes back in the buffer that it was assembled in.
+    // An assembled message is sent back in its own buffer.
     match payload.into_frame(opcode) {
         Ok(frame) => outbox.write_owned(frame.bytes, frame.start),
         Err(lent) => {
