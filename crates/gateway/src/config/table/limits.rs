@@ -1,4 +1,4 @@
-//! `[limits]`: what clients may take.
+//! `[limits]`: what clients may use.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! `[[listener]]` and `[socket]`: addresses, and what the kernel is told of clients' connections.
+//! `[[listener]]` and `[socket]`: addresses, and the socket options of clients' connections.
 //!
-//! Whether the kernel accepts a value is known only when the listeners are bound.
+//! Only binding the listeners shows whether the kernel accepts a value.
 
 use std::net::SocketAddr;
 use std::time::Duration;
