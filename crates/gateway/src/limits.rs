@@ -52,8 +52,8 @@ pub const TURNED_AWAY_MAX: u32 = 64;
 
 /// Bytes of responses to one client in one turn; the connection is closed after the response that
 /// exceeds this. A request is much shorter than its response, so without a bound the requests that
-/// have already arrived could fill memory before a send shows that the client does not read (RFC
-/// 9112 §9.3.2: a client that pipelines must be ready to send again).
+/// have already arrived could fill memory before a send shows that the client does not read
+/// (RFC 9112 §9.3.2: a client that pipelines must be ready to send again).
 pub const PIPELINED_BYTES_MAX: usize = 256 * KIB as usize;
 
 /// Compressors that a core keeps for the next message. Only one is in use at a time, for one call;

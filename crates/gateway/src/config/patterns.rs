@@ -22,7 +22,7 @@ pub struct Patterns {
 pub enum PatternFault {
     /// A `*` that is not at the end.
     Star,
-    /// The text before the `*` is not a valid name.
+    /// The text, without a `*` at its end, is not a valid name.
     Name(NameFault),
 }
 

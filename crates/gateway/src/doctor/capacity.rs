@@ -11,8 +11,8 @@ use crate::doctor::{
 };
 
 /// The kernel's memory for the socket of an idle connection: 4.2 KB in its slabs (struct tcp_sock
-/// 2.5 KB, inode, dentry, file, armed receive), on Linux 6.18, by `tuning/sysctl.d/measure/held.py
-/// 127.0.0.1 8080 5000`.
+/// 2.5 KB, inode, dentry, file, armed receive), on Linux 6.18, by
+/// `tuning/sysctl.d/measure/held.py 127.0.0.1 8080 5000`.
 pub const KERNEL_BYTES: u64 = 4_352;
 
 /// The gateway's memory for an idle client with a name and a subscription, at most

@@ -122,7 +122,8 @@ impl Writer {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => bytes = &bytes[count..],
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Another process that shares the pipe may have made it non-blocking (open(2), O_NONBLOCK).
+                // Another process that shares the pipe may have made it non-blocking (open(2),
+                // O_NONBLOCK).
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let fd = PollFd::from_borrowed_fd(self.file.as_fd(), PollFlags::OUT);
                     // After an interrupted wait the write is tried again.

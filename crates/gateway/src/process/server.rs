@@ -95,7 +95,7 @@ pub struct Bound {
 /// Binds all addresses, except those of inherited sockets, and chooses the engine and the cores.
 ///
 /// # Errors
-/// Ones that an operator can fix: an address in use, cores that do not exist, limits, a kernel that
+/// The operator can fix each: an address in use, cores that do not exist, limits, a kernel that
 /// refuses io_uring.
 pub fn bind(config: &Config, inherited: Inherited) -> anyhow::Result<Bound> {
     let descriptors = descriptors::raise_limit().context("raising the limit of open files")?;
@@ -215,7 +215,7 @@ impl Bound {
         })
     }
 
-    /// Announces that clients may connect, once the settings allow it.
+    /// Logs the addresses and limits of the gateway, and the warnings of its configuration.
     fn announce(&self, config: &Config) -> anyhow::Result<()> {
         let api = self.api.local_addr()?;
         info!(
@@ -302,7 +302,7 @@ fn driver_settings(config: &Config, connections_max: u32) -> DriverSettings {
     }
 }
 
-/// What a core's thread takes with it.
+/// The state that a core's thread takes over.
 struct Core {
     number: usize,
     is_uring: bool,

@@ -73,7 +73,7 @@ section! {
     /// The log, on standard error.
     "log", Once => Log
 
-    /// The least important lines that are written.
+    /// The lowest level of the lines that are written.
     level [Restart]: LogLevel = Word(LogLevel::WORDS, "info");
 
     /// "text" for people, "json" (an object a line) for collectors.

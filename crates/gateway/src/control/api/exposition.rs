@@ -14,7 +14,7 @@ use crate::{
     refusal::ErrorClass,
 };
 
-/// With the version of the format.
+/// The media type, with the version of the format.
 pub const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4");
 
 /// How a number behaves over time.

@@ -44,8 +44,8 @@ impl Key {
         if is_key { Ok(Self(text.into())) } else { Err(not_a_key()) }
     }
 
-    /// The key in a request's header, if there is one. It may be quoted, as the draft requires (RFC
-    /// 9651 §3.3.3), or bare, as many clients send it.
+    /// The key in a request's header, if there is one. It may be quoted, as the draft requires
+    /// (RFC 9651 §3.3.3), or bare, as many clients send it.
     ///
     /// # Errors
     /// The field is not a valid key, or there are two.
