@@ -18,7 +18,8 @@ pub fn usage(error: impl Into<anyhow::Error>) -> anyhow::Error {
 
 /// Checks a condition on the command line.
 ///
-/// # Errors A [`Usage`] that says `why`, if the condition does not hold.
+/// # Errors
+/// A [`Usage`] that says `why`, if the condition does not hold.
 pub fn require(holds: bool, why: impl FnOnce() -> String) -> anyhow::Result<()> {
     if holds { Ok(()) } else { Err(usage(anyhow::Error::msg(why()))) }
 }

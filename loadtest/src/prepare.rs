@@ -30,8 +30,8 @@ const RESERVED: u64 = 64;
 
 /// Makes the plan of a run of `duration` with messages of `message_bytes`.
 ///
-/// # Errors The arguments are wrong, or this machine does not allow the run; the error says what to
-/// change.
+/// # Errors
+/// The arguments are wrong, or this machine does not allow the run; the error says what to change.
 pub fn plan(
     args: &CommonArgs,
     form: Form,

@@ -66,7 +66,8 @@ struct Hand {
 impl<O: Send + 'static> Coordinator<O> {
     /// Starts the threads; `make` makes the workload of each thread for its share.
     ///
-    /// # Errors A thread or its driver cannot be started.
+    /// # Errors
+    /// A thread or its driver cannot be started.
     pub fn start<W, M>(plan: Plan, make: M) -> Result<Self>
     where
         W: Workload<Outcome = O>,
@@ -77,7 +78,8 @@ impl<O: Send + 'static> Coordinator<O> {
 
     /// Does the same with a clock that other threads already use.
     ///
-    /// # Errors As [`start`](Self::start).
+    /// # Errors
+    /// As [`start`](Self::start).
     pub fn start_by<W, M>(clock: Clock, plan: Plan, make: M) -> Result<Self>
     where
         W: Workload<Outcome = O>,
@@ -134,7 +136,8 @@ impl<O: Send + 'static> Coordinator<O> {
 
     /// Waits for the start time, if the plan has one.
     ///
-    /// # Errors The start time has passed.
+    /// # Errors
+    /// The start time has passed.
     pub fn await_start(&self) -> Result<()> {
         let Some(start_at) = self.plan.start_at else { return Ok(()) };
         if let Err(late) = start_at.elapsed().map_or(Ok(()), Err) {
@@ -162,7 +165,8 @@ impl<O: Send + 'static> Coordinator<O> {
 
     /// Does the same from a given start, for several coordinators that measure together.
     ///
-    /// # Errors As [`measure`](Self::measure).
+    /// # Errors
+    /// As [`measure`](Self::measure).
     pub fn measure_from(
         &mut self,
         start: Duration,

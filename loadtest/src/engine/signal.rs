@@ -27,7 +27,8 @@ const SECOND_SIGNAL_STATUS: i32 = 130;
 
 /// Starts watching for signals; call it once per process.
 ///
-/// # Errors `sigaction(2)`.
+/// # Errors
+/// `sigaction(2)`.
 pub fn watch() -> io::Result<()> {
     if SEEN.get().is_some() {
         return Ok(());

@@ -123,7 +123,8 @@ impl<'p, D: Driver, W: Workload> Worker<'p, D, W> {
 
     /// Works until it receives `End`.
     ///
-    /// # Errors The driver fails, or the coordinator has ended.
+    /// # Errors
+    /// The driver fails, or the coordinator has ended.
     pub(super) fn run(mut self) -> Result<()> {
         if W::OPENS_FIRST {
             for connection in 0..self.connections.table.len() {

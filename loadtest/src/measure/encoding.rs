@@ -41,7 +41,8 @@ pub fn encode(times: &Times) -> String {
 
 /// Decodes the output of [`encode`], or of any other writer of histogram logs.
 ///
-/// # Errors The text is not a complete histogram.
+/// # Errors
+/// The text is not a complete histogram.
 pub fn decode(text: &str) -> Result<Times> {
     let bytes = BASE64_STANDARD.decode(text).context("it is not base64, or was cut")?;
     ensure!(bytes.starts_with(&COMPRESSED_COOKIE), "it is not a compressed V2 histogram");

@@ -18,7 +18,8 @@ pub struct Scheduled {
 
 /// The current threads of a process, by thread ID.
 ///
-/// # Errors The process does not exist, or the kernel has no schedstat.
+/// # Errors
+/// The process does not exist, or the kernel has no schedstat.
 pub fn threads(pid: u32) -> Result<BTreeMap<u32, Scheduled>> {
     let folder = format!("/proc/{pid}/task");
     let mut threads = BTreeMap::new();
@@ -50,7 +51,8 @@ pub struct ProcessTimes {
 impl ProcessTimes {
     /// Reads the current figures.
     ///
-    /// # Errors A process does not exist, or the kernel has no schedstat.
+    /// # Errors
+    /// A process does not exist, or the kernel has no schedstat.
     pub fn now(pids: &[u32]) -> Result<Self> {
         let mut times = Self::default();
         for pid in pids {
@@ -98,7 +100,8 @@ fn tick() -> Duration {
 
 /// The number of CPUs that a process may run on (`Cpus_allowed` of `/proc/PID/status`).
 ///
-/// # Errors The process does not exist.
+/// # Errors
+/// The process does not exist.
 pub fn cores(pid: u32) -> Result<u32> {
     let path = format!("/proc/{pid}/status");
     let text = fs::read_to_string(&path).with_context(|| format!("there is no process {pid}"))?;
@@ -109,7 +112,8 @@ pub fn cores(pid: u32) -> Result<u32> {
 
 /// The scheduler's figures of the calling thread.
 ///
-/// # Errors The kernel has no schedstat.
+/// # Errors
+/// The kernel has no schedstat.
 pub fn scheduled_here() -> io::Result<Scheduled> {
     let waited = schedstat(Path::new("/proc/thread-self/schedstat"))?.waited;
     // schedstat lags behind by up to a tick while a thread runs.
@@ -152,7 +156,8 @@ fn schedstat(path: &Path) -> io::Result<Scheduled> {
 
 /// Resident memory of a process, in bytes (`VmRSS` of `/proc/PID/status`).
 ///
-/// # Errors The process does not exist.
+/// # Errors
+/// The process does not exist.
 pub fn resident_bytes(pid: u32) -> Result<u64> {
     let path = format!("/proc/{pid}/status");
     let text = fs::read_to_string(&path).with_context(|| format!("there is no process {pid}"))?;

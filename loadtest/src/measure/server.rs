@@ -34,7 +34,8 @@ pub struct ServerThread {
 impl ServerState {
     /// Reads the current state.
     ///
-    /// # Errors The process does not exist, or the kernel has no schedstat.
+    /// # Errors
+    /// The process does not exist, or the kernel has no schedstat.
     pub fn now(pid: u32) -> Result<Self> {
         let mut threads = BTreeMap::new();
         for (number, scheduled) in process::threads(pid)? {

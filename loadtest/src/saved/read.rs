@@ -31,7 +31,8 @@ const COUNT_MAX: u64 = 1 << 53;
 
 /// Reads a file.
 ///
-/// # Errors It cannot be read, or is not a complete file written by `--save`.
+/// # Errors
+/// It cannot be read, or is not a complete file written by `--save`.
 pub fn load(path: &Path) -> Result<Saved> {
     let of_file = || path.display().to_string();
     let about = fs::metadata(path).with_context(of_file)?;
