@@ -86,11 +86,11 @@ pub enum Command {
     /// The tester of one server; `compare` starts it
     #[command(hide = true)]
     Tester(TesterArgs),
-    /// Open connections and hold them: what each costs the server and the kernel
+    /// Open connections and hold them, and measure what each costs the server and the kernel
     Idle(idle::IdleArgs),
-    /// Open connections and close them, again and again: time to 101, connections a second
+    /// Open and close connections continuously, and measure the time to 101 and connections per second
     Churn(churn::ChurnArgs),
-    /// Drop all connections at once: time until all have resumed
+    /// Drop all connections at once, and measure the time until all have resumed
     Storm(storm::StormArgs),
 }
 
@@ -144,7 +144,7 @@ pub struct CommonArgs {
 /// How connections are opened.
 #[derive(Debug, Clone, Args)]
 pub struct ConnectArgs {
-    /// Open this many connections a second instead of as many as possible
+    /// Open this many connections per second instead of as many as possible
     #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
     pub ramp: Option<f64>,
     /// Connect from these addresses in rotation, such as 127.0.0.1-127.0.0.8: one address can

@@ -14,7 +14,7 @@ pub struct CalibrateArgs {
     /// Connections
     #[arg(long, short = 'c', default_value = "10", value_parser = count)]
     pub connections: u32,
-    /// Messages a second
+    /// Messages per second
     #[arg(long, value_parser = rate, default_value = "10k")]
     pub rate: f64,
     /// How long to measure, in each slot

@@ -39,7 +39,7 @@ pub fn threads(text: &str) -> Result<u32, String> {
 /// This many threads are allowed even on a machine with fewer cores.
 const THREADS_ALWAYS: u32 = 64;
 
-/// A number a second: 50000, 50k or 0.5. More than 0.
+/// A number per second: 50000, 50k or 0.5. More than 0.
 pub fn rate(text: &str) -> Result<f64, String> {
     let number = scaled(text)?;
     if number > 0.0 && number <= RATE_MAX {

@@ -82,7 +82,7 @@ impl<O> Channels<O> {
     /// Sends an event that the coordinator waits for.
     ///
     /// # Errors
-    /// The coordinator is gone.
+    /// The coordinator has ended.
     pub(super) fn say(&self, event: WorkerEvent<O>) -> Result<()> {
         self.events.send((self.index, event)).ok().context(GONE)
     }
@@ -91,7 +91,7 @@ impl<O> Channels<O> {
     /// full, it keeps the interval, which is handed over later together with what follows.
     ///
     /// # Errors
-    /// The coordinator is gone.
+    /// The coordinator has ended.
     pub(super) fn hand_over(&self, seen: &mut Box<Interval>) -> Result<()> {
         let mut empty = self.spare.try_recv().unwrap_or_default();
         empty.clear();

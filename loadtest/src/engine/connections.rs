@@ -28,8 +28,8 @@ use crate::{
     },
 };
 
-/// Messages of at least this size are received, even if the messages that are sent are shorter. It
-/// bounds what a server can make each connection hold.
+/// Messages up to at least this size are received, even if the messages that are sent are shorter.
+/// It bounds what a server can make each connection hold.
 const MESSAGE_BYTES_MAX_MIN: u64 = 1 << 20;
 
 /// A thread's connections.

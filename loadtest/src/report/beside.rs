@@ -16,13 +16,12 @@ const OWN_SHARE_MAX: f64 = 0.2;
 pub struct EchoBeside {
     /// From the intended send time to the answer.
     pub latency_us: Quantiles,
-    /// The tester's own delay in sending or reading, of which 99 in 100 messages had no more than
-    /// this.
+    /// The p99 of the tester's own delay in sending or in reading, whichever is longer.
     pub own_delay_p99_us: f64,
 }
 
 impl EchoBeside {
-    /// The figures of what was counted.
+    /// The figures of these echoes.
     pub fn of(seen: &Seen) -> Self {
         let p99 = |times: &Times| micros(times.value_at_quantile(0.99));
         Self {

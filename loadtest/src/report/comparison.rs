@@ -108,8 +108,8 @@ pub struct TargetResult {
     pub failed: Option<String>,
     /// Whether the figures are the server's.
     pub valid: bool,
-    /// Why they are not.
+    /// Why the figures are not the server's.
     pub invalid_because: Vec<String>,
-    /// What is worth knowing and does not make them invalid.
+    /// Remarks that do not make the figures invalid.
     pub warnings: Vec<String>,
 }

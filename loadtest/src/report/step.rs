@@ -1,13 +1,13 @@
-//! What a sweep found at one rate.
+//! The results of a sweep at one rate.
 
 use serde::{Deserialize, Serialize};
 
-/// What was measured at one rate.
+/// The results at one rate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Step {
-    /// Messages a second asked for.
+    /// Messages per second asked for.
     pub rate_asked: f64,
-    /// Messages received a second.
+    /// Messages received per second.
     pub rate: f64,
     /// Half of the latencies were no longer, in microseconds.
     pub p50_us: f64,

@@ -137,7 +137,7 @@ mod tests {
         wire::failure::Reason,
     };
 
-    /// What a thread counts that sends `rate` messages per second, each answered after `latency`;
+    /// The counts of a thread that sends `rate` messages per second, each answered after `latency`;
     /// every tenth also fails. It reads its clock after `turn` or later, as `random` decides.
     fn thread_sees(
         seen: &mut Seen,
