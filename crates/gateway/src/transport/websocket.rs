@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use ringway_acceptor::ConnectionId;
 use ringway_frame::{
-    Allowance, CloseCode, Control, MessageReader, ProtocolError, ProtocolState, ReadLimits,
-    Reading, ReadyState, Received, Role, Unfinished, deflate::Agreement,
+    Allowance, CloseCode, Control, DataKind, Message, MessageReader, ProtocolError, ProtocolState,
+    ReadLimits, Reading, ReadyState, Received, Role, Unfinished, deflate::Agreement,
 };
 
 use crate::{
@@ -165,17 +165,24 @@ impl WebSocket {
                 }
                 Err(fault) => return self.fail_by(fault, context, outbox),
             };
-            let (kind, payload) = match self.protocol.receive(message) {
-                Received::Data(kind, payload) => (kind, payload),
-                Received::Ping(pong) => {
-                    outbox.write(|out| pong.emit(out, None));
-                    continue;
-                }
-                Received::Late(..) | Received::Pong(_) | Received::Discarded => continue,
-                Received::Close { answer, .. } => {
-                    send(answer, outbox);
-                    return self.outcome();
-                }
+            // A message to serve bypasses `Received`: moving it through that costs 8 ns.
+            let (kind, payload) = match message {
+                Message::Text(payload) if self.protocol.is_open() => (DataKind::Text, payload),
+                Message::Binary(payload) if self.protocol.is_open() => (DataKind::Binary, payload),
+                message => match self.protocol.receive(message) {
+                    Received::Ping(pong) => {
+                        outbox.write(|out| pong.emit(out, None));
+                        continue;
+                    }
+                    Received::Close { answer, .. } => {
+                        send(answer, outbox);
+                        return self.outcome();
+                    }
+                    Received::Data(..)
+                    | Received::Late(..)
+                    | Received::Pong(_)
+                    | Received::Discarded => continue,
+                },
             };
             self.partial = PartialMessage::None;
             if inflated == 0 {

@@ -104,7 +104,8 @@ fn a_client_without_a_cursor_gets_what_no_socket_took() {
 fn a_log_that_answers_later_loses_nothing_and_doubles_nothing() {
     let test = "a_log_that_answers_later_loses_nothing_and_doubles_nothing";
     let (tally, seeds) = run(test, 500, Scenario::late_log);
-    let has_all = Count::HUB.iter().chain([&Count::Unavailable]).all(|count| tally.of(*count) > 0);
+    let wanted = [Count::Unavailable, Count::Repeated, Count::Delivered, Count::Queued];
+    let has_all = wanted.iter().all(|count| tally.of(*count) > 1_000);
     assert!(seeds < 500 || has_all, "too little has happened: {tally:#?}");
 }
 

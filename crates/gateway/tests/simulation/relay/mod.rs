@@ -8,7 +8,7 @@ mod pair;
 pub use pair::Pair;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::SocketAddr,
     time::Duration,
 };
@@ -72,7 +72,8 @@ pub struct Relays {
     kept_bytes_max: Option<usize>,
     /// The upstream of each client, by the client's address.
     routes: HashMap<SocketAddr, SocketAddr>,
-    relays: HashMap<u64, Relayed>,
+    /// In order, so that a seed always runs the same way.
+    relays: BTreeMap<u64, Relayed>,
     tokens: HashMap<ConnectionId, u64>,
     touched: BTreeSet<u64>,
     settling: BTreeSet<u64>,
