@@ -88,7 +88,7 @@ pub enum Command {
     Tester(TesterArgs),
     /// Open connections and hold them, and measure what each costs the server and the kernel
     Idle(idle::IdleArgs),
-    /// Open and close connections continuously, and measure the time to 101 and connections per second
+    /// Open and close connections continuously, and measure the time to 101 and the rate
     Churn(churn::ChurnArgs),
     /// Drop all connections at once, and measure the time until all have resumed
     Storm(storm::StormArgs),
