@@ -18,7 +18,7 @@ on_each_engine!(
     a_reset_behind_a_message_ends_the_session,
 );
 
-/// Longer than a test: these deadlines hide no connection whose end was not noticed.
+/// Longer than a test, so no timeout removes a connection whose end was not noticed.
 const PATIENT: [&str; 3] = [
     "limits.handshake_timeout=1m",
     "websocket.ping_interval=1m",
