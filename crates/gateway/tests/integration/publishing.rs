@@ -51,7 +51,7 @@ fn subscribers_get_what_is_published(engine: Engine) {
     carl.receives_event("third");
     ann.receives_event("third");
     bob.has_received_all();
-    // A topic needs no subscriber, now or earlier.
+    // Unsubscribing is accepted with or without a subscription.
     bob.unsubscribes("news");
     bob.unsubscribes("never heard of");
     ann.publishes("4", "never heard of", "fourth");
