@@ -261,8 +261,8 @@ fn judge_closed_loop<O>(report: &mut Report, run: &Run<O>) {
             100.0 * used
         )),
         Some(used) if used < SATURATED_MIN && report.is_closed_loop() => report.warnings.push(format!(
-            "the server was not saturated ({:.0}% of its CPUs), and neither was the tester: round trips \
-             limit the rate; use more --connections or a higher --pipeline",
+            "neither the server ({:.0}% of its CPUs) nor the tester was saturated: round trips limit \
+             the rate; use more --connections or a higher --pipeline",
             100.0 * used
         )),
         Some(_) => {}

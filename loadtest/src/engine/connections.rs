@@ -8,7 +8,8 @@ use ringway_acceptor::{
     Completion, ConnectFailure, ConnectToken, ConnectionId, Failure, Operation,
 };
 use ringway_frame::{
-    MaskKeys, MessageReader, ProtocolError, ProtocolState, ReadLimits, ReadyState, Received, Role,
+    DataKind, MaskKeys, Message, MessageReader, ProtocolError, ProtocolState, ReadLimits,
+    ReadyState, Received, Role,
 };
 use ringway_http::ResponseReader;
 
@@ -274,6 +275,18 @@ impl<'p, W: Workload> Connections<'p, W> {
             let entry = &mut self.table.list[connection as usize];
             // The workload may have cut it.
             let State::Live(protocol) = &mut entry.state else { break };
+            // Data bypasses `Received`: moving it through that costs 8 ns.
+            let message = match message {
+                Message::Text(payload) if protocol.is_open() => {
+                    self.workload.message(connection, DataKind::Text, &payload, &mut self.table);
+                    continue;
+                }
+                Message::Binary(payload) if protocol.is_open() => {
+                    self.workload.message(connection, DataKind::Binary, &payload, &mut self.table);
+                    continue;
+                }
+                message => message,
+            };
             match protocol.receive(message) {
                 Received::Data(kind, payload) | Received::Late(kind, payload) => {
                     self.workload.message(connection, kind, &payload, &mut self.table)

@@ -136,7 +136,10 @@ impl<'t> Fields<'t> {
         let names = fields.iter().map(|field| field.name());
         let message = match spelling::nearest(unknown, names.clone()) {
             Some(near) => format!("a field is not known; did you mean \"{near}\"?"),
-            None => format!("a field is not known; known are {}", Vec::from_iter(names).join(", ")),
+            None => format!(
+                "a field is not known; the known fields are {}",
+                Vec::from_iter(names).join(", ")
+            ),
         };
         Err(Fault::new(ErrorCode::UnknownField, message))
     }

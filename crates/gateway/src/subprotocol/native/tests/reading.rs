@@ -140,8 +140,8 @@ fn a_field_that_no_command_has_names_the_nearest_one() {
         ("topik", "did you mean \"topic\"?"),
         ("Topic", "did you mean \"topic\"?"),
         ("evnt", "did you mean \"event\"?"),
-        ("later", "there are type, id, to"),
-        (&"topic".repeat(100), "there are type, id, to"),
+        ("later", "the known fields are type, id, to"),
+        (&"topic".repeat(100), "the known fields are type, id, to"),
         // The application alone says whom an event is from.
         ("from", "\"from\" is not a field of this"),
         ("idempotency_key", "\"idempotency_key\" is not a field of this"),
