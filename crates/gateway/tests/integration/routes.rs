@@ -44,7 +44,7 @@ fn each_route_says_its_methods(engine: Engine) {
         assert_eq!(response.field("Content-Type"), Some(content_type), "{line}");
     }
     assert_eq!(gateway.metric("ringway_sessions"), 0);
-    // RFC 9110 §2.5: any HTTP/1 is served with what it supports.
+    // RFC 9110 §2.5: every version of HTTP/1 is served, with the features that it has.
     for (line, status) in [
         ("GET /poll?wait=0 HTTP/1.0", 200),
         ("POST /send HTTP/1.0", 400),

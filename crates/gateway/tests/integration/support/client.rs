@@ -163,7 +163,7 @@ impl Client {
         loop {
             match self.receives_part(asked) {
                 Received::Head(response) => return response,
-                // The end of the previous response, which has no body, so nobody read to it.
+                // The end of the previous response, which has no body and was not read to its end.
                 Received::End => {}
                 Received::Body(piece) => panic!("a body: {:?}", String::from_utf8_lossy(&piece)),
             }

@@ -27,7 +27,7 @@ pub struct Command {
     pub token: Token,
     /// The client that sends it; `None`: the application.
     pub from: Option<String>,
-    /// Whom the event is for.
+    /// The recipients of the event.
     pub kind: Kind,
     /// The name of the event.
     pub event: Option<String>,
@@ -41,7 +41,7 @@ pub struct Command {
     pub there: Vec<String>,
 }
 
-/// Whom an event is for.
+/// The recipients of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     /// These clients.

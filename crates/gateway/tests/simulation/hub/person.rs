@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use ringway_hub::Sequence;
 
-/// What is known about the clients of one name.
+/// The model of the clients of one name.
 #[derive(Debug, Clone)]
 pub struct Person {
     /// The name.

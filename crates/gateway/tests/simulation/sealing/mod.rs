@@ -74,7 +74,7 @@ enum Ending {
     Damaged,
 }
 
-/// What the gateway has received.
+/// The bytes and records that the gateway has received.
 #[derive(Debug, Clone, Copy)]
 pub struct Received {
     /// Bytes of plain text.
