@@ -46,6 +46,20 @@ impl<'a> Payload<'a> {
         }
     }
 
+    /// Whether it is the payload of a text or of a binary message.
+    #[inline]
+    #[must_use]
+    pub fn kind(&self) -> DataKind {
+        self.kind
+    }
+
+    /// Whether its bytes are lent from the input: then they have no buffer of their own.
+    #[inline]
+    #[must_use]
+    pub fn is_lent(&self) -> bool {
+        matches!(self.bytes, Bytes::Lent(_))
+    }
+
     /// Turns the message into a final unmasked frame in the buffer that it was assembled in,
     /// without copying.
     ///

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ringway_acceptor::ConnectionId;
 use ringway_frame::{
-    Allowance, CloseCode, Control, DataKind, Message, MessageReader, ProtocolError, ProtocolState,
+    Allowance, CloseCode, Control, Message, MessageReader, ProtocolError, ProtocolState,
     ReadLimits, Reading, ReadyState, Received, Role, Unfinished, deflate::Agreement,
 };
 
@@ -166,9 +166,10 @@ impl WebSocket {
                 Err(fault) => return self.fail_by(fault, context, outbox),
             };
             // A message to serve bypasses `Received`: moving it through that costs 8 ns.
-            let (kind, payload) = match message {
-                Message::Text(payload) if self.protocol.is_open() => (DataKind::Text, payload),
-                Message::Binary(payload) if self.protocol.is_open() => (DataKind::Binary, payload),
+            let payload = match message {
+                Message::Text(payload) | Message::Binary(payload) if self.protocol.is_open() => {
+                    payload
+                }
                 message => match self.protocol.receive(message) {
                     Received::Ping(pong) => {
                         outbox.write(|out| pong.emit(out, None));
@@ -191,7 +192,7 @@ impl WebSocket {
             let compression = self.compression.as_deref_mut();
             let served = match (self.service, &mut self.session) {
                 (Service::Echo, _) => {
-                    echo::echo(kind, payload, compression, context.scratch, outbox).map(|()| None)
+                    echo::echo(payload, compression, context.scratch, outbox).map(|()| None)
                 }
                 (Service::Session, Some(session)) => {
                     let Some(text) = payload.as_str() else {
